@@ -1,0 +1,1 @@
+//! Mail: templates, rewriting, MIME, transports. Pure: knows no PostgreSQL.

@@ -1,0 +1,1 @@
+//! Tracking tokens and URLs. Pure: shared by the extension and the proxy.
