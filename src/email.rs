@@ -9,6 +9,7 @@
 pub mod locale;
 pub mod message;
 pub mod mjml;
+mod nesting;
 pub mod placeholder;
 pub mod plain_text;
 pub mod rendered;

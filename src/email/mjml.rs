@@ -1,10 +1,17 @@
 //! MJML to HTML.
 
+use htmlparser::{ElementEnd, Token, Tokenizer};
 use mrml::prelude::parser::ParserOptions;
 use mrml::prelude::render::RenderOptions;
 
-/// Deepest nesting that is parsed: mrml calls itself for each level, and a stack overflow would end the server.
-const MAX_DEPTH: usize = 200;
+/// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process.
+const MAX_DEPTH: usize = 150;
+
+/// Elements that mrml does not descend into, although they have no end tag.
+const VOID: [&str; 14] = [
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr",
+];
 
 /// Tells whether a rendered body is MJML: it begins with `<mjml`.
 pub fn is_mjml(body: &str) -> bool {
@@ -31,18 +38,24 @@ pub fn to_html(body: &str) -> Result<String, String> {
         .map_err(|error| format!("mjml: {error}"))
 }
 
-/// Counts the deepest nesting of tags; elements that HTML leaves unclosed count as if they were open, which errs high.
+/// Counts as mrml does: any end tag ends the innermost element.
 fn depth(body: &str) -> usize {
-    let bytes = body.as_bytes();
-    let (mut depth, mut deepest) = (0usize, 0usize);
-    for (at, &byte) in bytes.iter().enumerate() {
-        match (byte, bytes.get(at + 1)) {
-            (b'<', Some(b'/')) | (b'/', Some(b'>')) => depth = depth.saturating_sub(1),
-            (b'<', Some(next)) if next.is_ascii_alphabetic() => {
+    let (mut depth, mut deepest, mut is_void) = (0usize, 0usize, false);
+    for token in Tokenizer::from(body) {
+        match token {
+            Ok(Token::ElementStart { local, .. }) => {
+                is_void = VOID.contains(&local.as_str());
                 depth += 1;
                 deepest = deepest.max(depth);
             }
-            _ => {}
+            Ok(Token::ElementEnd {
+                end: ElementEnd::Open,
+                ..
+            }) if !is_void => {}
+            Ok(Token::ElementEnd { .. }) => depth = depth.saturating_sub(1),
+            Ok(_) => {}
+            // mrml stops here too.
+            Err(_) => break,
         }
     }
     deepest

@@ -13,7 +13,7 @@ pub use error::{Part, TemplateError};
 
 use crate::email::locale::Locale;
 use crate::email::rendered::Rendered;
-use crate::email::{mjml, plain_text, rewrite};
+use crate::email::{mjml, nesting, plain_text, rewrite};
 use environment::Scope;
 
 /// Longest source of one template, in bytes.
@@ -116,6 +116,8 @@ impl MailTemplate {
         } else {
             body
         };
+        nesting::check(&html)
+            .map_err(|error| TemplateError::new(Part::Body, format!("html: {error}")))?;
         let mut links =
             std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = rewrite::track_links(&html, &mut links)
