@@ -36,7 +36,7 @@ class Cluster:
     """One cluster in a short temporary directory, on a free port; the socket is in there too.
 
     Who may use the socket is trusted and must be of the same account or root, as the directory is
-    private; over TCP a role needs its password. With `keep`, it outlives the program.
+    private; over TCP a role needs its password. A `detached` one can be left running.
     """
 
     superuser = "postgres"
@@ -47,10 +47,10 @@ class Cluster:
         cron_database="postgres",
         settings=None,
         durable=False,
-        keep=False,
+        detached=False,
         port=None,
     ):
-        self.keep = keep
+        self.detached = detached
         self.port = port or lifetime.free_port()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="ma-pg-", dir="/tmp"))
         self.data = self.directory / "data"
@@ -84,7 +84,7 @@ class Cluster:
             [pg_program("postgres"), "-D", self.data],
             log=self.log,
             user=SERVER_USER,
-            detached=self.keep,
+            detached=self.detached,
             death_signal=signal.SIGQUIT,
         )
         lifetime.wait_until(self._answers, 60, what="the server to start")
@@ -114,13 +114,16 @@ class Cluster:
         return self.start()
 
     def destroy(self):
-        """Stops the server and removes its files, unless it is to be kept."""
+        """Stops the server and removes its files."""
         lifetime.cancel_stop(self.destroy)
-        if self.keep:
-            return
         if self.process is not None:
             self.stop("immediate")
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def leave_running(self):
+        """Lets a detached server outlive this program; who stops it removes `directory` too."""
+        self._close_connections()
+        lifetime.cancel_stop(self.destroy)
 
     def children(self):
         """Process ids of the server's children."""
