@@ -87,13 +87,14 @@ class Shop:
                 f"insert into shop.customer ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", *row.values()
             )
 
-    def scenario(self, name="welcome", domain="true", unsubscribable=True, run=True, **hello):
-        """A scenario with one mail, `hello`, by the marketer."""
+    def scenario(self, name="welcome", domain="true", unsubscribable=True, run=True, mail=True, **hello):
+        """A scenario, by the marketer; with `mail`, its root is the mail `hello`."""
         self.query(
             "select marketing_automation.create_scenario(%s, model => 'customer', domain => %s, unsubscribable => %s)",
             name, domain, unsubscribable, user=self.marketer,
         )  # fmt: skip
-        self.activity("hello", scenario=name, **{"subject": "Welcome {{ record.name }}", **hello})
+        if mail:
+            self.activity("hello", scenario=name, **{"subject": "Welcome {{ record.name }}", **hello})
         if run:
             self.query("select marketing_automation.run(%s)", name, user=self.marketer)
 
@@ -120,15 +121,31 @@ class Shop:
         return dict(self.query("select email, state from marketing_automation.message order by id"))
 
     def wait_for_message(self, email, state, timeout=30):
-        """Waits until the mail to `email` is in that state; its attempts, reply and Message-ID."""
+        """Waits until the mail to `email` is in that state; its attempts and what the server said."""
         row = wait_until(
             lambda: self.query(
-                "select attempts, smtp_reply, message_id from marketing_automation.message where email = %s and state = %s",
+                "select attempts, smtp_reply from marketing_automation.message where email = %s and state = %s",
                 email, state,
             ),
             timeout, what=f"the mail to {email} to be {state}, not {self.messages()}",
         )  # fmt: skip
         return row[0]
+
+    def retry_now(self):
+        """Ends the pause before the next attempt of every mail."""
+        self.query("update marketing_automation.outbox set due_at = now()")
+        self.query("select marketing_automation.notify_mailer()")
+
+    def worker(self):
+        """The process id of this database's mailer, or None."""
+        return self.value(
+            "select pid from pg_stat_activity where datname = current_database() "
+            "and backend_type = 'marketing_automation mailer'"
+        )
+
+    def wait_for_worker(self):
+        """Waits for the mailer and returns its process id."""
+        return wait_until(self.worker, what=f"a mailer in {self.database}")
 
     def events(self):
         """[(kind, count)] of the log."""

@@ -27,7 +27,6 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     assert "Bonjour Zoë" in mail.text and "<" not in mail.text.replace("<http", "")
     assert len(links(mail)) == 2 and "https://shop.example/a" not in mail.html
     assert 'href="mailto:help@example.org"' in mail.html and 'href="#top"' in mail.html
-    assert shop.wait_for_message("zoe@example.org", "sent")[2] in message["Message-ID"]
 
 
 def test_each_recipient_is_written_to_in_their_language(shop, sink):
@@ -60,7 +59,7 @@ def test_an_address_that_is_none_fails_alone_with_the_reason(shop, sink):
     shop.scenario()
     shop.tick()
     sink.wait_for(2)
-    attempts, reason, _ = shop.wait_for_message("not an address", "failed")
+    _, reason = shop.wait_for_message("not an address", "failed")
     assert "not an address" in reason
     assert shop.value("select count(*) from marketing_automation.message where state = 'failed'") == 2
     assert {mail.recipients[0] for mail in sink.mails} == {"ada@example.org", "cyd@example.org"}
@@ -84,5 +83,5 @@ def test_a_template_that_fails_for_one_record_fails_alone(shop, sink):
     shop.scenario(body="<p>{{ record.language | upper }} {{ 'x' if record.orders == 0 else record.nothing.at.all }}</p>")
     shop.tick()
     shop.wait_for_message("ada@example.org", "sent")
-    _, reason, _ = shop.wait_for_message("bob@example.org", "failed")
+    _, reason = shop.wait_for_message("bob@example.org", "failed")
     assert "body, line 1" in reason

@@ -1,7 +1,10 @@
 """pg_cron, dumps and copies."""
 
 import subprocess
+import time
 
+import psycopg2
+import pytest
 from e2e.conftest import CRON_DATABASE
 from e2e.shop import TABLES, Shop
 
@@ -30,9 +33,6 @@ def test_pg_cron_enrolls_and_processes(cluster, sink):
 
 
 def test_scheduling_from_another_database_says_what_to_run(shop):
-    import psycopg2
-    import pytest
-
     with pytest.raises(psycopg2.Error) as error:
         shop.query("select * from marketing_automation.schedule_jobs()")
     assert CRON_DATABASE in error.value.diag.message_detail + error.value.diag.message_hint
@@ -59,12 +59,10 @@ def test_a_restored_dump_has_everything_and_sends_nothing(shop, sink, cluster):
             count = f"select count(*) from marketing_automation.{table}"
             assert copy.value(count) == shop.value(count), table
         sink.clear()
-        copy.query("update marketing_automation.outbox set next_attempt_at = now()")
+        copy.retry_now()
         copy.query("select * from marketing_automation.enroll()")
         copy.pass_time("2 days")
         copy.psql("call marketing_automation.process_all_due()")
-        import time
-
         time.sleep(5)
         assert sink.to("ada@example.org") == []
         assert copy.messages()["bob@example.org"] == "queued"

@@ -29,7 +29,7 @@ class Proxy:
 
     def set_database(self, url):
         """Sets the connection URL that the next `start` uses."""
-        self._environment["DATABASE_URL"] = url or ""
+        self._environment["MARKETING_TRACKING_DATABASE_URL"] = url or ""
 
     def start(self, wait=True):
         """Starts the proxy; with `wait`, returns when it says that it is ready."""
