@@ -1,1 +1,4 @@
-//! Tracking tokens and URLs. Pure: shared by the extension and the proxy.
+//! Tracking tokens and the URLs that carry them. Pure: shared by the extension, which signs, and the proxy, which verifies.
+
+pub mod token;
+pub mod url;

@@ -1,0 +1,60 @@
+//! `--check`: tries everything that the proxy needs of the database, and changes nothing.
+
+use super::database::{Database, DatabaseError, Session};
+use super::listener::Listen;
+
+/// What was found out, one line each.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub lines: Vec<String>,
+    pub failed: bool,
+}
+
+impl Report {
+    fn note<T>(&mut self, what: &str, outcome: Result<T, DatabaseError>) -> Option<T> {
+        match outcome {
+            Ok(value) => {
+                self.lines.push(format!("ok      {what}"));
+                Some(value)
+            }
+            Err(error) => {
+                self.failed = true;
+                self.lines.push(format!("FAILED  {what}: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// Connects, calls every SQL function with no hits or a token that cannot be valid, and looks at the role's rights.
+pub async fn check(listen: &Listen, database: &str) -> Report {
+    let mut report = Report::default();
+    report.lines.push(format!("would listen on {listen}"));
+    let Some(database) = report.note("connection string", Database::parse(database)) else {
+        return report;
+    };
+    let what = format!("connect to {} and find record_events", database.name());
+    let Some(session) = report.note(&what, database.connect().await) else {
+        return report;
+    };
+    check_functions(&session, &mut report).await;
+    if session.is_superuser().await.unwrap_or(false) {
+        report.lines.push(
+            "warning the role is a superuser: use one that was granted 'tracking' and nothing else"
+                .into(),
+        );
+    }
+    report
+}
+
+async fn check_functions(session: &Session, report: &mut Report) {
+    const NO_TOKEN: &str = "check";
+    report.note("tracking_keys", session.keyring().await);
+    report.note("record_events", session.record(&[]).await);
+    report.note("click_target", session.click_target(NO_TOKEN).await);
+    report.note("unsubscribe_page", session.subscription(NO_TOKEN).await);
+    report.note(
+        "unsubscribe",
+        session.unsubscribe(NO_TOKEN, false, None).await,
+    );
+}

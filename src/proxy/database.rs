@@ -1,0 +1,367 @@
+//! The SQL functions of the extension, as the proxy sees them: it calls these and nothing else.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use uuid::Uuid;
+
+use crate::tracking::token::Keyring;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Notices a server that vanished without a word, such as a failed-over machine.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Below the time limit of a request, so that a blocked statement ends before its hits are given up. The search path is
+/// fixed because the role's own setting shall not decide what a name means.
+const SESSION_SETTINGS: &str =
+    "set statement_timeout = '5s'; set search_path = pg_catalog, pg_temp";
+
+const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
+const RECORD: &str =
+    "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5)";
+const TARGET: &str = "select known, location from marketing_automation.click_target($1)";
+const PAGE: &str =
+    "select known, language, scenario, unsubscribed from marketing_automation.unsubscribe_page($1)";
+const UNSUBSCRIBE: &str =
+    "select known, language, scenario, location from marketing_automation.unsubscribe($1, $2, $3)";
+
+/// Where the database is and who asks; connects on demand.
+#[derive(Clone)]
+pub struct Database {
+    config: Config,
+}
+
+/// Why the database gave no answer. The text names no token, address or password.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    #[error("{}", describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error(
+        "tracking_keys() returned no usable keys: each needs an id of its own, 0 to 255, and a secret of 32 bytes"
+    )]
+    Keys,
+    #[error("record_events() returned {rows} rows for {hits} hits")]
+    Answers { rows: usize, hits: usize },
+}
+
+/// An open or a click that waits to be recorded.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// Made by the proxy, so that recording the same hit twice counts once.
+    pub id: Uuid,
+    pub kind: HitKind,
+    /// Already verified by the proxy; the function verifies it again.
+    pub token: String,
+    pub occurred_at: SystemTime,
+    pub user_agent: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HitKind {
+    Open,
+    Click,
+}
+
+impl HitKind {
+    /// The value of `event.kind`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => "email_opened",
+            Self::Click => "email_clicked",
+        }
+    }
+}
+
+/// What the database said to a hit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// False when the record, activity or link does not exist: the hit was not recorded.
+    pub known: bool,
+    /// Where a click goes.
+    pub location: Option<String>,
+}
+
+/// What the unsubscribe page shows.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    pub language: Option<String>,
+    pub scenario: String,
+    pub unsubscribed: bool,
+}
+
+/// What an unsubscription leads to.
+#[derive(Debug, Clone)]
+pub struct Unsubscribed {
+    pub language: Option<String>,
+    pub scenario: String,
+    /// The page that the mail's author wants shown afterwards.
+    pub location: Option<String>,
+}
+
+impl Database {
+    /// Parses a libpq connection string or URL. Without a host it is the socket in `/var/run/postgresql`.
+    pub fn parse(text: &str) -> Result<Self, DatabaseError> {
+        let mut config = Config::from_str(text)?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            config.host_path("/var/run/postgresql");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("marketing-tracking-proxy");
+        }
+        config
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .tcp_user_timeout(TCP_USER_TIMEOUT);
+        Ok(Self { config })
+    }
+
+    /// Hosts and database, for messages.
+    pub fn name(&self) -> String {
+        let hosts: Vec<String> = self
+            .config
+            .get_hosts()
+            .iter()
+            .map(|host| match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(path) => Path::display(path).to_string(),
+            })
+            .collect();
+        let database = self
+            .config
+            .get_dbname()
+            .or(self.config.get_user())
+            .unwrap_or("its default database");
+        format!("{database} on {}", hosts.join(", "))
+    }
+
+    /// Opens a connection and prepares the statement that hits are recorded with.
+    pub async fn connect(&self) -> Result<Session, DatabaseError> {
+        let (client, connection) = self.config.connect(NoTls).await?;
+        let driver = tokio::spawn(async move {
+            // Whoever waits for an answer gets the error too, and reports it.
+            let _ = connection.await;
+        });
+        client.batch_execute(SESSION_SETTINGS).await?;
+        let types = [
+            Type::UUID_ARRAY,
+            Type::TEXT_ARRAY,
+            Type::TEXT_ARRAY,
+            Type::TIMESTAMPTZ_ARRAY,
+            Type::TEXT_ARRAY,
+        ];
+        let record = client.prepare_typed(RECORD, &types).await?;
+        Ok(Session {
+            client,
+            record,
+            driver,
+        })
+    }
+}
+
+/// One connection.
+pub struct Session {
+    client: Client,
+    record: Statement,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Session {
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Waits until the connection ends.
+    pub async fn closed(&mut self) {
+        let _ = (&mut self.driver).await;
+    }
+
+    /// Fetches the keys, the signing one first.
+    pub async fn keyring(&self) -> Result<Keyring, DatabaseError> {
+        let mut keys = Vec::new();
+        for row in self.client.query_typed(KEYS, &[]).await? {
+            let id = u8::try_from(row.try_get::<_, i16>(0)?).map_err(|_| DatabaseError::Keys)?;
+            let secret = row
+                .try_get::<_, &[u8]>(1)?
+                .try_into()
+                .map_err(|_| DatabaseError::Keys)?;
+            keys.push((id, secret));
+        }
+        Keyring::new(keys).ok_or(DatabaseError::Keys)
+    }
+
+    /// Records hits in one transaction; the answers are in the order of the hits. They are durable when this returns.
+    pub async fn record(&self, hits: &[Hit]) -> Result<Vec<Answer>, DatabaseError> {
+        let ids: Vec<Uuid> = hits.iter().map(|hit| hit.id).collect();
+        let kinds: Vec<&str> = hits.iter().map(|hit| hit.kind.name()).collect();
+        let tokens: Vec<&str> = hits.iter().map(|hit| hit.token.as_str()).collect();
+        let times: Vec<SystemTime> = hits.iter().map(|hit| hit.occurred_at).collect();
+        let user_agents: Vec<Option<&str>> =
+            hits.iter().map(|hit| hit.user_agent.as_deref()).collect();
+        let rows = self
+            .client
+            .query(&self.record, &[&ids, &kinds, &tokens, &times, &user_agents])
+            .await?;
+        let mut answers = vec![None; hits.len()];
+        for row in &rows {
+            let n = usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default();
+            let answer = Answer {
+                known: row.try_get(1)?,
+                location: row.try_get(2)?,
+            };
+            if let Some(slot) = n.checked_sub(1).and_then(|index| answers.get_mut(index)) {
+                *slot = Some(answer);
+            }
+        }
+        let complete: Option<Vec<Answer>> = answers.into_iter().collect();
+        complete.ok_or(DatabaseError::Answers {
+            rows: rows.len(),
+            hits: hits.len(),
+        })
+    }
+
+    /// Looks up where a click would go, without recording anything.
+    pub async fn click_target(&self, token: &str) -> Result<Answer, DatabaseError> {
+        let Some(row) = self
+            .client
+            .query_typed_opt(TARGET, &[(&token, Type::TEXT)])
+            .await?
+        else {
+            return Ok(Answer::default());
+        };
+        Ok(Answer {
+            known: row.try_get(0)?,
+            location: row.try_get(1)?,
+        })
+    }
+
+    /// Looks up what the unsubscribe page shows; `None` for an unknown record.
+    pub async fn subscription(&self, token: &str) -> Result<Option<Subscription>, DatabaseError> {
+        let row = self
+            .client
+            .query_typed_opt(PAGE, &[(&token, Type::TEXT)])
+            .await?;
+        let Some(row) = known(row)? else {
+            return Ok(None);
+        };
+        Ok(Some(Subscription {
+            language: row.try_get(1)?,
+            scenario: row.try_get(2)?,
+            unsubscribed: row.try_get(3)?,
+        }))
+    }
+
+    /// Unsubscribes; doing it twice changes nothing more. `None` for an unknown record.
+    pub async fn unsubscribe(
+        &self,
+        token: &str,
+        one_click: bool,
+        user_agent: Option<&str>,
+    ) -> Result<Option<Unsubscribed>, DatabaseError> {
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+            (&token, Type::TEXT),
+            (&one_click, Type::BOOL),
+            (&user_agent, Type::TEXT),
+        ];
+        let row = self
+            .client
+            .query_typed_opt(UNSUBSCRIBE, &parameters)
+            .await?;
+        let Some(row) = known(row)? else {
+            return Ok(None);
+        };
+        Ok(Some(Unsubscribed {
+            language: row.try_get(1)?,
+            scenario: row.try_get(2)?,
+            location: row.try_get(3)?,
+        }))
+    }
+
+    /// Asks for a sign of life.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        Ok(self.client.batch_execute("").await?)
+    }
+
+    /// Whether the role could do far more than a proxy needs.
+    pub async fn is_superuser(&self) -> Result<bool, DatabaseError> {
+        let row = self
+            .client
+            .query_typed_one(
+                "select rolsuper from pg_roles where rolname = current_user",
+                &[],
+            )
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+}
+
+/// Drops the row of a function that did not know the token; its first column says so.
+fn known(row: Option<Row>) -> Result<Option<Row>, DatabaseError> {
+    match row {
+        Some(row) if row.try_get(0)? => Ok(Some(row)),
+        _ => Ok(None),
+    }
+}
+
+/// The whole chain of causes: tokio-postgres itself only says "db error". Of a server's error only the primary message,
+/// since details may quote values.
+fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(server) = error.as_db_error() {
+        return format!("{} ({})", server.message(), server.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connection_strings_and_urls_are_understood() {
+        for (text, name) in [
+            (
+                "host=db.example dbname=shop user=proxy",
+                "shop on db.example",
+            ),
+            (
+                "postgresql://proxy:secret@db.example/shop",
+                "shop on db.example",
+            ),
+            ("dbname=shop", "shop on /var/run/postgresql"),
+            ("user=proxy", "proxy on /var/run/postgresql"),
+        ] {
+            assert_eq!(Database::parse(text).unwrap().name(), name);
+        }
+    }
+
+    #[test]
+    fn a_bad_connection_string_names_the_option() {
+        let error = Database::parse("hostess=x password=secret")
+            .err()
+            .unwrap()
+            .to_string();
+        assert_eq!(error, "invalid connection string: unknown option `hostess`");
+    }
+}

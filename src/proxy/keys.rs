@@ -1,0 +1,125 @@
+//! The keys that tokens are verified with, kept up to date from the database.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::control::Control;
+use super::database::DatabaseError;
+use crate::tracking::token::{Keyring, Purpose, Token};
+
+/// How long a withdrawn key may go on working.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Made-up key ids must not become queries: between two fetches for their sake lies at least this.
+const UNPLANNED_REFRESH: Duration = Duration::from_secs(5);
+
+/// Why a token is not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Malformed, forged, or signed for something else.
+    Bad,
+    /// No keys could be fetched so far.
+    NoKeys,
+}
+
+/// The current keys. Verifying needs no database.
+pub struct Keys {
+    control: Arc<Control>,
+    keyring: RwLock<Option<Arc<Keyring>>>,
+    last_fetch: Mutex<LastFetch>,
+}
+
+#[derive(Default)]
+struct LastFetch {
+    at: Option<Instant>,
+    failed: bool,
+}
+
+impl Keys {
+    /// Starts without keys.
+    pub fn new(control: Arc<Control>) -> Self {
+        Self {
+            control,
+            keyring: RwLock::new(None),
+            last_fetch: Mutex::new(LastFetch::default()),
+        }
+    }
+
+    /// Verifies a token; fetches the keys first if it names one that is not here.
+    pub async fn verify(&self, purpose: Purpose, token: &str) -> Result<Token, Refused> {
+        let mut keyring = self.current();
+        if keyring
+            .as_ref()
+            .is_none_or(|keyring| !keyring.knows_key_of(token))
+        {
+            self.fetch(UNPLANNED_REFRESH).await;
+            keyring = self.current();
+        }
+        keyring
+            .ok_or(Refused::NoKeys)?
+            .verify(purpose, token)
+            .ok_or(Refused::Bad)
+    }
+
+    /// Fetches the keys at regular times, for ever.
+    pub async fn refresh(&self) {
+        loop {
+            self.fetch(Duration::ZERO).await;
+            tokio::time::sleep(if self.current().is_some() {
+                REFRESH
+            } else {
+                UNPLANNED_REFRESH
+            })
+            .await;
+        }
+    }
+
+    /// Fetches the keys unless that was tried less than `pause` ago. Old keys stay when it fails.
+    async fn fetch(&self, pause: Duration) {
+        let mut last = self.last_fetch.lock().await;
+        if last.at.is_some_and(|at| at.elapsed() < pause) {
+            return;
+        }
+        let outcome = self
+            .control
+            .call(|session| async move { session.keyring().await })
+            .await;
+        last.at = Some(Instant::now());
+        self.keep(outcome, &mut last);
+    }
+
+    fn keep(&self, outcome: Result<Keyring, DatabaseError>, last: &mut LastFetch) {
+        match outcome {
+            Ok(keyring) => {
+                if last.failed || self.current().is_none() {
+                    info!(?keyring, "fetched the keys");
+                }
+                last.failed = false;
+                *self.keyring.write().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Arc::new(keyring));
+            }
+            Err(error) => {
+                if !last.failed {
+                    warn!(%error, "keys could not be fetched");
+                }
+                last.failed = true;
+            }
+        }
+    }
+
+    fn current(&self) -> Option<Arc<Keyring>> {
+        self.keyring
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts keys in without a database.
+    #[cfg(test)]
+    pub(super) fn set(&self, keyring: Keyring) {
+        *self.keyring.write().unwrap() = Some(Arc::new(keyring));
+    }
+}

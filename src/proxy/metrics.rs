@@ -1,0 +1,156 @@
+//! Counters in the Prometheus text format, version 0.0.4.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What requests are counted by; the token is not part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    Click,
+    Open,
+    Unsubscribe,
+    Other,
+}
+
+const ROUTES: [(Route, &str); 4] = [
+    (Route::Click, "click"),
+    (Route::Open, "open"),
+    (Route::Unsubscribe, "unsubscribe"),
+    (Route::Other, "other"),
+];
+
+/// Every status that the proxy answers with; anything else is counted in the last place, as 0.
+const STATUSES: [u16; 9] = [200, 302, 303, 404, 405, 408, 413, 503, 0];
+
+/// Upper bounds of the batch sizes.
+const BATCH_BUCKETS: [u64; 7] = [1, 4, 16, 64, 256, 512, 1000];
+
+impl Route {
+    /// The route of a path.
+    pub fn of(path: &str) -> Self {
+        match path.get(..3) {
+            Some("/c/") => Self::Click,
+            Some("/o/") => Self::Open,
+            Some("/u/") => Self::Unsubscribe,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Counters since the start of the process.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    requests: [[AtomicU64; STATUSES.len()]; ROUTES.len()],
+    batches: [AtomicU64; BATCH_BUCKETS.len()],
+    hits: AtomicU64,
+}
+
+impl Metrics {
+    /// Counts an answered request.
+    pub fn count_request(&self, route: Route, status: u16) {
+        let column = STATUSES
+            .iter()
+            .position(|known| *known == status)
+            .unwrap_or(STATUSES.len() - 1);
+        self.requests[route as usize][column].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a committed batch of hits.
+    pub fn count_batch(&self, hits: usize) {
+        let hits = hits as u64;
+        let bucket = BATCH_BUCKETS
+            .iter()
+            .position(|bound| hits <= *bound)
+            .unwrap_or(BATCH_BUCKETS.len() - 1);
+        self.batches[bucket].fetch_add(1, Ordering::Relaxed);
+        self.hits.fetch_add(hits, Ordering::Relaxed);
+    }
+
+    /// Writes all counters, and the two states that the caller knows.
+    pub fn render(&self, queue_depth: usize, database_up: bool) -> String {
+        let mut text = String::with_capacity(4096);
+        // Writing into a string cannot fail.
+        let _ = self.write(&mut text, queue_depth, database_up);
+        text
+    }
+
+    fn write(&self, text: &mut String, queue_depth: usize, database_up: bool) -> std::fmt::Result {
+        text.push_str(
+            "# HELP marketing_tracking_requests_total Answered requests; status 0 is any other.\n",
+        );
+        text.push_str("# TYPE marketing_tracking_requests_total counter\n");
+        for (route, name) in ROUTES {
+            for (status, count) in STATUSES.iter().zip(&self.requests[route as usize]) {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    writeln!(
+                        text,
+                        "marketing_tracking_requests_total{{route=\"{name}\",status=\"{status}\"}} {count}"
+                    )?;
+                }
+            }
+        }
+        text.push_str("# HELP marketing_tracking_batch_hits Hits committed together.\n");
+        text.push_str("# TYPE marketing_tracking_batch_hits histogram\n");
+        let mut batches = 0;
+        for (bound, count) in BATCH_BUCKETS.iter().zip(&self.batches) {
+            batches += count.load(Ordering::Relaxed);
+            writeln!(
+                text,
+                "marketing_tracking_batch_hits_bucket{{le=\"{bound}\"}} {batches}"
+            )?;
+        }
+        writeln!(
+            text,
+            "marketing_tracking_batch_hits_bucket{{le=\"+Inf\"}} {batches}"
+        )?;
+        writeln!(
+            text,
+            "marketing_tracking_batch_hits_sum {}",
+            self.hits.load(Ordering::Relaxed)
+        )?;
+        writeln!(text, "marketing_tracking_batch_hits_count {batches}")?;
+        text.push_str("# HELP marketing_tracking_queue_hits Hits that wait to be recorded.\n");
+        text.push_str("# TYPE marketing_tracking_queue_hits gauge\n");
+        writeln!(text, "marketing_tracking_queue_hits {queue_depth}")?;
+        text.push_str("# HELP marketing_tracking_database_up Whether hits can be recorded.\n");
+        text.push_str("# TYPE marketing_tracking_database_up gauge\n");
+        writeln!(
+            text,
+            "marketing_tracking_database_up {}",
+            u8::from(database_up)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_add_up() {
+        let metrics = Metrics::default();
+        metrics.count_request(Route::of("/c/abc"), 302);
+        metrics.count_request(Route::of("/c/def"), 302);
+        metrics.count_request(Route::of("/"), 418);
+        metrics.count_batch(1);
+        metrics.count_batch(300);
+        let text = metrics.render(5, true);
+        for line in [
+            "marketing_tracking_requests_total{route=\"click\",status=\"302\"} 2",
+            "marketing_tracking_requests_total{route=\"other\",status=\"0\"} 1",
+            "marketing_tracking_batch_hits_bucket{le=\"1\"} 1",
+            "marketing_tracking_batch_hits_bucket{le=\"256\"} 1",
+            "marketing_tracking_batch_hits_bucket{le=\"512\"} 2",
+            "marketing_tracking_batch_hits_sum 301",
+            "marketing_tracking_batch_hits_count 2",
+            "marketing_tracking_queue_hits 5",
+            "marketing_tracking_database_up 1",
+        ] {
+            assert!(
+                text.lines().any(|written| written == line),
+                "{line} in\n{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Group commit: hits that arrive together are recorded in one transaction, and each is answered after its commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::backoff::{self, Backoff};
+use super::database::{Answer, Database, DatabaseError, Hit, Session};
+use super::metrics::Metrics;
+
+/// Hits that may wait; more are refused, so that memory stays bounded when the database is slow.
+const QUEUE_LENGTH: usize = 8192;
+/// Hits in one transaction. Larger batches were not faster, and make the first hit wait longer.
+const BATCH_SIZE: usize = 1000;
+
+/// The hit could not be recorded: the database is away or overloaded. The reader should try again later.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+/// Takes hits from the routes. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder {
+    hits: mpsc::Sender<Waiting>,
+    reachable: Arc<AtomicUsize>,
+}
+
+struct Waiting {
+    hit: Hit,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The other end of the recorder: hits that wait, for the workers of one process.
+#[derive(Clone)]
+pub struct HitQueue {
+    hits: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+    recorder: mpsc::WeakSender<Waiting>,
+    /// Workers whose last attempt to connect succeeded.
+    reachable: Arc<AtomicUsize>,
+}
+
+/// Hits taken together, and who waits for their answers.
+#[derive(Default)]
+struct Batch {
+    hits: Vec<Hit>,
+    answers: Vec<oneshot::Sender<Answer>>,
+}
+
+impl Recorder {
+    /// Makes a recorder and the queue that its workers take from.
+    pub fn new() -> (Self, HitQueue) {
+        let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let reachable = Arc::new(AtomicUsize::new(0));
+        let queue = HitQueue {
+            hits: Arc::new(Mutex::new(receiver)),
+            recorder: sender.downgrade(),
+            reachable: Arc::clone(&reachable),
+        };
+        (
+            Self {
+                hits: sender,
+                reachable,
+            },
+            queue,
+        )
+    }
+
+    /// Returns once the hit is committed. Dropping the future does not take the hit back.
+    pub async fn record(&self, hit: Hit) -> Result<Answer, Unavailable> {
+        if !self.is_available() {
+            return Err(Unavailable);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.hits
+            .try_send(Waiting { hit, answer })
+            .map_err(|_| Unavailable)?;
+        answered.await.map_err(|_| Unavailable)
+    }
+
+    /// Whether a worker has a connection, or lost it so recently that it has not failed to get a new one.
+    pub fn is_available(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed) > 0
+    }
+
+    /// Hits that wait for a worker.
+    pub fn depth(&self) -> usize {
+        self.hits.max_capacity() - self.hits.capacity()
+    }
+}
+
+impl HitQueue {
+    /// Waits for hits and takes up to `BATCH_SIZE` of them. Empty when the recorder is gone.
+    async fn take(&self) -> Batch {
+        let mut waiting = Vec::new();
+        self.hits
+            .lock()
+            .await
+            .recv_many(&mut waiting, BATCH_SIZE)
+            .await;
+        let (hits, answers) = waiting
+            .into_iter()
+            .map(|waiting| (waiting.hit, waiting.answer))
+            .unzip();
+        Batch { hits, answers }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.recorder.strong_count() == 0
+    }
+
+    /// Refuses all hits that wait now: dropping them tells who waits.
+    fn refuse(&self) {
+        if let Ok(mut hits) = self.hits.try_lock() {
+            while hits.try_recv().is_ok() {}
+        }
+    }
+}
+
+impl Batch {
+    fn answer(self, answers: Vec<Answer>) {
+        for (waiting, answer) in self.answers.into_iter().zip(answers) {
+            // Nobody listens when the reader has gone.
+            let _ = waiting.send(answer);
+        }
+    }
+}
+
+/// Records hits over one connection until the recorder is dropped and its queue is empty.
+///
+/// A batch that fails is tried once more on a new connection: its ids make that safe even if the first try was
+/// committed. Hits wait through a short interruption; once a new connection fails too, they are refused.
+pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
+    let mut worker = Worker {
+        queue,
+        metrics,
+        reachable: None,
+    };
+    let mut backoff = Backoff::default();
+    let mut failed_batch = None;
+    loop {
+        match database.connect().await {
+            Ok(session) => {
+                worker.set_reachable(Ok(()));
+                let connected_at = Instant::now();
+                match worker.record_all(session, failed_batch.take()).await {
+                    Ok(()) => return,
+                    Err(batch) => failed_batch = batch,
+                }
+                if connected_at.elapsed() > backoff::LONGEST {
+                    backoff.reset();
+                }
+            }
+            Err(error) => {
+                failed_batch = None;
+                worker.set_reachable(Err(error));
+                if worker.queue.is_abandoned() {
+                    return;
+                }
+            }
+        }
+        tokio::time::sleep(backoff.pause()).await;
+    }
+}
+
+struct Worker {
+    queue: HitQueue,
+    metrics: Arc<Metrics>,
+    /// Whether the last attempt to connect succeeded.
+    reachable: Option<bool>,
+}
+
+impl Worker {
+    /// Notes whether the database could be reached; says so when that changed.
+    fn set_reachable(&mut self, outcome: Result<(), DatabaseError>) {
+        let now = outcome.is_ok();
+        if self.reachable != Some(now) {
+            if now {
+                self.queue.reachable.fetch_add(1, Ordering::Relaxed);
+            } else if self.reachable == Some(true) {
+                self.queue.reachable.fetch_sub(1, Ordering::Relaxed);
+            }
+            match outcome {
+                Ok(()) => info!("connected to the database"),
+                Err(error) => warn!(%error, "database is away"),
+            }
+            self.reachable = Some(now);
+        }
+        if self.queue.reachable.load(Ordering::Relaxed) == 0 {
+            self.queue.refuse();
+        }
+    }
+
+    /// Records batch after batch. `Ok` when there will be no more, the batch to repeat when the connection is lost.
+    async fn record_all(
+        &mut self,
+        mut session: Session,
+        repeated: Option<Batch>,
+    ) -> Result<(), Option<Batch>> {
+        let mut repeated = repeated;
+        loop {
+            let (batch, again) = match repeated.take() {
+                Some(batch) => (batch, true),
+                None => {
+                    let batch = tokio::select! {
+                        biased;
+                        () = session.closed() => return Err(None),
+                        batch = self.queue.take() => batch,
+                    };
+                    (batch, false)
+                }
+            };
+            if batch.hits.is_empty() {
+                return Ok(());
+            }
+            match session.record(&batch.hits).await {
+                Ok(answers) => {
+                    self.metrics.count_batch(answers.len());
+                    batch.answer(answers);
+                }
+                Err(error) => {
+                    warn!(%error, hits = batch.hits.len(), again, "hits were not recorded");
+                    return Err((!again).then_some(batch));
+                }
+            }
+        }
+    }
+}
+
+/// Answers hits without a database; returns all that came when the recorder is dropped.
+#[cfg(test)]
+pub(super) async fn answer_with(queue: HitQueue, answer: impl Fn(&Hit) -> Answer) -> Vec<Hit> {
+    queue.reachable.store(1, Ordering::Relaxed);
+    let mut recorded = Vec::new();
+    loop {
+        let batch = queue.take().await;
+        if batch.hits.is_empty() {
+            return recorded;
+        }
+        recorded.extend(batch.hits.clone());
+        let answers = batch.hits.iter().map(&answer).collect();
+        batch.answer(answers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use uuid::Uuid;
+
+    use super::super::database::HitKind;
+    use super::*;
+
+    fn hit() -> Hit {
+        Hit {
+            id: Uuid::now_v7(),
+            kind: HitKind::Open,
+            token: String::new(),
+            occurred_at: SystemTime::UNIX_EPOCH,
+            user_agent: None,
+        }
+    }
+
+    fn available() -> (Recorder, HitQueue) {
+        let (recorder, queue) = Recorder::new();
+        queue.reachable.store(1, Ordering::Relaxed);
+        (recorder, queue)
+    }
+
+    #[tokio::test]
+    async fn hits_are_refused_at_once_without_a_database() {
+        let (recorder, _queue) = Recorder::new();
+        assert_eq!(recorder.record(hit()).await, Err(Unavailable));
+    }
+
+    #[tokio::test]
+    async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
+        let (recorder, queue) = available();
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let recorder = recorder.clone();
+                tokio::spawn(async move { recorder.record(hit()).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let batch = queue.take().await;
+        assert_eq!(batch.hits.len(), 3);
+        let answers = (0..3)
+            .map(|n| Answer {
+                known: true,
+                location: Some(n.to_string()),
+            })
+            .collect();
+        batch.answer(answers);
+        for (n, waiting) in waiting.into_iter().enumerate() {
+            assert_eq!(
+                waiting.await.unwrap().unwrap().location,
+                Some(n.to_string())
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses() {
+        let (recorder, queue) = available();
+        let mut waiting = Vec::new();
+        for _ in 0..QUEUE_LENGTH {
+            let (answer, answered) = oneshot::channel();
+            recorder
+                .hits
+                .try_send(Waiting { hit: hit(), answer })
+                .unwrap();
+            waiting.push(answered);
+        }
+        assert_eq!(recorder.depth(), QUEUE_LENGTH);
+        assert_eq!(recorder.record(hit()).await, Err(Unavailable));
+        assert_eq!(queue.take().await.hits.len(), BATCH_SIZE);
+    }
+
+    #[tokio::test]
+    async fn refused_hits_are_told() {
+        let (recorder, queue) = available();
+        let waiting = tokio::spawn(async move { recorder.record(hit()).await });
+        tokio::task::yield_now().await;
+        queue.refuse();
+        assert_eq!(waiting.await.unwrap(), Err(Unavailable));
+    }
+
+    #[tokio::test]
+    async fn hits_outlive_their_readers() {
+        let (recorder, queue) = available();
+        let waiting = tokio::spawn(async move { recorder.record(hit()).await });
+        tokio::task::yield_now().await;
+        waiting.abort();
+        let batch = queue.take().await;
+        assert_eq!(batch.hits.len(), 1);
+        batch.answer(vec![Answer::default()]);
+        assert!(queue.take().await.hits.is_empty(), "the recorder is gone");
+    }
+}

@@ -1,0 +1,351 @@
+//! What the proxy answers to HTTP requests.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State as Shared};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
+    USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::State;
+use super::database::{Answer, DatabaseError, Hit, HitKind, Session, Unsubscribed};
+use super::form::is_one_click;
+use super::keys::Refused;
+use super::metrics::Route;
+use super::page;
+use super::recorder::Unavailable;
+use crate::tracking::token::Purpose;
+use crate::tracking::url::redirect_target;
+
+/// From the last byte of the header to the first byte of the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The only body that means anything has 26 bytes; multipart needs a few hundred.
+const BODY_LIMIT: usize = 8 * 1024;
+/// For the whole body to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest user agent that is sent on, in characters; the database keeps no more.
+const USER_AGENT_LENGTH: usize = 200;
+/// Seconds after which to try again when the database is away.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// Also told to caches that do not know `no-store` alone, or the second open would never arrive.
+const NEVER_CACHED: HeaderValue =
+    HeaderValue::from_static("no-store, no-cache, must-revalidate, private");
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const NO_INDEX: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-robots-tag"),
+    HeaderValue::from_static("noindex"),
+);
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A transparent GIF of one pixel, 43 bytes.
+const PIXEL: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff\
+    \x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
+
+/// The whole application, ready to be served or called by a test.
+pub fn app(state: State) -> Router {
+    Router::new()
+        .route("/c/{token}", get(click))
+        .route("/o/{token}", get(open))
+        .route("/u/{token}", get(unsubscribe_page).post(unsubscribe))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .layer(from_fn_with_state(state.clone(), limit_and_count))
+        .with_state(state)
+}
+
+/// Why a request gets no answer of its own. Nothing more is said: what a token lacks is nobody's business.
+enum Refusal {
+    NotFound,
+    Unavailable,
+    BodyTooLarge,
+    BodyTooSlow,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unavailable => {
+                return (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    [(RETRY_AFTER, RETRY_SECONDS), (CACHE_CONTROL, NO_STORE)],
+                )
+                    .into_response();
+            }
+        };
+        (status, [(CACHE_CONTROL, NO_STORE)]).into_response()
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Bad => Self::NotFound,
+            Refused::NoKeys => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Unavailable> for Refusal {
+    fn from(Unavailable: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// Ends requests that take too long, and counts all.
+async fn limit_and_count(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    let route = Route::of(request.uri().path());
+    let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    let response = response.unwrap_or_else(|_| Refusal::Unavailable.into_response());
+    state
+        .metrics
+        .count_request(route, response.status().as_u16());
+    response
+}
+
+async fn click(
+    Shared(state): Shared<State>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let token = token_in(&uri);
+    if state
+        .keys
+        .verify(Purpose::Click, token)
+        .await?
+        .link
+        .is_none()
+    {
+        return Err(Refusal::NotFound);
+    }
+    let answer = if method == Method::HEAD {
+        ask(&state, |session| async move {
+            session.click_target(token).await
+        })
+        .await?
+    } else {
+        state
+            .recorder
+            .record(hit(HitKind::Click, token, &headers))
+            .await?
+    };
+    redirect(answer).ok_or(Refusal::NotFound)
+}
+
+/// The redirect to where the database says, if that is a web page.
+fn redirect(answer: Answer) -> Option<Response> {
+    let location = answer.location.filter(|_| answer.known)?;
+    let location = HeaderValue::try_from(redirect_target(&location)?).ok()?;
+    let headers = [
+        (LOCATION, location),
+        (CACHE_CONTROL, NO_STORE),
+        (REFERRER_POLICY, NO_REFERRER),
+        NO_INDEX,
+    ];
+    Some((StatusCode::FOUND, headers).into_response())
+}
+
+async fn open(
+    Shared(state): Shared<State>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let token = token_in(&uri);
+    state.keys.verify(Purpose::Open, token).await?;
+    if method != Method::HEAD
+        && !state
+            .recorder
+            .record(hit(HitKind::Open, token, &headers))
+            .await?
+            .known
+    {
+        return Err(Refusal::NotFound);
+    }
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("image/gif")),
+        (CACHE_CONTROL, NEVER_CACHED),
+        (REFERRER_POLICY, NO_REFERRER),
+        NO_INDEX,
+    ];
+    Ok((headers, PIXEL.as_slice()).into_response())
+}
+
+/// Shows the page; whatever follows links in mails may come here, so it changes nothing.
+async fn unsubscribe_page(Shared(state): Shared<State>, uri: Uri) -> Result<Response, Refusal> {
+    let token = token_in(&uri);
+    state.keys.verify(Purpose::Unsubscribe, token).await?;
+    let subscription = ask(&state, |session| async move {
+        session.subscription(token).await
+    })
+    .await?;
+    let subscription = subscription.ok_or(Refusal::NotFound)?;
+    let language = subscription.language.as_deref();
+    Ok(page_response(page::before(
+        language,
+        &subscription.scenario,
+        subscription.unsubscribed,
+    )))
+}
+
+async fn unsubscribe(Shared(state): Shared<State>, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let token = token_in(&parts.uri);
+    state.keys.verify(Purpose::Unsubscribe, token).await?;
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let one_click = is_one_click(content_type, &read(body).await?);
+    let user_agent = user_agent(&parts.headers);
+    let user_agent = user_agent.as_deref();
+    let outcome = ask(&state, |session| async move {
+        session.unsubscribe(token, one_click, user_agent).await
+    })
+    .await?;
+    Ok(unsubscribed(outcome.ok_or(Refusal::NotFound)?, one_click))
+}
+
+/// What follows an unsubscription: a line for a mail client (RFC 8058 wants no redirect there), for a reader the page
+/// that the mail's author chose, or our own.
+fn unsubscribed(outcome: Unsubscribed, one_click: bool) -> Response {
+    let language = outcome.language.as_deref();
+    if one_click {
+        let headers = [
+            (CONTENT_TYPE, PLAIN_TEXT),
+            (CACHE_CONTROL, NO_STORE),
+            NO_INDEX,
+        ];
+        return (headers, page::one_click(language)).into_response();
+    }
+    let location = outcome.location.as_deref().and_then(redirect_target);
+    match location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        Some(location) => {
+            let headers = [
+                (LOCATION, location),
+                (CACHE_CONTROL, NO_STORE),
+                (REFERRER_POLICY, NO_REFERRER),
+                NO_INDEX,
+            ];
+            (StatusCode::SEE_OTHER, headers).into_response()
+        }
+        None => page_response(page::after(language, &outcome.scenario)),
+    }
+}
+
+fn page_response(html: String) -> Response {
+    let headers = [
+        (
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/html; charset=utf-8"),
+        ),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(&page::CONTENT_SECURITY_POLICY),
+        ),
+        (CACHE_CONTROL, NO_STORE),
+        (REFERRER_POLICY, NO_REFERRER),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        NO_INDEX,
+    ];
+    (headers, html).into_response()
+}
+
+/// Whether hits would be recorded now.
+async fn ready(Shared(state): Shared<State>) -> Result<&'static str, Refusal> {
+    ask(&state, |session| async move { session.ping().await }).await?;
+    if !state.recorder.is_available() {
+        return Err(Refusal::Unavailable);
+    }
+    Ok("ready\n")
+}
+
+async fn metrics(Shared(state): Shared<State>) -> Response {
+    let text = state
+        .metrics
+        .render(state.recorder.depth(), state.recorder.is_available());
+    (
+        [(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4"),
+        )],
+        text,
+    )
+        .into_response()
+}
+
+/// Asks the database something other than to record a hit.
+async fn ask<T, F>(state: &State, question: impl Fn(Arc<Session>) -> F) -> Result<T, Refusal>
+where
+    F: Future<Output = Result<T, DatabaseError>>,
+{
+    state.control.call(question).await.map_err(|error| {
+        // That the database is away has been said by the recorder, once.
+        if state.recorder.is_available() {
+            warn!(%error, "the database did not answer");
+        }
+        Refusal::Unavailable
+    })
+}
+
+/// The last segment of a path that a route has matched. As it was written: a token has no characters to be decoded.
+fn token_in(uri: &Uri) -> &str {
+    uri.path().rsplit('/').next().unwrap_or_default()
+}
+
+fn hit(kind: HitKind, token: &str, headers: &HeaderMap) -> Hit {
+    Hit {
+        id: Uuid::now_v7(),
+        kind,
+        token: token.to_owned(),
+        occurred_at: SystemTime::now(),
+        user_agent: user_agent(headers),
+    }
+}
+
+/// The user agent, cut and reduced to ASCII: a character that the database's encoding lacks would fail a whole batch.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(USER_AGENT)?.as_bytes();
+    let printable = |byte: &u8| {
+        if (b' '..=b'~').contains(byte) {
+            char::from(*byte)
+        } else {
+            '?'
+        }
+    };
+    Some(
+        value
+            .iter()
+            .take(USER_AGENT_LENGTH)
+            .map(printable)
+            .collect(),
+    )
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Refusal::BodyTooLarge),
+        Err(_) => Err(Refusal::BodyTooSlow),
+    }
+}
+
+#[cfg(test)]
+mod tests;

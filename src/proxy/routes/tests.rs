@@ -1,0 +1,324 @@
+use axum::http::header::{ALLOW, CONTENT_LENGTH};
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+
+use super::*;
+use crate::proxy::control::Control;
+use crate::proxy::database::Database;
+use crate::proxy::keys::Keys;
+use crate::proxy::metrics::Metrics;
+use crate::proxy::recorder::{Recorder, answer_with};
+use crate::tracking::token::{Keyring, Token};
+
+const SHOP: &str = "https://shop.example/offer";
+
+fn keyring() -> Keyring {
+    Keyring::new(vec![(1, [1; 32])]).unwrap()
+}
+
+fn token(purpose: Purpose) -> String {
+    let link = (purpose == Purpose::Click).then_some(3);
+    keyring().sign(
+        purpose,
+        &Token {
+            record: 1,
+            activity: 2,
+            link,
+        },
+    )
+}
+
+/// The application with keys and hits that are answered with `answer`, but no database behind everything else.
+/// The second result is what has been recorded once the application is dropped.
+fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
+    let database = Database::parse("host=/nonexistent user=nobody").unwrap();
+    let control = Arc::new(Control::new(database));
+    let keys = Keys::new(Arc::clone(&control));
+    keys.set(keyring());
+    let (recorder, queue) = Recorder::new();
+    let recorded = tokio::spawn(answer_with(queue, move |_| answer.clone()));
+    let state = State {
+        keys: Arc::new(keys),
+        recorder,
+        control,
+        metrics: Arc::new(Metrics::default()),
+    };
+    (app(state), recorded)
+}
+
+fn known(location: Option<&str>) -> Answer {
+    Answer {
+        known: true,
+        location: location.map(str::to_owned),
+    }
+}
+
+/// Sends one request, after the double has had its first chance to run.
+async fn send(app: &Router, method: &str, path: &str) -> Response {
+    tokio::task::yield_now().await;
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(USER_AGENT, "Mozilla/5.0 (\u{e9}) x");
+    app.clone()
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap()
+}
+
+fn header(response: &Response, name: impl axum::http::header::AsHeaderName) -> &str {
+    response
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
+}
+
+async fn body(response: Response) -> Bytes {
+    to_bytes(response.into_body(), usize::MAX).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_click_is_recorded_and_redirected() {
+    let (app, recorded) = app_answering(known(Some(SHOP)));
+    let token = token(Purpose::Click);
+    let response = send(&app, "GET", &format!("/c/{token}?to=https://evil.example")).await;
+    assert_eq!(response.status(), StatusCode::FOUND);
+    assert_eq!(header(&response, LOCATION), SHOP);
+    assert_eq!(header(&response, CACHE_CONTROL), "no-store");
+    assert_eq!(header(&response, REFERRER_POLICY), "no-referrer");
+    assert_eq!(header(&response, "x-robots-tag"), "noindex");
+    drop(app);
+    let hits = recorded.await.unwrap();
+    assert_eq!(hits.len(), 1);
+    assert_eq!(
+        (hits[0].kind, hits[0].token.as_str()),
+        (HitKind::Click, token.as_str())
+    );
+    assert_eq!(hits[0].user_agent.as_deref(), Some("Mozilla/5.0 (??) x"));
+    assert_eq!(hits[0].id.get_version_num(), 7);
+}
+
+#[tokio::test]
+async fn an_open_is_recorded_and_never_cached() {
+    let (app, recorded) = app_answering(known(None));
+    let response = send(&app, "GET", &format!("/o/{}", token(Purpose::Open))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(header(&response, CONTENT_TYPE), "image/gif");
+    assert_eq!(
+        header(&response, CACHE_CONTROL),
+        "no-store, no-cache, must-revalidate, private"
+    );
+    let image = body(response).await;
+    assert_eq!(image.len(), 43);
+    assert!(image.starts_with(b"GIF89a\x01\0\x01\0") && image.ends_with(b"\x3b"));
+    drop(app);
+    assert_eq!(recorded.await.unwrap()[0].kind, HitKind::Open);
+}
+
+#[tokio::test]
+async fn head_of_the_image_has_its_headers_and_records_nothing() {
+    let (app, recorded) = app_answering(known(None));
+    let response = send(&app, "HEAD", &format!("/o/{}", token(Purpose::Open))).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(header(&response, CONTENT_LENGTH), "43");
+    assert!(body(response).await.is_empty());
+    drop(app);
+    assert!(recorded.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn bad_tokens_get_an_empty_404_and_are_not_recorded() {
+    let (app, recorded) = app_answering(known(Some(SHOP)));
+    let open = token(Purpose::Open);
+    let clickless = keyring().sign(
+        Purpose::Click,
+        &Token {
+            record: 1,
+            activity: 2,
+            link: None,
+        },
+    );
+    let paths = [
+        "/".to_owned(),
+        "/c/".to_owned(),
+        "/c/x".to_owned(),
+        "/c/%00".to_owned(),
+        "/c/%ff%fe".to_owned(),
+        "/o/../../etc/passwd".to_owned(),
+        format!("/c/{open}"),
+        format!("/u/{open}"),
+        format!("/o/{open}A"),
+        format!("/o/{open}/"),
+        format!("/c/{clickless}"),
+        format!("/o/{}", "A".repeat(4000)),
+    ];
+    for path in paths {
+        for method in ["GET", "HEAD"] {
+            let response = send(&app, method, &path).await;
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{method} {path}");
+            assert!(body(response).await.is_empty(), "{method} {path}");
+        }
+    }
+    let response = send(&app, "POST", &format!("/u/{open}")).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    drop(app);
+    assert!(recorded.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_database_does_not_know_looks_like_a_bad_token() {
+    let (app, _recorded) = app_answering(Answer::default());
+    for path in [
+        format!("/c/{}", token(Purpose::Click)),
+        format!("/o/{}", token(Purpose::Open)),
+    ] {
+        let response = send(&app, "GET", &path).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND);
+        assert!(body(response).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn redirects_go_to_web_pages_only() {
+    for location in [
+        Some("javascript:alert(1)"),
+        Some("//evil.example"),
+        Some(""),
+        None,
+    ] {
+        let (app, _recorded) = app_answering(known(location));
+        let response = send(&app, "GET", &format!("/c/{}", token(Purpose::Click))).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{location:?}");
+        assert_eq!(header(&response, LOCATION), "");
+    }
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_with_the_allowed_ones() {
+    let (app, recorded) = app_answering(known(None));
+    for (path, allowed) in [
+        ("/c/x", "GET,HEAD"),
+        ("/o/x", "GET,HEAD"),
+        ("/healthz", "GET,HEAD"),
+    ] {
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PURGE"] {
+            let response = send(&app, method, path).await;
+            assert_eq!(
+                response.status(),
+                StatusCode::METHOD_NOT_ALLOWED,
+                "{method} {path}"
+            );
+            assert_eq!(header(&response, ALLOW), allowed);
+        }
+    }
+    assert_eq!(
+        header(&send(&app, "PUT", "/u/x").await, ALLOW),
+        "GET,HEAD,POST"
+    );
+    drop(app);
+    assert!(recorded.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_database_readers_are_asked_to_return() {
+    let (app, _recorded) = app_answering(known(None));
+    let unsubscribe = format!("/u/{}", token(Purpose::Unsubscribe));
+    let head = format!("/c/{}", token(Purpose::Click));
+    for (method, path) in [
+        ("GET", unsubscribe.as_str()),
+        ("POST", unsubscribe.as_str()),
+        ("HEAD", head.as_str()),
+        ("GET", "/readyz"),
+    ] {
+        let response = send(&app, method, path).await;
+        assert_eq!(
+            response.status(),
+            StatusCode::SERVICE_UNAVAILABLE,
+            "{method} {path}"
+        );
+        assert_eq!(header(&response, RETRY_AFTER), "10");
+        assert!(body(response).await.is_empty());
+    }
+    assert_eq!(send(&app, "GET", "/healthz").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused() {
+    let (app, _recorded) = app_answering(known(None));
+    let path = format!("/u/{}", token(Purpose::Unsubscribe));
+    let request = Request::builder()
+        .method("POST")
+        .uri(path)
+        .body(Body::from(vec![b'x'; BODY_LIMIT + 1]))
+        .unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn requests_are_counted_without_their_tokens() {
+    let (app, _recorded) = app_answering(known(Some(SHOP)));
+    let token = token(Purpose::Click);
+    send(&app, "GET", &format!("/c/{token}")).await;
+    send(&app, "GET", "/nowhere").await;
+    let text = String::from_utf8(body(send(&app, "GET", "/metrics").await).await.to_vec()).unwrap();
+    assert!(
+        text.contains("requests_total{route=\"click\",status=\"302\"} 1"),
+        "{text}"
+    );
+    assert!(
+        text.contains("requests_total{route=\"other\",status=\"404\"} 1"),
+        "{text}"
+    );
+    assert!(!text.contains(&token));
+}
+
+fn outcome(location: Option<&str>) -> Unsubscribed {
+    Unsubscribed {
+        language: Some("de".to_owned()),
+        scenario: "welcome".to_owned(),
+        location: location.map(str::to_owned),
+    }
+}
+
+#[tokio::test]
+async fn one_click_gets_a_line_and_no_redirect() {
+    let response = unsubscribed(outcome(Some(SHOP)), true);
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(header(&response, LOCATION), "");
+    assert_eq!(header(&response, "set-cookie"), "");
+    assert_eq!(body(response).await, "Sie sind abgemeldet\n".as_bytes());
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_to_the_chosen_page_or_gets_a_confirmation() {
+    let response = unsubscribed(outcome(Some(SHOP)), false);
+    assert_eq!(
+        (response.status(), header(&response, LOCATION)),
+        (StatusCode::SEE_OTHER, SHOP)
+    );
+    for location in [None, Some("javascript:alert(1)")] {
+        let response = unsubscribed(outcome(location), false);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(header(&response, CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"));
+        assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
+        let page = String::from_utf8(body(response).await.to_vec()).unwrap();
+        assert!(page.contains("<h1>Sie sind abgemeldet</h1>"));
+    }
+}
+
+#[test]
+fn user_agents_are_cut_and_harmless() {
+    let mut headers = HeaderMap::new();
+    assert_eq!(user_agent(&headers), None);
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_bytes(&[b'a', 0xff, b'\t', b'\'']).unwrap(),
+    );
+    assert_eq!(user_agent(&headers).as_deref(), Some("a??'"));
+    headers.insert(
+        USER_AGENT,
+        HeaderValue::from_str(&"x".repeat(5000)).unwrap(),
+    );
+    assert_eq!(user_agent(&headers).unwrap().len(), USER_AGENT_LENGTH);
+}

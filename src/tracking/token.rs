@@ -1,0 +1,441 @@
+//! Signed tokens: what a hit says about itself, in as few characters as its signature allows.
+//!
+//! A token is base64url without padding (RFC 4648, section 5) of
+//! `key id (1 byte) | varint record | varint activity | [varint link] | MAC (16 bytes)`. The MAC is HMAC-SHA256 over
+//! `purpose byte | key id | varints`, cut to 128 bits: RFC 2104, section 5 asks for at least half of the hash. The purpose is not
+//! in the token but in the path of its URL, so that a token presented for another purpose does not verify.
+//!
+//! Every token has exactly one spelling: padding, loose trailing bits and overlong varints are refused.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+const MAC_BYTES: usize = 16;
+/// Key id, one byte for each of record and activity, MAC.
+const SHORTEST_BYTES: usize = 1 + 1 + 1 + MAC_BYTES;
+/// Key id, record (64 bits), activity (32 bits), link (64 bits), MAC.
+const LONGEST_BYTES: usize = 1 + 10 + 5 + 10 + MAC_BYTES;
+/// A longer text is no token and is not decoded.
+const LONGEST_CHARS: usize = (LONGEST_BYTES * 4).div_ceil(3);
+
+/// What a token may be used for; part of what is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Purpose {
+    Open = b'o',
+    Click = b'c',
+    Unsubscribe = b'u',
+}
+
+/// The identity of a hit: record × activity, since an activity mails a record at most once. `link` is the row of the
+/// target URL: of a click its target, of an unsubscribe the optional page to go to afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    pub record: i64,
+    pub activity: i32,
+    pub link: Option<i64>,
+}
+
+/// The secrets that sign tokens. The first signs, all verify: a new key is put in front and the old ones stay as long
+/// as their links shall work.
+#[derive(Clone)]
+pub struct Keyring {
+    /// HMAC states already keyed: a verification then costs two SHA-256 blocks instead of four.
+    keys: Vec<(u8, Hmac<Sha256>)>,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<u8> = self.keys.iter().map(|(id, _)| *id).collect();
+        formatter
+            .debug_struct("Keyring")
+            .field("ids", &ids)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keyring {
+    /// Builds a keyring of (key id, secret) pairs. `None` when there is no key, or an id occurs twice.
+    pub fn new(keys: Vec<(u8, [u8; 32])>) -> Option<Self> {
+        let mut keyed = Vec::with_capacity(keys.len());
+        for (id, secret) in keys {
+            if keyed.iter().any(|(other, _)| *other == id) {
+                return None;
+            }
+            keyed.push((id, Hmac::<Sha256>::new_from_slice(&secret).ok()?));
+        }
+        if keyed.is_empty() {
+            None
+        } else {
+            Some(Self { keys: keyed })
+        }
+    }
+
+    /// Signs with the first key. The result consists of `A–Z a–z 0–9 - _` only, 26 to 56 characters.
+    pub fn sign(&self, purpose: Purpose, token: &Token) -> String {
+        let (id, key) = &self.keys[0];
+        let mut bytes = Vec::with_capacity(LONGEST_BYTES);
+        bytes.push(*id);
+        // Two's complement, so that every value round-trips; identities are positive and stay short.
+        push_varint(&mut bytes, token.record as u64);
+        push_varint(&mut bytes, u64::from(token.activity as u32));
+        if let Some(link) = token.link {
+            push_varint(&mut bytes, link as u64);
+        }
+        let mac = keyed(key, purpose, &bytes).finalize().into_bytes();
+        bytes.extend_from_slice(&mac[..MAC_BYTES]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Returns what a token says if one of the keys signed it for this purpose, else `None`, whatever the reason.
+    ///
+    /// The MAC is compared in constant time and before anything else is read. An unknown key id costs the same as a
+    /// wrong MAC.
+    pub fn verify(&self, purpose: Purpose, text: &str) -> Option<Token> {
+        let bytes = decode(text)?;
+        let (signed, mac) = bytes.split_at(bytes.len() - MAC_BYTES);
+        let key = self.keys.iter().find(|(id, _)| *id == signed[0]);
+        let authentic = keyed(&key.unwrap_or(&self.keys[0]).1, purpose, signed)
+            .verify_truncated_left(mac)
+            .is_ok();
+        if authentic && key.is_some() {
+            parse(&signed[1..])
+        } else {
+            None
+        }
+    }
+
+    /// Whether the key that a token names is in this keyring; also true of what is no token at all. False means that
+    /// the keyring may be out of date.
+    pub fn knows_key_of(&self, text: &str) -> bool {
+        decode(text).is_none_or(|bytes| self.keys.iter().any(|(id, _)| *id == bytes[0]))
+    }
+}
+
+/// Starts the MAC of one token.
+fn keyed(key: &Hmac<Sha256>, purpose: Purpose, signed: &[u8]) -> Hmac<Sha256> {
+    let mut mac = key.clone();
+    mac.update(&[purpose as u8]);
+    mac.update(signed);
+    mac
+}
+
+/// Decodes the text form; the result has between `SHORTEST_BYTES` and `LONGEST_BYTES` bytes.
+fn decode(text: &str) -> Option<Vec<u8>> {
+    if text.len() > LONGEST_CHARS {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    (SHORTEST_BYTES..=LONGEST_BYTES)
+        .contains(&bytes.len())
+        .then_some(bytes)
+}
+
+/// Reads the varints of a signed token; all bytes must be used up.
+fn parse(mut rest: &[u8]) -> Option<Token> {
+    let record = take_varint(&mut rest)? as i64;
+    let activity = u32::try_from(take_varint(&mut rest)?).ok()? as i32;
+    let link = if rest.is_empty() {
+        None
+    } else {
+        Some(take_varint(&mut rest)? as i64)
+    };
+    rest.is_empty().then_some(Token {
+        record,
+        activity,
+        link,
+    })
+}
+
+/// Appends an unsigned LEB128 number: 7 bits a byte, lowest first, the high bit says that more follow.
+fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+/// Takes one LEB128 number from the front. `None` when it is cut off, longer than it need be, or above 64 bits.
+fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        value |= bits << shift;
+        if byte & 0x80 == 0 {
+            let overlong = *byte == 0 && shift > 0;
+            return (!overlong).then_some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PURPOSES: [Purpose; 3] = [Purpose::Open, Purpose::Click, Purpose::Unsubscribe];
+
+    fn keyring() -> Keyring {
+        Keyring::new(vec![(7, [7; 32]), (3, [3; 32])]).unwrap()
+    }
+
+    fn token(record: i64, activity: i32, link: Option<i64>) -> Token {
+        Token {
+            record,
+            activity,
+            link,
+        }
+    }
+
+    /// Signs arbitrary bytes as the first key would: what an attacker cannot do, and a buggy signer might.
+    fn sign_raw(purpose: Purpose, payload: &[u8]) -> String {
+        let mut bytes = vec![7];
+        bytes.extend_from_slice(payload);
+        let mac = keyed(&keyring().keys[0].1, purpose, &bytes)
+            .finalize()
+            .into_bytes();
+        bytes.extend_from_slice(&mac[..MAC_BYTES]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// xorshift64*: reproducible noise without a dependency.
+    struct Noise(u64);
+
+    impl Noise {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        }
+    }
+
+    #[test]
+    fn every_value_round_trips() {
+        for record in [
+            0,
+            1,
+            127,
+            128,
+            16_383,
+            16_384,
+            1 << 31,
+            i64::MAX,
+            -1,
+            i64::MIN,
+        ] {
+            for activity in [0, 1, 127, 128, i32::MAX, -1, i32::MIN] {
+                for link in [None, Some(0), Some(1), Some(i64::MAX), Some(-1)] {
+                    for purpose in PURPOSES {
+                        let token = token(record, activity, link);
+                        let text = keyring().sign(purpose, &token);
+                        assert!((26..=LONGEST_CHARS).contains(&text.len()), "{text}");
+                        assert_eq!(keyring().verify(purpose, &text), Some(token));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_format_never_changes() {
+        // Links in mails that were sent years ago depend on these very characters.
+        let keyring = Keyring::new(vec![(1, [0x42; 32])]).unwrap();
+        let text = keyring.sign(Purpose::Click, &token(1_234_567, 89, Some(1011)));
+        assert_eq!(text, "AYetS1nzB3mhrMsdwsXHIOcauWM13kc");
+    }
+
+    #[test]
+    fn a_usual_token_is_short() {
+        let text = keyring().sign(Purpose::Click, &token(1_000_000, 40, Some(900)));
+        assert_eq!(text.len(), 31);
+    }
+
+    #[test]
+    fn no_purpose_verifies_as_another() {
+        for signed in PURPOSES {
+            let text = keyring().sign(signed, &token(5, 6, None));
+            for presented in PURPOSES {
+                assert_eq!(
+                    keyring().verify(presented, &text).is_some(),
+                    signed == presented
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn any_changed_bit_is_refused() {
+        let text = keyring().sign(Purpose::Open, &token(123_456, 78, Some(9)));
+        let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+        for index in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[index] ^= 1 << bit;
+                assert_eq!(
+                    keyring().verify(Purpose::Open, &URL_SAFE_NO_PAD.encode(changed)),
+                    None
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn any_changed_character_is_refused() {
+        let text = keyring().sign(Purpose::Open, &token(123_456, 78, None));
+        for index in 0..text.len() {
+            for character in (0u8..128).map(char::from) {
+                let mut changed: Vec<char> = text.chars().collect();
+                changed[index] = character;
+                let changed: String = changed.into_iter().collect();
+                assert_eq!(
+                    keyring().verify(Purpose::Open, &changed).is_some(),
+                    changed == text
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn truncated_and_extended_tokens_are_refused() {
+        let text = keyring().sign(Purpose::Open, &token(123_456, 78, Some(9)));
+        for length in 0..text.len() {
+            assert_eq!(keyring().verify(Purpose::Open, &text[..length]), None);
+            assert_eq!(keyring().verify(Purpose::Open, &text[length + 1..]), None);
+        }
+        for suffix in ["A", "=", "==", " ", "\n", "\0", "AAAA", "%20"] {
+            assert_eq!(
+                keyring().verify(Purpose::Open, &format!("{text}{suffix}")),
+                None
+            );
+            assert_eq!(
+                keyring().verify(Purpose::Open, &format!("{suffix}{text}")),
+                None
+            );
+        }
+        assert_eq!(keyring().verify(Purpose::Open, &"A".repeat(1 << 20)), None);
+    }
+
+    #[test]
+    fn loose_trailing_bits_are_refused() {
+        // 22 bytes leave two unused bits in the last character.
+        let text = keyring().sign(Purpose::Open, &token(16_384, 200, None));
+        assert_eq!(URL_SAFE_NO_PAD.decode(&text).unwrap().len() % 3, 1);
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let last = alphabet.find(&text[text.len() - 1..]).unwrap();
+        for loose in 1..16 {
+            let other = &alphabet[last + loose..=last + loose];
+            assert_eq!(
+                keyring().verify(
+                    Purpose::Open,
+                    &format!("{}{other}", &text[..text.len() - 1])
+                ),
+                None
+            );
+        }
+    }
+
+    #[test]
+    fn uncanonical_numbers_are_refused_even_when_signed() {
+        let payloads: [&[u8]; 8] = [
+            &[0x81, 0x00, 0x02],                   // record 1, overlong
+            &[0x01, 0x80, 0x00],                   // activity 0, overlong
+            &[0x01, 0x02, 0x83, 0x80, 0x00],       // link 3, overlong
+            &[0x01, 0x02, 0x03, 0x04],             // one number too many
+            &[0x01, 0xff, 0xff, 0xff, 0xff, 0x1f], // activity above 32 bits
+            &[
+                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x03, 0x01,
+            ], // record above 64 bits
+            &[
+                0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, 0x01,
+            ], // never ends in time
+            &[0x01, 0x82],                         // activity cut off
+        ];
+        for payload in payloads {
+            assert_eq!(
+                keyring().verify(Purpose::Open, &sign_raw(Purpose::Open, payload)),
+                None,
+                "{payload:?}"
+            );
+        }
+        assert!(
+            keyring()
+                .verify(Purpose::Open, &sign_raw(Purpose::Open, &[1, 2]))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn old_keys_verify_and_the_first_signs() {
+        let old = Keyring::new(vec![(3, [3; 32])]).unwrap();
+        let new = keyring();
+        let text = old.sign(Purpose::Click, &token(1, 2, Some(3)));
+        assert!(new.verify(Purpose::Click, &text).is_some());
+        let text = new.sign(Purpose::Click, &token(1, 2, Some(3)));
+        assert_eq!(old.verify(Purpose::Click, &text), None);
+        assert!(!old.knows_key_of(&text));
+        assert!(new.knows_key_of(&text));
+        assert!(old.knows_key_of("no token"));
+    }
+
+    #[test]
+    fn the_same_id_with_another_secret_is_refused() {
+        let other = Keyring::new(vec![(7, [8; 32])]).unwrap();
+        assert_eq!(
+            other.verify(
+                Purpose::Open,
+                &keyring().sign(Purpose::Open, &token(1, 2, None))
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn keyrings_need_keys_with_distinct_ids() {
+        assert!(Keyring::new(vec![]).is_none());
+        assert!(Keyring::new(vec![(1, [1; 32]), (1, [2; 32])]).is_none());
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        assert_eq!(format!("{:?}", keyring()), "Keyring { ids: [7, 3], .. }");
+    }
+
+    #[test]
+    fn random_input_never_verifies_and_never_panics() {
+        let mut noise = Noise(0x5eed);
+        for _ in 0..50_000 {
+            let length = (noise.next() % 80) as usize;
+            let mut bytes: Vec<u8> = (0..length).map(|_| noise.next() as u8).collect();
+            if let Some(first) = bytes.first_mut() {
+                *first = 7;
+            }
+            for text in [
+                URL_SAFE_NO_PAD.encode(&bytes),
+                String::from_utf8_lossy(&bytes).into_owned(),
+            ] {
+                assert_eq!(keyring().verify(Purpose::Open, &text), None);
+                keyring().knows_key_of(&text);
+            }
+            let payload = bytes.get(1..).unwrap_or_default();
+            let signed = sign_raw(Purpose::Open, payload);
+            if let Some(token) = keyring().verify(Purpose::Open, &signed) {
+                assert_eq!(
+                    keyring().sign(Purpose::Open, &token),
+                    signed,
+                    "one spelling each"
+                );
+            }
+        }
+    }
+}
