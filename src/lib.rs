@@ -1,4 +1,25 @@
 //! `marketing_automation`: marketing campaigns inside the PostgreSQL database that already holds the customers.
+//!
+//! ```text
+//! enroll ──► record + waiting_activity ──► process_due ──► outbox ──► mailer worker ──► SMTP ──► recipient
+//!                      ▲                                               │ (children of a mail start      │
+//!                      │                                               ▼  when the server took it)      ▼
+//!                      └───────────── children ◄── record_events ◄── marketing-tracking-proxy ◄── opens, clicks
+//! ```
+//!
+//! | step | where |
+//! | --- | --- |
+//! | define models, scenarios, activities | `sql/schema/020_definitions.sql`, `110_validate.sql`, `120_define.sql` |
+//! | run what users wrote as its owner | `src/extension/owner.rs`, `expression.rs` |
+//! | enroll, process | `sql/schema/130_enroll.sql`, `140_process.sql` |
+//! | claim, render, send, record | `src/extension/mailer.rs`, `sql/schema/160_mailer.sql` |
+//! | templates, HTML, MIME, SMTP | `src/email` |
+//! | tokens and URLs | `src/tracking` |
+//! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql` |
+//! | pg_cron, reports, rights | `sql/schema/170_schedule.sql`, `180_report.sql`, `190_access.sql` |
+//!
+//! `email` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
+//! `pg15` … `pg18`, the proxy behind `proxy`.
 
 pub mod email;
 pub mod tracking;
@@ -11,3 +32,51 @@ pub mod proxy;
 
 #[cfg(feature = "extension")]
 pgrx::pg_module_magic!(name, version);
+
+/// The SQL of the extension, in the order in which it runs.
+#[cfg(feature = "extension")]
+mod schema {
+    use pgrx::prelude::*;
+
+    extension_sql_file!("../sql/schema/010_schema.sql", name = "schema", bootstrap);
+    extension_sql_file!("../sql/schema/020_definitions.sql", name = "definitions", requires = ["schema"]);
+    extension_sql_file!("../sql/schema/030_records.sql", name = "records", requires = ["definitions"]);
+    extension_sql_file!("../sql/schema/040_messages.sql", name = "messages", requires = ["records"]);
+    extension_sql_file!("../sql/schema/050_events.sql", name = "events", requires = ["messages"]);
+    extension_sql_file!(
+        "../sql/schema/110_validate.sql",
+        name = "validate",
+        requires = [
+            "events",
+            "query_as_owner",
+            // The functions in Rust that SQL calls.
+            marketing_automation::plan_as_owner,
+            marketing_automation::check_condition,
+            marketing_automation::check_expression,
+            marketing_automation::check_templates,
+            marketing_automation::verify_tokens,
+            marketing_automation::new_record_uuid,
+            marketing_automation::notify_mailer,
+            marketing_automation::worker_status
+        ]
+    );
+    extension_sql_file!("../sql/schema/120_define.sql", name = "define", requires = ["validate"]);
+    extension_sql_file!("../sql/schema/130_enroll.sql", name = "enroll", requires = ["define"]);
+    extension_sql_file!("../sql/schema/140_process.sql", name = "process", requires = ["enroll"]);
+    extension_sql_file!("../sql/schema/150_events.sql", name = "record_events", requires = ["process"]);
+    extension_sql_file!("../sql/schema/160_mailer.sql", name = "mailer", requires = ["record_events"]);
+    extension_sql_file!("../sql/schema/170_schedule.sql", name = "schedule", requires = ["mailer"]);
+    extension_sql_file!("../sql/schema/180_report.sql", name = "report", requires = ["schedule"]);
+    extension_sql_file!("../sql/schema/190_access.sql", name = "access", finalize);
+}
+
+/// How `cargo pgrx test` starts its server.
+#[cfg(all(test, feature = "extension"))]
+pub mod pg_test {
+    pub fn setup(_options: Vec<&str>) {}
+
+    #[must_use]
+    pub fn postgresql_conf_options() -> Vec<&'static str> {
+        vec!["shared_preload_libraries = 'marketing_automation'"]
+    }
+}

@@ -1,0 +1,131 @@
+-- What users define: models (record types), scenarios, their trees of activities, translations.
+-- All small; validated by the triggers of 110_validate.sql.
+
+create table marketing_automation.model (
+    name text primary key check (name <> ''),
+    relation regclass not null,
+    key text not null,
+    key_type regtype not null,
+    party text,
+    email text,
+    recipient_name text,
+    language text,
+    time_zone text,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    builtin boolean not null default false
+);
+comment on table marketing_automation.model is
+    'API: public. A record type: a table, view or foreign table and SQL expressions over the alias self. Write it with register_model()';
+comment on column marketing_automation.model.relation is 'Where the rows are; follows renames';
+comment on column marketing_automation.model.key is 'SQL expression over self: identifies a row, unique and not null, never changes';
+comment on column marketing_automation.model.key_type is 'Type of the key expression, so that joins back to the relation can use its index';
+comment on column marketing_automation.model.party is 'SQL expression over self: the person behind the row, the identity that unsubscribes; null: nobody';
+comment on column marketing_automation.model.email is 'SQL expression over self: where mails go (RFC 5321 mailbox); null: records of this model get no mail';
+comment on column marketing_automation.model.recipient_name is 'SQL expression over self: display name of the recipient';
+comment on column marketing_automation.model.language is 'SQL expression over self: language of the recipient (BCP 47, fr-CA, or POSIX, fr_CA)';
+comment on column marketing_automation.model.time_zone is 'SQL expression over self: IANA time zone of the recipient, such as Europe/Paris';
+comment on column marketing_automation.model.owner is 'Only members of this role may change the model';
+comment on column marketing_automation.model.builtin is 'Shipped with the extension: not dumped, not to be changed';
+
+create table marketing_automation.party (
+    id bigint generated always as identity primary key,
+    name text not null,
+    email text,
+    language text,
+    time_zone text,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.party is
+    'API: public. Default record type for people and companies; those who have their own table register it with register_model() instead';
+
+create table marketing_automation.sale (
+    id bigint generated always as identity primary key,
+    party_id bigint not null references marketing_automation.party on delete cascade,
+    number text,
+    state text not null default 'draft' check (state in ('draft', 'quotation', 'confirmed', 'done', 'cancelled')),
+    amount numeric check (amount >= 0),
+    currency text check (currency ~ '^[A-Z]{3}$'),
+    sale_date date,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.sale is 'API: public. Default record type for sales, mailed to their party';
+comment on column marketing_automation.sale.currency is 'ISO 4217 code';
+create index sale_party_id on marketing_automation.sale (party_id);
+
+create table marketing_automation.scenario (
+    id integer generated always as identity primary key,
+    name text not null unique check (name <> ''),
+    model text not null references marketing_automation.model on update cascade,
+    domain text not null default 'true',
+    state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
+    unsubscribable boolean not null default false,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.scenario is
+    'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
+comment on column marketing_automation.scenario.domain is 'SQL boolean expression over self: which rows of the model enter';
+comment on column marketing_automation.scenario.state is
+    'draft -> running -> stopped -> draft. Only running scenarios enroll, process and mail; a stopped one keeps its waiting work';
+comment on column marketing_automation.scenario.unsubscribable is
+    'Whether unsubscribing keeps the party out of this scenario for ever, in all its records';
+comment on column marketing_automation.scenario.owner is
+    'Role with whose rights all expressions (domain, conditions, model) run; only its members may change the scenario';
+
+create table marketing_automation.scenario_status (
+    scenario_id integer primary key references marketing_automation.scenario on delete cascade,
+    last_enrolled_at timestamptz,
+    last_error text,
+    last_error_code text check (last_error_code ~ '^[0-9A-Z]{5}$'),
+    last_error_at timestamptz,
+    check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null))
+);
+comment on table marketing_automation.scenario_status is 'API: public. How the last runs of each scenario went';
+comment on column marketing_automation.scenario_status.last_error_code is 'SQLSTATE of last_error';
+
+create table marketing_automation.activity (
+    id integer generated always as identity primary key,
+    scenario_id integer not null references marketing_automation.scenario on delete cascade,
+    name text not null check (name <> ''),
+    parent_id integer,
+    on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked')),
+    condition text,
+    delay interval check (delay >= interval '0'),
+    action text default 'send_email' check (action in ('send_email')),
+    sender text,
+    subject text,
+    body text,
+    version integer not null default 1,
+    unique (scenario_id, name),
+    unique (id, scenario_id),
+    foreign key (parent_id, scenario_id) references marketing_automation.activity (id, scenario_id) on delete cascade,
+    constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
+    constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
+    constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email' or (subject is not null and body is not null)),
+    constraint activity_is_not_its_own_parent check (parent_id <> id)
+);
+comment on table marketing_automation.activity is 'API: public. A node of a scenario''s tree: when, under which condition, which action';
+comment on column marketing_automation.activity.parent_id is 'Activity that this one follows; null: a root, started by enrolling';
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, email_not_clicked); null: simply follows';
+comment on column marketing_automation.activity.condition is 'SQL boolean expression over self; unless it is true, nothing is done and no child starts';
+comment on column marketing_automation.activity.delay is 'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once';
+comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
+comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
+comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
+comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
+comment on column marketing_automation.activity.version is 'Raised by each change of templates or translations; compiled templates are cached by it';
+create index activity_parent_id on marketing_automation.activity (parent_id);
+
+create table marketing_automation.activity_translation (
+    activity_id integer not null references marketing_automation.activity on delete cascade,
+    language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    sender text,
+    subject text,
+    body text,
+    primary key (activity_id, language),
+    constraint activity_translation_translates check (coalesce(sender, subject, body) is not null)
+);
+comment on table marketing_automation.activity_translation is
+    'API: public. Templates of an activity in another language; what is null falls back, part by part: fr_CA, fr, the activity';
+comment on column marketing_automation.activity_translation.language is 'BCP 47 or POSIX language tag: fr, fr-CA, fr_CA';

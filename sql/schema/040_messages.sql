@@ -1,0 +1,83 @@
+-- E-mails: outbox holds those under way, message_log those that ended; message unites the two.
+
+create sequence marketing_automation.message_id_seq;
+create table marketing_automation.outbox (
+    id bigint primary key,
+    record_id bigint not null,
+    activity_id integer not null,
+    key text collate "C" not null,
+    party text collate "C",
+    email text not null,
+    recipient_name text,
+    language text,
+    time_zone text,
+    context jsonb not null,
+    created_at timestamptz not null,
+    state text not null default 'queued' check (state in ('queued', 'sending', 'in_doubt')),
+    attempts integer not null default 0 check (attempts >= 0),
+    due_at timestamptz not null,
+    smtp_reply text,
+    constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+alter sequence marketing_automation.message_id_seq owned by marketing_automation.outbox.id;
+comment on table marketing_automation.outbox is 'API: private. E-mails under way; see the view message';
+comment on column marketing_automation.outbox.context is 'The row as JSON when the activity ran: what templates see as record';
+comment on column marketing_automation.outbox.state is
+    'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person (marketing_automation.in_doubt)';
+comment on column marketing_automation.outbox.attempts is 'Deliveries tried; fences late results: a result counts only for the attempt that it belongs to';
+comment on column marketing_automation.outbox.due_at is 'Not before';
+comment on column marketing_automation.outbox.smtp_reply is 'What the server or the network said at the last attempt';
+-- For claim_messages: the due mails of one activity. Not partial on state, so that claiming is a HOT update.
+create index outbox_due on marketing_automation.outbox (activity_id, due_at);
+
+create table marketing_automation.message_log (
+    id bigint primary key,
+    record_id bigint not null,
+    activity_id integer not null,
+    key text collate "C" not null,
+    party text collate "C",
+    email text not null,
+    recipient_name text,
+    language text,
+    time_zone text,
+    context jsonb not null,
+    created_at timestamptz not null,
+    state text not null check (state in ('sent', 'failed', 'suppressed', 'bounced')),
+    attempts integer not null,
+    finished_at timestamptz not null,
+    sent_at timestamptz,
+    smtp_reply text,
+    constraint message_log_sent_has_time check ((state in ('sent', 'bounced')) = (sent_at is not null))
+);
+-- All mails of a record; the language of the unsubscribe page.
+create index message_log_record on marketing_automation.message_log (record_id);
+comment on table marketing_automation.message_log is 'API: private. E-mails that ended, append-only; see the view message';
+
+create view marketing_automation.message as
+select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.state,
+       o.attempts, o.created_at, o.due_at, null::timestamptz as sent_at, o.smtp_reply
+from marketing_automation.outbox o
+union all
+select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
+       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply
+from marketing_automation.message_log l;
+comment on view marketing_automation.message is
+    'API: public. The e-mail log, one row a mail: state queued, sending, in_doubt, sent, failed, suppressed or bounced';
+
+create table marketing_automation.link (
+    id bigint generated always as identity primary key,
+    digest bytea not null unique check (octet_length(digest) = 32),
+    url text not null
+);
+comment on table marketing_automation.link is 'API: public. Web addresses that mails point to, each stored once; never deleted, so that old mails keep working';
+comment on column marketing_automation.link.digest is 'SHA-256 of url: an address may be longer than an index entry can be';
+
+-- Sending is armed for one server. Deliberately not dumped: a restored copy must not send by itself.
+create table marketing_automation.armed (
+    singleton boolean primary key default true check (singleton),
+    system_identifier bigint not null,
+    armed_at timestamptz not null default now(),
+    armed_by text not null default session_user
+);
+comment on table marketing_automation.armed is
+    'API: private. The database cluster (pg_control_system()) that may send; empty or another one: the mailer stays disarmed until arm()';

@@ -1,0 +1,118 @@
+-- Verbs to define campaigns with. The tables may be written directly too: the same rules hold.
+
+create function marketing_automation.register_model(
+    name text, relation regclass, key text, party text default null, email text default null,
+    recipient_name text default null, language text default null, time_zone text default null
+) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.model as m (name, relation, key, key_type, party, email, recipient_name, language, time_zone)
+    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone)
+    on conflict on constraint model_pkey do update
+    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
+        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone;
+$$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text) is
+    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over the alias self';
+
+create function marketing_automation.unregister_model(name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    users text := (select string_agg(quote_ident(s.name), ', ' order by s.name) from marketing_automation.scenario s where s.model = unregister_model.name);
+begin
+    if users is not null then
+        raise exception 'model "%" is in use', name
+            using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users);
+    end if;
+    delete from marketing_automation.model m where m.name = unregister_model.name;
+    if not found then
+        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
+    end if;
+end $$;
+comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
+
+create function marketing_automation.create_scenario(
+    name text, model text, domain text default 'true', unsubscribable boolean default false
+) returns integer
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.scenario (name, model, domain, unsubscribable)
+    values (name, model, domain, unsubscribable) returning id;
+$$;
+comment on function marketing_automation.create_scenario(text, text, text, boolean) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain: SQL boolean expression over self';
+
+create function marketing_automation.scenario_named(name text) returns marketing_automation.scenario
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.scenario;
+begin
+    select s.* into result from marketing_automation.scenario s where s.name = scenario_named.name;
+    if not found then
+        raise exception 'scenario "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.scenario;';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation.scenario_named(text) is 'API: private. The scenario of that name, or an error';
+
+create function marketing_automation.add_activity(
+    scenario text, name text, parent text default null, on_event text default null, condition text default null,
+    delay interval default null, action text default 'send_email', sender text default null, subject text default null, body text default null
+) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := (marketing_automation.scenario_named(scenario)).id;
+    its_parent integer;
+    its_id integer;
+begin
+    if parent is not null then
+        select a.id into its_parent from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = parent;
+        if not found then
+            raise exception 'activity "%" does not exist in scenario "%"', parent, scenario
+                using errcode = 'undefined_object', hint = 'Add the parent first.';
+        end if;
+    end if;
+    insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body)
+    values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
+            add_activity.action, add_activity.sender, add_activity.subject, add_activity.body)
+    returning id into its_id;
+    return its_id;
+end $$;
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text) is
+    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
+
+create function marketing_automation.set_state(scenario text, state text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    update marketing_automation.scenario s set state = set_state.state
+    where s.id = (marketing_automation.scenario_named(scenario)).id;
+end $$;
+comment on function marketing_automation.set_state(text, text) is 'API: private. Behind run, stop and draft';
+
+create function marketing_automation.run(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.set_state(scenario, 'running');
+    select marketing_automation.notify_mailer();
+$$;
+comment on function marketing_automation.run(text) is 'API: public. Starts a draft scenario: from now on it enrolls, processes and mails';
+
+create function marketing_automation.stop(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.set_state(scenario, 'stopped');
+$$;
+comment on function marketing_automation.stop(text) is
+    'API: public. Stops a running scenario: nobody enters, its waiting activities and queued mails are kept and do not run';
+
+create function marketing_automation.draft(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.set_state(scenario, 'draft');
+$$;
+comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
+
+-- The two default record types.
+insert into marketing_automation.model (name, relation, key, key_type, party, email, recipient_name, language, time_zone, builtin) values
+    ('party', 'marketing_automation.party', 'self.id', 'bigint', 'self.id', 'self.email', 'self.name', 'self.language', 'self.time_zone', true),
+    ('sale', 'marketing_automation.sale', 'self.id', 'bigint', 'self.party_id',
+     '(select p.email from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.name from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.language from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.time_zone from marketing_automation.party p where p.id = self.party_id)', true);

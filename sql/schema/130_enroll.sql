@@ -1,0 +1,134 @@
+-- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
+
+create function marketing_automation.as_text(expression text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- The line break ends a comment inside the expression.
+    select case when expression is null then 'null::text' else '(' || expression || E'\n)::text' end
+$$;
+comment on function marketing_automation.as_text(text) is 'API: private. A checked user expression, ready to stand in a query, cast to text';
+
+create function marketing_automation.as_condition(expression text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when expression is null then 'true' else '(' || expression || E'\n) is true' end
+$$;
+comment on function marketing_automation.as_condition(text) is 'API: private. A checked boolean user expression, ready to stand in a query; null holds always';
+
+create function marketing_automation.record_id(uuid uuid) returns bigint
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+    select ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint
+$$;
+comment on function marketing_automation.record_id(uuid) is 'API: public. The id inside a record''s public uuid; compare the uuid too before trusting it';
+
+create function marketing_automation.time_or_now(at timestamptz) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if at is not null and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
+        raise exception 'only a superuser may choose the time' using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
+    end if;
+    return coalesce(at, statement_timestamp());
+end $$;
+comment on function marketing_automation.time_or_now(timestamptz) is 'API: private. The time that a run assumes: the given one for superusers (tests), else now';
+
+create function marketing_automation.note_error(scenario_id integer, message text, code text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at)
+    values (scenario_id, message, code, statement_timestamp())
+    on conflict on constraint scenario_status_pkey do update
+    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at;
+$$;
+comment on function marketing_automation.note_error(integer, text, text) is 'API: private. Keeps the error of a scenario''s last run';
+
+create function marketing_automation.is_passing_error(code text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- Transaction rollback, resources, object state (locks), operator intervention, system and internal errors
+    -- (PostgreSQL, appendix A): not the fault of a row or a definition, so the caller must see them and try again.
+    select left(code, 2) in ('40', '53', '54', '55', '57', '58', 'XX')
+$$;
+comment on function marketing_automation.is_passing_error(text) is 'API: private. Whether trying again later can help, judged by SQLSTATE';
+
+create function marketing_automation.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+    roots text;
+    source text;
+    entered bigint;
+begin
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    -- Which root activities a row starts: those whose condition holds.
+    select format('array_remove(array[%s]::integer[], null)', string_agg(
+               case when a.condition is null then a.id::text
+                    else format('case when %s then %s end', marketing_automation.as_condition(a.condition), a.id) end, ', ' order by a.id))
+    into roots
+    from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null;
+    source := format('select %s, %s, %s from %s as self where %s',
+        marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), roots,
+        model.relation, marketing_automation.as_condition(scenario.domain));
+
+    -- The lock makes a second caller wait and then see what the first one entered; the unique constraint is only the net.
+    perform pg_advisory_xact_lock(hashtext('marketing_automation.enroll'), scenario.id);
+    with matching as (
+        select q.key, q.party, q.roots
+        from marketing_automation.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text, roots integer[])
+    ), entering as materialized (
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
+        from matching q
+        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and (q.party is null or not exists (
+                select from marketing_automation.unsubscription u where u.scenario_id = scenario.id and u.party = q.party collate "C"))
+    ), recorded as (
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e
+    ), waiting as (
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+        select e.id, a.id, now + coalesce(a.delay, interval '0')
+        from entering e join marketing_automation.activity a on a.id = any (e.roots)
+    )
+    select count(*) into entered from entering;
+    return entered;
+end $$;
+comment on function marketing_automation.enroll_one(marketing_automation.scenario, timestamptz) is
+    'API: private. Enters all new matching rows of one scenario in one statement; returns how many';
+
+create function marketing_automation.enroll(scenario_name text default null, now timestamptz default null)
+returns table (scenario text, enrolled bigint, error text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+    at timestamptz := marketing_automation.time_or_now(now);
+    code text;
+begin
+    if scenario_name is not null then
+        chosen := marketing_automation.scenario_named(scenario_name);
+        if chosen.state <> 'running' then
+            raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
+                using errcode = 'object_not_in_prerequisite_state', hint = format('select marketing_automation.run(%L);', chosen.name);
+        end if;
+    end if;
+    for chosen in
+        select s.* from marketing_automation.scenario s
+        where s.state = 'running' and (scenario_name is null or s.name = scenario_name)
+        order by s.id
+    loop
+        scenario := chosen.name;
+        enrolled := 0;
+        error := null;
+        begin
+            enrolled := marketing_automation.enroll_one(chosen, at);
+            insert into marketing_automation.scenario_status as s (scenario_id, last_enrolled_at) values (chosen.id, at)
+            on conflict on constraint scenario_status_pkey do update
+            set last_enrolled_at = excluded.last_enrolled_at, last_error = null, last_error_code = null, last_error_at = null;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate;
+            if marketing_automation.is_passing_error(code) then
+                raise;
+            end if;
+            raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+            perform marketing_automation.note_error(chosen.id, error, code);
+        end;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation.enroll(text, timestamptz) is
+    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or one by name). '
+    'An error in one is returned and kept in scenario_status, and the others still run. now: assumed time, superusers only';

@@ -1,0 +1,211 @@
+-- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
+--
+-- Locks, always in this order, so that processing, events and the mailer never deadlock and never disagree:
+-- 1. an advisory lock on the activity, so that parallel callers share the work by activity;
+-- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
+--    holds them, so that an event and the opposite side exclude each other;
+-- 3. rows of waiting_activity.
+
+create function marketing_automation.opposite_event(event text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case event
+        when 'email_opened' then 'email_not_opened' when 'email_not_opened' then 'email_opened'
+        when 'email_clicked' then 'email_not_clicked' when 'email_not_clicked' then 'email_clicked'
+    end
+$$;
+comment on function marketing_automation.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
+
+create function marketing_automation.record_query(activity_id integer) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('select %s, %s, to_jsonb(self), %s, %s, %s, %s from %s as self where (%s' || E'\n) = any (($1)::%s[])',
+        marketing_automation.as_text(m.key), marketing_automation.as_condition(a.condition),
+        marketing_automation.as_text(m.email), marketing_automation.as_text(m.recipient_name),
+        marketing_automation.as_text(m.language), marketing_automation.as_text(m.time_zone),
+        m.relation, m.key, m.key_type)
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.model m on m.name = s.model
+    where a.id = activity_id
+$$;
+comment on function marketing_automation.record_query(integer) is
+    'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 (text[])';
+
+create function marketing_automation.process_records(activity marketing_automation.activity, records bigint[], now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    relation regclass;
+    query text := marketing_automation.record_query(activity.id);
+    processed integer;
+    queued integer;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    select m.relation into strict relation from marketing_automation.model m where m.name = scenario.model;
+    if activity.on_event is not null then
+        perform from marketing_automation.finished_activity f
+        where f.activity_id = activity.parent_id and f.record_id = any (records)
+        order by f.record_id for no key update;
+    end if;
+    with taken as (
+        delete from marketing_automation.waiting_activity w
+        where w.activity_id = activity.id and w.record_id = any (records)
+        returning w.record_id, w.at
+    ), live as materialized (
+        select t.record_id, t.at, r.key, r.party,
+               r.blocked_at is not null or exists (
+                   select from marketing_automation.unsubscription u
+                   where u.scenario_id = r.scenario_id and u.party = r.party) as blocked
+        from taken t join marketing_automation.record r on r.id = t.record_id
+    ), found as materialized (
+        select q.*
+        from marketing_automation.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked))
+             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text)
+    ), decided as materialized (
+        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone,
+               case when l.blocked then 'blocked'
+                    when f.key is null then 'row_missing'
+                    when not f.holds then 'condition_not_met'
+                    when activity.action is null then 'executed'
+                    when nullif(trim(f.email), '') is null then 'no_address'
+                    else 'mailed' end as outcome
+        from live l left join found f on f.key = l.key
+    ), finished as (
+        insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select d.record_id, activity.id, case d.outcome when 'blocked' then 'cancelled' else 'done' end, d.outcome, d.at, now from decided d
+    ), mail as (
+        insert into marketing_automation.outbox
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at)
+        select nextval('marketing_automation.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
+               d.recipient_name, d.language, d.time_zone, d.context, now, now
+        from decided d where d.outcome = 'mailed'
+        returning id
+    ), opposite as (
+        delete from marketing_automation.waiting_activity w
+        using decided d, marketing_automation.activity o
+        where activity.on_event is not null and d.outcome <> 'blocked'
+          and o.parent_id = activity.parent_id and o.on_event = marketing_automation.opposite_event(activity.on_event)
+          and w.record_id = d.record_id and w.activity_id = o.id
+        returning w.record_id, w.activity_id, w.at
+    ), cancelled as (
+        insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select o.record_id, o.activity_id, 'cancelled', 'opposite_executed', o.at, now from opposite o
+    ), children as (
+        -- Children of a mail start when the server has taken it: see finish_messages().
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+        select d.record_id, c.id, now + coalesce(c.delay, interval '0')
+        from decided d join marketing_automation.activity c on c.parent_id = activity.id
+        where d.outcome in ('executed', 'no_address')
+          and (c.on_event is null or c.on_event like 'email\_not\_%')
+          and not exists (select from marketing_automation.finished_activity f where f.record_id = d.record_id and f.activity_id = c.id)
+        on conflict do nothing
+    )
+    select (select count(*) from decided), (select count(*) from mail) into processed, queued;
+    if queued > 0 then
+        perform marketing_automation.notify_mailer();
+    end if;
+    return processed;
+end $$;
+comment on function marketing_automation.process_records(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Runs one activity for these records in one statement; raises what a user expression raises';
+
+create function marketing_automation.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(records) / 2;
+    message text;
+    code text;
+begin
+    begin
+        return marketing_automation.process_records(activity, records, now);
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        if marketing_automation.is_passing_error(code) then
+            raise;
+        end if;
+    end;
+    -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
+    if half > 0 then
+        return marketing_automation.process_or_fail(activity, records[:half], now)
+             + marketing_automation.process_or_fail(activity, records[half + 1:], now);
+    end if;
+    with taken as (
+        delete from marketing_automation.waiting_activity w
+        where w.activity_id = activity.id and w.record_id = any (records)
+        returning w.record_id, w.at
+    )
+    insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error, error_code)
+    select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t;
+    return cardinality(records);
+end $$;
+comment on function marketing_automation.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept';
+
+create function marketing_automation.process_activity(activity marketing_automation.activity, batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+    code text;
+begin
+    -- A definition that no longer plans (a column was dropped, rights were revoked) is not the fault of the records:
+    -- they keep waiting, the scenario says why.
+    begin
+        perform marketing_automation.plan_as_owner(s.owner, m.relation, marketing_automation.record_query(activity.id))
+        from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+        where s.id = activity.scenario_id;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        if marketing_automation.is_passing_error(code) then
+            raise;
+        end if;
+        raise warning 'activity "%" did not run: %', activity.name, message using errcode = code;
+        perform marketing_automation.note_error(activity.scenario_id, format('activity "%s": %s', activity.name, message), code);
+        return 0;
+    end;
+    return marketing_automation.process_or_fail(activity, array(
+        select w.record_id from marketing_automation.waiting_activity w
+        where w.activity_id = activity.id and w.at <= now order by w.at limit batch_size), now);
+end $$;
+comment on function marketing_automation.process_activity(marketing_automation.activity, integer, timestamptz) is
+    'API: private. Runs one batch of the due records of one activity, whose lock the caller holds';
+
+create function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    activity marketing_automation.activity;
+    at timestamptz := marketing_automation.time_or_now(now);
+    processed integer;
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    for activity in
+        select a.*
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        cross join lateral (
+            select w.at from marketing_automation.waiting_activity w
+            where w.activity_id = a.id and w.at <= process_due.at order by w.at limit 1) as due
+        order by due.at, a.id
+    loop
+        if pg_try_advisory_xact_lock(hashtext('marketing_automation.process'), activity.id) then
+            processed := marketing_automation.process_activity(activity, batch_size, at);
+            if processed > 0 then
+                return processed;
+            end if;
+        end if;
+    end loop;
+    return 0;
+end $$;
+comment on function marketing_automation.process_due(integer, timestamptz) is
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no other session is processing; '
+    'returns how many, 0 when nothing is left. now: assumed time, superusers only';
+
+create procedure marketing_automation.process_all_due(batch_size integer default 1000)
+language plpgsql as $$
+begin
+    while marketing_automation.process_due(batch_size) operator(pg_catalog.>) 0 loop
+        commit;
+    end loop;
+end $$;
+comment on procedure marketing_automation.process_all_due(integer) is
+    'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block';

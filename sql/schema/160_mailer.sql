@@ -1,0 +1,176 @@
+-- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
+
+create function marketing_automation.arm() returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.armed as a (system_identifier) select c.system_identifier from pg_control_system() c
+    on conflict on constraint armed_pkey do update
+    set system_identifier = excluded.system_identifier, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
+    select marketing_automation.notify_mailer();
+$$;
+comment on function marketing_automation.arm() is
+    'API: public. Allows this database cluster to send mail. A fresh CREATE EXTENSION is armed; a restored copy is not until this is called';
+
+create function marketing_automation.is_armed() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select from marketing_automation.armed a join pg_control_system() c on c.system_identifier = a.system_identifier)
+$$;
+comment on function marketing_automation.is_armed() is 'API: public. Whether this database cluster may send mail';
+
+-- pg_restore creates extensions with check_function_bodies off: a restored copy stays disarmed.
+select marketing_automation.arm() where current_setting('check_function_bodies')::boolean;
+
+create function marketing_automation.rescue_messages(hold boolean) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    with rescued as (
+        update marketing_automation.outbox o
+        set state = case when hold then 'in_doubt' else 'queued' end,
+            due_at = case when hold then 'infinity' else o.due_at end,
+            smtp_reply = 'in flight when the mailer stopped'
+        where o.state = 'sending'
+        returning o.id
+    )
+    select count(*) from rescued;
+$$;
+comment on function marketing_automation.rescue_messages(boolean) is
+    'API: private. At the mailer''s start: what another mailer had in flight is sent again under the same Message-ID, or held as in_doubt';
+
+create function marketing_automation.claim_messages(batch_size integer)
+returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
+               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    return query
+    with due as materialized (
+        select o.id, a.version, a.scenario_id
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        cross join lateral (
+            select o.id from marketing_automation.outbox o
+            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued'
+            order by o.due_at limit batch_size for update skip locked) o
+        limit batch_size
+    ), checked as materialized (
+        select d.id, d.version, r.uuid,
+               r.blocked_at is not null or exists (
+                   select from marketing_automation.unsubscription u
+                   where u.scenario_id = d.scenario_id and u.party = r.party) as suppressed
+        from due d
+        join marketing_automation.outbox o on o.id = d.id
+        join marketing_automation.record r on r.id = o.record_id
+    ), suppressed as (
+        delete from marketing_automation.outbox o using checked c where c.suppressed and o.id = c.id returning o.*
+    ), logged as (
+        insert into marketing_automation.message_log
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
+        select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.created_at,
+               'suppressed', s.attempts, statement_timestamp(), 'record blocked or party unsubscribed'
+        from suppressed s
+    )
+    update marketing_automation.outbox o
+    set state = 'sending', attempts = o.attempts + 1
+    from checked c
+    where not c.suppressed and o.id = c.id
+    returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.party,
+              extract(epoch from statement_timestamp() - o.created_at)::double precision;
+end $$;
+comment on function marketing_automation.claim_messages(integer) is
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity; those of blocked records and unsubscribed parties end as suppressed';
+
+create function marketing_automation.mail_templates(activities integer[])
+returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.id, a.version, a.name, s.name, '', a.sender, a.subject, a.body
+    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = any (activities)
+    union all
+    select a.id, a.version, a.name, s.name, t.language, t.sender, t.subject, t.body
+    from marketing_automation.activity_translation t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = any (activities)
+$$;
+comment on function marketing_automation.mail_templates(integer[]) is 'API: private. Templates of activities, language empty for the activity''s own, then translations';
+
+create function marketing_automation.link_ids(urls text[]) returns table (url text, id bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into marketing_automation.link (digest, url)
+    select distinct sha256(convert_to(u.url, 'UTF8')), u.url from unnest(urls) as u (url)
+    where not exists (select from marketing_automation.link l where l.digest = sha256(convert_to(u.url, 'UTF8')))
+    on conflict do nothing;
+    return query
+        select l.url, l.id from unnest(urls) as u (url)
+        join marketing_automation.link l on l.digest = sha256(convert_to(u.url, 'UTF8'));
+end $$;
+comment on function marketing_automation.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
+
+create function marketing_automation.finish_messages(ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[]) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    finished bigint;
+begin
+    -- Lock the activities whose children start, in the order of 140_process.sql.
+    perform from marketing_automation.finished_activity f
+    join (select o.record_id, o.activity_id from unnest(ids, states) as u (id, state)
+          join marketing_automation.outbox o on o.id = u.id
+          where u.state = 'sent' and exists (select from marketing_automation.activity c where c.parent_id = o.activity_id)) p
+        on p.record_id = f.record_id and p.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+
+    with result as materialized (
+        select u.* from unnest(ids, attempts, states, replies, retry_seconds) as u (id, attempt, state, reply, retry_after)
+    ), retried as (
+        update marketing_automation.outbox o
+        set state = case r.state when 'in_doubt' then 'in_doubt' else 'queued' end,
+            due_at = case r.state when 'in_doubt' then 'infinity' else statement_timestamp() + make_interval(secs => r.retry_after) end,
+            -- A claim that was given back untried is no attempt.
+            attempts = case r.state when 'released' then o.attempts - 1 else o.attempts end,
+            smtp_reply = coalesce(r.reply, o.smtp_reply)
+        from result r
+        where r.state in ('queued', 'released', 'in_doubt') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+    ), ended as (
+        delete from marketing_automation.outbox o using result r
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning o.*, r.state as result, r.reply
+    ), logged as (
+        insert into marketing_automation.message_log
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at,
+             state, attempts, finished_at, sent_at, smtp_reply)
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context, e.created_at,
+               e.result, e.attempts, statement_timestamp(), case e.result when 'sent' then statement_timestamp() end, e.reply
+        from ended e
+    ), children as (
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+        select e.record_id, c.id, statement_timestamp() + coalesce(c.delay, interval '0')
+        from ended e
+        join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
+        join marketing_automation.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
+        join marketing_automation.activity c on c.parent_id = e.activity_id
+        where e.result = 'sent'
+          and case c.on_event
+                when 'email_not_opened' then p.opened_at is null
+                when 'email_not_clicked' then p.clicked_at is null
+                else c.on_event is null end
+          and not exists (select from marketing_automation.finished_activity f where f.record_id = e.record_id and f.activity_id = c.id)
+        on conflict do nothing
+    )
+    select count(*) into finished from ended;
+    return finished;
+end $$;
+comment on function marketing_automation.finish_messages(bigint[], integer[], text[], text[], double precision[]) is
+    'API: private. Records a batch of delivery results, each only for the attempt that it belongs to: sent or failed end the mail, queued tries again '
+    'after retry_seconds, released gives an untried claim back, in_doubt holds it. The children of sent mails start';
+
+create function marketing_automation.next_due() returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select min(o.due_at)
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+    cross join lateral (
+        select o.due_at from marketing_automation.outbox o
+        where o.activity_id = a.id and o.state = 'queued' order by o.due_at limit 1) o
+$$;
+comment on function marketing_automation.next_due() is 'API: private. When the next queued mail of a running scenario is due; null: none is queued';

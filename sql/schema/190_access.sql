@@ -1,0 +1,55 @@
+-- Who may do what. Nothing is granted to PUBLIC; grant_access() gives a role what its job needs.
+
+create function marketing_automation.grant_access(role regrole, access text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    tables text;
+    functions text;
+    signature text;
+begin
+    case access
+    when 'tracking' then
+        functions := 'tracking_keys|record_events|unsubscribe_page|unsubscribe';
+    when 'reader' then
+        tables := 'model|party|sale|scenario|scenario_status|activity|activity_translation|record|record_activity|unsubscription|message|link|event';
+        functions := 'tree|activity_count|record_count|percentage|scenario_named|worker_status|record_id';
+    when 'operator' then
+        functions := 'enroll|process_due|process_all_due|worker_status|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block';
+    when 'marketer' then
+        perform marketing_automation.grant_access(role, 'reader');
+        perform marketing_automation.grant_access(role, 'operator');
+        tables := null;
+        functions := 'register_model|unregister_model|create_scenario|add_activity|run|stop|draft|set_state|require_membership|notify_mailer';
+        execute format('grant insert, update, delete on marketing_automation.model, marketing_automation.party, marketing_automation.sale, '
+            'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation to %s', role);
+    else
+        raise exception 'access "%" does not exist', access
+            using errcode = 'invalid_parameter_value', hint = 'It is tracking, reader, operator or marketer.';
+    end case;
+    execute format('grant usage on schema marketing_automation to %s', role);
+    if tables is not null then
+        execute format('grant select on %s to %s',
+            (select string_agg(format('marketing_automation.%I', t), ', ') from unnest(string_to_array(tables, '|')) t), role);
+    end if;
+    for signature in
+        select p.oid::regprocedure from pg_proc p
+        where p.pronamespace = 'marketing_automation'::regnamespace and p.proname = any (string_to_array(functions, '|'))
+    loop
+        execute format('grant execute on routine %s to %s', signature, role);
+    end loop;
+end $$;
+comment on function marketing_automation.grant_access(regrole, text) is
+    'API: public. Grants a role what a job needs: tracking (the proxy), reader (reports), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates)';
+
+revoke all on all tables in schema marketing_automation from public;
+revoke all on all sequences in schema marketing_automation from public;
+revoke all on all routines in schema marketing_automation from public;
+revoke all on schema marketing_automation from public;
+
+-- What pg_dump saves: all data; of the models, those that this script did not insert.
+select pg_extension_config_dump('marketing_automation.model', 'where not builtin');
+select pg_extension_config_dump(format('marketing_automation.%I', t), '')
+from unnest(array[
+    'party', 'party_id_seq', 'sale', 'sale_id_seq', 'scenario', 'scenario_id_seq', 'scenario_status', 'activity', 'activity_id_seq',
+    'activity_translation', 'record', 'record_id_seq', 'waiting_activity', 'finished_activity', 'unsubscription',
+    'outbox', 'message_id_seq', 'message_log', 'link', 'link_id_seq', 'event', 'tracking_key']) t;

@@ -1,0 +1,124 @@
+//! Checks the SQL expressions that users write: exactly one expression, by its parse tree, that plans against the relation.
+
+use std::ffi::{CStr, CString, c_void};
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use super::owner;
+
+/// Moves the position of a syntax error into the expression, so that psql points into what the user wrote.
+#[pg_guard]
+unsafe extern "C-unwind" fn point_into_expression(expression: *mut c_void) {
+    // SAFETY: called by elog.c while it builds an error; the argument is the C string that is being parsed.
+    unsafe {
+        let position = pg_sys::geterrposition();
+        if position > 0 {
+            pg_sys::errposition(0);
+            pg_sys::internalerrposition(position);
+            pg_sys::internalerrquery(expression.cast());
+        }
+    }
+}
+
+/// Raises unless `text` is one SQL expression: no list, no clause after it, no second statement.
+fn require_one_expression(text: &str, what: &str) {
+    let refuse = |detail: &str| {
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("{what} must be exactly one SQL expression"), "check_expression")
+            .set_detail(format!("{detail}: {text}"))
+            .set_hint("Write what could stand after WHERE or SELECT, over the alias self: self.country = 'FR'")
+            .report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    };
+    let Ok(source) = CString::new(text) else { refuse("It contains a null byte") };
+    if text.trim().is_empty() {
+        refuse("It is empty");
+    }
+    // SAFETY: raw_parser only looks at the text; the callback is unlinked before its frame ends, and elog.c unwinds the
+    // stack of callbacks itself when an error leaves this frame.
+    let statements = unsafe {
+        let mut callback = pg_sys::ErrorContextCallback {
+            previous: pg_sys::error_context_stack,
+            callback: Some(point_into_expression),
+            arg: source.as_ptr().cast_mut().cast(),
+        };
+        pg_sys::error_context_stack = &mut callback;
+        let statements = pg_sys::raw_parser(source.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR);
+        pg_sys::error_context_stack = callback.previous;
+        statements
+    };
+    // SAFETY: the parser returns a list of one RawStmt that holds a SelectStmt; its fields are read as such.
+    let only_a_target = unsafe {
+        let raw = pg_sys::list_nth(statements, 0).cast::<pg_sys::RawStmt>();
+        let select = &*(*raw).stmt.cast::<pg_sys::SelectStmt>();
+        (*statements).length == 1
+            && select.type_ == pg_sys::NodeTag::T_SelectStmt
+            && select.op == pg_sys::SetOperation::SETOP_NONE
+            && !select.targetList.is_null()
+            && (*select.targetList).length == 1
+            && {
+                let target = pg_sys::list_nth(select.targetList, 0).cast::<pg_sys::ResTarget>();
+                (*target).name.is_null()
+            }
+            && [select.distinctClause, select.fromClause, select.groupClause, select.windowClause, select.valuesLists, select.sortClause, select.lockingClause]
+                .iter()
+                .all(|clause| clause.is_null())
+            && [select.whereClause, select.havingClause, select.limitOffset, select.limitCount].iter().all(|clause| clause.is_null())
+            && select.intoClause.is_null()
+            && select.withClause.is_null()
+    };
+    if !only_a_target {
+        refuse("It is a list or a query");
+    }
+}
+
+/// The relation's name, qualified and quoted.
+fn relation_name(relation: pg_sys::Oid) -> String {
+    // SAFETY: syscache look-ups; the strings are copied.
+    unsafe {
+        let name = pg_sys::get_rel_name(relation);
+        let namespace = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
+        if name.is_null() || namespace.is_null() {
+            ErrorReport::new(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, format!("relation with OID {} does not exist", relation.to_u32()), "check_expression")
+                .report(PgLogLevel::ERROR);
+        }
+        CStr::from_ptr(pg_sys::quote_qualified_identifier(namespace, name)).to_string_lossy().into_owned()
+    }
+}
+
+#[pg_schema]
+mod marketing_automation {
+    use super::*;
+
+    /// Checks a boolean expression; the error is what PostgreSQL says of it in a WHERE clause.
+    #[pg_extern(sql = r#"
+create function marketing_automation.check_condition(owner regrole, relation regclass, expression text, what text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.check_condition(regrole, regclass, text, text) is
+    'API: private. Raises unless expression is exactly one boolean SQL expression over self that plans against relation with the rights of owner; what: its name in errors';
+"#)]
+    fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
+        require_one_expression(expression, what);
+        owner::plan(owner, relation, &format!("select from {} as self where (\n{expression}\n)", relation_name(relation)));
+    }
+
+    /// Checks an expression of any scalar type that has a text form, and returns the type.
+    #[pg_extern(sql = r#"
+create function marketing_automation.check_expression(owner regrole, relation regclass, expression text, what text) returns regtype
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.check_expression(regrole, regclass, text, text) is
+    'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of owner; returns its type';
+"#)]
+    fn check_expression(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) -> pg_sys::Oid {
+        require_one_expression(expression, what);
+        let relation_name = relation_name(relation);
+        owner::plan(owner, relation, &format!("select (\n{expression}\n)::pg_catalog.text from {relation_name} as self"));
+        let query = format!("select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid");
+        owner::as_owner(owner, relation, || Spi::get_one::<pg_sys::Oid>(&query))
+            .ok()
+            .flatten()
+            // An untyped literal.
+            .filter(|of_type| *of_type != pg_sys::UNKNOWNOID)
+            .unwrap_or(pg_sys::TEXTOID)
+    }
+}

@@ -1,0 +1,135 @@
+//! What sending needs to know, read from the settings and the key ring in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgrx::prelude::*;
+
+use crate::email::transport::TransportConfig;
+use crate::extension::workers::State;
+use crate::extension::{settings, token};
+use crate::tracking::token::Keyring;
+use crate::tracking::url::BaseUrl;
+
+/// The settings as text, to see whether they have changed: connections are kept while they have not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    smtp_url: String,
+    password: Option<Secret>,
+    automation_base: String,
+    email_from: Option<String>,
+    connections: usize,
+    timeout: u64,
+    keys: Vec<i16>,
+}
+
+/// A password; never printed.
+#[derive(Clone, PartialEq, Eq)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("…")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Configuration {
+    source: Source,
+    pub(super) transport: TransportConfig,
+    pub(super) base: BaseUrl,
+    /// Host of the base URL: the right side of Message-IDs.
+    pub(super) host: String,
+    pub(super) email_from: Option<String>,
+    pub(super) connections: usize,
+    pub(super) timeout: Duration,
+    pub(super) keyring: Keyring,
+}
+
+/// Why nothing can be sent.
+pub(super) struct Missing {
+    pub(super) state: State,
+    pub(super) reason: String,
+}
+
+fn unconfigured(reason: impl Into<String>) -> Missing {
+    Missing { state: State::Unconfigured, reason: reason.into() }
+}
+
+/// Reads the first line of the password file.
+fn read_password(path: &str) -> Result<Secret, Missing> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| unconfigured(format!("cannot read marketing_automation.smtp_password_file: {error}")))?;
+    Ok(Secret(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// Brings ALTER DATABASE … SET marketing_automation.… into this session: PostgreSQL reads it when a session starts only.
+fn apply_database_settings() -> spi::Result<()> {
+    Spi::run(
+        "select pg_catalog.set_config(pg_catalog.split_part(c, '=', 1), pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1), false)
+         from pg_catalog.pg_db_role_setting s cross join lateral pg_catalog.unnest(s.setconfig) c
+         where s.setrole = 0 and s.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
+           and c like 'marketing\\_automation.%' and c not like 'marketing\\_automation.launcher\\_database=%'",
+    )
+}
+
+impl Configuration {
+    /// Reads settings and keys; gives the previous configuration when nothing has changed. In a transaction.
+    pub(super) fn read(previous: Option<&Arc<Configuration>>) -> spi::Result<Result<Arc<Configuration>, Missing>> {
+        if Spi::get_one::<bool>("select marketing_automation.is_armed()")? != Some(true) {
+            return Ok(Err(Missing {
+                state: State::Disarmed,
+                reason: "this is a copy of the server that was armed to send: run select marketing_automation.arm() if it shall send".to_owned(),
+            }));
+        }
+        apply_database_settings()?;
+        let keys = Spi::connect_mut(|client| {
+            client
+                .update("select id from marketing_automation.tracking_keys()", None, &[])?
+                .map(|row| row.get::<i16>(1))
+                .collect::<spi::Result<Vec<_>>>()
+        })?;
+        let Some(keyring) = token::keyring()? else {
+            return Ok(Err(unconfigured("there is no tracking key")));
+        };
+        let keys = keys.into_iter().flatten().collect();
+        Ok(Self::build(previous, keys, keyring))
+    }
+
+    fn build(previous: Option<&Arc<Configuration>>, keys: Vec<i16>, keyring: Keyring) -> Result<Arc<Configuration>, Missing> {
+        let source = Source {
+            smtp_url: settings::smtp_url().ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?,
+            password: settings::smtp_password_file().map(|path| read_password(&path)).transpose()?,
+            automation_base: settings::automation_base()
+                .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
+            email_from: settings::email_from(),
+            connections: settings::smtp_connections(),
+            timeout: settings::smtp_timeout(),
+            keys,
+        };
+        if let Some(previous) = previous.filter(|previous| previous.source == source) {
+            return Ok(Arc::clone(previous));
+        }
+        let mut transport = TransportConfig::parse(&source.smtp_url)
+            .map_err(|error| unconfigured(format!("marketing_automation.smtp_url: {error}")))?;
+        if let Some(password) = &source.password {
+            transport = transport.with_password(password.0.clone());
+        }
+        let base = BaseUrl::parse(&source.automation_base)
+            .map_err(|error| unconfigured(format!("marketing_automation.automation_base: {error}")))?;
+        let host = url::Url::parse(&source.automation_base)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .ok_or_else(|| unconfigured("marketing_automation.automation_base has no host"))?;
+        Ok(Arc::new(Configuration {
+            transport,
+            base,
+            host,
+            email_from: source.email_from.clone(),
+            connections: source.connections,
+            timeout: Duration::from_secs(source.timeout),
+            keyring,
+            source,
+        }))
+    }
+}

@@ -1,0 +1,138 @@
+//! The mailer's questions to the database, each one statement; see sql/schema/160_mailer.sql.
+
+use pgrx::prelude::*;
+
+/// A mail as claimed.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) id: i64,
+    pub(super) attempt: i32,
+    pub(super) record: i64,
+    pub(super) record_uuid: String,
+    pub(super) activity: i32,
+    pub(super) version: i32,
+    pub(super) email: String,
+    pub(super) recipient_name: Option<String>,
+    pub(super) language: String,
+    pub(super) time_zone: String,
+    /// JSON text.
+    pub(super) context: String,
+    pub(super) party: Option<String>,
+    /// Seconds since it was queued.
+    pub(super) age: f64,
+}
+
+/// Templates of one activity in one language; empty: its own.
+#[derive(Debug)]
+pub(super) struct TemplateRow {
+    pub(super) activity: i32,
+    pub(super) version: i32,
+    pub(super) name: String,
+    pub(super) scenario: String,
+    pub(super) language: String,
+    pub(super) sender: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) body: Option<String>,
+}
+
+/// A delivery's result as the database keeps it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) id: i64,
+    pub(super) attempt: i32,
+    /// sent, failed, queued (again), released or in_doubt
+    pub(super) state: &'static str,
+    pub(super) reply: Option<String>,
+    pub(super) retry_seconds: f64,
+}
+
+/// Reads a column that the query never leaves null.
+fn column<T: FromDatum + IntoDatum>(row: &spi::SpiHeapTupleData<'_>, ordinal: usize) -> spi::Result<T> {
+    row.get::<T>(ordinal)?.ok_or(spi::Error::InvalidPosition)
+}
+
+pub(super) fn claim_messages(batch_size: i32) -> spi::Result<Vec<Claimed>> {
+    Spi::connect_mut(|client| {
+        client
+            .update(
+                "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
+                        coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds
+                 from marketing_automation.claim_messages($1)",
+                None,
+                &[batch_size.into()],
+            )?
+            .map(|row| {
+                Ok(Claimed {
+                    id: column(&row, 1)?,
+                    attempt: column(&row, 2)?,
+                    record: column(&row, 3)?,
+                    record_uuid: column(&row, 4)?,
+                    activity: column(&row, 5)?,
+                    version: column(&row, 6)?,
+                    email: column(&row, 7)?,
+                    recipient_name: row.get(8)?,
+                    language: column(&row, 9)?,
+                    time_zone: column(&row, 10)?,
+                    context: column(&row, 11)?,
+                    party: row.get(12)?,
+                    age: column(&row, 13)?,
+                })
+            })
+            .collect()
+    })
+}
+
+pub(super) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRow>> {
+    Spi::connect(|client| {
+        client
+            .select(
+                "select activity_id, version, activity, scenario, language, sender, subject, body
+                 from marketing_automation.mail_templates($1)",
+                None,
+                &[activities.into()],
+            )?
+            .map(|row| {
+                Ok(TemplateRow {
+                    activity: column(&row, 1)?,
+                    version: column(&row, 2)?,
+                    name: column(&row, 3)?,
+                    scenario: column(&row, 4)?,
+                    language: column(&row, 5)?,
+                    sender: row.get(6)?,
+                    subject: row.get(7)?,
+                    body: row.get(8)?,
+                })
+            })
+            .collect()
+    })
+}
+
+pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {
+    Spi::connect_mut(|client| {
+        client
+            .update("select url, id from marketing_automation.link_ids($1)", None, &[urls.into()])?
+            .map(|row| Ok((column(&row, 1)?, column(&row, 2)?)))
+            .collect()
+    })
+}
+
+pub(super) fn finish_messages(results: &[Finished]) -> spi::Result<()> {
+    let ids: Vec<i64> = results.iter().map(|result| result.id).collect();
+    let attempts: Vec<i32> = results.iter().map(|result| result.attempt).collect();
+    let states: Vec<&str> = results.iter().map(|result| result.state).collect();
+    let replies: Vec<Option<&str>> = results.iter().map(|result| result.reply.as_deref()).collect();
+    let retries: Vec<f64> = results.iter().map(|result| result.retry_seconds).collect();
+    Spi::run_with_args(
+        "select marketing_automation.finish_messages($1, $2, $3, $4, $5)",
+        &[ids.into(), attempts.into(), states.into(), replies.into(), retries.into()],
+    )
+}
+
+pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
+    Spi::run_with_args("select marketing_automation.rescue_messages($1)", &[hold.into()])
+}
+
+/// Seconds until the next queued mail is due; None: none is queued.
+pub(super) fn next_due() -> spi::Result<Option<f64>> {
+    Spi::get_one("select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision")
+}

@@ -1,0 +1,240 @@
+//! The settings `marketing_automation.*`, each checked when it is set.
+
+use std::ffi::{CStr, CString, c_char, c_void};
+
+use pgrx::prelude::*;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+use crate::email::transport::TransportConfig;
+use crate::tracking::url::BaseUrl;
+
+/// What happens to a mail of which nobody knows whether the server took it: the mailer or the connection died in between.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PostgresGucEnum)]
+#[allow(non_camel_case_types)]
+pub(crate) enum InDoubt {
+    /// Sent again, under the same Message-ID, by which most mail systems recognise a duplicate.
+    resend,
+    /// Kept as `in_doubt` until a person decides.
+    hold,
+}
+
+static EMAIL_FROM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static AUTOMATION_BASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static SMTP_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static SMTP_PASSWORD_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static LAUNCHER_DATABASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"postgres"));
+/// 8: on two cores more connections to one server bring nothing, and most providers allow ten.
+static SMTP_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(8);
+/// 30 s: less than the 5 minutes of RFC 5321 4.5.3.2, so that a hanging server does not hold claims for long.
+static SMTP_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30);
+/// 500: a claim and its results cost a few milliseconds, and a stop has little to give back.
+static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(500);
+/// 3 days, as most mail servers do (RFC 5321 4.5.4.1 says 4-5 days, for mail that people wrote).
+static RETRY_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(3 * 24 * 3600);
+static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resend);
+
+fn text(setting: &'static GucSetting<Option<CString>>) -> Option<String> {
+    let value = setting.get()?.to_string_lossy().trim().to_owned();
+    (!value.is_empty()).then_some(value)
+}
+
+/// Default From mailbox, for activities without a sender.
+pub(crate) fn email_from() -> Option<String> {
+    text(&EMAIL_FROM)
+}
+
+/// Base URL of the tracking proxy.
+pub(crate) fn automation_base() -> Option<String> {
+    text(&AUTOMATION_BASE)
+}
+
+/// Where mail goes: `smtp://`, `smtps://` or `file:///`.
+pub(crate) fn smtp_url() -> Option<String> {
+    text(&SMTP_URL)
+}
+
+/// File that holds the SMTP password.
+pub(crate) fn smtp_password_file() -> Option<String> {
+    text(&SMTP_PASSWORD_FILE)
+}
+
+/// Database that the launcher connects to.
+pub(crate) fn launcher_database() -> String {
+    text(&LAUNCHER_DATABASE).unwrap_or_else(|| "postgres".to_owned())
+}
+
+pub(crate) fn smtp_connections() -> usize {
+    SMTP_CONNECTIONS.get().unsigned_abs() as usize
+}
+
+/// Seconds allowed for each step of the SMTP dialogue.
+pub(crate) fn smtp_timeout() -> u64 {
+    u64::from(SMTP_TIMEOUT.get().unsigned_abs())
+}
+
+pub(crate) fn batch_size() -> i32 {
+    BATCH_SIZE.get()
+}
+
+/// Seconds after which a mail that is refused temporarily again and again is given up.
+pub(crate) fn retry_window() -> f64 {
+    f64::from(RETRY_WINDOW.get())
+}
+
+pub(crate) fn in_doubt() -> InDoubt {
+    IN_DOUBT.get()
+}
+
+/// Refuses a value in a check hook, as `GUC_check_errdetail` does in C.
+fn refuse(detail: impl std::fmt::Display) -> bool {
+    let Ok(detail) = CString::new(detail.to_string()) else { return false };
+    // SAFETY: guc.c reads the string right after the hook returned, from the current memory context.
+    unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr()) };
+    false
+}
+
+/// The new value in a check hook, None when it is unset or empty.
+///
+/// # Safety
+/// `new_value` must be what PostgreSQL passes to a string check hook.
+unsafe fn proposed(new_value: *mut *mut c_char) -> Option<String> {
+    // SAFETY: guc.c passes a pointer to a C string or to null.
+    let value = unsafe {
+        if (*new_value).is_null() {
+            return None;
+        }
+        CStr::from_ptr(*new_value).to_string_lossy().trim().to_owned()
+    };
+    (!value.is_empty()).then_some(value)
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_automation_base(new_value: *mut *mut c_char, _extra: *mut *mut c_void, _source: pg_sys::GucSource::Type) -> bool {
+    // SAFETY: called by guc.c.
+    match unsafe { proposed(new_value) }.map(|value| BaseUrl::parse(&value)) {
+        Some(Err(error)) => refuse(error),
+        _ => true,
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn check_smtp_url(new_value: *mut *mut c_char, _extra: *mut *mut c_void, _source: pg_sys::GucSource::Type) -> bool {
+    // SAFETY: called by guc.c.
+    match unsafe { proposed(new_value) }.map(|value| TransportConfig::parse(&value)) {
+        Some(Err(error)) => refuse(error),
+        _ => true,
+    }
+}
+
+/// Defines all settings; called once per process, when the library is loaded.
+pub(crate) fn init() {
+    let flags = GucFlags::default();
+    GucRegistry::define_string_guc(
+        c"marketing_automation.email_from",
+        c"From mailbox of activities that have no sender.",
+        c"Such as: Shop <news@shop.example>",
+        &EMAIL_FROM,
+        GucContext::Suset,
+        flags,
+    );
+    // SAFETY: the hooks are guarded.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"marketing_automation.automation_base",
+            c"Base URL of the tracking proxy, for links, images and unsubscribing.",
+            c"http(s)://host[:port] without a path. Nothing is sent before it is set.",
+            &AUTOMATION_BASE,
+            GucContext::Suset,
+            flags,
+            Some(check_automation_base),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"marketing_automation.smtp_url",
+            c"Where mail goes: smtp://[user@]host[:port][?tls=required|opportunistic|none], smtps://… or file:///directory.",
+            c"Without a password: see smtp_password_file. Nothing is sent before it is set.",
+            &SMTP_URL,
+            GucContext::Suset,
+            flags,
+            Some(check_smtp_url),
+            None,
+            None,
+        );
+    }
+    GucRegistry::define_string_guc(
+        c"marketing_automation.smtp_password_file",
+        c"File whose first line is the password of the user in smtp_url.",
+        c"Read by the mailer; readable by the server's operating system user only.",
+        &SMTP_PASSWORD_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"marketing_automation.launcher_database",
+        c"Database that the launcher connects to, to see which databases there are.",
+        c"",
+        &LAUNCHER_DATABASE,
+        GucContext::Postmaster,
+        flags,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.smtp_connections",
+        c"Connections to the SMTP server, each reused for many mails.",
+        c"",
+        &SMTP_CONNECTIONS,
+        1,
+        200,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.smtp_timeout",
+        c"Time allowed for each step of the SMTP dialogue.",
+        c"",
+        &SMTP_TIMEOUT,
+        1,
+        600,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.batch_size",
+        c"Mails that the mailer claims at once.",
+        c"Twice as many are in its memory at most.",
+        &BATCH_SIZE,
+        1,
+        10_000,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.retry_window",
+        c"How long a mail that is refused temporarily is tried again before it fails.",
+        c"",
+        &RETRY_WINDOW,
+        0,
+        30 * 24 * 3600,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_bool_guc(
+        c"marketing_automation.click_implies_open",
+        c"Whether a click counts as an open too.",
+        c"A reader who clicked has seen the mail, though many mail programs block the image that tells.",
+        &CLICK_IMPLIES_OPEN,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_enum_guc(
+        c"marketing_automation.in_doubt",
+        c"What happens to a mail that was in flight when the mailer or the connection died: resend or hold.",
+        c"",
+        &IN_DOUBT,
+        GucContext::Suset,
+        flags,
+    );
+    // SAFETY: a static C string, on the main thread.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"marketing_automation".as_ptr()) };
+}

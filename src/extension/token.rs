@@ -1,0 +1,86 @@
+//! Tokens and public ids for SQL.
+
+use pgrx::prelude::*;
+
+use crate::tracking::token::{Keyring, Purpose};
+
+/// The key ring as the database holds it, the highest id first; None while no key has been made.
+pub(super) fn keyring() -> spi::Result<Option<Keyring>> {
+    let keys = Spi::connect(|client| {
+        client
+            .select("select id, secret from marketing_automation.tracking_key order by id desc", None, &[])?
+            .map(|row| Ok((row.get::<i16>(1)?, row.get::<Vec<u8>>(2)?)))
+            .collect::<spi::Result<Vec<_>>>()
+    })?;
+    let keys = keys
+        .into_iter()
+        // The table's constraints promise ids of one byte and secrets of 32.
+        .filter_map(|(id, secret)| Some((u8::try_from(id?).ok()?, <[u8; 32]>::try_from(secret?).ok()?)))
+        .collect();
+    Ok(Keyring::new(keys))
+}
+
+fn purpose(kind: &str) -> Option<Purpose> {
+    match kind {
+        "email_opened" => Some(Purpose::Open),
+        "email_clicked" => Some(Purpose::Click),
+        "unsubscribed" => Some(Purpose::Unsubscribe),
+        _ => None,
+    }
+}
+
+#[pg_schema]
+mod marketing_automation {
+    use super::*;
+
+    /// Verifies tokens against the kinds of event that they are presented for; those that do not verify are left out.
+    #[pg_extern(sql = r#"
+create function marketing_automation.verify_tokens(kinds text[], tokens text[])
+returns table (n integer, record_id bigint, activity_id integer, link_id bigint)
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.verify_tokens(text[], text[]) is
+    'API: private. What the tokens that verify say, n their position from 1; kinds: email_opened, email_clicked or unsubscribed, for each token';
+"#)]
+    fn verify_tokens(
+        kinds: Vec<Option<String>>,
+        tokens: Vec<Option<String>>,
+    ) -> Result<TableIterator<'static, (name!(n, i32), name!(record_id, i64), name!(activity_id, i32), name!(link_id, Option<i64>))>, spi::Error> {
+        let Some(keyring) = keyring()? else { return Ok(TableIterator::new([])) };
+        let verified: Vec<_> = kinds
+            .into_iter()
+            .zip(tokens)
+            .zip(1..)
+            .filter_map(|((kind, token), n)| {
+                let purpose = purpose(&kind?)?;
+                let token = keyring.verify(purpose, &token?)?;
+                // A click without a link, or an open with one, is none that we signed.
+                let fits = match purpose {
+                    Purpose::Click => token.link.is_some(),
+                    Purpose::Open => token.link.is_none(),
+                    Purpose::Unsubscribe => true,
+                };
+                fits.then_some((n, token.record, token.activity, token.link))
+            })
+            .collect();
+        Ok(TableIterator::new(verified))
+    }
+
+    /// A random uuid that carries the record's id: RFC 9562 version 8, 48 bits of id, then 74 random bits.
+    #[pg_extern(sql = r#"
+create function marketing_automation.new_record_uuid(record_id bigint) returns uuid
+language c strict volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.new_record_uuid(bigint) is
+    'API: private. A random public id (RFC 9562 version 8) from which record_id() reads the id, so that it needs no index of its own';
+"#)]
+    fn new_record_uuid(record_id: i64) -> pgrx::Uuid {
+        let mut bytes = [0_u8; 16];
+        // SAFETY: fills the buffer that it is given.
+        if !unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), bytes.len()) } {
+            pgrx::error!("could not obtain random data");
+        }
+        bytes[..6].copy_from_slice(&record_id.to_be_bytes()[2..]);
+        bytes[6] = (bytes[6] & 0x0f) | 0x80;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        pgrx::Uuid::from_bytes(bytes)
+    }
+}

@@ -1,0 +1,230 @@
+//! What the launcher, the mailers and everybody else share: a table in shared memory of who works for which database,
+//! how it goes, and whose latch to set when there is something to send.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgrx::prelude::*;
+use pgrx::{PGRXSharedMemory, PgLwLock, PgXactCallbackEvent, pg_shmem_init, register_xact_callback};
+
+/// Databases with the extension that one cluster can serve.
+const SLOTS: usize = 64;
+const ERROR_BYTES: usize = 400;
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The database has no extension, or the worker has left.
+    Absent,
+    Starting,
+    /// Nothing is due.
+    Idle,
+    Sending,
+    /// A setting is missing that sending needs: see the error.
+    Unconfigured,
+    /// This is a copy of the database that was armed: see arm().
+    Disarmed,
+    /// The SMTP server cannot be reached; tried again after a pause.
+    Paused,
+}
+
+impl State {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            State::Absent => "not running",
+            State::Starting => "starting",
+            State::Idle => "idle",
+            State::Sending => "sending",
+            State::Unconfigured => "unconfigured",
+            State::Disarmed => "disarmed",
+            State::Paused => "paused",
+        }
+    }
+}
+
+/// One database's worker.
+#[derive(Copy, Clone)]
+pub(super) struct Slot {
+    pub(super) database: pg_sys::Oid,
+    pub(super) pid: i32,
+    /// Address of the worker's latch: it lies in shared memory, which all processes map at the same address. 0: none.
+    latch: usize,
+    pub(super) state: State,
+    pub(super) started_at: pg_sys::TimestampTz,
+    pub(super) sent: i64,
+    pub(super) failed: i64,
+    pub(super) retried: i64,
+    error: [u8; ERROR_BYTES],
+    error_length: usize,
+    pub(super) error_at: pg_sys::TimestampTz,
+}
+
+impl Slot {
+    const FREE: Slot = Slot {
+        database: pg_sys::InvalidOid,
+        pid: 0,
+        latch: 0,
+        state: State::Absent,
+        started_at: 0,
+        sent: 0,
+        failed: 0,
+        retried: 0,
+        error: [0; ERROR_BYTES],
+        error_length: 0,
+        error_at: 0,
+    };
+
+    pub(super) fn error(&self) -> Option<String> {
+        (self.error_length > 0).then(|| String::from_utf8_lossy(&self.error[..self.error_length]).into_owned())
+    }
+}
+
+#[derive(Copy, Clone)]
+struct Workers {
+    launcher_latch: usize,
+    /// Databases may have got the extension since the launcher last looked.
+    look_again: bool,
+    slots: [Slot; SLOTS],
+}
+
+// SAFETY: plain data without pointers into private memory; the latch addresses are in shared memory.
+unsafe impl PGRXSharedMemory for Workers {}
+
+// SAFETY: initialised by pg_shmem_init! before any use, see AVAILABLE.
+static WORKERS: PgLwLock<Workers> = unsafe { PgLwLock::new(c"marketing_automation workers") };
+/// Whether the library was preloaded, so that WORKERS exists.
+static AVAILABLE: AtomicBool = AtomicBool::new(false);
+
+/// Reserves the shared memory; only while the postmaster preloads libraries.
+pub(super) fn init() {
+    pg_shmem_init!(WORKERS = Workers { launcher_latch: 0, look_again: false, slots: [Slot::FREE; SLOTS] });
+    AVAILABLE.store(true, Ordering::Relaxed);
+}
+
+pub(super) fn preloaded() -> bool {
+    AVAILABLE.load(Ordering::Relaxed)
+}
+
+fn my_latch() -> usize {
+    // SAFETY: reads a pointer that is set for the life of the process.
+    unsafe { pg_sys::MyLatch as usize }
+}
+
+fn wake(latch: usize) {
+    if latch != 0 {
+        // SAFETY: the address of some process's latch in shared memory; at worst its owner has changed and wakes for nothing.
+        unsafe { pg_sys::SetLatch(latch as *mut pg_sys::Latch) };
+    }
+}
+
+/// Makes the calling process the launcher.
+pub(super) fn announce_launcher() {
+    let mut workers = WORKERS.exclusive();
+    workers.launcher_latch = my_latch();
+    workers.look_again = true;
+}
+
+/// Whether somebody asked the launcher to look at all databases; asks once.
+pub(super) fn take_look_again() -> bool {
+    std::mem::take(&mut WORKERS.exclusive().look_again)
+}
+
+/// The slot of a database, where there is one.
+pub(super) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
+    WORKERS.share().slots.iter().find(|slot| slot.database == database).copied()
+}
+
+/// Changes the slot of the current database, taking a free one if it has none; false when all are taken.
+pub(super) fn update(change: impl FnOnce(&mut Slot)) -> bool {
+    // SAFETY: a plain variable of the process.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let mut workers = WORKERS.exclusive();
+    let slots = &mut workers.slots;
+    let position = slots
+        .iter()
+        .position(|slot| slot.database == database)
+        .or_else(|| slots.iter().position(|slot| slot.pid == 0 && slot.state == State::Absent));
+    let Some(slot) = position.map(|position| &mut slots[position]) else { return false };
+    if slot.database != database {
+        *slot = Slot { database, ..Slot::FREE };
+    }
+    change(slot);
+    true
+}
+
+/// Makes the calling process the worker of the current database.
+pub(super) fn announce_worker() -> bool {
+    // SAFETY: plain variables and a clock.
+    let (pid, now) = unsafe { (pg_sys::MyProcPid, pg_sys::GetCurrentTimestamp()) };
+    update(|slot| {
+        slot.pid = pid;
+        slot.latch = my_latch();
+        slot.state = State::Starting;
+        slot.started_at = now;
+    })
+}
+
+/// Gives the slot up when the worker leaves; what it says of the past stays until another database needs it.
+pub(super) fn leave() {
+    update(|slot| {
+        slot.pid = 0;
+        slot.latch = 0;
+        slot.state = State::Absent;
+    });
+}
+
+/// Keeps what went wrong last, for worker_status().
+pub(super) fn note_error(message: &str) {
+    // SAFETY: a clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    let mut end = message.len().min(ERROR_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    update(|slot| {
+        slot.error[..end].copy_from_slice(&message.as_bytes()[..end]);
+        slot.error_length = end;
+        slot.error_at = now;
+    });
+}
+
+/// Wakes the current database's worker; makes the launcher look for one to start where there is none.
+fn wake_mailer() {
+    // SAFETY: a plain variable of the process.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    match of_database(database) {
+        Some(slot) if slot.pid != 0 => wake(slot.latch),
+        _ => {
+            let mut workers = WORKERS.exclusive();
+            workers.look_again = true;
+            wake(workers.launcher_latch);
+        }
+    }
+}
+
+thread_local! {
+    /// Whether this transaction will wake the mailer when it commits.
+    static WILL_WAKE: Cell<bool> = const { Cell::new(false) };
+}
+
+#[pg_schema]
+mod marketing_automation {
+    use super::*;
+
+    /// Wakes the mailer when, and only if, the current transaction commits; once, however often it is called.
+    #[pg_extern(sql = r#"
+create function marketing_automation.notify_mailer() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.notify_mailer() is
+    'API: private. Wakes the mailer of this database, or has it started, when the current transaction commits';
+"#)]
+    fn notify_mailer() {
+        if !preloaded() || WILL_WAKE.replace(true) {
+            return;
+        }
+        register_xact_callback(PgXactCallbackEvent::Commit, || {
+            WILL_WAKE.set(false);
+            wake_mailer();
+        });
+        register_xact_callback(PgXactCallbackEvent::Abort, || WILL_WAKE.set(false));
+    }
+}
