@@ -1,1 +1,24 @@
-//! Mail: templates, rewriting, MIME, transports. Pure: knows no PostgreSQL.
+//! From templates to the SMTP server, without PostgreSQL: rendering, link rewriting, MIME and transport.
+//!
+//! The way of one mail: [`template::MailTemplate::render`] gives a [`rendered::Rendered`] whose tracked URLs are
+//! placeholders, [`rendered::Rendered::assemble`] puts the signed URLs in, [`message::build`] makes the MIME message
+//! and [`transport::Connection::send`] hands it to the server. Nothing here reads the clock or the database.
+
+#![deny(unsafe_code)]
+
+pub mod locale;
+pub mod message;
+pub mod mjml;
+mod nesting;
+pub mod placeholder;
+pub mod plain_text;
+pub mod rendered;
+pub mod rewrite;
+pub mod template;
+pub mod transport;
+
+pub use message::{Letter, LetterError, Mail};
+pub use rendered::{Assembled, Rendered, Target};
+pub use template::{MailTemplate, Part, Recipient, TemplateError};
+
+pub use transport::{Connection, SendError, SendErrorKind, TransportConfig};

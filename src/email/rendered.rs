@@ -1,0 +1,67 @@
+//! A mail for one recipient: first with placeholders, then with its final URLs.
+
+pub use crate::email::placeholder::Target;
+
+use crate::email::placeholder;
+
+/// A rendered mail whose tracked URLs are still placeholders.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    pub(crate) sender: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) html: String,
+    pub(crate) text: String,
+    pub(crate) links: Vec<String>,
+}
+
+/// A mail with its final URLs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assembled {
+    /// The From mailbox, when the activity or its translation has one.
+    pub sender: Option<String>,
+    pub subject: String,
+    pub html: String,
+    /// The plain-text alternative, derived from the HTML.
+    pub text: String,
+}
+
+impl Rendered {
+    /// Gives the distinct target URLs, in the order in which they first appeared.
+    pub fn links(&self) -> &[String] {
+        &self.links
+    }
+
+    /// Puts the real URLs in.
+    ///
+    /// `url_of` must give absolute http or https URLs; they are HTML-escaped where they land in the HTML.
+    pub fn assemble(&self, url_of: impl Fn(Target) -> String) -> Assembled {
+        let known = |target: Target| match target {
+            Target::Link(index) | Target::Unsubscribe(Some(index)) if index >= self.links.len() => {
+                String::new()
+            }
+            _ => url_of(target),
+        };
+        let plain = |text: &str| placeholder::fill(text, known);
+        Assembled {
+            sender: self.sender.as_deref().map(plain),
+            subject: plain(&self.subject),
+            html: placeholder::fill(&self.html, |target| escape(known(target))),
+            text: plain(&self.text),
+        }
+    }
+}
+
+fn escape(url: String) -> String {
+    if url
+        .bytes()
+        .any(|byte| matches!(byte, b'&' | b'"' | b'<' | b'>' | b'\''))
+    {
+        url.replace('&', "&amp;")
+            .replace('"', "&quot;")
+            .replace('\'', "&#39;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+    } else {
+        url
+    }
+}

@@ -1,0 +1,245 @@
+//! Rewrites the links of a mail, and puts the open image in.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use lol_html::html_content::Element;
+use lol_html::{ElementContentHandlers, MemorySettings, Selector, Settings, rewrite_str};
+
+use crate::email::placeholder::{self, Links, Target, trackable_url};
+
+/// Memory that the rewriter may use beside its output, in bytes: four times the longest body.
+const MEMORY: usize = 4 * 1024 * 1024;
+
+/// An author's attribute: this link stays as it is written.
+const NO_TRACK: &str = "data-no-track";
+
+/// Elements that a reader can follow.
+static LINKS: LazyLock<Selector> = LazyLock::new(|| {
+    "a[href], area[href]"
+        .parse()
+        .expect("the constant is a valid CSS selector")
+});
+
+/// Replaces the `href` of every `<a>` and `<area>` that leads to http or https by a placeholder.
+///
+/// `unsubscribe` and `unsubscribe|https://…` become the unsubscribe URL. Everything else keeps its bytes.
+///
+/// # Errors
+/// Markup that needs more memory than allowed, or a page after `unsubscribe|` that is no http or https URL.
+pub(crate) fn track_links(html: &str, links: &mut Links) -> Result<String, String> {
+    let links = RefCell::new(links);
+    let handler = ElementContentHandlers::default().element(|link: &mut Element| {
+        rewrite_link(link, &mut links.borrow_mut()).map_err(Into::into)
+    });
+    let settings = Settings::new()
+        .append_element_content_handler((Cow::Borrowed(&*LINKS), handler))
+        .with_memory_settings(MemorySettings::new().with_max_allowed_memory_usage(MEMORY))
+        // Ambiguous markup can at worst leave a link untracked; that is no reason to hold the mail back.
+        .with_strict(false);
+    rewrite_str(html, settings).map_err(|error| format!("html: {error}"))
+}
+
+fn rewrite_link(link: &mut Element, links: &mut Links) -> Result<(), String> {
+    if link.has_attribute(NO_TRACK) {
+        link.remove_attribute(NO_TRACK);
+        return Ok(());
+    }
+    let Some(href) = link.get_attribute("href") else {
+        return Ok(());
+    };
+    if placeholder::contains(&href) {
+        return Ok(());
+    }
+    let href = decode_entities(&href);
+    let Some(target) = target_of(href.trim(), links)? else {
+        return Ok(());
+    };
+    link.set_attribute("href", &target.placeholder())
+        .map_err(|error| error.to_string())
+}
+
+fn target_of(href: &str, links: &mut Links) -> Result<Option<Target>, String> {
+    if href.eq_ignore_ascii_case("unsubscribe") {
+        return Ok(Some(Target::Unsubscribe(None)));
+    }
+    if let Some((word, page)) = href.split_once('|')
+        && word.trim_end().eq_ignore_ascii_case("unsubscribe")
+    {
+        let page = trackable_url(page).ok_or_else(|| {
+            format!("href \"unsubscribe|{page}\": {page:?} is no absolute http or https URL")
+        })?;
+        return Ok(Some(Target::Unsubscribe(Some(links.intern(&page)))));
+    }
+    Ok(trackable_url(href).map(|url| Target::Link(links.intern(&url))))
+}
+
+/// Decodes the character references that occur in URLs: numeric ones, and the five that escaping produces.
+///
+/// Others, such as `&copy=`, are more often an unescaped query parameter than a reference, and stay.
+fn decode_entities(text: &str) -> Cow<'_, str> {
+    if !text.contains('&') {
+        return Cow::Borrowed(text);
+    }
+    let mut decoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('&') {
+        decoded.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let reference = rest
+            .find(';')
+            .and_then(|end| Some((decode_reference(&rest[1..end])?, end + 1)));
+        let (character, length) = reference.unwrap_or(('&', 1));
+        decoded.push(character);
+        rest = &rest[length..];
+    }
+    decoded.push_str(rest);
+    Cow::Owned(decoded)
+}
+
+fn decode_reference(name: &str) -> Option<char> {
+    match name {
+        "amp" | "AMP" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)
+        }
+    }
+}
+
+/// Puts the open image before the last `</body>`, or at the end of a document without one.
+pub(crate) fn insert_open_image(mut html: String) -> String {
+    let image = format!(
+        r#"<img src="{}" width="1" height="1" alt="" style="display:block;border:0;width:1px;height:1px">"#,
+        Target::OpenImage.placeholder()
+    );
+    let at = end_of_body(&html).unwrap_or(html.len());
+    html.insert_str(at, &image);
+    html
+}
+
+/// Finds the last `</body>` that is no part of a comment (also of a conditional one for Outlook).
+fn end_of_body(html: &str) -> Option<usize> {
+    let bytes = html.as_bytes();
+    let (mut at, mut found) = (0, None);
+    while let Some(start) = html.get(at..).and_then(|rest| rest.find('<')) {
+        let tag = at + start;
+        at = tag + 1;
+        if bytes[tag..].starts_with(b"<!--") {
+            // An unclosed comment goes on to the end of the document.
+            at = html[tag + 4..]
+                .find("-->")
+                .map_or(html.len(), |end| tag + 4 + end + 3);
+        } else if bytes
+            .get(tag..tag + 6)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"</body"))
+            && bytes
+                .get(tag + 6)
+                .is_none_or(|next| !next.is_ascii_alphanumeric())
+        {
+            found = Some(tag);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(html: &str) -> (String, Vec<String>) {
+        let mut links = Links::default();
+        let html = track_links(html, &mut links).unwrap();
+        (
+            placeholder::fill(&html, |target| format!("{target:?}")),
+            links.into_urls(),
+        )
+    }
+
+    #[test]
+    fn http_links_become_placeholders_and_each_url_is_stored_once() {
+        let (html, links) = rewritten(
+            r#"<A HREF=' https://a.example/?x=1&amp;y=2 '>1</A><a class="b" href=https://b.example>2</a><area href="https://a.example/?x=1&#38;y=2">"#,
+        );
+        assert_eq!(
+            html,
+            r#"<A HREF="Link(0)">1</A><a class="b" href="Link(1)">2</a><area href="Link(0)">"#
+        );
+        assert_eq!(links, ["https://a.example/?x=1&y=2", "https://b.example"]);
+    }
+
+    #[test]
+    fn other_schemes_and_relative_links_keep_their_bytes() {
+        let html = concat!(
+            r##"<a href="mailto:a@b">m</a><a href='tel:1'>t</a><a href=sms:1>s</a><a href="#top">h</a><a href="">e</a>"##,
+            r#"<a href="cid:1">c</a><a href="/x">r</a><a href="//example.org">p</a><a name=x>n</a><link href="https://x.example">"#,
+            r#"<img src="https://x.example"><!--[if mso]><a href="https://mso.example">x</a><![endif]--><![if !mso]><p>y</p><![endif]>"#,
+            "<P  CLASS=x >é&nbsp;&copy</p\n><br/><script>'<a href=\"https://x.example\">'</script>",
+        );
+        assert_eq!(rewritten(html), (html.to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn unsubscribe_with_and_without_a_page() {
+        let (html, links) = rewritten(
+            r#"<a href="unsubscribe">1</a><a href=" Unsubscribe | https://a.example/bye ">2</a>"#,
+        );
+        assert_eq!(
+            html,
+            r#"<a href="Unsubscribe(None)">1</a><a href="Unsubscribe(Some(0))">2</a>"#
+        );
+        assert_eq!(links, ["https://a.example/bye"]);
+        let mut links = Links::default();
+        let error = track_links(
+            r#"<a href="unsubscribe|javascript:alert(1)">x</a>"#,
+            &mut links,
+        )
+        .unwrap_err();
+        assert!(error.contains("javascript:alert(1)"), "{error}");
+    }
+
+    #[test]
+    fn no_track_leaves_the_link_and_goes_away() {
+        let (html, links) = rewritten(r#"<a Data-No-Track href="https://a.example">1</a>"#);
+        assert_eq!(html, r#"<a href="https://a.example">1</a>"#);
+        assert!(links.is_empty());
+    }
+
+    #[test]
+    fn placeholders_are_not_wrapped_again() {
+        let html = format!(r#"<a href="{}?x=1">1</a>"#, Target::Link(0).placeholder());
+        let mut links = Links::default();
+        assert_eq!(track_links(&html, &mut links).unwrap(), html);
+    }
+
+    #[test]
+    fn escaped_urls_of_a_template_are_decoded() {
+        let (_, links) = rewritten(
+            r#"<a href="https:&#x2f;&#x2f;a.example&#x2f;?q=&quot;&lt;&copy=1&amp;b">1</a>"#,
+        );
+        assert_eq!(links, ["https://a.example/?q=\"<&copy=1&b"]);
+    }
+
+    #[test]
+    fn open_image_goes_before_the_last_end_of_body_outside_comments() {
+        let at = |html: &str| {
+            let with = placeholder::fill(&insert_open_image(html.to_owned()), |_| "I".into());
+            assert_eq!(with.matches("<img ").count(), 1);
+            with.find("<img ").unwrap()
+        };
+        assert_eq!(at("<body>a</body><body>b</BODY ></html>"), 21);
+        assert_eq!(at("<body>a</body><!-- </body> --></html>"), 7);
+        assert_eq!(at("<p>é</p>"), 9);
+        assert_eq!(at("<body>a</bodywork>"), 18);
+        assert_eq!(at("<body>a<!-- </body>"), 19);
+    }
+}

@@ -1,0 +1,260 @@
+//! Templates of one activity in one language: compiled once, rendered once per mail.
+
+mod environment;
+mod error;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minijinja::Environment;
+use minijinja::value::{Serde, Value};
+
+pub use error::{Part, TemplateError};
+
+use crate::email::locale::Locale;
+use crate::email::rendered::Rendered;
+use crate::email::{mjml, nesting, plain_text, rewrite};
+use environment::Scope;
+
+/// Longest source of one template, in bytes.
+pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
+/// Largest context of one mail, in bytes of JSON.
+pub const MAX_CONTEXT_BYTES: usize = 64 * 1024;
+/// Longest result of one template, in bytes.
+pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+/// Longest subject or sender, in bytes: a header longer than this is no header that anybody wrote.
+const MAX_HEADER_BYTES: usize = 2_000;
+
+/// How to write dates and numbers for the person who gets the mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// BCP 47 (`fr-CA`) or POSIX (`fr_CA`); unknown or empty is English.
+    pub language: String,
+    /// IANA name (`Europe/Brussels`); empty is UTC.
+    pub time_zone: String,
+}
+
+/// Sender, subject and body templates of one activity in one language.
+#[derive(Debug)]
+pub struct MailTemplate {
+    environment: Environment<'static>,
+    has_sender: bool,
+}
+
+impl MailTemplate {
+    /// Compiles the three templates.
+    ///
+    /// # Errors
+    /// The first part that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column.
+    pub fn compile(
+        sender: Option<&str>,
+        subject: &str,
+        body: &str,
+    ) -> Result<MailTemplate, TemplateError> {
+        let mut environment = environment::environment();
+        let parts = [
+            (Part::Sender, sender),
+            (Part::Subject, Some(subject)),
+            (Part::Body, Some(body)),
+        ];
+        for (part, source) in parts {
+            let Some(source) = source else { continue };
+            if source.len() > MAX_SOURCE_BYTES {
+                let message = format!(
+                    "template has {} bytes, more than {MAX_SOURCE_BYTES}",
+                    source.len()
+                );
+                return Err(TemplateError::new(part, message));
+            }
+            environment
+                .add_template_owned(name(part), source.to_owned())
+                .map_err(|error| TemplateError::from_minijinja(part, source, &error))?;
+        }
+        Ok(MailTemplate {
+            environment,
+            has_sender: sender.is_some(),
+        })
+    }
+
+    /// Renders the mail for one record.
+    ///
+    /// `context` is a JSON object with `record`, `party`, `scenario` and `activity`. Time and memory are bounded,
+    /// whatever the template does.
+    ///
+    /// # Errors
+    /// An undefined variable, a bad value for a filter, a limit reached, a control character in subject or sender,
+    /// MJML that does not parse; with part, line and column where they are known.
+    pub fn render(
+        &self,
+        context: &serde_json::Value,
+        recipient: &Recipient,
+    ) -> Result<Rendered, TemplateError> {
+        check_context(context)?;
+        let scope = Arc::new(Scope {
+            locale: Locale::new(&recipient.language, &recipient.time_zone),
+            links: Mutex::default(),
+        });
+        let environment = environment::for_mail(&self.environment, &scope);
+        let context = Value::from(Serde(context));
+        let sender = match self.has_sender {
+            true => Some(header(
+                Part::Sender,
+                render_part(&environment, Part::Sender, &context)?,
+            )?),
+            false => None,
+        };
+        let subject = header(
+            Part::Subject,
+            render_part(&environment, Part::Subject, &context)?,
+        )?;
+        let body = render_part(&environment, Part::Body, &context)?;
+        let html = if mjml::is_mjml(&body) {
+            let html =
+                mjml::to_html(&body).map_err(|message| TemplateError::new(Part::Body, message))?;
+            check_length(Part::Body, html.len())?;
+            html
+        } else {
+            body
+        };
+        nesting::check(&html)
+            .map_err(|error| TemplateError::new(Part::Body, format!("html: {error}")))?;
+        let mut links =
+            std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let html = rewrite::track_links(&html, &mut links)
+            .map_err(|message| TemplateError::new(Part::Body, message))?;
+        let text = plain_text::from_html(&html)
+            .map_err(|message| TemplateError::new(Part::Body, message))?;
+        let html = rewrite::insert_open_image(html);
+        Ok(Rendered {
+            sender,
+            subject,
+            html,
+            text,
+            links: links.into_urls(),
+        })
+    }
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::Sender => "sender",
+        Part::Subject => "subject",
+        Part::Body => "body",
+    }
+}
+
+fn render_part(
+    environment: &Environment<'static>,
+    part: Part,
+    context: &Value,
+) -> Result<String, TemplateError> {
+    let template = environment
+        .get_template(name(part))
+        .map_err(|error| TemplateError::from_minijinja(part, "", &error))?;
+    let mut output = Limited {
+        bytes: Vec::new(),
+        full: false,
+    };
+    let rendered = template
+        .render_captured_to(context.clone(), &mut output)
+        .map(drop);
+    if output.full {
+        return Err(TemplateError::new(
+            part,
+            format!("result is longer than {MAX_OUTPUT_BYTES} bytes"),
+        ));
+    }
+    rendered.map_err(|error| TemplateError::from_minijinja(part, template.source(), &error))?;
+    String::from_utf8(output.bytes).map_err(|error| TemplateError::new(part, error.to_string()))
+}
+
+/// A writer that refuses to grow past [`MAX_OUTPUT_BYTES`].
+struct Limited {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > MAX_OUTPUT_BYTES {
+            self.full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn check_length(part: Part, length: usize) -> Result<(), TemplateError> {
+    match length > MAX_OUTPUT_BYTES {
+        true => Err(TemplateError::new(
+            part,
+            format!("result is longer than {MAX_OUTPUT_BYTES} bytes"),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a context that is no object or is larger than [`MAX_CONTEXT_BYTES`], without building its text.
+fn check_context(context: &serde_json::Value) -> Result<(), TemplateError> {
+    if !context.is_object() {
+        return Err(TemplateError::new(
+            Part::Subject,
+            "context is no JSON object",
+        ));
+    }
+    let mut counter = Counter(0);
+    // The counter's only error is the limit itself.
+    match serde_json::to_writer(&mut counter, context) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(TemplateError::new(
+            Part::Subject,
+            format!("context is larger than {MAX_CONTEXT_BYTES} bytes"),
+        )),
+    }
+}
+
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        match self.0 > MAX_CONTEXT_BYTES {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Checks the result of a template that becomes a header: one line, no control characters (RFC 5322, section 2.2).
+fn header(part: Part, text: String) -> Result<String, TemplateError> {
+    let text = text.trim_matches(|c: char| matches!(c, ' ' | '\t' | '\r' | '\n'));
+    if text.len() > MAX_HEADER_BYTES {
+        return Err(TemplateError::new(
+            part,
+            format!("result is longer than {MAX_HEADER_BYTES} bytes"),
+        ));
+    }
+    match text
+        .chars()
+        .find(|&c| crate::email::message::is_forbidden_in_header(c))
+    {
+        Some(c) => Err(TemplateError::new(
+            part,
+            format!("result holds the control character U+{:04X}", u32::from(c)),
+        )),
+        None => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "template/tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! Where a template is wrong, in words for its author.
+
+use std::error::Error as _;
+use std::fmt;
+
+/// The part of a mail that a template makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Sender,
+    Subject,
+    Body,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Sender => "sender",
+            Part::Subject => "subject",
+            Part::Body => "body",
+        })
+    }
+}
+
+/// A template that does not compile, or does not render for this record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TemplateError {
+    pub part: Part,
+    /// Line in the template, from 1.
+    pub line: Option<u32>,
+    /// Column in characters, from 1.
+    pub column: Option<u32>,
+    pub message: String,
+}
+
+impl TemplateError {
+    pub(crate) fn new(part: Part, message: impl Into<String>) -> Self {
+        TemplateError {
+            part,
+            line: None,
+            column: None,
+            message: message.into(),
+        }
+    }
+
+    /// Takes kind, detail, cause and position over from minijinja.
+    pub(crate) fn from_minijinja(part: Part, source: &str, error: &minijinja::Error) -> Self {
+        let mut message = match error.detail() {
+            Some(detail) if error.kind() == minijinja::ErrorKind::SyntaxError => detail.to_owned(),
+            Some(detail) => format!("{}: {detail}", error.kind()),
+            None => error.kind().to_string(),
+        };
+        if let Some(cause) = error.source() {
+            message = format!("{message}: {cause}");
+        }
+        let (line, column) = match error.range() {
+            Some(range) if range.start <= source.len() => {
+                let (line, column) = position(source, range.start);
+                (Some(line), Some(column))
+            }
+            _ => (error.line().and_then(|line| u32::try_from(line).ok()), None),
+        };
+        TemplateError {
+            part,
+            line,
+            column,
+            message,
+        }
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.part)?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        if let Some(column) = self.column {
+            write!(f, ", column {column}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+/// Gives line and column, both from 1, of a byte offset; an offset inside a character counts as its start.
+fn position(source: &str, offset: usize) -> (u32, u32) {
+    let before = source
+        .get(..source.floor_char_boundary(offset))
+        .unwrap_or(source);
+    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |tail| tail.chars().count())
+        + 1;
+    (
+        u32::try_from(line).unwrap_or(u32::MAX),
+        u32::try_from(column).unwrap_or(u32::MAX),
+    )
+}
