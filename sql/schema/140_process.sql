@@ -150,7 +150,7 @@ begin
     -- they keep waiting, the scenario says why.
     begin
         perform marketing_automation.plan_as_owner(s.owner, m.relation, marketing_automation.record_query(activity.id))
-        from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+        from marketing_automation.scenario s cross join lateral marketing_automation.usable_model(s.model) m
         where s.id = activity.scenario_id;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;

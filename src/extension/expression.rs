@@ -17,13 +17,20 @@ fn require_one_expression(text: &str, what: &str) {
             .report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
     };
-    let Ok(source) = CString::new(text) else { refuse("It contains a null byte") };
+    let Ok(source) = CString::new(text) else {
+        refuse("It contains a null byte")
+    };
     if text.trim().is_empty() {
         refuse("It is empty");
     }
     let statements = pointing_into(text, "", what, || {
         // SAFETY: raw_parser only looks at the text, and returns a list in the current memory context.
-        unsafe { pg_sys::raw_parser(source.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR) }
+        unsafe {
+            pg_sys::raw_parser(
+                source.as_ptr(),
+                pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR,
+            )
+        }
     });
     // SAFETY: the parser returns a list of one RawStmt that holds a SelectStmt; its fields are read as such.
     let only_a_target = unsafe {
@@ -38,10 +45,25 @@ fn require_one_expression(text: &str, what: &str) {
                 let target = pg_sys::list_nth(select.targetList, 0).cast::<pg_sys::ResTarget>();
                 (*target).name.is_null()
             }
-            && [select.distinctClause, select.fromClause, select.groupClause, select.windowClause, select.valuesLists, select.sortClause, select.lockingClause]
-                .iter()
-                .all(|clause| clause.is_null())
-            && [select.whereClause, select.havingClause, select.limitOffset, select.limitCount].iter().all(|clause| clause.is_null())
+            && [
+                select.distinctClause,
+                select.fromClause,
+                select.groupClause,
+                select.windowClause,
+                select.valuesLists,
+                select.sortClause,
+                select.lockingClause,
+            ]
+            .iter()
+            .all(|clause| clause.is_null())
+            && [
+                select.whereClause,
+                select.havingClause,
+                select.limitOffset,
+                select.limitCount,
+            ]
+            .iter()
+            .all(|clause| clause.is_null())
             && select.intoClause.is_null()
             && select.withClause.is_null()
     };
@@ -57,10 +79,16 @@ fn relation_name(relation: pg_sys::Oid) -> String {
         let name = pg_sys::get_rel_name(relation);
         let namespace = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
         if name.is_null() || namespace.is_null() {
-            ErrorReport::new(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, format!("relation with OID {} does not exist", relation.to_u32()), "check_expression")
-                .report(PgLogLevel::ERROR);
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("relation with OID {} does not exist", relation.to_u32()),
+                "check_expression",
+            )
+            .report(PgLogLevel::ERROR);
         }
-        CStr::from_ptr(pg_sys::quote_qualified_identifier(namespace, name)).to_string_lossy().into_owned()
+        CStr::from_ptr(pg_sys::quote_qualified_identifier(namespace, name))
+            .to_string_lossy()
+            .into_owned()
     }
 }
 
@@ -78,7 +106,9 @@ comment on function marketing_automation.check_condition(regrole, regclass, text
     fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
         require_one_expression(expression, what);
         let prefix = format!("select from {} as self where (\n", relation_name(relation));
-        pointing_into(expression, &prefix, what, || owner::plan(owner, relation, &format!("{prefix}{expression}\n)")));
+        pointing_into(expression, &prefix, what, || {
+            owner::plan(owner, relation, &format!("{prefix}{expression}\n)"))
+        });
     }
 
     /// Checks an expression of any scalar type that has a text form, and returns the type.
@@ -88,14 +118,25 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation.check_expression(regrole, regclass, text, text) is
     'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of owner; returns its type';
 "#)]
-    fn check_expression(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) -> pg_sys::Oid {
+    fn check_expression(
+        owner: pg_sys::Oid,
+        relation: pg_sys::Oid,
+        expression: &str,
+        what: &str,
+    ) -> pg_sys::Oid {
         require_one_expression(expression, what);
         let relation_name = relation_name(relation);
         let prefix = "select (\n";
         pointing_into(expression, prefix, what, || {
-            owner::plan(owner, relation, &format!("{prefix}{expression}\n)::pg_catalog.text from {relation_name} as self"));
+            owner::plan(
+                owner,
+                relation,
+                &format!("{prefix}{expression}\n)::pg_catalog.text from {relation_name} as self"),
+            );
         });
-        let query = format!("select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid");
+        let query = format!(
+            "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
+        );
         owner::as_owner(owner, relation, || Spi::get_one::<pg_sys::Oid>(&query))
             .ok()
             .flatten()
