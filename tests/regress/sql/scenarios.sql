@@ -14,7 +14,9 @@ select marketing_automation.create_scenario('bad', 'customer', 'count(*) > 1');
 select marketing_automation.create_scenario('bad', 'customer', 'self.name = ''unfinished');
 select marketing_automation.create_scenario('bad', 'customer', '/* true');
 select marketing_automation.create_scenario('bad', 'nobody');
+\set VERBOSITY terse
 select marketing_automation.create_scenario('', 'customer');
+\set VERBOSITY default
 select count(*) from marketing_automation.scenario;
 
 -- These are fine: a comment, a subquery, a name without schema from the model's schema.
