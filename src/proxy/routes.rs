@@ -54,7 +54,7 @@ const PIXEL: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff\
     \x21\xf9\x04\x01\0\0\0\0\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0\x3b";
 
 /// The whole application, ready to be served or called by a test.
-pub fn app(state: State) -> Router {
+pub fn app(state: Arc<State>) -> Router {
     Router::new()
         .route("/c/{token}", get(click))
         .route("/o/{token}", get(open))
@@ -108,7 +108,11 @@ impl From<Unavailable> for Refusal {
 }
 
 /// Ends requests that take too long, and counts all.
-async fn limit_and_count(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+async fn limit_and_count(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let route = Route::of(request.uri().path());
     let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
     let response = response.unwrap_or_else(|_| Refusal::Unavailable.into_response());
@@ -118,23 +122,13 @@ async fn limit_and_count(Shared(state): Shared<State>, request: Request, next: N
     response
 }
 
-async fn click(
-    Shared(state): Shared<State>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let token = token_in(&uri);
-    if state
-        .keys
-        .verify(Purpose::Click, token)
-        .await?
-        .link
-        .is_none()
-    {
+async fn click(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, Refusal> {
+    let token = token_in(request.uri());
+    let verified = state.keys.verify(Purpose::Click, token).await?;
+    if verified.link.is_none() {
         return Err(Refusal::NotFound);
     }
-    let answer = if method == Method::HEAD {
+    let answer = if request.method() == Method::HEAD {
         ask(&state, |session| async move {
             session.click_target(token).await
         })
@@ -142,7 +136,7 @@ async fn click(
     } else {
         state
             .recorder
-            .record(hit(HitKind::Click, token, &headers))
+            .record(hit(HitKind::Click, token, request.headers()))
             .await?
     };
     redirect(answer).ok_or(Refusal::NotFound)
@@ -161,22 +155,14 @@ fn redirect(answer: Answer) -> Option<Response> {
     Some((StatusCode::FOUND, headers).into_response())
 }
 
-async fn open(
-    Shared(state): Shared<State>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let token = token_in(&uri);
+async fn open(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, Refusal> {
+    let token = token_in(request.uri());
     state.keys.verify(Purpose::Open, token).await?;
-    if method != Method::HEAD
-        && !state
-            .recorder
-            .record(hit(HitKind::Open, token, &headers))
-            .await?
-            .known
-    {
-        return Err(Refusal::NotFound);
+    if request.method() != Method::HEAD {
+        let hit = hit(HitKind::Open, token, request.headers());
+        if !state.recorder.record(hit).await?.known {
+            return Err(Refusal::NotFound);
+        }
     }
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("image/gif")),
@@ -188,7 +174,10 @@ async fn open(
 }
 
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
-async fn unsubscribe_page(Shared(state): Shared<State>, uri: Uri) -> Result<Response, Refusal> {
+async fn unsubscribe_page(
+    Shared(state): Shared<Arc<State>>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     let token = token_in(&uri);
     state.keys.verify(Purpose::Unsubscribe, token).await?;
     let subscription = ask(&state, |session| async move {
@@ -204,7 +193,10 @@ async fn unsubscribe_page(Shared(state): Shared<State>, uri: Uri) -> Result<Resp
     )))
 }
 
-async fn unsubscribe(Shared(state): Shared<State>, request: Request) -> Result<Response, Refusal> {
+async fn unsubscribe(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let token = token_in(&parts.uri);
     state.keys.verify(Purpose::Unsubscribe, token).await?;
@@ -269,7 +261,7 @@ fn page_response(html: String) -> Response {
 }
 
 /// Whether hits would be recorded now.
-async fn ready(Shared(state): Shared<State>) -> Result<&'static str, Refusal> {
+async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
     ask(&state, |session| async move { session.ping().await }).await?;
     if !state.recorder.is_available() {
         return Err(Refusal::Unavailable);
@@ -277,7 +269,7 @@ async fn ready(Shared(state): Shared<State>) -> Result<&'static str, Refusal> {
     Ok("ready\n")
 }
 
-async fn metrics(Shared(state): Shared<State>) -> Response {
+async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     let text = state
         .metrics
         .render(state.recorder.depth(), state.recorder.is_available());
