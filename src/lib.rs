@@ -39,10 +39,26 @@ mod schema {
     use pgrx::prelude::*;
 
     extension_sql_file!("../sql/schema/010_schema.sql", name = "schema", bootstrap);
-    extension_sql_file!("../sql/schema/020_definitions.sql", name = "definitions", requires = ["schema"]);
-    extension_sql_file!("../sql/schema/030_records.sql", name = "records", requires = ["definitions"]);
-    extension_sql_file!("../sql/schema/040_messages.sql", name = "messages", requires = ["records"]);
-    extension_sql_file!("../sql/schema/050_events.sql", name = "events", requires = ["messages"]);
+    extension_sql_file!(
+        "../sql/schema/020_definitions.sql",
+        name = "definitions",
+        requires = ["schema"]
+    );
+    extension_sql_file!(
+        "../sql/schema/030_records.sql",
+        name = "records",
+        requires = ["definitions"]
+    );
+    extension_sql_file!(
+        "../sql/schema/040_messages.sql",
+        name = "messages",
+        requires = ["records"]
+    );
+    extension_sql_file!(
+        "../sql/schema/050_events.sql",
+        name = "events",
+        requires = ["messages"]
+    );
     extension_sql_file!(
         "../sql/schema/110_validate.sql",
         name = "validate",
@@ -60,13 +76,41 @@ mod schema {
             marketing_automation::worker_status
         ]
     );
-    extension_sql_file!("../sql/schema/120_define.sql", name = "define", requires = ["validate"]);
-    extension_sql_file!("../sql/schema/130_enroll.sql", name = "enroll", requires = ["define"]);
-    extension_sql_file!("../sql/schema/140_process.sql", name = "process", requires = ["enroll"]);
-    extension_sql_file!("../sql/schema/150_events.sql", name = "record_events", requires = ["process"]);
-    extension_sql_file!("../sql/schema/160_mailer.sql", name = "mailer", requires = ["record_events"]);
-    extension_sql_file!("../sql/schema/170_schedule.sql", name = "schedule", requires = ["mailer"]);
-    extension_sql_file!("../sql/schema/180_report.sql", name = "report", requires = ["schedule"]);
+    extension_sql_file!(
+        "../sql/schema/120_define.sql",
+        name = "define",
+        requires = ["validate"]
+    );
+    extension_sql_file!(
+        "../sql/schema/130_enroll.sql",
+        name = "enroll",
+        requires = ["define"]
+    );
+    extension_sql_file!(
+        "../sql/schema/140_process.sql",
+        name = "process",
+        requires = ["enroll"]
+    );
+    extension_sql_file!(
+        "../sql/schema/150_events.sql",
+        name = "record_events",
+        requires = ["process"]
+    );
+    extension_sql_file!(
+        "../sql/schema/160_mailer.sql",
+        name = "mailer",
+        requires = ["record_events"]
+    );
+    extension_sql_file!(
+        "../sql/schema/170_schedule.sql",
+        name = "schedule",
+        requires = ["mailer"]
+    );
+    extension_sql_file!(
+        "../sql/schema/180_report.sql",
+        name = "report",
+        requires = ["schedule"]
+    );
     extension_sql_file!("../sql/schema/190_access.sql", name = "access", finalize);
 }
 

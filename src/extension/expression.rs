@@ -30,7 +30,9 @@ fn require_one_expression(text: &str, what: &str) {
             .report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
     };
-    let Ok(source) = CString::new(text) else { refuse("It contains a null byte") };
+    let Ok(source) = CString::new(text) else {
+        refuse("It contains a null byte")
+    };
     if text.trim().is_empty() {
         refuse("It is empty");
     }
@@ -43,7 +45,10 @@ fn require_one_expression(text: &str, what: &str) {
             arg: source.as_ptr().cast_mut().cast(),
         };
         pg_sys::error_context_stack = &mut callback;
-        let statements = pg_sys::raw_parser(source.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR);
+        let statements = pg_sys::raw_parser(
+            source.as_ptr(),
+            pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR,
+        );
         pg_sys::error_context_stack = callback.previous;
         statements
     };
@@ -60,10 +65,25 @@ fn require_one_expression(text: &str, what: &str) {
                 let target = pg_sys::list_nth(select.targetList, 0).cast::<pg_sys::ResTarget>();
                 (*target).name.is_null()
             }
-            && [select.distinctClause, select.fromClause, select.groupClause, select.windowClause, select.valuesLists, select.sortClause, select.lockingClause]
-                .iter()
-                .all(|clause| clause.is_null())
-            && [select.whereClause, select.havingClause, select.limitOffset, select.limitCount].iter().all(|clause| clause.is_null())
+            && [
+                select.distinctClause,
+                select.fromClause,
+                select.groupClause,
+                select.windowClause,
+                select.valuesLists,
+                select.sortClause,
+                select.lockingClause,
+            ]
+            .iter()
+            .all(|clause| clause.is_null())
+            && [
+                select.whereClause,
+                select.havingClause,
+                select.limitOffset,
+                select.limitCount,
+            ]
+            .iter()
+            .all(|clause| clause.is_null())
             && select.intoClause.is_null()
             && select.withClause.is_null()
     };
@@ -79,10 +99,16 @@ fn relation_name(relation: pg_sys::Oid) -> String {
         let name = pg_sys::get_rel_name(relation);
         let namespace = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
         if name.is_null() || namespace.is_null() {
-            ErrorReport::new(PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, format!("relation with OID {} does not exist", relation.to_u32()), "check_expression")
-                .report(PgLogLevel::ERROR);
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("relation with OID {} does not exist", relation.to_u32()),
+                "check_expression",
+            )
+            .report(PgLogLevel::ERROR);
         }
-        CStr::from_ptr(pg_sys::quote_qualified_identifier(namespace, name)).to_string_lossy().into_owned()
+        CStr::from_ptr(pg_sys::quote_qualified_identifier(namespace, name))
+            .to_string_lossy()
+            .into_owned()
     }
 }
 
@@ -99,7 +125,14 @@ comment on function marketing_automation.check_condition(regrole, regclass, text
 "#)]
     fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
         require_one_expression(expression, what);
-        owner::plan(owner, relation, &format!("select from {} as self where (\n{expression}\n)", relation_name(relation)));
+        owner::plan(
+            owner,
+            relation,
+            &format!(
+                "select from {} as self where (\n{expression}\n)",
+                relation_name(relation)
+            ),
+        );
     }
 
     /// Checks an expression of any scalar type that has a text form, and returns the type.
@@ -109,11 +142,22 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation.check_expression(regrole, regclass, text, text) is
     'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of owner; returns its type';
 "#)]
-    fn check_expression(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) -> pg_sys::Oid {
+    fn check_expression(
+        owner: pg_sys::Oid,
+        relation: pg_sys::Oid,
+        expression: &str,
+        what: &str,
+    ) -> pg_sys::Oid {
         require_one_expression(expression, what);
         let relation_name = relation_name(relation);
-        owner::plan(owner, relation, &format!("select (\n{expression}\n)::pg_catalog.text from {relation_name} as self"));
-        let query = format!("select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid");
+        owner::plan(
+            owner,
+            relation,
+            &format!("select (\n{expression}\n)::pg_catalog.text from {relation_name} as self"),
+        );
+        let query = format!(
+            "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
+        );
         owner::as_owner(owner, relation, || Spi::get_one::<pg_sys::Oid>(&query))
             .ok()
             .flatten()

@@ -82,16 +82,23 @@ impl Launcher {
         self.tried.retain(|_, tried| tried.elapsed() < PROBE);
         for (database, name) in missing {
             // A mailer that found no extension left no slot, or an absent one without error.
-            let has_extension = workers::of_database(database).is_some_and(|slot| slot.started_at != 0);
+            let has_extension =
+                workers::of_database(database).is_some_and(|slot| slot.started_at != 0);
             let pause = if has_extension { RESTART } else { PROBE };
-            if self.tried.get(&database).is_some_and(|tried| tried.elapsed() < pause) {
+            if self
+                .tried
+                .get(&database)
+                .is_some_and(|tried| tried.elapsed() < pause)
+            {
                 continue;
             }
             self.tried.insert(database, Instant::now());
             if start_mailer(database, &name) {
                 self.out_of_workers = false;
             } else if !std::mem::replace(&mut self.out_of_workers, true) {
-                warning!("marketing_automation: no background worker slot for database \"{name}\": raise max_worker_processes");
+                warning!(
+                    "marketing_automation: no background worker slot for database \"{name}\": raise max_worker_processes"
+                );
             }
         }
     }

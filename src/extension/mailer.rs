@@ -96,7 +96,9 @@ impl Mailer {
 
     /// Reads the settings anew when it is time; None: they do not allow sending, and worker_status() says why.
     fn configure(&mut self, reload: bool) -> Option<Arc<Configuration>> {
-        let fresh = self.configured_at.is_some_and(|at| at.elapsed() < RECONFIGURE);
+        let fresh = self
+            .configured_at
+            .is_some_and(|at| at.elapsed() < RECONFIGURE);
         if reload || !fresh || self.configuration.is_none() {
             self.configured_at = Some(Instant::now());
             let read = transaction::run(|| Configuration::read(self.configuration.as_ref()));
@@ -140,7 +142,11 @@ impl Mailer {
             match self.checked(stored) {
                 Some(stored) => self.links.extend(stored),
                 None => {
-                    self.deliveries.extend(rendered.into_iter().map(|mail| mail.job.release("links were not stored")));
+                    self.deliveries.extend(
+                        rendered
+                            .into_iter()
+                            .map(|mail| mail.job.release("links were not stored")),
+                    );
                     return;
                 }
             }
@@ -149,8 +155,16 @@ impl Mailer {
         let parcels: Vec<Parcel> = rendered
             .into_iter()
             .map(|mail| {
-                let ids = mail.rendered.links().iter().filter_map(|url| links.get(url).copied()).collect();
-                Parcel { mail: *mail, links: ids }
+                let ids = mail
+                    .rendered
+                    .links()
+                    .iter()
+                    .filter_map(|url| links.get(url).copied())
+                    .collect();
+                Parcel {
+                    mail: *mail,
+                    links: ids,
+                }
             })
             .collect();
         self.couriers.send(parcels);
@@ -163,7 +177,11 @@ impl Mailer {
         }
         let hold = settings::in_doubt() == InDoubt::hold;
         let give_up = settings::retry_window();
-        let finished: Vec<Finished> = self.deliveries.iter().map(|delivery| retry::decide(delivery, hold, give_up)).collect();
+        let finished: Vec<Finished> = self
+            .deliveries
+            .iter()
+            .map(|delivery| retry::decide(delivery, hold, give_up))
+            .collect();
         let recorded = transaction::run(|| database::finish_messages(&finished));
         if self.checked(recorded).is_none() {
             return;
@@ -177,7 +195,10 @@ impl Mailer {
         });
         let deliveries = std::mem::take(&mut self.deliveries);
         self.in_flight -= deliveries.len();
-        if deliveries.iter().any(|delivery| matches!(delivery.outcome, Outcome::Sent(_) | Outcome::Failed(_))) {
+        if deliveries
+            .iter()
+            .any(|delivery| matches!(delivery.outcome, Outcome::Sent(_) | Outcome::Failed(_)))
+        {
             self.failed_connects = 0;
         }
         let mut unreachable = None;
@@ -202,7 +223,8 @@ impl Mailer {
     }
 
     fn is_paused(&self) -> bool {
-        self.paused_until.is_some_and(|until| until > Instant::now())
+        self.paused_until
+            .is_some_and(|until| until > Instant::now())
     }
 
     /// Claims a batch and has it rendered; gives how long there is nothing more to claim.
@@ -213,20 +235,32 @@ impl Mailer {
             let claimed = transaction::run(|| {
                 let claimed = database::claim_messages(batch)?;
                 templates.learn(&claimed)?;
-                let next = if claimed.is_empty() { database::next_due()? } else { None };
+                let next = if claimed.is_empty() {
+                    database::next_due()?
+                } else {
+                    None
+                };
                 Ok((claimed, next))
             });
-            let Some((claimed, next)) = self.checked(claimed) else { return AFTER_ERROR };
+            let Some((claimed, next)) = self.checked(claimed) else {
+                return AFTER_ERROR;
+            };
             (claimed, next)
         };
         if jobs.is_empty() {
-            return next.map_or(POLL, |seconds| Duration::from_secs_f64(seconds.clamp(0.01, POLL.as_secs_f64())));
+            return next.map_or(POLL, |seconds| {
+                Duration::from_secs_f64(seconds.clamp(0.01, POLL.as_secs_f64()))
+            });
         }
         self.in_flight += jobs.len();
         let templates = &mut self.templates;
-        let mut jobs = jobs.into_iter().map(|mail| templates.job(mail, configuration)).peekable();
+        let mut jobs = jobs
+            .into_iter()
+            .map(|mail| templates.job(mail, configuration))
+            .peekable();
         while jobs.peek().is_some() {
-            self.couriers.render(jobs.by_ref().take(courier::RENDER_CHUNK).collect());
+            self.couriers
+                .render(jobs.by_ref().take(courier::RENDER_CHUNK).collect());
         }
         Duration::ZERO
     }
@@ -235,14 +269,25 @@ impl Mailer {
     fn round(&mut self, reload: bool) -> Duration {
         self.collect();
         self.record();
-        let Some(configuration) = self.configure(reload) else { return POLL };
+        let Some(configuration) = self.configure(reload) else {
+            return POLL;
+        };
         if let Some(until) = self.paused_until.filter(|until| *until > Instant::now()) {
             return until.duration_since(Instant::now()).min(POLL);
         }
         self.paused_until = None;
-        let room = self.in_flight < 2 * usize::try_from(settings::batch_size()).unwrap_or(usize::MAX);
-        let sleep = if room { self.claim(&configuration) } else { POLL };
-        let state = if self.in_flight > 0 { State::Sending } else { State::Idle };
+        let room =
+            self.in_flight < 2 * usize::try_from(settings::batch_size()).unwrap_or(usize::MAX);
+        let sleep = if room {
+            self.claim(&configuration)
+        } else {
+            POLL
+        };
+        let state = if self.in_flight > 0 {
+            State::Sending
+        } else {
+            State::Idle
+        };
         if self.paused_until.is_none() {
             workers::update(|slot| slot.state = state);
         }
@@ -282,7 +327,10 @@ fn extension_is_usable() -> Result<Option<bool>, String> {
             // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
             // stronger one, and must not wait for us nor we for them.
             Ok(Some(outbox)) => Ok(Some(unsafe {
-                pg_sys::ConditionalLockRelationOid(outbox, pg_sys::AccessShareLock as pg_sys::LOCKMODE)
+                pg_sys::ConditionalLockRelationOid(
+                    outbox,
+                    pg_sys::AccessShareLock as pg_sys::LOCKMODE,
+                )
             })),
         }
     })
@@ -292,7 +340,9 @@ fn extension_is_usable() -> Result<Option<bool>, String> {
 fn become_the_mailer() -> Result<bool, String> {
     transaction::run(|| {
         Spi::run("set lock_timeout = '1s'; set statement_timeout = '60s'")?;
-        Ok(Spi::get_one::<bool>("select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('marketing_automation.mailer'), 0)")? == Some(true))
+        Ok(Spi::get_one::<bool>(
+            "select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('marketing_automation.mailer'), 0)",
+        )? == Some(true))
     })
 }
 
@@ -301,13 +351,18 @@ fn become_the_mailer() -> Result<bool, String> {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
-    BackgroundWorker::connect_worker_to_spi_by_oid(Some(pg_sys::Oid::from(database.value() as u32)), None);
+    BackgroundWorker::connect_worker_to_spi_by_oid(
+        Some(pg_sys::Oid::from(database.value() as u32)),
+        None,
+    );
     // Returning is exit code 0: the postmaster forgets the worker, the launcher decides.
     if !matches!(extension_is_usable(), Ok(Some(_))) || become_the_mailer() != Ok(true) {
         return;
     }
     if !workers::announce_worker() {
-        warning!("marketing_automation: more databases than one cluster can serve have the extension");
+        warning!(
+            "marketing_automation: more databases than one cluster can serve have the extension"
+        );
         return;
     }
     let mut mailer = match Mailer::new() {
@@ -328,7 +383,11 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                     let result = transaction::run(|| database::rescue_messages(hold));
                     rescued = mailer.checked(result).is_some();
                 }
-                if rescued { mailer.round(std::mem::take(&mut reload)) } else { AFTER_ERROR }
+                if rescued {
+                    mailer.round(std::mem::take(&mut reload))
+                } else {
+                    AFTER_ERROR
+                }
             }
             Ok(Some(false)) => Duration::from_secs(1),
             Ok(None) => {

@@ -25,7 +25,11 @@ unsafe extern "C-unwind" {
 /// Runs `body` with the rights of `owner`, read-only, with `search_path` = pg_catalog, the schema of `relation`, pg_temp.
 ///
 /// An ERROR inside leaves through here: the abort of the (sub)transaction restores user and settings, as everywhere in PostgreSQL.
-pub(super) fn as_owner<R>(owner: pg_sys::Oid, relation: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
+pub(super) fn as_owner<R>(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    body: impl FnOnce() -> R,
+) -> R {
     let search_path = search_path(relation);
     require_role(owner);
     // SAFETY: the documented sequence (see refresh_by_match_merge callers in matview.c), on the main thread; what is
@@ -40,7 +44,9 @@ pub(super) fn as_owner<R>(owner: pg_sys::Oid, relation: pg_sys::Oid, body: impl 
         set_local(c"transaction_read_only", c"on");
         pg_sys::SetUserIdAndSecContext(
             owner,
-            context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32 | pg_sys::SECURITY_RESTRICTED_OPERATION as i32,
+            context
+                | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
+                | pg_sys::SECURITY_RESTRICTED_OPERATION as i32,
         );
         let result = body();
         pg_sys::AtEOXact_GUC(false, nest_level);
@@ -71,11 +77,23 @@ unsafe fn set_local(name: &CStr, value: &CStr) {
 
 fn require_role(role: pg_sys::Oid) {
     // SAFETY: a syscache look-up.
-    let exists = unsafe { pg_sys::SearchSysCacheExists(pg_sys::SysCacheIdentifier::AUTHOID as i32, role.into(), 0.into(), 0.into(), 0.into()) };
+    let exists = unsafe {
+        pg_sys::SearchSysCacheExists(
+            pg_sys::SysCacheIdentifier::AUTHOID as i32,
+            role.into(),
+            0.into(),
+            0.into(),
+            0.into(),
+        )
+    };
     if !exists {
-        ErrorReport::new(PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT, format!("owner role with OID {} does not exist", role.to_u32()), "as_owner")
-            .set_hint("The role was dropped: give the scenario or model another owner.")
-            .report(PgLogLevel::ERROR);
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+            format!("owner role with OID {} does not exist", role.to_u32()),
+            "as_owner",
+        )
+        .set_hint("The role was dropped: give the scenario or model another owner.")
+        .report(PgLogLevel::ERROR);
     }
 }
 
@@ -84,14 +102,20 @@ fn search_path(relation: pg_sys::Oid) -> CString {
     // SAFETY: syscache look-ups; the strings are copied.
     unsafe {
         let namespace = pg_sys::get_rel_namespace(relation);
-        let name = if namespace == pg_sys::InvalidOid { std::ptr::null_mut() } else { pg_sys::get_namespace_name(namespace) };
+        let name = if namespace == pg_sys::InvalidOid {
+            std::ptr::null_mut()
+        } else {
+            pg_sys::get_namespace_name(namespace)
+        };
         if name.is_null() {
             ErrorReport::new(
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("relation with OID {} does not exist", relation.to_u32()),
                 "as_owner",
             )
-            .set_hint("The relation of the model was dropped: register the model again on another one.")
+            .set_hint(
+                "The relation of the model was dropped: register the model again on another one.",
+            )
             .report(PgLogLevel::ERROR);
         }
         let quoted = CStr::from_ptr(pg_sys::quote_identifier(name)).to_bytes();
@@ -136,7 +160,13 @@ pub(super) fn plan(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
     };
     // SAFETY: no receiver. The empty array gives $1 a type.
     as_owner(owner, relation, || unsafe {
-        execute(&explain, Some(pg_sys::Datum::from(pg_sys::construct_empty_array(pg_sys::TEXTOID))), std::ptr::null_mut());
+        execute(
+            &explain,
+            Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
+                pg_sys::TEXTOID,
+            ))),
+            std::ptr::null_mut(),
+        );
     });
 }
 
@@ -166,39 +196,51 @@ pub extern "C-unwind" fn pg_finfo_query_as_owner() -> &'static pg_sys::Pg_finfo_
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-        // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
-        unsafe {
-            let call = &mut *fcinfo;
-            let arguments = call.args.as_slice(4);
-            let result = call.resultinfo.cast::<pg_sys::ReturnSetInfo>();
-            if result.is_null() || ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32) == 0 {
-                pgrx::error!("query_as_owner must be called in FROM");
-            }
-            if arguments[..3].iter().any(|argument| argument.isnull) {
-                pgrx::error!("owner, relation and query of query_as_owner must not be null");
-            }
-            let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
-            let relation = pg_sys::Oid::from(arguments[1].value.value() as u32);
-            let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[2].value.cast_mut_ptr()));
-            let keys = (!arguments[3].isnull).then_some(arguments[3].value);
-
-            let per_query = (*(*result).econtext).ecxt_per_query_memory;
-            let caller = pg_sys::MemoryContextSwitchTo(per_query);
-            let random_access = ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32) != 0;
-            let store = pg_sys::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
-            let description = pg_sys::CreateTupleDescCopy((*result).expectedDesc);
-            pg_sys::MemoryContextSwitchTo(caller);
-            let receiver = pg_sys::CreateDestReceiver(pg_sys::CommandDest::DestTuplestore);
-            SetTuplestoreDestReceiverParams(receiver, store, per_query, false, description, c"query_as_owner: unexpected type of row".as_ptr());
-
-            as_owner(owner, relation, || execute(query, keys, receiver));
-
-            (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
-            (*result).setResult = store;
-            (*result).setDesc = description;
-            call.isnull = true;
-            pg_sys::Datum::from(0)
+    // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
+    unsafe {
+        let call = &mut *fcinfo;
+        let arguments = call.args.as_slice(4);
+        let result = call.resultinfo.cast::<pg_sys::ReturnSetInfo>();
+        if result.is_null()
+            || ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32)
+                == 0
+        {
+            pgrx::error!("query_as_owner must be called in FROM");
         }
+        if arguments[..3].iter().any(|argument| argument.isnull) {
+            pgrx::error!("owner, relation and query of query_as_owner must not be null");
+        }
+        let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
+        let relation = pg_sys::Oid::from(arguments[1].value.value() as u32);
+        let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[2].value.cast_mut_ptr()));
+        let keys = (!arguments[3].isnull).then_some(arguments[3].value);
+
+        let per_query = (*(*result).econtext).ecxt_per_query_memory;
+        let caller = pg_sys::MemoryContextSwitchTo(per_query);
+        let random_access = ((*result).allowedModes
+            & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32)
+            != 0;
+        let store = pg_sys::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
+        let description = pg_sys::CreateTupleDescCopy((*result).expectedDesc);
+        pg_sys::MemoryContextSwitchTo(caller);
+        let receiver = pg_sys::CreateDestReceiver(pg_sys::CommandDest::DestTuplestore);
+        SetTuplestoreDestReceiverParams(
+            receiver,
+            store,
+            per_query,
+            false,
+            description,
+            c"query_as_owner: unexpected type of row".as_ptr(),
+        );
+
+        as_owner(owner, relation, || execute(query, keys, receiver));
+
+        (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
+        (*result).setResult = store;
+        (*result).setDesc = description;
+        call.isnull = true;
+        pg_sys::Datum::from(0)
+    }
 }
 
 #[pg_schema]

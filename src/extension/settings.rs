@@ -22,7 +22,8 @@ static EMAIL_FROM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::
 static AUTOMATION_BASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_PASSWORD_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static LAUNCHER_DATABASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"postgres"));
+static LAUNCHER_DATABASE: GucSetting<Option<CString>> =
+    GucSetting::<Option<CString>>::new(Some(c"postgres"));
 /// 8: on two cores more connections to one server bring nothing, and most providers allow ten.
 static SMTP_CONNECTIONS: GucSetting<i32> = GucSetting::<i32>::new(8);
 /// 30 s: less than the 5 minutes of RFC 5321 4.5.3.2, so that a hanging server does not hold claims for long.
@@ -88,7 +89,9 @@ pub(crate) fn in_doubt() -> InDoubt {
 
 /// Refuses a value in a check hook, as `GUC_check_errdetail` does in C.
 fn refuse(detail: impl std::fmt::Display) -> bool {
-    let Ok(detail) = CString::new(detail.to_string()) else { return false };
+    let Ok(detail) = CString::new(detail.to_string()) else {
+        return false;
+    };
     // SAFETY: guc.c reads the string right after the hook returned, from the current memory context.
     unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr()) };
     false
@@ -104,13 +107,20 @@ unsafe fn proposed(new_value: *mut *mut c_char) -> Option<String> {
         if (*new_value).is_null() {
             return None;
         }
-        CStr::from_ptr(*new_value).to_string_lossy().trim().to_owned()
+        CStr::from_ptr(*new_value)
+            .to_string_lossy()
+            .trim()
+            .to_owned()
     };
     (!value.is_empty()).then_some(value)
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn check_automation_base(new_value: *mut *mut c_char, _extra: *mut *mut c_void, _source: pg_sys::GucSource::Type) -> bool {
+unsafe extern "C-unwind" fn check_automation_base(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
     // SAFETY: called by guc.c.
     match unsafe { proposed(new_value) }.map(|value| BaseUrl::parse(&value)) {
         Some(Err(error)) => refuse(error),
@@ -119,7 +129,11 @@ unsafe extern "C-unwind" fn check_automation_base(new_value: *mut *mut c_char, _
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn check_smtp_url(new_value: *mut *mut c_char, _extra: *mut *mut c_void, _source: pg_sys::GucSource::Type) -> bool {
+unsafe extern "C-unwind" fn check_smtp_url(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
     // SAFETY: called by guc.c.
     match unsafe { proposed(new_value) }.map(|value| TransportConfig::parse(&value)) {
         Some(Err(error)) => refuse(error),

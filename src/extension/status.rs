@@ -6,7 +6,9 @@ use pgrx::prelude::*;
 use super::workers;
 
 fn timestamp(at: pg_sys::TimestampTz) -> Option<TimestampWithTimeZone> {
-    (at != 0).then(|| TimestampWithTimeZone::try_from(at).ok()).flatten()
+    (at != 0)
+        .then(|| TimestampWithTimeZone::try_from(at).ok())
+        .flatten()
 }
 
 #[pg_schema]
@@ -40,16 +42,41 @@ comment on function marketing_automation.worker_status() is
         // SAFETY: reads the catalog in a transaction.
         let database = unsafe {
             let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
-            std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned()
+            std::ffi::CStr::from_ptr(name)
+                .to_string_lossy()
+                .into_owned()
         };
         // SAFETY: a plain variable of the process.
-        let slot = workers::preloaded().then(|| workers::of_database(unsafe { pg_sys::MyDatabaseId }));
+        let slot =
+            workers::preloaded().then(|| workers::of_database(unsafe { pg_sys::MyDatabaseId }));
         let row = match slot {
             None => {
-                let error = "marketing_automation is not in shared_preload_libraries: no mail is sent".to_owned();
-                (database, None, "not preloaded".to_owned(), None, 0, 0, 0, Some(error), None)
+                let error =
+                    "marketing_automation is not in shared_preload_libraries: no mail is sent"
+                        .to_owned();
+                (
+                    database,
+                    None,
+                    "not preloaded".to_owned(),
+                    None,
+                    0,
+                    0,
+                    0,
+                    Some(error),
+                    None,
+                )
             }
-            Some(None) => (database, None, workers::State::Absent.name().to_owned(), None, 0, 0, 0, None, None),
+            Some(None) => (
+                database,
+                None,
+                workers::State::Absent.name().to_owned(),
+                None,
+                0,
+                0,
+                0,
+                None,
+                None,
+            ),
             Some(Some(slot)) => (
                 database,
                 (slot.pid != 0).then_some(slot.pid),

@@ -16,12 +16,27 @@ language c volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODU
 comment on function marketing_automation.check_templates(text, text, text, text) is
     'API: private. Raises with part, line and column unless the templates compile; what: whose they are';
 "#)]
-    fn check_templates(what: &str, sender: Option<&str>, subject: Option<&str>, body: Option<&str>) {
-        if let Err(error) = MailTemplate::compile(sender, subject.unwrap_or_default(), body.unwrap_or_default()) {
-            ErrorReport::new(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR, format!("template of {what} does not compile"), "check_templates")
-                .set_detail(error.to_string())
-                .set_hint("Templates are minijinja (Jinja2): {{ record.column }}, {% if … %} … {% endif %}.")
-                .report(PgLogLevel::ERROR);
+    fn check_templates(
+        what: &str,
+        sender: Option<&str>,
+        subject: Option<&str>,
+        body: Option<&str>,
+    ) {
+        if let Err(error) = MailTemplate::compile(
+            sender,
+            subject.unwrap_or_default(),
+            body.unwrap_or_default(),
+        ) {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+                format!("template of {what} does not compile"),
+                "check_templates",
+            )
+            .set_detail(error.to_string())
+            .set_hint(
+                "Templates are minijinja (Jinja2): {{ record.column }}, {% if … %} … {% endif %}.",
+            )
+            .report(PgLogLevel::ERROR);
         }
     }
 }

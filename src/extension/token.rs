@@ -8,14 +8,20 @@ use crate::tracking::token::{Keyring, Purpose};
 pub(super) fn keyring() -> spi::Result<Option<Keyring>> {
     let keys = Spi::connect(|client| {
         client
-            .select("select id, secret from marketing_automation.tracking_key order by id desc", None, &[])?
+            .select(
+                "select id, secret from marketing_automation.tracking_key order by id desc",
+                None,
+                &[],
+            )?
             .map(|row| Ok((row.get::<i16>(1)?, row.get::<Vec<u8>>(2)?)))
             .collect::<spi::Result<Vec<_>>>()
     })?;
     let keys = keys
         .into_iter()
         // The table's constraints promise ids of one byte and secrets of 32.
-        .filter_map(|(id, secret)| Some((u8::try_from(id?).ok()?, <[u8; 32]>::try_from(secret?).ok()?)))
+        .filter_map(|(id, secret)| {
+            Some((u8::try_from(id?).ok()?, <[u8; 32]>::try_from(secret?).ok()?))
+        })
         .collect();
     Ok(Keyring::new(keys))
 }
@@ -44,8 +50,21 @@ comment on function marketing_automation.verify_tokens(text[], text[]) is
     fn verify_tokens(
         kinds: Vec<Option<String>>,
         tokens: Vec<Option<String>>,
-    ) -> Result<TableIterator<'static, (name!(n, i32), name!(record_id, i64), name!(activity_id, i32), name!(link_id, Option<i64>))>, spi::Error> {
-        let Some(keyring) = keyring()? else { return Ok(TableIterator::new([])) };
+    ) -> Result<
+        TableIterator<
+            'static,
+            (
+                name!(n, i32),
+                name!(record_id, i64),
+                name!(activity_id, i32),
+                name!(link_id, Option<i64>),
+            ),
+        >,
+        spi::Error,
+    > {
+        let Some(keyring) = keyring()? else {
+            return Ok(TableIterator::new([]));
+        };
         let verified: Vec<_> = kinds
             .into_iter()
             .zip(tokens)

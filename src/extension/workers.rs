@@ -5,7 +5,9 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::prelude::*;
-use pgrx::{PGRXSharedMemory, PgLwLock, PgXactCallbackEvent, pg_shmem_init, register_xact_callback};
+use pgrx::{
+    PGRXSharedMemory, PgLwLock, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
+};
 
 /// Databases with the extension that one cluster can serve.
 const SLOTS: usize = 64;
@@ -74,7 +76,8 @@ impl Slot {
     };
 
     pub(super) fn error(&self) -> Option<String> {
-        (self.error_length > 0).then(|| String::from_utf8_lossy(&self.error[..self.error_length]).into_owned())
+        (self.error_length > 0)
+            .then(|| String::from_utf8_lossy(&self.error[..self.error_length]).into_owned())
     }
 }
 
@@ -96,7 +99,13 @@ static AVAILABLE: AtomicBool = AtomicBool::new(false);
 
 /// Reserves the shared memory; only while the postmaster preloads libraries.
 pub(super) fn init() {
-    pg_shmem_init!(WORKERS = Workers { launcher_latch: 0, look_again: false, slots: [Slot::FREE; SLOTS] });
+    pg_shmem_init!(
+        WORKERS = Workers {
+            launcher_latch: 0,
+            look_again: false,
+            slots: [Slot::FREE; SLOTS]
+        }
+    );
     AVAILABLE.store(true, Ordering::Relaxed);
 }
 
@@ -130,7 +139,12 @@ pub(super) fn take_look_again() -> bool {
 
 /// The slot of a database, where there is one.
 pub(super) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
-    WORKERS.share().slots.iter().find(|slot| slot.database == database).copied()
+    WORKERS
+        .share()
+        .slots
+        .iter()
+        .find(|slot| slot.database == database)
+        .copied()
 }
 
 /// Changes the slot of the current database, taking a free one if it has none; false when all are taken.
@@ -142,10 +156,19 @@ pub(super) fn update(change: impl FnOnce(&mut Slot)) -> bool {
     let position = slots
         .iter()
         .position(|slot| slot.database == database)
-        .or_else(|| slots.iter().position(|slot| slot.pid == 0 && slot.state == State::Absent));
-    let Some(slot) = position.map(|position| &mut slots[position]) else { return false };
+        .or_else(|| {
+            slots
+                .iter()
+                .position(|slot| slot.pid == 0 && slot.state == State::Absent)
+        });
+    let Some(slot) = position.map(|position| &mut slots[position]) else {
+        return false;
+    };
     if slot.database != database {
-        *slot = Slot { database, ..Slot::FREE };
+        *slot = Slot {
+            database,
+            ..Slot::FREE
+        };
     }
     change(slot);
     true

@@ -53,13 +53,19 @@ pub(super) struct Missing {
 }
 
 fn unconfigured(reason: impl Into<String>) -> Missing {
-    Missing { state: State::Unconfigured, reason: reason.into() }
+    Missing {
+        state: State::Unconfigured,
+        reason: reason.into(),
+    }
 }
 
 /// Reads the first line of the password file.
 fn read_password(path: &str) -> Result<Secret, Missing> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| unconfigured(format!("cannot read marketing_automation.smtp_password_file: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        unconfigured(format!(
+            "cannot read marketing_automation.smtp_password_file: {error}"
+        ))
+    })?;
     Ok(Secret(text.lines().next().unwrap_or_default().to_owned()))
 }
 
@@ -75,7 +81,9 @@ fn apply_database_settings() -> spi::Result<()> {
 
 impl Configuration {
     /// Reads settings and keys; gives the previous configuration when nothing has changed. In a transaction.
-    pub(super) fn read(previous: Option<&Arc<Configuration>>) -> spi::Result<Result<Arc<Configuration>, Missing>> {
+    pub(super) fn read(
+        previous: Option<&Arc<Configuration>>,
+    ) -> spi::Result<Result<Arc<Configuration>, Missing>> {
         if Spi::get_one::<bool>("select marketing_automation.is_armed()")? != Some(true) {
             return Ok(Err(Missing {
                 state: State::Disarmed,
@@ -85,7 +93,11 @@ impl Configuration {
         apply_database_settings()?;
         let keys = Spi::connect_mut(|client| {
             client
-                .update("select id from marketing_automation.tracking_keys()", None, &[])?
+                .update(
+                    "select id from marketing_automation.tracking_keys()",
+                    None,
+                    &[],
+                )?
                 .map(|row| row.get::<i16>(1))
                 .collect::<spi::Result<Vec<_>>>()
         })?;
@@ -96,10 +108,17 @@ impl Configuration {
         Ok(Self::build(previous, keys, keyring))
     }
 
-    fn build(previous: Option<&Arc<Configuration>>, keys: Vec<i16>, keyring: Keyring) -> Result<Arc<Configuration>, Missing> {
+    fn build(
+        previous: Option<&Arc<Configuration>>,
+        keys: Vec<i16>,
+        keyring: Keyring,
+    ) -> Result<Arc<Configuration>, Missing> {
         let source = Source {
-            smtp_url: settings::smtp_url().ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?,
-            password: settings::smtp_password_file().map(|path| read_password(&path)).transpose()?,
+            smtp_url: settings::smtp_url()
+                .ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?,
+            password: settings::smtp_password_file()
+                .map(|path| read_password(&path))
+                .transpose()?,
             automation_base: settings::automation_base()
                 .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
             email_from: settings::email_from(),
@@ -115,8 +134,9 @@ impl Configuration {
         if let Some(password) = &source.password {
             transport = transport.with_password(password.0.clone());
         }
-        let base = BaseUrl::parse(&source.automation_base)
-            .map_err(|error| unconfigured(format!("marketing_automation.automation_base: {error}")))?;
+        let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
+            unconfigured(format!("marketing_automation.automation_base: {error}"))
+        })?;
         let host = url::Url::parse(&source.automation_base)
             .ok()
             .and_then(|url| url.host_str().map(str::to_owned))

@@ -43,7 +43,12 @@ pub(super) struct Job {
 
 impl Job {
     fn end(&self, outcome: Outcome) -> Delivery {
-        Delivery { id: self.mail.id, attempt: self.mail.attempt, age: self.mail.age, outcome }
+        Delivery {
+            id: self.mail.id,
+            attempt: self.mail.attempt,
+            age: self.mail.age,
+            outcome,
+        }
     }
 
     /// Gives the claim back untried.
@@ -145,7 +150,10 @@ impl Couriers {
         let (parcels, queue) = mpsc::unbounded_channel();
         Ok(Couriers {
             runtime,
-            reports: Reports { events: sender, told: Arc::default() },
+            reports: Reports {
+                events: sender,
+                told: Arc::default(),
+            },
             events,
             parcels,
             queue: Arc::new(Mutex::new(queue)),
@@ -186,7 +194,12 @@ impl Couriers {
 
     /// Sends mails in the background, over as many connections as are configured and needed.
     pub(super) fn send(&self, parcels: Vec<Parcel>) {
-        let Some(configuration) = parcels.first().map(|parcel| Arc::clone(&parcel.mail.job.configuration)) else { return };
+        let Some(configuration) = parcels
+            .first()
+            .map(|parcel| Arc::clone(&parcel.mail.job.configuration))
+        else {
+            return;
+        };
         let wanted = configuration.connections.min(parcels.len());
         for parcel in parcels {
             // The receiver lives in self.
@@ -232,10 +245,12 @@ struct Courier {
 impl Courier {
     async fn run(mut self) {
         loop {
-            let next = tokio::time::timeout(IDLE, async { self.queue.lock().await.recv().await }).await;
+            let next =
+                tokio::time::timeout(IDLE, async { self.queue.lock().await.recv().await }).await;
             let Ok(Some(parcel)) = next else { break };
             let outcome = self.deliver(&parcel).await;
-            self.reports.send(Event::Delivered(parcel.mail.job.end(outcome)));
+            self.reports
+                .send(Event::Delivered(parcel.mail.job.end(outcome)));
         }
         // First, so that a mail that comes now gets a courier of its own.
         drop(self.at_work);
@@ -256,7 +271,10 @@ impl Courier {
         let configuration = &parcel.mail.job.configuration;
         let mut reused = true;
         loop {
-            let usable = self.connection.take().filter(|(of, connection)| Arc::ptr_eq(of, configuration) && connection.is_open());
+            let usable = self
+                .connection
+                .take()
+                .filter(|(of, connection)| Arc::ptr_eq(of, configuration) && connection.is_open());
             let mut connection = match usable {
                 Some((_, connection)) => connection,
                 None => {
@@ -292,10 +310,16 @@ impl Courier {
 /// Renders sender, subject and body; a mistake in a template or its data is final.
 fn render(job: &Job) -> Result<Rendered, Outcome> {
     let mail = &job.mail;
-    let compiled = job.compiled.as_ref().ok_or_else(|| Outcome::Failed("the activity no longer exists".to_owned()))?;
-    let template = compiled.template.as_ref().map_err(|error| Outcome::Failed(format!("template: {error}")))?;
-    let record: serde_json::Value =
-        serde_json::from_str(&mail.context).map_err(|error| Outcome::Failed(format!("context is no JSON: {error}")))?;
+    let compiled = job
+        .compiled
+        .as_ref()
+        .ok_or_else(|| Outcome::Failed("the activity no longer exists".to_owned()))?;
+    let template = compiled
+        .template
+        .as_ref()
+        .map_err(|error| Outcome::Failed(format!("template: {error}")))?;
+    let record: serde_json::Value = serde_json::from_str(&mail.context)
+        .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}")))?;
     let context = serde_json::json!({
         "record": record,
         "party": {
@@ -305,7 +329,10 @@ fn render(job: &Job) -> Result<Rendered, Outcome> {
         "scenario": { "name": compiled.scenario },
         "activity": { "name": compiled.activity },
     });
-    let recipient = Recipient { language: mail.language.clone(), time_zone: mail.time_zone.clone() };
+    let recipient = Recipient {
+        language: mail.language.clone(),
+        time_zone: mail.time_zone.clone(),
+    };
     match catch_unwind(AssertUnwindSafe(|| template.render(&context, &recipient))) {
         Ok(rendered) => rendered.map_err(|error| Outcome::Failed(format!("template: {error}"))),
         Err(_) => Err(Outcome::Retry("rendering panicked".to_owned())),
@@ -314,20 +341,43 @@ fn render(job: &Job) -> Result<Rendered, Outcome> {
 
 /// Puts the tracked URLs in and builds the message.
 fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
-    let Job { mail, compiled, configuration } = &parcel.mail.job;
-    let sign = |purpose, link| configuration.keyring.sign(purpose, &Token { record: mail.record, activity: mail.activity, link });
+    let Job {
+        mail,
+        compiled,
+        configuration,
+    } = &parcel.mail.job;
+    let sign = |purpose, link| {
+        configuration.keyring.sign(
+            purpose,
+            &Token {
+                record: mail.record,
+                activity: mail.activity,
+                link,
+            },
+        )
+    };
     let link = |index: usize| parcel.links.get(index).copied();
     let base = &configuration.base;
     let assembled = parcel.mail.rendered.assemble(|target| match target {
         Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
-        Target::Unsubscribe(page) => base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link))),
+        Target::Unsubscribe(page) => {
+            base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+        }
         Target::OpenImage => base.open(&sign(Purpose::Open, None)),
     });
-    let from = assembled.sender.as_ref().or(configuration.email_from.as_ref());
+    let from = assembled
+        .sender
+        .as_ref()
+        .or(configuration.email_from.as_ref());
     let Some(from) = from else {
-        return Err(Outcome::Retry("no sender: the activity has none and marketing_automation.email_from is not set".to_owned()));
+        return Err(Outcome::Retry(
+            "no sender: the activity has none and marketing_automation.email_from is not set"
+                .to_owned(),
+        ));
     };
-    let scenario = compiled.as_ref().map_or("", |compiled| compiled.scenario.as_str());
+    let scenario = compiled
+        .as_ref()
+        .map_or("", |compiled| compiled.scenario.as_str());
     message::build(&Letter {
         from,
         to_address: &mail.email,
@@ -336,7 +386,10 @@ fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
         html: &assembled.html,
         text: &assembled.text,
         // The same for each attempt: the record's public id and the activity.
-        message_id: &format!("{}.{}@{}", mail.record_uuid, mail.activity, configuration.host),
+        message_id: &format!(
+            "{}.{}@{}",
+            mail.record_uuid, mail.activity, configuration.host
+        ),
         date: SystemTime::now(),
         unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
         feedback_id: Some(&feedback_id(mail.activity, scenario, &configuration.host)),
@@ -346,6 +399,10 @@ fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
 
 /// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
 fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
-    let scenario: String = scenario.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
+    let scenario: String = scenario
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(60)
+        .collect();
     format!("{activity}:{scenario}:marketing:{host}")
 }

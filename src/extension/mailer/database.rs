@@ -47,7 +47,10 @@ pub(super) struct Finished {
 }
 
 /// Reads a column that the query never leaves null.
-fn column<T: FromDatum + IntoDatum>(row: &spi::SpiHeapTupleData<'_>, ordinal: usize) -> spi::Result<T> {
+fn column<T: FromDatum + IntoDatum>(
+    row: &spi::SpiHeapTupleData<'_>,
+    ordinal: usize,
+) -> spi::Result<T> {
     row.get::<T>(ordinal)?.ok_or(spi::Error::InvalidPosition)
 }
 
@@ -110,7 +113,11 @@ pub(super) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRo
 pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {
     Spi::connect_mut(|client| {
         client
-            .update("select url, id from marketing_automation.link_ids($1)", None, &[urls.into()])?
+            .update(
+                "select url, id from marketing_automation.link_ids($1)",
+                None,
+                &[urls.into()],
+            )?
             .map(|row| Ok((column(&row, 1)?, column(&row, 2)?)))
             .collect()
     })
@@ -120,19 +127,33 @@ pub(super) fn finish_messages(results: &[Finished]) -> spi::Result<()> {
     let ids: Vec<i64> = results.iter().map(|result| result.id).collect();
     let attempts: Vec<i32> = results.iter().map(|result| result.attempt).collect();
     let states: Vec<&str> = results.iter().map(|result| result.state).collect();
-    let replies: Vec<Option<&str>> = results.iter().map(|result| result.reply.as_deref()).collect();
+    let replies: Vec<Option<&str>> = results
+        .iter()
+        .map(|result| result.reply.as_deref())
+        .collect();
     let retries: Vec<f64> = results.iter().map(|result| result.retry_seconds).collect();
     Spi::run_with_args(
         "select marketing_automation.finish_messages($1, $2, $3, $4, $5)",
-        &[ids.into(), attempts.into(), states.into(), replies.into(), retries.into()],
+        &[
+            ids.into(),
+            attempts.into(),
+            states.into(),
+            replies.into(),
+            retries.into(),
+        ],
     )
 }
 
 pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
-    Spi::run_with_args("select marketing_automation.rescue_messages($1)", &[hold.into()])
+    Spi::run_with_args(
+        "select marketing_automation.rescue_messages($1)",
+        &[hold.into()],
+    )
 }
 
 /// Seconds until the next queued mail is due; None: none is queued.
 pub(super) fn next_due() -> spi::Result<Option<f64>> {
-    Spi::get_one("select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision")
+    Spi::get_one(
+        "select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision",
+    )
 }

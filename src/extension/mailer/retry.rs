@@ -23,7 +23,9 @@ pub(super) fn reconnect_pause(failures: u32) -> Duration {
 
 /// A number in 0..1 that differs from mail to mail and attempt to attempt (Knuth's multiplicative hash).
 fn dice(id: i64, attempt: i32) -> f64 {
-    let mixed = (id as u64).wrapping_add((attempt as u64) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (id as u64)
+        .wrapping_add((attempt as u64) << 32)
+        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -34,11 +36,23 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         Outcome::Sent(reply) => ("sent", Some(reply)),
         Outcome::Failed(reason) => ("failed", Some(reason)),
         Outcome::InDoubt(reason) if hold => ("in_doubt", Some(reason)),
-        Outcome::Retry(reason) | Outcome::InDoubt(reason) if delivery.age > give_up => ("failed", Some(reason)),
+        Outcome::Retry(reason) | Outcome::InDoubt(reason) if delivery.age > give_up => {
+            ("failed", Some(reason))
+        }
         Outcome::Retry(reason) | Outcome::InDoubt(reason) => ("queued", Some(reason)),
         Outcome::Unreachable(reason) => ("released", Some(reason)),
         Outcome::Released => ("released", None),
     };
-    let retry_seconds = if state == "queued" { pause(delivery.attempt, dice(delivery.id, delivery.attempt)) } else { 0.0 };
-    Finished { id: delivery.id, attempt: delivery.attempt, state, reply: reply.cloned(), retry_seconds }
+    let retry_seconds = if state == "queued" {
+        pause(delivery.attempt, dice(delivery.id, delivery.attempt))
+    } else {
+        0.0
+    };
+    Finished {
+        id: delivery.id,
+        attempt: delivery.attempt,
+        state,
+        reply: reply.cloned(),
+        retry_seconds,
+    }
 }

@@ -45,7 +45,11 @@ fn fallbacks(language: &str) -> impl Iterator<Item = &str> {
 
 impl Activity {
     /// The first language in the chain that has this part, and the part.
-    fn part<'a>(&'a self, language: &str, part: impl Fn(&'a TemplateRow) -> Option<&'a str>) -> (String, Option<&'a str>) {
+    fn part<'a>(
+        &'a self,
+        language: &str,
+        part: impl Fn(&'a TemplateRow) -> Option<&'a str>,
+    ) -> (String, Option<&'a str>) {
         fallbacks(language)
             .find_map(|tag| Some((tag.to_owned(), self.sources.get(tag).and_then(&part)?)))
             .map_or((String::new(), None), |(tag, text)| (tag, Some(text)))
@@ -64,7 +68,11 @@ impl Activity {
         let compiled = Arc::new(Compiled {
             activity: own.map(|row| row.name.clone()).unwrap_or_default(),
             scenario: own.map(|row| row.scenario.clone()).unwrap_or_default(),
-            template: MailTemplate::compile(sender, subject.unwrap_or_default(), body.unwrap_or_default()),
+            template: MailTemplate::compile(
+                sender,
+                subject.unwrap_or_default(),
+                body.unwrap_or_default(),
+            ),
         });
         self.compiled.insert(key, Arc::clone(&compiled));
         compiled
@@ -76,7 +84,11 @@ impl Templates {
     pub(super) fn learn(&mut self, claimed: &[Claimed]) -> spi::Result<()> {
         let mut unknown: Vec<i32> = claimed
             .iter()
-            .filter(|mail| self.activities.get(&mail.activity).is_none_or(|known| known.version != mail.version))
+            .filter(|mail| {
+                self.activities
+                    .get(&mail.activity)
+                    .is_none_or(|known| known.version != mail.version)
+            })
             .map(|mail| mail.activity)
             .collect();
         unknown.sort_unstable();
@@ -90,9 +102,11 @@ impl Templates {
         for row in database::mail_templates(unknown)? {
             let activity = match self.activities.entry(row.activity) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    entry.insert(Activity { version: row.version, sources: HashMap::new(), compiled: HashMap::new() })
-                }
+                Entry::Vacant(entry) => entry.insert(Activity {
+                    version: row.version,
+                    sources: HashMap::new(),
+                    compiled: HashMap::new(),
+                }),
             };
             activity.sources.insert(normalized(&row.language), row);
         }
@@ -101,7 +115,14 @@ impl Templates {
 
     /// A claimed mail with what it takes to render and send it.
     pub(super) fn job(&mut self, mail: Claimed, configuration: &Arc<Configuration>) -> Job {
-        let compiled = self.activities.get_mut(&mail.activity).map(|activity| activity.compiled(&mail.language));
-        Job { mail, compiled, configuration: Arc::clone(configuration) }
+        let compiled = self
+            .activities
+            .get_mut(&mail.activity)
+            .map(|activity| activity.compiled(&mail.language));
+        Job {
+            mail,
+            compiled,
+            configuration: Arc::clone(configuration),
+        }
     }
 }

@@ -8,7 +8,9 @@ use pgrx::prelude::*;
 
 fn message(error: &CaughtError) -> String {
     match error {
-        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => report.message().to_owned(),
+        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {
+            report.message().to_owned()
+        }
         CaughtError::RustPanic { ereport, .. } => ereport.message().to_owned(),
     }
 }
@@ -18,7 +20,10 @@ pub(in crate::extension) fn run<R>(body: impl FnOnce() -> spi::Result<R>) -> Res
     // SAFETY: the sequence of PostgreSQL's worker_spi example, on the main thread; every path ends the transaction.
     unsafe {
         pg_sys::SetCurrentStatementStartTimestamp();
-        pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, c"marketing_automation".as_ptr());
+        pg_sys::pgstat_report_activity(
+            pg_sys::BackendState::STATE_RUNNING,
+            c"marketing_automation".as_ptr(),
+        );
         pg_sys::StartTransactionCommand();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
     }
