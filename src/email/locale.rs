@@ -63,5 +63,4 @@ impl Length {
 }
 
 #[cfg(test)]
-#[path = "locale/tests.rs"]
 mod tests;

@@ -198,5 +198,4 @@ fn check_url(url: &str) -> Result<(), LetterError> {
 }
 
 #[cfg(test)]
-#[path = "message/tests.rs"]
 mod tests;

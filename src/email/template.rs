@@ -256,5 +256,4 @@ fn header(part: Part, text: String) -> Result<String, TemplateError> {
 }
 
 #[cfg(test)]
-#[path = "template/tests.rs"]
 mod tests;

@@ -75,5 +75,4 @@ impl Connection {
 }
 
 #[cfg(test)]
-#[path = "transport/tests.rs"]
 mod tests;

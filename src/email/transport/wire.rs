@@ -8,8 +8,9 @@ use std::task::{Context, Poll, ready};
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Most bytes that a server may send between two things that we say. lettre bounds lines only once they have ended.
-const MAX_UNANSWERED_BYTES: usize = 64 * 1024;
+/// Most bytes that a server may send between two things that we say; the certificates of STARTTLS must fit. lettre bounds
+/// a line only when it has ended, and reads a reply again at each line.
+const MAX_UNANSWERED_BYTES: usize = 16 * 1024;
 
 /// Most bytes of one read.
 const MAX_READ_BYTES: usize = 4 * 1024;

@@ -1,0 +1,196 @@
+//! The transport against servers with TLS.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+use super::server::converse;
+use super::*;
+
+/// An authority in a file, and a server with a certificate of it for 127.0.0.1.
+struct Authority {
+    file: PathBuf,
+    acceptor: TlsAcceptor,
+}
+
+impl Authority {
+    fn new(test: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        let server_key = KeyPair::generate().unwrap();
+        let address = Ipv4Addr::LOCALHOST.to_string();
+        let certificate = CertificateParams::new(vec![address])
+            .unwrap()
+            .signed_by(&server_key, &issuer)
+            .unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(server_key.serialize_der()).into(),
+            )
+            .unwrap();
+        let file = std::env::temp_dir().join(format!(
+            "marketing-automation-{test}-{}.pem",
+            std::process::id()
+        ));
+        std::fs::write(&file, authority.pem()).unwrap();
+        Authority {
+            file,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+        }
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// Serves one connection: TLS at once, or after a STARTTLS whose answer is `consent`.
+async fn serve(acceptor: TlsAcceptor, consent: Option<&'static str>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        if let Some(consent) = consent {
+            say_starttls(&mut socket, consent).await;
+        }
+        let Ok(encrypted) = acceptor.accept(socket).await else {
+            return;
+        };
+        // After STARTTLS the client does not wait for another greeting.
+        let script: &[(&str, Do)] = if consent.is_some() {
+            &[("GREETING", Do::Say(""))]
+        } else {
+            &[]
+        };
+        converse(encrypted, script, &mut String::new()).await;
+    });
+    port
+}
+
+async fn say_starttls(socket: &mut TcpStream, consent: &str) {
+    let (read, mut write) = socket.split();
+    // One byte, so that nothing of the TLS handshake is read away.
+    let mut read = BufReader::with_capacity(1, read);
+    let mut line = String::new();
+    write.write_all(b"220 test\r\n").await.unwrap();
+    read.read_line(&mut line).await.unwrap();
+    write
+        .write_all(b"250-test\r\n250 STARTTLS\r\n")
+        .await
+        .unwrap();
+    read.read_line(&mut line).await.unwrap();
+    assert!(line.ends_with("STARTTLS\r\n"), "{line}");
+    write.write_all(consent.as_bytes()).await.unwrap();
+}
+
+async fn deliver(url: &str) -> Result<String, SendError> {
+    let mut connection = TransportConfig::parse(url)
+        .unwrap()
+        .connect(STEP * 10)
+        .await?;
+    connection.send(&mail("m1@example.org")).await
+}
+
+#[tokio::test]
+async fn implicit_tls_needs_a_trusted_certificate() {
+    let authority = Authority::new("implicit");
+    let ca = authority.file.display();
+    let port = serve(authority.acceptor.clone(), None).await;
+    assert_eq!(
+        deliver(&format!("smtps://127.0.0.1:{port}?ca={ca}"))
+            .await
+            .unwrap(),
+        "250 2.0.0 Ok: queued as 4711"
+    );
+    let port = serve(authority.acceptor.clone(), None).await;
+    let error = deliver(&format!("smtps://127.0.0.1:{port}"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, SendErrorKind::Connection);
+    assert!(error.message.contains("certificate"), "{error}");
+    // The certificate is for the address, not for the name.
+    let port = serve(authority.acceptor.clone(), None).await;
+    assert!(
+        deliver(&format!("smtps://localhost:{port}?ca={ca}"))
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn required_starttls_needs_a_trusted_certificate_and_opportunistic_does_not() {
+    let authority = Authority::new("starttls");
+    let ca = authority.file.display();
+    for (parameters, succeeds) in [
+        (format!("?tls=required&ca={ca}"), true),
+        ("?tls=required".to_owned(), false),
+        ("?tls=opportunistic".to_owned(), true),
+        (String::new(), true),
+    ] {
+        let port = serve(authority.acceptor.clone(), Some("220 go ahead\r\n")).await;
+        let result = deliver(&format!("smtp://127.0.0.1:{port}{parameters}")).await;
+        assert_eq!(result.is_ok(), succeeds, "{parameters}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn replies_injected_before_tls_are_not_taken_for_replies_inside() {
+    let authority = Authority::new("injection");
+    let port = serve(
+        authority.acceptor.clone(),
+        Some("220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n"),
+    )
+    .await;
+    let error = deliver(&format!("smtp://127.0.0.1:{port}?tls=opportunistic"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind, error.in_doubt),
+        (SendErrorKind::Connection, false),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_starttls_is_an_error() {
+    let authority = Authority::new("refused");
+    let port = serve(
+        authority.acceptor.clone(),
+        Some("454 4.7.0 TLS not available\r\n"),
+    )
+    .await;
+    let error = deliver(&format!("smtp://127.0.0.1:{port}?tls=required"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.kind, error.code),
+        (SendErrorKind::Connection, Some(454)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_authority_file_is_named() {
+    let port = serve(Authority::new("missing").acceptor.clone(), None).await;
+    let error = deliver(&format!("smtps://127.0.0.1:{port}?ca=/no/such/file.pem"))
+        .await
+        .unwrap_err();
+    assert!(error.message.contains("/no/such/file.pem"), "{error}");
+}
