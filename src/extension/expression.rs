@@ -23,7 +23,6 @@ fn require_one_expression(text: &str, what: &str) {
     if text.trim().is_empty() {
         refuse("It is empty");
     }
-<<<<<<< HEAD
     let statements = pointing_into(text, "", what, || {
         // SAFETY: raw_parser only looks at the text, and returns a list in the current memory context.
         unsafe {
@@ -33,24 +32,6 @@ fn require_one_expression(text: &str, what: &str) {
             )
         }
     });
-=======
-    // SAFETY: raw_parser only looks at the text; the callback is unlinked before its frame ends, and elog.c unwinds the
-    // stack of callbacks itself when an error leaves this frame.
-    let statements = unsafe {
-        let mut callback = pg_sys::ErrorContextCallback {
-            previous: pg_sys::error_context_stack,
-            callback: Some(point_into_expression),
-            arg: source.as_ptr().cast_mut().cast(),
-        };
-        pg_sys::error_context_stack = &mut callback;
-        let statements = pg_sys::raw_parser(
-            source.as_ptr(),
-            pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR,
-        );
-        pg_sys::error_context_stack = callback.previous;
-        statements
-    };
->>>>>>> email
     // SAFETY: the parser returns a list of one RawStmt that holds a SelectStmt; its fields are read as such.
     let only_a_target = unsafe {
         let raw = pg_sys::list_nth(statements, 0).cast::<pg_sys::RawStmt>();
@@ -124,21 +105,10 @@ comment on function marketing_automation.check_condition(regrole, regclass, text
 "#)]
     fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
         require_one_expression(expression, what);
-<<<<<<< HEAD
         let prefix = format!("select from {} as self where (\n", relation_name(relation));
         pointing_into(expression, &prefix, what, || {
             owner::plan(owner, relation, &format!("{prefix}{expression}\n)"))
         });
-=======
-        owner::plan(
-            owner,
-            relation,
-            &format!(
-                "select from {} as self where (\n{expression}\n)",
-                relation_name(relation)
-            ),
-        );
->>>>>>> email
     }
 
     /// Checks an expression of any scalar type that has a text form, and returns the type.
@@ -156,7 +126,6 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
     ) -> pg_sys::Oid {
         require_one_expression(expression, what);
         let relation_name = relation_name(relation);
-<<<<<<< HEAD
         let prefix = "select (\n";
         pointing_into(expression, prefix, what, || {
             owner::plan(
@@ -165,13 +134,6 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
                 &format!("{prefix}{expression}\n)::pg_catalog.text from {relation_name} as self"),
             );
         });
-=======
-        owner::plan(
-            owner,
-            relation,
-            &format!("select (\n{expression}\n)::pg_catalog.text from {relation_name} as self"),
-        );
->>>>>>> email
         let query = format!(
             "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
         );

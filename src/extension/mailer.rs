@@ -333,7 +333,6 @@ fn look_for_extension() -> Result<Extension, String> {
         match outbox {
             Err(spi::Error::InvalidPosition) | Ok(None) => Ok(Extension::Absent),
             Err(error) => Err(error),
-<<<<<<< HEAD
             Ok(Some(outbox)) => {
                 // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
                 // stronger one, and must not wait for us nor we for them.
@@ -349,16 +348,6 @@ fn look_for_extension() -> Result<Extension, String> {
                     Extension::Locked
                 })
             }
-=======
-            // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
-            // stronger one, and must not wait for us nor we for them.
-            Ok(Some(outbox)) => Ok(Some(unsafe {
-                pg_sys::ConditionalLockRelationOid(
-                    outbox,
-                    pg_sys::AccessShareLock as pg_sys::LOCKMODE,
-                )
-            })),
->>>>>>> email
         }
     })
 }

@@ -162,11 +162,7 @@ pub(super) fn plan(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
     // SAFETY: no receiver. The empty array gives $1 a type.
     as_owner(owner, relation, || unsafe {
         execute(
-<<<<<<< HEAD
             &probe,
-=======
-            &explain,
->>>>>>> email
             Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
                 pg_sys::TEXTOID,
             ))),
