@@ -145,3 +145,73 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
             .unwrap_or(pg_sys::TEXTOID)
     }
 }
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests {
+    use super::*;
+
+    /// What check_condition says of an expression over the shipped model party; None: nothing.
+    fn complaint(expression: &str) -> Option<String> {
+        Spi::run(
+            "create or replace function pg_temp.complaint(expression text) returns text language plpgsql as $$
+             begin
+                 perform marketing_automation.check_condition(quote_ident(current_user)::regrole, 'marketing_automation.party', expression, 'domain');
+                 return null;
+             exception when others then
+                 return sqlerrm;
+             end $$",
+        )
+        .expect("created");
+        Spi::get_one_with_args::<String>("select pg_temp.complaint($1)", &[expression.into()])
+            .expect("called")
+    }
+
+    #[pg_test]
+    fn one_expression_is_accepted_however_it_is_written() {
+        for expression in [
+            "true",
+            "(true)",
+            "self.id = 1 and self.id in (select id from sale) -- comment",
+            "case when self.id > 1 then 1 end = 1",
+            "exists (select from sale order by id limit 1)",
+            "self.name = 'it''s; fine'",
+            "$tag$;$tag$ = self.name",
+            "/* ; */ true",
+            "row(1, 2) = row(1, 2)",
+        ] {
+            assert_eq!(complaint(expression), None, "{expression}");
+        }
+    }
+
+    #[pg_test]
+    fn anything_else_is_refused() {
+        for expression in [
+            "",
+            " ",
+            "-- only a comment",
+            "true, true",
+            "true as x",
+            "distinct true",
+            "true from sale",
+            "true where true",
+            "true group by 1",
+            "true having true",
+            "true window w as ()",
+            "true order by 1",
+            "true limit 1",
+            "true offset 1",
+            "true for update",
+            "true union select true",
+            "true; select 1",
+            "true;",
+            "true)",
+            "(true",
+            "select true",
+            "'open",
+            "into x true",
+        ] {
+            assert!(complaint(expression).is_some(), "{expression}");
+        }
+    }
+}

@@ -259,3 +259,77 @@ comment on function marketing_automation.plan_as_owner(regrole, regclass, text) 
         plan(owner, relation, query);
     }
 }
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests {
+    use super::*;
+
+    const STATE: &str = "select current_user || ' ' || current_setting('search_path') || ' ' || current_setting('transaction_read_only')";
+
+    fn set_up() {
+        Spi::run(
+            "create role test_owner;
+             create schema test_shop;
+             create table test_shop.t (id integer);
+             insert into test_shop.t values (1);
+             grant usage on schema test_shop to test_owner;
+             grant select on test_shop.t to test_owner",
+        )
+        .expect("set up");
+    }
+
+    fn query_as_owner(query: &str) -> Result<Option<String>, spi::Error> {
+        Spi::get_one_with_args::<String>(
+            "select q.x from marketing_automation.query_as_owner('test_owner', 'test_shop.t', $1, null) as q (x text)",
+            &[query.into()],
+        )
+    }
+
+    #[pg_test]
+    fn the_query_runs_as_owner_and_everything_is_as_before_afterwards() {
+        set_up();
+        let before = Spi::get_one::<String>(STATE);
+        let inside = query_as_owner(STATE);
+        assert_eq!(
+            inside,
+            Ok(Some(
+                "test_owner pg_catalog, test_shop, pg_temp on".to_owned()
+            ))
+        );
+        assert_eq!(Spi::get_one::<String>(STATE), before);
+    }
+
+    #[pg_test]
+    fn everything_is_as_before_after_an_error_too() {
+        set_up();
+        Spi::run(
+            "do $$
+             declare before text := current_user || current_setting('search_path') || current_setting('transaction_read_only');
+             begin
+                 begin
+                     perform from marketing_automation.query_as_owner('test_owner', 'test_shop.t', 'select 1 / (id - 1) from t', null) as q (x integer);
+                     raise exception 'no error';
+                 exception when division_by_zero then null;
+                 end;
+                 if before <> current_user || current_setting('search_path') || current_setting('transaction_read_only') then
+                     raise exception 'something was left behind';
+                 end if;
+             end $$",
+        )
+        .expect("state restored");
+    }
+
+    #[pg_test(error = "query_as_owner: unexpected type of row")]
+    fn a_row_of_another_type_is_refused() {
+        set_up();
+        query_as_owner("select 1").expect("unreachable");
+    }
+
+    #[pg_test(error = "SELECT is not allowed in a non-volatile function")]
+    fn the_query_cannot_write() {
+        set_up();
+        query_as_owner("with d as (delete from t returning id) select id::text from d")
+            .expect("unreachable");
+    }
+}

@@ -127,3 +127,47 @@ comment on function marketing_automation.new_record_uuid(bigint) is
         pgrx::Uuid::from_bytes(bytes)
     }
 }
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests {
+    use super::*;
+
+    #[pg_test]
+    fn tokens_verify_for_their_own_kind_only() {
+        Spi::run("select marketing_automation.tracking_keys()").expect("a key is made");
+        for kind in ["email_opened", "email_clicked", "unsubscribed"] {
+            let seen = Spi::get_one_with_args::<String>(
+                "select string_agg(k.kind, ',') from unnest(array['email_opened', 'email_clicked', 'unsubscribed']) k (kind),
+                 lateral marketing_automation.verify_tokens(array[k.kind],
+                    array[marketing_automation.sign_token($1, 7, 3, case when $1 = 'email_clicked' then 9 end)]) t
+                 where (t.record_id, t.activity_id) = (7, 3)",
+                &[kind.into()],
+            );
+            assert_eq!(seen, Ok(Some(kind.to_owned())));
+        }
+    }
+
+    #[pg_test]
+    fn without_a_key_nothing_is_signed_or_verified() {
+        Spi::run("delete from marketing_automation.tracking_key").expect("deleted");
+        let signed =
+            Spi::get_one::<String>("select marketing_automation.sign_token('email_opened', 1, 1)");
+        assert_eq!(signed, Ok(None));
+        let verified = Spi::get_one::<i64>(
+            "select count(*) from marketing_automation.verify_tokens(array['email_opened'], array['AAAA'])",
+        );
+        assert_eq!(verified, Ok(Some(0)));
+    }
+
+    #[pg_test]
+    fn the_public_uuid_gives_its_id_back() {
+        for id in [1_i64, 255, 65_536, (1 << 48) - 1] {
+            let back = Spi::get_one_with_args::<i64>(
+                "select marketing_automation.record_id(marketing_automation.new_record_uuid($1))",
+                &[id.into()],
+            );
+            assert_eq!(back, Ok(Some(id)));
+        }
+    }
+}

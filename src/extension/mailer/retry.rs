@@ -56,3 +56,68 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         retry_seconds,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_an_hour_and_are_spread() {
+        let expected = [
+            (1, 60.0),
+            (2, 120.0),
+            (3, 240.0),
+            (6, 1920.0),
+            (7, 3600.0),
+            (50, 3600.0),
+        ];
+        for (attempt, seconds) in expected {
+            assert_eq!(pause(attempt, 0.5), seconds);
+            assert_eq!(pause(attempt, 0.0), seconds * 0.75);
+            assert!(pause(attempt, 0.999) < seconds * 1.25);
+        }
+    }
+
+    #[test]
+    fn dice_stay_in_range_and_differ() {
+        let rolled: Vec<f64> = (0..1000).map(|id| dice(id, 1)).collect();
+        assert!(rolled.iter().all(|value| (0.0..1.0).contains(value)));
+        let low = rolled.iter().filter(|value| **value < 0.5).count();
+        assert!((400..600).contains(&low), "{low} of 1000 below 0.5");
+    }
+
+    #[test]
+    fn a_server_out_of_reach_is_tried_again_at_growing_intervals() {
+        let seconds: Vec<u64> = (1..=8)
+            .map(|failures| reconnect_pause(failures).as_secs())
+            .collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn outcomes_become_states() {
+        let reason = || "why".to_owned();
+        let cases = [
+            (Outcome::Sent(reason()), 0.0, false, "sent"),
+            (Outcome::Failed(reason()), 0.0, false, "failed"),
+            (Outcome::Retry(reason()), 99.0, false, "queued"),
+            (Outcome::Retry(reason()), 101.0, false, "failed"),
+            (Outcome::InDoubt(reason()), 0.0, false, "queued"),
+            (Outcome::InDoubt(reason()), 0.0, true, "in_doubt"),
+            (Outcome::InDoubt(reason()), 101.0, true, "in_doubt"),
+            (Outcome::Unreachable(reason()), 101.0, false, "released"),
+            (Outcome::Released, 101.0, false, "released"),
+        ];
+        for (outcome, age, hold, state) in cases {
+            let delivery = Delivery {
+                id: 1,
+                attempt: 1,
+                age,
+                outcome,
+            };
+            let decided = decide(&delivery, hold, 100.0);
+            assert_eq!(decided.state, state, "{:?}", delivery.outcome);
+            assert_eq!(decided.retry_seconds > 0.0, state == "queued");
+        }
+    }
+}
