@@ -13,7 +13,7 @@ pub use error::{Part, TemplateError};
 
 use crate::email::locale::Locale;
 use crate::email::rendered::Rendered;
-use crate::email::{mjml, nesting, plain_text, rewrite};
+use crate::email::{mjml, plain_text, rewrite};
 use environment::Scope;
 
 /// Longest source of one template, in bytes.
@@ -116,14 +116,11 @@ impl MailTemplate {
         } else {
             body
         };
-        nesting::check(&html)
-            .map_err(|error| TemplateError::new(Part::Body, format!("html: {error}")))?;
         let mut links =
             std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = rewrite::track_links(&html, &mut links)
             .map_err(|message| TemplateError::new(Part::Body, message))?;
-        let text = plain_text::from_html(&html)
-            .map_err(|message| TemplateError::new(Part::Body, message))?;
+        let text = plain_text::from_html(&html);
         let html = rewrite::insert_open_image(html);
         Ok(Rendered {
             sender,
