@@ -27,32 +27,34 @@ pub(super) struct Folder {
 impl Folder {
     /// Adds text; runs of white space count as one space, control characters as nothing.
     pub(super) fn text(&mut self, text: &str) {
-        let mut rest = text;
-        while !rest.is_empty() {
-            let spaces = rest.len() - rest.trim_ascii_start().len();
-            self.space |= spaces > 0;
-            rest = &rest[spaces..];
-            let end = rest
-                .find(|c: char| c.is_ascii_whitespace())
-                .unwrap_or(rest.len());
-            self.word(&rest[..end]);
-            rest = &rest[end..];
+        if text.is_empty() {
+            return;
         }
+        self.space |= text.starts_with(|c: char| c.is_ascii_whitespace());
+        for word in text.split_ascii_whitespace() {
+            self.word(word);
+            self.space = true;
+        }
+        self.space &= text.ends_with(|c: char| c.is_ascii_whitespace());
     }
 
     fn word(&mut self, word: &str) {
-        if word.is_empty() {
-            return;
-        }
         let clean;
-        let word = match word.contains(|c: char| c.is_control()) {
+        let word = match word.contains(char::is_control) {
             true => {
-                clean = word.replace(|c: char| c.is_control(), "");
+                clean = word.replace(char::is_control, "");
                 clean.as_str()
             }
             false => word,
         };
-        let word_width = word.chars().count();
+        if word.is_empty() {
+            return;
+        }
+        let word_width = if word.is_ascii() {
+            word.len()
+        } else {
+            word.chars().count()
+        };
         if self.space && !self.line.is_empty() {
             if self.indentation() + self.width + 1 + word_width > WIDTH {
                 self.break_line();
