@@ -2,6 +2,7 @@
 
 mod environment;
 mod error;
+mod expression;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,14 @@ impl MailTemplate {
                     source.len()
                 );
                 return Err(TemplateError::new(part, message));
+            }
+            if let Some(offset) = expression::find_endless(source) {
+                return Err(TemplateError::at(
+                    part,
+                    source,
+                    offset,
+                    "expression is too long",
+                ));
             }
             environment
                 .add_template_owned(name(part), source.to_owned())
