@@ -7,6 +7,7 @@ mod expression;
 mod launcher;
 mod mailer;
 mod owner;
+mod position;
 mod settings;
 mod status;
 mod template;

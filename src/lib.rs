@@ -70,6 +70,7 @@ mod schema {
             marketing_automation::check_condition,
             marketing_automation::check_expression,
             marketing_automation::check_templates,
+            marketing_automation::sign_token,
             marketing_automation::verify_tokens,
             marketing_automation::new_record_uuid,
             marketing_automation::notify_mailer,

@@ -56,8 +56,7 @@ pub enum ServeError {
     Listen { listen: Listen, error: io::Error },
 }
 
-/// What the routes share. Cheap to clone.
-#[derive(Clone)]
+/// What the routes share.
 pub struct State {
     pub(crate) keys: Arc<Keys>,
     pub(crate) recorder: Recorder,
@@ -75,7 +74,7 @@ pub struct Tasks {
 
 impl State {
     /// Starts the tasks that record hits and fetch keys. The database may be away; they will find it.
-    pub fn start(database: &Database, connections: usize) -> (Self, Tasks) {
+    pub fn start(database: &Database, connections: usize) -> (Arc<Self>, Tasks) {
         let control = Arc::new(Control::new(database.clone()));
         let keys = Arc::new(Keys::new(Arc::clone(&control)));
         let metrics = Arc::new(Metrics::default());
@@ -92,12 +91,12 @@ impl State {
         let refreshed = Arc::clone(&keys);
         refresh.spawn(async move { refreshed.refresh().await });
         (
-            Self {
+            Arc::new(Self {
                 keys,
                 recorder,
                 control,
                 metrics,
-            },
+            }),
             Tasks {
                 workers,
                 _refresh: refresh,

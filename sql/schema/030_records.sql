@@ -6,7 +6,7 @@ create sequence marketing_automation.record_id_seq;
 create table marketing_automation.record (
     id bigint primary key,
     scenario_id integer not null,
-    key text collate "C" not null,
+    key text collate "C" constraint record_has_key check (key is not null),
     party text collate "C",
     uuid uuid not null,
     entered_at timestamptz not null,

@@ -7,7 +7,7 @@ create function marketing_automation.require_membership(owner regrole, object te
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if not pg_has_role(owner::oid, 'MEMBER') then
-        raise exception 'must be a member of role %s to write %s', owner, object
+        raise exception 'must be a member of role % to write %', owner, object
             using errcode = 'insufficient_privilege',
                   hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
     end if;

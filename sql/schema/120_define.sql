@@ -54,6 +54,20 @@ begin
 end $$;
 comment on function marketing_automation.scenario_named(text) is 'API: private. The scenario of that name, or an error';
 
+create function marketing_automation.usable_model(name text) returns marketing_automation.model
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.model;
+begin
+    select m.* into strict result from marketing_automation.model m where m.name = usable_model.name;
+    if not exists (select from pg_class c where c.oid = result.relation) then
+        raise exception 'relation of model "%" does not exist any more', name
+            using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation.usable_model(text) is 'API: private. The model of that name, or an error if its relation was dropped';
+
 create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null, body text default null

@@ -49,12 +49,11 @@ comment on function marketing_automation.is_passing_error(text) is 'API: private
 create function marketing_automation.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    model marketing_automation.model;
+    model marketing_automation.model := marketing_automation.usable_model(scenario.model);
     roots text;
     source text;
     entered bigint;
 begin
-    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
     -- Which root activities a row starts: those whose condition holds.
     select format('array_remove(array[%s]::integer[], null)', string_agg(
                case when a.condition is null then a.id::text
@@ -97,6 +96,8 @@ declare
     chosen marketing_automation.scenario;
     at timestamptz := marketing_automation.time_or_now(now);
     code text;
+    detail text;
+    broken text;
 begin
     if scenario_name is not null then
         chosen := marketing_automation.scenario_named(scenario_name);
@@ -119,9 +120,15 @@ begin
             on conflict on constraint scenario_status_pkey do update
             set last_enrolled_at = excluded.last_enrolled_at, last_error = null, last_error_code = null, last_error_at = null;
         exception when others then
-            get stacked diagnostics error = message_text, code = returned_sqlstate;
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
+                broken = constraint_name;
             if marketing_automation.is_passing_error(code) then
                 raise;
+            end if;
+            if broken = 'record_enters_once' then
+                error := format('key of model "%s" is not unique: %s', chosen.model, detail);
+            elsif broken = 'record_has_key' then
+                error := format('key of model "%s" is null in some row', chosen.model);
             end if;
             raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
             perform marketing_automation.note_error(chosen.id, error, code);

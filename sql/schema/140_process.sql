@@ -150,7 +150,7 @@ begin
     -- they keep waiting, the scenario says why.
     begin
         perform marketing_automation.plan_as_owner(s.owner, m.relation, marketing_automation.record_query(activity.id))
-        from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+        from marketing_automation.scenario s cross join lateral marketing_automation.usable_model(s.model) m
         where s.id = activity.scenario_id;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -172,7 +172,7 @@ create function marketing_automation.process_due(batch_size integer default 1000
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     activity marketing_automation.activity;
-    at timestamptz := marketing_automation.time_or_now(now);
+    assumed timestamptz := marketing_automation.time_or_now(now);
     processed integer;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
@@ -184,11 +184,11 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
         cross join lateral (
             select w.at from marketing_automation.waiting_activity w
-            where w.activity_id = a.id and w.at <= process_due.at order by w.at limit 1) as due
+            where w.activity_id = a.id and w.at <= assumed order by w.at limit 1) as due
         order by due.at, a.id
     loop
         if pg_try_advisory_xact_lock(hashtext('marketing_automation.process'), activity.id) then
-            processed := marketing_automation.process_activity(activity, batch_size, at);
+            processed := marketing_automation.process_activity(activity, batch_size, assumed);
             if processed > 0 then
                 return processed;
             end if;

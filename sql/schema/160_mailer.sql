@@ -16,8 +16,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation.is_armed() is 'API: public. Whether this database cluster may send mail';
 
--- pg_restore creates extensions with check_function_bodies off: a restored copy stays disarmed.
-select marketing_automation.arm() where current_setting('check_function_bodies')::boolean;
+-- A fresh CREATE EXTENSION arms. A restored copy stays disarmed: pg_dump's scripts begin with row_security = off, which
+-- nothing else sets (check_function_bodies would be the natural sign, but CREATE EXTENSION itself turns it off).
+select marketing_automation.arm() where current_setting('row_security')::boolean;
 
 create function marketing_automation.rescue_messages(hold boolean) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$

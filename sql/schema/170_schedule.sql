@@ -32,24 +32,21 @@ comment on function marketing_automation.require_pg_cron(text) is 'API: private.
 create function marketing_automation.schedule_jobs(enroll text default '* * * * *', process text default '* * * * *')
 returns table (job text, schedule text, command text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+declare
+    jobs text[] := array[['enroll', enroll, 'select * from marketing_automation.enroll()'],
+                         ['process', process, 'call marketing_automation.process_all_due()']];
 begin
-    create_jobs: declare
-        jobs text[] := array[['enroll', enroll, 'select * from marketing_automation.enroll()'],
-                             ['process', process, 'call marketing_automation.process_all_due()']];
-    begin
-        perform marketing_automation.require_pg_cron((
-            select string_agg(format('select cron.schedule_in_database(%L, %L, %L, %L);',
-                                     marketing_automation.job_name(jobs[i][1]), jobs[i][2], jobs[i][3], current_database()), E'\n' order by i)
-            from generate_subscripts(jobs, 1) i));
-        for i in 1 .. 2 loop
-            job := marketing_automation.job_name(jobs[i][1]);
-            schedule := jobs[i][2];
-            command := jobs[i][3];
-            perform cron.schedule(job, schedule, command);
-            return next;
-        end loop;
-    end create_jobs;
+    perform marketing_automation.require_pg_cron((
+        select string_agg(format('select cron.schedule_in_database(%L, %L, %L, %L);',
+                                 marketing_automation.job_name(jobs[i][1]), jobs[i][2], jobs[i][3], current_database()), E'\n' order by i)
+        from generate_subscripts(jobs, 1) i));
+    for i in 1 .. 2 loop
+        job := marketing_automation.job_name(jobs[i][1]);
+        schedule := jobs[i][2];
+        command := jobs[i][3];
+        perform cron.schedule(job, schedule, command);
+        return next;
+    end loop;
 end $$;
 comment on function marketing_automation.schedule_jobs(text, text) is
     'API: public. Creates or replaces the two pg_cron jobs of this database, run as the current user. enroll, process: cron schedules. Without pg_cron here, the error says what to run where';

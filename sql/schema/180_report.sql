@@ -44,7 +44,7 @@ declare
     model marketing_automation.model;
 begin
     if chosen.state = 'draft' then
-        select m.* into strict model from marketing_automation.model m where m.name = chosen.model;
+        model := marketing_automation.usable_model(chosen.model);
         select q.n, 0 into records, blocked
         from marketing_automation.query_as_owner(chosen.owner, model.relation,
             format('select count(*) from %s as self where %s', model.relation, marketing_automation.as_condition(chosen.domain)), null) as q (n bigint);

@@ -48,8 +48,25 @@ revoke all on schema marketing_automation from public;
 
 -- What pg_dump saves: all data; of the models, those that this script did not insert.
 select pg_extension_config_dump('marketing_automation.model', 'where not builtin');
-select pg_extension_config_dump(format('marketing_automation.%I', t), '')
-from unnest(array[
-    'party', 'party_id_seq', 'sale', 'sale_id_seq', 'scenario', 'scenario_id_seq', 'scenario_status', 'activity', 'activity_id_seq',
-    'activity_translation', 'record', 'record_id_seq', 'waiting_activity', 'finished_activity', 'unsubscription',
-    'outbox', 'message_id_seq', 'message_log', 'link', 'link_id_seq', 'event', 'tracking_key']) t;
+select pg_extension_config_dump('marketing_automation.party', '');
+select pg_extension_config_dump('marketing_automation.party_id_seq', '');
+select pg_extension_config_dump('marketing_automation.sale', '');
+select pg_extension_config_dump('marketing_automation.sale_id_seq', '');
+select pg_extension_config_dump('marketing_automation.scenario', '');
+select pg_extension_config_dump('marketing_automation.scenario_id_seq', '');
+select pg_extension_config_dump('marketing_automation.scenario_status', '');
+select pg_extension_config_dump('marketing_automation.activity', '');
+select pg_extension_config_dump('marketing_automation.activity_id_seq', '');
+select pg_extension_config_dump('marketing_automation.activity_translation', '');
+select pg_extension_config_dump('marketing_automation.record', '');
+select pg_extension_config_dump('marketing_automation.record_id_seq', '');
+select pg_extension_config_dump('marketing_automation.waiting_activity', '');
+select pg_extension_config_dump('marketing_automation.finished_activity', '');
+select pg_extension_config_dump('marketing_automation.unsubscription', '');
+select pg_extension_config_dump('marketing_automation.outbox', '');
+select pg_extension_config_dump('marketing_automation.message_id_seq', '');
+select pg_extension_config_dump('marketing_automation.message_log', '');
+select pg_extension_config_dump('marketing_automation.link', '');
+select pg_extension_config_dump('marketing_automation.link_id_seq', '');
+select pg_extension_config_dump('marketing_automation.event', '');
+select pg_extension_config_dump('marketing_automation.tracking_key', '');

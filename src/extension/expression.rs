@@ -1,25 +1,12 @@
 //! Checks the SQL expressions that users write: exactly one expression, by its parse tree, that plans against the relation.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use super::owner;
-
-/// Moves the position of a syntax error into the expression, so that psql points into what the user wrote.
-#[pg_guard]
-unsafe extern "C-unwind" fn point_into_expression(expression: *mut c_void) {
-    // SAFETY: called by elog.c while it builds an error; the argument is the C string that is being parsed.
-    unsafe {
-        let position = pg_sys::geterrposition();
-        if position > 0 {
-            pg_sys::errposition(0);
-            pg_sys::internalerrposition(position);
-            pg_sys::internalerrquery(expression.cast());
-        }
-    }
-}
+use super::position::pointing_into;
 
 /// Raises unless `text` is one SQL expression: no list, no clause after it, no second statement.
 fn require_one_expression(text: &str, what: &str) {
@@ -36,22 +23,15 @@ fn require_one_expression(text: &str, what: &str) {
     if text.trim().is_empty() {
         refuse("It is empty");
     }
-    // SAFETY: raw_parser only looks at the text; the callback is unlinked before its frame ends, and elog.c unwinds the
-    // stack of callbacks itself when an error leaves this frame.
-    let statements = unsafe {
-        let mut callback = pg_sys::ErrorContextCallback {
-            previous: pg_sys::error_context_stack,
-            callback: Some(point_into_expression),
-            arg: source.as_ptr().cast_mut().cast(),
-        };
-        pg_sys::error_context_stack = &mut callback;
-        let statements = pg_sys::raw_parser(
-            source.as_ptr(),
-            pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR,
-        );
-        pg_sys::error_context_stack = callback.previous;
-        statements
-    };
+    let statements = pointing_into(text, "", what, || {
+        // SAFETY: raw_parser only looks at the text, and returns a list in the current memory context.
+        unsafe {
+            pg_sys::raw_parser(
+                source.as_ptr(),
+                pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR,
+            )
+        }
+    });
     // SAFETY: the parser returns a list of one RawStmt that holds a SelectStmt; its fields are read as such.
     let only_a_target = unsafe {
         let raw = pg_sys::list_nth(statements, 0).cast::<pg_sys::RawStmt>();
@@ -125,14 +105,10 @@ comment on function marketing_automation.check_condition(regrole, regclass, text
 "#)]
     fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
         require_one_expression(expression, what);
-        owner::plan(
-            owner,
-            relation,
-            &format!(
-                "select from {} as self where (\n{expression}\n)",
-                relation_name(relation)
-            ),
-        );
+        let prefix = format!("select from {} as self where (\n", relation_name(relation));
+        pointing_into(expression, &prefix, what, || {
+            owner::plan(owner, relation, &format!("{prefix}{expression}\n)"))
+        });
     }
 
     /// Checks an expression of any scalar type that has a text form, and returns the type.
@@ -150,11 +126,14 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
     ) -> pg_sys::Oid {
         require_one_expression(expression, what);
         let relation_name = relation_name(relation);
-        owner::plan(
-            owner,
-            relation,
-            &format!("select (\n{expression}\n)::pg_catalog.text from {relation_name} as self"),
-        );
+        let prefix = "select (\n";
+        pointing_into(expression, prefix, what, || {
+            owner::plan(
+                owner,
+                relation,
+                &format!("{prefix}{expression}\n)::pg_catalog.text from {relation_name} as self"),
+            );
+        });
         let query = format!(
             "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
         );

@@ -313,8 +313,17 @@ impl Mailer {
     }
 }
 
-/// Whether the extension is in this database and nobody is dropping it right now.
-fn extension_is_usable() -> Result<Option<bool>, String> {
+/// What a look at the database finds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    Absent,
+    /// Somebody is dropping or altering it right now.
+    Locked,
+    /// The outbox's OID tells one installation from the next.
+    Usable(pg_sys::Oid),
+}
+
+fn look_for_extension() -> Result<Extension, String> {
     transaction::run(|| {
         let outbox = Spi::get_one::<pg_sys::Oid>(
             "select c.oid from pg_catalog.pg_extension e
@@ -322,16 +331,23 @@ fn extension_is_usable() -> Result<Option<bool>, String> {
              where e.extname = 'marketing_automation'",
         );
         match outbox {
-            Err(spi::Error::InvalidPosition) | Ok(None) => Ok(None),
+            Err(spi::Error::InvalidPosition) | Ok(None) => Ok(Extension::Absent),
             Err(error) => Err(error),
-            // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
-            // stronger one, and must not wait for us nor we for them.
-            Ok(Some(outbox)) => Ok(Some(unsafe {
-                pg_sys::ConditionalLockRelationOid(
-                    outbox,
-                    pg_sys::AccessShareLock as pg_sys::LOCKMODE,
-                )
-            })),
+            Ok(Some(outbox)) => {
+                // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
+                // stronger one, and must not wait for us nor we for them.
+                let free = unsafe {
+                    pg_sys::ConditionalLockRelationOid(
+                        outbox,
+                        pg_sys::AccessShareLock as pg_sys::LOCKMODE,
+                    )
+                };
+                Ok(if free {
+                    Extension::Usable(outbox)
+                } else {
+                    Extension::Locked
+                })
+            }
         }
     })
 }
@@ -356,7 +372,10 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
         None,
     );
     // Returning is exit code 0: the postmaster forgets the worker, the launcher decides.
-    if !matches!(extension_is_usable(), Ok(Some(_))) || become_the_mailer() != Ok(true) {
+    let Ok(Extension::Usable(installation)) = look_for_extension() else {
+        return;
+    };
+    if become_the_mailer() != Ok(true) {
         return;
     }
     if !workers::announce_worker() {
@@ -377,8 +396,8 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     let mut rescued = false;
     let mut reload = false;
     loop {
-        let sleep = match extension_is_usable() {
-            Ok(Some(true)) => {
+        let sleep = match look_for_extension() {
+            Ok(Extension::Usable(found)) if found == installation => {
                 if !rescued {
                     let result = transaction::run(|| database::rescue_messages(hold));
                     rescued = mailer.checked(result).is_some();
@@ -389,8 +408,14 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                     AFTER_ERROR
                 }
             }
-            Ok(Some(false)) => Duration::from_secs(1),
-            Ok(None) => {
+            Ok(Extension::Locked) => Duration::from_secs(1),
+            Ok(Extension::Usable(_)) => {
+                // Dropped and created again: ids mean other things now, so a new mailer must begin afresh.
+                workers::leave();
+                workers::wake_launcher();
+                return;
+            }
+            Ok(Extension::Absent) => {
                 // DROP EXTENSION: nothing is left to record, and the slot must not look like one to restart.
                 workers::update(|slot| slot.started_at = 0);
                 break;

@@ -153,15 +153,16 @@ unsafe fn execute(query: &CStr, keys: Option<pg_sys::Datum>, receiver: *mut pg_s
     }
 }
 
-/// Plans `query` as its owner without running it, and raises what is wrong with it.
+/// Plans `query` as its owner and checks its rights without evaluating a row, and raises what is wrong with it.
 pub(super) fn plan(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
-    let Ok(explain) = CString::new(format!("explain {query}")) else {
+    // A limit of 0 starts the executor, which checks the rights, and fetches nothing.
+    let Ok(probe) = CString::new(format!("{query} limit 0")) else {
         pgrx::error!("query contains a null byte");
     };
     // SAFETY: no receiver. The empty array gives $1 a type.
     as_owner(owner, relation, || unsafe {
         execute(
-            &explain,
+            &probe,
             Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
                 pg_sys::TEXTOID,
             ))),

@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::tracking::token::{Keyring, Purpose};
+use crate::tracking::token::{Keyring, Purpose, Token};
 
 /// The key ring as the database holds it, the highest id first; None while no key has been made.
 pub(super) fn keyring() -> spi::Result<Option<Keyring>> {
@@ -82,6 +82,30 @@ comment on function marketing_automation.verify_tokens(text[], text[]) is
             })
             .collect();
         Ok(TableIterator::new(verified))
+    }
+
+    /// Signs a token, as the mailer does for the URLs of a mail.
+    #[pg_extern(sql = r#"
+create function marketing_automation.sign_token(kind text, record_id bigint, activity_id integer, link_id bigint default null) returns text
+language c stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.sign_token(text, bigint, integer, bigint) is
+    'API: private. Token of an URL in a mail, as the mailer signs it; kind: email_opened, email_clicked or unsubscribed. Null while there is no tracking key';
+"#)]
+    fn sign_token(
+        kind: &str,
+        record_id: i64,
+        activity_id: i32,
+        link_id: Option<i64>,
+    ) -> Result<Option<String>, spi::Error> {
+        let Some(purpose) = purpose(kind) else {
+            pgrx::error!("kind \"{kind}\" of token does not exist");
+        };
+        let token = Token {
+            record: record_id,
+            activity: activity_id,
+            link: link_id,
+        };
+        Ok(keyring()?.map(|keyring| keyring.sign(purpose, &token)))
     }
 
     /// A random uuid that carries the record's id: RFC 9562 version 8, 48 bits of id, then 74 random bits.

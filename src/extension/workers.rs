@@ -210,17 +210,20 @@ pub(super) fn note_error(message: &str) {
     });
 }
 
+/// Makes the launcher look at all databases now.
+pub(super) fn wake_launcher() {
+    let mut workers = WORKERS.exclusive();
+    workers.look_again = true;
+    wake(workers.launcher_latch);
+}
+
 /// Wakes the current database's worker; makes the launcher look for one to start where there is none.
 fn wake_mailer() {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId };
     match of_database(database) {
         Some(slot) if slot.pid != 0 => wake(slot.latch),
-        _ => {
-            let mut workers = WORKERS.exclusive();
-            workers.look_again = true;
-            wake(workers.launcher_latch);
-        }
+        _ => wake_launcher(),
     }
 }
 

@@ -26,7 +26,7 @@ const STATUSES: [u16; 9] = [200, 302, 303, 404, 405, 408, 413, 503, 0];
 const BATCH_BUCKETS: [u64; 7] = [1, 4, 16, 64, 256, 512, 1000];
 
 impl Route {
-    /// The route of a path.
+    /// The route that a path belongs to.
     pub fn of(path: &str) -> Self {
         match path.get(..3) {
             Some("/c/") => Self::Click,

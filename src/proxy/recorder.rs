@@ -13,7 +13,7 @@ use super::metrics::Metrics;
 
 /// Hits that may wait; more are refused, so that memory stays bounded when the database is slow.
 const QUEUE_LENGTH: usize = 8192;
-/// Hits in one transaction. Larger batches were not faster, and make the first hit wait longer.
+/// Hits in one transaction: enough to make its commit cheap, few enough to end in milliseconds.
 const BATCH_SIZE: usize = 1000;
 
 /// The hit could not be recorded: the database is away or overloaded. The reader should try again later.
@@ -42,7 +42,6 @@ pub struct HitQueue {
 }
 
 /// Hits taken together, and who waits for their answers.
-#[derive(Default)]
 struct Batch {
     hits: Vec<Hit>,
     answers: Vec<oneshot::Sender<Answer>>,
@@ -91,19 +90,17 @@ impl Recorder {
 }
 
 impl HitQueue {
-    /// Waits for hits and takes up to `BATCH_SIZE` of them. Empty when the recorder is gone.
-    async fn take(&self) -> Batch {
-        let mut waiting = Vec::new();
-        self.hits
-            .lock()
-            .await
-            .recv_many(&mut waiting, BATCH_SIZE)
-            .await;
-        let (hits, answers) = waiting
-            .into_iter()
-            .map(|waiting| (waiting.hit, waiting.answer))
-            .unzip();
-        Batch { hits, answers }
+    /// Waits for hits and moves up to `BATCH_SIZE` of them into `waiting`; none when the recorder is gone. Hits are never
+    /// lost when the future is dropped: they are in the queue or in `waiting`.
+    async fn take(&self, waiting: &mut Vec<Waiting>) {
+        let mut receiver = self.hits.lock().await;
+        receiver.recv_many(waiting, BATCH_SIZE).await;
+        // Lets requests that have arrived meanwhile join: costs nothing when there are none.
+        tokio::task::yield_now().await;
+        while waiting.len() < BATCH_SIZE {
+            let Ok(hit) = receiver.try_recv() else { break };
+            waiting.push(hit);
+        }
     }
 
     fn is_abandoned(&self) -> bool {
@@ -119,6 +116,14 @@ impl HitQueue {
 }
 
 impl Batch {
+    fn new(waiting: Vec<Waiting>) -> Self {
+        let (hits, answers) = waiting
+            .into_iter()
+            .map(|waiting| (waiting.hit, waiting.answer))
+            .unzip();
+        Self { hits, answers }
+    }
+
     fn answer(self, answers: Vec<Answer>) {
         for (waiting, answer) in self.answers.into_iter().zip(answers) {
             // Nobody listens when the reader has gone.
@@ -196,20 +201,13 @@ impl Worker {
     async fn record_all(
         &mut self,
         mut session: Session,
-        repeated: Option<Batch>,
+        mut repeated: Option<Batch>,
     ) -> Result<(), Option<Batch>> {
-        let mut repeated = repeated;
         loop {
-            let (batch, again) = match repeated.take() {
-                Some(batch) => (batch, true),
-                None => {
-                    let batch = tokio::select! {
-                        biased;
-                        () = session.closed() => return Err(None),
-                        batch = self.queue.take() => batch,
-                    };
-                    (batch, false)
-                }
+            let again = repeated.is_some();
+            let batch = match repeated.take() {
+                Some(batch) => batch,
+                None => self.next_batch(&mut session).await?,
             };
             if batch.hits.is_empty() {
                 return Ok(());
@@ -226,6 +224,29 @@ impl Worker {
             }
         }
     }
+
+    /// Waits for hits, and for the end of the connection meanwhile.
+    async fn next_batch(&self, session: &mut Session) -> Result<Batch, Option<Batch>> {
+        let mut waiting = Vec::new();
+        let lost = tokio::select! {
+            biased;
+            () = session.closed() => true,
+            () = self.queue.take(&mut waiting) => false,
+        };
+        let batch = Batch::new(waiting);
+        if lost {
+            Err((!batch.hits.is_empty()).then_some(batch))
+        } else {
+            Ok(batch)
+        }
+    }
+}
+
+#[cfg(test)]
+async fn take(queue: &HitQueue) -> Batch {
+    let mut waiting = Vec::new();
+    queue.take(&mut waiting).await;
+    Batch::new(waiting)
 }
 
 /// Answers hits without a database; returns all that came when the recorder is dropped.
@@ -234,7 +255,7 @@ pub(super) async fn answer_with(queue: HitQueue, answer: impl Fn(&Hit) -> Answer
     queue.reachable.store(1, Ordering::Relaxed);
     let mut recorded = Vec::new();
     loop {
-        let batch = queue.take().await;
+        let batch = take(&queue).await;
         if batch.hits.is_empty() {
             return recorded;
         }
@@ -285,7 +306,7 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
-        let batch = queue.take().await;
+        let batch = take(&queue).await;
         assert_eq!(batch.hits.len(), 3);
         let answers = (0..3)
             .map(|n| Answer {
@@ -316,7 +337,7 @@ mod tests {
         }
         assert_eq!(recorder.depth(), QUEUE_LENGTH);
         assert_eq!(recorder.record(hit()).await, Err(Unavailable));
-        assert_eq!(queue.take().await.hits.len(), BATCH_SIZE);
+        assert_eq!(take(&queue).await.hits.len(), BATCH_SIZE);
     }
 
     #[tokio::test]
@@ -334,9 +355,9 @@ mod tests {
         let waiting = tokio::spawn(async move { recorder.record(hit()).await });
         tokio::task::yield_now().await;
         waiting.abort();
-        let batch = queue.take().await;
+        let batch = take(&queue).await;
         assert_eq!(batch.hits.len(), 1);
         batch.answer(vec![Answer::default()]);
-        assert!(queue.take().await.hits.is_empty(), "the recorder is gone");
+        assert!(take(&queue).await.hits.is_empty(), "the recorder is gone");
     }
 }

@@ -43,7 +43,7 @@ fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
         control,
         metrics: Arc::new(Metrics::default()),
     };
-    (app(state), recorded)
+    (app(Arc::new(state)), recorded)
 }
 
 fn known(location: Option<&str>) -> Answer {

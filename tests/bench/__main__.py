@@ -1,0 +1,50 @@
+"""The benchmark: each stage beside the raw thing of the same shape, run in the same minutes.
+
+Absolute figures differ from machine to machine, so what counts is the ratio. Every rate is taken
+from what was found to have arrived afterwards. BENCH_SCALE=0.1 takes a tenth of the rows.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from bench import database, mail, tracking  # noqa: E402
+from bench.result import Results  # noqa: E402
+from harness import Cluster, free_port  # noqa: E402
+
+DATABASE = "bench"
+
+
+def main():
+    scale = float(os.environ.get("BENCH_SCALE", "1"))
+    rows, mails = int(1_000_000 * scale), int(100_000 * scale)
+    results = Results()
+    smtp_port, proxy_port = free_port(), free_port()
+    settings = {
+        "marketing_automation.email_from": "Shop <shop@example.org>",
+        "marketing_automation.automation_base": f"http://127.0.0.1:{proxy_port}",
+        "marketing_automation.smtp_url": f"smtp://127.0.0.1:{smtp_port}",
+    }
+    # Without the worker, so that nothing else runs beside what is measured.
+    cluster = Cluster(preload="", settings=settings, durable=True).start()
+    cluster.query(f"create database {DATABASE}")
+    database.prepare(cluster, DATABASE, rows, mails)
+    database.enroll(results, cluster, DATABASE, rows)
+    database.rescan(results, cluster, DATABASE, rows)
+    database.process(results, cluster, DATABASE, mails)
+
+    cluster.stop()
+    with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+        conf.write("shared_preload_libraries = 'marketing_automation'\n")
+    mail.send(results, cluster, DATABASE, mails, smtp_port)
+    tracking.clicks(results, cluster, DATABASE, mails, proxy_port)
+    results.save()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,35 @@
+"""How results are printed and kept."""
+
+import json
+
+from harness.paths import TARGET
+
+FILE = TARGET / "bench" / "results.json"
+
+
+class Results:
+    """The results so far; each is printed as it comes."""
+
+    def __init__(self):
+        self._all = []
+        print(f"{'stage':<44}{'project':>14}  {'beside it':<38}{'ratio':>7}", flush=True)
+
+    def rate(self, stage, project, reference, name, unit="/s"):
+        """A rate of ours beside a reference rate, both per second."""
+        self._all.append({"stage": stage, "project": project, "reference": reference, "beside": name})
+        beside = f"{name} {reference:,.0f}{unit}"
+        print(f"{stage:<44}{project:>12,.0f}{unit}  {beside:<38}{project / reference:>6.0%}", flush=True)
+
+    def memory(self, process, before, peak):
+        """Private memory of a process in KiB, before and at its peak."""
+        self._all.append({"stage": f"memory of {process}", "before_kib": before, "peak_kib": peak})
+        print(f"    memory of {process}: {before / 1024:.1f} MiB before, {peak / 1024:.1f} MiB at the peak", flush=True)
+
+    def note(self, text):
+        """A remark under the last result."""
+        print(f"    {text}", flush=True)
+
+    def save(self):
+        """Keeps the results as JSON under target/."""
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        FILE.write_text(json.dumps(self._all, indent=2) + "\n")

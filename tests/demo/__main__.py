@@ -1,0 +1,31 @@
+"""The demo: a campaign from `create extension` to the follow-ups, on real parts.
+
+`python3 tests/demo` plays it, with KEEP=1 in the environment it is left running at the end, and
+`python3 tests/demo stop` ends one that was left.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from demo import kept, story  # noqa: E402
+
+
+def main(arguments):
+    if arguments == ["stop"]:
+        print("The demo has been stopped." if kept.stop() else "No demo is running.")
+        return 0
+    if kept.stop():
+        print("The demo that was left running has been stopped; this one replaces it.")
+    try:
+        story.play(keep=os.environ.get("KEEP", "") not in ("", "0"))
+    except KeyboardInterrupt:
+        print("\nStopped, nothing is left running.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,224 @@
+"""The demo's story, step by step."""
+
+import pathlib
+import secrets
+import shlex
+import subprocess
+from collections import Counter
+
+from demo import inbox as inbox_
+from demo import kept
+from demo.recipients import Mail
+from demo.screen import note, step, title
+from harness import Cluster, Proxy, free_port, wait_until
+from harness.paths import ROOT, TARGET
+
+HERE = pathlib.Path(__file__).parent
+DATABASE = "shop"
+# pg_cron ticks once a minute; enrolling and processing may need one tick each.
+TICKS = 150
+
+
+def play(keep):
+    """Plays the demo; with `keep`, leaves everything running."""
+    title("marketing_automation: a campaign inside the database that already holds the customers")
+    _build()
+    inbox, cluster, proxy = _start(keep)
+    _load(cluster)
+    password = secrets.token_urlsafe(12)
+    with step("create extension marketing_automation; roles for the marketer and the proxy"):
+        cluster.psql(
+            file=HERE / "extension.sql", dbname=DATABASE, options=("-v", f"tracking_password={password}")
+        )
+    with step(f"The tracking proxy on port {proxy.port}, as the role that may only record"):
+        proxy.set_database(cluster.url(DATABASE, "tracking", password))
+        proxy.start()
+    with step("Two campaigns in plain SQL, by the marketer: tests/demo/campaign.sql") as show:
+        cluster.psql(file=HERE / "campaign.sql", dbname=DATABASE, user="marketing")
+        show("welcome (new customers): hello → opened, clicked, not opened")
+        show("abandoned order (baskets): reminder in MJML → not clicked")
+    with step("select marketing_automation.schedule_jobs()") as show:
+        cluster.psql("select marketing_automation.schedule_jobs()", dbname=DATABASE)
+        show("from here on pg_cron does the work once a minute; this script only waits and plays")
+    _first_wave(cluster, inbox)
+    unsubscribed = _play_recipients(cluster, inbox)
+    _follow_ups(cluster, inbox, unsubscribed)
+    _report(cluster, inbox)
+    _end(keep, cluster, inbox, proxy)
+
+
+def _build():
+    log = TARGET / "demo" / "build.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with step("Build in release mode and install (some minutes the first time)"):
+        with open(log, "w", encoding="utf-8") as output:
+            done = subprocess.run(
+                ["make", "--no-print-directory", "install"],
+                cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise SystemExit(f"the build failed; see {log}\n" + "\n".join(log.read_text().splitlines()[-20:]))
+
+
+def _start(keep):
+    with step("An inbox with a web page: maildev, from npm") as show:
+        inbox_.install()
+        inbox = inbox_.Inbox(detached=keep).start()
+        show(f"SMTP on port {inbox.smtp_port}; read the mails at {inbox.web}")
+    proxy_port = free_port()
+    cluster = Cluster(
+        cron_database=DATABASE,
+        detached=keep,
+        settings={
+            "marketing_automation.email_from": "The Tea Shop <hello@shop.example>",
+            "marketing_automation.automation_base": f"http://127.0.0.1:{proxy_port}",
+            "marketing_automation.smtp_url": inbox.smtp_url,
+        },
+    )
+    with step(f"A throw-away PostgreSQL 15 on port {cluster.port}") as show:
+        cluster.start()
+        show("shared_preload_libraries = 'pg_cron,marketing_automation'")
+    return inbox, cluster, Proxy(None, profile="release", port=proxy_port, detached=keep)
+
+
+def _load(cluster):
+    with step("The shop's own tables, in its own schema") as show:
+        cluster.psql(file=HERE / "shop.sql", dbname=DATABASE)
+        customers, with_address, languages, orders, baskets = cluster.query(
+            """select (select count(*) from shop.customer), (select count(email) from shop.customer),
+                      (select count(distinct language) from shop.customer), (select count(*) from shop.orders),
+                      (select count(*) from shop.orders where state = 'cart')""",
+            dbname=DATABASE,
+        )[0]
+        show(f"{customers} customers ({with_address} with an address, {languages} languages), ")
+        show(f"{orders} orders, {baskets} of them still baskets")
+
+
+def _count(cluster, sql, *arguments):
+    return cluster.value(sql, arguments or None, dbname=DATABASE)
+
+
+def _settled(cluster):
+    """Whether nothing is due and nothing is on its way."""
+    return _count(
+        cluster,
+        """select not exists (select from marketing_automation.record_activity where state = 'waiting' and at <= now())
+              and not exists (select from marketing_automation.message where state in ('queued', 'sending'))""",
+    )
+
+
+def _first_wave(cluster, inbox):
+    with step("pg_cron enrolls who fits") as show:
+        wait_until(
+            lambda: _count(cluster, "select count(distinct scenario_id) = 2 from marketing_automation.record"),
+            TICKS, 0.5, "both scenarios to be enrolled by pg_cron",
+        )  # fmt: skip
+        for name, count in cluster.query(
+            """select s.name, count(*) from marketing_automation.record r
+               join marketing_automation.scenario s on s.id = r.scenario_id group by 1 order by 1 desc""",
+            dbname=DATABASE,
+        ):
+            show(f"{name}: {count} records")
+    with step("pg_cron processes what is due, the worker sends") as show:
+        wait_until(lambda: inbox.count() and _settled(cluster), TICKS, 0.5, "the first mails")
+        seconds = _count(
+            cluster,
+            "select extract(epoch from max(sent_at) - min(created_at))::float from marketing_automation.message",
+        )
+        show(f"{inbox.count()} mails arrived over SMTP, within {seconds:.1f} s of being queued")
+        for email, error in cluster.query(
+            "select email, smtp_reply from marketing_automation.message where state = 'failed' order by id",
+            dbname=DATABASE,
+        ):
+            show(f'failed alone: "{email}": {error}')
+
+
+def _play_recipients(cluster, inbox):
+    with step("Recipients open, click and unsubscribe, by the links in their mails") as show:
+        mails = [Mail(message) for message in inbox.mails()]
+        times_used = Counter(mail.address.lower() for mail in mails)
+        welcome = [mail for mail in mails if mail.one_click and times_used[mail.address.lower()] == 1]
+        baskets = [mail for mail in mails if "/basket/" not in mail.subject and not mail.one_click]
+        readers, clickers, unsubscribed = welcome[0::3], welcome[1::6], welcome[2]
+        for mail in readers:
+            mail.open()
+        for mail in clickers:
+            mail.click()
+        for mail in baskets[0::4]:
+            mail.click()
+        unsubscribed.unsubscribe()
+        show(f"welcome: {len(readers)} opened it, {len(clickers)} clicked; the first was led to {clickers[0].click()}")
+        show(f"abandoned order: {len(baskets[0::4])} clicked, {len(baskets) - len(baskets[0::4])} did nothing")
+        show(f"{unsubscribed.name} <{unsubscribed.address}> unsubscribed with one click (RFC 8058)")
+        order, buyer = cluster.query(
+            """update shop.orders set state = 'placed', updated_at = now()
+               from shop.customer where customer.id = orders.customer_id and orders.state = 'cart'
+               and customer.email = %s returning orders.id, customer.first_name""",
+            (baskets[1].address,),
+            dbname=DATABASE,
+        )[0]
+        show(f"{buyer} bought the basket in the shop (order {order}): no last call for that one")
+    return unsubscribed
+
+
+def _follow_ups(cluster, inbox, unsubscribed):
+    before = inbox.count()
+    with step("pg_cron and the worker follow up, each by what they did") as show:
+        wait_until(
+            lambda: _count(
+                cluster,
+                """select count(distinct activity_id) = 4 from marketing_automation.message m
+                   join marketing_automation.activity a on a.id = m.activity_id where a.on_event is not null""",
+            )
+            and _settled(cluster),
+            TICKS, 0.5, "the follow-ups",
+        )  # fmt: skip
+        later = [Mail(message) for message in inbox.mails()[before:]]
+        show(f"{len(later)} follow-ups arrived")
+        if any(mail.address == unsubscribed.address for mail in later):
+            raise RuntimeError(f"{unsubscribed.address} had unsubscribed and got another mail")
+        show(f"none for {unsubscribed.address}, who had unsubscribed")
+
+
+def _report(cluster, inbox):
+    title("What was sent")
+    subjects = Counter((Mail(message).subject) for message in inbox.mails())
+    shown = sorted(subjects.items(), key=lambda item: (-item[1], item[0]))
+    for subject, count in shown[:16]:
+        note(f"{count:4}  {subject}")
+    if len(shown) > 16:
+        note(f"      … and {len(shown) - 16} more with a name or an amount of their own")
+    for scenario in ("welcome", "abandoned order"):
+        title(f"select marketing_automation.tree('{scenario}')")
+        note(
+            cluster.psql(
+                f"select marketing_automation.tree('{scenario}')", dbname=DATABASE, user="marketing", options=("-At",)
+            ).rstrip()
+        )
+    for query in (
+        "select a.name as activity, m.state, count(*) from marketing_automation.message m\n"
+        "  join marketing_automation.activity a on a.id = m.activity_id group by a.id, a.name, m.state order by a.id, m.state",
+        "select kind, count(*) from marketing_automation.event group by kind order by kind",
+        "select * from marketing_automation.worker_status()",
+    ):
+        title(query)
+        note(cluster.psql(query, dbname=DATABASE, options=("-P", "footer=off", "-x" if "worker_status" in query else "-q")))
+
+
+def _end(keep, cluster, inbox, proxy):
+    if not keep:
+        title("Everything has been stopped and removed. `make demo KEEP=1` leaves it running to look around.")
+        return
+    inbox.leave_running()
+    proxy.leave_running()
+    cluster.leave_running()
+    kept.remember(
+        [(proxy.process, kept.STOP), (cluster.process, kept.STOP_SERVER), (inbox.process, kept.STOP)],
+        [proxy.directory, cluster.directory, inbox.directory],
+    )
+    title("It is left running. Where to look:")
+    note(f"SQL    {shlex.join(cluster.psql_command(DATABASE))}")
+    note(f"inbox  {inbox.web}   (reading a mail there counts as an open: it fetches the image)")
+    note(f"proxy  {proxy.base}/readyz")
+    note(f"log    {cluster.log}")
+    note("end    make demo-stop")

@@ -1,0 +1,68 @@
+"""Fixtures: one cluster and one SMTP server for the run, a fresh shop for each test."""
+
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from e2e.shop import Shop  # noqa: E402
+from harness import Cluster, Proxy, SmtpSink, free_port  # noqa: E402
+
+CRON_DATABASE = "cron_shop"
+
+
+@pytest.fixture(scope="session")
+def proxy_port():
+    """Where the proxy of each test listens; the mails' links lead there."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def sink_of_the_run():
+    return SmtpSink().start()
+
+
+@pytest.fixture
+def sink(sink_of_the_run):
+    """The SMTP server, without mails and behaving well."""
+    sink_of_the_run.clear()
+    yield sink_of_the_run
+    sink_of_the_run.behave()
+    if sink_of_the_run._listener is None:
+        sink_of_the_run.start()
+
+
+@pytest.fixture(scope="session")
+def cluster(sink_of_the_run, proxy_port):
+    """A server that preloads pg_cron and the extension."""
+    cluster = Cluster(
+        cron_database=CRON_DATABASE,
+        settings={
+            "marketing_automation.email_from": "Shop <shop@example.org>",
+            "marketing_automation.automation_base": f"http://127.0.0.1:{proxy_port}",
+            "marketing_automation.smtp_url": sink_of_the_run.url,
+        },
+    ).start()
+    yield cluster
+    if cluster.process is not None:
+        cluster.destroy()
+
+
+@pytest.fixture
+def shop(cluster, sink, request):
+    """A database of its own with the extension and a table of customers."""
+    if cluster.process is None or cluster.process.poll() is not None:
+        cluster.start()
+    shop = Shop.create(cluster, request.node.name)
+    yield shop
+    shop.drop()
+
+
+@pytest.fixture
+def proxy(shop, cluster, proxy_port):
+    """The proxy on that database, as a role that may only record."""
+    proxy = Proxy(shop.tracking_url(), port=proxy_port).start()
+    yield proxy
+    proxy.stop()

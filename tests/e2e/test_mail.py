@@ -1,0 +1,88 @@
+"""What the mails look like on the wire."""
+
+import re
+
+from e2e.mails import links
+
+BODY = """<html><body><p>Bonjour {{ record.name }}</p>
+<a href="https://shop.example/a">one</a> <a href="https://shop.example/b?x=1&amp;y=2">two</a>
+<a href="mailto:help@example.org">write</a> <a href="#top">up</a> <a href="unsubscribe">leave</a></body></html>"""
+
+
+def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
+    shop.customers("Zoë", email="zoe@example.org")
+    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne")
+    shop.tick()
+    mail = sink.wait_for(1)[0]
+    message = mail.message
+    assert message["Subject"] == "Für Zoë & Söhne"
+    assert message["To"] == "Zoë <zoe@example.org>"
+    assert message["From"] == "Shop <shop@example.org>"
+    assert mail.sender == "shop@example.org"
+    assert message["Date"] and message["Auto-Submitted"] == "auto-generated" and message["Feedback-ID"]
+    assert re.fullmatch(r"<[^<>@\s]+@[^<>@\s]+>", message["Message-ID"])
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert re.fullmatch(r"<http://127\.0\.0\.1:\d+/u/[\w-]+>", message["List-Unsubscribe"])
+    assert message.get_content_type() == "multipart/alternative"
+    assert "Bonjour Zoë" in mail.text and re.search(r"one <http://127\.0\.0\.1:\d+/c/[\w-]+>", mail.text)
+    assert not re.search(r"<(?!http|mailto:)", mail.text)
+    assert len(links(mail)) == 2 and "https://shop.example/a" not in mail.html
+    assert 'href="mailto:help@example.org"' in mail.html and 'href="#top"' in mail.html
+
+
+def test_each_recipient_is_written_to_in_their_language(shop, sink):
+    shop.customers("Ada", language="en_GB")
+    shop.customers("Luc", language="fr_CA")
+    shop.customers("Kay", language=None)
+    shop.scenario(run=False, body="<p>{{ 1234.5 | format_number }}</p>")
+    shop.query(
+        "insert into marketing_automation.activity_translation (activity_id, language, subject, body) "
+        "select id, 'fr', 'Bienvenue {{ record.name }}', '<p>{{ 1234.5 | format_number }}</p>' "
+        "from marketing_automation.activity"
+    )
+    shop.query("select marketing_automation.run('welcome')")
+    shop.tick()
+    sink.wait_for(3)
+    subjects = {mail.recipients[0]: mail.subject for mail in sink.mails}
+    assert subjects == {
+        "ada@example.org": "Welcome Ada",
+        "luc@example.org": "Bienvenue Luc",
+        "kay@example.org": "Welcome Kay",
+    }
+    assert "1,234.5" in sink.to("ada@example.org")[0].html
+    assert "1,234.5" not in sink.to("luc@example.org")[0].html
+
+
+def test_an_address_that_is_none_fails_alone_with_the_reason(shop, sink):
+    shop.customers("Ada", "Cyd")
+    shop.customers("Bob", email="not an address")
+    shop.customers("Eve", email="eve@example.org\r\nBcc: all@example.org")
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(2)
+    _, reason = shop.wait_for_message("not an address", "failed")
+    assert "not an address" in reason
+    assert shop.value("select count(*) from marketing_automation.message where state = 'failed'") == 2
+    assert {mail.recipients[0] for mail in sink.mails} == {"ada@example.org", "cyd@example.org"}
+
+
+def test_a_record_without_an_address_sends_nothing_and_goes_on(shop, sink):
+    shop.customers("Ada", email=None)
+    shop.scenario(run=False)
+    shop.activity("mark", parent="hello", action=None, subject=None, body=None)
+    shop.query("select marketing_automation.run('welcome')")
+    shop.tick()
+    shop.tick()
+    assert shop.query("select name, state from marketing_automation.record_activity ra join marketing_automation.activity a "
+                      "on a.id = ra.activity_id order by name") == [("hello", "done"), ("mark", "done")]  # fmt: skip
+    assert sink.mails == []
+
+
+def test_a_template_that_fails_for_one_record_fails_alone(shop, sink):
+    shop.customers("Ada", "Bob")
+    shop.query("update shop.customer set language = null, orders = 3 where name = 'Bob'")
+    shop.scenario(body="<p>{{ record.language | upper }} {{ 'x' if record.orders == 0 else record.nothing.at.all }}</p>")
+    shop.tick()
+    shop.wait_for_message("ada@example.org", "sent")
+    _, reason = shop.wait_for_message("bob@example.org", "failed")
+    assert "body, line 1" in reason

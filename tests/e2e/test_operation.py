@@ -1,0 +1,72 @@
+"""pg_cron, dumps and copies."""
+
+import subprocess
+import time
+
+import psycopg2
+import pytest
+from e2e.conftest import CRON_DATABASE
+from e2e.shop import TABLES, Shop
+
+from harness import wait_until
+from harness.paths import pg_program
+
+
+def test_pg_cron_enrolls_and_processes(cluster, sink):
+    shop = Shop(cluster, CRON_DATABASE)
+    if cluster.process is None:
+        cluster.start()
+    shop.query("create extension pg_cron")
+    shop.psql(TABLES.format(database=CRON_DATABASE, role=shop.marketer, tracking=shop.tracking))
+    shop.customers("Ada")
+    shop.scenario()
+    shop.query("select * from marketing_automation.schedule_jobs(enroll => '* * * * *', process => '* * * * *')")
+    shop.query("select * from marketing_automation.schedule_jobs()")  # again: replaces
+    assert shop.value("select count(*) from cron.job") == 2
+    sink.wait_for(1, timeout=140)
+    assert wait_until(
+        lambda: shop.query("select distinct status from cron.job_run_details where status not in ('starting', 'running')"),
+        what="the jobs to end",
+    ) == [("succeeded",)]
+    shop.query("select marketing_automation.unschedule_jobs()")
+    assert shop.value("select count(*) from cron.job") == 0
+
+
+def test_scheduling_from_another_database_says_what_to_run(shop):
+    with pytest.raises(psycopg2.Error) as error:
+        shop.query("select * from marketing_automation.schedule_jobs()")
+    assert CRON_DATABASE in error.value.diag.message_detail + error.value.diag.message_hint
+    assert "schedule_in_database" in error.value.diag.message_hint
+
+
+def test_a_restored_dump_has_everything_and_sends_nothing(shop, sink, cluster):
+    shop.customers("Ada", "Bob")
+    sink.answer("bob@*", "450 4.2.1 later")
+    shop.scenario(run=False)
+    shop.activity("later", parent="hello", delay="1 day")
+    shop.query("select marketing_automation.run('welcome')")
+    shop.tick()
+    shop.wait_for_message("ada@example.org", "sent")
+    copy = Shop(cluster, shop.database + "_copy")
+    cluster.query(f'create database "{copy.database}"')
+    try:
+        dump = subprocess.run(
+            [pg_program("pg_dump"), "-h", cluster.directory, "-p", str(cluster.port), "-U", "postgres", shop.database],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        cluster.psql(dump.stdout, dbname=copy.database)
+        for table in ("scenario", "activity", "record", "record_activity", "message", "link"):
+            count = f"select count(*) from marketing_automation.{table}"
+            assert copy.value(count) == shop.value(count), table
+        sink.clear()
+        copy.retry_now()
+        copy.query("select * from marketing_automation.enroll()")
+        copy.pass_time("2 days")
+        copy.psql("call marketing_automation.process_all_due()")
+        time.sleep(5)
+        assert sink.to("ada@example.org") == []
+        assert copy.messages()["bob@example.org"] == "queued"
+        # New rows get new numbers: the sequences have come along.
+        assert copy.value("select nextval('marketing_automation.record_id_seq') > max(id) from marketing_automation.record")
+    finally:
+        cluster.query(f'drop database "{copy.database}" with (force)')

@@ -1,0 +1,108 @@
+"""The proxy, as recipients, mail scanners and attackers meet it."""
+
+import re
+
+import psycopg2
+import pytest
+import requests
+from e2e.mails import links, open_image, unsubscribe_url
+
+from harness import wait_until
+
+
+@pytest.fixture
+def mail(shop, sink, proxy):
+    """A mail that has arrived."""
+    shop.customers("Ada")
+    shop.scenario(body='<p><a href="https://shop.example/a?b=1&amp;c=2">a</a> <a href="unsubscribe|https://shop.example/bye">leave</a></p>')
+    shop.tick()
+    mail = sink.wait_for(1)[0]
+    shop.wait_for_message("ada@example.org", "sent")
+    return mail
+
+
+def test_a_click_leads_to_the_page_and_is_recorded(shop, mail):
+    answer = requests.get(links(mail)[0], allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "https://shop.example/a?b=1&c=2")
+    wait_until(lambda: shop.value("select clicked_at from marketing_automation.record_activity"), what="the click")
+    assert shop.value("select opened_at is not null from marketing_automation.record_activity")
+
+
+def test_many_opens_change_nothing_but_the_log(shop, mail):
+    for _ in range(3):
+        answer = requests.get(open_image(mail))
+        assert answer.status_code == 200 and len(answer.content) == 43
+    wait_until(lambda: shop.events() == [("email_opened", 3)], what="three opens in the log")
+    first = shop.value("select opened_at from marketing_automation.record_activity")
+    requests.get(open_image(mail))
+    wait_until(lambda: shop.events() == [("email_opened", 4)], what="the fourth open")
+    assert shop.value("select opened_at from marketing_automation.record_activity") == first
+
+
+def test_get_never_unsubscribes_and_post_does(shop, sink, mail):
+    url = unsubscribe_url(mail)
+    page = requests.get(url)
+    assert page.status_code == 200 and "<button" in page.text and "<form" in page.text
+    assert shop.value("select count(*) from marketing_automation.unsubscription") == 0
+    answer = requests.post(url, data={"List-Unsubscribe": "One-Click"}, allow_redirects=False)
+    assert answer.status_code == 200 and "Set-Cookie" not in answer.headers
+    assert shop.query("select party from marketing_automation.unsubscription") == [("1",)]
+    assert shop.value("select blocked_at is not null from marketing_automation.record")
+    assert requests.post(url, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+
+
+def test_a_browsers_form_leads_to_the_page_that_the_mail_named(shop, mail):
+    url = re.search(r'<a [^>]*href="([^"]+/u/[^"]+)"', mail.html)[1]
+    answer = requests.post(url, data={}, allow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "https://shop.example/bye")
+    assert shop.value("select count(*) from marketing_automation.unsubscription") == 1
+
+
+def test_an_unsubscribed_party_gets_nothing_more(shop, sink, mail):
+    requests.post(unsubscribe_url(mail), data={"List-Unsubscribe": "One-Click"})
+    shop.activity("later", scenario="welcome")
+    shop.query("update shop.customer set id = 1")
+    shop.tick()
+    assert len(sink.mails) == 1
+
+
+def test_tokens_that_are_not_ours_find_nothing(shop, mail, proxy):
+    token = links(mail)[0].rpartition("/")[2]
+    other = "A" if token[10] != "A" else "B"
+    forged = token[:10] + other + token[11:]
+    for path in (f"/c/{forged}", f"/o/{forged}", f"/u/{forged}", f"/o/{token}", f"/u/{token}", "/c/", "/c/x", "/c/" + "A" * 5000,
+                 "/c/%00", "/c/..%2f..%2fetc", f"/c/{token}?url=https://evil.example", "/"):  # fmt: skip
+        answer = requests.get(proxy.base + path, allow_redirects=False)
+        if path.startswith(f"/c/{token}?"):
+            assert answer.headers["Location"] == "https://shop.example/a?b=1&c=2"
+        else:
+            assert answer.status_code in (404, 414), path
+            assert "evil" not in answer.text and len(answer.text) < 2000
+    assert requests.post(f"{proxy.base}/u/{forged}").status_code == 404
+    assert shop.value("select count(*) from marketing_automation.unsubscription") == 0
+
+
+def test_the_proxys_role_may_do_nothing_else(shop, proxy):
+    for sql in (
+        "select * from marketing_automation.record",
+        "select * from marketing_automation.event",
+        "select * from marketing_automation.tracking_key",
+        "select * from shop.customer",
+        "select * from marketing_automation.enroll()",
+        "select marketing_automation.block(gen_random_uuid())",
+        "create table public.t (a int)",
+    ):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            shop.query(sql, user=shop.tracking)
+
+
+def test_the_proxy_outlives_a_restart_of_the_server(shop, mail, proxy, cluster):
+    cluster.restart("immediate")
+    wait_until(proxy.ready, 30, what="the proxy to be ready again")
+    assert requests.get(links(mail)[0], allow_redirects=False).status_code == 302
+    wait_until(lambda: dict(shop.events()).get("email_clicked") == 1, what="the click after the restart")
+
+
+def test_health(proxy):
+    assert requests.get(proxy.base + "/healthz").status_code == 200
+    assert requests.head(proxy.base + "/readyz").status_code in (200, 405)

@@ -1,0 +1,13 @@
+"""Real parts to test against: a PostgreSQL cluster, an SMTP server on a socket, the tracking proxy.
+
+The end-to-end tests, the demo and the benchmarks are built on these. Each part lives in a short
+temporary directory or on a free port of 127.0.0.1, is stopped when the program ends in whatever
+way, and never touches a cluster or a service of the machine.
+"""
+
+from .cluster import Cluster
+from .lifetime import free_port, stop_at_exit, wait_until
+from .proxy import Proxy
+from .smtp import SmtpSink
+
+__all__ = ["Cluster", "Proxy", "SmtpSink", "free_port", "stop_at_exit", "wait_until"]

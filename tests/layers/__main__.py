@@ -1,0 +1,57 @@
+"""Runs the layers of tests: `python3 tests/layers [layer …]`, all of them without arguments.
+
+A line per layer on the terminal, the full output of each in target/test-logs/LAYER.log, and its end
+here too when the layer fails. The last line counts the tests.
+"""
+
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from harness.paths import TARGET  # noqa: E402
+from layers.layer import Failed, Log  # noqa: E402
+from layers.database import e2e, regress, server  # noqa: E402
+from layers.source import format_, lint, unit  # noqa: E402
+
+# Cheap before dear, and those that share build artifacts after one another.
+LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e}
+TAIL = 60
+
+
+def main(names):
+    unknown = [name for name in names if name not in LAYERS]
+    if unknown:
+        print(f"no such layer: {', '.join(unknown)}; there are {', '.join(LAYERS)}", file=sys.stderr)
+        return 2
+    logs = TARGET / "test-logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    passed = failed = 0
+    for name in LAYERS:
+        if names and name not in names:
+            continue
+        log = Log(logs / f"{name}.log")
+        started = time.monotonic()
+        print(f"layer {name:<8}", end=" ", flush=True)
+        try:
+            LAYERS[name](log)
+            verdict = "ok"
+        except Failed as failure:
+            verdict = f"FAILED: {failure}"
+            log.failed = max(log.failed, 1)
+        seconds = time.monotonic() - started
+        skipped = f", {log.skipped} skipped" if log.skipped else ""
+        print(f"{verdict} ({seconds:.0f} s; {log.passed} passed, {log.failed} failed{skipped})", flush=True)
+        if log.failed:
+            print(f"  the end of {log.path}:")
+            for line in log.path.read_text(errors="replace").splitlines()[-TAIL:]:
+                print("  | " + line)
+        passed += log.passed
+        failed += log.failed
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""The layers that need no server: formatting, lints, pure tests."""
+
+from harness.paths import TARGET
+
+# How the crate is built without PostgreSQL; the extension's way is the default.
+PROXY = ("--no-default-features", "--features", "proxy")
+PGSPOT = "pgspot==0.9.4"
+
+
+def format_(log):
+    """rustfmt changes nothing."""
+    log.check("cargo", "fmt", "--check")
+
+
+def lint(log):
+    """clippy has nothing to say about either feature set, nor pgspot about the install script."""
+    for features in (("--features", "pg15 pg_test"), PROXY):
+        log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
+    schema = TARGET / "test-logs" / "schema.sql"
+    log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
+    log.check(_pgspot(log), schema)
+
+
+def unit(log):
+    """The pure parts and the proxy."""
+    log.cargo_test("cargo", "test", *PROXY)
+
+
+def _pgspot(log):
+    """pgspot in an environment of its own under target/: what it parses with is not in Debian."""
+    environment = TARGET / "pgspot"
+    program = environment / "bin" / "pgspot"
+    if not program.exists():
+        log.run("/usr/bin/python3", "-m", "venv", "--clear", environment)
+        log.run(environment / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", PGSPOT)
+    return program

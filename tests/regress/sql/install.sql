@@ -1,0 +1,60 @@
+-- A fresh install: everything has a comment, PUBLIC may do nothing, every table with data is dumped.
+create extension marketing_automation;
+
+select 'function' as kind, p.oid::regprocedure::text as object
+from pg_proc p where p.pronamespace = 'marketing_automation'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+union all
+select 'relation', c.oid::regclass::text
+from pg_class c where c.relnamespace = 'marketing_automation'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null
+order by 1, 2;
+
+select n.nspname from pg_namespace n cross join lateral aclexplode(n.nspacl) a where n.nspname = 'marketing_automation' and a.grantee = 0;
+select p.oid::regprocedure
+from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+where p.pronamespace = 'marketing_automation'::regnamespace and a.grantee = 0;
+
+-- SECURITY DEFINER or not, every function pins its search_path; only the procedure that commits cannot.
+select p.oid::regprocedure
+from pg_proc p
+where p.pronamespace = 'marketing_automation'::regnamespace
+  and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false);
+
+-- Only this is not dumped: what arms this server must not travel.
+select c.oid::regclass
+from pg_class c join pg_extension e on e.extname = 'marketing_automation'
+where c.relnamespace = 'marketing_automation'::regnamespace and c.relkind in ('r', 'S') and not c.oid = any (e.extconfig);
+
+select marketing_automation.is_armed();
+select database, state from marketing_automation.worker_status() where state in ('not preloaded');
+
+-- A schema of that name that is not ours is not taken over.
+drop extension marketing_automation;
+create schema marketing_automation;
+create extension marketing_automation;
+drop schema marketing_automation;
+create extension marketing_automation;
+
+-- What the other tests work on.
+create schema shop;
+create table shop.customer (
+    id bigint generated always as identity primary key,
+    name text not null,
+    email text,
+    language text,
+    time_zone text,
+    country text not null default 'FR',
+    score integer not null default 1
+);
+insert into shop.customer (name, email, language, time_zone)
+select 'Customer ' || i, 'customer' || i || '@shop.example', 'fr_CA', 'Europe/Paris' from generate_series(1, 6) i;
+select marketing_automation.register_model('customer', 'shop.customer', key => 'self.id', party => 'self.id', email => 'self.email',
+    recipient_name => 'self.name', language => 'self.language', time_zone => 'self.time_zone');
+
+-- The mailer has come up and says what it lacks.
+do $$ begin
+    for i in 1 .. 400 loop
+        exit when (select state from marketing_automation.worker_status()) = 'unconfigured';
+        perform pg_sleep(0.05);
+    end loop;
+end $$;
+select state, last_error from marketing_automation.worker_status();

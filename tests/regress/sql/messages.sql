@@ -1,0 +1,71 @@
+\set SHOW_CONTEXT never
+-- The mailer's side, played by hand: claim, result, children, fencing. (The worker itself: see tests/e2e.)
+select marketing_automation.create_scenario('messages', 'customer', 'self.id in (1, 2, 3, 5)') > 0 as created;
+select marketing_automation.add_activity('messages', 'mail', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('messages', 'after', parent => 'mail', delay => '1 hour', action => null) > 0 as added;
+select marketing_automation.add_activity('messages', 'silent', parent => 'mail', on_event => 'email_not_opened', delay => '1 day', action => null) > 0 as added;
+update shop.customer set email = 'customer3@shop.example' where id = 3;
+select marketing_automation.run('messages');
+select * from marketing_automation.enroll('messages');
+call marketing_automation.process_all_due();
+create view shop.mail as
+    select m.key, m.state, m.attempts, m.smtp_reply, m.sent_at is not null as has_sent_at, m.id, m.activity_id
+    from marketing_automation.message m
+    join marketing_automation.activity a on a.id = m.activity_id and a.name = 'mail'
+    join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'messages';
+select key, state, attempts from shop.mail order by key;
+
+-- Two claim; nobody claims what another has.
+create temporary table claimed as select * from marketing_automation.claim_messages(2);
+select count(*), min(attempt), max(attempt) from claimed;
+create temporary table claimed_too as select * from marketing_automation.claim_messages(10);
+select count(*) from claimed_too;
+select count(*) from marketing_automation.claim_messages(10);
+select key, state, attempts from shop.mail order by key;
+
+-- Sent, failed for good, put off, given back.
+select marketing_automation.finish_messages(
+    array(select id from shop.mail order by key), array[1, 1, 1, 1], array['sent', 'failed', 'queued', 'released'],
+    array['250 2.0.0 taken', '550 5.1.1 no such user', '451 4.7.1 later', null], array[0, 0, 3600, 0]);
+select key, state, attempts, smtp_reply, has_sent_at from shop.mail order by key;
+-- A result that comes late, or twice, changes nothing.
+select marketing_automation.finish_messages(array(select id from shop.mail order by key), array[1, 1, 1, 1], array['failed', 'sent', 'sent', 'sent'],
+    array['x', 'x', 'x', 'x'], array[0, 0, 0, 0]);
+select key, state, attempts, smtp_reply from shop.mail order by key;
+
+-- Children: of the mail that was taken, none of the one that failed.
+select m.key, a.name, w.at - l.sent_at as after
+from marketing_automation.waiting_activity w
+join marketing_automation.activity a on a.id = w.activity_id and a.name in ('after', 'silent')
+join shop.mail m on true
+join marketing_automation.message_log l on l.id = m.id and l.record_id = w.record_id
+order by 1, 2;
+
+-- Put off means not before; the next attempt counts. In doubt, it is held.
+select count(*) from marketing_automation.claim_messages(10);
+update marketing_automation.outbox set due_at = now();
+select attempt from marketing_automation.claim_messages(10);
+select marketing_automation.finish_messages(array(select id from shop.mail where state = 'sending'), array[2], array['in_doubt'], array['connection lost'], array[0]);
+select key, state, attempts, smtp_reply from shop.mail where state not in ('sent', 'failed') order by key;
+-- A mailer died: what it had in flight.
+select marketing_automation.rescue_messages(hold => true);
+select key, state, smtp_reply from shop.mail where state not in ('sent', 'failed') order by key;
+
+-- A stopped scenario's mails stay.
+update marketing_automation.outbox set state = 'queued', due_at = now();
+select marketing_automation.stop('messages');
+select count(*) from marketing_automation.claim_messages(10);
+select marketing_automation.draft('messages'), marketing_automation.run('messages');
+
+-- Blocked and unsubscribed meanwhile: suppressed at the last moment.
+select marketing_automation.block(r.uuid) from marketing_automation.record r join shop.mail m on m.key = r.key
+join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'messages' where m.state = 'queued';
+select count(*) from marketing_automation.claim_messages(10);
+select key, state, smtp_reply from shop.mail where state = 'suppressed' order by key;
+
+-- Each address stored once.
+select count(*), count(distinct id) from marketing_automation.link_ids(array['https://a.example/', 'https://a.example/', 'https://b.example/']);
+select count(*) from marketing_automation.link_ids(array['https://b.example/', 'https://c.example/' || repeat('x', 5000)]);
+select left(url, 30) as url, octet_length(digest) from marketing_automation.link order by url;
+select marketing_automation.stop('messages');
+drop view shop.mail;

@@ -1,0 +1,21 @@
+\set SHOW_CONTEXT never
+-- pg_cron is not installed yet: the error says what to do. Then jobs are made, replaced and removed.
+select * from marketing_automation.schedule_jobs();
+create extension pg_cron;
+select * from marketing_automation.schedule_jobs();
+select jobname, schedule, command, database from cron.job order by jobname;
+select * from marketing_automation.schedule_jobs(enroll => '0 6 * * *');
+select jobname, schedule from cron.job order by jobname;
+select * from marketing_automation.schedule_jobs(process => 'sometimes');
+select marketing_automation.unschedule_jobs();
+select marketing_automation.unschedule_jobs();
+select count(*) from cron.job;
+drop extension pg_cron;
+-- It lives in another database: the hint is what to run there.
+\connect postgres
+create extension marketing_automation;
+\set SHOW_CONTEXT never
+select marketing_automation.schedule_jobs();
+select marketing_automation.unschedule_jobs();
+drop extension marketing_automation;
+\connect regression
