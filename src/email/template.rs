@@ -67,13 +67,8 @@ impl MailTemplate {
                 );
                 return Err(TemplateError::new(part, message));
             }
-            if let Some(offset) = expression::find_endless(source) {
-                return Err(TemplateError::at(
-                    part,
-                    source,
-                    offset,
-                    "expression is too long",
-                ));
+            if let Some((offset, message)) = expression::find_fault(&environment, source) {
+                return Err(TemplateError::at(part, source, offset, message));
             }
             environment
                 .add_template_owned(name(part), source.to_owned())

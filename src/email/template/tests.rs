@@ -166,7 +166,30 @@ fn syntax_errors_name_part_line_and_column() {
     ] {
         assert!(MailTemplate::compile(None, "s", body).is_err(), "{body}");
     }
-    assert!(render("s", "{{ x|no_such_filter }}").is_err());
+}
+
+#[test]
+fn unknown_filters_and_tests_are_errors_when_a_template_is_written() {
+    for (body, column, message) in [
+        ("{{ 1|nope }}", 6, "unknown filter \"nope\""),
+        (
+            "é {% filter nope %}x{% endfilter %}",
+            13,
+            "unknown filter \"nope\"",
+        ),
+        ("{{ 1 is nope }}", 9, "unknown test \"nope\""),
+        ("{{ 1 is not nope }}", 13, "unknown test \"nope\""),
+    ] {
+        let error = MailTemplate::compile(None, "s", body).unwrap_err();
+        assert_eq!(
+            (error.column, error.message.as_str()),
+            (Some(column), message),
+            "{body}"
+        );
+    }
+    let known = "{{ '{{ 1|nope }}' }}{% raw %}{{ 1|nope }}{% endraw %}{# |nope #} a|nope {{ 1 is odd }}\
+                 {{ 2|format_number|upper }}{% set x | title %}a{% endset %}{{ {'is': 1}.is }}";
+    MailTemplate::compile(None, "s", known).unwrap();
 }
 
 #[test]
