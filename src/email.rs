@@ -7,9 +7,9 @@
 #![deny(unsafe_code)]
 
 pub mod locale;
+mod markup;
 pub mod message;
 pub mod mjml;
-mod nesting;
 pub mod placeholder;
 pub mod plain_text;
 pub mod rendered;

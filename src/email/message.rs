@@ -1,6 +1,7 @@
 //! The MIME message of a mail, built by lettre.
 
 mod address;
+mod quoted_printable;
 
 use std::time::SystemTime;
 
@@ -146,12 +147,15 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
 /// Makes a part that is always encoded, so that no line of the content can end the SMTP data (RUSTSEC-2026-0561).
 fn part(content_type: ContentType, content: &str) -> Result<SinglePart, LetterError> {
     let mostly_ascii = content.bytes().filter(|byte| !byte.is_ascii()).count() * 6 < content.len();
-    let encoding = match mostly_ascii {
-        true => ContentTransferEncoding::QuotedPrintable,
-        false => ContentTransferEncoding::Base64,
+    let body = if mostly_ascii || content.is_empty() {
+        Body::dangerous_pre_encoded(
+            quoted_printable::encode(content),
+            ContentTransferEncoding::QuotedPrintable,
+        )
+    } else {
+        Body::new_with_encoding(content.to_owned(), ContentTransferEncoding::Base64)
+            .map_err(|_| LetterError::Build("content does not fit base64".to_owned()))?
     };
-    let body = Body::new_with_encoding(content.to_owned(), encoding)
-        .map_err(|_| LetterError::Build(format!("content does not fit {encoding:?}")))?;
     Ok(SinglePart::builder().header(content_type).body(body))
 }
 

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use lol_html::html_content::Element;
 use lol_html::{ElementContentHandlers, MemorySettings, Selector, Settings, rewrite_str};
 
+use crate::email::markup::{Token, Tokens};
 use crate::email::placeholder::{self, Links, Target, trackable_url};
 
 /// Memory that the rewriter may use beside its output, in bytes: four times the longest body.
@@ -52,7 +53,8 @@ fn rewrite_link(link: &mut Element, links: &mut Links) -> Result<(), String> {
     if placeholder::contains(&href) {
         return Ok(());
     }
-    let href = decode_entities(&href);
+    // Character references without a semicolon stay: `&copy=1` is a parameter that nobody escaped.
+    let href = html_escape::decode_html_entities(&href);
     let Some(target) = target_of(href.trim(), links)? else {
         return Ok(());
     };
@@ -75,47 +77,6 @@ fn target_of(href: &str, links: &mut Links) -> Result<Option<Target>, String> {
     Ok(trackable_url(href).map(|url| Target::Link(links.intern(&url))))
 }
 
-/// Decodes the character references that occur in URLs: numeric ones, and the five that escaping produces.
-///
-/// Others, such as `&copy=`, are more often an unescaped query parameter than a reference, and stay.
-fn decode_entities(text: &str) -> Cow<'_, str> {
-    if !text.contains('&') {
-        return Cow::Borrowed(text);
-    }
-    let mut decoded = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find('&') {
-        decoded.push_str(&rest[..start]);
-        rest = &rest[start..];
-        let reference = rest
-            .find(';')
-            .and_then(|end| Some((decode_reference(&rest[1..end])?, end + 1)));
-        let (character, length) = reference.unwrap_or(('&', 1));
-        decoded.push(character);
-        rest = &rest[length..];
-    }
-    decoded.push_str(rest);
-    Cow::Owned(decoded)
-}
-
-fn decode_reference(name: &str) -> Option<char> {
-    match name {
-        "amp" | "AMP" => Some('&'),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16),
-                None => number.parse(),
-            };
-            char::from_u32(code.ok()?)
-        }
-    }
-}
-
 /// Puts the open image before the last `</body>`, or at the end of a document without one.
 pub(crate) fn insert_open_image(mut html: String) -> String {
     let image = format!(
@@ -127,29 +88,12 @@ pub(crate) fn insert_open_image(mut html: String) -> String {
     html
 }
 
-/// Finds the last `</body>` that is no part of a comment (also of a conditional one for Outlook).
+/// Finds the last `</body>` that is markup, not part of a comment (also of a conditional one for Outlook) or a script.
 fn end_of_body(html: &str) -> Option<usize> {
-    let bytes = html.as_bytes();
-    let (mut at, mut found) = (0, None);
-    while let Some(start) = html.get(at..).and_then(|rest| rest.find('<')) {
-        let tag = at + start;
-        at = tag + 1;
-        if bytes[tag..].starts_with(b"<!--") {
-            // An unclosed comment goes on to the end of the document.
-            at = html[tag + 4..]
-                .find("-->")
-                .map_or(html.len(), |end| tag + 4 + end + 3);
-        } else if bytes
-            .get(tag..tag + 6)
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"</body"))
-            && bytes
-                .get(tag + 6)
-                .is_none_or(|next| !next.is_ascii_alphanumeric())
-        {
-            found = Some(tag);
-        }
-    }
-    found
+    let ends = Tokens::new(html).filter(
+        |(_, token)| matches!(token, Token::End(name) if name.eq_ignore_ascii_case("body")),
+    );
+    ends.last().map(|(at, _)| at)
 }
 
 #[cfg(test)]

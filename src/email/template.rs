@@ -2,6 +2,7 @@
 
 mod environment;
 mod error;
+mod expression;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ pub use error::{Part, TemplateError};
 
 use crate::email::locale::Locale;
 use crate::email::rendered::Rendered;
-use crate::email::{mjml, nesting, plain_text, rewrite};
+use crate::email::{mjml, plain_text, rewrite};
 use environment::Scope;
 
 /// Longest source of one template, in bytes.
@@ -66,6 +67,9 @@ impl MailTemplate {
                 );
                 return Err(TemplateError::new(part, message));
             }
+            if let Some((offset, message)) = expression::find_fault(&environment, source) {
+                return Err(TemplateError::at(part, source, offset, message));
+            }
             environment
                 .add_template_owned(name(part), source.to_owned())
                 .map_err(|error| TemplateError::from_minijinja(part, source, &error))?;
@@ -116,14 +120,11 @@ impl MailTemplate {
         } else {
             body
         };
-        nesting::check(&html)
-            .map_err(|error| TemplateError::new(Part::Body, format!("html: {error}")))?;
         let mut links =
             std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = rewrite::track_links(&html, &mut links)
             .map_err(|message| TemplateError::new(Part::Body, message))?;
-        let text = plain_text::from_html(&html)
-            .map_err(|message| TemplateError::new(Part::Body, message))?;
+        let text = plain_text::from_html(&html);
         let html = rewrite::insert_open_image(html);
         Ok(Rendered {
             sender,

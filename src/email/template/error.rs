@@ -43,6 +43,15 @@ impl TemplateError {
         }
     }
 
+    pub(crate) fn at(part: Part, source: &str, offset: usize, message: impl Into<String>) -> Self {
+        let (line, column) = position(source, offset);
+        TemplateError {
+            line: Some(line),
+            column: Some(column),
+            ..Self::new(part, message)
+        }
+    }
+
     /// Takes kind, detail, cause and position over from minijinja.
     pub(crate) fn from_minijinja(part: Part, source: &str, error: &minijinja::Error) -> Self {
         let mut message = match error.detail() {

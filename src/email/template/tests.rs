@@ -166,7 +166,30 @@ fn syntax_errors_name_part_line_and_column() {
     ] {
         assert!(MailTemplate::compile(None, "s", body).is_err(), "{body}");
     }
-    assert!(render("s", "{{ x|no_such_filter }}").is_err());
+}
+
+#[test]
+fn unknown_filters_and_tests_are_errors_when_a_template_is_written() {
+    for (body, column, message) in [
+        ("{{ 1|nope }}", 6, "unknown filter \"nope\""),
+        (
+            "é {% filter nope %}x{% endfilter %}",
+            13,
+            "unknown filter \"nope\"",
+        ),
+        ("{{ 1 is nope }}", 9, "unknown test \"nope\""),
+        ("{{ 1 is not nope }}", 13, "unknown test \"nope\""),
+    ] {
+        let error = MailTemplate::compile(None, "s", body).unwrap_err();
+        assert_eq!(
+            (error.column, error.message.as_str()),
+            (Some(column), message),
+            "{body}"
+        );
+    }
+    let known = "{{ '{{ 1|nope }}' }}{% raw %}{{ 1|nope }}{% endraw %}{# |nope #} a|nope {{ 1 is odd }}\
+                 {{ 2|format_number|upper }}{% set x | title %}a{% endset %}{{ {'is': 1}.is }}";
+    MailTemplate::compile(None, "s", known).unwrap();
 }
 
 #[test]
@@ -385,4 +408,70 @@ fn a_record_cannot_forge_a_placeholder_and_the_scope_stays_hidden() {
     );
     body_error("{{ debug() }}");
     body_error("{{ self }}");
+}
+
+/// The parser and the compiler call themselves; a stack overflow would end the server process.
+#[test]
+fn deeply_nested_expressions_end_without_a_crash() {
+    std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(|| {
+            for (open, middle, close) in [
+                ("(", "1", ")"),
+                ("[", "1", "]"),
+                ("{'a':", "1", "}"),
+                ("-", "1", ""),
+                ("not ", "1", ""),
+                ("", "1", "+1"),
+                ("", "1", "~1"),
+                ("", "1", "**1"),
+                ("", "record", ".a"),
+                ("", "record", "['a']"),
+                ("", "record", "[0:1]"),
+                ("", "record", "()"),
+                ("", "'a'", "|upper"),
+                ("", "1", " if 1 else 1"),
+                ("", "1", " and 1"),
+                ("", "1", " is defined"),
+                ("", "1", "==1"),
+                ("short(", "1", ")"),
+            ] {
+                for count in [100, 1_000, 100_000] {
+                    let count = count.min(250_000 / (open.len() + close.len()));
+                    let expression = open.repeat(count) + middle + &close.repeat(count);
+                    let _ = render("s", &format!("{{{{ {expression} }}}}"));
+                }
+            }
+            for (open, close) in [
+                ("{% if 1 %}", "{% endif %}"),
+                ("{% for i in [1] %}", "{% endfor %}"),
+                ("{% with %}", "{% endwith %}"),
+                ("{% filter upper %}", "{% endfilter %}"),
+                ("{% autoescape true %}", "{% endautoescape %}"),
+                ("{% macro m() %}", "{% endmacro %}"),
+                ("{% set x %}", "{% endset %}"),
+                ("{% if 1 %}{% elif 1 %}", "{% endif %}"),
+            ] {
+                for count in [100, 10_000] {
+                    let count = count.min(250_000 / (open.len() + close.len()));
+                    let _ = render("s", &(open.repeat(count) + &close.repeat(count)));
+                }
+            }
+            for count in [500, 20_000] {
+                let elifs = "{% elif 0 %}".repeat(count);
+                let outcome = render("s", &format!("{{% if 0 %}}{elifs}{{% endif %}}"));
+                assert_eq!(outcome.is_ok(), count == 500);
+            }
+            let long = format!("{{{{ 1{} }}}}", "+1".repeat(600));
+            let error = MailTemplate::compile(None, "s", &format!("\n{long}")).unwrap_err();
+            assert_eq!(
+                (error.line, error.message.as_str()),
+                (Some(2), "expression is too long")
+            );
+            let list = format!("{{% set x = [{}] %}}{{{{ x|length }}}}", "1, ".repeat(900));
+            assert!(render("s", &list).is_ok());
+        })
+        .unwrap()
+        .join()
+        .unwrap();
 }

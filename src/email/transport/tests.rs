@@ -61,6 +61,38 @@ async fn one_connection_takes_many_mails() {
 }
 
 #[tokio::test]
+async fn mails_do_not_wait_for_delayed_acknowledgements() {
+    let server = Server::start(&[]).await;
+    let mut connection = server.connect().await;
+    let started = Instant::now();
+    for number in 0..50 {
+        let id = format!("m{number}@example.org");
+        connection.send(&mail(&id)).await.unwrap();
+    }
+    // With Nagle's algorithm each takes 40 ms or more.
+    assert!(
+        started.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        started.elapsed()
+    );
+    connection.quit().await;
+}
+
+#[test]
+fn sending_can_move_between_threads() {
+    fn movable<T: Send>(_: T) {}
+    fn check(connection: &mut Connection, mail: &Mail) {
+        movable(connection.send(mail));
+    }
+    let _ = check;
+    movable(
+        TransportConfig::parse("smtp://localhost")
+            .unwrap()
+            .connect(STEP),
+    );
+}
+
+#[tokio::test]
 async fn refusals_are_classified_and_leave_the_connection_usable() {
     for (script, kind, code) in [
         (

@@ -1,5 +1,7 @@
 //! A small server that speaks SMTP on 127.0.0.1, and misbehaves as told.
 
+use std::collections::HashSet;
+
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -71,45 +73,43 @@ pub(super) async fn converse(
     let (read, mut write) = tokio::io::split(socket);
     let mut read = BufReader::new(read);
     let mut line = "GREETING".to_owned();
-    let mut seen = std::collections::HashMap::<String, usize>::new();
+    let mut seen = HashSet::new();
     loop {
         let word = line
             .split([' ', '\r'])
             .next()
             .unwrap_or_default()
             .to_owned();
-        let count = seen.entry(word.clone()).or_default();
-        *count += 1;
-        // A word stands for its first occurrence, "WORD#2" for its second.
-        let key = if *count == 1 {
-            word.clone()
+        // The script is about the first time that a word comes.
+        let script = if seen.insert(word.clone()) {
+            script
         } else {
-            format!("{word}#{count}")
+            &[]
         };
-        match script
+        let action = script
             .iter()
-            .find(|(at, _)| *at == key)
-            .map(|(_, action)| *action)
-        {
-            None => write
-                .write_all(standard_reply(&line).as_bytes())
-                .await
-                .unwrap(),
-            Some(Do::Say(text)) => write.write_all(text.as_bytes()).await.unwrap(),
-            Some(Do::SayBytes(bytes)) => write.write_all(bytes).await.unwrap(),
-            Some(Do::SayAndClose(text)) => {
-                write.write_all(text.as_bytes()).await.unwrap();
-                return;
-            }
+            .find(|(at, _)| *at == word)
+            .map(|(_, action)| *action);
+        let reply = match action {
+            None => standard_reply(&line).as_bytes(),
+            Some(Do::Say(text) | Do::SayAndClose(text)) => text.as_bytes(),
+            Some(Do::SayBytes(bytes)) => bytes,
             Some(Do::Close) => return,
             Some(Do::Hang) => {
                 let mut rest = Vec::new();
                 let _ = read.read_to_end(&mut rest).await;
                 return;
             }
-            Some(Do::Forever(text)) => while write.write_all(text.as_bytes()).await.is_ok() {},
+            Some(Do::Forever(text)) => {
+                while write.write_all(text.as_bytes()).await.is_ok() {}
+                return;
+            }
+        };
+        // A client that has had enough may be gone.
+        if write.write_all(reply).await.is_err() || matches!(action, Some(Do::SayAndClose(_))) {
+            return;
         }
-        let in_data = word == "DATA" && !script.iter().any(|(at, _)| *at == key);
+        let in_data = word == "DATA" && !script.iter().any(|(at, _)| *at == word);
         line.clear();
         if in_data {
             while !line.ends_with("\r\n.\r\n") {

@@ -1,0 +1,151 @@
+//! Collects words into folded lines.
+
+/// Width at which lines are folded, in characters (RFC 5322, section 2.1.1, recommends at most 78).
+pub(super) const WIDTH: usize = 76;
+
+/// Longest line, in bytes (RFC 5322, section 2.1.1: 998 without CRLF).
+pub(super) const MAX_LINE_BYTES: usize = 998;
+
+/// Text that grows line by line: white space collapses, lines are folded between words only.
+#[derive(Debug, Default)]
+pub(super) struct Folder {
+    done: String,
+    /// The line that is being filled, without prefix.
+    line: String,
+    /// Width of `line` in characters.
+    width: usize,
+    /// White space has been seen since the last word.
+    space: bool,
+    /// An empty line goes before the next one.
+    blank_line: bool,
+    prefix: String,
+    /// Stands before the next line only; the lines after it are indented by its width.
+    marker: Option<String>,
+    hanging: usize,
+}
+
+impl Folder {
+    /// Adds text; runs of white space count as one space, control characters as nothing.
+    pub(super) fn text(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.space |= text.starts_with(|c: char| c.is_ascii_whitespace());
+        for word in text.split_ascii_whitespace() {
+            self.word(word);
+            self.space = true;
+        }
+        self.space &= text.ends_with(|c: char| c.is_ascii_whitespace());
+    }
+
+    fn word(&mut self, word: &str) {
+        let clean;
+        let word = match word.contains(char::is_control) {
+            true => {
+                clean = word.replace(char::is_control, "");
+                clean.as_str()
+            }
+            false => word,
+        };
+        if word.is_empty() {
+            return;
+        }
+        let word_width = if word.is_ascii() {
+            word.len()
+        } else {
+            word.chars().count()
+        };
+        if self.space && !self.line.is_empty() {
+            if self.indentation() + self.width + 1 + word_width > WIDTH {
+                self.break_line();
+            } else {
+                self.line.push(' ');
+                self.width += 1;
+            }
+        }
+        self.space = false;
+        self.append(word);
+    }
+
+    /// Adds to the line as it is, but for what would make it longer than a line may be.
+    fn append(&mut self, text: &str) {
+        let mut rest = text;
+        loop {
+            let room = MAX_LINE_BYTES.saturating_sub(self.indentation() + self.line.len());
+            let (piece, tail) = rest.split_at(rest.floor_char_boundary(room));
+            self.line.push_str(piece);
+            self.width += piece.chars().count();
+            if tail.is_empty() {
+                return;
+            }
+            rest = tail;
+            self.break_line();
+        }
+    }
+
+    /// Adds a part of a line whose white space counts.
+    pub(super) fn verbatim(&mut self, text: &str) {
+        self.space = false;
+        let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+        self.append(&clean);
+    }
+
+    /// Tells whether the line ends with this word.
+    pub(super) fn ends_with_word(&self, word: &str) -> bool {
+        self.line
+            .strip_suffix(word)
+            .is_some_and(|before| before.is_empty() || before.ends_with(' '))
+    }
+
+    /// Ends the line, if there is one.
+    pub(super) fn end_line(&mut self) {
+        if !self.line.is_empty() {
+            self.break_line();
+        }
+        self.space = false;
+        self.hanging = 0;
+    }
+
+    /// Ends the line; the next one stands apart.
+    pub(super) fn end_paragraph(&mut self) {
+        self.end_line();
+        self.blank_line = true;
+    }
+
+    /// Puts a mark before the next line.
+    pub(super) fn marker(&mut self, marker: String) {
+        self.marker = Some(marker);
+    }
+
+    pub(super) fn set_prefix(&mut self, prefix: String) {
+        self.prefix = prefix;
+    }
+
+    fn indentation(&self) -> usize {
+        self.prefix.len() + self.marker.as_ref().map_or(self.hanging, String::len)
+    }
+
+    fn break_line(&mut self) {
+        if self.blank_line && !self.done.is_empty() {
+            self.done.push('\n');
+        }
+        self.blank_line = false;
+        self.done.push_str(&self.prefix);
+        match self.marker.take() {
+            Some(marker) => {
+                self.done.push_str(&marker);
+                self.hanging = marker.len();
+            }
+            None => self.done.extend(std::iter::repeat_n(' ', self.hanging)),
+        }
+        self.done.push_str(self.line.trim_end_matches(' '));
+        self.done.push('\n');
+        self.line.clear();
+        self.width = 0;
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        self.end_line();
+        self.done
+    }
+}
