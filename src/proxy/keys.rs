@@ -48,20 +48,19 @@ impl Keys {
         }
     }
 
-    /// Verifies a token; fetches the keys first if it names one that is not here.
+    /// Verifies a token. If it names a key that is not here, the keys are fetched again before it is refused.
     pub async fn verify(&self, purpose: Purpose, token: &str) -> Result<Token, Refused> {
-        let mut keyring = self.current();
-        if keyring
-            .as_ref()
-            .is_none_or(|keyring| !keyring.knows_key_of(token))
-        {
-            self.fetch(UNPLANNED_REFRESH).await;
-            keyring = self.current();
+        if let Some(keyring) = self.current() {
+            if let Some(token) = keyring.verify(purpose, token) {
+                return Ok(token);
+            }
+            if keyring.knows_key_of(token) {
+                return Err(Refused::Bad);
+            }
         }
-        keyring
-            .ok_or(Refused::NoKeys)?
-            .verify(purpose, token)
-            .ok_or(Refused::Bad)
+        self.fetch(UNPLANNED_REFRESH).await;
+        let keyring = self.current().ok_or(Refused::NoKeys)?;
+        keyring.verify(purpose, token).ok_or(Refused::Bad)
     }
 
     /// Fetches the keys at regular times, for ever.

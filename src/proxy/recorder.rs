@@ -37,7 +37,7 @@ struct Waiting {
 pub struct HitQueue {
     hits: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     recorder: mpsc::WeakSender<Waiting>,
-    /// Workers whose last attempt to connect succeeded.
+    /// Workers whose last attempt to reach the database succeeded.
     reachable: Arc<AtomicUsize>,
 }
 
@@ -135,45 +135,59 @@ impl Batch {
 /// Records hits over one connection until the recorder is dropped and its queue is empty.
 ///
 /// A batch that fails is tried once more on a new connection: its ids make that safe even if the first try was
-/// committed. Hits wait through a short interruption; once a new connection fails too, they are refused.
+/// committed. So hits wait through a short interruption; once the second try fails too, they are refused.
 pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
     let mut worker = Worker {
         queue,
         metrics,
         reachable: None,
+        backoff: Backoff::default(),
     };
-    let mut backoff = Backoff::default();
-    let mut failed_batch = None;
+    let mut repeated = None;
     loop {
-        match database.connect().await {
+        let end = match database.connect().await {
             Ok(session) => {
                 worker.set_reachable(Ok(()));
                 let connected_at = Instant::now();
-                match worker.record_all(session, failed_batch.take()).await {
-                    Ok(()) => return,
-                    Err(batch) => failed_batch = batch,
-                }
+                let end = worker.record_all(session, repeated.take()).await;
                 if connected_at.elapsed() > backoff::LONGEST {
-                    backoff.reset();
+                    worker.backoff.reset();
                 }
+                end
             }
-            Err(error) => {
-                failed_batch = None;
+            Err(error) => End::Refused(error),
+        };
+        match end {
+            End::Finished => return,
+            End::Lost(batch) => repeated = batch,
+            End::Refused(error) => {
+                repeated = None;
                 worker.set_reachable(Err(error));
                 if worker.queue.is_abandoned() {
                     return;
                 }
             }
         }
-        tokio::time::sleep(backoff.pause()).await;
+        tokio::time::sleep(worker.backoff.pause()).await;
     }
 }
 
 struct Worker {
     queue: HitQueue,
     metrics: Arc<Metrics>,
-    /// Whether the last attempt to connect succeeded.
+    /// Whether the last attempt to connect or to repeat a batch succeeded.
     reachable: Option<bool>,
+    backoff: Backoff,
+}
+
+/// How a connection ended.
+enum End {
+    /// There will be no more hits.
+    Finished,
+    /// The connection, or what it was asked, failed for the first time. The batch is to be repeated.
+    Lost(Option<Batch>),
+    /// A second attempt failed too.
+    Refused(DatabaseError),
 }
 
 impl Worker {
@@ -197,47 +211,48 @@ impl Worker {
         }
     }
 
-    /// Records batch after batch. `Ok` when there will be no more, the batch to repeat when the connection is lost.
-    async fn record_all(
-        &mut self,
-        mut session: Session,
-        mut repeated: Option<Batch>,
-    ) -> Result<(), Option<Batch>> {
+    /// Records batch after batch, beginning with the one that failed before.
+    async fn record_all(&mut self, mut session: Session, mut repeated: Option<Batch>) -> End {
         loop {
             let again = repeated.is_some();
             let batch = match repeated.take() {
                 Some(batch) => batch,
-                None => self.next_batch(&mut session).await?,
+                None => match self.next_batch(&mut session).await {
+                    Ok(batch) => batch,
+                    Err(end) => return end,
+                },
             };
-            if batch.hits.is_empty() {
-                return Ok(());
-            }
             match session.record(&batch.hits).await {
                 Ok(answers) => {
+                    self.backoff.reset();
                     self.metrics.count_batch(answers.len());
                     batch.answer(answers);
                 }
+                Err(error) if again => {
+                    warn!(hits = batch.hits.len(), "hits were refused");
+                    return End::Refused(error);
+                }
                 Err(error) => {
-                    warn!(%error, hits = batch.hits.len(), again, "hits were not recorded");
-                    return Err((!again).then_some(batch));
+                    warn!(%error, hits = batch.hits.len(), "hits were not recorded, trying again");
+                    return End::Lost(Some(batch));
                 }
             }
         }
     }
 
     /// Waits for hits, and for the end of the connection meanwhile.
-    async fn next_batch(&self, session: &mut Session) -> Result<Batch, Option<Batch>> {
+    async fn next_batch(&self, session: &mut Session) -> Result<Batch, End> {
         let mut waiting = Vec::new();
         let lost = tokio::select! {
             biased;
             () = session.closed() => true,
             () = self.queue.take(&mut waiting) => false,
         };
-        let batch = Batch::new(waiting);
-        if lost {
-            Err((!batch.hits.is_empty()).then_some(batch))
-        } else {
-            Ok(batch)
+        match (lost, waiting.is_empty()) {
+            (false, false) => Ok(Batch::new(waiting)),
+            (false, true) => Err(End::Finished),
+            (true, false) => Err(End::Lost(Some(Batch::new(waiting)))),
+            (true, true) => Err(End::Lost(None)),
         }
     }
 }
