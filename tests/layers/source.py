@@ -5,6 +5,8 @@ from harness.paths import TARGET
 # How the crate is built without PostgreSQL; the extension's way is the default.
 PROXY = ("--no-default-features", "--features", "proxy")
 PGSPOT = "pgspot==0.9.4"
+# A procedure that commits cannot have settings of its own, a search_path among them.
+COMMITS = "marketing_automation.process_all_due(batch_size integer)"
 
 
 def format_(log):
@@ -18,12 +20,19 @@ def lint(log):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
-    log.check(_pgspot(log), schema)
+    log.check(_pgspot(log), "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
 
 
 def unit(log):
     """The pure parts and the proxy."""
     log.cargo_test("cargo", "test", *PROXY)
+
+
+def _as_create_extension(schema):
+    """The search_path under which CREATE EXTENSION runs the script, in a file for pgspot to read first."""
+    settings = schema.with_name("search_path.sql")
+    settings.write_text("SET search_path TO pg_catalog, pg_temp;\n")
+    return settings
 
 
 def _pgspot(log):
