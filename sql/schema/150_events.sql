@@ -115,6 +115,16 @@ comment on function marketing_automation.record_events(uuid[], text[], text[], t
     'API: proxy. Records a batch of opens and clicks, all arrays alike in length, and applies them. One row per hit, n from 1: '
     'known is false for a token that is malformed or forged, location is where a click leads. An id seen before is ignored';
 
+create function marketing_automation.click_target(token text) returns table (known boolean, location text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select l.id is not null, l.url
+    from (select 1) as one
+    left join marketing_automation.verify_tokens(array['email_clicked'], array[token]) t on true
+    left join marketing_automation.link l on l.id = t.link_id
+$$;
+comment on function marketing_automation.click_target(text) is
+    'API: proxy. Where a click would lead, for a HEAD request: records nothing';
+
 create function marketing_automation.cancel_waiting(of_record bigint) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     with cancelled as (

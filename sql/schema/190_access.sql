@@ -9,7 +9,7 @@ declare
 begin
     case access
     when 'tracking' then
-        functions := 'tracking_keys|record_events|unsubscribe_page|unsubscribe';
+        functions := 'tracking_keys|record_events|click_target|unsubscribe_page|unsubscribe';
     when 'reader' then
         tables := 'model|party|sale|scenario|scenario_status|activity|activity_translation|record|record_activity|unsubscription|message|link|event';
         functions := 'tree|activity_count|record_count|percentage|scenario_named|worker_status|record_id';

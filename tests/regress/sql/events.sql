@@ -72,6 +72,11 @@ select * from marketing_automation.record_events(array[gen_random_uuid()], array
 select * from marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array['x', 'y'], array[now()], array[null]::text[]);
 select * from marketing_automation.record_events('{}', '{}', '{}', '{}', '{}');
 
+-- A HEAD request learns where a click leads and leaves nothing behind.
+select known, location from marketing_automation.link l
+cross join lateral marketing_automation.click_target(marketing_automation.sign_token('email_clicked', 1, 1, l.id)) where l.url = 'https://a.example/';
+select * from marketing_automation.click_target('forged');
+
 -- Invariant: nothing both waits and is finished.
 select count(*) from marketing_automation.waiting_activity join marketing_automation.finished_activity using (record_id, activity_id);
 select marketing_automation.stop('events');
