@@ -13,6 +13,7 @@ class Mail:
         self.message = message
         self.address = message["To"].addresses[0].addr_spec
         self.name = message["To"].addresses[0].display_name
+        self.sender = message["From"].addresses[0].addr_spec
         self.subject = message["Subject"]
         self.body = message.get_body(("html",)).get_content()
         found = _Links()
