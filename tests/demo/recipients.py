@@ -22,6 +22,15 @@ class Mail:
         self.images = [image for image in found.images if "/o/" in image]
         self.one_click = re.search(r"<(https?:[^>]+)>", message.get("List-Unsubscribe", ""))
 
+    def pattern(self):
+        """The subject without what differs from mail to mail: the recipient's name and amounts."""
+        own = set(self.name.split())
+        return " ".join(
+            word
+            for word in self.subject.split()
+            if word.strip(",!?") not in own and re.search("[a-z]", word) and not re.search(r"\d", word)
+        )
+
     def open(self):
         """Shows the mail: a mail client fetches the image at its end."""
         answer = requests.get(self.images[0], headers={"User-Agent": "Thunderbird/128.0"}, timeout=10)

@@ -135,11 +135,12 @@ def _first_wave(cluster, inbox):
             "select extract(epoch from max(sent_at) - min(created_at))::float from marketing_automation.message",
         )
         show(f"{inbox.count()} mails arrived over SMTP, within {seconds:.1f} s of being queued")
-        for email, error in cluster.query(
-            "select email, smtp_reply from marketing_automation.message where state = 'failed' order by id",
+        for activity, error in cluster.query(
+            """select a.name, m.smtp_reply from marketing_automation.message m
+               join marketing_automation.activity a on a.id = m.activity_id where m.state = 'failed' order by m.id""",
             dbname=DATABASE,
         ):
-            show(f'failed alone: "{email}": {error}')
+            show(f"{activity}: one failed alone: {error}")
 
 
 def _play_recipients(cluster, inbox):
@@ -191,12 +192,12 @@ def _follow_ups(cluster, inbox, unsubscribed):
 
 def _report(cluster, inbox):
     title("What was sent")
-    subjects = Counter((Mail(message).subject) for message in inbox.mails())
-    shown = sorted(subjects.items(), key=lambda item: (-item[1], item[0]))
-    for subject, count in shown[:16]:
-        note(f"{count:4}  {subject}")
-    if len(shown) > 16:
-        note(f"      … and {len(shown) - 16} more with a name or an amount of their own")
+    alike = {}
+    for message in inbox.mails():
+        mail = Mail(message)
+        alike.setdefault(mail.pattern(), []).append(mail.subject)
+    for subjects in sorted(alike.values(), key=len, reverse=True):
+        note(f"{len(subjects):4}  {subjects[0]}")
     for scenario in ("welcome", "abandoned order"):
         title(f"select marketing_automation.tree('{scenario}')")
         note(
