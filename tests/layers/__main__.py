@@ -1,7 +1,7 @@
 """Runs the layers of tests: `python3 tests/layers [layer …]`, all of them without arguments.
 
-A line per layer on the terminal, the full output of each in target/test-logs/LAYER.log, and its end
-here too when the layer fails. The last line counts the tests.
+A line per layer on the terminal, the full output of each in target/test-logs/LAYER.log, and the end
+of what failed here too. The last line counts the tests.
 """
 
 import pathlib
@@ -36,7 +36,7 @@ def main(names):
         print(f"layer {name:<8}", end=" ", flush=True)
         try:
             LAYERS[name](log)
-            verdict = "ok"
+            verdict = "FAILED" if log.failed else "ok"
         except Failed as failure:
             verdict = f"FAILED: {failure}"
             log.failed = max(log.failed, 1)
@@ -44,9 +44,10 @@ def main(names):
         skipped = f", {log.skipped} skipped" if log.skipped else ""
         print(f"{verdict} ({seconds:.0f} s; {log.passed} passed, {log.failed} failed{skipped})", flush=True)
         if log.failed:
-            print(f"  the end of {log.path}:")
-            for line in log.path.read_text(errors="replace").splitlines()[-TAIL:]:
-                print("  | " + line)
+            print(f"  what failed ends like this; all of it is in {log.path}")
+            for output in log.failures:
+                for line in output.splitlines()[-TAIL:]:
+                    print("  | " + line)
         passed += log.passed
         failed += log.failed
     print(f"{passed} passed, {failed} failed", flush=True)

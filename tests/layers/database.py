@@ -65,6 +65,7 @@ def regress(log):
     differences = output / "regression.diffs"
     if differences.exists():
         log.note(differences.read_text(errors="replace"))
+        log.failures.append(differences.read_text(errors="replace"))
     if status != 0 and not log.failed:
         raise Failed(f"pg_regress ended with {status}")
 

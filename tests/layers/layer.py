@@ -28,6 +28,7 @@ class Log:
         self.path = path
         self.path.write_text("")
         self.passed = self.failed = self.skipped = 0
+        self.failures = []
 
     def run(self, *command, environment=None, must_pass=True):
         """Runs a command from the project's root and returns what it printed."""
@@ -54,6 +55,8 @@ class Log:
         with open(self.path, encoding="utf-8", errors="replace") as log:
             log.seek(start)
             output = log.read()
+        if status != 0:
+            self.failures.append(f"$ {' '.join(command)}\n{output}")
         if status != 0 and must_pass:
             raise Failed(f"`{' '.join(command[:4])}` ended with {status}")
         return status, output
