@@ -7,10 +7,12 @@
 import os
 import pathlib
 import sys
+import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from demo import kept, story  # noqa: E402
+from harness.paths import TARGET  # noqa: E402
 
 
 def main(arguments):
@@ -24,6 +26,11 @@ def main(arguments):
     except KeyboardInterrupt:
         print("\nStopped, nothing is left running.")
         return 130
+    except Exception as error:  # a person reads this: one line, the rest is in the files
+        with open(TARGET / "demo" / "failure.log", "w", encoding="utf-8") as log:
+            traceback.print_exc(file=log)
+        print(f"\nThe demo failed: {error}\nSee failure.log and server.log in {TARGET / 'demo'}. Nothing is left running.")
+        return 1
     return 0
 
 

@@ -20,7 +20,7 @@ select register_model('order', 'shop.order_detail',
 
 -- 1. A welcome series for new customers who want our newsletter.
 select create_scenario('welcome', model => 'customer',
-    domain => $$ self.newsletter and self.created_at > now() - interval '7 days' $$,
+    domain => $$self.newsletter and self.created_at > now() - interval '7 days'$$,
     unsubscribable => true);
 
 select add_activity('welcome', 'hello',
@@ -81,14 +81,14 @@ select add_activity('welcome', 'voucher', parent => 'hello', on_event => 'email_
 <p><a href="https://shop.example/voucher/TEA-{{ record.id }}">Use it now</a> · <a href="unsubscribe">Unsubscribe</a></p>$$);
 
 select add_activity('welcome', 'second try', parent => 'hello', on_event => 'email_not_opened', delay => '40 seconds',
-    condition => 'not exists (select from shop.orders where orders.customer_id = self.id and orders.state = ''shipped'')',
+    condition => $$self.created_at > now() - interval '5 days'$$,
     subject => 'Did our first mail get lost, {{ record.first_name }}?',
     body => $$<p>Dear {{ record.first_name }},</p><p>our welcome to you is still unopened, and so is the free delivery in it.</p>
 <p><a href="https://shop.example/first-order?customer={{ record.id }}">Have a look</a> · <a href="unsubscribe">Unsubscribe</a></p>$$);
 
 -- 2. A reminder of what was left in the basket, in MJML.
 select create_scenario('abandoned order', model => 'order',
-    domain => $$ self.state = 'cart' and self.updated_at between now() - interval '2 days' and now() - interval '1 hour' $$);
+    domain => $$self.state = 'cart' and self.updated_at between now() - interval '2 days' and now() - interval '1 hour'$$);
 
 select add_activity('abandoned order', 'reminder',
     sender => 'The Tea Shop <basket@shop.example>',
@@ -124,7 +124,7 @@ select id, 'fr', 'Votre panier de {{ record.total | format_currency(record.curre
 from activity where name = 'reminder';
 
 select add_activity('abandoned order', 'last call', parent => 'reminder', on_event => 'email_not_clicked', delay => '40 seconds',
-    condition => $$ self.state = 'cart' $$,
+    condition => $$self.state = 'cart'$$,
     subject => 'We are about to put your basket back on the shelf',
     body => $$<p>{{ record.first_name }}, tomorrow the {{ record.lines | length }} article(s) in your basket go back on the shelf.</p>
 <p><a href="https://shop.example/basket/{{ record.id }}">Keep them for me</a></p>$$);

@@ -13,6 +13,7 @@ class Mail:
         self.message = message
         self.address = message["To"].addresses[0].addr_spec
         self.name = message["To"].addresses[0].display_name
+        self.sender = message["From"].addresses[0].addr_spec
         self.subject = message["Subject"]
         self.body = message.get_body(("html",)).get_content()
         found = _Links()
@@ -20,6 +21,15 @@ class Mail:
         self.links = [link for link in found.links if "/c/" in link]
         self.images = [image for image in found.images if "/o/" in image]
         self.one_click = re.search(r"<(https?:[^>]+)>", message.get("List-Unsubscribe", ""))
+
+    def pattern(self):
+        """The subject without what differs from mail to mail: the recipient's name and amounts."""
+        own = set(self.name.split())
+        return " ".join(
+            word
+            for word in self.subject.split()
+            if word.strip(",!?") not in own and re.search("[a-z]", word) and not re.search(r"\d", word)
+        )
 
     def open(self):
         """Shows the mail: a mail client fetches the image at its end."""
