@@ -1,22 +1,19 @@
 -- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
 
 create function marketing_automation.as_text(expression text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    -- The line break ends a comment inside the expression.
-    select case when expression is null then 'null::text' else '(' || expression || E'\n)::text' end
-$$;
+language sql immutable
+-- The line break ends a comment inside the expression.
+return case when expression is null then 'null::text' else '(' || expression || E'\n)::text' end;
 comment on function marketing_automation.as_text(text) is 'API: private. A checked user expression, ready to stand in a query, cast to text';
 
 create function marketing_automation.as_condition(expression text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case when expression is null then 'true' else '(' || expression || E'\n) is true' end
-$$;
+language sql immutable
+return case when expression is null then 'true' else '(' || expression || E'\n) is true' end;
 comment on function marketing_automation.as_condition(text) is 'API: private. A checked boolean user expression, ready to stand in a query; null holds always';
 
 create function marketing_automation.record_id(uuid uuid) returns bigint
-language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
-    select ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint
-$$;
+language sql immutable strict parallel safe
+return ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint;
 comment on function marketing_automation.record_id(uuid) is 'API: public. The id inside a record''s public uuid; compare the uuid too before trusting it';
 
 create function marketing_automation.time_or_now(at timestamptz) returns timestamptz
@@ -39,15 +36,14 @@ $$;
 comment on function marketing_automation.note_error(integer, text, text) is 'API: private. Keeps the error of a scenario''s last run';
 
 create function marketing_automation.is_passing_error(code text) returns boolean
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    -- Transaction rollback, resources, object state (locks), operator intervention, system and internal errors
-    -- (PostgreSQL, appendix A): not the fault of a row or a definition, so the caller must see them and try again.
-    select left(code, 2) in ('40', '53', '54', '55', '57', '58', 'XX')
-$$;
+language sql immutable
+-- Transaction rollback, resources, limits, object state (locks), operator intervention, system and internal errors
+-- (PostgreSQL, appendix A): not the fault of a row or a definition, so the caller must see them and try again.
+return left(code, 2) in ('40', '53', '54', '55', '57', '58', 'XX');
 comment on function marketing_automation.is_passing_error(text) is 'API: private. Whether trying again later can help, judged by SQLSTATE';
 
 create function marketing_automation.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set enable_nestloop = on set jit = off as $$
 declare
     model marketing_automation.model := marketing_automation.usable_model(scenario.model);
     roots text;
@@ -66,24 +62,32 @@ begin
 
     -- The lock makes a second caller wait and then see what the first one entered; the unique constraint is only the net.
     perform pg_advisory_xact_lock(hashtext('marketing_automation.enroll'), scenario.id);
-    with matching as (
-        select q.key, q.party, q.roots
-        from marketing_automation.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text, roots integer[])
-    ), entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
-        from matching q
-        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
-          and (q.party is null or not exists (
-                select from marketing_automation.unsubscription u where u.scenario_id = scenario.id and u.party = q.party collate "C"))
-    ), recorded as (
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-        select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e
-    ), waiting as (
-        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
-        select e.id, a.id, now + coalesce(a.delay, interval '0')
-        from entering e join marketing_automation.activity a on a.id = any (e.roots)
-    )
-    select count(*) into entered from entering;
+    -- The planner does not know how many rows a function returns: unless the relation is far smaller than what has
+    -- entered, one pass over the records beats an index look-up for each row (ends with this function).
+    if (select c.reltuples from pg_class c where c.oid = model.relation) not between 0
+        and (select c.reltuples / 20 from pg_class c where c.oid = 'marketing_automation.record'::regclass) then
+        perform set_config('enable_nestloop', 'off', true);
+    end if;
+    -- Dynamic, so that it is planned anew each time.
+    execute $enroll$
+        with matching as (
+            select q.key collate "C" as key, q.party collate "C" as party, q.roots
+            from marketing_automation.query_as_owner($1, $2, $3, null) as q (key text, party text, roots integer[])
+        ), entering as materialized (
+            select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
+            from matching q
+            where not exists (select from marketing_automation.record r where r.scenario_id = $4 and r.key = q.key)
+              and not exists (select from marketing_automation.unsubscription u where u.scenario_id = $4 and u.party = q.party)
+        ), recorded as (
+            insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+            select e.id, $4, e.key, e.party, marketing_automation.new_record_uuid(e.id), $5 from entering e
+        ), waiting as (
+            insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+            select e.id, a.id, $5 + coalesce(a.delay, interval '0')
+            from entering e join marketing_automation.activity a on a.scenario_id = $4 and a.parent_id is null and a.id = any (e.roots)
+        )
+        select count(*) from entering
+    $enroll$ into entered using scenario.owner, model.relation, source, scenario.id, now;
     return entered;
 end $$;
 comment on function marketing_automation.enroll_one(marketing_automation.scenario, timestamptz) is

@@ -7,12 +7,11 @@
 -- 3. rows of waiting_activity.
 
 create function marketing_automation.opposite_event(event text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case event
-        when 'email_opened' then 'email_not_opened' when 'email_not_opened' then 'email_opened'
-        when 'email_clicked' then 'email_not_clicked' when 'email_not_clicked' then 'email_clicked'
-    end
-$$;
+language sql immutable
+return case event
+    when 'email_opened' then 'email_not_opened' when 'email_not_opened' then 'email_opened'
+    when 'email_clicked' then 'email_not_clicked' when 'email_not_clicked' then 'email_clicked'
+end;
 comment on function marketing_automation.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
 create function marketing_automation.record_query(activity_id integer) returns text

@@ -1,9 +1,8 @@
 -- Looking at a campaign.
 
 create function marketing_automation.percentage(part bigint, whole bigint) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end
-$$;
+language sql immutable
+return case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end;
 comment on function marketing_automation.percentage(bigint, bigint) is 'API: private. "17 %", or "-" of nothing';
 
 create function marketing_automation.activity_count(scenario text)

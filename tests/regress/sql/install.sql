@@ -13,10 +13,11 @@ select p.oid::regprocedure
 from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 where p.pronamespace = 'marketing_automation'::regnamespace and a.grantee = 0;
 
--- SECURITY DEFINER or not, every function pins its search_path; only the procedure that commits cannot.
+-- Every function whose names are looked up when it runs pins its search_path; only the procedure that commits cannot.
 select p.oid::regprocedure
 from pg_proc p
 where p.pronamespace = 'marketing_automation'::regnamespace
+  and p.prosqlbody is null and p.proname <> 'new_record_uuid' -- in C, runs no SQL
   and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false);
 
 -- Only this is not dumped: what arms this server must not travel.

@@ -1,0 +1,45 @@
+"""Every SQL example of README and docs runs, in the order of the page, and shows what the page shows."""
+
+import pathlib
+import re
+
+import pytest
+
+from harness import wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLE = re.compile(r"^```sql\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.M | re.S)
+
+
+def lines(text):
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def unaligned(shown):
+    """What psql prints of a column behind one space, as -At prints it."""
+    return [line.removeprefix(" ") for line in lines(shown)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run(cluster, sink, page):
+    examples = EXAMPLE.findall(page.read_text())
+    if page.stem == "README":
+        assert examples, "README has lost its examples"
+    database = f"docs_{page.stem.lower()}"
+    cluster.query(f'create database "{database}"')
+    try:
+        if examples and "create extension" not in examples[0][0]:
+            cluster.psql("create extension marketing_automation", dbname=database)
+        for sql, shown in examples:
+            cluster.psql(sql, dbname=database)
+            if shown:
+                last = re.split(r";\s*(?:--.*)?\n", sql.strip() + "\n")[-2] + ";"
+                # The mailer is at work meanwhile: what the page shows comes to be.
+                wait_until(
+                    lambda last=last, shown=shown: lines(cluster.psql(last, dbname=database, options=("-At",))) == unaligned(shown),
+                    what=f"the output of {last}",
+                )
+    finally:
+        cluster.query(f'drop database "{database}" with (force)')
+        cluster.query("drop role if exists tracking_proxy")
