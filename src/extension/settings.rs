@@ -185,14 +185,18 @@ pub(crate) fn init() {
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );
-    GucRegistry::define_string_guc(
-        c"marketing_automation.launcher_database",
-        c"Database that the launcher connects to, to see which databases there are.",
-        c"",
-        &LAUNCHER_DATABASE,
-        GucContext::Postmaster,
-        flags,
-    );
+    // Only the launcher reads it, and PostgreSQL refuses to define such a setting later than the server's start.
+    // SAFETY: a plain variable of the process, set by the postmaster before it loads libraries.
+    if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        GucRegistry::define_string_guc(
+            c"marketing_automation.launcher_database",
+            c"Database that the launcher connects to, to see which databases there are.",
+            c"",
+            &LAUNCHER_DATABASE,
+            GucContext::Postmaster,
+            flags,
+        );
+    }
     GucRegistry::define_int_guc(
         c"marketing_automation.smtp_connections",
         c"Connections to the SMTP server, each reused for many mails.",

@@ -27,7 +27,7 @@ def main():
         "marketing_automation.automation_base": f"http://127.0.0.1:{proxy_port}",
         "marketing_automation.smtp_url": f"smtp://127.0.0.1:{smtp_port}",
     }
-    # Without the worker, so that nothing else runs beside what is measured.
+    # Not preloaded yet, so that no worker runs beside what is measured.
     cluster = Cluster(preload="", settings=settings, durable=True).start()
     cluster.query(f"create database {DATABASE}")
     database.prepare(cluster, DATABASE, rows, mails)

@@ -23,13 +23,8 @@ class Mail:
         self.one_click = re.search(r"<(https?:[^>]+)>", message.get("List-Unsubscribe", ""))
 
     def pattern(self):
-        """The subject without what differs from mail to mail: the recipient's name and amounts."""
-        own = set(self.name.split())
-        return " ".join(
-            word
-            for word in self.subject.split()
-            if word.strip(",!?") not in own and re.search("[a-z]", word) and not re.search(r"\d", word)
-        )
+        """What is alike in the subjects of one kind of mail: words of some length that are not the recipient's name."""
+        return " ".join(re.findall(r"\b[A-Za-zà-ÿ]{4,}\b", self.subject.replace(self.name.split()[0], "")))
 
     def open(self):
         """Shows the mail: a mail client fetches the image at its end."""

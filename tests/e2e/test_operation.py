@@ -8,7 +8,7 @@ import pytest
 from e2e.conftest import CRON_DATABASE
 from e2e.shop import TABLES, Shop
 
-from harness import wait_until
+from harness import Cluster, wait_until
 from harness.paths import pg_program
 
 
@@ -37,6 +37,21 @@ def test_scheduling_from_another_database_says_what_to_run(shop):
         shop.query("select * from marketing_automation.schedule_jobs()")
     assert CRON_DATABASE in error.value.diag.message_detail + error.value.diag.message_hint
     assert "schedule_in_database" in error.value.diag.message_hint
+
+
+def test_without_preloading_everything_works_but_mail_and_says_so():
+    cluster = Cluster(preload="").start()
+    cluster.query("create database unloaded")
+    shop = Shop(cluster, "unloaded")
+    shop.psql(TABLES.format(database=shop.database, role=shop.marketer, tracking=shop.tracking))
+    shop.customers("Ada")
+    shop.scenario()
+    shop.tick()
+    assert shop.messages() == {"ada@example.org": "queued"}
+    with pytest.raises(psycopg2.Error) as error:
+        shop.query("select * from marketing_automation.worker_status()")
+    assert "shared_preload_libraries" in str(error.value)
+    cluster.destroy()
 
 
 def test_a_restored_dump_has_everything_and_sends_nothing(shop, sink, cluster):
