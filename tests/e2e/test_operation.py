@@ -83,3 +83,59 @@ def test_a_restored_dump_has_everything_and_sends_nothing(shop, sink, cluster):
         assert copy.value("select nextval('marketing_automation.record_id_seq') > max(id) from marketing_automation.record")
     finally:
         cluster.query(f'drop database "{copy.database}" with (force)')
+
+
+def test_a_parallel_restore_loses_nothing(shop, cluster, tmp_path):
+    shop.customers(*(f"customer{n}" for n in range(20)))
+    for number in range(30):
+        shop.scenario(f"scenario {number}")
+    shop.activity("child", scenario="scenario 1", parent="hello", delay="1 day")
+    shop.query(
+        "insert into marketing_automation.activity_translation (activity_id, language, subject) "
+        "select id, 'fr', 'Bienvenue' from marketing_automation.activity where name = 'hello'"
+    )
+    shop.query("insert into marketing_automation.party (name) values ('Ada')")
+    shop.query("insert into marketing_automation.sale (party_id) select id from marketing_automation.party")
+    shop.tick()
+    # At rest: else the mailer goes on while the dump is compared.
+    wait_until(lambda: not shop.value("select count(*) from marketing_automation.outbox"), what="all mails to be sent")
+    connection = ("-h", str(cluster.directory), "-p", str(cluster.port), "-U", "postgres")
+    archive = tmp_path / "dump"
+    subprocess.run([pg_program("pg_dump"), *connection, "-Fd", "-f", archive, shop.database], check=True)
+    tables = "model party sale scenario scenario_status activity activity_translation record record_activity message".split()
+    for attempt in range(4):
+        copy = Shop(cluster, f"{shop.database}_{attempt}"[-60:])
+        cluster.query(f'create database "{copy.database}"')
+        try:
+            restore = subprocess.run(
+                [pg_program("pg_restore"), *connection, "-j4", "-d", copy.database, archive], capture_output=True, text=True
+            )
+            assert restore.returncode == 0, restore.stderr
+            for table in tables:
+                count = f"select count(*) from marketing_automation.{table}"
+                assert copy.value(count) == shop.value(count), table
+            assert not copy.value("select marketing_automation.is_armed()")
+        finally:
+            copy.drop()
+
+
+def test_a_copy_made_as_template_is_disarmed(shop, sink, cluster):
+    shop.customers("Ada")
+    shop.scenario()
+    copy = Shop(cluster, shop.database + "_copy")
+    cluster.query(f'alter database "{shop.database}" allow_connections false')
+    cluster.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (shop.database,))
+    wait_until(
+        lambda: not cluster.value("select count(*) from pg_stat_activity where datname = %s", (shop.database,)),
+        what="the sessions to end",
+    )
+    cluster.query(f'create database "{copy.database}" template "{shop.database}"')
+    cluster.query(f'alter database "{shop.database}" allow_connections true')
+    try:
+        copy.tick()
+        wait_until(lambda: copy.value("select state from marketing_automation.worker_status()") == "disarmed", what="the copy to say so")
+        assert copy.messages() == {"ada@example.org": "queued"} and not sink.mails
+        copy.query("select marketing_automation.arm()")
+        sink.wait_for(1)
+    finally:
+        cluster.query(f'drop database "{copy.database}" with (force)')
