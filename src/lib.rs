@@ -78,9 +78,14 @@ mod schema {
         ]
     );
     extension_sql_file!(
+        "../sql/schema/115_validate_tree.sql",
+        name = "validate_tree",
+        requires = ["validate"]
+    );
+    extension_sql_file!(
         "../sql/schema/120_define.sql",
         name = "define",
-        requires = ["validate"]
+        requires = ["validate_tree"]
     );
     extension_sql_file!(
         "../sql/schema/130_enroll.sql",

@@ -1,5 +1,6 @@
 -- What users define: models (record types), scenarios, their trees of activities, translations.
--- All small; validated by the triggers of 110_validate.sql.
+-- All small; validated by the triggers of 110_validate.sql. References between them are checked there too, not by foreign
+-- keys: pg_restore -j loads the tables of an extension in any order, and would lose those that came too early.
 
 create table marketing_automation.model (
     name text primary key check (name <> ''),
@@ -11,8 +12,7 @@ create table marketing_automation.model (
     recipient_name text,
     language text,
     time_zone text,
-    owner regrole not null default quote_ident(current_user)::regrole,
-    builtin boolean not null default false
+    owner regrole not null default quote_ident(current_user)::regrole
 );
 comment on table marketing_automation.model is
     'API: public. A record type: a table, view or foreign table and SQL expressions over the alias self. Write it with register_model()';
@@ -24,8 +24,7 @@ comment on column marketing_automation.model.email is 'SQL expression over self:
 comment on column marketing_automation.model.recipient_name is 'SQL expression over self: display name of the recipient';
 comment on column marketing_automation.model.language is 'SQL expression over self: language of the recipient (BCP 47, fr-CA, or POSIX, fr_CA)';
 comment on column marketing_automation.model.time_zone is 'SQL expression over self: IANA time zone of the recipient, such as Europe/Paris';
-comment on column marketing_automation.model.owner is 'Only members of this role may change the model';
-comment on column marketing_automation.model.builtin is 'Shipped with the extension: not dumped, not to be changed';
+comment on column marketing_automation.model.owner is 'Only members of this role may change the model; a scenario uses it only if this role is a member of the scenario''s owner';
 
 create table marketing_automation.party (
     id bigint generated always as identity primary key,
@@ -40,7 +39,7 @@ comment on table marketing_automation.party is
 
 create table marketing_automation.sale (
     id bigint generated always as identity primary key,
-    party_id bigint not null references marketing_automation.party on delete cascade,
+    party_id bigint not null,
     number text,
     state text not null default 'draft' check (state in ('draft', 'quotation', 'confirmed', 'done', 'cancelled')),
     amount numeric check (amount >= 0),
@@ -55,7 +54,7 @@ create index sale_party_id on marketing_automation.sale (party_id);
 create table marketing_automation.scenario (
     id integer generated always as identity primary key,
     name text not null unique check (name <> ''),
-    model text not null references marketing_automation.model on update cascade,
+    model text not null,
     domain text not null default 'true',
     state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
     unsubscribable boolean not null default false,
@@ -73,7 +72,7 @@ comment on column marketing_automation.scenario.owner is
     'Role with whose rights all expressions (domain, conditions, model) run; only its members may change the scenario';
 
 create table marketing_automation.scenario_status (
-    scenario_id integer primary key references marketing_automation.scenario on delete cascade,
+    scenario_id integer primary key,
     last_enrolled_at timestamptz,
     last_error text,
     last_error_code text check (last_error_code ~ '^[0-9A-Z]{5}$'),
@@ -85,20 +84,18 @@ comment on column marketing_automation.scenario_status.last_error_code is 'SQLST
 
 create table marketing_automation.activity (
     id integer generated always as identity primary key,
-    scenario_id integer not null references marketing_automation.scenario on delete cascade,
+    scenario_id integer not null,
     name text not null check (name <> ''),
     parent_id integer,
     on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked')),
     condition text,
-    delay interval check (delay >= interval '0'),
+    delay interval check (delay between interval '0' and interval '10 years'),
     action text default 'send_email' check (action in ('send_email')),
     sender text,
     subject text,
     body text,
     version integer not null default 1,
     unique (scenario_id, name),
-    unique (id, scenario_id),
-    foreign key (parent_id, scenario_id) references marketing_automation.activity (id, scenario_id) on delete cascade,
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
     constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
     constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email' or (subject is not null and body is not null)),
@@ -118,7 +115,7 @@ comment on column marketing_automation.activity.version is 'Raised by each chang
 create index activity_parent_id on marketing_automation.activity (parent_id);
 
 create table marketing_automation.activity_translation (
-    activity_id integer not null references marketing_automation.activity on delete cascade,
+    activity_id integer not null,
     language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
     sender text,
     subject text,
@@ -129,3 +126,12 @@ create table marketing_automation.activity_translation (
 comment on table marketing_automation.activity_translation is
     'API: public. Templates of an activity in another language; what is null falls back, part by part: fr_CA, fr, the activity';
 comment on column marketing_automation.activity_translation.language is 'BCP 47 or POSIX language tag: fr, fr-CA, fr_CA';
+
+-- The two default record types; their names are reserved.
+insert into marketing_automation.model (name, relation, key, key_type, party, email, recipient_name, language, time_zone) values
+    ('party', 'marketing_automation.party', 'self.id', 'bigint', 'self.id', 'self.email', 'self.name', 'self.language', 'self.time_zone'),
+    ('sale', 'marketing_automation.sale', 'self.id', 'bigint', 'self.party_id',
+     '(select p.email from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.name from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.language from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.time_zone from marketing_automation.party p where p.id = self.party_id)');

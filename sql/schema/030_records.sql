@@ -6,8 +6,11 @@ create sequence marketing_automation.record_id_seq;
 create table marketing_automation.record (
     id bigint primary key,
     scenario_id integer not null,
-    key text collate "C" constraint record_has_key check (key is not null),
-    party text collate "C",
+    key text collate "C"
+        constraint record_has_key check (key is not null)
+        -- An index entry holds 2,704 bytes at most.
+        constraint record_key_is_short check (octet_length(key) <= 1000),
+    party text collate "C" constraint record_party_is_short check (octet_length(party) <= 1000),
     uuid uuid not null,
     entered_at timestamptz not null,
     blocked_at timestamptz,
@@ -73,7 +76,7 @@ comment on view marketing_automation.record_activity is
 
 create table marketing_automation.unsubscription (
     party text collate "C" not null,
-    scenario_id integer not null references marketing_automation.scenario on delete cascade,
+    scenario_id integer not null,
     created_at timestamptz not null,
     primary key (party, scenario_id)
 );

@@ -16,6 +16,7 @@ create table marketing_automation.outbox (
     state text not null default 'queued' check (state in ('queued', 'sending', 'in_doubt')),
     attempts integer not null default 0 check (attempts >= 0),
     due_at timestamptz not null,
+    first_attempt_at timestamptz,
     smtp_reply text,
     constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
@@ -26,6 +27,7 @@ comment on column marketing_automation.outbox.state is
     'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person (marketing_automation.in_doubt)';
 comment on column marketing_automation.outbox.attempts is 'Deliveries tried; fences late results: a result counts only for the attempt that it belongs to';
 comment on column marketing_automation.outbox.due_at is 'Not before';
+comment on column marketing_automation.outbox.first_attempt_at is 'From when marketing_automation.retry_window counts';
 comment on column marketing_automation.outbox.smtp_reply is 'What the server or the network said at the last attempt';
 -- For claim_messages: the due mails of one activity. Not partial on state, so that claiming is a HOT update.
 create index outbox_due on marketing_automation.outbox (activity_id, due_at);
@@ -72,12 +74,21 @@ create table marketing_automation.link (
 comment on table marketing_automation.link is 'API: public. Web addresses that mails point to, each stored once; never deleted, so that old mails keep working';
 comment on column marketing_automation.link.digest is 'SHA-256 of url: an address may be longer than an index entry can be';
 
--- Sending is armed for one server. Deliberately not dumped: a restored copy must not send by itself.
+-- Sending is armed for one database. Deliberately not dumped: a restored copy must not send by itself.
 create table marketing_automation.armed (
     singleton boolean primary key default true check (singleton),
     system_identifier bigint not null,
+    database oid not null,
     armed_at timestamptz not null default now(),
     armed_by text not null default session_user
 );
 comment on table marketing_automation.armed is
-    'API: private. The database cluster (pg_control_system()) that may send; empty or another one: the mailer stays disarmed until arm()';
+    'API: public. The database cluster (pg_control_system()) and the database in it that may send; empty or another one: the mailer stays disarmed until arm()';
+
+create table marketing_automation.origin (
+    system_identifier bigint not null,
+    database oid not null,
+    primary key (system_identifier, database)
+);
+comment on table marketing_automation.origin is
+    'API: public. Where this data was armed. Dumped: a row of another database here means that a copy was restored, by whatever route, and disarms it';

@@ -16,13 +16,7 @@ comment on function marketing_automation.register_model(text, regclass, text, te
 
 create function marketing_automation.unregister_model(name text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    users text := (select string_agg(quote_ident(s.name), ', ' order by s.name) from marketing_automation.scenario s where s.model = unregister_model.name);
 begin
-    if users is not null then
-        raise exception 'model "%" is in use', name
-            using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users);
-    end if;
     delete from marketing_automation.model m where m.name = unregister_model.name;
     if not found then
         raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
@@ -54,19 +48,32 @@ begin
 end $$;
 comment on function marketing_automation.scenario_named(text) is 'API: private. The scenario of that name, or an error';
 
-create function marketing_automation.usable_model(name text) returns marketing_automation.model
+create function marketing_automation.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     result marketing_automation.model;
 begin
-    select m.* into strict result from marketing_automation.model m where m.name = usable_model.name;
+    select m.* into result from marketing_automation.model m where m.name = scenario.model;
+    if not found then
+        raise exception 'model "%" of scenario "%" does not exist', scenario.model, scenario.name
+            using errcode = 'undefined_object',
+                  detail = (select 'Models are ' || string_agg(quote_ident(m.name), ', ' order by m.name) || '.' from marketing_automation.model m),
+                  hint = 'Register a table or view with marketing_automation.register_model().';
+    end if;
     if not exists (select from pg_class c where c.oid = result.relation) then
-        raise exception 'relation of model "%" does not exist any more', name
+        raise exception 'relation of model "%" does not exist any more', result.name
             using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
+    end if;
+    -- Its expressions run with the rights of the scenario's owner, so whoever writes them must have those rights already.
+    if not exists (select from pg_roles r where r.oid = result.owner) or not pg_has_role(result.owner::oid, scenario.owner::oid, 'MEMBER') then
+        raise exception 'model "%" belongs to %, who is no member of %, the owner of scenario "%"', result.name, result.owner, scenario.owner, scenario.name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Let the owner of the scenario, or a superuser, register a model of its own.';
     end if;
     return result;
 end $$;
-comment on function marketing_automation.usable_model(text) is 'API: private. The model of that name, or an error if its relation was dropped';
+comment on function marketing_automation.usable_model(marketing_automation.scenario) is
+    'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write expressions that run as the scenario''s owner';
 
 create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
@@ -121,12 +128,3 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.set_state(scenario, 'draft');
 $$;
 comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
-
--- The two default record types.
-insert into marketing_automation.model (name, relation, key, key_type, party, email, recipient_name, language, time_zone, builtin) values
-    ('party', 'marketing_automation.party', 'self.id', 'bigint', 'self.id', 'self.email', 'self.name', 'self.language', 'self.time_zone', true),
-    ('sale', 'marketing_automation.sale', 'self.id', 'bigint', 'self.party_id',
-     '(select p.email from marketing_automation.party p where p.id = self.party_id)',
-     '(select p.name from marketing_automation.party p where p.id = self.party_id)',
-     '(select p.language from marketing_automation.party p where p.id = self.party_id)',
-     '(select p.time_zone from marketing_automation.party p where p.id = self.party_id)', true);

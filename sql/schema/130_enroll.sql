@@ -22,7 +22,8 @@ begin
     if at is not null and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
         raise exception 'only a superuser may choose the time' using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
     end if;
-    return coalesce(at, statement_timestamp());
+    -- Not statement_timestamp(): that stands still while a procedure runs for an hour.
+    return coalesce(at, clock_timestamp());
 end $$;
 comment on function marketing_automation.time_or_now(timestamptz) is 'API: private. The time that a run assumes: the given one for superusers (tests), else now';
 
@@ -35,17 +36,24 @@ language sql set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation.note_error(integer, text, text) is 'API: private. Keeps the error of a scenario''s last run';
 
-create function marketing_automation.is_passing_error(code text) returns boolean
-language sql immutable
--- Transaction rollback, resources, limits, object state (locks), operator intervention, system and internal errors
--- (PostgreSQL, appendix A): not the fault of a row or a definition, so the caller must see them and try again.
-return left(code, 2) in ('40', '53', '54', '55', '57', '58', 'XX');
-comment on function marketing_automation.is_passing_error(text) is 'API: private. Whether trying again later can help, judged by SQLSTATE';
+create function marketing_automation.lock_scenario(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    -- A row of ours, not an advisory lock: that any role could take, and keep everybody from working.
+    insert into marketing_automation.scenario_status (scenario_id) values (scenario_id) on conflict do nothing;
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+$$;
+comment on function marketing_automation.lock_scenario(integer) is
+    'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
 
 create function marketing_automation.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set enable_nestloop = on set jit = off as $$
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- The planner takes query_as_owner for a thousand rows, and nested loops over a million would take hours.
+set enable_nestloop = off
+set jit = off
+as $$
 declare
-    model marketing_automation.model := marketing_automation.usable_model(scenario.model);
+    model marketing_automation.model := marketing_automation.usable_model(scenario);
     roots text;
     source text;
     entered bigint;
@@ -60,34 +68,27 @@ begin
         marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), roots,
         model.relation, marketing_automation.as_condition(scenario.domain));
 
-    -- The lock makes a second caller wait and then see what the first one entered; the unique constraint is only the net.
-    perform pg_advisory_xact_lock(hashtext('marketing_automation.enroll'), scenario.id);
-    -- The planner does not know how many rows a function returns: unless the relation is far smaller than what has
-    -- entered, one pass over the records beats an index look-up for each row (ends with this function).
-    if (select c.reltuples from pg_class c where c.oid = model.relation) not between 0
-        and (select c.reltuples / 20 from pg_class c where c.oid = 'marketing_automation.record'::regclass) then
-        perform set_config('enable_nestloop', 'off', true);
+    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
+    perform marketing_automation.lock_scenario(scenario.id);
+    if not exists (select from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running') then
+        return 0;
     end if;
-    -- Dynamic, so that it is planned anew each time.
-    execute $enroll$
-        with matching as (
-            select q.key collate "C" as key, q.party collate "C" as party, q.roots
-            from marketing_automation.query_as_owner($1, $2, $3, null) as q (key text, party text, roots integer[])
-        ), entering as materialized (
-            select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
-            from matching q
-            where not exists (select from marketing_automation.record r where r.scenario_id = $4 and r.key = q.key)
-              and not exists (select from marketing_automation.unsubscription u where u.scenario_id = $4 and u.party = q.party)
-        ), recorded as (
-            insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-            select e.id, $4, e.key, e.party, marketing_automation.new_record_uuid(e.id), $5 from entering e
-        ), waiting as (
-            insert into marketing_automation.waiting_activity (record_id, activity_id, at)
-            select e.id, a.id, $5 + coalesce(a.delay, interval '0')
-            from entering e join marketing_automation.activity a on a.scenario_id = $4 and a.parent_id is null and a.id = any (e.roots)
-        )
-        select count(*) from entering
-    $enroll$ into entered using scenario.owner, model.relation, source, scenario.id, now;
+    with entering as materialized (
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
+        from marketing_automation.query_as_owner(scenario.owner, source, null) as q (key text, party text, roots integer[])
+        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and not exists (
+                select from marketing_automation.unsubscription u where u.scenario_id = scenario.id and u.party = q.party collate "C")
+    ), recorded as (
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e
+    ), waiting as (
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+        select e.id, a.id, now + coalesce(a.delay, interval '0')
+        from entering e
+        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
+    )
+    select count(*) into entered from entering;
     return entered;
 end $$;
 comment on function marketing_automation.enroll_one(marketing_automation.scenario, timestamptz) is
@@ -99,6 +100,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
     at timestamptz := marketing_automation.time_or_now(now);
+    model text;
     code text;
     detail text;
     broken text;
@@ -126,14 +128,13 @@ begin
         exception when others then
             get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
                 broken = constraint_name;
-            if marketing_automation.is_passing_error(code) then
-                raise;
-            end if;
-            if broken = 'record_enters_once' then
-                error := format('key of model "%s" is not unique: %s', chosen.model, detail);
-            elsif broken = 'record_has_key' then
-                error := format('key of model "%s" is null in some row', chosen.model);
-            end if;
+            model := format('of model "%s"', chosen.model);
+            error := case broken
+                when 'record_enters_once' then format('key %s is not unique: %s', model, detail)
+                when 'record_has_key' then format('key %s is null in some row', model)
+                when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
+                when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
+                else error end;
             raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
             perform marketing_automation.note_error(chosen.id, error, code);
         end;

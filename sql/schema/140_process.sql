@@ -1,7 +1,7 @@
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
 --
 -- Locks, always in this order, so that processing, events and the mailer never deadlock and never disagree:
--- 1. an advisory lock on the activity, so that parallel callers share the work by activity;
+-- 1. the activity's row, skipped if locked, so that parallel callers share the work by activity;
 -- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
 --    holds them, so that an event and the opposite side exclude each other;
 -- 3. rows of waiting_activity.
@@ -14,13 +14,21 @@ return case event
 end;
 comment on function marketing_automation.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
+create function marketing_automation.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- The type by its catalog name: as SQL spells it, character would be character(1).
+    select format('select %s from %s as self where (%s' || E'\n) = any (($1)::%I.%I[])', columns, relation, key, n.nspname, t.typname)
+    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
+$$;
+comment on function marketing_automation.key_query(regclass, text, regtype, text) is
+    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+
 create function marketing_automation.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select format('select %s, %s, to_jsonb(self), %s, %s, %s, %s from %s as self where (%s' || E'\n) = any (($1)::%s[])',
-        marketing_automation.as_text(m.key), marketing_automation.as_condition(a.condition),
+    select marketing_automation.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
+        marketing_automation.as_text(m.key), marketing_automation.as_condition(a.condition), 'to_jsonb(self.*)',
         marketing_automation.as_text(m.email), marketing_automation.as_text(m.recipient_name),
-        marketing_automation.as_text(m.language), marketing_automation.as_text(m.time_zone),
-        m.relation, m.key, m.key_type)
+        marketing_automation.as_text(m.language), marketing_automation.as_text(m.time_zone)))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -33,13 +41,11 @@ create function marketing_automation.process_records(activity marketing_automati
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
-    relation regclass;
     query text := marketing_automation.record_query(activity.id);
     processed integer;
     queued integer;
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
-    select m.relation into strict relation from marketing_automation.model m where m.name = scenario.model;
     if activity.on_event is not null then
         perform from marketing_automation.finished_activity f
         where f.activity_id = activity.parent_id and f.record_id = any (records)
@@ -57,7 +63,7 @@ begin
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked))
+        from marketing_automation.query_as_owner(scenario.owner, query, array(select l.key from live l where not l.blocked))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone,
@@ -107,6 +113,13 @@ end $$;
 comment on function marketing_automation.process_records(marketing_automation.activity, bigint[], timestamptz) is
     'API: private. Runs one activity for these records in one statement; raises what a user expression raises';
 
+create function marketing_automation.is_passing_error(code text) returns boolean
+language sql immutable
+-- Transaction rollback, resources, system errors, lock not available (PostgreSQL, appendix A): not the fault of a row,
+-- trying again later can help.
+return left(code, 2) in ('40', '53', '58') or code = '55P03';
+comment on function marketing_automation.is_passing_error(text) is 'API: private. Whether trying again later can help, judged by SQLSTATE';
+
 create function marketing_automation.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -133,7 +146,8 @@ begin
         returning w.record_id, w.at
     )
     insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error, error_code)
-    select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t;
+    select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
+    on conflict do nothing;
     return cardinality(records);
 end $$;
 comment on function marketing_automation.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
@@ -145,27 +159,21 @@ declare
     message text;
     code text;
 begin
-    -- A definition that no longer plans (a column was dropped, rights were revoked) is not the fault of the records:
-    -- they keep waiting, the scenario says why.
-    begin
-        perform marketing_automation.plan_as_owner(s.owner, m.relation, marketing_automation.record_query(activity.id))
-        from marketing_automation.scenario s cross join lateral marketing_automation.usable_model(s.model) m
-        where s.id = activity.scenario_id;
-    exception when others then
-        get stacked diagnostics message = message_text, code = returned_sqlstate;
-        if marketing_automation.is_passing_error(code) then
-            raise;
-        end if;
-        raise warning 'activity "%" did not run: %', activity.name, message using errcode = code;
-        perform marketing_automation.note_error(activity.scenario_id, format('activity "%s": %s', activity.name, message), code);
-        return 0;
-    end;
+    -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
+    -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
+    perform marketing_automation.usable_model(s), marketing_automation.plan_as_owner(s.owner, marketing_automation.record_query(activity.id))
+    from marketing_automation.scenario s where s.id = activity.scenario_id;
     return marketing_automation.process_or_fail(activity, array(
         select w.record_id from marketing_automation.waiting_activity w
         where w.activity_id = activity.id and w.at <= now order by w.at limit batch_size), now);
+exception when others then
+    get stacked diagnostics message = message_text, code = returned_sqlstate;
+    raise warning 'activity "%" did not run: %', activity.name, message using errcode = code;
+    perform marketing_automation.note_error(activity.scenario_id, format('activity "%s": %s', activity.name, message), code);
+    return 0;
 end $$;
 comment on function marketing_automation.process_activity(marketing_automation.activity, integer, timestamptz) is
-    'API: private. Runs one batch of the due records of one activity, whose lock the caller holds';
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, 0 after an error, which is kept';
 
 create function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -186,7 +194,8 @@ begin
             where w.activity_id = a.id and w.at <= assumed order by w.at limit 1) as due
         order by due.at, a.id
     loop
-        if pg_try_advisory_xact_lock(hashtext('marketing_automation.process'), activity.id) then
+        perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
+        if found then
             processed := marketing_automation.process_activity(activity, batch_size, assumed);
             if processed > 0 then
                 return processed;

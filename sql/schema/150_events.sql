@@ -152,7 +152,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     blocked marketing_automation.record := marketing_automation.lock_record(marketing_automation.record_id(record));
 begin
-    if blocked.uuid is distinct from record then
+    if blocked.id is null or blocked.uuid is distinct from record then
         raise exception 'record "%" does not exist', record
             using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
     end if;
@@ -160,11 +160,12 @@ begin
         update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
         insert into marketing_automation.event (id, occurred_at, kind, record_id)
         values (gen_random_uuid(), statement_timestamp(), 'blocked', blocked.id);
-        insert into marketing_automation.unsubscription (party, scenario_id, created_at)
-        select blocked.party, s.id, statement_timestamp() from marketing_automation.scenario s
-        where s.id = blocked.scenario_id and s.unsubscribable and blocked.party is not null
-        on conflict do nothing;
     end if;
+    -- Also of a record that was blocked before the scenario became unsubscribable.
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    select blocked.party, s.id, statement_timestamp() from marketing_automation.scenario s
+    where s.id = blocked.scenario_id and s.unsubscribable and blocked.party is not null
+    on conflict do nothing;
     perform marketing_automation.cancel_waiting(blocked.id);
 end $$;
 comment on function marketing_automation.block(uuid) is
@@ -193,10 +194,12 @@ declare
 begin
     select t.* into verified from marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t;
     leaving := marketing_automation.lock_record(verified.record_id);
-    if leaving.blocked_at is null and leaving.id is not null then
-        perform marketing_automation.block(leaving.uuid);
+    if leaving.id is not null then
+        -- One id per record, so that repeating leaves one event.
         insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent)
-        values (gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id, left(user_agent, 200));
+        values (md5('unsubscribed ' || leaving.uuid)::uuid, statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id, left(user_agent, 200))
+        on conflict do nothing;
+        perform marketing_automation.block(leaving.uuid);
     end if;
     return query
         select p.known, p.language, p.scenario,

@@ -1,23 +1,34 @@
 -- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
 
+create function marketing_automation.this_database(out system_identifier bigint, out database oid)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.system_identifier, d.oid from pg_control_system() c, pg_database d where d.datname = current_database()
+$$;
+comment on function marketing_automation.this_database() is 'API: private. What tells this database from its copies: the cluster''s system identifier and the OID in it';
+
 create function marketing_automation.arm() returns void
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.armed as a (system_identifier) select c.system_identifier from pg_control_system() c
+    delete from marketing_automation.origin;
+    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation.this_database() t;
+    insert into marketing_automation.armed as a (system_identifier, database) select t.* from marketing_automation.this_database() t
     on conflict on constraint armed_pkey do update
-    set system_identifier = excluded.system_identifier, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
+    set system_identifier = excluded.system_identifier, database = excluded.database, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
     select marketing_automation.notify_mailer();
 $$;
 comment on function marketing_automation.arm() is
-    'API: public. Allows this database cluster to send mail. A fresh CREATE EXTENSION is armed; a restored copy is not until this is called';
+    'API: public. Allows this database to send mail. A fresh CREATE EXTENSION is armed; a restored dump or a copy made with TEMPLATE is not until this is called';
 
 create function marketing_automation.is_armed() returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select exists (select from marketing_automation.armed a join pg_control_system() c on c.system_identifier = a.system_identifier)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from marketing_automation.armed a where (a.system_identifier, a.database) = (t.system_identifier, t.database))
+       and not exists (select from marketing_automation.origin o where (o.system_identifier, o.database) <> (t.system_identifier, t.database))
+    from marketing_automation.this_database() t
 $$;
-comment on function marketing_automation.is_armed() is 'API: public. Whether this database cluster may send mail';
+comment on function marketing_automation.is_armed() is 'API: public. Whether this database may send mail';
 
--- A fresh CREATE EXTENSION arms. A restored copy stays disarmed: pg_dump's scripts begin with row_security = off, which
--- nothing else sets (check_function_bodies would be the natural sign, but CREATE EXTENSION itself turns it off).
+-- A fresh CREATE EXTENSION arms. pg_dump's scripts begin with row_security = off, which hardly anything else sets
+-- (check_function_bodies would be the natural sign, but CREATE EXTENSION itself turns it off); a restore by another
+-- route is found by the origin that comes with its data.
 select marketing_automation.arm() where current_setting('row_security')::boolean;
 
 create function marketing_automation.rescue_messages(hold boolean) returns bigint
@@ -42,14 +53,21 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
-    with due as materialized (
-        select o.id, a.version, a.scenario_id
+    with active as materialized (
+        -- Activities with due mails share the batch, so that a large campaign does not hold up a small one.
+        select a.id, a.version, a.scenario_id, greatest(batch_size / count(*) over (), 1) as share
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        where exists (
+            select from marketing_automation.outbox o
+            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued')
+    ), due as materialized (
+        select o.id, a.version, a.scenario_id
+        from active a
         cross join lateral (
             select o.id from marketing_automation.outbox o
             where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued'
-            order by o.due_at limit batch_size for update skip locked) o
+            order by o.due_at limit a.share for update skip locked) o
         limit batch_size
     ), checked as materialized (
         select d.id, d.version, r.uuid,
@@ -69,14 +87,14 @@ begin
         from suppressed s
     )
     update marketing_automation.outbox o
-    set state = 'sending', attempts = o.attempts + 1
+    set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
     from checked c
     where not c.suppressed and o.id = c.id
     returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.party,
-              extract(epoch from statement_timestamp() - o.created_at)::double precision;
+              extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
 end $$;
 comment on function marketing_automation.claim_messages(integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity; those of blocked records and unsubscribed parties end as suppressed';
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records and unsubscribed parties end as suppressed';
 
 create function marketing_automation.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)

@@ -43,9 +43,9 @@ declare
     model marketing_automation.model;
 begin
     if chosen.state = 'draft' then
-        model := marketing_automation.usable_model(chosen.model);
+        model := marketing_automation.usable_model(chosen);
         select q.n, 0 into records, blocked
-        from marketing_automation.query_as_owner(chosen.owner, model.relation,
+        from marketing_automation.query_as_owner(chosen.owner,
             format('select count(*) from %s as self where %s', model.relation, marketing_automation.as_condition(chosen.domain)), null) as q (n bigint);
     else
         select count(*), count(r.blocked_at) into records, blocked

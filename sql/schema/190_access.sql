@@ -7,19 +7,22 @@ declare
     functions text;
     signature text;
 begin
+    if role is null then
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+    end if;
     case access
     when 'tracking' then
         functions := 'tracking_keys|record_events|click_target|unsubscribe_page|unsubscribe';
     when 'reader' then
         tables := 'model|party|sale|scenario|scenario_status|activity|activity_translation|record|record_activity|unsubscription|message|link|event';
-        functions := 'tree|activity_count|record_count|percentage|scenario_named|worker_status|record_id';
+        functions := 'tree|activity_count|record_count|percentage|scenario_named|worker_status|is_armed|record_id';
     when 'operator' then
-        functions := 'enroll|process_due|process_all_due|worker_status|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block';
+        functions := 'enroll|process_due|process_all_due|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block';
     when 'marketer' then
         perform marketing_automation.grant_access(role, 'reader');
         perform marketing_automation.grant_access(role, 'operator');
         tables := null;
-        functions := 'register_model|unregister_model|create_scenario|add_activity|run|stop|draft|set_state|require_membership|notify_mailer';
+        functions := 'register_model|unregister_model|create_scenario|add_activity|run|stop|draft|set_state|require_membership|require_scenario_membership|is_restoring|notify_mailer';
         execute format('grant insert, update, delete on marketing_automation.model, marketing_automation.party, marketing_automation.sale, '
             'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation to %s', role);
     else
@@ -47,7 +50,7 @@ revoke all on all routines in schema marketing_automation from public;
 revoke all on schema marketing_automation from public;
 
 -- What pg_dump saves: all data; of the models, those that this script did not insert.
-select pg_extension_config_dump('marketing_automation.model', 'where not builtin');
+select pg_extension_config_dump('marketing_automation.model', $$where name not in ('party', 'sale')$$);
 select pg_extension_config_dump('marketing_automation.party', '');
 select pg_extension_config_dump('marketing_automation.party_id_seq', '');
 select pg_extension_config_dump('marketing_automation.sale', '');
@@ -67,6 +70,7 @@ select pg_extension_config_dump('marketing_automation.outbox', '');
 select pg_extension_config_dump('marketing_automation.message_id_seq', '');
 select pg_extension_config_dump('marketing_automation.message_log', '');
 select pg_extension_config_dump('marketing_automation.link', '');
+select pg_extension_config_dump('marketing_automation.origin', '');
 select pg_extension_config_dump('marketing_automation.link_id_seq', '');
 select pg_extension_config_dump('marketing_automation.event', '');
 select pg_extension_config_dump('marketing_automation.tracking_key', '');

@@ -107,7 +107,7 @@ comment on function marketing_automation.check_condition(regrole, regclass, text
         require_one_expression(expression, what);
         let prefix = format!("select from {} as self where (\n", relation_name(relation));
         pointing_into(expression, &prefix, what, || {
-            owner::plan(owner, relation, &format!("{prefix}{expression}\n)"))
+            owner::plan(owner, &format!("{prefix}{expression}\n)"), false)
         });
     }
 
@@ -126,18 +126,19 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
     ) -> pg_sys::Oid {
         require_one_expression(expression, what);
         let relation_name = relation_name(relation);
-        let prefix = "select (\n";
-        pointing_into(expression, prefix, what, || {
+        // In a WHERE clause, where neither aggregates and window functions nor sets may stand.
+        let prefix = format!("select from {relation_name} as self where ((\n");
+        pointing_into(expression, &prefix, what, || {
             owner::plan(
                 owner,
-                relation,
-                &format!("{prefix}{expression}\n)::pg_catalog.text from {relation_name} as self"),
+                &format!("{prefix}{expression}\n)::pg_catalog.text is not null)"),
+                false,
             );
         });
         let query = format!(
             "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
         );
-        owner::as_owner(owner, relation, || Spi::get_one::<pg_sys::Oid>(&query))
+        owner::as_owner(owner, || Spi::get_one::<pg_sys::Oid>(&query))
             .ok()
             .flatten()
             // An untyped literal.

@@ -1,7 +1,7 @@
 //! Runs user SQL as its owner: the one place where expressions that users wrote are executed.
 //!
 //! As REFRESH MATERIALIZED VIEW does: the owner's user id, a security-restricted operation (CVE-2020-25695,
-//! CVE-2022-1552: no SET ROLE, no temporary objects left behind), a pinned `search_path`; and in addition read-only,
+//! CVE-2022-1552: no SET ROLE, no temporary objects left behind), pinned settings; and in addition read-only,
 //! so that not even a function that the expression calls can write. The result is complete, in a tuplestore, before
 //! the extension's own statement reads its first row.
 
@@ -22,26 +22,41 @@ unsafe extern "C-unwind" {
     );
 }
 
-/// Runs `body` with the rights of `owner`, read-only, with `search_path` = pg_catalog, the schema of `relation`, pg_temp.
+/// What user SQL runs under, whatever the calling session has set: rows must have the same text form, and operators the
+/// same meaning, for everybody. `search_path` as PostgreSQL 17 sets it for maintenance commands: another schema would let
+/// whoever may create in it capture operators.
+const SETTINGS: [(&CStr, &CStr); 12] = [
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"transaction_read_only", c"on"),
+    (c"row_security", c"on"),
+    (c"datestyle", c"ISO, MDY"),
+    (c"intervalstyle", c"postgres"),
+    (c"timezone", c"UTC"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+    (c"lc_monetary", c"C"),
+    (c"lc_numeric", c"C"),
+    (c"standard_conforming_strings", c"on"),
+    (c"transform_null_equals", c"off"),
+];
+
+/// Runs `body` with the rights of `owner`, under [`SETTINGS`].
 ///
-/// An ERROR inside leaves through here: the abort of the (sub)transaction restores user and settings, as everywhere in PostgreSQL.
-pub(super) fn as_owner<R>(
-    owner: pg_sys::Oid,
-    relation: pg_sys::Oid,
-    body: impl FnOnce() -> R,
-) -> R {
-    let search_path = search_path(relation);
+/// Read-only means what it does for a transaction: PostgreSQL 15 lets large objects, notifications and advisory locks
+/// through. An ERROR inside leaves through here: the abort of the (sub)transaction restores user and settings, as
+/// everywhere in PostgreSQL.
+pub(super) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
     require_role(owner);
-    // SAFETY: the documented sequence (see refresh_by_match_merge callers in matview.c), on the main thread; what is
-    // set is restored below or by the abort.
+    // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
+    // the abort.
     unsafe {
         let mut user = pg_sys::InvalidOid;
         let mut context = 0;
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
         let nest_level = pg_sys::NewGUCNestLevel();
-        set_local(c"search_path", &search_path);
-        set_local(c"row_security", c"on");
-        set_local(c"transaction_read_only", c"on");
+        for (name, value) in SETTINGS {
+            set_local(name, value);
+        }
         pg_sys::SetUserIdAndSecContext(
             owner,
             context
@@ -97,47 +112,18 @@ fn require_role(role: pg_sys::Oid) {
     }
 }
 
-/// pg_catalog, the schema of the relation, pg_temp: what an expression sees without qualifying names.
-fn search_path(relation: pg_sys::Oid) -> CString {
-    // SAFETY: syscache look-ups; the strings are copied.
-    unsafe {
-        let namespace = pg_sys::get_rel_namespace(relation);
-        let name = if namespace == pg_sys::InvalidOid {
-            std::ptr::null_mut()
-        } else {
-            pg_sys::get_namespace_name(namespace)
-        };
-        if name.is_null() {
-            ErrorReport::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                format!("relation with OID {} does not exist", relation.to_u32()),
-                "as_owner",
-            )
-            .set_hint(
-                "The relation of the model was dropped: register the model again on another one.",
-            )
-            .report(PgLogLevel::ERROR);
-        }
-        let quoted = CStr::from_ptr(pg_sys::quote_identifier(name)).to_bytes();
-        let path = [b"pg_catalog, ".as_slice(), quoted, b", pg_temp"].concat();
-        CString::new(path).unwrap_or_else(|_| c"pg_catalog, pg_temp".to_owned())
-    }
-}
-
-/// Runs one query through SPI, read-only, with `keys` (text[]) as $1; rows go to `receiver`, where there is one.
+/// Runs one query through SPI, read-only; rows go to `receiver`, where there is one.
 ///
 /// # Safety
-/// `receiver` is null or a valid receiver.
-unsafe fn execute(query: &CStr, keys: Option<pg_sys::Datum>, receiver: *mut pg_sys::DestReceiver) {
+/// `receiver` is null or a valid receiver, `parameters` null or a list.
+unsafe fn execute(
+    query: &CStr,
+    parameters: pg_sys::ParamListInfo,
+    receiver: *mut pg_sys::DestReceiver,
+) {
     // SAFETY: the documented use of SPI; errors are raised and clean up by the abort.
     unsafe {
         pg_sys::SPI_connect();
-        let parameters = pg_sys::makeParamList(1);
-        let parameter = (*parameters).params.as_mut_ptr();
-        (*parameter).value = keys.unwrap_or(pg_sys::Datum::from(0));
-        (*parameter).isnull = keys.is_none();
-        (*parameter).pflags = pg_sys::PARAM_FLAG_CONST as u16;
-        (*parameter).ptype = pg_sys::TEXTARRAYOID;
         let options = pg_sys::SPIExecuteOptions {
             params: parameters,
             read_only: true,
@@ -153,30 +139,47 @@ unsafe fn execute(query: &CStr, keys: Option<pg_sys::Datum>, receiver: *mut pg_s
     }
 }
 
+/// The list of one parameter, `keys` (text[]), as $1.
+fn keys_parameter(keys: Option<pg_sys::Datum>) -> pg_sys::ParamListInfo {
+    // SAFETY: makes a list of one and fills it.
+    unsafe {
+        let parameters = pg_sys::makeParamList(1);
+        let parameter = (*parameters).params.as_mut_ptr();
+        (*parameter).value = keys.unwrap_or(pg_sys::Datum::from(0));
+        (*parameter).isnull = keys.is_none();
+        (*parameter).pflags = pg_sys::PARAM_FLAG_CONST as u16;
+        (*parameter).ptype = pg_sys::TEXTARRAYOID;
+        parameters
+    }
+}
+
 /// Plans `query` as its owner and checks its rights without evaluating a row, and raises what is wrong with it.
-pub(super) fn plan(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
+/// Only with `keys` does it have a parameter: an expression by itself has none.
+pub(super) fn plan(owner: pg_sys::Oid, query: &str, keys: bool) {
     // A limit of 0 starts the executor, which checks the rights, and fetches nothing.
     let Ok(probe) = CString::new(format!("{query} limit 0")) else {
         pgrx::error!("query contains a null byte");
     };
-    // SAFETY: no receiver. The empty array gives $1 a type.
-    as_owner(owner, relation, || unsafe {
-        execute(
-            &probe,
-            Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
+    // SAFETY: no receiver.
+    as_owner(owner, || unsafe {
+        let parameters = if keys {
+            // Of a known type, though empty.
+            keys_parameter(Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
                 pg_sys::TEXTOID,
-            ))),
-            std::ptr::null_mut(),
-        );
+            ))))
+        } else {
+            std::ptr::null_mut()
+        };
+        execute(&probe, parameters, std::ptr::null_mut());
     });
 }
 
 extension_sql!(
     r#"
-create function marketing_automation.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
+create function marketing_automation.query_as_owner(owner regrole, query text, keys text[]) returns setof record
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
-comment on function marketing_automation.query_as_owner(regrole, regclass, text, text[]) is
-    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog and the schema of relation; the only place where user SQL runs';
+comment on function marketing_automation.query_as_owner(regrole, text, text[]) is
+    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where user SQL runs';
 "#,
     name = "query_as_owner",
     requires = ["schema"]
@@ -200,7 +203,7 @@ pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo)
     // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
     unsafe {
         let call = &mut *fcinfo;
-        let arguments = call.args.as_slice(4);
+        let arguments = call.args.as_slice(3);
         let result = call.resultinfo.cast::<pg_sys::ReturnSetInfo>();
         if result.is_null()
             || ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32)
@@ -208,13 +211,12 @@ pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo)
         {
             pgrx::error!("query_as_owner must be called in FROM");
         }
-        if arguments[..3].iter().any(|argument| argument.isnull) {
-            pgrx::error!("owner, relation and query of query_as_owner must not be null");
+        if arguments[..2].iter().any(|argument| argument.isnull) {
+            pgrx::error!("owner and query of query_as_owner must not be null");
         }
         let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
-        let relation = pg_sys::Oid::from(arguments[1].value.value() as u32);
-        let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[2].value.cast_mut_ptr()));
-        let keys = (!arguments[3].isnull).then_some(arguments[3].value);
+        let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[1].value.cast_mut_ptr()));
+        let keys = (!arguments[2].isnull).then_some(arguments[2].value);
 
         let per_query = (*(*result).econtext).ecxt_per_query_memory;
         let caller = pg_sys::MemoryContextSwitchTo(per_query);
@@ -234,7 +236,7 @@ pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo)
             c"query_as_owner: unexpected type of row".as_ptr(),
         );
 
-        as_owner(owner, relation, || execute(query, keys, receiver));
+        as_owner(owner, || execute(query, keys_parameter(keys), receiver));
 
         (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
         (*result).setResult = store;
@@ -250,13 +252,13 @@ mod marketing_automation {
 
     /// Plans `query` as `owner`; an error says why it would not run.
     #[pg_extern(sql = r#"
-create function marketing_automation.plan_as_owner(owner regrole, relation regclass, query text) returns void
+create function marketing_automation.plan_as_owner(owner regrole, query text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.plan_as_owner(regrole, regclass, text) is
-    'API: private. Plans a query as its owner without running it: an error says why it would not run';
+comment on function marketing_automation.plan_as_owner(regrole, text) is
+    'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
 "#)]
-    fn plan_as_owner(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
-        plan(owner, relation, query);
+    fn plan_as_owner(owner: pg_sys::Oid, query: &str) {
+        plan(owner, query, true);
     }
 }
 
@@ -281,7 +283,7 @@ mod tests {
 
     fn query_as_owner(query: &str) -> Result<Option<String>, spi::Error> {
         Spi::get_one_with_args::<String>(
-            "select q.x from marketing_automation.query_as_owner('test_owner', 'test_shop.t', $1, null) as q (x text)",
+            "select q.x from marketing_automation.query_as_owner('test_owner', $1, null) as q (x text)",
             &[query.into()],
         )
     }
@@ -293,9 +295,7 @@ mod tests {
         let inside = query_as_owner(STATE);
         assert_eq!(
             inside,
-            Ok(Some(
-                "test_owner pg_catalog, test_shop, pg_temp on".to_owned()
-            ))
+            Ok(Some("test_owner pg_catalog, pg_temp on".to_owned()))
         );
         assert_eq!(Spi::get_one::<String>(STATE), before);
     }
@@ -308,7 +308,7 @@ mod tests {
              declare before text := current_user || current_setting('search_path') || current_setting('transaction_read_only');
              begin
                  begin
-                     perform from marketing_automation.query_as_owner('test_owner', 'test_shop.t', 'select 1 / (id - 1) from t', null) as q (x integer);
+                     perform from marketing_automation.query_as_owner('test_owner', 'select 1 / (id - 1) from test_shop.t', null) as q (x integer);
                      raise exception 'no error';
                  exception when division_by_zero then null;
                  end;
@@ -329,7 +329,7 @@ mod tests {
     #[pg_test(error = "SELECT is not allowed in a non-volatile function")]
     fn the_query_cannot_write() {
         set_up();
-        query_as_owner("with d as (delete from t returning id) select id::text from d")
+        query_as_owner("with d as (delete from test_shop.t returning id) select id::text from d")
             .expect("unreachable");
     }
 }

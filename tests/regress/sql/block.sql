@@ -47,6 +47,19 @@ join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'block
 join marketing_automation.link l on l.url = 'https://a.example/' where r.key = '5' \gset
 select location from marketing_automation.unsubscribe(:'token', one_click => false, user_agent => null);
 select location from marketing_automation.unsubscribe(:'token', one_click => true, user_agent => null);
+-- A record that was blocked before its scenario became unsubscribable still unsubscribes.
+select marketing_automation.create_scenario('late', 'customer') > 0 as created;
+select marketing_automation.add_activity('late', 'mail', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.run('late');
+select * from marketing_automation.enroll('late');
+select marketing_automation.block(r.uuid) from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late' where r.key = '1';
+update marketing_automation.scenario set unsubscribable = true where name = 'late';
+select u.known from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late'
+join marketing_automation.activity a on a.scenario_id = s.id
+cross join lateral marketing_automation.unsubscribe(marketing_automation.sign_token('unsubscribed', r.id, a.id), true, null) u where r.key = '1';
+select u.party from marketing_automation.unsubscription u join marketing_automation.scenario s on s.id = u.scenario_id and s.name = 'late';
+select marketing_automation.stop('late');
+select marketing_automation.block(null);
 select key, blocked from shop.records order by key;
 select marketing_automation.stop('block');
 drop view shop.records;

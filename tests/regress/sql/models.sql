@@ -1,5 +1,5 @@
 \set SHOW_CONTEXT never
-select name, relation, key, key_type, party, owner = (quote_ident(current_user))::regrole as mine, builtin from marketing_automation.model order by name;
+select name, relation, key, key_type, party, owner = (quote_ident(current_user))::regrole as mine from marketing_automation.model order by name;
 
 -- Bad input names the object and changes nothing.
 select marketing_automation.register_model('lost', 'shop.nowhere', key => 'self.id');
@@ -8,6 +8,12 @@ select marketing_automation.register_model('lost', 'shop.customer', key => 'self
 select marketing_automation.register_model('lost', 'shop.customer', key => 'self.id', email => 'self.email from shop.customer');
 select marketing_automation.register_model('', 'shop.customer', key => 'self.id');
 select name from marketing_automation.model where name in ('lost', '');
+
+select marketing_automation.register_model('lost', 'shop.customer', key => 'array[self.id]');
+select marketing_automation.register_model('lost', 'shop.customer', key => 'json_build_object(''id'', self.id)');
+select marketing_automation.register_model('lost', 'shop.customer', key => 'row_number() over ()');
+select marketing_automation.register_model('lost', 'shop.customer', key => 'self.id', email => 'unnest(array[self.email])');
+select marketing_automation.register_model('lost', 'shop.customer', key => 'self.id', party => 'max(self.id)');
 
 -- Keys of any type; a composite one through an expression.
 create table shop.line (order_id uuid, line smallint, primary key (order_id, line));

@@ -88,9 +88,24 @@ insert into marketing_automation.scenario (name, model, owner) values ('trojan',
 insert into marketing_automation.model (name, relation, key, key_type, owner) values ('trojan', 'marketing_automation.party', 'self.id', 'text', 'postgres');
 select marketing_automation.create_scenario('fine', 'party') > 0 as created;
 update marketing_automation.scenario set owner = 'postgres' where name = 'fine';
-select * from marketing_automation.query_as_owner('postgres', 'shop.customer', 'select 1', null) as q (x integer);
+select * from marketing_automation.query_as_owner('postgres', 'select 1', null) as q (x integer);
 select marketing_automation.enroll(now => '2026-01-01');
 reset role;
+
+-- A model whose owner has fewer rights than the scenario's would lend them those rights.
+select marketing_automation.create_scenario('lent', 'customers');
+-- An activity cannot be planted in a scenario that does not exist yet.
+set role regress_other;
+insert into marketing_automation.activity (scenario_id, name, subject, body) values (4711, 'planted', 's', 'b');
+insert into marketing_automation.model (name, relation, key, key_type) values ('sale', 'marketing_automation.party', 'self.id', 'text');
+reset role;
+
+-- Only a superuser's restore skips the checks.
+set session authorization regress_other;
+set check_function_bodies = off;
+select marketing_automation.create_scenario('unchecked', 'party', 'true; select 1');
+reset check_function_bodies;
+reset session authorization;
 
 -- The owner lost a right: its next run says so. Row security of the source holds for the owner.
 select marketing_automation.run('who') from marketing_automation.scenario where name = 'who' and state = 'draft';

@@ -16,4 +16,21 @@ join marketing_automation.activity a on a.id = ra.activity_id
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'poison'
 group by 1, 2, 3, 4, 5 order by 1, 2;
 select marketing_automation.process_due(1000, '2026-03-02 12:00+00');
+-- An error that a function chooses to raise, of whatever class, does not hold up other scenarios.
+create function shop.sulk() returns boolean language plpgsql as $$ begin raise 'sulking' using errcode = 'XX000'; end $$;
+create function shop.busy() returns boolean language plpgsql as $$ begin raise 'busy' using errcode = '55P03'; end $$;
+select marketing_automation.create_scenario('sulk', 'thing', 'self.id <= 2') > 0 as created;
+select marketing_automation.add_activity('sulk', 'first', action => null) > 0 as added;
+select marketing_automation.add_activity('sulk', 'second', parent => 'first', condition => 'shop.sulk()', action => null) > 0 as added;
+select marketing_automation.add_activity('sulk', 'third', parent => 'first', condition => 'shop.busy()', action => null) > 0 as added;
+select marketing_automation.create_scenario('innocent', 'thing', 'self.id <= 2') > 0 as created;
+select marketing_automation.add_activity('innocent', 'only', action => null) > 0 as added;
+select marketing_automation.run('sulk'), marketing_automation.run('innocent');
+select * from marketing_automation.enroll('sulk', '2026-03-01 12:00+00');
+select * from marketing_automation.enroll('innocent', '2026-03-01 12:01+00');
+call marketing_automation.process_all_due();
+select s.name, a.name, ra.state, ra.error_code, count(*) from marketing_automation.record_activity ra
+join marketing_automation.activity a on a.id = ra.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name in ('sulk', 'innocent')
+group by 1, 2, 3, 4 order by 1, 2;
+select marketing_automation.stop('sulk'), marketing_automation.stop('innocent');
 select marketing_automation.stop('poison');

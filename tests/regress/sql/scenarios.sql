@@ -19,9 +19,11 @@ select marketing_automation.create_scenario('', 'customer');
 \set VERBOSITY default
 select count(*) from marketing_automation.scenario;
 
--- These are fine: a comment, a subquery, a name without schema from the model's schema.
+-- These are fine: a comment, a subquery. Names outside pg_catalog are qualified.
+select marketing_automation.create_scenario('bad', 'customer', 'exists (select from customer c where c.id = self.id)');
+select marketing_automation.create_scenario('bad', 'customer', '$1 is null');
 select marketing_automation.create_scenario('comment', 'customer', 'self.score > 0 -- good customers') > 0;
-select marketing_automation.create_scenario('subquery', 'customer', 'exists (select from customer c where c.id = self.id and c.score > 0)') > 0;
+select marketing_automation.create_scenario('subquery', 'customer', 'exists (select from shop.customer c where c.id = self.id and c.score > 0)') > 0;
 select marketing_automation.create_scenario('comment', 'customer');
 
 -- draft -> running -> stopped -> draft, by function or by update.
