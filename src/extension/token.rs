@@ -71,6 +71,7 @@ language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 
 comment on function marketing_automation.verify_tokens(text[], text[]) is
     'API: private. What the tokens that verify say, n their position from 1; kinds: email_opened, email_clicked or unsubscribed, for each token';
 "#)]
+    #[allow(clippy::type_complexity)] // The macro wants the row written out.
     fn verify_tokens(
         kinds: Vec<Option<String>>,
         tokens: Vec<Option<String>>,

@@ -1,10 +1,11 @@
 """The layers that need no server: formatting, lints, pure tests."""
 
-from harness.paths import TARGET
+from harness.paths import ROOT, TARGET
 
 # How the crate is built without PostgreSQL; the extension's way is the default.
 PROXY = ("--no-default-features", "--features", "proxy")
 PGSPOT = "pgspot==0.9.4"
+PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
 COMMITS = "marketing_automation.process_all_due(batch_size integer)"
 
@@ -20,7 +21,7 @@ def lint(log):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
-    log.check(_pgspot(log), "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
+    log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
 
 
 def unit(log):
@@ -35,11 +36,10 @@ def _as_create_extension(schema):
     return settings
 
 
-def _pgspot(log):
-    """pgspot in an environment of its own under target/: what it parses with is not in Debian."""
+def _python_with_pgspot(log):
+    """The Python of an environment of its own under target/: what pgspot parses with is not in Debian."""
     environment = TARGET / "pgspot"
-    program = environment / "bin" / "pgspot"
-    if not program.exists():
+    if not (environment / "bin" / "pgspot").exists():
         log.run("/usr/bin/python3", "-m", "venv", "--clear", environment)
         log.run(environment / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", PGSPOT)
-    return program
+    return environment / "bin" / "python"
