@@ -22,7 +22,7 @@ help: ## show this list
 	@echo "  PG_CONFIG=$(PG_CONFIG)"
 
 setup: ## install what is missing: Debian packages and cargo-pgrx
-	@tools/setup
+	@.ci/setup
 
 build: setup ## build the extension and the proxy (debug)
 	cargo build --features pg15
@@ -34,7 +34,7 @@ install: setup ## build in release mode and install into the server of PG_CONFIG
 	$(SUDO) install -m 755 $(CARGO_TARGET_DIR)/release/$(PROXY) $$($(PG_CONFIG) --bindir)/
 
 package: setup ## make a tarball of the release files under target/
-	@tools/package
+	@.ci/package
 
 test: setup ## run all layers; TESTS="e2e unit" picks some
 	@$(RUN_LAYERS) $(TESTS)
@@ -49,7 +49,7 @@ $(LAYERS:%=test-%):
 	@$(RUN_LAYERS) $(@:test-%=%)
 
 bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker
-	@tools/setup bench
+	@.ci/setup bench
 	@$(MAKE) --no-print-directory install
 	@$(PYTHON) -B tests/bench
 
