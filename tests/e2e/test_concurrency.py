@@ -1,0 +1,120 @@
+"""Everything at once: enrolling, processing, the mailer, events and blocks, then the invariants."""
+
+import random
+import threading
+import time
+
+import psycopg2
+
+SECONDS = 8
+RECORDS = 3000
+
+# Each finds what must not be; see SPEC's invariants.
+VIOLATIONS = {
+    "waits and is finished": """
+        select count(*) from marketing_automation.waiting_activity join marketing_automation.finished_activity using (record_id, activity_id)""",
+    "both sides of an event ran": """
+        select count(*) from marketing_automation.finished_activity p
+        join marketing_automation.activity a on a.id = p.activity_id and a.on_event in ('email_opened', 'email_clicked')
+        join marketing_automation.activity n on n.parent_id = a.parent_id and n.on_event = replace(a.on_event, 'email_', 'email_not_')
+        join marketing_automation.finished_activity f on f.activity_id = n.id and f.record_id = p.record_id
+        where p.state = 'done' and f.state = 'done'""",
+    "two mails of one activity": """
+        select count(*) from (select from marketing_automation.message group by record_id, activity_id having count(*) > 1) m""",
+    "mailed without a mail": """
+        select count(*) from marketing_automation.finished_activity f
+        where f.outcome = 'mailed' and not exists (
+            select from marketing_automation.message m where (m.record_id, m.activity_id) = (f.record_id, f.activity_id))""",
+    "opened by the log, not by the state": """
+        select count(*) from marketing_automation.event e
+        join marketing_automation.finished_activity f on (f.record_id, f.activity_id) = (e.record_id, e.activity_id)
+        where e.kind = 'email_opened' and f.opened_at is null""",
+    "neither side came of a mail that was sent": """
+        select count(*) from marketing_automation.message m
+        join marketing_automation.activity a on a.id = m.activity_id and a.name = 'hello'
+        join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
+        where m.state = 'sent' and not exists (
+            select from marketing_automation.record_activity ra join marketing_automation.activity c on c.id = ra.activity_id
+            where ra.record_id = m.record_id and c.parent_id = a.id and c.name in ('opened', 'not opened') and ra.state <> 'cancelled')""",
+    "waits for a blocked record": """
+        select count(*) from marketing_automation.waiting_activity w
+        join marketing_automation.record r on r.id = w.record_id and r.blocked_at is not null""",
+}
+
+
+def test_everything_at_once_keeps_the_invariants(shop, sink):
+    shop.query(
+        "insert into shop.customer (id, name, email) select i, 'c' || i, 'c' || i || '@example.org' from generate_series(1, %s) i",
+        RECORDS,
+    )
+    shop.scenario(unsubscribable=False, run=False)
+    shop.activity("opened", parent="hello", on_event="email_opened", action=None, subject=None, body=None)
+    shop.activity("not opened", parent="hello", on_event="email_not_opened", delay="300 ms", action=None, subject=None, body=None)
+    shop.activity("clicked", parent="hello", on_event="email_clicked", delay="50 ms")
+    shop.activity("not clicked", parent="hello", on_event="email_not_clicked", delay="400 ms", action=None, subject=None, body=None)
+    shop.query("select marketing_automation.run('welcome')")
+    shop.query("select marketing_automation.tracking_keys()")
+    link = shop.value("select id from marketing_automation.link_ids(array['https://shop.example/'])")
+    end = time.monotonic() + SECONDS
+    errors = []
+
+    def worker(step, **session):
+        def loop():
+            connection = shop.connect(**session)
+            try:
+                with connection.cursor() as cursor:
+                    while time.monotonic() < end:
+                        step(cursor)
+            except psycopg2.Error as error:
+                errors.append(error)
+            finally:
+                connection.close()
+
+        return threading.Thread(target=loop)
+
+    def enroll(cursor):
+        cursor.execute("select * from marketing_automation.enroll()")
+        time.sleep(0.2)
+
+    def process(cursor):
+        cursor.execute("select marketing_automation.process_due(%s)", (random.choice((10, 100, 1000)),))
+        if cursor.fetchone()[0] == 0:
+            time.sleep(0.01)
+
+    def report(cursor):
+        cursor.execute(
+            "select record_id, activity_id from marketing_automation.finished_activity where outcome = 'mailed' and record_id >= %s limit 40",
+            (random.randrange(RECORDS),),
+        )
+        hits = [(random.choice(("email_opened", "email_clicked")), *row) for row in cursor.fetchall()]
+        if not hits:
+            time.sleep(0.05)
+            return
+        kinds, records, activities = (list(column) for column in zip(*hits))
+        cursor.execute(
+            """with hit as (
+                   select h.n, h.kind, marketing_automation.sign_token(h.kind, h.record, h.activity, case h.kind when 'email_clicked' then %s end) as token
+                   from unnest(%s, %s, %s) with ordinality h (kind, record, activity, n))
+               select marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(kind order by n), array_agg(token order by n),
+                   array_agg(clock_timestamp()), array_agg(null::text)) from hit""",
+            (link, kinds, records, activities),
+        )
+
+    def block(cursor):
+        cursor.execute("select marketing_automation.block(uuid) from marketing_automation.record order by random() limit 1")
+        time.sleep(0.05)
+
+    steps = [enroll, enroll, process, process, process, report, report, report, block]
+    threads = [worker(step) for step in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+    sink.wait_for(RECORDS // 2, timeout=60)
+    while shop.value("select count(*) from marketing_automation.outbox"):
+        time.sleep(0.1)
+    assert shop.value("select count(*) from marketing_automation.event where kind <> 'blocked'") > 500
+    for what, query in VIOLATIONS.items():
+        assert shop.value(query) == 0, what
