@@ -5,34 +5,32 @@ import pathlib
 import re
 import shlex
 import shutil
-import signal
+import subprocess
 import tempfile
 
 from harness import Cluster, lifetime
-from harness.cluster import SERVER_USER
 from harness.paths import PG_CONFIG, ROOT, TARGET, pg_config
 from layers.layer import Failed
 from layers.source import PROXY
 
 REGRESS = ROOT / "tests" / "regress"
+SUDO = () if os.geteuid() == 0 else ("sudo",)
 
 
 def server(log):
     """#[pg_test]s, by `cargo pgrx test` in a cluster of its own."""
+    # cargo-pgrx installs by sudo only when the server is to run as somebody else.
+    may_install = os.geteuid() != 0 and os.access(pg_config("pkglibdir"), os.W_OK)
+    runas = () if may_install else ("--runas", "postgres")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="ma-t-", dir="/tmp"))
-    if SERVER_USER:
-        shutil.chown(directory, SERVER_USER, SERVER_USER)
+    directory.chmod(0o755 if may_install else 0o1777)
 
     def clean():
         for pid_file in directory.glob("*/postmaster.pid"):
-            try:
-                os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
-            except ProcessLookupError:
-                pass
-        shutil.rmtree(directory, ignore_errors=True)
+            subprocess.run([*SUDO, "kill", "-QUIT", pid_file.read_text().split()[0]], check=False)
+        subprocess.run([*SUDO, "rm", "-rf", directory], check=False)
 
     lifetime.stop_at_exit(clean)
-    runas = ("--runas", SERVER_USER) if SERVER_USER else ()
     try:
         log.cargo_test("cargo", "pgrx", "test", "pg15", *runas, "--pgdata", directory)
     finally:
@@ -93,8 +91,7 @@ def _install(log):
     """Installs the plain debug build: the one that `cargo pgrx test` leaves behind holds tests.*."""
     global _installed
     if not _installed:
-        sudo = () if os.geteuid() == 0 else ("--sudo",)
-        log.run("cargo", "pgrx", "install", "--pg-config", PG_CONFIG, *sudo)
+        log.run("cargo", "pgrx", "install", "--pg-config", PG_CONFIG, *(("--sudo",) if SUDO else ()))
         _installed = True
 
 
