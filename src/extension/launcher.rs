@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::prelude::*;
 
-use super::mailer::transaction;
+use super::mailer::{process, transaction};
 use super::{settings, workers};
 
 pub(super) const MAILER_TYPE: &str = "marketing_automation mailer";
@@ -108,8 +108,9 @@ impl Launcher {
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum) {
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    process::handle_signals();
     BackgroundWorker::connect_worker_to_spi(Some(&settings::launcher_database()), None);
+    process::use_own_settings();
     workers::announce_launcher();
     let mut launcher = Launcher::default();
     let mut last_error = None;
@@ -126,11 +127,12 @@ pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum)
                 last_error = Some(error);
             }
         }
-        if !BackgroundWorker::wait_latch(Some(ROUND)) {
+        process::wait(ROUND);
+        if process::is_stopping() {
+            // Also when a person terminated it: while the server runs there is a launcher.
+            process::exit_to_be_restarted();
             return;
         }
-        // SAFETY: resets the latch of this process before the next look, as PostgreSQL's loops do.
-        unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
-        transaction::handle_interrupts();
+        process::handle_interrupts();
     }
 }

@@ -11,6 +11,7 @@
 mod configuration;
 mod courier;
 mod database;
+pub(super) mod process;
 mod retry;
 mod templates;
 pub(super) mod transaction;
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
 use super::settings::{self, InDoubt};
@@ -355,7 +356,6 @@ fn look_for_extension() -> Result<Extension, String> {
 /// Takes the session lock that makes this process the database's only mailer.
 fn become_the_mailer() -> Result<bool, String> {
     transaction::run(|| {
-        Spi::run("set lock_timeout = '1s'; set statement_timeout = '60s'")?;
         Ok(Spi::get_one::<bool>(
             "select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('marketing_automation.mailer'), 0)",
         )? == Some(true))
@@ -366,11 +366,12 @@ fn become_the_mailer() -> Result<bool, String> {
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    process::handle_signals();
     BackgroundWorker::connect_worker_to_spi_by_oid(
         Some(pg_sys::Oid::from(database.value() as u32)),
         None,
     );
+    process::use_own_settings();
     // Returning is exit code 0: the postmaster forgets the worker, the launcher decides.
     let Ok(Extension::Usable(installation)) = look_for_extension() else {
         return;
@@ -425,18 +426,14 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                 AFTER_ERROR
             }
         };
-        let stop = if mailer.couriers.has_events() {
-            BackgroundWorker::sigterm_received()
-        } else {
-            !BackgroundWorker::wait_latch(Some(sleep.max(Duration::from_millis(1))))
-        };
-        // SAFETY: this process's own latch, on its main thread.
-        unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
-        if stop {
+        if !mailer.couriers.has_events() {
+            process::wait(sleep);
+        }
+        if process::is_stopping() {
             mailer.farewell();
             break;
         }
-        reload |= transaction::handle_interrupts();
+        reload |= process::handle_interrupts();
     }
     workers::leave();
 }

@@ -43,6 +43,59 @@ def test_a_worker_that_ends_comes_back(shop, sink):
     sink.wait_for(1, timeout=60)
 
 
+def test_a_worker_in_the_middle_of_a_statement_ends_at_once(shop):
+    pid = shop.wait_for_worker()
+    shop.query(
+        "create or replace function marketing_automation.next_due() returns timestamptz language sql "
+        "as 'select now() from pg_sleep(60)'"
+    )
+    shop.query("select marketing_automation.notify_mailer()")
+    wait_until(
+        lambda: shop.value("select wait_event = 'PgSleep' from pg_stat_activity where pid = %s", pid),
+        what="the worker to be in its statement",
+    )
+    started = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    assert time.monotonic() - started < 1
+
+
+def test_a_launcher_that_is_terminated_comes_back(shop, cluster):
+    launcher = "select pid from pg_stat_activity where backend_type = 'marketing_automation launcher'"
+    pid = cluster.value(launcher)
+    cluster.query("select pg_terminate_backend(%s)", (pid,))
+    wait_until(lambda: cluster.value(launcher) not in (None, pid), what="another launcher")
+
+
+def test_a_database_owners_operators_do_not_run_with_the_workers_rights(shop, sink, cluster):
+    shop.customers("Ada")
+    shop.scenario()
+    pid = shop.wait_for_worker()
+    shop.psql(f"""
+        create schema evil;
+        create table evil.seen (who text);
+        create function evil.same(name, name) returns boolean language plpgsql as
+            $$ begin insert into evil.seen values (current_user); return $1 operator(pg_catalog.=) $2; end $$;
+        create operator evil.= (function = evil.same, leftarg = name, rightarg = name);
+        create function evil.same(oid, oid) returns boolean language plpgsql as
+            $$ begin insert into evil.seen values (current_user); return $1 operator(pg_catalog.=) $2; end $$;
+        create operator evil.= (function = evil.same, leftarg = oid, rightarg = oid);
+        alter database "{shop.database}" set search_path = evil, pg_catalog;
+        alter database "{shop.database}" set default_transaction_read_only = on;
+        alter database "{shop.database}" set role = '{shop.marketer}';
+    """)
+    os.kill(pid, signal.SIGTERM)
+    mailers = "select array_agg(pid) from pg_stat_activity where datname = %s and backend_type = 'marketing_automation mailer'"
+    wait_until(lambda: cluster.value(mailers, (shop.database,)) not in (None, [pid]), what="another worker")
+    superuser = shop.connect(options="-c role=none -c default_transaction_read_only=off")
+    with superuser.cursor() as cursor:
+        cursor.execute("select * from marketing_automation.enroll()")
+        cursor.execute("call marketing_automation.process_all_due()")
+        sink.wait_for(1)
+        cursor.execute("select * from evil.seen")
+        assert cursor.fetchall() == []
+
+
 def test_the_worker_survives_sql_errors_and_tells_them(shop, sink):
     shop.customers("Ada")
     shop.scenario()
