@@ -66,10 +66,17 @@ fn start_mailer(database: pg_sys::Oid, name: &str) -> bool {
         .is_ok()
 }
 
+/// When a database was last tried.
+struct Attempt {
+    at: Instant,
+    /// Whether there was a background worker slot for it.
+    started: bool,
+}
+
 /// When each database was last tried, and whether the lack of worker slots was logged.
 #[derive(Default)]
 struct Launcher {
-    tried: HashMap<pg_sys::Oid, Instant>,
+    tried: HashMap<pg_sys::Oid, Attempt>,
     out_of_workers: bool,
 }
 
@@ -79,21 +86,25 @@ impl Launcher {
         if workers::take_look_again() {
             self.tried.clear();
         }
-        self.tried.retain(|_, tried| tried.elapsed() < PROBE);
+        self.tried.retain(|_, attempt| attempt.at.elapsed() < PROBE);
         for (database, name) in missing {
             // A mailer that found no extension left no slot, or an absent one without error.
             let has_extension =
                 workers::of_database(database).is_some_and(|slot| slot.started_at != 0);
-            let pause = if has_extension { RESTART } else { PROBE };
-            if self
-                .tried
-                .get(&database)
-                .is_some_and(|tried| tried.elapsed() < pause)
-            {
+            let too_soon = self.tried.get(&database).is_some_and(|attempt| {
+                let pause = match attempt.started && !has_extension {
+                    true => PROBE,
+                    false => RESTART,
+                };
+                attempt.at.elapsed() < pause
+            });
+            if too_soon {
                 continue;
             }
-            self.tried.insert(database, Instant::now());
-            if start_mailer(database, &name) {
+            let started = start_mailer(database, &name);
+            let at = Instant::now();
+            self.tried.insert(database, Attempt { at, started });
+            if started {
                 self.out_of_workers = false;
             } else if !std::mem::replace(&mut self.out_of_workers, true) {
                 warning!(

@@ -6,11 +6,18 @@
 //!
 //! Only this process's main thread touches PostgreSQL, in short transactions, none of them open while the network is
 //! used; rendering and SMTP run on a tokio runtime of their own ([`courier`]) and answer over a channel. What is in
-//! flight is bounded by two batches. An SQL error, a lost server or a panic in a mail end a round, not the worker.
+//! flight is bounded by two claims and by the memory of rendered mails; a claim is no larger than what leaves within a
+//! second ([`pace`]). An SQL error, a lost server or a panic in a mail end a round, not the worker.
 
 mod configuration;
 mod courier;
 mod database;
+mod desk;
+mod gate;
+mod installation;
+mod job;
+mod letter;
+mod pace;
 pub(super) mod process;
 mod retry;
 mod templates;
@@ -24,16 +31,21 @@ use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
 use super::settings::{self, InDoubt};
-use super::workers::{self, State};
+use super::workers::{self, Refusal, State};
 use configuration::Configuration;
-use courier::{Couriers, Delivery, Event, Outcome, Parcel};
+use courier::Couriers;
 use database::Finished;
+use installation::{Extension, look_for_extension};
+use job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
+use pace::Pace;
 use templates::Templates;
 
 /// Without anything to do, look again after this time: settings, arm(), mails whose notice was lost.
 const POLL: Duration = Duration::from_secs(10);
 /// After an SQL error.
 const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// While somebody else holds the extension or due mails under a lock.
+const LOCKED: Duration = Duration::from_secs(1);
 /// How often settings that come without a signal (ALTER DATABASE, key rotation) are read.
 const RECONFIGURE: Duration = Duration::from_secs(60);
 /// How long mails in flight may take to end when the worker must stop.
@@ -44,6 +56,11 @@ const MAX_CACHED_LINKS: usize = 100_000;
 struct Mailer {
     couriers: Couriers,
     templates: Templates,
+    pace: Pace,
+    /// What ALTER DATABASE said when this session began.
+    session_settings: Option<String>,
+    /// It says something else now: another session must begin.
+    outdated: bool,
     configuration: Option<Arc<Configuration>>,
     configured_at: Option<Instant>,
     links: HashMap<String, i64>,
@@ -52,22 +69,26 @@ struct Mailer {
     in_flight: usize,
     /// No claim before: after an SQL error, or while the SMTP server is out of reach.
     paused_until: Option<Instant>,
-    failed_connects: u32,
+    /// How often in a row the SMTP server was found out of reach; until it answers again one mail at a time probes it.
+    out_of_reach: u32,
     last_error: Option<String>,
 }
 
 impl Mailer {
-    fn new() -> std::io::Result<Self> {
+    fn new(session_settings: Option<String>) -> std::io::Result<Self> {
         Ok(Mailer {
             couriers: Couriers::start()?,
             templates: Templates::default(),
+            pace: Pace::default(),
+            session_settings,
+            outdated: false,
             configuration: None,
             configured_at: None,
             links: HashMap::new(),
             deliveries: Vec::new(),
             in_flight: 0,
             paused_until: None,
-            failed_connects: 0,
+            out_of_reach: 0,
             last_error: None,
         })
     }
@@ -81,6 +102,13 @@ impl Mailer {
         }
     }
 
+    /// Takes back what note_error() showed: it is over, and news when it happens again.
+    fn forget_error(&mut self) {
+        if self.last_error.take().is_some() {
+            workers::clear_error();
+        }
+    }
+
     fn pause(&mut self, pause: Duration) {
         self.paused_until = Some(Instant::now() + pause);
     }
@@ -89,7 +117,10 @@ impl Mailer {
     fn checked<R>(&mut self, result: Result<R, String>) -> Option<R> {
         result
             .map_err(|error| {
-                self.note_error(error);
+                // A stop cancels the statement that runs.
+                if !process::is_stopping() {
+                    self.note_error(error);
+                }
                 self.pause(AFTER_ERROR);
             })
             .ok()
@@ -102,8 +133,14 @@ impl Mailer {
             .is_some_and(|at| at.elapsed() < RECONFIGURE);
         if reload || !fresh || self.configuration.is_none() {
             self.configured_at = Some(Instant::now());
-            let read = transaction::run(|| Configuration::read(self.configuration.as_ref()));
-            self.configuration = match self.checked(read)? {
+            let read = transaction::run(|| {
+                let session_settings = configuration::session_settings()?;
+                let configuration = Configuration::read(self.configuration.as_ref())?;
+                Ok((session_settings, configuration))
+            });
+            let (session_settings, configuration) = self.checked(read)?;
+            self.outdated = session_settings != self.session_settings;
+            self.configuration = match configuration {
                 Ok(configuration) => Some(configuration),
                 Err(missing) => {
                     workers::update(|slot| slot.state = missing.state);
@@ -120,13 +157,28 @@ impl Mailer {
         let mut rendered = Vec::new();
         for event in self.couriers.events() {
             match event {
-                Event::Rendered(mail) => rendered.push(mail),
+                Event::Rendered(mail) => rendered.push(*mail),
                 Event::Delivered(delivery) => self.deliveries.push(delivery),
             }
         }
         if rendered.is_empty() {
             return;
         }
+        self.learn_links(&rendered);
+        let mut parcels = Vec::with_capacity(rendered.len());
+        for mail in rendered {
+            let urls = mail.rendered.links().iter();
+            match urls.map(|url| self.links.get(url).copied()).collect() {
+                Some(links) => parcels.push(Parcel { mail, links }),
+                // They were not stored: an error, which is noted.
+                None => self.deliveries.push(mail.job.release()),
+            }
+        }
+        self.couriers.send(parcels);
+    }
+
+    /// Fetches the ids of links not seen yet.
+    fn learn_links(&mut self, rendered: &[RenderedMail]) {
         if self.links.len() > MAX_CACHED_LINKS {
             self.links.clear();
         }
@@ -140,35 +192,10 @@ impl Mailer {
         unseen.dedup();
         if !unseen.is_empty() {
             let stored = transaction::run(|| database::link_ids(unseen));
-            match self.checked(stored) {
-                Some(stored) => self.links.extend(stored),
-                None => {
-                    self.deliveries.extend(
-                        rendered
-                            .into_iter()
-                            .map(|mail| mail.job.release("links were not stored")),
-                    );
-                    return;
-                }
+            if let Some(stored) = self.checked(stored) {
+                self.links.extend(stored);
             }
         }
-        let links = &self.links;
-        let parcels: Vec<Parcel> = rendered
-            .into_iter()
-            .map(|mail| {
-                let ids = mail
-                    .rendered
-                    .links()
-                    .iter()
-                    .filter_map(|url| links.get(url).copied())
-                    .collect();
-                Parcel {
-                    mail: *mail,
-                    links: ids,
-                }
-            })
-            .collect();
-        self.couriers.send(parcels);
     }
 
     /// Records results and starts the children of sent mails.
@@ -196,72 +223,97 @@ impl Mailer {
         });
         let deliveries = std::mem::take(&mut self.deliveries);
         self.in_flight -= deliveries.len();
-        if deliveries
-            .iter()
-            .any(|delivery| matches!(delivery.outcome, Outcome::Sent(_) | Outcome::Failed(_)))
-        {
-            self.failed_connects = 0;
+        self.learn(&deliveries);
+    }
+
+    /// What the results say about the server and the pace; troubles with single mails show in worker_status().
+    fn learn(&mut self, deliveries: &[Delivery]) {
+        let outcomes = || deliveries.iter().map(|delivery| &delivery.outcome);
+        self.pace.learn(outcomes());
+        if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) {
+            self.last_error = None;
+            workers::clear_error();
         }
-        let mut unreachable = None;
+        let answered = |outcome| {
+            matches!(
+                outcome,
+                &Outcome::Sent(_) | &Outcome::Failed(_) | &Outcome::Retry(_)
+            )
+        };
+        if !self.couriers.gate().is_closed() && outcomes().any(answered) {
+            self.out_of_reach = 0;
+        }
         for delivery in deliveries {
-            match delivery.outcome {
-                Outcome::Unreachable(reason) => unreachable = Some(reason),
-                Outcome::Sent(_) | Outcome::Released => {}
-                Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) => {
-                    workers::note_error(&format!("message {}: {reason}", delivery.id));
-                }
+            if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
+                &delivery.outcome
+            {
+                workers::note_error(&format!("message {}: {reason}", delivery.id));
             }
         }
-        if let Some(reason) = unreachable {
-            // The server's trouble, not the mails': claims were given back, all wait.
-            if !self.is_paused() {
-                self.failed_connects += 1;
-                self.pause(retry::reconnect_pause(self.failed_connects));
-            }
+    }
+
+    /// Pauses when the couriers have closed the gate: the server's trouble, not the mails'. Claims were given back.
+    fn heed_gate(&mut self) {
+        if let Some(reason) = self.couriers.gate().take_news() {
+            self.out_of_reach += 1;
+            self.pause(retry::reconnect_pause(self.out_of_reach));
             workers::update(|slot| slot.state = State::Paused);
             self.note_error(reason);
         }
     }
 
-    fn is_paused(&self) -> bool {
-        self.paused_until
-            .is_some_and(|until| until > Instant::now())
+    /// How many mails to claim now.
+    fn room(&mut self, configuration: &Configuration) -> usize {
+        if self.out_of_reach > 0 {
+            return usize::from(self.in_flight == 0);
+        }
+        let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
+        let size = self.pace.size(batch, configuration.connections);
+        // While one claim is on its way, the next is prepared.
+        match self.in_flight > size || self.couriers.is_full() {
+            true => 0,
+            false => size,
+        }
     }
 
-    /// Claims a batch and has it rendered; gives how long there is nothing more to claim.
+    /// Claims mails and has them rendered; gives how long there is nothing more to claim.
     fn claim(&mut self, configuration: &Arc<Configuration>) -> Duration {
-        let batch = settings::batch_size();
-        let (jobs, next) = {
-            let templates = &mut self.templates;
-            let claimed = transaction::run(|| {
-                let claimed = database::claim_messages(batch)?;
-                templates.learn(&claimed)?;
-                let next = if claimed.is_empty() {
-                    database::next_due()?
-                } else {
-                    None
-                };
-                Ok((claimed, next))
-            });
-            let Some((claimed, next)) = self.checked(claimed) else {
-                return AFTER_ERROR;
-            };
-            (claimed, next)
-        };
-        if jobs.is_empty() {
-            return next.map_or(POLL, |seconds| {
-                Duration::from_secs_f64(seconds.clamp(0.01, POLL.as_secs_f64()))
-            });
+        let size = i32::try_from(self.room(configuration)).unwrap_or(i32::MAX);
+        if size == 0 {
+            return POLL;
         }
-        self.in_flight += jobs.len();
+        let fresh_until = Instant::now() + self.pace.fresh();
         let templates = &mut self.templates;
-        let mut jobs = jobs
-            .into_iter()
-            .map(|mail| templates.job(mail, configuration))
-            .peekable();
-        while jobs.peek().is_some() {
-            self.couriers
-                .render(jobs.by_ref().take(courier::RENDER_CHUNK).collect());
+        let claimed = transaction::run(|| {
+            let claimed = database::claim_messages(size)?;
+            templates.learn(&claimed)?;
+            let next = match claimed.is_empty() {
+                true => database::next_due()?,
+                false => None,
+            };
+            Ok((claimed, next))
+        });
+        let Some((claimed, next)) = self.checked(claimed) else {
+            return AFTER_ERROR;
+        };
+        if claimed.is_empty() {
+            return match next {
+                // It is due, but somebody else has it locked.
+                Some(seconds) if seconds <= 0.0 => LOCKED,
+                Some(seconds) => Duration::from_secs_f64(seconds.min(POLL.as_secs_f64())),
+                None => POLL,
+            };
+        }
+        self.in_flight += claimed.len();
+        let mut claimed = claimed.into_iter().peekable();
+        while claimed.peek().is_some() {
+            let chunk = claimed.by_ref().take(courier::RENDER_CHUNK);
+            let jobs = chunk.map(|mail| {
+                let compiled = self.templates.compiled(&mail);
+                let reports = self.couriers.reports();
+                Job::new(mail, compiled, configuration, fresh_until, reports)
+            });
+            self.couriers.render(jobs.collect());
         }
         Duration::ZERO
     }
@@ -270,6 +322,7 @@ impl Mailer {
     fn round(&mut self, reload: bool) -> Duration {
         self.collect();
         self.record();
+        self.heed_gate();
         let Some(configuration) = self.configure(reload) else {
             return POLL;
         };
@@ -277,89 +330,71 @@ impl Mailer {
             return until.duration_since(Instant::now()).min(POLL);
         }
         self.paused_until = None;
-        let room =
-            self.in_flight < 2 * usize::try_from(settings::batch_size()).unwrap_or(usize::MAX);
-        let sleep = if room {
-            self.claim(&configuration)
-        } else {
-            POLL
-        };
-        let state = if self.in_flight > 0 {
-            State::Sending
-        } else {
-            State::Idle
-        };
-        if self.paused_until.is_none() {
+        self.couriers.gate().open();
+        if self.outdated {
+            return POLL;
+        }
+        let sleep = self.claim(&configuration);
+        if self.paused_until.is_none() && self.out_of_reach == 0 {
+            let state = match self.in_flight {
+                0 => State::Idle,
+                _ => State::Sending,
+            };
             workers::update(|slot| slot.state = state);
+            self.forget_error();
         }
         sleep
     }
 
     /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.
     fn farewell(&mut self) {
-        self.couriers.stop();
+        self.deliveries.extend(self.couriers.stop());
         let deadline = Instant::now() + FAREWELL;
-        while self.in_flight > 0 && Instant::now() < deadline {
+        while self.deliveries.len() < self.in_flight && Instant::now() < deadline {
             for event in self.couriers.wait_for_events(Duration::from_millis(20)) {
                 self.deliveries.push(match event {
-                    Event::Rendered(mail) => mail.job.release("mailer stopped"),
+                    Event::Rendered(mail) => mail.job.release(),
                     Event::Delivered(delivery) => delivery,
                 });
-            }
-            if self.deliveries.len() == self.in_flight {
-                break;
             }
         }
         self.record();
     }
 }
 
-/// What a look at the database finds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extension {
-    Absent,
-    /// Somebody is dropping or altering it right now.
-    Locked,
-    /// The outbox's OID tells one installation from the next.
-    Usable(pg_sys::Oid),
-}
-
-fn look_for_extension() -> Result<Extension, String> {
-    transaction::run(|| {
-        let outbox = Spi::get_one::<pg_sys::Oid>(
-            "select c.oid from pg_catalog.pg_extension e
-             join pg_catalog.pg_class c on c.relname = 'outbox' and c.relnamespace = pg_catalog.to_regnamespace('marketing_automation')
-             where e.extname = 'marketing_automation'",
-        );
-        match outbox {
-            Err(spi::Error::InvalidPosition) | Ok(None) => Ok(Extension::Absent),
-            Err(error) => Err(error),
-            Ok(Some(outbox)) => {
-                // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
-                // stronger one, and must not wait for us nor we for them.
-                let free = unsafe {
-                    pg_sys::ConditionalLockRelationOid(
-                        outbox,
-                        pg_sys::AccessShareLock as pg_sys::LOCKMODE,
-                    )
-                };
-                Ok(if free {
-                    Extension::Usable(outbox)
-                } else {
-                    Extension::Locked
-                })
-            }
+/// Waits until nobody changes the extension; None: there is none, or the process must stop.
+fn find_installation() -> Option<pg_sys::Oid> {
+    while !process::is_stopping() {
+        match look_for_extension() {
+            Ok(Extension::Usable(installation)) => return Some(installation),
+            Ok(Extension::Absent) => return None,
+            Ok(Extension::Locked) | Err(_) => process::wait(LOCKED),
         }
-    })
+        process::handle_interrupts();
+    }
+    None
 }
 
-/// Takes the session lock that makes this process the database's only mailer.
-fn become_the_mailer() -> Result<bool, String> {
-    transaction::run(|| {
-        Ok(Spi::get_one::<bool>(
-            "select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtext('marketing_automation.mailer'), 0)",
-        )? == Some(true))
-    })
+/// Becomes the mailer of the database that the process is connected to; None: it has one, or cannot have one.
+fn begin() -> Option<Mailer> {
+    match workers::announce_worker() {
+        Ok(()) => {}
+        Err(Refusal::Taken) => return None,
+        Err(Refusal::Full) => {
+            warning!(
+                "marketing_automation: more databases than one cluster can serve have the extension"
+            );
+            return None;
+        }
+    }
+    let mailer = transaction::run(configuration::session_settings)
+        .and_then(|settings| Mailer::new(settings).map_err(|error| error.to_string()));
+    mailer
+        .map_err(|error| {
+            workers::note_error(&format!("the mailer does not start: {error}"));
+            workers::leave();
+        })
+        .ok()
 }
 
 /// Main function of a mailer process; its argument is the database's OID.
@@ -373,25 +408,11 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     );
     process::use_own_settings();
     // Returning is exit code 0: the postmaster forgets the worker, the launcher decides.
-    let Ok(Extension::Usable(installation)) = look_for_extension() else {
+    let Some(installation) = find_installation() else {
         return;
     };
-    if become_the_mailer() != Ok(true) {
+    let Some(mut mailer) = begin() else {
         return;
-    }
-    if !workers::announce_worker() {
-        warning!(
-            "marketing_automation: more databases than one cluster can serve have the extension"
-        );
-        return;
-    }
-    let mut mailer = match Mailer::new() {
-        Ok(mailer) => mailer,
-        Err(error) => {
-            workers::note_error(&format!("mail threads do not start: {error}"));
-            workers::leave();
-            return;
-        }
     };
     let hold = settings::in_doubt() == InDoubt::hold;
     let mut rescued = false;
@@ -409,7 +430,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                     AFTER_ERROR
                 }
             }
-            Ok(Extension::Locked) => Duration::from_secs(1),
+            Ok(Extension::Locked) => LOCKED,
             Ok(Extension::Usable(_)) => {
                 // Dropped and created again: ids mean other things now, so a new mailer must begin afresh.
                 workers::leave();
@@ -422,10 +443,17 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                 break;
             }
             Err(error) => {
-                mailer.note_error(error);
+                if !process::is_stopping() {
+                    mailer.note_error(error);
+                }
                 AFTER_ERROR
             }
         };
+        if mailer.outdated && mailer.in_flight == 0 {
+            workers::leave();
+            workers::wake_launcher();
+            return;
+        }
         if !mailer.couriers.has_events() {
             process::wait(sleep);
         }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use pgrx::prelude::*;
 
-use super::configuration::Configuration;
-use super::courier::{Compiled, Job};
 use super::database::{self, Claimed, TemplateRow};
+use super::job::Compiled;
 use crate::email::template::MailTemplate;
 
 struct Activity {
@@ -113,16 +112,10 @@ impl Templates {
         Ok(())
     }
 
-    /// A claimed mail with what it takes to render and send it.
-    pub(super) fn job(&mut self, mail: Claimed, configuration: &Arc<Configuration>) -> Job {
-        let compiled = self
-            .activities
+    /// The templates for a claimed mail; None: its activity was deleted meanwhile.
+    pub(super) fn compiled(&mut self, mail: &Claimed) -> Option<Arc<Compiled>> {
+        self.activities
             .get_mut(&mail.activity)
-            .map(|activity| activity.compiled(&mail.language));
-        Job {
-            mail,
-            compiled,
-            configuration: Arc::clone(configuration),
-        }
+            .map(|activity| activity.compiled(&mail.language))
     }
 }
