@@ -1,9 +1,13 @@
 """The mailer worker's life."""
 
 import os
+import pathlib
+import re
 import shutil
 import signal
 import time
+
+from e2e.shop import BODY
 
 from harness import wait_until
 from harness.cluster import server_account
@@ -58,6 +62,32 @@ def test_a_worker_in_the_middle_of_a_statement_ends_at_once(shop):
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
     assert time.monotonic() - started < 1
+
+
+def test_a_worker_full_of_huge_mails_stays_small_and_ends_at_once(shop, sink):
+    shop.query("insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, 300) n")
+    shop.scenario(body=BODY + "{% for i in range(4) %}<p>" + "so much to say " * 15_000 + "</p>{% endfor %}")
+    shop.tick()
+    sink.wait_for(5, timeout=60)
+    time.sleep(2)
+    pid = shop.worker()
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 600_000
+    started = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    assert time.monotonic() - started < 1
+
+
+def test_a_lock_of_somebody_else_does_not_keep_the_mailer_away(shop, sink):
+    shop.customers("Ada")
+    shop.scenario()
+    pid = shop.wait_for_worker()
+    locker = shop.connect(user=shop.marketer)
+    locker.cursor().execute("select pg_advisory_lock(hashtext('marketing_automation.mailer'), 0)")
+    os.kill(pid, signal.SIGTERM)
+    shop.tick()
+    sink.wait_for(1, timeout=60)
 
 
 def test_a_launcher_that_is_terminated_comes_back(shop, cluster):
@@ -119,6 +149,25 @@ def test_settings_are_reread_on_sighup(shop, sink, cluster):
         assert sink.wait_for(1)[0].message["From"] == "Other <other@example.org>"
     finally:
         cluster.set(marketing_automation__email_from=None)
+
+
+def test_settings_of_the_database_come_and_go(shop, sink, cluster):
+    shop.customers("Ada")
+    shop.scenario()
+    shop.wait_for_worker()
+    default = cluster.value("show marketing_automation.email_from")
+    for sender, change in (
+        ("Own <own@example.org>", "set marketing_automation.email_from = 'Own <own@example.org>'"),
+        (default, "reset marketing_automation.email_from"),
+    ):
+        pid = shop.wait_for_worker()
+        shop.query(f'alter database "{shop.database}" {change}')
+        cluster.query("select pg_reload_conf()")
+        wait_until(lambda: shop.worker() not in (None, pid), what="a worker with the settings")
+        sink.clear()
+        shop.customers(f"c{len(change)}")
+        shop.tick()
+        assert sink.wait_for(1)[-1].message["From"] == sender
 
 
 def test_mails_leave_at_commit_not_at_the_next_poll(shop, sink):
