@@ -203,18 +203,19 @@ impl Mailer {
     fn learn(&mut self, deliveries: &[Delivery]) {
         let outcomes = || deliveries.iter().map(|delivery| &delivery.outcome);
         self.pace.learn(outcomes());
-        if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) {
-            self.last_error = None;
-            workers::clear_error();
-        }
         let answered = |outcome| {
             matches!(
                 outcome,
                 &Outcome::Sent(_) | &Outcome::Failed(_) | &Outcome::Retry(_)
             )
         };
+        // While the gate is closed, what ends now began before.
         if !self.couriers.gate().is_closed() && outcomes().any(answered) {
             self.out_of_reach = 0;
+            if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) {
+                self.last_error = None;
+                workers::clear_error();
+            }
         }
         for delivery in deliveries {
             if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
