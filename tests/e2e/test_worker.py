@@ -90,6 +90,28 @@ def test_a_lock_of_somebody_else_does_not_keep_the_mailer_away(shop, sink):
     sink.wait_for(1, timeout=60)
 
 
+def test_mails_that_somebody_has_locked_are_waited_for_in_peace(shop, sink, cluster):
+    shop.customers("Ada")
+    cluster.set(track_functions="pl")
+    try:
+        shop.scenario()
+        sink.refuse()
+        shop.tick()
+        wait_until(lambda: shop.value("select state = 'paused' from marketing_automation.worker_status()"), what="a pause")
+        locker = shop.connect(autocommit=False)
+        locker.cursor().execute("select from marketing_automation.outbox for update")
+        sink.start()
+        claims = "select calls from pg_stat_user_functions where funcname = 'claim_messages'"
+        time.sleep(3)
+        before = shop.value(claims)
+        time.sleep(4)
+        assert shop.value(claims) - before <= 8
+        locker.rollback()
+        sink.wait_for(1, timeout=10)
+    finally:
+        cluster.set(track_functions=None)
+
+
 def test_a_launcher_that_is_terminated_comes_back(shop, cluster):
     launcher = "select pid from pg_stat_activity where backend_type = 'marketing_automation launcher'"
     pid = cluster.value(launcher)

@@ -1,8 +1,8 @@
 //! A claimed mail on its way, and what becomes of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as channel;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,11 +12,25 @@ use super::database::Claimed;
 use crate::email::rendered::Rendered;
 use crate::email::template::{MailTemplate, TemplateError};
 
-/// Templates of an activity in one language, or why they do not compile.
+/// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
 pub(super) struct Compiled {
     pub(super) activity: String,
     pub(super) scenario: String,
-    pub(super) template: Result<MailTemplate, TemplateError>,
+    pub(super) sender: Option<String>,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) template: OnceLock<Result<MailTemplate, TemplateError>>,
+}
+
+impl Compiled {
+    /// The templates, or why they do not compile.
+    pub(super) fn template(&self) -> Result<&MailTemplate, &TemplateError> {
+        self.template
+            .get_or_init(|| {
+                MailTemplate::compile(self.sender.as_deref(), &self.subject, &self.body)
+            })
+            .as_ref()
+    }
 }
 
 /// A claimed mail and what it takes to render and send it. However it ends, its end is reported once.

@@ -17,8 +17,7 @@ pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
         .as_ref()
         .ok_or_else(|| Outcome::Failed("the activity no longer exists".to_owned()))?;
     let template = compiled
-        .template
-        .as_ref()
+        .template()
         .map_err(|error| Outcome::Failed(format!("template: {error}")))?;
     let record: serde_json::Value = serde_json::from_str(&mail.context)
         .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}")))?;

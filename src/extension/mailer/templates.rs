@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pgrx::prelude::*;
 
 use super::database::{self, Claimed, TemplateRow};
 use super::job::Compiled;
-use crate::email::template::MailTemplate;
 
 struct Activity {
     version: i32,
@@ -67,11 +66,10 @@ impl Activity {
         let compiled = Arc::new(Compiled {
             activity: own.map(|row| row.name.clone()).unwrap_or_default(),
             scenario: own.map(|row| row.scenario.clone()).unwrap_or_default(),
-            template: MailTemplate::compile(
-                sender,
-                subject.unwrap_or_default(),
-                body.unwrap_or_default(),
-            ),
+            sender: sender.map(str::to_owned),
+            subject: subject.unwrap_or_default().to_owned(),
+            body: body.unwrap_or_default().to_owned(),
+            template: OnceLock::new(),
         });
         self.compiled.insert(key, Arc::clone(&compiled));
         compiled
