@@ -137,14 +137,20 @@ pub(super) fn take_look_again() -> bool {
     std::mem::take(&mut WORKERS.exclusive().look_again)
 }
 
-/// The slot of a database, where there is one.
+/// The slot of a database, where there is one; without the process when it ended without leaving.
 pub(super) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
-    WORKERS
+    let slot = WORKERS
         .share()
         .slots
         .iter()
         .find(|slot| slot.database == database)
-        .copied()
+        .copied();
+    let mut slot = slot?;
+    if !is_at_work(slot.pid, database) {
+        slot.pid = 0;
+        slot.state = State::Absent;
+    }
+    Some(slot)
 }
 
 /// Changes the slot of the current database, where it has one.
