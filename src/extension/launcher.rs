@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, SignalWakeFlags};
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::prelude::*;
 
-use super::mailer::transaction;
+use super::mailer::{process, transaction};
 use super::{settings, workers};
 
 pub(super) const MAILER_TYPE: &str = "marketing_automation mailer";
@@ -66,10 +66,17 @@ fn start_mailer(database: pg_sys::Oid, name: &str) -> bool {
         .is_ok()
 }
 
+/// When a database was last tried.
+struct Attempt {
+    at: Instant,
+    /// Whether there was a background worker slot for it.
+    started: bool,
+}
+
 /// When each database was last tried, and whether the lack of worker slots was logged.
 #[derive(Default)]
 struct Launcher {
-    tried: HashMap<pg_sys::Oid, Instant>,
+    tried: HashMap<pg_sys::Oid, Attempt>,
     out_of_workers: bool,
 }
 
@@ -79,21 +86,25 @@ impl Launcher {
         if workers::take_look_again() {
             self.tried.clear();
         }
-        self.tried.retain(|_, tried| tried.elapsed() < PROBE);
+        self.tried.retain(|_, attempt| attempt.at.elapsed() < PROBE);
         for (database, name) in missing {
             // A mailer that found no extension left no slot, or an absent one without error.
             let has_extension =
                 workers::of_database(database).is_some_and(|slot| slot.started_at != 0);
-            let pause = if has_extension { RESTART } else { PROBE };
-            if self
-                .tried
-                .get(&database)
-                .is_some_and(|tried| tried.elapsed() < pause)
-            {
+            let too_soon = self.tried.get(&database).is_some_and(|attempt| {
+                let pause = match attempt.started && !has_extension {
+                    true => PROBE,
+                    false => RESTART,
+                };
+                attempt.at.elapsed() < pause
+            });
+            if too_soon {
                 continue;
             }
-            self.tried.insert(database, Instant::now());
-            if start_mailer(database, &name) {
+            let started = start_mailer(database, &name);
+            let at = Instant::now();
+            self.tried.insert(database, Attempt { at, started });
+            if started {
                 self.out_of_workers = false;
             } else if !std::mem::replace(&mut self.out_of_workers, true) {
                 warning!(
@@ -108,8 +119,9 @@ impl Launcher {
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum) {
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    process::handle_signals();
     BackgroundWorker::connect_worker_to_spi(Some(&settings::launcher_database()), None);
+    process::use_own_settings();
     workers::announce_launcher();
     let mut launcher = Launcher::default();
     let mut last_error = None;
@@ -126,11 +138,12 @@ pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum)
                 last_error = Some(error);
             }
         }
-        if !BackgroundWorker::wait_latch(Some(ROUND)) {
+        process::wait(ROUND);
+        if process::is_stopping() {
+            // Also when a person terminated it: while the server runs there is a launcher.
+            process::exit_to_be_restarted();
             return;
         }
-        // SAFETY: resets the latch of this process before the next look, as PostgreSQL's loops do.
-        unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
-        transaction::handle_interrupts();
+        process::handle_interrupts();
     }
 }

@@ -137,53 +137,104 @@ pub(super) fn take_look_again() -> bool {
     std::mem::take(&mut WORKERS.exclusive().look_again)
 }
 
-/// The slot of a database, where there is one.
+/// The slot of a database, where there is one; without the process when it ended without leaving.
 pub(super) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
-    WORKERS
+    let slot = WORKERS
         .share()
         .slots
         .iter()
         .find(|slot| slot.database == database)
-        .copied()
+        .copied();
+    let mut slot = slot?;
+    if !is_at_work(slot.pid, database) {
+        slot.pid = 0;
+        slot.state = State::Absent;
+    }
+    Some(slot)
 }
 
-/// Changes the slot of the current database, taking a free one if it has none; false when all are taken.
-pub(super) fn update(change: impl FnOnce(&mut Slot)) -> bool {
+/// Changes the slot of the current database, where it has one.
+pub(super) fn update(change: impl FnOnce(&mut Slot)) {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId };
     let mut workers = WORKERS.exclusive();
-    let slots = &mut workers.slots;
-    let position = slots
-        .iter()
-        .position(|slot| slot.database == database)
-        .or_else(|| {
-            slots
-                .iter()
-                .position(|slot| slot.pid == 0 && slot.state == State::Absent)
-        });
-    let Some(slot) = position.map(|position| &mut slots[position]) else {
+    if let Some(slot) = workers
+        .slots
+        .iter_mut()
+        .find(|slot| slot.database == database)
+    {
+        change(slot);
+    }
+}
+
+/// Whether the process is there and connected to the database; process ids are used again.
+fn is_at_work(pid: i32, database: pg_sys::Oid) -> bool {
+    if pid == 0 {
         return false;
+    }
+    // SAFETY: PostgreSQL looks the process up in shared memory, where the entry stays readable when the process ends.
+    unsafe {
+        let process = pg_sys::BackendPidGetProc(pid);
+        !process.is_null() && (*process).databaseId == database
+    }
+}
+
+/// The place for a database's slot: its own, or one never used, or one of a database without the extension, or at worst
+/// one of a database whose worker rests.
+fn place(slots: &[Slot], database: pg_sys::Oid) -> Option<usize> {
+    let free = |slot: &Slot| slot.pid == 0 && slot.state == State::Absent;
+    slots
+        .iter()
+        .enumerate()
+        .filter_map(|(position, slot)| {
+            let worth = match slot {
+                slot if slot.database == database => 0,
+                slot if slot.database == pg_sys::InvalidOid => 1,
+                slot if free(slot) && slot.started_at == 0 => 2,
+                slot if free(slot) => 3,
+                _ => return None,
+            };
+            Some((worth, position))
+        })
+        .min()
+        .map(|(_, position)| position)
+}
+
+/// Why a process cannot be the worker of its database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Another process is.
+    Taken,
+    /// So many databases have one.
+    Full,
+}
+
+/// Makes the calling process the one worker of the current database.
+pub(super) fn announce_worker() -> Result<(), Refusal> {
+    // SAFETY: plain variables and a clock.
+    let (database, pid, now) = unsafe {
+        (
+            pg_sys::MyDatabaseId,
+            pg_sys::MyProcPid,
+            pg_sys::GetCurrentTimestamp(),
+        )
     };
+    let mut workers = WORKERS.exclusive();
+    let position = place(&workers.slots, database).ok_or(Refusal::Full)?;
+    let slot = &mut workers.slots[position];
     if slot.database != database {
         *slot = Slot {
             database,
             ..Slot::FREE
         };
+    } else if slot.pid != pid && is_at_work(slot.pid, database) {
+        return Err(Refusal::Taken);
     }
-    change(slot);
-    true
-}
-
-/// Makes the calling process the worker of the current database.
-pub(super) fn announce_worker() -> bool {
-    // SAFETY: plain variables and a clock.
-    let (pid, now) = unsafe { (pg_sys::MyProcPid, pg_sys::GetCurrentTimestamp()) };
-    update(|slot| {
-        slot.pid = pid;
-        slot.latch = my_latch();
-        slot.state = State::Starting;
-        slot.started_at = now;
-    })
+    slot.pid = pid;
+    slot.latch = my_latch();
+    slot.state = State::Starting;
+    slot.started_at = now;
+    Ok(())
 }
 
 /// Gives the slot up when the worker leaves; what it says of the past stays until another database needs it.
@@ -192,6 +243,14 @@ pub(super) fn leave() {
         slot.pid = 0;
         slot.latch = 0;
         slot.state = State::Absent;
+    });
+}
+
+/// Takes the error back when it is over.
+pub(super) fn clear_error() {
+    update(|slot| {
+        slot.error_length = 0;
+        slot.error_at = 0;
     });
 }
 

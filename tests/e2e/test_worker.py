@@ -1,9 +1,13 @@
 """The mailer worker's life."""
 
 import os
+import pathlib
+import re
 import shutil
 import signal
 import time
+
+from e2e.shop import BODY
 
 from harness import wait_until
 from harness.cluster import server_account
@@ -43,6 +47,107 @@ def test_a_worker_that_ends_comes_back(shop, sink):
     sink.wait_for(1, timeout=60)
 
 
+def test_a_worker_in_the_middle_of_a_statement_ends_at_once(shop):
+    pid = shop.wait_for_worker()
+    shop.query(
+        "create or replace function marketing_automation.next_due() returns timestamptz language sql "
+        "as 'select now() from pg_sleep(60)'"
+    )
+    shop.query("select marketing_automation.notify_mailer()")
+    wait_until(
+        lambda: shop.value("select wait_event = 'PgSleep' from pg_stat_activity where pid = %s", pid),
+        what="the worker to be in its statement",
+    )
+    started = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    assert time.monotonic() - started < 1
+
+
+def test_a_worker_full_of_huge_mails_stays_small_and_ends_at_once(shop, sink):
+    shop.query("insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, 300) n")
+    shop.scenario(body=BODY + "{% for i in range(4) %}<p>" + "so much to say " * 15_000 + "</p>{% endfor %}")
+    shop.tick()
+    sink.wait_for(5, timeout=60)
+    time.sleep(2)
+    pid = shop.worker()
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 600_000
+    started = time.monotonic()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    assert time.monotonic() - started < 1
+
+
+def test_a_lock_of_somebody_else_does_not_keep_the_mailer_away(shop, sink):
+    shop.customers("Ada")
+    shop.scenario()
+    pid = shop.wait_for_worker()
+    locker = shop.connect(user=shop.marketer)
+    locker.cursor().execute("select pg_advisory_lock(hashtext('marketing_automation.mailer'), 0)")
+    os.kill(pid, signal.SIGTERM)
+    shop.tick()
+    sink.wait_for(1, timeout=60)
+
+
+def test_mails_that_somebody_has_locked_are_waited_for_in_peace(shop, sink, cluster):
+    shop.customers("Ada")
+    cluster.set(track_functions="pl")
+    try:
+        shop.scenario()
+        sink.refuse()
+        shop.tick()
+        wait_until(lambda: shop.value("select state = 'paused' from marketing_automation.worker_status()"), what="a pause")
+        locker = shop.connect(autocommit=False)
+        locker.cursor().execute("select from marketing_automation.outbox for update")
+        sink.start()
+        claims = "select calls from pg_stat_user_functions where funcname = 'claim_messages'"
+        time.sleep(3)
+        before = shop.value(claims)
+        time.sleep(4)
+        assert shop.value(claims) - before <= 8
+        locker.rollback()
+        sink.wait_for(1, timeout=10)
+    finally:
+        cluster.set(track_functions=None)
+
+
+def test_a_launcher_that_is_terminated_comes_back(shop, cluster):
+    launcher = "select pid from pg_stat_activity where backend_type = 'marketing_automation launcher'"
+    pid = cluster.value(launcher)
+    cluster.query("select pg_terminate_backend(%s)", (pid,))
+    wait_until(lambda: cluster.value(launcher) not in (None, pid), what="another launcher")
+
+
+def test_a_database_owners_operators_do_not_run_with_the_workers_rights(shop, sink, cluster):
+    shop.customers("Ada")
+    shop.scenario()
+    pid = shop.wait_for_worker()
+    shop.psql(f"""
+        create schema evil;
+        create table evil.seen (who text);
+        create function evil.same(name, name) returns boolean language plpgsql as
+            $$ begin insert into evil.seen values (current_user); return $1 operator(pg_catalog.=) $2; end $$;
+        create operator evil.= (function = evil.same, leftarg = name, rightarg = name);
+        create function evil.same(oid, oid) returns boolean language plpgsql as
+            $$ begin insert into evil.seen values (current_user); return $1 operator(pg_catalog.=) $2; end $$;
+        create operator evil.= (function = evil.same, leftarg = oid, rightarg = oid);
+        alter database "{shop.database}" set search_path = evil, pg_catalog;
+        alter database "{shop.database}" set default_transaction_read_only = on;
+        alter database "{shop.database}" set role = '{shop.marketer}';
+    """)
+    os.kill(pid, signal.SIGTERM)
+    mailers = "select array_agg(pid) from pg_stat_activity where datname = %s and backend_type = 'marketing_automation mailer'"
+    wait_until(lambda: cluster.value(mailers, (shop.database,)) not in (None, [pid]), what="another worker")
+    superuser = shop.connect(options="-c role=none -c default_transaction_read_only=off")
+    with superuser.cursor() as cursor:
+        cursor.execute("select * from marketing_automation.enroll()")
+        cursor.execute("call marketing_automation.process_all_due()")
+        sink.wait_for(1)
+        cursor.execute("select * from evil.seen")
+        assert cursor.fetchall() == []
+
+
 def test_the_worker_survives_sql_errors_and_tells_them(shop, sink):
     shop.customers("Ada")
     shop.scenario()
@@ -66,6 +171,25 @@ def test_settings_are_reread_on_sighup(shop, sink, cluster):
         assert sink.wait_for(1)[0].message["From"] == "Other <other@example.org>"
     finally:
         cluster.set(marketing_automation__email_from=None)
+
+
+def test_settings_of_the_database_come_and_go(shop, sink, cluster):
+    shop.customers("Ada")
+    shop.scenario()
+    shop.wait_for_worker()
+    default = cluster.value("show marketing_automation.email_from")
+    for sender, change in (
+        ("Own <own@example.org>", "set marketing_automation.email_from = 'Own <own@example.org>'"),
+        (default, "reset marketing_automation.email_from"),
+    ):
+        pid = shop.wait_for_worker()
+        shop.query(f'alter database "{shop.database}" {change}')
+        cluster.query("select pg_reload_conf()")
+        wait_until(lambda: shop.worker() not in (None, pid), what="a worker with the settings")
+        sink.clear()
+        shop.customers(f"c{len(change)}")
+        shop.tick()
+        assert sink.wait_for(1)[-1].message["From"] == sender
 
 
 def test_mails_leave_at_commit_not_at_the_next_poll(shop, sink):

@@ -52,7 +52,11 @@ class SmtpSink:
         self.mails = []
         self.connections = 0
         self._answers = []
+        self._sender_answer = None
+        self._greeting = None
+        self._delay = 0
         self._hang_at = None
+        self._hang_for = "*"
         self._drop_at = None
         self._listener = None
         self._open = set()
@@ -77,17 +81,31 @@ class SmtpSink:
         """Answers `reply` (such as "450 4.2.1 later") to RCPT for addresses like `recipient` (with * and ?)."""
         self._answers.insert(0, (recipient.lower(), reply))
 
-    def hang(self, stage):
-        """Never answers at `stage`: "connect", "mail", "rcpt" or "data" (after the final dot)."""
-        self._hang_at = stage
+    def answer_senders(self, reply):
+        """Answers `reply` to every MAIL FROM."""
+        self._sender_answer = reply
+
+    def greet(self, reply):
+        """Greets with `reply` (such as "421 4.7.0 later") and closes the connection."""
+        self._greeting = reply
+
+    def delay(self, seconds):
+        """Takes its time for each mail."""
+        self._delay = seconds
+
+    def hang(self, stage, recipient="*"):
+        """Never answers at `stage`: "connect", "mail", "rcpt" or "data" (after the final dot), at "rcpt" only for
+        addresses like `recipient`."""
+        self._hang_at, self._hang_for = stage, recipient
 
     def drop(self, stage):
         """Closes the connection at `stage` instead of answering; at "data" the mail has been kept."""
         self._drop_at = stage
 
     def behave(self):
-        """Takes back `answer`, `hang` and `drop`."""
+        """Takes back all that was asked for."""
         self._answers, self._hang_at, self._drop_at = [], None, None
+        self._sender_answer, self._greeting, self._delay = None, None, 0
 
     def clear(self):
         """Forgets the mails so far, and behaves."""
@@ -112,13 +130,16 @@ class SmtpSink:
     async def handle_MAIL(self, server, session, envelope, address, options):
         """MAIL FROM."""
         await self._misbehave("mail", server)
+        if self._sender_answer:
+            return self._sender_answer
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 Ok"
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         """RCPT TO, with the answer that a test asked for."""
-        await self._misbehave("rcpt", server)
+        if self._hang_at != "rcpt" or fnmatch.fnmatch(address.lower(), self._hang_for):
+            await self._misbehave("rcpt", server)
         for pattern, reply in self._answers:
             if fnmatch.fnmatch(address.lower(), pattern):
                 return reply
@@ -129,6 +150,7 @@ class SmtpSink:
         """The mail itself, up to the final dot."""
         self.mails.append(Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content))
         await self._misbehave("data", server)
+        await asyncio.sleep(self._delay)
         return f"250 2.0.0 Ok: queued as {len(self.mails):08X}"
 
     async def _misbehave(self, stage, server):
@@ -158,7 +180,20 @@ class SmtpSink:
         self.connections += 1
         if self._hang_at == "connect":
             return asyncio.Protocol()
+        if self._greeting:
+            return _Refusal(self._greeting)
         return _Session(self)
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection that is greeted and closed."""
+
+    def __init__(self, greeting):
+        self._greeting = greeting
+
+    def connection_made(self, transport):
+        transport.write(f"{self._greeting}\r\n".encode())
+        transport.close()
 
 
 class _Session(SMTP):

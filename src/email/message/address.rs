@@ -36,7 +36,14 @@ pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, 
             "the part before the @ is not ASCII, which needs SMTPUTF8 (RFC 6531)",
         ));
     }
-    if local.contains('@') && !local.starts_with('"') {
+    // RFC 5321 allows both; lettre cannot read them back from the header, and real mailboxes have neither.
+    if local.starts_with('"') {
+        return Err(refuse("a quoted part before the @ is not supported"));
+    }
+    if domain.starts_with('[') {
+        return Err(refuse("an IP address after the @ is not supported"));
+    }
+    if local.contains('@') {
         return Err(refuse("it has more than one @"));
     }
     let ascii_domain = match domain.is_ascii() {

@@ -184,6 +184,9 @@ fn addresses_are_refused_with_a_reason() {
         ("@example.com", "nothing stands before the @"),
         ("zoe@", "nothing stands after the @"),
         ("a@b@example.com", "more than one @"),
+        ("\"a b\"@example.com", "a quoted part"),
+        ("\"a@b\"@example.com", "a quoted part"),
+        ("a@[192.0.2.1]", "an IP address"),
         ("zoë@example.com", "SMTPUTF8"),
         ("zoe@exa mple.com", "the domain is not well-formed"),
         ("zoe@-x.com", "the domain is not well-formed"),
@@ -227,12 +230,7 @@ fn domains_outside_ascii_become_punycode() {
     .unwrap();
     assert_eq!(mail.recipient(), "zoe@xn--bcher-kva.example");
     assert!(text(&mail).contains("<zoe@xn--bcher-kva.example>"));
-    for address in [
-        "a+b@example.com",
-        "\"a b\"@example.com",
-        "a@[192.0.2.1]",
-        "o'hara@example.co.uk",
-    ] {
+    for address in ["a+b@example.com", "o'hara@example.co.uk"] {
         assert!(check_address(address).is_ok(), "{address}");
     }
 }

@@ -5,10 +5,12 @@ use std::fmt;
 /// What a failure means for the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendErrorKind {
-    /// The server refused this mail for good (5xx), or it cannot be sent at all.
+    /// The server refused this mail for good (5xx to RCPT or to the mail itself), or it cannot be sent at all.
     Permanent,
     /// The server refused this mail for now (4xx), or the disk did.
     Transient,
+    /// The server takes no mail from us now, whichever it is: it refused before it knew recipient and content.
+    Unavailable,
     /// The connection failed; nothing is known about the mail itself.
     Connection,
 }
@@ -56,6 +58,38 @@ impl SendError {
         SendError {
             code,
             ..Self::new(kind, message)
+        }
+    }
+
+    /// What a refusal of MAIL FROM means. Codes such as 530, 535, 538, 550 and 554 then speak of us, and would be said
+    /// of every mail. 552 and 553 and the statuses X.1.7 and X.1.8 (RFC 3463, section 3.2) speak of the sender's address,
+    /// which belongs to an activity: its mails wait for a correction, and hold up no others.
+    pub(super) fn at_mail_from(self) -> Self {
+        let Some(code) = self.code else { return self };
+        let status = self
+            .message
+            .split_once(&format!(": {code} "))
+            .and_then(|(_, reason)| reason.split_whitespace().next())
+            .unwrap_or_default();
+        let about_address =
+            matches!(code, 552 | 553) || matches!(status.get(1..), Some(".1.7" | ".1.8"));
+        SendError {
+            kind: match about_address {
+                true => SendErrorKind::Transient,
+                false => SendErrorKind::Unavailable,
+            },
+            ..self
+        }
+    }
+
+    /// What a refusal of DATA means: RCPT was accepted and the content not seen, so the mail waits at worst.
+    pub(super) fn at_data(self) -> Self {
+        match self.kind {
+            SendErrorKind::Permanent => SendError {
+                kind: SendErrorKind::Transient,
+                ..self
+            },
+            _ => self,
         }
     }
 

@@ -132,7 +132,9 @@ impl Session {
     ) -> Result<String, SendError> {
         let limit = self.step_timeout;
         let from = MailFrom::new(mail.envelope.from().cloned(), Vec::new());
-        step("MAIL FROM", limit, connection.command(from)).await?;
+        step("MAIL FROM", limit, connection.command(from))
+            .await
+            .map_err(SendError::at_mail_from)?;
         for recipient in mail.envelope.to() {
             step(
                 "RCPT TO",
@@ -141,7 +143,9 @@ impl Session {
             )
             .await?;
         }
-        let go_ahead = step("DATA", limit, connection.command(Data)).await?;
+        let go_ahead = step("DATA", limit, connection.command(Data))
+            .await
+            .map_err(SendError::at_data)?;
         if !go_ahead.has_code(354) {
             return Err(SendError::connection(format!(
                 "DATA: unexpected reply {}",

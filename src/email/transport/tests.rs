@@ -107,8 +107,33 @@ async fn refusals_are_classified_and_leave_the_connection_usable() {
         ),
         (
             &[("MAIL", Do::Say("552 5.3.4 too big\r\n"))],
-            SendErrorKind::Permanent,
+            SendErrorKind::Transient,
             552,
+        ),
+        (
+            &[("MAIL", Do::Say("550 5.1.8 no such domain\r\n"))],
+            SendErrorKind::Transient,
+            550,
+        ),
+        (
+            &[("MAIL", Do::Say("530 5.7.0 authentication required\r\n"))],
+            SendErrorKind::Unavailable,
+            530,
+        ),
+        (
+            &[("MAIL", Do::Say("554 5.7.1 your account is suspended\r\n"))],
+            SendErrorKind::Unavailable,
+            554,
+        ),
+        (
+            &[("MAIL", Do::Say("451 4.3.0 busy\r\n"))],
+            SendErrorKind::Unavailable,
+            451,
+        ),
+        (
+            &[("DATA", Do::Say("554 5.5.1 no\r\n"))],
+            SendErrorKind::Transient,
+            554,
         ),
         (
             &[("DATA", Do::Say("451 4.3.0 busy\r\n"))],
@@ -144,15 +169,21 @@ async fn refusals_are_classified_and_leave_the_connection_usable() {
 }
 
 #[tokio::test]
-async fn service_closing_is_transient_and_closes() {
-    for script in [
-        &[("MAIL", Do::SayAndClose("421 4.3.2 shutting down\r\n"))] as &[_],
-        &[("END", Do::SayAndClose("421 4.3.2 shutting down\r\n"))],
+async fn service_closing_is_for_now_and_closes() {
+    for (script, kind) in [
+        (
+            &[("MAIL", Do::SayAndClose("421 4.3.2 shutting down\r\n"))] as &[_],
+            SendErrorKind::Unavailable,
+        ),
+        (
+            &[("END", Do::SayAndClose("421 4.3.2 shutting down\r\n"))],
+            SendErrorKind::Transient,
+        ),
     ] {
         let (error, open, _) = send_against(script).await;
         assert_eq!(
             (error.kind, error.code, error.in_doubt, open),
-            (SendErrorKind::Transient, Some(421), false, false)
+            (kind, Some(421), false, false)
         );
     }
 }

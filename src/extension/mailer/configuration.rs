@@ -69,13 +69,14 @@ fn read_password(path: &str) -> Result<Secret, Missing> {
     Ok(Secret(text.lines().next().unwrap_or_default().to_owned()))
 }
 
-/// Brings ALTER DATABASE … SET marketing_automation.… into this session: PostgreSQL reads it when a session starts only.
-fn apply_database_settings() -> spi::Result<()> {
-    Spi::run(
-        "select pg_catalog.set_config(pg_catalog.split_part(c, '=', 1), pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1), false)
-         from pg_catalog.pg_db_role_setting s cross join lateral pg_catalog.unnest(s.setconfig) c
-         where s.setrole = 0 and s.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
-           and c like 'marketing\\_automation.%' and c not like 'marketing\\_automation.launcher\\_database=%'",
+/// What ALTER DATABASE … SET and ALTER ROLE … SET say about this session. PostgreSQL reads it when a session starts only,
+/// so a change means that another session must begin. In a transaction.
+pub(super) fn session_settings() -> spi::Result<Option<String>> {
+    Spi::get_one(
+        "select pg_catalog.string_agg(s.setconfig::text, ' ' order by s.setdatabase, s.setrole)
+         from pg_catalog.pg_db_role_setting s
+         where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()))
+           and s.setrole in (0, (select a.oid from pg_catalog.pg_authid a where a.rolname = session_user))",
     )
 }
 
@@ -90,7 +91,6 @@ impl Configuration {
                 reason: "this is a copy of the server that was armed to send: run select marketing_automation.arm() if it shall send".to_owned(),
             }));
         }
-        apply_database_settings()?;
         let keys = Spi::connect_mut(|client| {
             client
                 .update(

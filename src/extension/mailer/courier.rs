@@ -1,130 +1,40 @@
 //! Rendering and sending, on a tokio runtime of its own threads. Nothing here touches PostgreSQL: plain data comes in
-//! over channels and goes out over a channel, and the main thread's latch is set by a signal to this process.
+//! over queues and goes out over a channel, and the main thread's latch is set by a signal to this process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc as channel;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Semaphore, watch};
 
 use super::configuration::Configuration;
-use super::database::Claimed;
-use crate::email::message::{self, Letter, Mail};
-use crate::email::placeholder::Target;
+use super::desk::{Desk, Seat};
+use super::gate::Gate;
+use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
+use super::letter;
 use crate::email::rendered::Rendered;
-use crate::email::template::{MailTemplate, Recipient, TemplateError};
 use crate::email::transport::{Connection, SendErrorKind};
-use crate::tracking::token::{Purpose, Token};
 
 /// Mails rendered by one task: some milliseconds.
 pub(super) const RENDER_CHUNK: usize = 25;
 /// Two: rendering and SMTP share what a small server has.
 const THREADS: usize = 2;
-/// A connection that nobody needs is closed after this time.
-const IDLE: Duration = Duration::from_secs(10);
-
-/// Templates of an activity in one language, or why they do not compile.
-pub(super) struct Compiled {
-    pub(super) activity: String,
-    pub(super) scenario: String,
-    pub(super) template: Result<MailTemplate, TemplateError>,
-}
-
-/// A claimed mail and what it takes to render and send it.
-pub(super) struct Job {
-    pub(super) mail: Claimed,
-    /// None: the activity was deleted meanwhile.
-    pub(super) compiled: Option<Arc<Compiled>>,
-    pub(super) configuration: Arc<Configuration>,
-}
-
-impl Job {
-    fn end(&self, outcome: Outcome) -> Delivery {
-        Delivery {
-            id: self.mail.id,
-            attempt: self.mail.attempt,
-            age: self.mail.age,
-            outcome,
-        }
-    }
-
-    /// Gives the claim back untried.
-    pub(super) fn release(&self, _why: &str) -> Delivery {
-        self.end(Outcome::Released)
-    }
-}
-
-/// A mail whose links are known but have no ids yet.
-pub(super) struct RenderedMail {
-    pub(super) job: Job,
-    pub(super) rendered: Rendered,
-}
-
-/// A rendered mail with the ids of its links, in the order of `rendered.links()`.
-pub(super) struct Parcel {
-    pub(super) mail: RenderedMail,
-    pub(super) links: Vec<i64>,
-}
-
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// The server's reply.
-    Sent(String),
-    /// For good.
-    Failed(String),
-    /// For now.
-    Retry(String),
-    /// The server may have taken it.
-    InDoubt(String),
-    /// No connection, so no attempt at this mail.
-    Unreachable(String),
-    Released,
-}
-
-#[derive(Debug)]
-pub(super) struct Delivery {
-    pub(super) id: i64,
-    pub(super) attempt: i32,
-    pub(super) age: f64,
-    pub(super) outcome: Outcome,
-}
-
-pub(super) enum Event {
-    Rendered(Box<RenderedMail>),
-    Delivered(Delivery),
-}
-
-/// The way back to the main thread.
-#[derive(Clone)]
-struct Reports {
-    events: channel::Sender<Event>,
-    /// Whether the main thread has been told and has not looked yet.
-    told: Arc<AtomicBool>,
-}
-
-impl Reports {
-    fn send(&self, event: Event) {
-        // The receiver lives as long as the process.
-        let _ = self.events.send(event);
-        if !self.told.swap(true, Ordering::AcqRel) {
-            // SAFETY: SIGUSR1 to this process; the threads here block it, so PostgreSQL's handler runs on the main
-            // thread and sets its latch.
-            unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
-        }
-    }
-}
+/// Memory for mails that are rendered and not yet sent, in kilobytes; thousands of common mails, some dozens of huge ones.
+const RENDERED_KB: u32 = 64 * 1024;
 
 pub(super) struct Couriers {
-    runtime: Runtime,
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
     reports: Reports,
     events: channel::Receiver<Event>,
-    parcels: mpsc::UnboundedSender<Parcel>,
-    queue: Arc<Mutex<mpsc::UnboundedReceiver<Parcel>>>,
-    at_work: Arc<AtomicUsize>,
-    stopping: Arc<AtomicBool>,
+    desk: Arc<Desk>,
+    gate: Arc<Gate>,
+    /// Chunks that are rendered at the same time.
+    lanes: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Couriers {
@@ -146,31 +56,42 @@ impl Couriers {
             libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
             runtime?
         };
-        let (sender, events) = channel::channel();
-        let (parcels, queue) = mpsc::unbounded_channel();
+        let (reports, events) = Reports::new();
         Ok(Couriers {
-            runtime,
-            reports: Reports {
-                events: sender,
-                told: Arc::default(),
-            },
+            runtime: Some(runtime),
+            reports,
             events,
-            parcels,
-            queue: Arc::new(Mutex::new(queue)),
-            at_work: Arc::default(),
-            stopping: Arc::default(),
+            desk: Arc::default(),
+            gate: Arc::default(),
+            lanes: Arc::new(Semaphore::new(THREADS)),
+            memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
+            stopping: watch::Sender::new(false),
         })
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(runtime) = &self.runtime {
+            runtime.spawn(task);
+        }
+    }
+
+    pub(super) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// What has been finished since the last call.
     pub(super) fn events(&self) -> Vec<Event> {
-        self.reports.told.store(false, Ordering::Release);
+        self.reports.take_notice();
         self.events.try_iter().collect()
     }
 
     /// Whether events() has something to give.
     pub(super) fn has_events(&self) -> bool {
-        self.reports.told.load(Ordering::Acquire)
+        self.reports.has_news()
     }
 
     /// Like events(), but waits a while for the first one.
@@ -179,230 +100,198 @@ impl Couriers {
         first.into_iter().chain(self.events()).collect()
     }
 
+    /// Whether rendered mails fill the memory that they may have.
+    pub(super) fn is_full(&self) -> bool {
+        self.memory.available_permits() == 0
+    }
+
     /// Renders mails in the background.
     pub(super) fn render(&self, jobs: Vec<Job>) {
         let reports = self.reports.clone();
-        self.runtime.spawn(async move {
+        let lanes = Arc::clone(&self.lanes);
+        let memory = Arc::clone(&self.memory);
+        let stopping = self.stopping.subscribe();
+        self.spawn(async move {
+            let _lane = lanes.acquire().await;
             for job in jobs {
-                reports.send(match render(&job) {
-                    Ok(rendered) => Event::Rendered(Box::new(RenderedMail { job, rendered })),
-                    Err(outcome) => Event::Delivered(job.end(outcome)),
-                });
+                // Lets the thread serve others, and a stop come through.
+                tokio::task::yield_now().await;
+                if *stopping.borrow() {
+                    job.finish(Outcome::Released);
+                    continue;
+                }
+                let rendered = match catch_unwind(AssertUnwindSafe(|| letter::render(&job))) {
+                    Ok(Ok(rendered)) => rendered,
+                    Ok(Err(outcome)) => {
+                        job.finish(outcome);
+                        continue;
+                    }
+                    Err(_) => {
+                        job.finish(Outcome::Retry("rendering panicked".to_owned()));
+                        continue;
+                    }
+                };
+                let size = kilobytes(&rendered, &job).min(RENDERED_KB);
+                let _share = Arc::clone(&memory).acquire_many_owned(size).await.ok();
+                reports.send(Event::Rendered(Box::new(RenderedMail {
+                    job,
+                    rendered,
+                    _share,
+                })));
             }
         });
     }
 
     /// Sends mails in the background, over as many connections as are configured and needed.
     pub(super) fn send(&self, parcels: Vec<Parcel>) {
-        let Some(configuration) = parcels
+        let Some(connections) = parcels
             .first()
-            .map(|parcel| Arc::clone(&parcel.mail.job.configuration))
+            .map(|parcel| parcel.mail.job.configuration.connections)
         else {
             return;
         };
-        let wanted = configuration.connections.min(parcels.len());
-        for parcel in parcels {
-            // The receiver lives in self.
-            let _ = self.parcels.send(parcel);
-        }
-        while self.at_work.load(Ordering::Acquire) < wanted {
-            self.at_work.fetch_add(1, Ordering::AcqRel);
+        for seat in self.desk.put(parcels, connections) {
             let courier = Courier {
-                queue: Arc::clone(&self.queue),
-                reports: self.reports.clone(),
-                at_work: AtWork(Arc::clone(&self.at_work)),
-                stopping: Arc::clone(&self.stopping),
+                seat,
+                gate: Arc::clone(&self.gate),
+                stopping: self.stopping.subscribe(),
                 connection: None,
             };
-            self.runtime.spawn(courier.run());
+            self.spawn(courier.run());
         }
     }
 
-    /// From now on mails that are not yet with the server are given back.
-    pub(super) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
+    /// Takes back what is not yet with a courier; from now on couriers give back what is not yet with the server.
+    pub(super) fn stop(&self) -> Vec<Delivery> {
+        self.stopping.send_replace(true);
+        let waiting = self.desk.clear();
+        waiting
+            .into_iter()
+            .map(|parcel| parcel.mail.job.release())
+            .collect()
     }
 }
 
-/// Counts a courier for as long as it works, whatever ends it.
-struct AtWork(Arc<AtomicUsize>);
-
-impl Drop for AtWork {
+impl Drop for Couriers {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        // A plain drop waits for whatever runs, such as a name server that does not answer.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
+}
+
+fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
+    let bytes = rendered.html.len() + rendered.text.len() + job.mail.context.len();
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
 /// One connection and who uses it.
 struct Courier {
-    queue: Arc<Mutex<mpsc::UnboundedReceiver<Parcel>>>,
-    reports: Reports,
-    at_work: AtWork,
-    stopping: Arc<AtomicBool>,
+    seat: Seat,
+    gate: Arc<Gate>,
+    stopping: watch::Receiver<bool>,
     connection: Option<(Arc<Configuration>, Connection)>,
 }
 
 impl Courier {
     async fn run(mut self) {
-        loop {
-            let next =
-                tokio::time::timeout(IDLE, async { self.queue.lock().await.recv().await }).await;
-            let Ok(Some(parcel)) = next else { break };
-            let outcome = self.deliver(&parcel).await;
-            self.reports
-                .send(Event::Delivered(parcel.mail.job.end(outcome)));
+        while let Some(mut parcel) = self.seat.next().await {
+            let outcome = self.deliver(&mut parcel).await;
+            parcel.mail.job.finish(outcome);
         }
-        // First, so that a mail that comes now gets a courier of its own.
-        drop(self.at_work);
         if let Some((_, connection)) = self.connection {
             connection.quit().await;
         }
     }
 
-    async fn deliver(&mut self, parcel: &Parcel) -> Outcome {
-        if self.stopping.load(Ordering::Acquire) {
-            return Outcome::Released;
+    /// Why a mail must not leave now.
+    fn objection(&self, job: &Job) -> Option<Outcome> {
+        if *self.stopping.borrow() || self.gate.is_closed() {
+            Some(Outcome::Released)
+        } else if !job.is_fresh() {
+            Some(Outcome::Stale)
+        } else {
+            None
         }
-        let mail = match catch_unwind(AssertUnwindSafe(|| address(parcel))) {
+    }
+
+    /// The connection that is open, or a new one; tells whether it has been used before.
+    async fn connect(
+        &mut self,
+        configuration: &Arc<Configuration>,
+    ) -> Result<(Connection, bool), Outcome> {
+        if let Some((of, connection)) = self.connection.take()
+            && Arc::ptr_eq(&of, configuration)
+            && connection.is_open()
+        {
+            return Ok((connection, true));
+        }
+        let connected = tokio::select! {
+            connected = configuration.transport.connect(configuration.timeout) => connected,
+            _ = self.stopping.wait_for(|stop| *stop) => return Err(Outcome::Released),
+        };
+        connected
+            .map(|connection| (connection, false))
+            .map_err(|error| self.unreachable(error.to_string()))
+    }
+
+    fn unreachable(&self, reason: String) -> Outcome {
+        self.gate.close(reason.clone());
+        Outcome::Unreachable(reason)
+    }
+
+    async fn deliver(&mut self, parcel: &mut Parcel) -> Outcome {
+        if let Some(objection) = self.objection(&parcel.mail.job) {
+            return objection;
+        }
+        let mail = match catch_unwind(AssertUnwindSafe(|| letter::address(parcel))) {
             Ok(Ok(mail)) => mail,
             Ok(Err(outcome)) => return outcome,
             Err(_) => return Outcome::Retry("building the mail panicked".to_owned()),
         };
-        let configuration = &parcel.mail.job.configuration;
-        let mut reused = true;
+        let job = &mut parcel.mail.job;
+        let configuration = Arc::clone(&job.configuration);
         loop {
-            let usable = self
-                .connection
-                .take()
-                .filter(|(of, connection)| Arc::ptr_eq(of, configuration) && connection.is_open());
-            let mut connection = match usable {
-                Some((_, connection)) => connection,
-                None => {
-                    reused = false;
-                    match configuration.transport.connect(configuration.timeout).await {
-                        Ok(connection) => connection,
-                        Err(error) => return Outcome::Unreachable(error.to_string()),
-                    }
-                }
+            let (mut connection, reused) = match self.connect(&configuration).await {
+                Ok(connected) => connected,
+                Err(outcome) => return outcome,
             };
-            match connection.send(&mail).await {
+            // Connecting may have taken its time.
+            if let Some(objection) = self.objection(job) {
+                self.connection = Some((configuration, connection));
+                return objection;
+            }
+            job.sending = true;
+            let result = connection.send(&mail).await;
+            job.sending = false;
+            let error = match result {
                 Ok(reply) => {
-                    self.connection = Some((Arc::clone(configuration), connection));
+                    self.gate.accepted();
+                    self.connection = Some((configuration, connection));
                     return Outcome::Sent(reply);
                 }
-                Err(error) if error.in_doubt => return Outcome::InDoubt(error.to_string()),
-                // The server has closed an idle connection: that says nothing about the mail.
-                Err(error) if error.kind == SendErrorKind::Connection && reused => continue,
-                Err(error) => {
-                    if error.kind != SendErrorKind::Connection {
-                        self.connection = Some((Arc::clone(configuration), connection));
-                    }
-                    return match error.kind {
-                        SendErrorKind::Permanent => Outcome::Failed(error.to_string()),
-                        _ => Outcome::Retry(error.to_string()),
-                    };
-                }
+                Err(error) => error,
+            };
+            if error.in_doubt {
+                return Outcome::InDoubt(error.to_string());
             }
+            match error.kind {
+                // The server has had enough of this session, or closed it: that says nothing about the mail.
+                SendErrorKind::Connection | SendErrorKind::Unavailable if reused => continue,
+                SendErrorKind::Connection => return Outcome::Retry(error.to_string()),
+                SendErrorKind::Unavailable => return self.unreachable(error.to_string()),
+                SendErrorKind::Transient | SendErrorKind::Permanent => {}
+            }
+            self.connection = Some((configuration, connection));
+            if error.kind == SendErrorKind::Transient {
+                return Outcome::Retry(error.to_string());
+            }
+            // Without a code it was our own check.
+            if error.code.is_some() {
+                self.gate.refused(&error.message);
+            }
+            return Outcome::Failed(error.to_string());
         }
     }
-}
-
-/// Renders sender, subject and body; a mistake in a template or its data is final.
-fn render(job: &Job) -> Result<Rendered, Outcome> {
-    let mail = &job.mail;
-    let compiled = job
-        .compiled
-        .as_ref()
-        .ok_or_else(|| Outcome::Failed("the activity no longer exists".to_owned()))?;
-    let template = compiled
-        .template
-        .as_ref()
-        .map_err(|error| Outcome::Failed(format!("template: {error}")))?;
-    let record: serde_json::Value = serde_json::from_str(&mail.context)
-        .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}")))?;
-    let context = serde_json::json!({
-        "record": record,
-        "party": {
-            "id": mail.party, "name": mail.recipient_name, "email": mail.email,
-            "language": mail.language, "time_zone": mail.time_zone,
-        },
-        "scenario": { "name": compiled.scenario },
-        "activity": { "name": compiled.activity },
-    });
-    let recipient = Recipient {
-        language: mail.language.clone(),
-        time_zone: mail.time_zone.clone(),
-    };
-    match catch_unwind(AssertUnwindSafe(|| template.render(&context, &recipient))) {
-        Ok(rendered) => rendered.map_err(|error| Outcome::Failed(format!("template: {error}"))),
-        Err(_) => Err(Outcome::Retry("rendering panicked".to_owned())),
-    }
-}
-
-/// Puts the tracked URLs in and builds the message.
-fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
-    let Job {
-        mail,
-        compiled,
-        configuration,
-    } = &parcel.mail.job;
-    let sign = |purpose, link| {
-        configuration.keyring.sign(
-            purpose,
-            &Token {
-                record: mail.record,
-                activity: mail.activity,
-                link,
-            },
-        )
-    };
-    let link = |index: usize| parcel.links.get(index).copied();
-    let base = &configuration.base;
-    let assembled = parcel.mail.rendered.assemble(|target| match target {
-        Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
-        Target::Unsubscribe(page) => {
-            base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
-        }
-        Target::OpenImage => base.open(&sign(Purpose::Open, None)),
-    });
-    let from = assembled
-        .sender
-        .as_ref()
-        .or(configuration.email_from.as_ref());
-    let Some(from) = from else {
-        return Err(Outcome::Retry(
-            "no sender: the activity has none and marketing_automation.email_from is not set"
-                .to_owned(),
-        ));
-    };
-    let scenario = compiled
-        .as_ref()
-        .map_or("", |compiled| compiled.scenario.as_str());
-    message::build(&Letter {
-        from,
-        to_address: &mail.email,
-        to_name: mail.recipient_name.as_deref(),
-        subject: &assembled.subject,
-        html: &assembled.html,
-        text: &assembled.text,
-        // The same for each attempt: the record's public id and the activity.
-        message_id: &format!(
-            "{}.{}@{}",
-            mail.record_uuid, mail.activity, configuration.host
-        ),
-        date: SystemTime::now(),
-        unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
-        feedback_id: Some(&feedback_id(mail.activity, scenario, &configuration.host)),
-    })
-    .map_err(|error| Outcome::Failed(error.to_string()))
-}
-
-/// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
-fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
-    let scenario: String = scenario
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(60)
-        .collect();
-    format!("{activity}:{scenario}:marketing:{host}")
 }

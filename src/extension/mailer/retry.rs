@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::courier::{Delivery, Outcome};
 use super::database::Finished;
+use super::job::{Delivery, Outcome};
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
 /// between attempts in the long run, and allows shorter ones at first).
@@ -41,7 +41,7 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         }
         Outcome::Retry(reason) | Outcome::InDoubt(reason) => ("queued", Some(reason)),
         Outcome::Unreachable(reason) => ("released", Some(reason)),
-        Outcome::Released => ("released", None),
+        Outcome::Stale | Outcome::Released => ("released", None),
     };
     let retry_seconds = if state == "queued" {
         pause(delivery.attempt, dice(delivery.id, delivery.attempt))
@@ -106,6 +106,7 @@ mod tests {
             (Outcome::InDoubt(reason()), 0.0, true, "in_doubt"),
             (Outcome::InDoubt(reason()), 101.0, true, "in_doubt"),
             (Outcome::Unreachable(reason()), 101.0, false, "released"),
+            (Outcome::Stale, 101.0, false, "released"),
             (Outcome::Released, 101.0, false, "released"),
         ];
         for (outcome, age, hold, state) in cases {

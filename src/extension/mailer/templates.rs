@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pgrx::prelude::*;
 
-use super::configuration::Configuration;
-use super::courier::{Compiled, Job};
 use super::database::{self, Claimed, TemplateRow};
-use crate::email::template::MailTemplate;
+use super::job::Compiled;
 
 struct Activity {
     version: i32,
@@ -68,11 +66,10 @@ impl Activity {
         let compiled = Arc::new(Compiled {
             activity: own.map(|row| row.name.clone()).unwrap_or_default(),
             scenario: own.map(|row| row.scenario.clone()).unwrap_or_default(),
-            template: MailTemplate::compile(
-                sender,
-                subject.unwrap_or_default(),
-                body.unwrap_or_default(),
-            ),
+            sender: sender.map(str::to_owned),
+            subject: subject.unwrap_or_default().to_owned(),
+            body: body.unwrap_or_default().to_owned(),
+            template: OnceLock::new(),
         });
         self.compiled.insert(key, Arc::clone(&compiled));
         compiled
@@ -113,16 +110,10 @@ impl Templates {
         Ok(())
     }
 
-    /// A claimed mail with what it takes to render and send it.
-    pub(super) fn job(&mut self, mail: Claimed, configuration: &Arc<Configuration>) -> Job {
-        let compiled = self
-            .activities
+    /// The templates for a claimed mail; None: its activity was deleted meanwhile.
+    pub(super) fn compiled(&mut self, mail: &Claimed) -> Option<Arc<Compiled>> {
+        self.activities
             .get_mut(&mail.activity)
-            .map(|activity| activity.compiled(&mail.language));
-        Job {
-            mail,
-            compiled,
-            configuration: Arc::clone(configuration),
-        }
+            .map(|activity| activity.compiled(&mail.language))
     }
 }

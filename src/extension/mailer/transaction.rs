@@ -1,10 +1,21 @@
 //! Transactions of background workers: an error or a panic aborts the transaction, not the worker.
 
+use std::ffi::c_int;
 use std::panic::AssertUnwindSafe;
 
-use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
+
+/// A statement is cancelled after this time: `statement_timeout` works in client sessions only.
+const LONGEST_MS: c_int = 60_000;
+/// STATEMENT_TIMEOUT in utils/timeout.h, the same from PostgreSQL 15 to 18.
+const STATEMENT_TIMEOUT: c_int = 3;
+
+// utils/timeout.h, which pgrx does not bind; neither function raises errors.
+unsafe extern "C-unwind" {
+    fn enable_timeout_after(id: c_int, delay_ms: c_int);
+    fn disable_timeout(id: c_int, keep_indicator: bool);
+}
 
 fn message(error: &CaughtError) -> String {
     match error {
@@ -17,8 +28,10 @@ fn message(error: &CaughtError) -> String {
 
 /// Runs `body` in a transaction of its own and commits it; on error aborts and returns the message.
 pub(in crate::extension) fn run<R>(body: impl FnOnce() -> spi::Result<R>) -> Result<R, String> {
-    // SAFETY: the sequence of PostgreSQL's worker_spi example, on the main thread; every path ends the transaction.
+    // SAFETY: the sequence of PostgreSQL's worker_spi example, on the main thread; every path ends the transaction. A
+    // cancel request from before it is not for it.
     unsafe {
+        pg_sys::QueryCancelPending = 0;
         pg_sys::SetCurrentStatementStartTimestamp();
         pg_sys::pgstat_report_activity(
             pg_sys::BackendState::STATE_RUNNING,
@@ -26,11 +39,13 @@ pub(in crate::extension) fn run<R>(body: impl FnOnce() -> spi::Result<R>) -> Res
         );
         pg_sys::StartTransactionCommand();
         pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        enable_timeout_after(STATEMENT_TIMEOUT, LONGEST_MS);
     }
     let result = PgTryBuilder::new(AssertUnwindSafe(|| {
         let result = body().map_err(|error| error.to_string())?;
         // SAFETY: ends what was begun above; inside, because a commit may fail too.
         unsafe {
+            disable_timeout(STATEMENT_TIMEOUT, false);
             pg_sys::PopActiveSnapshot();
             pg_sys::CommitTransactionCommand();
         }
@@ -42,22 +57,12 @@ pub(in crate::extension) fn run<R>(body: impl FnOnce() -> spi::Result<R>) -> Res
     // SAFETY: as above. Without the statistics autovacuum would not see what workers delete.
     unsafe {
         if result.is_err() {
+            disable_timeout(STATEMENT_TIMEOUT, false);
+            pg_sys::QueryCancelPending = 0;
             pg_sys::AbortCurrentTransaction();
         }
         pg_sys::pgstat_report_stat(false);
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
     }
     result
-}
-
-/// Between transactions: lets PostgreSQL do what it asks all processes to do, and reloads the configuration after a SIGHUP.
-/// Returns whether it was reloaded.
-pub(in crate::extension) fn handle_interrupts() -> bool {
-    pgrx::check_for_interrupts!();
-    let reload = BackgroundWorker::sighup_received();
-    if reload {
-        // SAFETY: on the main thread, outside of a transaction, as PostgreSQL's own workers do.
-        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
-    }
-    reload
 }

@@ -1,0 +1,186 @@
+//! A claimed mail on its way, and what becomes of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc as channel;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::configuration::Configuration;
+use super::database::Claimed;
+use crate::email::rendered::Rendered;
+use crate::email::template::{MailTemplate, TemplateError};
+
+/// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
+pub(super) struct Compiled {
+    pub(super) activity: String,
+    pub(super) scenario: String,
+    pub(super) sender: Option<String>,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) template: OnceLock<Result<MailTemplate, TemplateError>>,
+}
+
+impl Compiled {
+    /// The templates, or why they do not compile.
+    pub(super) fn template(&self) -> Result<&MailTemplate, &TemplateError> {
+        self.template
+            .get_or_init(|| {
+                MailTemplate::compile(self.sender.as_deref(), &self.subject, &self.body)
+            })
+            .as_ref()
+    }
+}
+
+/// A claimed mail and what it takes to render and send it. However it ends, its end is reported once.
+pub(super) struct Job {
+    pub(super) mail: Claimed,
+    /// None: the activity was deleted meanwhile.
+    pub(super) compiled: Option<Arc<Compiled>>,
+    pub(super) configuration: Arc<Configuration>,
+    /// Whether the server may have got it.
+    pub(super) sending: bool,
+    fresh_until: Instant,
+    /// None: its end is reported.
+    reports: Option<Reports>,
+}
+
+impl Job {
+    pub(super) fn new(
+        mail: Claimed,
+        compiled: Option<Arc<Compiled>>,
+        configuration: &Arc<Configuration>,
+        fresh_until: Instant,
+        reports: &Reports,
+    ) -> Self {
+        Job {
+            mail,
+            compiled,
+            configuration: Arc::clone(configuration),
+            sending: false,
+            fresh_until,
+            reports: Some(reports.clone()),
+        }
+    }
+
+    /// Whether the claim, and with it the look at unsubscriptions, is recent enough to send on.
+    pub(super) fn is_fresh(&self) -> bool {
+        Instant::now() < self.fresh_until
+    }
+
+    fn delivery(&self, outcome: Outcome) -> Delivery {
+        Delivery {
+            id: self.mail.id,
+            attempt: self.mail.attempt,
+            age: self.mail.age,
+            outcome,
+        }
+    }
+
+    /// Tells the main thread how it ended.
+    pub(super) fn finish(mut self, outcome: Outcome) {
+        if let Some(reports) = self.reports.take() {
+            reports.send(Event::Delivered(self.delivery(outcome)));
+        }
+    }
+
+    /// Gives the claim back untried, on the main thread.
+    pub(super) fn release(mut self) -> Delivery {
+        self.reports = None;
+        self.delivery(Outcome::Released)
+    }
+}
+
+/// A task that panicked has dropped its mails.
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(reports) = self.reports.take() {
+            let outcome = match self.sending {
+                true => Outcome::InDoubt("sending panicked".to_owned()),
+                false => Outcome::Retry("preparing the mail panicked".to_owned()),
+            };
+            reports.send(Event::Delivered(self.delivery(outcome)));
+        }
+    }
+}
+
+/// A mail whose links are known but have no ids yet.
+pub(super) struct RenderedMail {
+    pub(super) job: Job,
+    pub(super) rendered: Rendered,
+    /// Its share of the memory for rendered mails.
+    pub(super) _share: Option<OwnedSemaphorePermit>,
+}
+
+/// A rendered mail with the ids of its links, in the order of `rendered.links()`.
+pub(super) struct Parcel {
+    pub(super) mail: RenderedMail,
+    pub(super) links: Vec<i64>,
+}
+
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The server's reply.
+    Sent(String),
+    /// For good.
+    Failed(String),
+    /// For now.
+    Retry(String),
+    /// The server may have taken it.
+    InDoubt(String),
+    /// The server takes no mail, so this was no attempt at this one.
+    Unreachable(String),
+    /// Claimed too long ago: somebody may have unsubscribed since.
+    Stale,
+    Released,
+}
+
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) id: i64,
+    pub(super) attempt: i32,
+    pub(super) age: f64,
+    pub(super) outcome: Outcome,
+}
+
+pub(super) enum Event {
+    Rendered(Box<RenderedMail>),
+    Delivered(Delivery),
+}
+
+/// The way back to the main thread.
+#[derive(Clone)]
+pub(super) struct Reports {
+    events: channel::Sender<Event>,
+    /// Whether the main thread has been told and has not looked yet.
+    told: Arc<AtomicBool>,
+}
+
+impl Reports {
+    pub(super) fn new() -> (Self, channel::Receiver<Event>) {
+        let (events, receiver) = channel::channel();
+        let told = Arc::default();
+        (Reports { events, told }, receiver)
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        // Without a receiver the process is about to end.
+        let _ = self.events.send(event);
+        if !self.told.swap(true, Ordering::AcqRel) {
+            // SAFETY: SIGUSR1 to this process; the threads here block it, so PostgreSQL's handler runs on the main
+            // thread and sets its latch.
+            unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+        }
+    }
+
+    /// Whether something was sent since the last take_notice().
+    pub(super) fn has_news(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// Before reading: what is sent from now on tells the main thread again.
+    pub(super) fn take_notice(&self) {
+        self.told.swap(false, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,109 @@
+//! From a claimed mail to the message that goes over the wire.
+
+use std::time::SystemTime;
+
+use super::job::{Job, Outcome, Parcel};
+use crate::email::message::{self, Letter, Mail};
+use crate::email::placeholder::Target;
+use crate::email::rendered::Rendered;
+use crate::email::template::Recipient;
+use crate::tracking::token::{Purpose, Token};
+
+/// Renders sender, subject and body; a mistake in a template or its data is final.
+pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
+    let mail = &job.mail;
+    let compiled = job
+        .compiled
+        .as_ref()
+        .ok_or_else(|| Outcome::Failed("the activity no longer exists".to_owned()))?;
+    let template = compiled
+        .template()
+        .map_err(|error| Outcome::Failed(format!("template: {error}")))?;
+    let record: serde_json::Value = serde_json::from_str(&mail.context)
+        .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}")))?;
+    let context = serde_json::json!({
+        "record": record,
+        "party": {
+            "id": mail.party, "name": mail.recipient_name, "email": mail.email,
+            "language": mail.language, "time_zone": mail.time_zone,
+        },
+        "scenario": { "name": compiled.scenario },
+        "activity": { "name": compiled.activity },
+    });
+    let recipient = Recipient {
+        language: mail.language.clone(),
+        time_zone: mail.time_zone.clone(),
+    };
+    template
+        .render(&context, &recipient)
+        .map_err(|error| Outcome::Failed(format!("template: {error}")))
+}
+
+/// Puts the tracked URLs in and builds the message.
+pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
+    let Job {
+        mail,
+        compiled,
+        configuration,
+        ..
+    } = &parcel.mail.job;
+    let sign = |purpose, link| {
+        configuration.keyring.sign(
+            purpose,
+            &Token {
+                record: mail.record,
+                activity: mail.activity,
+                link,
+            },
+        )
+    };
+    let link = |index: usize| parcel.links.get(index).copied();
+    let base = &configuration.base;
+    let assembled = parcel.mail.rendered.assemble(|target| match target {
+        Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
+        Target::Unsubscribe(page) => {
+            base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+        }
+        Target::OpenImage => base.open(&sign(Purpose::Open, None)),
+    });
+    let from = assembled
+        .sender
+        .as_ref()
+        .or(configuration.email_from.as_ref());
+    let Some(from) = from else {
+        return Err(Outcome::Retry(
+            "no sender: the activity has none and marketing_automation.email_from is not set"
+                .to_owned(),
+        ));
+    };
+    let scenario = compiled
+        .as_ref()
+        .map_or("", |compiled| compiled.scenario.as_str());
+    message::build(&Letter {
+        from,
+        to_address: &mail.email,
+        to_name: mail.recipient_name.as_deref(),
+        subject: &assembled.subject,
+        html: &assembled.html,
+        text: &assembled.text,
+        // The same for each attempt: the record's public id and the activity.
+        message_id: &format!(
+            "{}.{}@{}",
+            mail.record_uuid, mail.activity, configuration.host
+        ),
+        date: SystemTime::now(),
+        unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
+        feedback_id: Some(&feedback_id(mail.activity, scenario, &configuration.host)),
+    })
+    .map_err(|error| Outcome::Failed(error.to_string()))
+}
+
+/// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
+fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
+    let scenario: String = scenario
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(60)
+        .collect();
+    format!("{activity}:{scenario}:marketing:{host}")
+}

@@ -1,0 +1,347 @@
+//! The mailer's rounds: collect and record what has ended, claim what comes next.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgrx::prelude::*;
+
+use super::configuration::{self, Configuration};
+use super::courier::{self, Couriers};
+use super::database::{self, Finished};
+use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
+use super::pace::Pace;
+use super::templates::Templates;
+use super::{AFTER_ERROR, LOCKED, process, retry, transaction};
+use crate::extension::settings::{self, InDoubt};
+use crate::extension::workers::{self, State};
+
+/// Without anything to do, look again after this time: settings, arm(), mails whose notice was lost.
+const POLL: Duration = Duration::from_secs(10);
+/// How often settings that come without a signal (ALTER DATABASE, key rotation) are read.
+const RECONFIGURE: Duration = Duration::from_secs(60);
+/// How long mails in flight may take to end when the worker must stop.
+const FAREWELL: Duration = Duration::from_millis(700);
+/// Link ids kept in memory.
+const MAX_CACHED_LINKS: usize = 100_000;
+
+/// One mailer and what it has in flight.
+pub(super) struct Mailer {
+    couriers: Couriers,
+    templates: Templates,
+    pace: Pace,
+    /// What ALTER DATABASE said when this session began.
+    session_settings: Option<String>,
+    /// It says something else now: another session must begin.
+    outdated: bool,
+    configuration: Option<Arc<Configuration>>,
+    configured_at: Option<Instant>,
+    links: HashMap<String, i64>,
+    /// Results not yet recorded: kept over a failing transaction.
+    deliveries: Vec<Delivery>,
+    in_flight: usize,
+    /// No claim before: after an SQL error, or while the SMTP server is out of reach.
+    paused_until: Option<Instant>,
+    /// How often in a row the SMTP server was found out of reach; until it answers again one mail at a time probes it.
+    out_of_reach: u32,
+    last_error: Option<String>,
+}
+
+impl Mailer {
+    pub(super) fn new(session_settings: Option<String>) -> std::io::Result<Self> {
+        Ok(Mailer {
+            couriers: Couriers::start()?,
+            templates: Templates::default(),
+            pace: Pace::default(),
+            session_settings,
+            outdated: false,
+            configuration: None,
+            configured_at: None,
+            links: HashMap::new(),
+            deliveries: Vec::new(),
+            in_flight: 0,
+            paused_until: None,
+            out_of_reach: 0,
+            last_error: None,
+        })
+    }
+
+    /// Shows an error in worker_status(), and in the log when it is a new one.
+    pub(super) fn note_error(&mut self, error: String) {
+        workers::note_error(&error);
+        if self.last_error.as_ref() != Some(&error) {
+            log!("marketing_automation mailer: {error}");
+            self.last_error = Some(error);
+        }
+    }
+
+    /// Takes back what note_error() showed: it is over, and news when it happens again.
+    fn forget_error(&mut self) {
+        if self.last_error.take().is_some() {
+            workers::clear_error();
+        }
+    }
+
+    fn pause(&mut self, pause: Duration) {
+        self.paused_until = Some(Instant::now() + pause);
+    }
+
+    /// Unwraps the result of a transaction; its error is noted and pauses claiming.
+    pub(super) fn checked<R>(&mut self, result: Result<R, String>) -> Option<R> {
+        result
+            .map_err(|error| {
+                // A stop cancels the statement that runs.
+                if !process::is_stopping() {
+                    self.note_error(error);
+                }
+                self.pause(AFTER_ERROR);
+            })
+            .ok()
+    }
+
+    /// Reads the settings anew when it is time; None: they do not allow sending, and worker_status() says why.
+    fn configure(&mut self, reload: bool) -> Option<Arc<Configuration>> {
+        let fresh = self
+            .configured_at
+            .is_some_and(|at| at.elapsed() < RECONFIGURE);
+        if reload || !fresh || self.configuration.is_none() {
+            self.configured_at = Some(Instant::now());
+            let read = transaction::run(|| {
+                let session_settings = configuration::session_settings()?;
+                let configuration = Configuration::read(self.configuration.as_ref())?;
+                Ok((session_settings, configuration))
+            });
+            let (session_settings, configuration) = self.checked(read)?;
+            self.outdated = session_settings != self.session_settings;
+            self.configuration = match configuration {
+                Ok(configuration) => Some(configuration),
+                Err(missing) => {
+                    workers::update(|slot| slot.state = missing.state);
+                    self.note_error(missing.reason);
+                    None
+                }
+            };
+        }
+        self.configuration.clone()
+    }
+
+    /// Takes what the runtime has finished: rendered mails get the ids of their links and go on, deliveries are kept.
+    fn collect(&mut self) {
+        let mut rendered = Vec::new();
+        for event in self.couriers.events() {
+            match event {
+                Event::Rendered(mail) => rendered.push(*mail),
+                Event::Delivered(delivery) => self.deliveries.push(delivery),
+            }
+        }
+        if rendered.is_empty() {
+            return;
+        }
+        self.learn_links(&rendered);
+        let mut parcels = Vec::with_capacity(rendered.len());
+        for mail in rendered {
+            let urls = mail.rendered.links().iter();
+            match urls.map(|url| self.links.get(url).copied()).collect() {
+                Some(links) => parcels.push(Parcel { mail, links }),
+                // They were not stored: an error, which is noted.
+                None => self.deliveries.push(mail.job.release()),
+            }
+        }
+        self.couriers.send(parcels);
+    }
+
+    /// Fetches the ids of links not seen yet.
+    fn learn_links(&mut self, rendered: &[RenderedMail]) {
+        if self.links.len() > MAX_CACHED_LINKS {
+            self.links.clear();
+        }
+        let mut unseen: Vec<String> = rendered
+            .iter()
+            .flat_map(|mail| mail.rendered.links())
+            .filter(|url| !self.links.contains_key(url.as_str()))
+            .cloned()
+            .collect();
+        unseen.sort_unstable();
+        unseen.dedup();
+        if !unseen.is_empty() {
+            let stored = transaction::run(|| database::link_ids(unseen));
+            if let Some(stored) = self.checked(stored) {
+                self.links.extend(stored);
+            }
+        }
+    }
+
+    /// Records results and starts the children of sent mails.
+    fn record(&mut self) {
+        if self.deliveries.is_empty() {
+            return;
+        }
+        let hold = settings::in_doubt() == InDoubt::hold;
+        let give_up = settings::retry_window();
+        let finished: Vec<Finished> = self
+            .deliveries
+            .iter()
+            .map(|delivery| retry::decide(delivery, hold, give_up))
+            .collect();
+        let recorded = transaction::run(|| database::finish_messages(&finished));
+        if self.checked(recorded).is_none() {
+            return;
+        }
+        let count = |state: &str| finished.iter().filter(|mail| mail.state == state).count() as i64;
+        let (sent, failed, retried) = (count("sent"), count("failed"), count("queued"));
+        workers::update(|slot| {
+            slot.sent += sent;
+            slot.failed += failed;
+            slot.retried += retried;
+        });
+        let deliveries = std::mem::take(&mut self.deliveries);
+        self.in_flight -= deliveries.len();
+        self.learn(&deliveries);
+    }
+
+    /// What the results say about the server and the pace; troubles with single mails show in worker_status().
+    fn learn(&mut self, deliveries: &[Delivery]) {
+        let outcomes = || deliveries.iter().map(|delivery| &delivery.outcome);
+        self.pace.learn(outcomes());
+        let answered = |outcome| {
+            matches!(
+                outcome,
+                &Outcome::Sent(_) | &Outcome::Failed(_) | &Outcome::Retry(_)
+            )
+        };
+        // While the gate is closed, what ends now began before.
+        if !self.couriers.gate().is_closed() && outcomes().any(answered) {
+            self.out_of_reach = 0;
+            if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) {
+                self.last_error = None;
+                workers::clear_error();
+            }
+        }
+        for delivery in deliveries {
+            if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
+                &delivery.outcome
+            {
+                workers::note_error(&format!("message {}: {reason}", delivery.id));
+            }
+        }
+    }
+
+    /// Pauses when the couriers have closed the gate: the server's trouble, not the mails'. Claims were given back.
+    fn heed_gate(&mut self) {
+        if let Some(reason) = self.couriers.gate().take_news() {
+            self.out_of_reach += 1;
+            self.pause(retry::reconnect_pause(self.out_of_reach));
+            workers::update(|slot| slot.state = State::Paused);
+            self.note_error(reason);
+        }
+    }
+
+    /// How many mails to claim now.
+    fn room(&mut self, configuration: &Configuration) -> usize {
+        if self.out_of_reach > 0 {
+            return usize::from(self.in_flight == 0);
+        }
+        let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
+        let size = self.pace.size(batch, configuration.connections);
+        // While one claim is on its way, the next is prepared.
+        match self.in_flight > size || self.couriers.is_full() {
+            true => 0,
+            false => size,
+        }
+    }
+
+    /// Claims mails and has them rendered; gives how long there is nothing more to claim.
+    fn claim(&mut self, configuration: &Arc<Configuration>) -> Duration {
+        let size = i32::try_from(self.room(configuration)).unwrap_or(i32::MAX);
+        if size == 0 {
+            return POLL;
+        }
+        let fresh_until = Instant::now() + self.pace.fresh();
+        let templates = &mut self.templates;
+        let claimed = transaction::run(|| {
+            let claimed = database::claim_messages(size)?;
+            templates.learn(&claimed)?;
+            let next = match claimed.is_empty() {
+                true => database::next_due()?,
+                false => None,
+            };
+            Ok((claimed, next))
+        });
+        let Some((claimed, next)) = self.checked(claimed) else {
+            return AFTER_ERROR;
+        };
+        if claimed.is_empty() {
+            return match next {
+                // It is due, but somebody else has it locked.
+                Some(seconds) if seconds <= 0.0 => LOCKED,
+                Some(seconds) => Duration::from_secs_f64(seconds.min(POLL.as_secs_f64())),
+                None => POLL,
+            };
+        }
+        self.in_flight += claimed.len();
+        let mut claimed = claimed.into_iter().peekable();
+        while claimed.peek().is_some() {
+            let chunk = claimed.by_ref().take(courier::RENDER_CHUNK);
+            let jobs = chunk.map(|mail| {
+                let compiled = self.templates.compiled(&mail);
+                let reports = self.couriers.reports();
+                Job::new(mail, compiled, configuration, fresh_until, reports)
+            });
+            self.couriers.render(jobs.collect());
+        }
+        Duration::ZERO
+    }
+
+    /// One round; gives how long to sleep when nobody wakes the worker.
+    pub(super) fn round(&mut self, reload: bool) -> Duration {
+        self.collect();
+        self.record();
+        self.heed_gate();
+        let Some(configuration) = self.configure(reload) else {
+            return POLL;
+        };
+        if let Some(until) = self.paused_until.filter(|until| *until > Instant::now()) {
+            return until.duration_since(Instant::now()).min(POLL);
+        }
+        self.paused_until = None;
+        self.couriers.gate().open();
+        if self.outdated {
+            return POLL;
+        }
+        let sleep = self.claim(&configuration);
+        if self.paused_until.is_none() && self.out_of_reach == 0 {
+            let state = match self.in_flight {
+                0 => State::Idle,
+                _ => State::Sending,
+            };
+            workers::update(|slot| slot.state = state);
+            self.forget_error();
+        }
+        sleep
+    }
+
+    /// Whether another session must begin, and nothing is in flight that this one has to record.
+    pub(super) fn may_be_replaced(&self) -> bool {
+        self.outdated && self.in_flight == 0
+    }
+
+    /// Whether something has ended since the last round.
+    pub(super) fn has_news(&self) -> bool {
+        self.couriers.has_events()
+    }
+
+    /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.
+    pub(super) fn farewell(&mut self) {
+        self.deliveries.extend(self.couriers.stop());
+        let deadline = Instant::now() + FAREWELL;
+        while self.deliveries.len() < self.in_flight && Instant::now() < deadline {
+            for event in self.couriers.wait_for_events(Duration::from_millis(20)) {
+                self.deliveries.push(match event {
+                    Event::Rendered(mail) => mail.job.release(),
+                    Event::Delivered(delivery) => delivery,
+                });
+            }
+        }
+        self.record();
+    }
+}
