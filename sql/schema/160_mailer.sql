@@ -193,3 +193,49 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         where o.activity_id = a.id and o.state = 'queued' order by o.due_at limit 1) o
 $$;
 comment on function marketing_automation.next_due() is 'API: private. When the next queued mail of a running scenario is due; null: none is queued';
+
+create function marketing_automation.retry(message bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
+begin
+    if its_state in ('queued', 'in_doubt') then
+        update marketing_automation.outbox o set state = 'queued', due_at = clock_timestamp()
+        where o.id = retry.message and o.state in ('queued', 'in_doubt');
+    elsif its_state = 'failed' then
+        with failed as (
+            delete from marketing_automation.message_log l where l.id = retry.message and l.state = 'failed' returning l.*
+        )
+        insert into marketing_automation.outbox
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at, smtp_reply)
+        select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context, f.created_at,
+               clock_timestamp(), f.smtp_reply
+        from failed f;
+    elsif its_state is null then
+        raise exception 'message % does not exist', message using errcode = 'undefined_object';
+    else
+        raise exception 'message % is %, nothing is to be tried again', message, its_state using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform marketing_automation.notify_mailer();
+end $$;
+comment on function marketing_automation.retry(bigint) is
+    'API: public. Sends a queued mail now, one in doubt once more, or one that failed from the beginning; under the same Message-ID';
+
+create function marketing_automation.cancel(message bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    with cancelled as (
+        delete from marketing_automation.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
+    )
+    insert into marketing_automation.message_log
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
+    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.created_at,
+           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', session_user)
+    from cancelled c;
+    if not found then
+        raise exception 'message % is not waiting to be sent', message
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = coalesce((select format('It is %s.', m.state) from marketing_automation.message m where m.id = cancel.message), 'It does not exist.');
+    end if;
+end $$;
+comment on function marketing_automation.cancel(bigint) is 'API: public. Ends a mail that is queued or in doubt: it is not sent (again), and starts no children';

@@ -17,7 +17,7 @@ begin
         tables := 'model|party|sale|scenario|scenario_status|activity|activity_translation|record|record_activity|unsubscription|message|link|event';
         functions := 'tree|activity_count|record_count|percentage|scenario_named|worker_status|is_armed|record_id';
     when 'operator' then
-        functions := 'enroll|process_due|process_all_due|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block';
+        functions := 'enroll|process_due|process_all_due|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|retry|cancel';
     when 'marketer' then
         perform marketing_automation.grant_access(role, 'reader');
         perform marketing_automation.grant_access(role, 'operator');

@@ -10,6 +10,10 @@ use super::job::{Delivery, Outcome};
 const FIRST: f64 = 60.0;
 const LONGEST: f64 = 3600.0;
 
+/// Attempts that may end in doubt before a person has to decide: a server that takes every mail and never says so would
+/// else get it again for days.
+const DOUBTS: i32 = 3;
+
 /// Seconds until the next attempt. `dice` in 0..1 spreads mails that failed together over half of the pause.
 fn pause(attempt: i32, dice: f64) -> f64 {
     let doubled = FIRST * f64::powi(2.0, attempt.clamp(1, 20) - 1);
@@ -35,7 +39,9 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
     let (state, reply) = match &delivery.outcome {
         Outcome::Sent(reply) => ("sent", Some(reply)),
         Outcome::Failed(reason) => ("failed", Some(reason)),
-        Outcome::InDoubt(reason) if hold => ("in_doubt", Some(reason)),
+        Outcome::InDoubt(reason) if hold || delivery.attempt >= DOUBTS => {
+            ("in_doubt", Some(reason))
+        }
         Outcome::Retry(reason) | Outcome::InDoubt(reason) if delivery.age > give_up => {
             ("failed", Some(reason))
         }
@@ -120,5 +126,26 @@ mod tests {
             assert_eq!(decided.state, state, "{:?}", delivery.outcome);
             assert_eq!(decided.retry_seconds > 0.0, state == "queued");
         }
+    }
+
+    #[test]
+    fn a_mail_in_doubt_is_not_sent_for_ever() {
+        let states: Vec<_> = (1..=3)
+            .map(|attempt| {
+                let outcome = Outcome::InDoubt("connection lost".to_owned());
+                decide(
+                    &Delivery {
+                        id: 1,
+                        attempt,
+                        age: 0.0,
+                        outcome,
+                    },
+                    false,
+                    100.0,
+                )
+                .state
+            })
+            .collect();
+        assert_eq!(states, ["queued", "queued", "in_doubt"]);
     }
 }

@@ -15,6 +15,8 @@ create view shop.mail as
     join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'messages';
 select key, state, attempts from shop.mail order by key;
 
+create function shop.error_of(verb text, message bigint) returns text language plpgsql as $$
+begin execute format('select marketing_automation.%I($1)', verb) using message; return 'none'; exception when others then return sqlerrm; end $$;
 -- Two claim; nobody claims what another has.
 create temporary table claimed as select * from marketing_automation.claim_messages(2);
 select count(*), min(attempt), max(attempt) from claimed;
@@ -63,9 +65,19 @@ join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'messa
 select count(*) from marketing_automation.claim_messages(10);
 select key, state, smtp_reply from shop.mail where state = 'suppressed' order by key;
 
+-- A person decides: again, or never.
+select marketing_automation.retry((select id from shop.mail where state = 'failed'));
+select key, state, attempts, smtp_reply from shop.mail where key = '2';
+select marketing_automation.cancel((select id from shop.mail where key = '2'));
+select key, state, smtp_reply = 'cancelled by ' || session_user as by_whom from shop.mail where key = '2';
+select regexp_replace(sqlerrm_of, '\d+', 'N') as error from (values
+    (shop.error_of('retry', (select id from shop.mail where key = '2'))), (shop.error_of('cancel', (select id from shop.mail where key = '1'))),
+    (shop.error_of('retry', 0)), (shop.error_of('cancel', 0)), (shop.error_of('retry', null))) e (sqlerrm_of);
+
 -- Each address stored once.
 select count(*), count(distinct id) from marketing_automation.link_ids(array['https://a.example/', 'https://a.example/', 'https://b.example/']);
 select count(*) from marketing_automation.link_ids(array['https://b.example/', 'https://c.example/' || repeat('x', 5000)]);
 select left(url, 30) as url, octet_length(digest) from marketing_automation.link order by url;
 select marketing_automation.stop('messages');
+drop function shop.error_of;
 drop view shop.mail;
