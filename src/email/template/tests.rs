@@ -308,6 +308,17 @@ fn hostile_markup_is_bounded() {
     std::thread::Builder::new()
         .stack_size(2 * 1024 * 1024)
         .spawn(|| {
+            for (markup, limit) in [
+                (
+                    "<mj-carousel-image/>".repeat(4_000),
+                    "more than 20 elements mj-carousel-image",
+                ),
+                ("<br/>".repeat(2_001), "more than 2000 elements"),
+                ("<b>".repeat(200), "more than 150 levels"),
+            ] {
+                let error = mjml::to_html(&format!("<mjml><mj-body>{markup}")).unwrap_err();
+                assert!(error.contains(limit), "{error}");
+            }
             for (open, close) in [
                 ("<div>", "</div>"),
                 ("<div>", ""),
@@ -322,12 +333,21 @@ fn hostile_markup_is_bounded() {
                 ("<", ""),
                 ("&", ""),
                 ("<svg><title>", ""),
+                ("<br/>", ""),
+                ("<mj-carousel-image/>", ""),
             ] {
                 for count in [45, 140, 60_000] {
                     let count = count.min(250_000 / (open.len() + close.len()));
                     let body = open.repeat(count) + "x" + &close.repeat(count);
-                    let mjml = format!("<mjml><mj-body><mj-raw>{body}</mj-raw></mj-body></mjml>");
-                    for body in [body, mjml] {
+                    let mjml = |open: &str, close: &str| {
+                        format!("<mjml><mj-body>{open}{body}{close}</mj-body></mjml>")
+                    };
+                    let raw = mjml("<mj-raw>", "</mj-raw>");
+                    let carousel = mjml(
+                        "<mj-section><mj-column><mj-carousel>",
+                        "</mj-carousel></mj-column></mj-section>",
+                    );
+                    for body in [body, raw, carousel] {
                         let started = Instant::now();
                         // Laid out or refused: what matters is that it ends, soon and without a crash.
                         let _ = render("s", &body);
