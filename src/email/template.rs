@@ -3,12 +3,13 @@
 mod environment;
 mod error;
 mod expression;
+mod null;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Environment;
-use minijinja::value::{Serde, Value};
+use minijinja::value::Value;
 
 pub use error::{Part, TemplateError};
 
@@ -67,11 +68,10 @@ impl MailTemplate {
                 );
                 return Err(TemplateError::new(part, message));
             }
-            if let Some((offset, message)) = expression::find_fault(&environment, source) {
-                return Err(TemplateError::at(part, source, offset, message));
-            }
+            let prepared = expression::prepare(&environment, source)
+                .map_err(|(offset, message)| TemplateError::at(part, source, offset, message))?;
             environment
-                .add_template_owned(name(part), source.to_owned())
+                .add_template_owned(name(part), prepared)
                 .map_err(|error| TemplateError::from_minijinja(part, source, &error))?;
         }
         Ok(MailTemplate {
@@ -99,7 +99,7 @@ impl MailTemplate {
             links: Mutex::default(),
         });
         let environment = environment::for_mail(&self.environment, &scope);
-        let context = Value::from(Serde(context));
+        let context = null::from_json(context);
         let sender = match self.has_sender {
             true => Some(header(
                 Part::Sender,

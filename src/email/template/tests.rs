@@ -5,6 +5,8 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::email::rendered::Target;
 
+mod null;
+
 fn context() -> Json {
     json!({
         "record": {
