@@ -235,9 +235,16 @@ impl io::Write for Counter {
     }
 }
 
-/// Checks the result of a template that becomes a header: one line, no control characters (RFC 5322, section 2.2).
+/// Makes one line of the result of a template that becomes a header, as authors break long templates into lines;
+/// other control characters are refused (RFC 5322, section 2.2).
 fn header(part: Part, text: String) -> Result<String, TemplateError> {
-    let text = text.trim_matches(|c: char| matches!(c, ' ' | '\t' | '\r' | '\n'));
+    let is_break = |c: char| matches!(c, '\t' | '\r' | '\n');
+    let text = text.trim_matches(|c: char| c == ' ' || is_break(c));
+    let text = text
+        .split(is_break)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     if text.len() > MAX_HEADER_BYTES {
         return Err(TemplateError::new(
             part,
@@ -252,7 +259,7 @@ fn header(part: Part, text: String) -> Result<String, TemplateError> {
             part,
             format!("result holds the control character U+{:04X}", u32::from(c)),
         )),
-        None => Ok(text.to_owned()),
+        None => Ok(text),
     }
 }
 

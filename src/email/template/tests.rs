@@ -221,14 +221,7 @@ fn bad_values_name_the_filter_and_the_value() {
 
 #[test]
 fn control_characters_never_reach_a_header() {
-    for text in [
-        "a\\nb",
-        "a\\r\\nBcc: x@y",
-        "\\x00",
-        "\\x7f",
-        "a\\u2028b",
-        "a\\u0085b",
-    ] {
+    for text in ["\\x00", "\\x7f", "a\\u2028b", "a\\u0085b"] {
         let error = render(&format!("{{{{ \"{text}\" }}}}"), "b").unwrap_err();
         assert_eq!(error.part, Part::Subject);
         assert!(error.message.contains("control character U+"), "{error}");
@@ -239,7 +232,13 @@ fn control_characters_never_reach_a_header() {
             Part::Sender
         );
     }
-    assert_eq!(assembled(&render("a b\r\n", "b").unwrap()).subject, "a b");
+    for (source, subject) in [
+        ("a b\r\n", "a b"),
+        ("\ta\r\n\tb", "a b"),
+        ("{{ \"a\\r\\nBcc: x@y\" }}", "a Bcc: x@y"),
+    ] {
+        assert_eq!(assembled(&render(source, "b").unwrap()).subject, subject);
+    }
 }
 
 /// Each of these took gigabytes, or for ever, with a minijinja before 3.1.
