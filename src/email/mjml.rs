@@ -19,11 +19,26 @@ const VOID: [&str; 14] = [
     "track", "wbr",
 ];
 
-/// Tells whether a rendered body is MJML: it begins with `<mjml`.
+/// Tells whether a rendered body is MJML: its first element is `<mjml`.
 pub fn is_mjml(body: &str) -> bool {
-    let body = body.trim_start();
-    body.strip_prefix("<mjml")
+    without_prolog(body)
+        .strip_prefix("<mjml")
         .is_some_and(|rest| rest.starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace()))
+}
+
+/// Skips what editors put before the first element: byte order mark, white space, comments and XML declaration.
+fn without_prolog(body: &str) -> &str {
+    let mut rest = body;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
+        let skipped = [("<!--", "-->"), ("<?", "?>")]
+            .iter()
+            .find_map(|(open, close)| rest.strip_prefix(open)?.split_once(close));
+        match skipped {
+            Some((_, after)) => rest = after,
+            None => return rest,
+        }
+    }
 }
 
 /// Turns MJML into HTML. `mj-include` loads nothing: there is no loader.
@@ -31,8 +46,9 @@ pub fn is_mjml(body: &str) -> bool {
 /// # Errors
 /// A limit that the markup exceeds, or the parser's or renderer's message.
 pub fn to_html(body: &str) -> Result<String, String> {
+    let body = without_prolog(body);
     check_limits(body)?;
-    let parsed = mrml::parse_with_options(body.trim_start(), &ParserOptions::default())
+    let parsed = mrml::parse_with_options(body, &ParserOptions::default())
         .map_err(|error| format!("mjml: {error}"))?;
     parsed
         .element

@@ -14,6 +14,7 @@ use minijinja::value::Value;
 pub use error::{Part, TemplateError};
 
 use crate::email::locale::Locale;
+use crate::email::placeholder::Links;
 use crate::email::rendered::Rendered;
 use crate::email::{mjml, plain_text, rewrite};
 use environment::Scope;
@@ -47,7 +48,8 @@ impl MailTemplate {
     /// Compiles the three templates.
     ///
     /// # Errors
-    /// The first part that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column.
+    /// The first part that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column; a body without
+    /// expressions whose MJML or links are wrong.
     pub fn compile(
         sender: Option<&str>,
         subject: &str,
@@ -73,6 +75,10 @@ impl MailTemplate {
             environment
                 .add_template_owned(name(part), prepared)
                 .map_err(|error| TemplateError::from_minijinja(part, source, &error))?;
+        }
+        // What every mail will hold alike is wrong already when it is written.
+        if !["{{", "{%", "{#"].iter().any(|tag| body.contains(tag)) {
+            html_of(body.to_owned(), &mut Links::default())?;
         }
         Ok(MailTemplate {
             environment,
@@ -112,18 +118,9 @@ impl MailTemplate {
             render_part(&environment, Part::Subject, &context)?,
         )?;
         let body = render_part(&environment, Part::Body, &context)?;
-        let html = if mjml::is_mjml(&body) {
-            let html =
-                mjml::to_html(&body).map_err(|message| TemplateError::new(Part::Body, message))?;
-            check_length(Part::Body, html.len())?;
-            html
-        } else {
-            body
-        };
         let mut links =
             std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
-        let html = rewrite::track_links(&html, &mut links)
-            .map_err(|message| TemplateError::new(Part::Body, message))?;
+        let html = html_of(body, &mut links)?;
         let text = plain_text::from_html(&html);
         let html = rewrite::insert_open_image(html);
         Ok(Rendered {
@@ -134,6 +131,17 @@ impl MailTemplate {
             links: links.into_urls(),
         })
     }
+}
+
+/// Turns the body into HTML whose links are placeholders.
+fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
+    let wrong = |message| TemplateError::new(Part::Body, message);
+    let html = match mjml::is_mjml(&body) {
+        true => mjml::to_html(&body).map_err(wrong)?,
+        false => body,
+    };
+    check_length(Part::Body, html.len())?;
+    rewrite::track_links(&html, links).map_err(wrong)
 }
 
 fn name(part: Part) -> &'static str {

@@ -331,6 +331,7 @@ fn hostile_markup_is_bounded() {
                 ("<p>", ""),
                 ("<hr>", ""),
                 ("<!--", ""),
+                ("<!--[", ""),
                 ("<", ""),
                 ("&", ""),
                 ("<svg><title>", ""),
@@ -409,6 +410,41 @@ fn mjml_becomes_html_after_the_template_has_run() {
     assert!(error.message.contains("mjml"), "{error}");
     body_error("<mjml><mj-body><mj-include path=\"/etc/passwd\" /></mj-body></mjml>");
     assert!(render("s", "<mjmlx>").is_ok());
+}
+
+#[test]
+fn a_body_without_expressions_is_checked_when_it_is_written() {
+    for (body, message) in [
+        ("<mjml><mj-body></mjml", "mjml: "),
+        (
+            "\u{feff}<?xml version=\"1.0\"?>\n<!-- a --> <!-- b -->\n<mjml><mj-body",
+            "mjml: ",
+        ),
+        (
+            "<a href='unsubscribe|/bye'>x</a>",
+            "\"/bye\" is no absolute",
+        ),
+        (
+            "<!--[if mso]><a href='unsubscribe'>x</a><![endif]-->",
+            "dead link in Outlook",
+        ),
+    ] {
+        let error = MailTemplate::compile(None, "s", body).unwrap_err();
+        assert!(
+            error.part == Part::Body && error.message.contains(message),
+            "{error}"
+        );
+        // What an expression adds may still make it right.
+        assert!(MailTemplate::compile(None, "s", &format!("{body}{{{{ x }}}}")).is_ok());
+    }
+    let prolog = "\u{feff}<?xml version=\"1.0\"?>\n<!-- a --> <!-- b -->\n";
+    let column = "<mj-section><mj-column><mj-text>Hi</mj-text></mj-column></mj-section>";
+    let rendered = render(
+        "s",
+        &format!("{prolog}<mjml><mj-body>{column}</mj-body></mjml>"),
+    )
+    .unwrap();
+    assert_eq!(assembled(&rendered).text, "Hi\n");
 }
 
 #[test]
