@@ -1,6 +1,6 @@
 //! Numbers and amounts of money.
 
-use fixed_decimal::{Decimal, SignedRoundingMode, UnsignedRoundingMode};
+use fixed_decimal::{Decimal, Sign, SignedRoundingMode, UnsignedRoundingMode};
 use icu_decimal::DecimalFormatter;
 use icu_experimental::dimension::currency::CurrencyType;
 use icu_experimental::dimension::currency::formatter::CurrencyFormatter;
@@ -23,6 +23,10 @@ impl Locale {
             number.round_with_mode(-decimals, HALF_AWAY_FROM_ZERO);
             number.absolute.trim_end();
             number.absolute.pad_end(-decimals);
+        }
+        // Nobody writes a sign before zero.
+        if number.absolute.is_zero() {
+            number.sign = Sign::None;
         }
         let formatter = DecimalFormatter::try_new((&self.icu).into(), Default::default())
             .map_err(|error| error.to_string())?;

@@ -126,6 +126,11 @@ fn filters_speak_the_recipients_language_also_in_macros_and_loops() {
     );
     let plain = |text: &str| text.replace(['\u{a0}', '\u{202f}'], " ");
     assert_eq!(plain(&mail.subject), "1 234,50 €");
+    let long = "{{ '12345678901234567890.123456789'|format_number }} {{ -0.001|format_number(2) }}";
+    assert_eq!(
+        plain(&assembled(&render(long, "b").unwrap()).subject),
+        "12 345 678 901 234 567 890,123456789 0,00"
+    );
     assert_eq!(
         plain(&mail.text),
         "3 février 1990;24 nov. 2026, 06 h 37;1,0 2,0 ;3 jours;\n"
