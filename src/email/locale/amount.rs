@@ -44,7 +44,15 @@ impl Locale {
             Default::default(),
         )
         .map_err(|error| error.to_string())?;
-        Ok(formatter.format_fixed_decimal(&number).to_string())
+        let format = |number: &Decimal| formatter.format_fixed_decimal(number).to_string();
+        if number.sign == Sign::Negative {
+            // The formatter rounds, and would leave the sign before a zero.
+            let zero = format(&Decimal::from(0));
+            if format(&number.clone().with_sign(Sign::None)) == zero {
+                return Ok(zero);
+            }
+        }
+        Ok(format(&number))
     }
 }
 

@@ -145,6 +145,9 @@ fn numbers_are_grouped_and_rounded() {
 
 #[test]
 fn amounts_have_the_decimals_of_their_currency() {
+    for (value, shown) in [("-0.004", "€0.00"), ("-0.006", "-€0.01"), ("-0", "€0.00")] {
+        assert_eq!(plain(locale("en").format_currency(value, "EUR")), shown);
+    }
     assert_eq!(
         plain(locale("fr").format_currency("1234.5", "EUR")),
         "1 234,50 €"
