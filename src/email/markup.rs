@@ -97,7 +97,13 @@ impl<'a> Tokens<'a> {
         match self.rest() {
             rest if rest.starts_with('>') => self.at += 1,
             rest if rest.starts_with("->") => self.at += 2,
-            _ => self.skip_past("-->"),
+            rest => {
+                let end = rest.match_indices('>').find(|&(at, _)| {
+                    let comment = &rest[..at];
+                    comment.ends_with("--") || comment.ends_with("--!")
+                });
+                self.at = end.map_or(self.html.len(), |(at, _)| self.at + at + 1);
+            }
         }
     }
 
@@ -223,6 +229,10 @@ mod tests {
             ]
         );
         assert_eq!(shown("<!--><b><!---><i><!--x"), ["5 <b>", "14 <i>"]);
+        assert_eq!(
+            shown("<!--a--!><b><!--- > -- > --->c"),
+            ["9 <b>", "29 \"c\""]
+        );
         assert_eq!(shown("a<b c=\"d"), ["0 \"a\""]);
     }
 

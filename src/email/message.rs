@@ -1,6 +1,7 @@
 //! The MIME message of a mail, built by lettre.
 
 mod address;
+mod encoded_word;
 mod quoted_printable;
 
 use std::time::SystemTime;
@@ -11,6 +12,11 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, 
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 
 pub use address::check_address;
+
+/// RFC 5322, section 2.1.1, without CRLF.
+const MAX_LINE_BYTES: usize = 998;
+/// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
+const MAX_NAME_CHARACTERS: usize = 200;
 
 /// Everything that a message is made of.
 #[derive(Debug, Clone)]
@@ -72,6 +78,8 @@ pub enum LetterError {
         value: String,
         reason: &'static str,
     },
+    #[error("message has a line of {length} bytes, more than {MAX_LINE_BYTES}: {start:?}…")]
+    LongLine { length: usize, start: String },
     #[error("message cannot be built: {0}")]
     Build(String),
 }
@@ -79,14 +87,17 @@ pub enum LetterError {
 /// Builds the message: multipart/alternative of text and HTML, and the headers of an automatic bulk mail.
 ///
 /// # Errors
-/// The first field that holds a control character, an address that is none, or a message id or URL that does not fit
-/// its header.
+/// The first field that holds a control character, an address that is none, a message id or URL that does not fit
+/// its header, or a line that is too long.
 pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
+    // Rows hold what people have pasted; a line end in a name or around an address is no reason to send no mail.
+    let to_name = letter.to_name.map(display_name).unwrap_or_default();
+    let to_address = letter.to_address.trim();
     // lettre panics on a line end in a display name.
     let fields = [
         ("sender", letter.from),
-        ("recipient address", letter.to_address),
-        ("recipient name", letter.to_name.unwrap_or_default()),
+        ("recipient address", to_address),
+        ("recipient name", &to_name),
         ("subject", letter.subject),
         ("message id", letter.message_id),
         (
@@ -101,19 +112,15 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
         }
     }
     let from = address::parse_mailbox("sender", letter.from)?;
-    let to = address::parse_address("recipient address", letter.to_address)?;
-    let to_name = letter
-        .to_name
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned);
+    let to = address::parse_address("recipient address", to_address)?;
+    let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
     check_message_id(letter.message_id)?;
 
-    let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()])
+    let envelope = Envelope::new(Some(from.email.clone()), vec![to.email.clone()])
         .map_err(|error| LetterError::Build(error.to_string()))?;
     let mut message = Message::builder()
-        .from(from)
-        .to(Mailbox::new(to_name, to))
+        .from(from.clone())
+        .to(to.clone())
         .subject(letter.subject)
         .date(letter.date)
         .message_id(Some(format!("<{}>", letter.message_id)))
@@ -129,7 +136,7 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
     if let Some(id) = letter.feedback_id {
         message = message.raw_header(raw("Feedback-ID", id));
     }
-    let message = message
+    let mut message = message
         .multipart(
             // RFC 2046, section 5.1.4: the richest alternative comes last.
             MultiPart::alternative()
@@ -137,9 +144,24 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
                 .singlepart(part(ContentType::TEXT_HTML, letter.html)?),
         )
         .map_err(|error| LetterError::Build(error.to_string()))?;
+    let headers = message.headers_mut();
+    for (name, mailbox) in [("From", &from), ("To", &to)] {
+        if let Some(shown) = mailbox.name.as_deref()
+            && encoded_word::is_needed(shown)
+        {
+            let encoded = format!("{}\r\n <{}>", encoded_word::encode(shown), mailbox.email);
+            headers.insert_raw(pre_encoded(name, mailbox.to_string(), encoded));
+        }
+    }
+    if encoded_word::is_needed(letter.subject) {
+        let encoded = encoded_word::encode(letter.subject);
+        headers.insert_raw(pre_encoded("Subject", letter.subject.to_owned(), encoded));
+    }
+    let bytes = message.formatted();
+    check_lines(&bytes)?;
     Ok(Mail {
         envelope,
-        bytes: message.formatted(),
+        bytes,
         message_id: letter.message_id.to_owned(),
     })
 }
@@ -161,6 +183,38 @@ fn part(content_type: ContentType, content: &str) -> Result<SinglePart, LetterEr
 
 fn raw(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+fn pre_encoded(name: &'static str, value: String, encoded: String) -> HeaderValue {
+    HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value, encoded)
+}
+
+/// Makes one short line of a name; control characters other than white space stay, and are refused.
+fn display_name(name: &str) -> String {
+    let one_line = name.replace(
+        |c: char| is_forbidden_in_header(c) && c.is_whitespace(),
+        " ",
+    );
+    let trimmed = one_line.trim();
+    let end = trimmed.char_indices().nth(MAX_NAME_CHARACTERS);
+    trimmed[..end.map_or(trimmed.len(), |(at, _)| at)]
+        .trim_end()
+        .to_owned()
+}
+
+/// Servers cut or refuse longer lines; whatever a header holds, it is found here.
+fn check_lines(bytes: &[u8]) -> Result<(), LetterError> {
+    match bytes
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .find(|line| line.len() > MAX_LINE_BYTES)
+    {
+        Some(line) => Err(LetterError::LongLine {
+            length: line.len(),
+            start: String::from_utf8_lossy(&line[..60]).into_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Tells whether a character may not stand in a header field: C0, DEL, C1, and the Unicode line separators.

@@ -70,6 +70,13 @@ pub(crate) fn contains(text: &str) -> bool {
     text.contains(PREFIX.as_str())
 }
 
+/// Reads a text that is a placeholder of this process and nothing else.
+pub(crate) fn exact(text: &str) -> Option<Target> {
+    let payload = text.strip_prefix(PREFIX.as_str())?;
+    let (target, length) = Target::parse(payload)?;
+    (length == payload.len()).then_some(target)
+}
+
 /// Replaces every placeholder in one pass over the text.
 pub(crate) fn fill(text: &str, url_of: impl Fn(Target) -> String) -> String {
     let mut filled = String::with_capacity(text.len() + text.len() / 4);

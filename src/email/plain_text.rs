@@ -11,17 +11,60 @@ use fold::Folder;
 /// Deepest nesting of lists and quotes that shows; more would leave no room for text.
 const MAX_INDENTS: usize = 10;
 
+/// Elements that have no end tag.
+const VOID: [&str; 5] = ["img", "br", "hr", "input", "wbr"];
+
 /// Gives the readable text of an HTML document, folded; links show their URL after their text.
 pub fn from_html(html: &str) -> String {
     let mut writer = Writer::default();
-    for (_, token) in Tokens::new(html) {
+    let mut tokens = Tokens::new(html);
+    // A hidden element without an end must hide nothing else, and be looked for only once.
+    let mut all_end = true;
+    while let Some((_, token)) = tokens.next() {
         match token {
             Token::Text(text) => writer.text(&html_escape::decode_html_entities(text)),
+            Token::Start(tag) if is_hidden(&tag) && all_end => match behind(&tag, tokens.clone()) {
+                Some(visible) => tokens = visible,
+                None => {
+                    all_end = false;
+                    writer.start(&tag);
+                }
+            },
             Token::Start(tag) => writer.start(&tag),
             Token::End(name) => writer.end(name),
         }
     }
     writer.finish()
+}
+
+/// Tells whether an element shows in no mail reader, such as the preheader, which only the list of mails shows.
+fn is_hidden(tag: &Tag<'_>) -> bool {
+    let is_none = |declaration: &str| {
+        declaration.split_once(':').is_some_and(|(name, value)| {
+            let value = value.split('!').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("display") && value.trim().eq_ignore_ascii_case("none")
+        })
+    };
+    tag.attribute("hidden").is_some()
+        || tag
+            .attribute("style")
+            .is_some_and(|style| style.split(';').any(is_none))
+}
+
+/// Gives what follows an element, if it has an end.
+fn behind<'a>(tag: &Tag<'_>, mut tokens: Tokens<'a>) -> Option<Tokens<'a>> {
+    if VOID.iter().any(|void| tag.name.eq_ignore_ascii_case(void)) {
+        return Some(tokens);
+    }
+    let mut open = 1usize;
+    while open > 0 {
+        match tokens.next()?.1 {
+            Token::Start(inner) if inner.name.eq_ignore_ascii_case(tag.name) => open += 1,
+            Token::End(name) if name.eq_ignore_ascii_case(tag.name) => open -= 1,
+            _ => {}
+        }
+    }
+    Some(tokens)
 }
 
 /// What surrounds the text and shows at the beginning of its lines.
@@ -30,7 +73,7 @@ enum Indent {
     Quote,
     Bullets,
     /// With the number of the next item.
-    Numbers(usize),
+    Numbers(i32),
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +84,8 @@ struct Writer {
     link: Option<String>,
     /// How many `<pre>` are open.
     preformatted: usize,
+    /// The innermost `<pre>` has no text yet.
+    opens_preformatted: bool,
 }
 
 impl Writer {
@@ -49,9 +94,16 @@ impl Writer {
             self.out.text(text);
             return;
         }
+        let opens = std::mem::take(&mut self.opens_preformatted);
+        // A line end right behind the tag is there for the author only.
+        let text = match opens {
+            true => text.strip_prefix("\r\n").or(text.strip_prefix('\n')),
+            false => None,
+        }
+        .unwrap_or(text);
         for (number, line) in text.split('\n').enumerate() {
             if number > 0 {
-                self.out.end_line();
+                self.out.end_verbatim_line();
             }
             self.out.verbatim(line);
         }
@@ -78,11 +130,17 @@ impl Writer {
             }
             Kind::Quote => self.indent(Indent::Quote),
             Kind::Bullets => self.indent(Indent::Bullets),
-            Kind::Numbers => self.indent(Indent::Numbers(1)),
+            Kind::Numbers => {
+                let first = tag
+                    .attribute("start")
+                    .and_then(|start| start.trim().parse().ok());
+                self.indent(Indent::Numbers(first.unwrap_or(1)));
+            }
             Kind::Item => self.item(),
             Kind::Preformatted => {
                 self.out.end_paragraph();
                 self.preformatted += 1;
+                self.opens_preformatted = true;
             }
             Kind::Paragraph => self.out.end_paragraph(),
             Kind::Block => self.out.end_line(),
@@ -95,14 +153,21 @@ impl Writer {
         match Kind::of(name) {
             Kind::Link => self.end_link(),
             Kind::Quote => self.outdent(|indent| indent == Indent::Quote),
-            Kind::Bullets => self.outdent(|indent| indent == Indent::Bullets),
-            Kind::Numbers => self.outdent(|indent| matches!(indent, Indent::Numbers(_))),
+            Kind::Bullets => {
+                self.out.end_item();
+                self.outdent(|indent| indent == Indent::Bullets);
+            }
+            Kind::Numbers => {
+                self.out.end_item();
+                self.outdent(|indent| matches!(indent, Indent::Numbers(_)));
+            }
             Kind::Preformatted => {
                 self.out.end_paragraph();
                 self.preformatted = self.preformatted.saturating_sub(1);
             }
             Kind::Paragraph => self.out.end_paragraph(),
-            Kind::Block | Kind::Item => self.out.end_line(),
+            Kind::Block => self.out.end_line(),
+            Kind::Item => self.out.end_item(),
             Kind::Cell => self.out.text(" "),
             Kind::Image | Kind::Break | Kind::Rule | Kind::Inline => {}
         }
@@ -148,8 +213,9 @@ impl Writer {
         self.out.end_line();
         let marker = match self.indents.last_mut() {
             Some(Indent::Numbers(next)) => {
-                *next += 1;
-                format!("{}. ", *next - 1)
+                let number = *next;
+                *next = number.saturating_add(1);
+                format!("{number}. ")
             }
             _ => "* ".to_owned(),
         };

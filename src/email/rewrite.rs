@@ -28,8 +28,10 @@ static LINKS: LazyLock<Selector> = LazyLock::new(|| {
 /// `unsubscribe` and `unsubscribe|https://…` become the unsubscribe URL. Everything else keeps its bytes.
 ///
 /// # Errors
-/// Markup that needs more memory than allowed, or a page after `unsubscribe|` that is no http or https URL.
+/// Markup that needs more memory than allowed, a page after `unsubscribe|` that is no http or https URL, or
+/// `unsubscribe` inside a conditional comment.
 pub(crate) fn track_links(html: &str, links: &mut Links) -> Result<String, String> {
+    check_conditional_comments(html)?;
     let links = RefCell::new(links);
     let handler = ElementContentHandlers::default().element(|link: &mut Element| {
         rewrite_link(link, &mut links.borrow_mut()).map_err(Into::into)
@@ -42,39 +44,78 @@ pub(crate) fn track_links(html: &str, links: &mut Links) -> Result<String, Strin
     rewrite_str(html, settings).map_err(|error| format!("html: {error}"))
 }
 
+/// Refuses `unsubscribe` where Outlook reads markup that to us is a comment: it would become a dead link.
+fn check_conditional_comments(html: &str) -> Result<(), String> {
+    let mut rest = html;
+    while let Some((_, after)) = rest.split_once("<!--[") {
+        let (comment, tail) = after.split_once("-->").unwrap_or((after, ""));
+        rest = tail;
+        for (_, token) in Tokens::new(comment) {
+            if let Token::Start(tag) = token
+                && let Some(href) = tag.attribute("href")
+                && unsubscribe(&href).is_some()
+            {
+                let condition = comment.split('>').next().unwrap_or_default();
+                let start = html.len() - after.len();
+                let line = html[..start].matches('\n').count() + 1;
+                return Err(format!(
+                    "html: href {href:?} in <!--[{condition}> at line {line} would be a dead link in Outlook; write \
+                     {{{{ unsubscribe_url }}}} there"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn rewrite_link(link: &mut Element, links: &mut Links) -> Result<(), String> {
-    if link.has_attribute(NO_TRACK) {
+    let is_tracked = !link.has_attribute(NO_TRACK);
+    if !is_tracked {
         link.remove_attribute(NO_TRACK);
-        return Ok(());
     }
     let Some(href) = link.get_attribute("href") else {
         return Ok(());
     };
-    if placeholder::contains(&href) {
-        return Ok(());
-    }
     // Character references without a semicolon stay: `&copy=1` is a parameter that nobody escaped.
     let href = html_escape::decode_html_entities(&href);
-    let Some(target) = target_of(href.trim(), links)? else {
-        return Ok(());
+    let target = match unsubscribe(&href) {
+        Some(None) => Target::Unsubscribe(None),
+        Some(Some(page)) => unsubscribe_by(page, links)?,
+        None if !is_tracked || placeholder::contains(&href) => return Ok(()),
+        None => match trackable_url(href.trim()) {
+            Some(url) => Target::Link(links.intern(&url)),
+            None => return Ok(()),
+        },
     };
     link.set_attribute("href", &target.placeholder())
         .map_err(|error| error.to_string())
 }
 
-fn target_of(href: &str, links: &mut Links) -> Result<Option<Target>, String> {
-    if href.eq_ignore_ascii_case("unsubscribe") {
-        return Ok(Some(Target::Unsubscribe(None)));
+/// Recognises `unsubscribe` and `unsubscribe|page`; gives the page.
+fn unsubscribe(href: &str) -> Option<Option<&str>> {
+    let (word, page) = match href.split_once('|') {
+        Some((word, page)) => (word, Some(page.trim())),
+        None => (href, None),
+    };
+    word.trim()
+        .eq_ignore_ascii_case("unsubscribe")
+        .then_some(page)
+}
+
+fn unsubscribe_by(page: &str, links: &mut Links) -> Result<Target, String> {
+    match (placeholder::exact(page), trackable_url(page)) {
+        (Some(Target::Link(index)), _) => Ok(Target::Unsubscribe(Some(index))),
+        (Some(Target::Unsubscribe(page)), _) => Ok(Target::Unsubscribe(page)),
+        (None, Some(url)) if !placeholder::contains(page) => {
+            Ok(Target::Unsubscribe(Some(links.intern(&url))))
+        }
+        _ => {
+            let page = placeholder::fill(page, |_| "…".to_owned());
+            Err(format!(
+                "href \"unsubscribe|{page}\": {page:?} is no absolute http or https URL"
+            ))
+        }
     }
-    if let Some((word, page)) = href.split_once('|')
-        && word.trim_end().eq_ignore_ascii_case("unsubscribe")
-    {
-        let page = trackable_url(page).ok_or_else(|| {
-            format!("href \"unsubscribe|{page}\": {page:?} is no absolute http or https URL")
-        })?;
-        return Ok(Some(Target::Unsubscribe(Some(links.intern(&page)))));
-    }
-    Ok(trackable_url(href).map(|url| Target::Link(links.intern(&url))))
 }
 
 /// Puts the open image before the last `</body>`, or at the end of a document without one.
@@ -149,6 +190,50 @@ mod tests {
         )
         .unwrap_err();
         assert!(error.contains("javascript:alert(1)"), "{error}");
+    }
+
+    #[test]
+    fn unsubscribe_takes_a_placeholder_as_page_and_nothing_else() {
+        let link = Target::Link(3).placeholder();
+        let url = Target::Unsubscribe(None).placeholder();
+        assert_eq!(
+            rewritten(&format!(
+                r#"<a href="unsubscribe|{link}">1</a><a data-no-track href="unsubscribe | {url}">2</a>"#
+            ))
+            .0,
+            r#"<a href="Unsubscribe(Some(3))">1</a><a href="Unsubscribe(None)">2</a>"#
+        );
+        let image = Target::OpenImage.placeholder();
+        for page in [
+            "",
+            "/bye",
+            "bye.example",
+            "mailto:a@b",
+            &image,
+            &format!("{link}?x=1"),
+            &format!("https://a.example/{link}"),
+        ] {
+            let html = format!("<a href='unsubscribe|{page}'>x</a>");
+            let error = track_links(&html, &mut Links::default()).unwrap_err();
+            assert!(error.contains("no absolute http or https URL"), "{error}");
+            assert!(!error.contains(&link) && !error.contains(&image), "{error}");
+        }
+    }
+
+    #[test]
+    fn unsubscribe_in_a_conditional_comment_is_an_error() {
+        for href in ["unsubscribe", " Unsubscribe|https://a.example"] {
+            let html = format!(
+                "<p>\n<!--[if mso]><a href='https://a.example'>x</a><v:rect href='{href}'><![endif]-->"
+            );
+            let error = track_links(&html, &mut Links::default()).unwrap_err();
+            assert!(error.contains("<!--[if mso]> at line 2"), "{error}");
+        }
+        let kept = format!(
+            "<!--[if mso]><a href='{}'>x</a><![endif]--><!-- <a href='unsubscribe'> -->",
+            Target::Unsubscribe(None).placeholder()
+        );
+        assert_eq!(track_links(&kept, &mut Links::default()).unwrap(), kept);
     }
 
     #[test]

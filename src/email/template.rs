@@ -3,16 +3,18 @@
 mod environment;
 mod error;
 mod expression;
+mod null;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Environment;
-use minijinja::value::{Serde, Value};
+use minijinja::value::Value;
 
 pub use error::{Part, TemplateError};
 
 use crate::email::locale::Locale;
+use crate::email::placeholder::Links;
 use crate::email::rendered::Rendered;
 use crate::email::{mjml, plain_text, rewrite};
 use environment::Scope;
@@ -46,7 +48,8 @@ impl MailTemplate {
     /// Compiles the three templates.
     ///
     /// # Errors
-    /// The first part that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column.
+    /// The first part that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column; a body without
+    /// expressions whose MJML or links are wrong.
     pub fn compile(
         sender: Option<&str>,
         subject: &str,
@@ -67,12 +70,15 @@ impl MailTemplate {
                 );
                 return Err(TemplateError::new(part, message));
             }
-            if let Some((offset, message)) = expression::find_fault(&environment, source) {
-                return Err(TemplateError::at(part, source, offset, message));
-            }
+            let prepared = expression::prepare(&environment, source)
+                .map_err(|(offset, message)| TemplateError::at(part, source, offset, message))?;
             environment
-                .add_template_owned(name(part), source.to_owned())
+                .add_template_owned(name(part), prepared)
                 .map_err(|error| TemplateError::from_minijinja(part, source, &error))?;
+        }
+        // What every mail will hold alike is wrong already when it is written.
+        if !["{{", "{%", "{#"].iter().any(|tag| body.contains(tag)) {
+            html_of(body.to_owned(), &mut Links::default())?;
         }
         Ok(MailTemplate {
             environment,
@@ -99,7 +105,7 @@ impl MailTemplate {
             links: Mutex::default(),
         });
         let environment = environment::for_mail(&self.environment, &scope);
-        let context = Value::from(Serde(context));
+        let context = null::from_json(context);
         let sender = match self.has_sender {
             true => Some(header(
                 Part::Sender,
@@ -112,18 +118,9 @@ impl MailTemplate {
             render_part(&environment, Part::Subject, &context)?,
         )?;
         let body = render_part(&environment, Part::Body, &context)?;
-        let html = if mjml::is_mjml(&body) {
-            let html =
-                mjml::to_html(&body).map_err(|message| TemplateError::new(Part::Body, message))?;
-            check_length(Part::Body, html.len())?;
-            html
-        } else {
-            body
-        };
         let mut links =
             std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
-        let html = rewrite::track_links(&html, &mut links)
-            .map_err(|message| TemplateError::new(Part::Body, message))?;
+        let html = html_of(body, &mut links)?;
         let text = plain_text::from_html(&html);
         let html = rewrite::insert_open_image(html);
         Ok(Rendered {
@@ -134,6 +131,17 @@ impl MailTemplate {
             links: links.into_urls(),
         })
     }
+}
+
+/// Turns the body into HTML whose links are placeholders.
+fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
+    let wrong = |message| TemplateError::new(Part::Body, message);
+    let html = match mjml::is_mjml(&body) {
+        true => mjml::to_html(&body).map_err(wrong)?,
+        false => body,
+    };
+    check_length(Part::Body, html.len())?;
+    rewrite::track_links(&html, links).map_err(wrong)
 }
 
 fn name(part: Part) -> &'static str {
@@ -235,9 +243,16 @@ impl io::Write for Counter {
     }
 }
 
-/// Checks the result of a template that becomes a header: one line, no control characters (RFC 5322, section 2.2).
+/// Makes one line of the result of a template that becomes a header, as authors break long templates into lines;
+/// other control characters are refused (RFC 5322, section 2.2).
 fn header(part: Part, text: String) -> Result<String, TemplateError> {
-    let text = text.trim_matches(|c: char| matches!(c, ' ' | '\t' | '\r' | '\n'));
+    let is_break = |c: char| matches!(c, '\t' | '\r' | '\n');
+    let text = text.trim_matches(|c: char| c == ' ' || is_break(c));
+    let text = text
+        .split(is_break)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
     if text.len() > MAX_HEADER_BYTES {
         return Err(TemplateError::new(
             part,
@@ -252,7 +267,7 @@ fn header(part: Part, text: String) -> Result<String, TemplateError> {
             part,
             format!("result holds the control character U+{:04X}", u32::from(c)),
         )),
-        None => Ok(text.to_owned()),
+        None => Ok(text),
     }
 }
 

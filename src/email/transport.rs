@@ -16,6 +16,10 @@ use crate::email::message::Mail;
 use directory::Directory;
 use smtp::Session;
 
+/// Least time for the reply to the final dot (RFC 5321, section 4.5.3.2.6): the server may have taken the mail when we
+/// give up, and a second attempt would deliver it twice.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// An open way to deliver mails, for one mail at a time.
 #[derive(Debug)]
 pub struct Connection(Way);
@@ -29,15 +33,27 @@ enum Way {
 impl TransportConfig {
     /// Connects, with TLS and AUTH as configured.
     ///
-    /// `timeout` bounds each step: connecting, the TLS handshake, and later every command with its reply.
+    /// `timeout` bounds each step: connecting, the TLS handshake, and later every command with its reply. The
+    /// reply to the mail itself gets ten minutes or more (RFC 5321, section 4.5.3.2.6).
     ///
     /// # Errors
     /// Always of kind [`SendErrorKind::Connection`], also when the server refuses the greeting or the password: no
     /// mail has been judged yet. `code` is the server's reply code where there is one.
     pub async fn connect(&self, timeout: Duration) -> Result<Connection, SendError> {
+        self.connect_within(timeout, timeout.max(VERDICT_TIMEOUT))
+            .await
+    }
+
+    async fn connect_within(
+        &self,
+        timeout: Duration,
+        verdict_timeout: Duration,
+    ) -> Result<Connection, SendError> {
         let way = match self.directory() {
             Some(path) => Way::Directory(Directory::open(path)?),
-            None => Way::Smtp(Box::new(Session::open(self, timeout).await?)),
+            None => Way::Smtp(Box::new(
+                Session::open(self, timeout, verdict_timeout).await?,
+            )),
         };
         Ok(Connection(way))
     }

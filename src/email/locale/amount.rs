@@ -1,6 +1,6 @@
 //! Numbers and amounts of money.
 
-use fixed_decimal::{Decimal, SignedRoundingMode, UnsignedRoundingMode};
+use fixed_decimal::{Decimal, Sign, SignedRoundingMode, UnsignedRoundingMode};
 use icu_decimal::DecimalFormatter;
 use icu_experimental::dimension::currency::CurrencyType;
 use icu_experimental::dimension::currency::formatter::CurrencyFormatter;
@@ -24,6 +24,10 @@ impl Locale {
             number.absolute.trim_end();
             number.absolute.pad_end(-decimals);
         }
+        // Nobody writes a sign before zero.
+        if number.absolute.is_zero() {
+            number.sign = Sign::None;
+        }
         let formatter = DecimalFormatter::try_new((&self.icu).into(), Default::default())
             .map_err(|error| error.to_string())?;
         Ok(formatter.format(&number).to_string())
@@ -40,7 +44,15 @@ impl Locale {
             Default::default(),
         )
         .map_err(|error| error.to_string())?;
-        Ok(formatter.format_fixed_decimal(&number).to_string())
+        let format = |number: &Decimal| formatter.format_fixed_decimal(number).to_string();
+        if number.sign == Sign::Negative {
+            // The formatter rounds, and would leave the sign before a zero.
+            let zero = format(&Decimal::from(0));
+            if format(&number.clone().with_sign(Sign::None)) == zero {
+                return Ok(zero);
+            }
+        }
+        Ok(format(&number))
     }
 }
 

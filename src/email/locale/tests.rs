@@ -117,6 +117,19 @@ fn numbers_are_grouped_and_rounded() {
     );
     assert_eq!(plain(locale("en").format_number("1e3", Some(1))), "1,000.0");
     assert_eq!(plain(locale("en").format_number("0.5", Some(0))), "1");
+    for (value, decimals, shown) in [
+        ("-0.001", Some(2), "0.00"),
+        ("-0.005", Some(2), "-0.01"),
+        ("-0", None, "0"),
+        ("-0.5", None, "-0.5"),
+        (
+            "12345678901234567890123456789.123456789012345678901",
+            None,
+            "12,345,678,901,234,567,890,123,456,789.123456789012345678901",
+        ),
+    ] {
+        assert_eq!(plain(locale("en").format_number(value, decimals)), shown);
+    }
     assert_eq!(
         plain(locale("en-IN").format_number("12345678", None)),
         "1,23,45,678"
@@ -132,6 +145,9 @@ fn numbers_are_grouped_and_rounded() {
 
 #[test]
 fn amounts_have_the_decimals_of_their_currency() {
+    for (value, shown) in [("-0.004", "€0.00"), ("-0.006", "-€0.01"), ("-0", "€0.00")] {
+        assert_eq!(plain(locale("en").format_currency(value, "EUR")), shown);
+    }
     assert_eq!(
         plain(locale("fr").format_currency("1234.5", "EUR")),
         "1 234,50 €"

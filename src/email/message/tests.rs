@@ -126,6 +126,7 @@ fn control_characters_are_errors_in_every_field() {
         '\r', '\n', '\0', '\u{1}', '\u{7f}', '\u{85}', '\u{2028}', '\u{2029}',
     ] {
         let bad = format!("a{c}b");
+        let bad_name = format!("a{c}\u{1}b");
         let bad_sender = format!("a{c}b <a@b.org>");
         let url = format!("https://t.example/{c}");
         for letter in [
@@ -138,7 +139,7 @@ fn control_characters_are_errors_in_every_field() {
                 ..letter()
             },
             Letter {
-                to_name: Some(&bad),
+                to_name: Some(&bad_name),
                 ..letter()
             },
             Letter {
@@ -165,14 +166,106 @@ fn control_characters_are_errors_in_every_field() {
             );
         }
     }
+}
+
+#[test]
+fn white_space_around_addresses_and_in_names_does_no_harm() {
+    for (name, shown) in [
+        (
+            "a\r\nBcc: x@y",
+            "=?utf-8?b?YSAgQmNjOiB4QHk=?= <zoe@example.com>",
+        ),
+        (" Zoe\tM\u{2028}\n", "\"Zoe M\" <zoe@example.com>"),
+        ("\r\n", "zoe@example.com"),
+    ] {
+        let mail = build(&Letter {
+            to_name: Some(name),
+            to_address: "\tzoe@example.com\r\n",
+            ..letter()
+        })
+        .unwrap();
+        assert_eq!(header(&text(&mail), "To"), Some(shown));
+        assert_eq!(mail.recipient(), "zoe@example.com");
+    }
+    for to_name in ["a\0", "a\u{7f}b", "\u{1b}[1m"] {
+        let to_name = Some(to_name);
+        assert!(
+            build(&Letter {
+                to_name,
+                ..letter()
+            })
+            .is_err()
+        );
+    }
+}
+
+#[test]
+fn long_words_and_what_looks_encoded_are_encoded() {
+    let long = "x".repeat(1_900);
+    let name = "n".repeat(5_000);
+    let mail = build(&Letter {
+        subject: &long,
+        to_name: Some(&name),
+        ..letter()
+    })
+    .unwrap();
+    let shown = text(&mail);
+    assert!(shown.split("\r\n").all(|line| line.len() <= 998), "{shown}");
+    let cut = format!("To: {} <zoe", "n".repeat(MAX_NAME_CHARACTERS));
+    assert!(shown.contains(&cut), "{shown}");
+    let forged = "=?utf-8?q?Bank?=";
+    let mail = build(&Letter {
+        from: "\"=?utf-8?q?Bank?=\" <shop@example.org>",
+        to_name: Some(forged),
+        subject: "1 =?utf-8?q?Bank?= é and a text that is a little longer",
+        ..letter()
+    })
+    .unwrap();
+    let shown = text(&mail);
+    assert!(!shown.contains("?Bank?"), "{shown}");
+    assert!(
+        shown.contains("To: =?utf-8?b?PT91dGYtOD9xP0Jhbms/PQ==?=\r\n <zoe@example.com>\r\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("From: =?utf-8?b?PT91dGYtOD9xP0Jhbms/PQ==?=\r\n <shop@example.org>\r\n"),
+        "{shown}"
+    );
+    assert_eq!(
+        shown.matches("\r\nTo: ").count() + shown.matches("\r\nSubject: ").count(),
+        2
+    );
+    let subject = shown.split("Subject: ").nth(1).unwrap();
+    let subject: Vec<&str> = subject
+        .split("\r\n")
+        .take_while(|line| line.contains("=?"))
+        .collect();
+    assert!(
+        subject.len() == 2 && subject.iter().all(|line| line.len() <= 76),
+        "{shown}"
+    );
+}
+
+#[test]
+fn lines_that_stay_too_long_are_refused() {
+    let url = format!("https://t.example/u/{}", "t".repeat(1_000));
     let error = build(&Letter {
-        to_name: Some("a\r\nBcc: x@y"),
+        unsubscribe_url: Some(&url),
         ..letter()
     })
     .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "recipient name holds the control character U+000D"
+    assert!(
+        error.to_string().starts_with("message has a line of ")
+            && error.to_string().contains("https://t.example/u/ttt"),
+        "{error}"
+    );
+    let from = format!("{} <shop@example.org>", "s".repeat(1_500));
+    assert!(
+        build(&Letter {
+            from: &from,
+            ..letter()
+        })
+        .is_ok()
     );
 }
 

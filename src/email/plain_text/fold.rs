@@ -16,8 +16,8 @@ pub(super) struct Folder {
     width: usize,
     /// White space has been seen since the last word.
     space: bool,
-    /// An empty line goes before the next one.
-    blank_line: bool,
+    /// Empty lines that go before the next one.
+    blank_lines: usize,
     prefix: String,
     /// Stands before the next line only; the lines after it are indented by its width.
     marker: Option<String>,
@@ -109,7 +109,21 @@ impl Folder {
     /// Ends the line; the next one stands apart.
     pub(super) fn end_paragraph(&mut self) {
         self.end_line();
-        self.blank_line = true;
+        self.blank_lines = 1;
+    }
+
+    /// Ends a line whose white space counts, also when it is empty.
+    pub(super) fn end_verbatim_line(&mut self) {
+        match self.line.is_empty() {
+            true => self.blank_lines += 1,
+            false => self.end_line(),
+        }
+    }
+
+    /// Ends the item of a list; an empty one leaves no mark.
+    pub(super) fn end_item(&mut self) {
+        self.end_line();
+        self.marker = None;
     }
 
     /// Puts a mark before the next line.
@@ -126,10 +140,10 @@ impl Folder {
     }
 
     fn break_line(&mut self) {
-        if self.blank_line && !self.done.is_empty() {
-            self.done.push('\n');
+        let blank_lines = std::mem::take(&mut self.blank_lines);
+        if !self.done.is_empty() {
+            self.done.extend(std::iter::repeat_n('\n', blank_lines));
         }
-        self.blank_line = false;
         self.done.push_str(&self.prefix);
         match self.marker.take() {
             Some(marker) => {

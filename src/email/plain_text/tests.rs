@@ -88,7 +88,11 @@ fn white_space_collapses_except_in_pre() {
     assert_eq!(from_html("  a\n\t b<b> c</b>d <i> e</i>  "), "a b cd e\n");
     assert_eq!(
         from_html("x<pre>a\n  b\n\nc</pre>y"),
-        "x\n\na\n  b\nc\n\ny\n"
+        "x\n\na\n  b\n\nc\n\ny\n"
+    );
+    assert_eq!(
+        from_html("x<pre>\n\n\r\na\r\n\r\n<b>\nb</b>\n\n\n</pre>y<pre></pre>z"),
+        "x\n\n\n\na\n\n\nb\n\ny\n\nz\n"
     );
 }
 
@@ -101,10 +105,49 @@ fn nothing_hidden_and_no_control_character_shows() {
 }
 
 #[test]
+fn hidden_elements_do_not_show() {
+    for (html, text) in [
+        (
+            "<div style='color:red; DISPLAY : None !important'>p<div>q</div></div>a",
+            "a\n",
+        ),
+        ("<span hidden>x</span><p style='display:block'>a", "a\n"),
+        ("<img hidden alt=x>a<br style=display:none>b", "ab\n"),
+        ("<p hidden>a<div hidden>b</div>", "a\nb\n"),
+        ("<p style='x:display;y:none'>a", "a\n"),
+    ] {
+        assert_eq!(from_html(html), text, "{html}");
+    }
+}
+
+#[test]
+fn items_are_numbered_from_the_start_and_empty_ones_leave_no_mark() {
+    for (html, text) in [
+        ("<ul><li></li></ul>a", "a\n"),
+        ("<ul><li><blockquote></blockquote>a</ul>", "* a\n"),
+        ("<ul><li><li>b<li></ul>a", "* b\n\na\n"),
+        (
+            "<ol start=5><li>a<li>b</ol><ol start=x><li>c</ol>",
+            "5. a\n6. b\n\n1. c\n",
+        ),
+        ("<ol start='-1'><li>a<li>b</ol>", "-1. a\n0. b\n"),
+        (
+            "<ol start=2147483647><li>a<li>b</ol>",
+            "2147483647. a\n2147483647. b\n",
+        ),
+    ] {
+        assert_eq!(from_html(html), text, "{html}");
+    }
+}
+
+#[test]
 fn endless_words_and_hostile_nesting_are_bounded() {
     let text = from_html(&"é".repeat(3_000));
     assert!(text.lines().all(|line| line.len() <= MAX_LINE_BYTES));
     assert_eq!(text.chars().filter(|&c| c == 'é').count(), 3_000);
     let text = from_html(&("<blockquote><ul><li>".repeat(10_000) + &"x ".repeat(100)));
     assert!(text.len() < 10_000, "{}", text.len());
+    let started = std::time::Instant::now();
+    from_html(&"<p hidden>x<b style=display:none></b>".repeat(7_000));
+    assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
 }

@@ -7,6 +7,7 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, escape_formatter,
 };
 
+use super::null::{self, is_null};
 use crate::email::locale::Locale;
 use crate::email::placeholder::{Links, Target, trackable_url};
 
@@ -36,11 +37,12 @@ pub(super) fn environment() -> Environment<'static> {
         "body" => AutoEscape::Html,
         _ => AutoEscape::None,
     });
-    // A null of the database prints as nothing, not as the word "none".
+    // What null does not cover: the `none` that a function of minijinja gives.
     environment.set_formatter(|out, state, value| match value.is_none() {
         true => Ok(()),
         false => escape_formatter(out, state, value),
     });
+    null::register(&mut environment);
     // It would print the whole context, with every customer's column, into a mail.
     environment.remove_global("debug");
     environment.add_global("unsubscribe_url", Target::Unsubscribe(None).placeholder());
@@ -140,8 +142,8 @@ fn localised(
     format: impl FnOnce(&Locale, &str) -> Result<String, String>,
 ) -> Result<Value, Error> {
     state.consume_fuel(LOCALE_FUEL)?;
-    if value.is_none() {
-        return Ok(Value::from(()));
+    if is_null(value) {
+        return Ok(null::null());
     }
     if value.is_undefined() {
         return Err(Error::new(

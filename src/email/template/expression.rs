@@ -7,16 +7,25 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind};
 
+use super::null;
+
 /// Most tokens between `{{` and `}}` or `{%` and `%}`, commas apart: they make lists long, not deep.
 const MAX_TOKENS: usize = 1_000;
 
 /// Most `elif` tags of a template; each is nested in the one before it.
 const MAX_ELIFS: usize = 500;
 
-/// Finds the first fault; gives its byte offset and what is wrong.
+/// Gives the source to compile, in which `none` is our null.
 ///
 /// What is no token at all is left for the compiler to complain about.
-pub(super) fn find_fault(environment: &Environment<'_>, source: &str) -> Option<(usize, String)> {
+///
+/// # Errors
+/// Byte offset of the first fault, and what is wrong.
+pub(super) fn prepare(
+    environment: &Environment<'_>,
+    source: &str,
+) -> Result<String, (usize, String)> {
+    let mut prepared = source.to_owned();
     let mut state = environment.empty_state();
     let (mut tokens, mut elifs) = (0, 0);
     let mut expected = Expected::Anything;
@@ -29,14 +38,14 @@ pub(super) fn find_fault(environment: &Environment<'_>, source: &str) -> Option<
             _ => tokens += 1,
         }
         if tokens > MAX_TOKENS || elifs > MAX_ELIFS {
-            return Some((offset, "expression is too long".to_owned()));
+            return Err((offset, "expression is too long".to_owned()));
         }
         expected = match (expected, token) {
             (Expected::Filter, Token::Ident(name)) => {
                 // Called without a value, a filter that exists complains about that.
                 match state.apply_filter(name, &[]).map_err(|error| error.kind()) {
                     Err(ErrorKind::UnknownFilter) => {
-                        return Some((offset, format!("unknown filter {name:?}")));
+                        return Err((offset, format!("unknown filter {name:?}")));
                     }
                     _ => Expected::Anything,
                 }
@@ -45,12 +54,21 @@ pub(super) fn find_fault(environment: &Environment<'_>, source: &str) -> Option<
             (Expected::Test, Token::Ident(name)) => {
                 match state.perform_test(name, &[]).map_err(|error| error.kind()) {
                     Err(ErrorKind::UnknownTest) => {
-                        return Some((offset, format!("unknown test {name:?}")));
+                        return Err((offset, format!("unknown test {name:?}")));
                     }
                     _ => Expected::Anything,
                 }
             }
             (Expected::Statement, Token::Ident("filter")) | (_, Token::Pipe) => Expected::Filter,
+            (Expected::Anything, Token::Ident("none" | "None")) => {
+                let end = offset + null::NAME.len();
+                // Left for the compiler to refuse: nobody may assign to it.
+                let after = source.get(end..).unwrap_or_default().trim_start();
+                if !after.starts_with('=') || after.starts_with("==") {
+                    prepared.replace_range(offset..end, null::NAME);
+                }
+                Expected::Anything
+            }
             (Expected::Attribute, _) => Expected::Anything,
             (_, Token::Ident("is")) => Expected::Test,
             (_, Token::Dot) => Expected::Attribute,
@@ -58,7 +76,7 @@ pub(super) fn find_fault(environment: &Environment<'_>, source: &str) -> Option<
             _ => Expected::Anything,
         };
     }
-    None
+    Ok(prepared)
 }
 
 /// What a name means, by the token before it.

@@ -5,6 +5,8 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::email::rendered::Target;
 
+mod null;
+
 fn context() -> Json {
     json!({
         "record": {
@@ -124,6 +126,11 @@ fn filters_speak_the_recipients_language_also_in_macros_and_loops() {
     );
     let plain = |text: &str| text.replace(['\u{a0}', '\u{202f}'], " ");
     assert_eq!(plain(&mail.subject), "1 234,50 €");
+    let long = "{{ '12345678901234567890.123456789'|format_number }} {{ -0.001|format_number(2) }}";
+    assert_eq!(
+        plain(&assembled(&render(long, "b").unwrap()).subject),
+        "12 345 678 901 234 567 890,123456789 0,00"
+    );
     assert_eq!(
         plain(&mail.text),
         "3 février 1990;24 nov. 2026, 06 h 37;1,0 2,0 ;3 jours;\n"
@@ -219,14 +226,7 @@ fn bad_values_name_the_filter_and_the_value() {
 
 #[test]
 fn control_characters_never_reach_a_header() {
-    for text in [
-        "a\\nb",
-        "a\\r\\nBcc: x@y",
-        "\\x00",
-        "\\x7f",
-        "a\\u2028b",
-        "a\\u0085b",
-    ] {
+    for text in ["\\x00", "\\x7f", "a\\u2028b", "a\\u0085b"] {
         let error = render(&format!("{{{{ \"{text}\" }}}}"), "b").unwrap_err();
         assert_eq!(error.part, Part::Subject);
         assert!(error.message.contains("control character U+"), "{error}");
@@ -237,7 +237,13 @@ fn control_characters_never_reach_a_header() {
             Part::Sender
         );
     }
-    assert_eq!(assembled(&render("a b\r\n", "b").unwrap()).subject, "a b");
+    for (source, subject) in [
+        ("a b\r\n", "a b"),
+        ("\ta\r\n\tb", "a b"),
+        ("{{ \"a\\r\\nBcc: x@y\" }}", "a Bcc: x@y"),
+    ] {
+        assert_eq!(assembled(&render(source, "b").unwrap()).subject, subject);
+    }
 }
 
 /// Each of these took gigabytes, or for ever, with a minijinja before 3.1.
@@ -308,6 +314,17 @@ fn hostile_markup_is_bounded() {
     std::thread::Builder::new()
         .stack_size(2 * 1024 * 1024)
         .spawn(|| {
+            for (markup, limit) in [
+                (
+                    "<mj-carousel-image/>".repeat(4_000),
+                    "more than 20 elements mj-carousel-image",
+                ),
+                ("<br/>".repeat(2_001), "more than 2000 elements"),
+                ("<b>".repeat(200), "more than 150 levels"),
+            ] {
+                let error = mjml::to_html(&format!("<mjml><mj-body>{markup}")).unwrap_err();
+                assert!(error.contains(limit), "{error}");
+            }
             for (open, close) in [
                 ("<div>", "</div>"),
                 ("<div>", ""),
@@ -319,15 +336,25 @@ fn hostile_markup_is_bounded() {
                 ("<p>", ""),
                 ("<hr>", ""),
                 ("<!--", ""),
+                ("<!--[", ""),
                 ("<", ""),
                 ("&", ""),
                 ("<svg><title>", ""),
+                ("<br/>", ""),
+                ("<mj-carousel-image/>", ""),
             ] {
                 for count in [45, 140, 60_000] {
                     let count = count.min(250_000 / (open.len() + close.len()));
                     let body = open.repeat(count) + "x" + &close.repeat(count);
-                    let mjml = format!("<mjml><mj-body><mj-raw>{body}</mj-raw></mj-body></mjml>");
-                    for body in [body, mjml] {
+                    let mjml = |open: &str, close: &str| {
+                        format!("<mjml><mj-body>{open}{body}{close}</mj-body></mjml>")
+                    };
+                    let raw = mjml("<mj-raw>", "</mj-raw>");
+                    let carousel = mjml(
+                        "<mj-section><mj-column><mj-carousel>",
+                        "</mj-carousel></mj-column></mj-section>",
+                    );
+                    for body in [body, raw, carousel] {
                         let started = Instant::now();
                         // Laid out or refused: what matters is that it ends, soon and without a crash.
                         let _ = render("s", &body);
@@ -388,6 +415,41 @@ fn mjml_becomes_html_after_the_template_has_run() {
     assert!(error.message.contains("mjml"), "{error}");
     body_error("<mjml><mj-body><mj-include path=\"/etc/passwd\" /></mj-body></mjml>");
     assert!(render("s", "<mjmlx>").is_ok());
+}
+
+#[test]
+fn a_body_without_expressions_is_checked_when_it_is_written() {
+    for (body, message) in [
+        ("<mjml><mj-body></mjml", "mjml: "),
+        (
+            "\u{feff}<?xml version=\"1.0\"?>\n<!-- a --> <!-- b -->\n<mjml><mj-body",
+            "mjml: ",
+        ),
+        (
+            "<a href='unsubscribe|/bye'>x</a>",
+            "\"/bye\" is no absolute",
+        ),
+        (
+            "<!--[if mso]><a href='unsubscribe'>x</a><![endif]-->",
+            "dead link in Outlook",
+        ),
+    ] {
+        let error = MailTemplate::compile(None, "s", body).unwrap_err();
+        assert!(
+            error.part == Part::Body && error.message.contains(message),
+            "{error}"
+        );
+        // What an expression adds may still make it right.
+        assert!(MailTemplate::compile(None, "s", &format!("{body}{{{{ x }}}}")).is_ok());
+    }
+    let prolog = "\u{feff}<?xml version=\"1.0\"?>\n<!-- a --> <!-- b -->\n";
+    let column = "<mj-section><mj-column><mj-text>Hi</mj-text></mj-column></mj-section>";
+    let rendered = render(
+        "s",
+        &format!("{prolog}<mjml><mj-body>{column}</mj-body></mjml>"),
+    )
+    .unwrap();
+    assert_eq!(assembled(&rendered).text, "Hi\n");
 }
 
 #[test]

@@ -30,6 +30,8 @@ const SERVICE_CLOSING: u16 = 421;
 pub(super) struct Session {
     connection: Option<AsyncSmtpConnection>,
     step_timeout: Duration,
+    /// How long the reply to the final dot may take beyond that.
+    verdict_timeout: Duration,
 }
 
 impl fmt::Debug for Session {
@@ -44,6 +46,7 @@ impl Session {
     pub(super) async fn open(
         config: &TransportConfig,
         step_timeout: Duration,
+        verdict_timeout: Duration,
     ) -> Result<Self, SendError> {
         let smtp = config
             .smtp()
@@ -90,6 +93,7 @@ impl Session {
         Ok(Session {
             connection: Some(connection),
             step_timeout,
+            verdict_timeout,
         })
     }
 
@@ -158,7 +162,14 @@ impl Session {
             ending.store(true, Ordering::Relaxed);
             None
         }));
-        let result = step("end of data", limit, connection.message_iter(parts)).await;
+        let mut body = std::pin::pin!(connection.message_iter(parts));
+        let result = match timeout(limit, &mut body).await {
+            Err(_) if ending.load(Ordering::Relaxed) => {
+                step("end of data", self.verdict_timeout, body).await
+            }
+            Err(_) => Err(no_reply("body", limit)),
+            Ok(result) => result.map_err(|error| SendError::from_smtp("end of data", &error)),
+        };
         let in_doubt = ending.load(Ordering::Relaxed);
         match result {
             Ok(reply) if (200..300).contains(&u16::from(reply.code())) => Ok(reply_line(&reply)),
@@ -232,11 +243,12 @@ async fn step<T>(
     match timeout(limit, work).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(SendError::from_smtp(name, &error)),
-        Err(_) => Err(SendError::connection(format!(
-            "{name}: no reply within {} s",
-            limit.as_secs_f32()
-        ))),
+        Err(_) => Err(no_reply(name, limit)),
     }
+}
+
+fn no_reply(name: &str, limit: Duration) -> SendError {
+    SendError::connection(format!("{name}: no reply within {} s", limit.as_secs_f32()))
 }
 
 /// Refuses what could end DATA early on some servers: bare CR or LF (CVE-2023-51764 and its kin), and bytes that

@@ -244,6 +244,23 @@ async fn a_connection_lost_after_the_final_dot_is_in_doubt() {
 }
 
 #[tokio::test]
+async fn only_the_reply_to_the_final_dot_may_be_late() {
+    let server = Server::start(&[("END", Do::SayLate("250 late\r\n"))]).await;
+    let mut connection = server.connect().await;
+    assert_eq!(
+        connection.send(&mail("m1@example.org")).await.unwrap(),
+        "250 late"
+    );
+    connection.send(&mail("m2@example.org")).await.unwrap();
+    let (error, ..) = send_against(&[("RCPT", Do::SayLate("250 late\r\n"))]).await;
+    assert_eq!(
+        (error.kind, error.in_doubt),
+        (SendErrorKind::Connection, false),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_body_cut_off_halfway_leaves_no_doubt() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

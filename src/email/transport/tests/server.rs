@@ -17,6 +17,8 @@ pub(super) enum Do {
     SayBytes(&'static [u8]),
     Close,
     Hang,
+    /// Says it after so long that only the reply to the final dot may take.
+    SayLate(&'static str),
     /// Sends this again and again, without ever ending.
     Forever(&'static str),
 }
@@ -45,7 +47,8 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> Connection {
-        self.config().connect(STEP).await.unwrap()
+        let config = self.config();
+        config.connect_within(STEP, STEP * 3).await.unwrap()
     }
 
     pub(super) async fn log(self) -> String {
@@ -94,6 +97,10 @@ pub(super) async fn converse(
             None => standard_reply(&line).as_bytes(),
             Some(Do::Say(text) | Do::SayAndClose(text)) => text.as_bytes(),
             Some(Do::SayBytes(bytes)) => bytes,
+            Some(Do::SayLate(text)) => {
+                tokio::time::sleep(STEP * 2).await;
+                text.as_bytes()
+            }
             Some(Do::Close) => return,
             Some(Do::Hang) => {
                 let mut rest = Vec::new();
