@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::config::Host;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
@@ -13,7 +14,12 @@ use uuid::Uuid;
 
 use crate::tracking::token::Keyring;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For each host to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the rest of a connection's beginning, which tokio-postgres does not limit: a stopped server accepts and is silent.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a batch; more than the server's own limit, so that this ends only what the server did not.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(8);
 /// Notices a server that vanished without a word, such as a failed-over machine.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +56,8 @@ pub enum DatabaseError {
     Keys,
     #[error("record_events() returned {rows} rows for {hits} hits")]
     Answers { rows: usize, hits: usize },
+    #[error("no answer in time")]
+    Timeout,
 }
 
 /// An open or a click that waits to be recorded.
@@ -146,11 +154,34 @@ impl Database {
 
     /// Opens a connection and prepares the statement that hits are recorded with.
     pub async fn connect(&self) -> Result<Session, DatabaseError> {
+        timeout(self.start_timeout(), self.open())
+            .await
+            .map_err(|_| DatabaseError::Timeout)?
+    }
+
+    /// Leaves time for every host, so that one that is silent does not hide the next.
+    fn start_timeout(&self) -> Duration {
+        let hosts = self
+            .config
+            .get_hosts()
+            .len()
+            .max(self.config.get_hostaddrs().len());
+        let each = self
+            .config
+            .get_connect_timeout()
+            .copied()
+            .unwrap_or(CONNECT_TIMEOUT);
+        each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX))
+            .saturating_add(START_TIMEOUT)
+    }
+
+    async fn open(&self) -> Result<Session, DatabaseError> {
         let (client, connection) = self.config.connect(NoTls).await?;
         let driver = tokio::spawn(async move {
             // Whoever waits for an answer gets the error too, and reports it.
             let _ = connection.await;
         });
+        let driver = Driver(driver);
         client.batch_execute(SESSION_SETTINGS).await?;
         let types = [
             Type::UUID_ARRAY,
@@ -172,12 +203,15 @@ impl Database {
 pub struct Session {
     client: Client,
     record: Statement,
-    driver: JoinHandle<()>,
+    driver: Driver,
 }
 
-impl Drop for Session {
+/// The task that moves the bytes of a connection; closes it when dropped, also when its beginning took too long.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.0.abort();
     }
 }
 
@@ -189,7 +223,7 @@ impl Session {
 
     /// Waits until the connection ends.
     pub async fn closed(&mut self) {
-        let _ = (&mut self.driver).await;
+        let _ = (&mut self.driver.0).await;
     }
 
     /// Fetches the keys, the signing one first.
@@ -207,6 +241,8 @@ impl Session {
     }
 
     /// Records hits in one transaction; the answers are in the order of the hits. They are durable when this returns.
+    /// After a timeout they may be recorded all the same, and the session is of no more use. No hits at all are a probe:
+    /// they meet the same locks and rights.
     pub async fn record(&self, hits: &[Hit]) -> Result<Vec<Answer>, DatabaseError> {
         let ids: Vec<Uuid> = hits.iter().map(|hit| hit.id).collect();
         let kinds: Vec<&str> = hits.iter().map(|hit| hit.kind.name()).collect();
@@ -214,10 +250,13 @@ impl Session {
         let times: Vec<SystemTime> = hits.iter().map(|hit| hit.occurred_at).collect();
         let user_agents: Vec<Option<&str>> =
             hits.iter().map(|hit| hit.user_agent.as_deref()).collect();
-        let rows = self
-            .client
-            .query(&self.record, &[&ids, &kinds, &tokens, &times, &user_agents])
-            .await?;
+        let rows = timeout(
+            RECORD_TIMEOUT,
+            self.client
+                .query(&self.record, &[&ids, &kinds, &tokens, &times, &user_agents]),
+        )
+        .await
+        .map_err(|_| DatabaseError::Timeout)??;
         let mut answers = vec![None; hits.len()];
         for row in &rows {
             let n = usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default();
@@ -293,11 +332,6 @@ impl Session {
         }))
     }
 
-    /// Asks for a sign of life.
-    pub async fn ping(&self) -> Result<(), DatabaseError> {
-        Ok(self.client.batch_execute("").await?)
-    }
-
     /// Whether the role could do far more than a proxy needs.
     pub async fn is_superuser(&self) -> Result<bool, DatabaseError> {
         let row = self
@@ -354,6 +388,32 @@ mod tests {
         ] {
             assert_eq!(Database::parse(text).unwrap().name(), name);
         }
+    }
+
+    #[test]
+    fn every_host_has_its_time() {
+        for (text, seconds) in [
+            ("host=a", 5),
+            ("host=a,b,c", 9),
+            ("host=a connect_timeout=10", 13),
+            ("dbname=shop", 5),
+        ] {
+            let limit = Database::parse(text).unwrap().start_timeout();
+            assert_eq!(limit.as_secs(), seconds, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_is_silent_is_given_up() {
+        let directory = std::env::temp_dir().join(format!("silent-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(".s.PGSQL.5432");
+        let _ = std::fs::remove_file(&path);
+        let _silent = tokio::net::UnixListener::bind(&path).unwrap();
+        let text = format!("host={} user=u connect_timeout=1", directory.display());
+        let error = Database::parse(&text).unwrap().connect().await.err();
+        assert!(matches!(error, Some(DatabaseError::Timeout)), "{error:?}");
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 
     #[test]

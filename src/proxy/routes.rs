@@ -28,6 +28,8 @@ use crate::tracking::url::redirect_target;
 
 /// From the last byte of the header to the first byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// For an answer to `/readyz`: whoever asks must not have to wait for a server that is silent.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The only body that means anything has 26 bytes; multipart needs a few hundred.
 const BODY_LIMIT: usize = 8 * 1024;
 /// For the whole body to arrive.
@@ -288,13 +290,17 @@ fn page_response(html: String) -> Response {
     (headers, html).into_response()
 }
 
-/// Whether hits would be recorded now.
+/// Whether hits would be recorded now: by the workers, and by a batch without hits, since a lock or a missing right shows
+/// only when it is met.
 async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
-    ask(&state, |session| async move { session.ping().await }).await?;
     if !state.recorder.is_available() {
         return Err(Refusal::Unavailable);
     }
-    Ok("ready\n")
+    let probe = ask(&state, |session| async move { session.record(&[]).await });
+    match tokio::time::timeout(READY_TIMEOUT, probe).await {
+        Ok(answer) => answer.map(|_| "ready\n"),
+        Err(_) => Err(Refusal::Unavailable),
+    }
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
