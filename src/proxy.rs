@@ -75,7 +75,7 @@ pub struct Tasks {
 impl State {
     /// Starts the tasks that record hits and fetch keys. The database may be away; they will find it.
     pub fn start(database: &Database, connections: usize) -> (Arc<Self>, Tasks) {
-        let control = Arc::new(Control::new(database.clone()));
+        let control = Arc::new(Control::new(database));
         let keys = Arc::new(Keys::new(Arc::clone(&control)));
         let metrics = Arc::new(Metrics::default());
         let (recorder, queue) = Recorder::new();

@@ -28,6 +28,8 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// fixed because the role's own setting shall not decide what a name means.
 const SESSION_SETTINGS: &str =
     "set statement_timeout = '5s'; set search_path = pg_catalog, pg_temp";
+/// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
+const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
 const RECORD: &str =
@@ -58,6 +60,10 @@ pub enum DatabaseError {
     Answers { rows: usize, hits: usize },
     #[error("no answer in time")]
     Timeout,
+    #[error("too many questions are under way")]
+    Busy,
+    #[error("the question was interrupted")]
+    Interrupted,
 }
 
 /// An open or a click that waits to be recorded.
@@ -157,6 +163,13 @@ impl Database {
         timeout(self.start_timeout(), self.open())
             .await
             .map_err(|_| DatabaseError::Timeout)?
+    }
+
+    /// Opens a connection that waits for locks no longer than 2 seconds.
+    pub async fn connect_briefly_locking(&self) -> Result<Session, DatabaseError> {
+        let session = self.connect().await?;
+        session.client.batch_execute(BRIEF_LOCKS).await?;
+        Ok(session)
     }
 
     /// Leaves time for every host, so that one that is silent does not hide the next.
@@ -369,59 +382,4 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connection_strings_and_urls_are_understood() {
-        for (text, name) in [
-            (
-                "host=db.example dbname=shop user=proxy",
-                "shop on db.example",
-            ),
-            (
-                "postgresql://proxy:secret@db.example/shop",
-                "shop on db.example",
-            ),
-            ("dbname=shop", "shop on /var/run/postgresql"),
-            ("user=proxy", "proxy on /var/run/postgresql"),
-        ] {
-            assert_eq!(Database::parse(text).unwrap().name(), name);
-        }
-    }
-
-    #[test]
-    fn every_host_has_its_time() {
-        for (text, seconds) in [
-            ("host=a", 5),
-            ("host=a,b,c", 9),
-            ("host=a connect_timeout=10", 13),
-            ("dbname=shop", 5),
-        ] {
-            let limit = Database::parse(text).unwrap().start_timeout();
-            assert_eq!(limit.as_secs(), seconds, "{text}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_server_that_accepts_and_is_silent_is_given_up() {
-        let directory = std::env::temp_dir().join(format!("silent-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join(".s.PGSQL.5432");
-        let _ = std::fs::remove_file(&path);
-        let _silent = tokio::net::UnixListener::bind(&path).unwrap();
-        let text = format!("host={} user=u connect_timeout=1", directory.display());
-        let error = Database::parse(&text).unwrap().connect().await.err();
-        assert!(matches!(error, Some(DatabaseError::Timeout)), "{error:?}");
-        std::fs::remove_dir_all(&directory).unwrap();
-    }
-
-    #[test]
-    fn a_bad_connection_string_names_the_option() {
-        let error = Database::parse("hostess=x password=secret")
-            .err()
-            .unwrap()
-            .to_string();
-        assert_eq!(error, "invalid connection string: unknown option `hostess`");
-    }
-}
+mod tests;

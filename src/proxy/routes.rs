@@ -13,10 +13,11 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::State;
+use super::control::Lane;
 use super::database::{Answer, DatabaseError, Hit, HitKind, Session, Unsubscribed};
 use super::form::is_one_click;
 use super::keys::Refused;
@@ -163,10 +164,11 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
         return Err(Refusal::NotFound);
     }
     let answer = if request.method() == Method::HEAD {
-        ask(
-            state,
-            |session| async move { session.click_target(token).await },
-        )
+        let token = token.to_owned();
+        ask(state, &state.control.lookups, move |session| {
+            let token = token.clone();
+            async move { session.click_target(&token).await }
+        })
         .await?
     } else {
         state
@@ -212,10 +214,11 @@ async fn record_open(state: &State, request: Request) -> Result<Response, Refusa
 async fn ask_to_unsubscribe(state: &State, uri: Uri) -> Result<Response, Refusal> {
     let token = token_in(&uri);
     state.keys.verify(Purpose::Unsubscribe, token).await?;
-    let subscription = ask(
-        state,
-        |session| async move { session.subscription(token).await },
-    )
+    let token = token.to_owned();
+    let subscription = ask(state, &state.control.lookups, move |session| {
+        let token = token.clone();
+        async move { session.subscription(&token).await }
+    })
     .await?;
     let subscription = subscription.ok_or(Refusal::NotFound)?;
     let language = subscription.language.as_deref();
@@ -237,9 +240,14 @@ async fn do_unsubscribe(state: &State, request: Request) -> Result<Response, Ref
         .unwrap_or_default();
     let one_click = is_one_click(content_type, &read(body).await?);
     let user_agent = user_agent(&parts.headers);
-    let user_agent = user_agent.as_deref();
-    let outcome = ask(state, |session| async move {
-        session.unsubscribe(token, one_click, user_agent).await
+    let token = token.to_owned();
+    let outcome = ask(state, &state.control.unsubscriptions, move |session| {
+        let (token, user_agent) = (token.clone(), user_agent.clone());
+        async move {
+            session
+                .unsubscribe(&token, one_click, user_agent.as_deref())
+                .await
+        }
     })
     .await?;
     Ok(unsubscribed(outcome.ok_or(Refusal::NotFound)?, one_click))
@@ -296,7 +304,9 @@ async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusa
     if !state.recorder.is_available() {
         return Err(Refusal::Unavailable);
     }
-    let probe = ask(&state, |session| async move { session.record(&[]).await });
+    let probe = ask(&state, &state.control.probes, |session| async move {
+        session.record(&[]).await
+    });
     match tokio::time::timeout(READY_TIMEOUT, probe).await {
         Ok(answer) => answer.map(|_| "ready\n"),
         Err(_) => Err(Refusal::Unavailable),
@@ -318,14 +328,22 @@ async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 /// Asks the database something other than to record a hit.
-async fn ask<T, F>(state: &State, question: impl Fn(Arc<Session>) -> F) -> Result<T, Refusal>
+async fn ask<T, F>(
+    state: &State,
+    lane: &Lane,
+    question: impl Fn(Arc<Session>) -> F + Send + Sync + 'static,
+) -> Result<T, Refusal>
 where
-    F: Future<Output = Result<T, DatabaseError>>,
+    T: Send + 'static,
+    F: Future<Output = Result<T, DatabaseError>> + Send,
 {
-    state.control.call(question).await.map_err(|error| {
-        // That the database is away has been said by the recorder, once.
-        if state.recorder.is_available() {
-            warn!(%error, "the database did not answer");
+    lane.call(question).await.map_err(|error| {
+        match error {
+            // A flood must not become a flood of messages.
+            DatabaseError::Busy => debug!(%error, "the database was not asked"),
+            // That the database is away has been said by the recorder, once.
+            _ if state.recorder.is_available() => warn!(%error, "the database did not answer"),
+            _ => {}
         }
         Refusal::Unavailable
     })

@@ -32,7 +32,7 @@ fn token(purpose: Purpose) -> String {
 /// The second result is what has been recorded once the application is dropped.
 fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
     let database = Database::parse("host=/nonexistent user=nobody").unwrap();
-    let control = Arc::new(Control::new(database));
+    let control = Arc::new(Control::new(&database));
     let keys = Keys::new(Arc::clone(&control));
     keys.set(keyring());
     let (recorder, queue) = Recorder::new();
