@@ -34,6 +34,12 @@ impl Control {
             probes: Lane::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
         }
     }
+
+    /// Waits for unsubscriptions under way, also those whose readers have gone. There must be no new ones.
+    pub async fn finish(&self) {
+        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
+        let _ = self.unsubscriptions.under_way.acquire_many(all).await;
+    }
 }
 
 /// A few connections, opened when needed, each with one question at a time: what waits does so here, where it is counted,
