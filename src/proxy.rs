@@ -68,6 +68,7 @@ pub struct State {
 pub struct Tasks {
     /// Ends by itself when the last state is gone and all hits are recorded.
     workers: JoinSet<()>,
+    control: Arc<Control>,
     /// Aborted with the set.
     _refresh: JoinSet<()>,
 }
@@ -75,7 +76,7 @@ pub struct Tasks {
 impl State {
     /// Starts the tasks that record hits and fetch keys. The database may be away; they will find it.
     pub fn start(database: &Database, connections: usize) -> (Arc<Self>, Tasks) {
-        let control = Arc::new(Control::new(database.clone()));
+        let control = Arc::new(Control::new(database));
         let keys = Arc::new(Keys::new(Arc::clone(&control)));
         let metrics = Arc::new(Metrics::default());
         let (recorder, queue) = Recorder::new();
@@ -94,11 +95,12 @@ impl State {
             Arc::new(Self {
                 keys,
                 recorder,
-                control,
+                control: Arc::clone(&control),
                 metrics,
             }),
             Tasks {
                 workers,
+                control,
                 _refresh: refresh,
             },
         )
@@ -106,8 +108,9 @@ impl State {
 }
 
 impl Tasks {
-    /// Waits until the hits that are still queued are recorded.
+    /// Waits until the hits that are still queued are recorded, and those who pressed the button unsubscribed.
     async fn finish(mut self) {
+        self.control.finish().await;
         while self.workers.join_next().await.is_some() {}
     }
 }

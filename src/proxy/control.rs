@@ -1,45 +1,192 @@
-//! The connection for everything but hits: keys, unsubscribe pages, signs of life.
+//! The connections for everything but hits: keys, unsubscribe pages, unsubscriptions, readiness.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::database::{Database, DatabaseError, Session};
 
-/// One connection that is opened when needed and shared; apart from those of the recorder, so that a batch never waits
-/// behind an unsubscription or the other way round.
+/// Questions of one lane that are asked or wait to be; more are refused.
+const UNDER_WAY: usize = 64;
+/// For a question, once it is its turn; below the time limit of a request and above those of the server.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Probes are the same for everybody, and soon given up by who asked.
+const PROBES_UNDER_WAY: usize = 8;
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lanes apart from each other and from the recorder, so that none waits behind what another is stuck with.
 pub struct Control {
-    database: Database,
-    session: Mutex<Option<Arc<Session>>>,
+    /// Keys, unsubscribe pages, click targets: all that takes no lock.
+    pub lookups: Lane,
+    /// May wait for the lock of a record.
+    pub unsubscriptions: Lane,
+    /// Batches without hits.
+    pub probes: Lane,
 }
 
 impl Control {
-    pub fn new(database: Database) -> Self {
+    pub fn new(database: &Database) -> Self {
         Self {
-            database,
-            session: Mutex::new(None),
+            lookups: Lane::new(database, 2, UNDER_WAY, PATIENCE),
+            unsubscriptions: Lane::new(database, 2, UNDER_WAY, PATIENCE),
+            probes: Lane::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
+        }
+    }
+
+    /// Waits for unsubscriptions under way, also those whose readers have gone. There must be no new ones.
+    pub async fn finish(&self) {
+        let all = u32::try_from(UNDER_WAY).unwrap_or(u32::MAX);
+        let _ = self.unsubscriptions.under_way.acquire_many(all).await;
+    }
+}
+
+/// A few connections, opened when needed, each with one question at a time: what waits does so here, where it is counted,
+/// and not in the queue of a connection, which has no end.
+pub struct Lane {
+    connections: Arc<Connections>,
+    under_way: Arc<Semaphore>,
+}
+
+struct Connections {
+    database: Database,
+    turns: Semaphore,
+    idle: Mutex<Vec<Arc<Session>>>,
+    patience: Duration,
+}
+
+impl Lane {
+    fn new(database: &Database, connections: usize, under_way: usize, patience: Duration) -> Self {
+        Self {
+            connections: Arc::new(Connections {
+                database: database.clone(),
+                turns: Semaphore::new(connections),
+                idle: Mutex::new(Vec::new()),
+                patience,
+            }),
+            under_way: Arc::new(Semaphore::new(under_way)),
         }
     }
 
     /// Asks the database; a second time when the connection turns out to be lost, so the question must be repeatable.
-    pub async fn call<T, F>(&self, ask: impl Fn(Arc<Session>) -> F) -> Result<T, DatabaseError>
+    ///
+    /// It is asked to the end even when the caller goes away, and counts as long: readers who lose their patience must
+    /// not add up, and one who has pressed the button is unsubscribed.
+    pub async fn call<T, F>(
+        &self,
+        ask: impl Fn(Arc<Session>) -> F + Send + Sync + 'static,
+    ) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DatabaseError>> + Send,
+    {
+        let permit = Arc::clone(&self.under_way)
+            .try_acquire_owned()
+            .map_err(|_| DatabaseError::Busy)?;
+        let connections = Arc::clone(&self.connections);
+        let asked = tokio::spawn(async move {
+            let answer = connections.ask(ask).await;
+            drop(permit);
+            answer
+        });
+        asked.await.unwrap_or(Err(DatabaseError::Interrupted))
+    }
+}
+
+impl Connections {
+    async fn ask<T, F>(&self, ask: impl Fn(Arc<Session>) -> F) -> Result<T, DatabaseError>
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
-        let session = self.session().await?;
-        match ask(Arc::clone(&session)).await {
-            Err(_) if session.is_closed() => ask(self.session().await?).await,
-            outcome => outcome,
-        }
+        let _turn = self
+            .turns
+            .acquire()
+            .await
+            .map_err(|_| DatabaseError::Interrupted)?;
+        // A session whose answer did not come in time is not put back, and so is closed.
+        timeout(self.patience, async {
+            let session = self.session().await?;
+            let answer = ask(Arc::clone(&session)).await;
+            if answer.is_ok() || !session.is_closed() {
+                self.put_back(session);
+                return answer;
+            }
+            let session = Arc::new(self.database.connect_briefly_locking().await?);
+            let answer = ask(Arc::clone(&session)).await;
+            self.put_back(session);
+            answer
+        })
+        .await
+        .map_err(|_| DatabaseError::Timeout)?
     }
 
     async fn session(&self) -> Result<Arc<Session>, DatabaseError> {
-        let mut current = self.session.lock().await;
-        if let Some(session) = current.as_ref().filter(|session| !session.is_closed()) {
-            return Ok(Arc::clone(session));
+        let idle = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|session| !session.is_closed());
+            idle.pop()
+        };
+        match idle {
+            Some(session) => Ok(session),
+            None => Ok(Arc::new(self.database.connect_briefly_locking().await?)),
         }
-        let session = Arc::new(self.database.connect().await?);
-        *current = Some(Arc::clone(&session));
-        Ok(session)
+    }
+
+    fn put_back(&self, session: Arc<Session>) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that accepts and is silent.
+    fn silent(name: &str) -> (tokio::net::UnixListener, Database) {
+        let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join(".s.PGSQL.5432");
+        let _ = std::fs::remove_file(&path);
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let database = Database::parse(&format!("host={} user=u", directory.display())).unwrap();
+        (listener, database)
+    }
+
+    async fn keys(lane: &Lane) -> Result<(), DatabaseError> {
+        lane.call(|session| async move { session.keyring().await.map(drop) })
+            .await
+    }
+
+    #[tokio::test]
+    async fn questions_whose_callers_have_gone_count_until_they_end() {
+        let (_listener, database) = silent("abandoned");
+        let patience = Duration::from_millis(300);
+        let lane = Lane::new(&database, 2, 2, patience);
+        for _ in 0..2 {
+            let gone = timeout(Duration::from_millis(10), keys(&lane)).await;
+            assert!(gone.is_err());
+        }
+        assert!(matches!(keys(&lane).await, Err(DatabaseError::Busy)));
+        tokio::time::sleep(patience * 2).await;
+        assert!(matches!(keys(&lane).await, Err(DatabaseError::Timeout)));
+    }
+
+    #[tokio::test]
+    async fn lanes_do_not_fill_each_other() {
+        let (_listener, database) = silent("lanes");
+        let control = Control::new(&database);
+        for _ in 0..PROBES_UNDER_WAY {
+            let _ = timeout(Duration::from_millis(1), keys(&control.probes)).await;
+        }
+        assert!(matches!(
+            keys(&control.probes).await,
+            Err(DatabaseError::Busy)
+        ));
+        let lookup = timeout(Duration::from_millis(10), keys(&control.lookups)).await;
+        assert!(lookup.is_err(), "it waits for the server");
     }
 }

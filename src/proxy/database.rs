@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::config::Host;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
@@ -13,7 +14,12 @@ use uuid::Uuid;
 
 use crate::tracking::token::Keyring;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For each host to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the rest of a connection's beginning, which tokio-postgres does not limit: a stopped server accepts and is silent.
+const START_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a batch; more than the server's own limit, so that this ends only what the server did not.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(8);
 /// Notices a server that vanished without a word, such as a failed-over machine.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,6 +28,8 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// fixed because the role's own setting shall not decide what a name means.
 const SESSION_SETTINGS: &str =
     "set statement_timeout = '5s'; set search_path = pg_catalog, pg_temp";
+/// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
+const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
 const RECORD: &str =
@@ -50,6 +58,12 @@ pub enum DatabaseError {
     Keys,
     #[error("record_events() returned {rows} rows for {hits} hits")]
     Answers { rows: usize, hits: usize },
+    #[error("no answer in time")]
+    Timeout,
+    #[error("too many questions are under way")]
+    Busy,
+    #[error("the question was interrupted")]
+    Interrupted,
 }
 
 /// An open or a click that waits to be recorded.
@@ -146,11 +160,41 @@ impl Database {
 
     /// Opens a connection and prepares the statement that hits are recorded with.
     pub async fn connect(&self) -> Result<Session, DatabaseError> {
+        timeout(self.start_timeout(), self.open())
+            .await
+            .map_err(|_| DatabaseError::Timeout)?
+    }
+
+    /// Opens a connection that waits for locks no longer than 2 seconds.
+    pub async fn connect_briefly_locking(&self) -> Result<Session, DatabaseError> {
+        let session = self.connect().await?;
+        session.client.batch_execute(BRIEF_LOCKS).await?;
+        Ok(session)
+    }
+
+    /// Leaves time for every host, so that one that is silent does not hide the next.
+    fn start_timeout(&self) -> Duration {
+        let hosts = self
+            .config
+            .get_hosts()
+            .len()
+            .max(self.config.get_hostaddrs().len());
+        let each = self
+            .config
+            .get_connect_timeout()
+            .copied()
+            .unwrap_or(CONNECT_TIMEOUT);
+        each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX))
+            .saturating_add(START_TIMEOUT)
+    }
+
+    async fn open(&self) -> Result<Session, DatabaseError> {
         let (client, connection) = self.config.connect(NoTls).await?;
         let driver = tokio::spawn(async move {
             // Whoever waits for an answer gets the error too, and reports it.
             let _ = connection.await;
         });
+        let driver = Driver(driver);
         client.batch_execute(SESSION_SETTINGS).await?;
         let types = [
             Type::UUID_ARRAY,
@@ -172,12 +216,15 @@ impl Database {
 pub struct Session {
     client: Client,
     record: Statement,
-    driver: JoinHandle<()>,
+    driver: Driver,
 }
 
-impl Drop for Session {
+/// The task that moves the bytes of a connection; closes it when dropped, also when its beginning took too long.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        self.driver.abort();
+        self.0.abort();
     }
 }
 
@@ -189,7 +236,7 @@ impl Session {
 
     /// Waits until the connection ends.
     pub async fn closed(&mut self) {
-        let _ = (&mut self.driver).await;
+        let _ = (&mut self.driver.0).await;
     }
 
     /// Fetches the keys, the signing one first.
@@ -207,6 +254,8 @@ impl Session {
     }
 
     /// Records hits in one transaction; the answers are in the order of the hits. They are durable when this returns.
+    /// After a timeout they may be recorded all the same, and the session is of no more use. No hits at all are a probe:
+    /// they meet the same locks and rights.
     pub async fn record(&self, hits: &[Hit]) -> Result<Vec<Answer>, DatabaseError> {
         let ids: Vec<Uuid> = hits.iter().map(|hit| hit.id).collect();
         let kinds: Vec<&str> = hits.iter().map(|hit| hit.kind.name()).collect();
@@ -214,10 +263,13 @@ impl Session {
         let times: Vec<SystemTime> = hits.iter().map(|hit| hit.occurred_at).collect();
         let user_agents: Vec<Option<&str>> =
             hits.iter().map(|hit| hit.user_agent.as_deref()).collect();
-        let rows = self
-            .client
-            .query(&self.record, &[&ids, &kinds, &tokens, &times, &user_agents])
-            .await?;
+        let rows = timeout(
+            RECORD_TIMEOUT,
+            self.client
+                .query(&self.record, &[&ids, &kinds, &tokens, &times, &user_agents]),
+        )
+        .await
+        .map_err(|_| DatabaseError::Timeout)??;
         let mut answers = vec![None; hits.len()];
         for row in &rows {
             let n = usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default();
@@ -293,11 +345,6 @@ impl Session {
         }))
     }
 
-    /// Asks for a sign of life.
-    pub async fn ping(&self) -> Result<(), DatabaseError> {
-        Ok(self.client.batch_execute("").await?)
-    }
-
     /// Whether the role could do far more than a proxy needs.
     pub async fn is_superuser(&self) -> Result<bool, DatabaseError> {
         let row = self
@@ -335,33 +382,4 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connection_strings_and_urls_are_understood() {
-        for (text, name) in [
-            (
-                "host=db.example dbname=shop user=proxy",
-                "shop on db.example",
-            ),
-            (
-                "postgresql://proxy:secret@db.example/shop",
-                "shop on db.example",
-            ),
-            ("dbname=shop", "shop on /var/run/postgresql"),
-            ("user=proxy", "proxy on /var/run/postgresql"),
-        ] {
-            assert_eq!(Database::parse(text).unwrap().name(), name);
-        }
-    }
-
-    #[test]
-    fn a_bad_connection_string_names_the_option() {
-        let error = Database::parse("hostess=x password=secret")
-            .err()
-            .unwrap()
-            .to_string();
-        assert_eq!(error, "invalid connection string: unknown option `hostess`");
-    }
-}
+mod tests;

@@ -84,6 +84,7 @@ impl Keys {
         }
         let outcome = self
             .control
+            .lookups
             .call(|session| async move { session.keyring().await })
             .await;
         last.at = Some(Instant::now());

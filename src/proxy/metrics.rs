@@ -20,7 +20,7 @@ const ROUTES: [(Route, &str); 4] = [
 ];
 
 /// Every status that the proxy answers with; anything else is counted in the last place, as 0.
-const STATUSES: [u16; 9] = [200, 302, 303, 404, 405, 408, 413, 503, 0];
+const STATUSES: [u16; 10] = [200, 302, 303, 400, 404, 405, 408, 413, 503, 0];
 
 /// Upper bounds of the batch sizes.
 const BATCH_BUCKETS: [u64; 7] = [1, 4, 16, 64, 256, 512, 1000];

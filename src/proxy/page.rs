@@ -54,9 +54,26 @@ pub fn after(language: Option<&str>, scenario: &str) -> String {
     )
 }
 
+/// The page for a link that leads nowhere. Which of its parts is wrong, it does not say.
+pub fn not_found(language: Option<&str>) -> String {
+    let words = wording(language);
+    message(words, words.not_found, words.check_link)
+}
+
+/// The page while the database is away.
+pub fn unavailable(language: Option<&str>) -> String {
+    let words = wording(language);
+    message(words, words.unavailable, words.try_later)
+}
+
 /// The answer to a mail client that unsubscribed by itself (RFC 8058): one line of text.
 pub fn one_click(language: Option<&str>) -> String {
     format!("{}\n", wording(language).done)
+}
+
+fn message(words: &Wording, heading: &str, text: &str) -> String {
+    // Without a place for the scenario's name, which is nobody's business here.
+    document(words, heading, &heading_and_text(heading, text, ""))
 }
 
 fn document(words: &Wording, title: &str, content: &str) -> String {
@@ -142,6 +159,14 @@ mod tests {
                 "&lt;/bdi&gt;{}&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"
             )
         );
+    }
+
+    #[test]
+    fn refusals_are_translated_and_offer_no_form() {
+        for page in [not_found(Some("fr-CA")), unavailable(Some("fr-CA"))] {
+            assert!(page.contains("<html lang=\"fr\""), "{page}");
+            assert!(!page.contains("<form") && !page.contains("{}"), "{page}");
+        }
     }
 
     #[test]

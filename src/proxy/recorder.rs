@@ -37,7 +37,7 @@ struct Waiting {
 pub struct HitQueue {
     hits: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     recorder: mpsc::WeakSender<Waiting>,
-    /// Workers whose last attempt to reach the database succeeded.
+    /// Workers that could record when they last tried.
     reachable: Arc<AtomicUsize>,
 }
 
@@ -78,7 +78,7 @@ impl Recorder {
         answered.await.map_err(|_| Unavailable)
     }
 
-    /// Whether a worker has a connection, or lost it so recently that it has not failed to get a new one.
+    /// Whether a worker has recorded, and has not failed twice since.
     pub fn is_available(&self) -> bool {
         self.reachable.load(Ordering::Relaxed) > 0
     }
@@ -147,9 +147,11 @@ pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
     loop {
         let end = match database.connect().await {
             Ok(session) => {
-                worker.set_reachable(Ok(()));
                 let connected_at = Instant::now();
-                let end = worker.record_all(session, repeated.take()).await;
+                let end = match worker.probe(&session).await {
+                    Ok(()) => worker.record_all(session, repeated.take()).await,
+                    Err(error) => End::Refused(error),
+                };
                 if connected_at.elapsed() > backoff::LONGEST {
                     worker.backoff.reset();
                 }
@@ -175,7 +177,7 @@ pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
 struct Worker {
     queue: HitQueue,
     metrics: Arc<Metrics>,
-    /// Whether the last attempt to connect or to repeat a batch succeeded.
+    /// False from a second failure until a batch has succeeded again.
     reachable: Option<bool>,
     backoff: Backoff,
 }
@@ -191,7 +193,17 @@ enum End {
 }
 
 impl Worker {
-    /// Notes whether the database could be reached; says so when that changed.
+    /// Records no hits before any are taken: a connection alone does not say that they can be recorded. Not while
+    /// the database counts as reachable, when a batch may wait to be repeated and tells the same.
+    async fn probe(&mut self, session: &Session) -> Result<(), DatabaseError> {
+        if self.reachable != Some(true) {
+            session.record(&[]).await?;
+            self.set_reachable(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Notes whether hits can be recorded; says so when that changed.
     fn set_reachable(&mut self, outcome: Result<(), DatabaseError>) {
         let now = outcome.is_ok();
         if self.reachable != Some(now) {
@@ -201,8 +213,8 @@ impl Worker {
                 self.queue.reachable.fetch_sub(1, Ordering::Relaxed);
             }
             match outcome {
-                Ok(()) => info!("connected to the database"),
-                Err(error) => warn!(%error, "database is away"),
+                Ok(()) => info!("hits can be recorded"),
+                Err(error) => warn!(%error, "hits cannot be recorded"),
             }
             self.reachable = Some(now);
         }
@@ -281,98 +293,4 @@ pub(super) async fn answer_with(queue: HitQueue, answer: impl Fn(&Hit) -> Answer
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use uuid::Uuid;
-
-    use super::super::database::HitKind;
-    use super::*;
-
-    fn hit() -> Hit {
-        Hit {
-            id: Uuid::now_v7(),
-            kind: HitKind::Open,
-            token: String::new(),
-            occurred_at: SystemTime::UNIX_EPOCH,
-            user_agent: None,
-        }
-    }
-
-    fn available() -> (Recorder, HitQueue) {
-        let (recorder, queue) = Recorder::new();
-        queue.reachable.store(1, Ordering::Relaxed);
-        (recorder, queue)
-    }
-
-    #[tokio::test]
-    async fn hits_are_refused_at_once_without_a_database() {
-        let (recorder, _queue) = Recorder::new();
-        assert_eq!(recorder.record(hit()).await, Err(Unavailable));
-    }
-
-    #[tokio::test]
-    async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
-        let (recorder, queue) = available();
-        let waiting: Vec<_> = (0..3)
-            .map(|_| {
-                let recorder = recorder.clone();
-                tokio::spawn(async move { recorder.record(hit()).await })
-            })
-            .collect();
-        tokio::task::yield_now().await;
-        let batch = take(&queue).await;
-        assert_eq!(batch.hits.len(), 3);
-        let answers = (0..3)
-            .map(|n| Answer {
-                known: true,
-                location: Some(n.to_string()),
-            })
-            .collect();
-        batch.answer(answers);
-        for (n, waiting) in waiting.into_iter().enumerate() {
-            assert_eq!(
-                waiting.await.unwrap().unwrap().location,
-                Some(n.to_string())
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses() {
-        let (recorder, queue) = available();
-        let mut waiting = Vec::new();
-        for _ in 0..QUEUE_LENGTH {
-            let (answer, answered) = oneshot::channel();
-            recorder
-                .hits
-                .try_send(Waiting { hit: hit(), answer })
-                .unwrap();
-            waiting.push(answered);
-        }
-        assert_eq!(recorder.depth(), QUEUE_LENGTH);
-        assert_eq!(recorder.record(hit()).await, Err(Unavailable));
-        assert_eq!(take(&queue).await.hits.len(), BATCH_SIZE);
-    }
-
-    #[tokio::test]
-    async fn refused_hits_are_told() {
-        let (recorder, queue) = available();
-        let waiting = tokio::spawn(async move { recorder.record(hit()).await });
-        tokio::task::yield_now().await;
-        queue.refuse();
-        assert_eq!(waiting.await.unwrap(), Err(Unavailable));
-    }
-
-    #[tokio::test]
-    async fn hits_outlive_their_readers() {
-        let (recorder, queue) = available();
-        let waiting = tokio::spawn(async move { recorder.record(hit()).await });
-        tokio::task::yield_now().await;
-        waiting.abort();
-        let batch = take(&queue).await;
-        assert_eq!(batch.hits.len(), 1);
-        batch.answer(vec![Answer::default()]);
-        assert!(take(&queue).await.hits.is_empty(), "the recorder is gone");
-    }
-}
+mod tests;

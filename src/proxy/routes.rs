@@ -1,41 +1,45 @@
 //! What the proxy answers to HTTP requests.
 
+mod refusal;
+
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State as Shared};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER,
-    USER_AGENT, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, USER_AGENT,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::State;
+use super::control::Lane;
 use super::database::{Answer, DatabaseError, Hit, HitKind, Session, Unsubscribed};
 use super::form::is_one_click;
-use super::keys::Refused;
 use super::metrics::Route;
 use super::page;
-use super::recorder::Unavailable;
 use crate::tracking::token::Purpose;
 use crate::tracking::url::redirect_target;
+use refusal::{Refusal, preferred_language};
 
 /// From the last byte of the header to the first byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// For an answer to `/readyz`: whoever asks must not have to wait for a server that is silent.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The only body that means anything has 26 bytes; multipart needs a few hundred.
 const BODY_LIMIT: usize = 8 * 1024;
 /// For the whole body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest user agent that is sent on, in characters; the database keeps no more.
 const USER_AGENT_LENGTH: usize = 200;
-/// Seconds after which to try again when the database is away.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// Also told to caches that do not know `no-store` alone, or the second open would never arrive.
@@ -67,91 +71,55 @@ pub fn app(state: Arc<State>) -> Router {
 }
 
 async fn click(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    limit_and_count(&state, Route::Click, record_click(&state, request)).await
+    let answer = limit(record_click(&state, request)).await;
+    count(&state, Route::Click, answer.into_response())
 }
 
 async fn open(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    limit_and_count(&state, Route::Open, record_open(&state, request)).await
+    let answer = limit(record_open(&state, request)).await;
+    count(&state, Route::Open, answer.into_response())
 }
 
-async fn unsubscribe_page(Shared(state): Shared<Arc<State>>, uri: Uri) -> Response {
-    limit_and_count(&state, Route::Unsubscribe, ask_to_unsubscribe(&state, uri)).await
+async fn unsubscribe_page(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let language = preferred_language(request.headers());
+    let answer = limit(ask_to_unsubscribe(&state, request.uri())).await;
+    let response = answer.unwrap_or_else(|refusal| refusal.for_reader(language.as_deref()));
+    count(&state, Route::Unsubscribe, response)
 }
 
 async fn unsubscribe(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    limit_and_count(&state, Route::Unsubscribe, do_unsubscribe(&state, request)).await
+    let language = preferred_language(request.headers());
+    let answer = limit(do_unsubscribe(&state, request)).await;
+    let response = answer.unwrap_or_else(|refusal| refusal.for_reader(language.as_deref()));
+    count(&state, Route::Unsubscribe, response)
 }
 
 async fn not_found(Shared(state): Shared<Arc<State>>) -> Response {
-    limit_and_count(&state, Route::Other, async { Err(Refusal::NotFound) }).await
+    count(&state, Route::Other, Refusal::NotFound.into_response())
 }
 
 /// The router adds `Allow`.
 async fn method_not_allowed(Shared(state): Shared<Arc<State>>, uri: Uri) -> Response {
-    limit_and_count(&state, Route::of(uri.path()), async {
-        Err(Refusal::MethodNotAllowed)
-    })
-    .await
+    let response = Refusal::MethodNotAllowed.into_response();
+    count(&state, Route::of(uri.path()), response)
 }
 
-/// Ends a request that takes too long, and counts it. Called by every handler: as a layer around the router it would
-/// cost a tenth of the user time of a hit.
-async fn limit_and_count(
-    state: &State,
-    route: Route,
-    response: impl Future<Output = Result<Response, Refusal>>,
-) -> Response {
-    let response = tokio::time::timeout(REQUEST_TIMEOUT, response).await;
-    let response = response
+/// Ends a request that takes too long.
+async fn limit(
+    answer: impl Future<Output = Result<Response, Refusal>>,
+) -> Result<Response, Refusal> {
+    tokio::time::timeout(REQUEST_TIMEOUT, answer)
+        .await
         .unwrap_or(Err(Refusal::Unavailable))
-        .into_response();
+}
+
+/// Counts a request. Called by every handler, as is `limit`: as a layer around the router they would cost a tenth of the
+/// user time of a hit.
+fn count(state: &State, route: Route, response: Response) -> Response {
     state
         .metrics
         .count_request(route, response.status().as_u16());
     response
-}
-
-/// Why a request gets no answer of its own. Nothing more is said: what a token lacks is nobody's business.
-enum Refusal {
-    NotFound,
-    MethodNotAllowed,
-    Unavailable,
-    BodyTooLarge,
-    BodyTooSlow,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable => {
-                return (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    [(RETRY_AFTER, RETRY_SECONDS), (CACHE_CONTROL, NO_STORE)],
-                )
-                    .into_response();
-            }
-        };
-        (status, [(CACHE_CONTROL, NO_STORE)]).into_response()
-    }
-}
-
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Bad => Self::NotFound,
-            Refused::NoKeys => Self::Unavailable,
-        }
-    }
-}
-
-impl From<Unavailable> for Refusal {
-    fn from(Unavailable: Unavailable) -> Self {
-        Self::Unavailable
-    }
 }
 
 async fn record_click(state: &State, request: Request) -> Result<Response, Refusal> {
@@ -161,10 +129,11 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
         return Err(Refusal::NotFound);
     }
     let answer = if request.method() == Method::HEAD {
-        ask(
-            state,
-            |session| async move { session.click_target(token).await },
-        )
+        let token = token.to_owned();
+        ask(state, &state.control.lookups, move |session| {
+            let token = token.clone();
+            async move { session.click_target(&token).await }
+        })
         .await?
     } else {
         state
@@ -188,14 +157,14 @@ fn redirect(answer: Answer) -> Option<Response> {
     Some((StatusCode::FOUND, headers).into_response())
 }
 
+/// The image is the same whether or not the database knows what was opened: `HEAD` does not ask it, and a mail is
+/// better read without a broken image.
 async fn record_open(state: &State, request: Request) -> Result<Response, Refusal> {
     let token = token_in(request.uri());
     state.keys.verify(Purpose::Open, token).await?;
     if request.method() != Method::HEAD {
         let hit = hit(HitKind::Open, token, request.headers());
-        if !state.recorder.record(hit).await?.known {
-            return Err(Refusal::NotFound);
-        }
+        state.recorder.record(hit).await?;
     }
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("image/gif")),
@@ -207,13 +176,14 @@ async fn record_open(state: &State, request: Request) -> Result<Response, Refusa
 }
 
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
-async fn ask_to_unsubscribe(state: &State, uri: Uri) -> Result<Response, Refusal> {
-    let token = token_in(&uri);
+async fn ask_to_unsubscribe(state: &State, uri: &Uri) -> Result<Response, Refusal> {
+    let token = token_in(uri);
     state.keys.verify(Purpose::Unsubscribe, token).await?;
-    let subscription = ask(
-        state,
-        |session| async move { session.subscription(token).await },
-    )
+    let token = token.to_owned();
+    let subscription = ask(state, &state.control.lookups, move |session| {
+        let token = token.clone();
+        async move { session.subscription(&token).await }
+    })
     .await?;
     let subscription = subscription.ok_or(Refusal::NotFound)?;
     let language = subscription.language.as_deref();
@@ -235,9 +205,14 @@ async fn do_unsubscribe(state: &State, request: Request) -> Result<Response, Ref
         .unwrap_or_default();
     let one_click = is_one_click(content_type, &read(body).await?);
     let user_agent = user_agent(&parts.headers);
-    let user_agent = user_agent.as_deref();
-    let outcome = ask(state, |session| async move {
-        session.unsubscribe(token, one_click, user_agent).await
+    let token = token.to_owned();
+    let outcome = ask(state, &state.control.unsubscriptions, move |session| {
+        let (token, user_agent) = (token.clone(), user_agent.clone());
+        async move {
+            session
+                .unsubscribe(&token, one_click, user_agent.as_deref())
+                .await
+        }
     })
     .await?;
     Ok(unsubscribed(outcome.ok_or(Refusal::NotFound)?, one_click))
@@ -288,13 +263,19 @@ fn page_response(html: String) -> Response {
     (headers, html).into_response()
 }
 
-/// Whether hits would be recorded now.
+/// Whether hits would be recorded now: by the workers, and by a batch without hits, since a lock or a missing right shows
+/// only when it is met.
 async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
-    ask(&state, |session| async move { session.ping().await }).await?;
     if !state.recorder.is_available() {
         return Err(Refusal::Unavailable);
     }
-    Ok("ready\n")
+    let probe = ask(&state, &state.control.probes, |session| async move {
+        session.record(&[]).await
+    });
+    match tokio::time::timeout(READY_TIMEOUT, probe).await {
+        Ok(answer) => answer.map(|_| "ready\n"),
+        Err(_) => Err(Refusal::Unavailable),
+    }
 }
 
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
@@ -312,14 +293,22 @@ async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 /// Asks the database something other than to record a hit.
-async fn ask<T, F>(state: &State, question: impl Fn(Arc<Session>) -> F) -> Result<T, Refusal>
+async fn ask<T, F>(
+    state: &State,
+    lane: &Lane,
+    question: impl Fn(Arc<Session>) -> F + Send + Sync + 'static,
+) -> Result<T, Refusal>
 where
-    F: Future<Output = Result<T, DatabaseError>>,
+    T: Send + 'static,
+    F: Future<Output = Result<T, DatabaseError>> + Send,
 {
-    state.control.call(question).await.map_err(|error| {
-        // That the database is away has been said by the recorder, once.
-        if state.recorder.is_available() {
-            warn!(%error, "the database did not answer");
+    lane.call(question).await.map_err(|error| {
+        match error {
+            // A flood must not become a flood of messages.
+            DatabaseError::Busy => debug!(%error, "the database was not asked"),
+            // That the database is away has been said by the recorder, once.
+            _ if state.recorder.is_available() => warn!(%error, "the database did not answer"),
+            _ => {}
         }
         Refusal::Unavailable
     })
@@ -359,12 +348,24 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     )
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY_LIMIT)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => Err(Refusal::BodyTooLarge),
-        Err(_) => Err(Refusal::BodyTooSlow),
+async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
+    tokio::time::timeout(BODY_TIMEOUT, read_all(body))
+        .await
+        .unwrap_or(Err(Refusal::BodyTooSlow))
+}
+
+/// Frame by frame, to tell a body that is too large from one that is broken.
+async fn read_all(mut body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| Refusal::BodyBroken)?;
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        if bytes.len() + data.len() > BODY_LIMIT {
+            return Err(Refusal::BodyTooLarge);
+        }
+        bytes.extend_from_slice(data);
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 """The proxy, as recipients, mail scanners and attackers meet it."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
@@ -101,6 +102,37 @@ def test_the_proxy_outlives_a_restart_of_the_server(shop, mail, proxy, cluster):
     wait_until(proxy.ready, 30, what="the proxy to be ready again")
     assert requests.get(links(mail)[0], allow_redirects=False).status_code == 302
     wait_until(lambda: dict(shop.events()).get("email_clicked") == 1, what="the click after the restart")
+
+
+def test_not_ready_while_the_event_log_is_locked(shop, proxy):
+    assert proxy.ready()
+    connection = shop.connect(autocommit=False)
+    connection.cursor().execute("lock marketing_automation.event")
+    assert requests.get(proxy.base + "/readyz", timeout=4).status_code == 503
+    connection.rollback()
+    wait_until(proxy.ready, 15, what="the proxy to be ready again")
+
+
+def test_a_locked_record_stops_nobody_else(shop, sink, proxy):
+    shop.customers("Ada", "Bob")
+    shop.scenario(body='<p><a href="unsubscribe|https://shop.example/bye">leave</a></p>')
+    shop.tick()
+    locked, free = (unsubscribe_url(sink.wait_for(1, recipient=f"{name}@example.org")[0]) for name in ("ada", "bob"))
+    connection = shop.connect(autocommit=False)
+    connection.cursor().execute("select from marketing_automation.record where party = '1' for update")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(requests.post, locked)
+        assert requests.post(free, timeout=1.5).status_code == 200
+        refused = waiting.result()
+    assert refused.status_code == 503 and refused.headers["Retry-After"]
+    connection.rollback()
+    assert requests.post(locked).status_code == 200
+
+
+def test_a_person_with_a_broken_link_gets_a_page(proxy):
+    answer = requests.get(proxy.base + "/u/broken", headers={"Accept-Language": "fr-CH, en;q=0.5"})
+    assert answer.status_code == 404
+    assert '<html lang="fr"' in answer.text and "broken" not in answer.text
 
 
 def test_health(proxy):

@@ -1,4 +1,5 @@
-use axum::http::header::{ALLOW, CONTENT_LENGTH};
+use axum::body::{Bytes, to_bytes};
+use axum::http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_LENGTH, RETRY_AFTER};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
@@ -32,7 +33,7 @@ fn token(purpose: Purpose) -> String {
 /// The second result is what has been recorded once the application is dropped.
 fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
     let database = Database::parse("host=/nonexistent user=nobody").unwrap();
-    let control = Arc::new(Control::new(database));
+    let control = Arc::new(Control::new(&database));
     let keys = Keys::new(Arc::clone(&control));
     keys.set(keyring());
     let (recorder, queue) = Recorder::new();
@@ -146,7 +147,6 @@ async fn bad_tokens_get_an_empty_404_and_are_not_recorded() {
         "/c/%ff%fe".to_owned(),
         "/o/../../etc/passwd".to_owned(),
         format!("/c/{open}"),
-        format!("/u/{open}"),
         format!("/o/{open}A"),
         format!("/o/{open}/"),
         format!("/c/{clickless}"),
@@ -168,14 +168,47 @@ async fn bad_tokens_get_an_empty_404_and_are_not_recorded() {
 #[tokio::test]
 async fn what_the_database_does_not_know_looks_like_a_bad_token() {
     let (app, _recorded) = app_answering(Answer::default());
-    for path in [
-        format!("/c/{}", token(Purpose::Click)),
-        format!("/o/{}", token(Purpose::Open)),
-    ] {
-        let response = send(&app, "GET", &path).await;
-        assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        assert!(body(response).await.is_empty());
+    let response = send(&app, "GET", &format!("/c/{}", token(Purpose::Click))).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(body(response).await.is_empty());
+}
+
+#[tokio::test]
+async fn get_and_head_of_an_image_agree_when_the_database_does_not_know_it() {
+    let (app, _recorded) = app_answering(Answer::default());
+    let path = format!("/o/{}", token(Purpose::Open));
+    for method in ["GET", "HEAD"] {
+        let response = send(&app, method, &path).await;
+        assert_eq!(response.status(), StatusCode::OK, "{method}");
+        assert_eq!(header(&response, CONTENT_LENGTH), "43", "{method}");
     }
+}
+
+#[tokio::test]
+async fn a_person_with_a_bad_link_reads_why_in_their_language() {
+    let (app, _recorded) = app_answering(known(None));
+    let open = token(Purpose::Open);
+    let mut pages = Vec::new();
+    for path in ["/u/x".to_owned(), format!("/u/{open}")] {
+        for method in ["GET", "POST"] {
+            let request = Request::builder()
+                .method(method)
+                .uri(&path)
+                .header(ACCEPT_LANGUAGE, "de-CH;q=0.9, en");
+            let response = app
+                .clone()
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await
+                .unwrap();
+            assert_eq!(response.status(), StatusCode::NOT_FOUND);
+            assert_eq!(header(&response, CACHE_CONTROL), "no-store");
+            assert!(header(&response, CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"));
+            pages.push(body(response).await);
+        }
+    }
+    let page = String::from_utf8(pages[0].to_vec()).unwrap();
+    assert!(page.contains("<h1>Dieser Link ist ungültig</h1>"), "{page}");
+    assert!(pages.iter().all(|other| *other == pages[0]));
 }
 
 #[tokio::test]
@@ -237,7 +270,12 @@ async fn without_a_database_readers_are_asked_to_return() {
             "{method} {path}"
         );
         assert_eq!(header(&response, RETRY_AFTER), "10");
-        assert!(body(response).await.is_empty());
+        let page = String::from_utf8(body(response).await.to_vec()).unwrap();
+        assert_eq!(
+            page.contains("<h1>Not available at the moment</h1>"),
+            path.starts_with("/u/"),
+            "{method} {path}"
+        );
     }
     assert_eq!(send(&app, "GET", "/healthz").await.status(), StatusCode::OK);
 }
@@ -253,6 +291,33 @@ async fn large_bodies_are_refused() {
         .unwrap();
     let response = app.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+/// A body whose sender hangs up in the middle.
+struct Broken;
+
+impl HttpBody for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(Some(Err(std::io::ErrorKind::UnexpectedEof.into())))
+    }
+}
+
+#[tokio::test]
+async fn broken_bodies_are_not_called_large() {
+    let (app, _recorded) = app_answering(known(None));
+    let request = Request::builder()
+        .method("POST")
+        .uri(format!("/u/{}", token(Purpose::Unsubscribe)))
+        .body(Body::new(Broken))
+        .unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

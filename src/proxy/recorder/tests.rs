@@ -1,0 +1,93 @@
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::super::database::HitKind;
+use super::*;
+
+fn hit() -> Hit {
+    Hit {
+        id: Uuid::now_v7(),
+        kind: HitKind::Open,
+        token: String::new(),
+        occurred_at: SystemTime::UNIX_EPOCH,
+        user_agent: None,
+    }
+}
+
+fn available() -> (Recorder, HitQueue) {
+    let (recorder, queue) = Recorder::new();
+    queue.reachable.store(1, Ordering::Relaxed);
+    (recorder, queue)
+}
+
+#[tokio::test]
+async fn hits_are_refused_at_once_without_a_database() {
+    let (recorder, _queue) = Recorder::new();
+    assert_eq!(recorder.record(hit()).await, Err(Unavailable));
+}
+
+#[tokio::test]
+async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
+    let (recorder, queue) = available();
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let recorder = recorder.clone();
+            tokio::spawn(async move { recorder.record(hit()).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let batch = take(&queue).await;
+    assert_eq!(batch.hits.len(), 3);
+    let answers = (0..3)
+        .map(|n| Answer {
+            known: true,
+            location: Some(n.to_string()),
+        })
+        .collect();
+    batch.answer(answers);
+    for (n, waiting) in waiting.into_iter().enumerate() {
+        assert_eq!(
+            waiting.await.unwrap().unwrap().location,
+            Some(n.to_string())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses() {
+    let (recorder, queue) = available();
+    let mut waiting = Vec::new();
+    for _ in 0..QUEUE_LENGTH {
+        let (answer, answered) = oneshot::channel();
+        recorder
+            .hits
+            .try_send(Waiting { hit: hit(), answer })
+            .unwrap();
+        waiting.push(answered);
+    }
+    assert_eq!(recorder.depth(), QUEUE_LENGTH);
+    assert_eq!(recorder.record(hit()).await, Err(Unavailable));
+    assert_eq!(take(&queue).await.hits.len(), BATCH_SIZE);
+}
+
+#[tokio::test]
+async fn refused_hits_are_told() {
+    let (recorder, queue) = available();
+    let waiting = tokio::spawn(async move { recorder.record(hit()).await });
+    tokio::task::yield_now().await;
+    queue.refuse();
+    assert_eq!(waiting.await.unwrap(), Err(Unavailable));
+}
+
+#[tokio::test]
+async fn hits_outlive_their_readers() {
+    let (recorder, queue) = available();
+    let waiting = tokio::spawn(async move { recorder.record(hit()).await });
+    tokio::task::yield_now().await;
+    waiting.abort();
+    let batch = take(&queue).await;
+    assert_eq!(batch.hits.len(), 1);
+    batch.answer(vec![Answer::default()]);
+    assert!(take(&queue).await.hits.is_empty(), "the recorder is gone");
+}

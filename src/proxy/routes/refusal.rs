@@ -1,0 +1,85 @@
+//! What a request gets that gets no answer of its own.
+
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::{NO_STORE, page_response};
+use crate::proxy::keys::Refused;
+use crate::proxy::page;
+use crate::proxy::recorder::Unavailable;
+
+/// Seconds after which to try again when the database is away.
+const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");
+
+/// Why a request gets no answer of its own. Nothing more is said: what a token lacks is nobody's business.
+pub enum Refusal {
+    NotFound,
+    MethodNotAllowed,
+    Unavailable,
+    BodyBroken,
+    BodyTooLarge,
+    BodyTooSlow,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// For a person who wants to unsubscribe: an empty page would leave them with nothing. The page is the same for every
+    /// token that is not found, and in the language of the browser, since the recipient's is not known or not theirs.
+    pub fn for_reader(self, language: Option<&str>) -> Response {
+        let html = match self {
+            Self::NotFound => page::not_found(language),
+            Self::Unavailable => page::unavailable(language),
+            _ => return self.into_response(),
+        };
+        let mut response = (self.status(), page_response(html)).into_response();
+        self.add_retry(&mut response);
+        response
+    }
+
+    fn add_retry(&self, response: &mut Response) {
+        if matches!(self, Self::Unavailable) {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), [(CACHE_CONTROL, NO_STORE)]).into_response();
+        self.add_retry(&mut response);
+        response
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Bad => Self::NotFound,
+            Refused::NoKeys => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Unavailable> for Refusal {
+    fn from(Unavailable: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// The language that a browser names first, which is the one it prefers.
+pub fn preferred_language(headers: &HeaderMap) -> Option<String> {
+    let languages = headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
+    let first = languages.split([',', ';']).next()?.trim();
+    Some(first.to_owned())
+}
