@@ -5,6 +5,9 @@
 -- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
 --    holds them, so that an event and the opposite side exclude each other;
 -- 3. rows of waiting_activity.
+--
+-- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
+-- plan made for the one is quadratic for the other.
 
 create function marketing_automation.opposite_event(event text) returns text
 language sql immutable
@@ -38,7 +41,7 @@ comment on function marketing_automation.record_query(integer) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 (text[])';
 
 create function marketing_automation.process_records(activity marketing_automation.activity, records bigint[], now timestamptz) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     scenario marketing_automation.scenario;
     query text := marketing_automation.record_query(activity.id);

@@ -16,7 +16,7 @@ comment on function marketing_automation.tracking_keys() is
     'API: proxy. Keys that sign and verify tracking tokens, the signing one first; the first call makes one';
 
 create function marketing_automation.apply_events(records bigint[], activities integer[], kinds text[], times timestamptz[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
     perform from marketing_automation.finished_activity f
     join (select distinct u.record_id, u.activity_id from unnest(records, activities) as u (record_id, activity_id)) h
@@ -78,6 +78,8 @@ declare
     fresh_activities integer[];
     fresh_kinds text[];
     fresh_times timestamptz[];
+    verified integer[];
+    links bigint[];
 begin
     if exists (select from unnest(array[cardinality(kinds), cardinality(tokens), cardinality(occurred_at), cardinality(user_agents)]) as c (length)
                where c.length is distinct from cardinality(ids)) then
@@ -98,17 +100,18 @@ begin
         on conflict do nothing
         returning event.record_id, event.activity_id, event.kind, event.occurred_at
     )
-    select array_agg(f.record_id), array_agg(f.activity_id), array_agg(f.kind), array_agg(f.occurred_at)
-    into fresh_records, fresh_activities, fresh_kinds, fresh_times
+    select array_agg(f.record_id), array_agg(f.activity_id), array_agg(f.kind), array_agg(f.occurred_at),
+           (select array_agg(h.n order by h.n) from hit h), (select array_agg(h.link_id order by h.n) from hit h)
+    into fresh_records, fresh_activities, fresh_kinds, fresh_times, verified, links
     from fresh f;
     if fresh_records is not null then
         perform marketing_automation.apply_events(fresh_records, fresh_activities, fresh_kinds, fresh_times);
     end if;
     return query
-        select u.n::integer, t.n is not null, l.url
-        from unnest(tokens) with ordinality as u (token, n)
-        left join marketing_automation.verify_tokens(kinds, tokens) t on t.n = u.n
-        left join marketing_automation.link l on l.id = t.link_id
+        select u.n::integer, v.n is not null, l.url
+        from unnest(ids) with ordinality as u (id, n)
+        left join unnest(verified, links) v (n, link_id) on v.n = u.n
+        left join marketing_automation.link l on l.id = v.link_id
         order by u.n;
 end $$;
 comment on function marketing_automation.record_events(uuid[], text[], text[], timestamptz[], text[]) is

@@ -49,7 +49,7 @@ comment on function marketing_automation.rescue_messages(boolean) is
 create function marketing_automation.claim_messages(batch_size integer)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 begin
     return query
@@ -126,7 +126,7 @@ end $$;
 comment on function marketing_automation.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
 
 create function marketing_automation.finish_messages(ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[]) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     finished bigint;

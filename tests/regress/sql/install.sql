@@ -20,6 +20,10 @@ where p.pronamespace = 'marketing_automation'::regnamespace
   and p.prosqlbody is null and p.proname <> 'new_record_uuid' -- in C, runs no SQL
   and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false);
 
+-- What works on batches of the hot tables is planned anew each time: a plan made while they were empty is quadratic later.
+select p.proname from pg_proc p
+where p.pronamespace = 'marketing_automation'::regnamespace and p.proconfig @> array['plan_cache_mode=force_custom_plan'] order by 1;
+
 -- Only this is not dumped: what arms this server must not travel.
 select c.oid::regclass
 from pg_class c join pg_extension e on e.extname = 'marketing_automation'
