@@ -122,9 +122,10 @@ begin
         error := null;
         begin
             enrolled := marketing_automation.enroll_one(chosen, at);
-            insert into marketing_automation.scenario_status as s (scenario_id, last_enrolled_at) values (chosen.id, at)
-            on conflict on constraint scenario_status_pkey do update
-            set last_enrolled_at = excluded.last_enrolled_at, last_error = null, last_error_code = null, last_error_at = null;
+            -- The row is there, and locked: see lock_scenario().
+            update marketing_automation.scenario_status s
+            set last_enrolled_at = at, last_error = null, last_error_code = null, last_error_at = null
+            where s.scenario_id = chosen.id;
         exception when others then
             get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
                 broken = constraint_name;

@@ -12,7 +12,7 @@ use crate::tracking::url::BaseUrl;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PostgresGucEnum)]
 #[allow(non_camel_case_types)]
 pub(crate) enum InDoubt {
-    /// Sent again, under the same Message-ID, by which most mail systems recognise a duplicate.
+    /// Sent again, under the same Message-ID, by which most mail systems recognise a duplicate; held after the third time.
     resend,
     /// Kept as `in_doubt` until a person decides.
     hold,
