@@ -8,15 +8,14 @@ HTTP what it got. Version 2 rather than 3, as it runs on the Node 18 of Debian 1
 import email
 import email.policy
 import json
-import os
 import shutil
 import subprocess
-import tempfile
 
 import requests
 
-from harness import free_port, lifetime, wait_until
+from harness import free_port
 from harness.paths import TARGET
+from harness.web_program import WebProgram
 
 PACKAGE = "maildev"
 VERSION = "2.2.1"
@@ -36,7 +35,7 @@ def install():
     )  # fmt: skip
 
 
-class Inbox:
+class Inbox(WebProgram):
     """A running maildev on two free ports of 127.0.0.1."""
 
     def __init__(self, detached=False):
@@ -44,35 +43,18 @@ class Inbox:
         self.web_port = free_port()
         self.web = f"http://127.0.0.1:{self.web_port}"
         self.smtp_url = f"smtp://127.0.0.1:{self.smtp_port}"
-        self.directory = tempfile.mkdtemp(prefix="ma-inbox-", dir="/tmp")
-        self.detached = detached
-        self.process = None
+        super().__init__("inbox", self.web + "/healthz", detached)
         self._parsed = {}
 
     def start(self):
         """Starts it and returns when it answers."""
-        lifetime.stop_at_exit(self.stop)
-        self.process = lifetime.spawn(
+        return self.spawn(
             [
                 shutil.which("node"), FOLDER / "node_modules" / PACKAGE / "bin" / "maildev",
                 "--smtp", self.smtp_port, "--web", self.web_port, "--ip", "127.0.0.1", "--web-ip", "127.0.0.1",
-                "--mail-directory", os.path.join(self.directory, "mail"), "--silent",
-            ],
-            log=os.path.join(self.directory, "inbox.log"),
-            detached=self.detached,
+                "--mail-directory", self.directory / "mail", "--silent",
+            ]
         )  # fmt: skip
-        wait_until(self._answers, 30, what="the inbox to start")
-        return self
-
-    def stop(self):
-        """Stops it and forgets its mails."""
-        lifetime.cancel_stop(self.stop)
-        lifetime.end(self.process)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def leave_running(self):
-        """Lets a detached inbox outlive this program."""
-        lifetime.cancel_stop(self.stop)
 
     def mails(self):
         """The mails in order of arrival, each parsed from what came over the wire."""
@@ -85,11 +67,3 @@ class Inbox:
     def count(self):
         """How many mails there are."""
         return len(requests.get(self.web + "/email", timeout=10).json())
-
-    def _answers(self):
-        if self.process.poll() is not None:
-            raise RuntimeError(f"the inbox ended; see {self.directory}/inbox.log")
-        try:
-            return requests.get(self.web + "/healthz", timeout=2).ok
-        except requests.RequestException:
-            return False
