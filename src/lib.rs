@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | define models, scenarios, activities | `sql/schema/020_definitions.sql`, `110_validate.sql`, `120_define.sql` |
 //! | run what users wrote as its owner | `src/extension/owner.rs`, `expression.rs` |
+//! | count for reports, in the statements that change the history | `sql/schema/035_tallies.sql` |
 //! | enroll, process | `sql/schema/130_enroll.sql`, `140_process.sql` |
 //! | claim, render, send, record | `src/extension/mailer.rs`, `sql/schema/160_mailer.sql` |
 //! | templates, HTML, MIME, SMTP | `src/email` |
@@ -50,9 +51,14 @@ mod schema {
         requires = ["definitions"]
     );
     extension_sql_file!(
+        "../sql/schema/035_tallies.sql",
+        name = "tallies",
+        requires = ["records"]
+    );
+    extension_sql_file!(
         "../sql/schema/040_messages.sql",
         name = "messages",
-        requires = ["records"]
+        requires = ["tallies"]
     );
     extension_sql_file!(
         "../sql/schema/050_events.sql",

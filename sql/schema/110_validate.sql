@@ -186,6 +186,7 @@ begin
     delete from marketing_automation.activity a where a.scenario_id = old.id;
     delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
     delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
+    delete from marketing_automation.scenario_tally t where t.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';

@@ -124,6 +124,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     delete from marketing_automation.activity a where a.parent_id = old.id;
     delete from marketing_automation.activity_translation t where t.activity_id = old.id;
+    delete from marketing_automation.activity_tally t where t.activity_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation.activity_cascade() is 'API: private. Children and translations of a deleted activity go with it';

@@ -89,6 +89,10 @@ begin
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
     )
     select count(*) into entered from entering;
+    if entered > 0 then
+        insert into marketing_automation.scenario_tally (scenario_id, period, records)
+        values (scenario.id, marketing_automation.tally_period(now), entered);
+    end if;
     return entered;
 end $$;
 comment on function marketing_automation.enroll_one(marketing_automation.scenario, timestamptz) is

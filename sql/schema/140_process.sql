@@ -86,7 +86,6 @@ begin
         select nextval('marketing_automation.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
                d.recipient_name, d.language, d.time_zone, d.context, now, now
         from decided d where d.outcome = 'mailed'
-        returning id
     ), opposite as (
         delete from marketing_automation.waiting_activity w
         using decided d, marketing_automation.activity o
@@ -97,6 +96,14 @@ begin
     ), cancelled as (
         insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
         select o.record_id, o.activity_id, 'cancelled', 'opposite_executed', o.at, now from opposite o
+    ), counted as materialized (
+        select count(*) as records, count(*) filter (where d.outcome = 'blocked') as blocked, count(*) filter (where d.outcome = 'mailed') as mailed
+        from decided d
+    ), tallied as (
+        insert into marketing_automation.activity_tally (activity_id, period, done, cancelled, mailed)
+        select activity.id, marketing_automation.tally_period(now), c.records - c.blocked, c.blocked, c.mailed from counted c where c.records > 0
+        union all
+        select o.activity_id, marketing_automation.tally_period(now), 0, count(*), 0 from opposite o group by o.activity_id
     ), children as (
         -- Children of a mail start when the server has taken it: see finish_messages().
         insert into marketing_automation.waiting_activity (record_id, activity_id, at)
@@ -107,7 +114,7 @@ begin
           and not exists (select from marketing_automation.finished_activity f where f.record_id = d.record_id and f.activity_id = c.id)
         on conflict do nothing
     )
-    select (select count(*) from decided), (select count(*) from mail) into processed, queued;
+    select c.records, c.mailed into processed, queued from counted c;
     if queued > 0 then
         perform marketing_automation.notify_mailer();
     end if;
@@ -147,10 +154,14 @@ begin
         delete from marketing_automation.waiting_activity w
         where w.activity_id = activity.id and w.record_id = any (records)
         returning w.record_id, w.at
+    ), failed as (
+        insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error, error_code)
+        select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
+        on conflict do nothing
+        returning record_id
     )
-    insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error, error_code)
-    select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
-    on conflict do nothing;
+    insert into marketing_automation.activity_tally (activity_id, period, failed)
+    select activity.id, marketing_automation.tally_period(now), 1 from failed;
     return cardinality(records);
 end $$;
 comment on function marketing_automation.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
@@ -205,6 +216,7 @@ begin
             end if;
         end if;
     end loop;
+    perform marketing_automation.merge_tallies();
     return 0;
 end $$;
 comment on function marketing_automation.process_due(integer, timestamptz) is

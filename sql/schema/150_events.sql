@@ -42,6 +42,7 @@ begin
                      min(k.occurred_at) filter (where k.kind = 'email_clicked') as clicked_at
               from mark k group by k.record_id, k.activity_id) m
         where f.record_id = m.record_id and f.activity_id = m.activity_id
+        returning f.activity_id, f.finished_at, m.opened_at, m.clicked_at
     ), opposite as (
         delete from marketing_automation.waiting_activity w
         using mark m join marketing_automation.activity o
@@ -51,6 +52,11 @@ begin
     ), cancelled as (
         insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
         select o.record_id, o.activity_id, 'cancelled', 'event_arrived', o.at, statement_timestamp() from opposite o
+    ), tallied as (
+        insert into marketing_automation.activity_tally (activity_id, period, opened, clicked, cancelled)
+        select m.activity_id, marketing_automation.tally_period(m.finished_at), count(m.opened_at), count(m.clicked_at), 0 from marked m group by 1, 2
+        union all
+        select o.activity_id, marketing_automation.tally_period(statement_timestamp()), 0, 0, count(*) from opposite o group by 1, 2
     )
     insert into marketing_automation.waiting_activity (record_id, activity_id, at)
     select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
@@ -133,6 +139,9 @@ language sql set search_path = pg_catalog, pg_temp as $$
     with cancelled as (
         delete from marketing_automation.waiting_activity w where w.record_id = of_record
         returning w.record_id, w.activity_id, w.at
+    ), tallied as (
+        insert into marketing_automation.activity_tally (activity_id, period, cancelled)
+        select c.activity_id, marketing_automation.tally_period(statement_timestamp()), 1 from cancelled c
     )
     insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
     select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
@@ -161,6 +170,8 @@ begin
     end if;
     if blocked.blocked_at is null then
         update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
+        insert into marketing_automation.scenario_tally (scenario_id, period, blocked)
+        values (blocked.scenario_id, marketing_automation.tally_period(blocked.entered_at), 1);
         insert into marketing_automation.event (id, occurred_at, kind, record_id)
         values (gen_random_uuid(), statement_timestamp(), 'blocked', blocked.id);
     end if;

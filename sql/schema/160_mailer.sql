@@ -85,6 +85,9 @@ begin
         select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.created_at,
                'suppressed', s.attempts, statement_timestamp(), 'record blocked or party unsubscribed'
         from suppressed s
+    ), tallied as (
+        insert into marketing_automation.activity_tally (activity_id, period, not_sent)
+        select s.activity_id, marketing_automation.tally_period(s.created_at), count(*) from suppressed s group by 1, 2
     )
     update marketing_automation.outbox o
     set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
@@ -161,6 +164,11 @@ begin
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context, e.created_at,
                e.result, e.attempts, statement_timestamp(), case e.result when 'sent' then statement_timestamp() end, e.reply
         from ended e
+    ), tallied as (
+        insert into marketing_automation.activity_tally (activity_id, period, sent, not_sent)
+        select e.activity_id, marketing_automation.tally_period(e.created_at),
+               count(*) filter (where e.result = 'sent'), count(*) filter (where e.result <> 'sent')
+        from ended e group by 1, 2
     ), children as (
         insert into marketing_automation.waiting_activity (record_id, activity_id, at)
         select e.record_id, c.id, statement_timestamp() + coalesce(c.delay, interval '0')
@@ -205,6 +213,9 @@ begin
     elsif its_state = 'failed' then
         with failed as (
             delete from marketing_automation.message_log l where l.id = retry.message and l.state = 'failed' returning l.*
+        ), tallied as (
+            insert into marketing_automation.activity_tally (activity_id, period, not_sent)
+            select f.activity_id, marketing_automation.tally_period(f.created_at), -1 from failed f
         )
         insert into marketing_automation.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at, smtp_reply)
@@ -226,6 +237,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     with cancelled as (
         delete from marketing_automation.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
+    ), tallied as (
+        insert into marketing_automation.activity_tally (activity_id, period, not_sent)
+        select c.activity_id, marketing_automation.tally_period(c.created_at), 1 from cancelled c
     )
     insert into marketing_automation.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)

@@ -65,6 +65,8 @@ select pg_extension_config_dump('marketing_automation.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation.finished_activity', '');
+select pg_extension_config_dump('marketing_automation.activity_tally', '');
+select pg_extension_config_dump('marketing_automation.scenario_tally', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
 select pg_extension_config_dump('marketing_automation.outbox', '');
 select pg_extension_config_dump('marketing_automation.message_id_seq', '');
