@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod identity;
 pub mod locale;
 mod markup;
 pub mod message;

@@ -3,6 +3,7 @@
 //! What works on rows is SQL, in `sql/schema`; Rust does what SQL cannot: run user SQL as its owner ([`owner`]), look
 //! into parse trees ([`expression`]), compile templates, verify tokens, and send mail.
 
+mod address;
 mod expression;
 mod launcher;
 mod mailer;

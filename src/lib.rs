@@ -61,9 +61,14 @@ mod schema {
         requires = ["tallies"]
     );
     extension_sql_file!(
+        "../sql/schema/045_delivery.sql",
+        name = "delivery",
+        requires = ["messages"]
+    );
+    extension_sql_file!(
         "../sql/schema/050_events.sql",
         name = "events",
-        requires = ["messages"]
+        requires = ["delivery"]
     );
     extension_sql_file!(
         "../sql/schema/110_validate.sql",
@@ -72,6 +77,7 @@ mod schema {
             "events",
             "query_as_owner",
             // The functions in Rust that SQL calls.
+            marketing_automation::address_hash,
             marketing_automation::plan_as_owner,
             marketing_automation::check_condition,
             marketing_automation::check_expression,
@@ -114,9 +120,14 @@ mod schema {
         requires = ["record_events"]
     );
     extension_sql_file!(
+        "../sql/schema/165_suppression.sql",
+        name = "suppression",
+        requires = ["mailer"]
+    );
+    extension_sql_file!(
         "../sql/schema/170_schedule.sql",
         name = "schedule",
-        requires = ["mailer"]
+        requires = ["suppression"]
     );
     extension_sql_file!(
         "../sql/schema/180_report.sql",

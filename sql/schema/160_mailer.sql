@@ -71,19 +71,22 @@ begin
         limit batch_size
     ), checked as materialized (
         select d.id, d.version, r.uuid,
-               r.blocked_at is not null or exists (
-                   select from marketing_automation.unsubscription u
-                   where u.scenario_id = d.scenario_id and u.party = r.party) as suppressed
+               case when r.blocked_at is not null or exists (
+                        select from marketing_automation.unsubscription u
+                        where u.scenario_id = d.scenario_id and u.party = r.party)
+                    then 'record blocked or party unsubscribed'
+                    else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
+                          where s.address_hash = marketing_automation.address_hash(o.email)) end as objection
         from due d
         join marketing_automation.outbox o on o.id = d.id
         join marketing_automation.record r on r.id = o.record_id
     ), suppressed as (
-        delete from marketing_automation.outbox o using checked c where c.suppressed and o.id = c.id returning o.*
+        delete from marketing_automation.outbox o using checked c where c.objection is not null and o.id = c.id returning o.*, c.objection
     ), logged as (
         insert into marketing_automation.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
         select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.created_at,
-               'suppressed', s.attempts, statement_timestamp(), 'record blocked or party unsubscribed'
+               'suppressed', s.attempts, statement_timestamp(), s.objection
         from suppressed s
     ), tallied as (
         insert into marketing_automation.activity_tally (activity_id, period, not_sent)
@@ -92,12 +95,12 @@ begin
     update marketing_automation.outbox o
     set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
     from checked c
-    where not c.suppressed and o.id = c.id
+    where c.objection is null and o.id = c.id
     returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.party,
               extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
 end $$;
 comment on function marketing_automation.claim_messages(integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records and unsubscribed parties end as suppressed';
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records, unsubscribed parties and suppressed addresses end as suppressed';
 
 create function marketing_automation.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)
