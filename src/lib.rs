@@ -84,6 +84,8 @@ mod schema {
             marketing_automation::check_templates,
             marketing_automation::sign_token,
             marketing_automation::verify_tokens,
+            marketing_automation::sign_return_path,
+            marketing_automation::verify_return_path,
             marketing_automation::new_record_uuid,
             marketing_automation::notify_mailer,
             marketing_automation::worker_status

@@ -1,4 +1,6 @@
-//! Tracking tokens and the URLs that carry them. Pure: shared by the extension, which signs, and the proxy, which verifies.
+//! Tracking tokens, and the URLs and return paths that carry them. Pure: shared by the extension, which signs, and the
+//! proxy, which verifies.
 
+pub mod return_path;
 pub mod token;
 pub mod url;

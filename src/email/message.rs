@@ -1,6 +1,7 @@
 //! The MIME message of a mail, built by lettre.
 
 mod address;
+mod bounce_address;
 mod encoded_word;
 mod quoted_printable;
 
@@ -12,6 +13,7 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, 
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 
 pub use address::check_address;
+pub use bounce_address::BounceAddress;
 
 /// RFC 5322, section 2.1.1, without CRLF.
 const MAX_LINE_BYTES: usize = 998;
@@ -25,6 +27,8 @@ pub struct Letter<'a> {
     pub from: &'a str,
     pub to_address: &'a str,
     pub to_name: Option<&'a str>,
+    /// Envelope sender, to which bounces go; None: the address of `from`.
+    pub return_path: Option<&'a str>,
     pub subject: &'a str,
     pub html: &'a str,
     pub text: &'a str,
@@ -98,6 +102,7 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
         ("sender", letter.from),
         ("recipient address", to_address),
         ("recipient name", &to_name),
+        ("return path", letter.return_path.unwrap_or_default()),
         ("subject", letter.subject),
         ("message id", letter.message_id),
         (
@@ -116,7 +121,11 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
     let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
     check_message_id(letter.message_id)?;
 
-    let envelope = Envelope::new(Some(from.email.clone()), vec![to.email.clone()])
+    let sender = match letter.return_path {
+        Some(text) => address::parse_address("return path", text)?,
+        None => from.email.clone(),
+    };
+    let envelope = Envelope::new(Some(sender), vec![to.email.clone()])
         .map_err(|error| LetterError::Build(error.to_string()))?;
     let mut message = Message::builder()
         .from(from.clone())

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
+use crate::email::message::BounceAddress;
 use crate::email::transport::TransportConfig;
 use crate::tracking::url::BaseUrl;
 
@@ -22,6 +23,7 @@ static EMAIL_FROM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::
 static AUTOMATION_BASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_PASSWORD_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static BOUNCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static LAUNCHER_DATABASE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"postgres"));
 /// 8: on two cores more connections to one server bring nothing, and most providers allow ten.
@@ -58,6 +60,11 @@ pub(crate) fn smtp_url() -> Option<String> {
 /// File that holds the SMTP password.
 pub(crate) fn smtp_password_file() -> Option<String> {
     text(&SMTP_PASSWORD_FILE)
+}
+
+/// Mailbox of which each mail gets its own return path.
+pub(crate) fn bounce_address() -> Option<String> {
+    text(&BOUNCE_ADDRESS)
 }
 
 /// Database that the launcher connects to.
@@ -141,6 +148,19 @@ unsafe extern "C-unwind" fn check_smtp_url(
     }
 }
 
+#[pg_guard]
+unsafe extern "C-unwind" fn check_bounce_address(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    match unsafe { proposed(new_value) }.map(|value| BounceAddress::parse(&value)) {
+        Some(Err(error)) => refuse(error),
+        _ => true,
+    }
+}
+
 /// Defines all settings; called once per process, when the library is loaded.
 pub(crate) fn init() {
     let flags = GucFlags::default();
@@ -173,6 +193,17 @@ pub(crate) fn init() {
             GucContext::Suset,
             flags,
             Some(check_smtp_url),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"marketing_automation.bounce_address",
+            c"Mailbox that takes bounces: mails have the envelope sender local+TOKEN@domain. Unset: the From address.",
+            c"Such as: bounces@shop.example",
+            &BOUNCE_ADDRESS,
+            GucContext::Suset,
+            flags,
+            Some(check_bounce_address),
             None,
             None,
         );

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 
 use pgrx::prelude::*;
 
+use crate::email::message::BounceAddress;
+use crate::tracking::return_path;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 /// The key ring as the database holds it, the highest id first; None while no key has been made.
@@ -102,6 +104,7 @@ comment on function marketing_automation.verify_tokens(text[], text[]) is
                     Purpose::Click => token.link.is_some(),
                     Purpose::Open => token.link.is_none(),
                     Purpose::Unsubscribe => true,
+                    Purpose::Bounce => false,
                 };
                 fits.then_some((n, token.record, token.activity, token.link))
             })
@@ -131,6 +134,43 @@ comment on function marketing_automation.sign_token(text, bigint, integer, bigin
             link: link_id,
         };
         Ok(keyring()?.map(|keyring| keyring.sign(purpose, &token)))
+    }
+
+    /// The mail that a bounce speaks of.
+    #[pg_extern(sql = r#"
+create function marketing_automation.verify_return_path(address text) returns table (record_id bigint, activity_id integer)
+language c strict stable parallel safe rows 1 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.verify_return_path(text) is
+    'API: private. The mail whose return path (see marketing_automation.bounce_address) an address is, in any case, with or without angle brackets; no row when none of the tracking keys signed it';
+"#)]
+    fn verify_return_path(
+        address: &str,
+    ) -> Result<TableIterator<'static, (name!(record_id, i64), name!(activity_id, i32))>, spi::Error>
+    {
+        let token = keyring()?.and_then(|keyring| return_path::verify(&keyring, address));
+        Ok(TableIterator::new(
+            token.map(|token| (token.record, token.activity)),
+        ))
+    }
+
+    /// Makes the return path of a mail, as the mailer does.
+    #[pg_extern(sql = r#"
+create function marketing_automation.sign_return_path(bounce_address text, record_id bigint, activity_id integer) returns text
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.sign_return_path(text, bigint, integer) is
+    'API: private. Envelope sender of a mail, as the mailer makes it of marketing_automation.bounce_address. Null while there is no tracking key';
+"#)]
+    fn sign_return_path(
+        bounce_address: &str,
+        record_id: i64,
+        activity_id: i32,
+    ) -> Result<Option<String>, spi::Error> {
+        let address = match BounceAddress::parse(bounce_address) {
+            Ok(address) => address,
+            Err(error) => pgrx::error!("{error}"),
+        };
+        Ok(keyring()?
+            .map(|keyring| address.with(&return_path::sign(&keyring, record_id, activity_id))))
     }
 
     /// A random uuid that carries the record's id: RFC 9562 version 8, 48 bits of id, then 74 random bits.
@@ -169,6 +209,18 @@ mod tests {
             );
             assert_eq!(seen, Ok(Some(kind.to_owned())));
         }
+    }
+
+    #[pg_test]
+    fn a_return_path_leads_back_to_its_mail() {
+        Spi::run("select marketing_automation.tracking_keys()").expect("a key is made");
+        let seen = Spi::get_one::<String>(
+            "select string_agg(format('%s %s', p.record_id, p.activity_id), ',')
+             from marketing_automation.sign_return_path('bounces@shop.example', 300, 5) address,
+                  unnest(array[address, upper(address), 'bounces+x@shop.example', 'bounces@shop.example']) tried,
+                  marketing_automation.verify_return_path(tried) p",
+        );
+        assert_eq!(seen, Ok(Some("300 5,300 5".to_owned())));
     }
 
     #[pg_test]

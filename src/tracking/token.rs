@@ -6,6 +6,8 @@
 //! in the token but in the path of its URL, so that a token presented for another purpose does not verify.
 //!
 //! Every token has exactly one spelling: padding, loose trailing bits and overlong varints are refused.
+//!
+//! The token of a return path is spelt otherwise, see [`super::return_path`].
 
 use std::fmt;
 
@@ -29,6 +31,8 @@ pub enum Purpose {
     Open = b'o',
     Click = b'c',
     Unsubscribe = b'u',
+    /// A bounce: the mail came back to its return path.
+    Bounce = b'b',
 }
 
 /// The identity of a hit: record × activity, since an activity mails a record at most once. `link` is the row of the
@@ -77,6 +81,11 @@ impl Keyring {
 
     /// Signs with the first key. The result consists of `A–Z a–z 0–9 - _` only, 26 to 56 characters.
     pub fn sign(&self, purpose: Purpose, token: &Token) -> String {
+        URL_SAFE_NO_PAD.encode(self.sign_bytes(purpose, token))
+    }
+
+    /// Signs as [`Self::sign`] does, for another spelling.
+    pub(super) fn sign_bytes(&self, purpose: Purpose, token: &Token) -> Vec<u8> {
         let (id, key) = &self.keys[0];
         let mut bytes = Vec::with_capacity(LONGEST_BYTES);
         bytes.push(*id);
@@ -88,7 +97,7 @@ impl Keyring {
         }
         let mac = keyed(key, purpose, &bytes).finalize().into_bytes();
         bytes.extend_from_slice(&mac[..MAC_BYTES]);
-        URL_SAFE_NO_PAD.encode(bytes)
+        bytes
     }
 
     /// Returns what a token says if one of the keys signed it for this purpose, else `None`, whatever the reason.
@@ -96,7 +105,14 @@ impl Keyring {
     /// The MAC is compared in constant time and before anything else is read. An unknown key id costs the same as a
     /// wrong MAC.
     pub fn verify(&self, purpose: Purpose, text: &str) -> Option<Token> {
-        let bytes = decode(text)?;
+        self.verify_bytes(purpose, &decode(text)?)
+    }
+
+    /// Verifies as [`Self::verify`] does; `None` for any number of bytes that no token has.
+    pub(super) fn verify_bytes(&self, purpose: Purpose, bytes: &[u8]) -> Option<Token> {
+        if !(SHORTEST_BYTES..=LONGEST_BYTES).contains(&bytes.len()) {
+            return None;
+        }
         let (signed, mac) = bytes.split_at(bytes.len() - MAC_BYTES);
         let key = self.keys.iter().find(|(id, _)| *id == signed[0]);
         let authentic = keyed(&key.unwrap_or(&self.keys[0]).1, purpose, signed)
@@ -124,7 +140,7 @@ fn keyed(key: &Hmac<Sha256>, purpose: Purpose, signed: &[u8]) -> Hmac<Sha256> {
     mac
 }
 
-/// Decodes the text form; the result has between `SHORTEST_BYTES` and `LONGEST_BYTES` bytes.
+/// Decodes the text form of a token; the result has between `SHORTEST_BYTES` and `LONGEST_BYTES` bytes.
 fn decode(text: &str) -> Option<Vec<u8>> {
     if text.len() > LONGEST_CHARS {
         return None;

@@ -7,6 +7,7 @@ fn letter() -> Letter<'static> {
         from: "Shop <shop@example.org>",
         to_address: "zoe@example.com",
         to_name: Some("Zoë \"Z\" Müller, Dr."),
+        return_path: None,
         subject: "Grüße: 20 % für dich",
         html: "<p>Grüße</p>\n.\n<a href=\"https://t.example/c/1\">x</a>",
         text: "Gruesse\n.\nFrom here",
@@ -70,6 +71,24 @@ fn headers_are_those_of_an_automatic_bulk_mail() {
         .unwrap();
     assert!(plain < text.find("Content-Type: text/html; charset=utf-8").unwrap());
     assert_eq!(mail.recipient(), "zoe@example.com");
+}
+
+#[test]
+fn bounces_go_to_the_return_path_or_to_the_sender() {
+    let sender = |return_path| {
+        let mail = build(&Letter {
+            return_path,
+            ..letter()
+        })
+        .unwrap();
+        assert!(!text(&mail).contains("Return-Path"));
+        mail.envelope.from().unwrap().to_string()
+    };
+    assert_eq!(sender(None), "shop@example.org");
+    assert_eq!(
+        sender(Some("bounces+abc@example.net")),
+        "bounces+abc@example.net"
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn mail(id: &str) -> Mail {
         from: "Shop <shop@example.org>",
         to_address: "zoe@example.com",
         to_name: None,
+        return_path: None,
         subject: "Hello",
         html: "<p>Hello</p>\n.\n..x",
         text: "Hello\n.\n..x",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use crate::email::message::BounceAddress;
 use crate::email::transport::TransportConfig;
 use crate::extension::workers::State;
 use crate::extension::{settings, token};
@@ -18,6 +19,7 @@ struct Source {
     password: Option<Secret>,
     automation_base: String,
     email_from: Option<String>,
+    bounce_address: Option<String>,
     connections: usize,
     timeout: u64,
     keys: Vec<i16>,
@@ -41,6 +43,8 @@ pub(super) struct Configuration {
     /// Host of the base URL: the right side of Message-IDs.
     pub(super) host: String,
     pub(super) email_from: Option<String>,
+    /// None: bounces go to the From address.
+    pub(super) bounce_address: Option<BounceAddress>,
     pub(super) connections: usize,
     pub(super) timeout: Duration,
     pub(super) keyring: Keyring,
@@ -122,6 +126,7 @@ impl Configuration {
             automation_base: settings::automation_base()
                 .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
             email_from: settings::email_from(),
+            bounce_address: settings::bounce_address(),
             connections: settings::smtp_connections(),
             timeout: settings::smtp_timeout(),
             keys,
@@ -141,11 +146,20 @@ impl Configuration {
             .ok()
             .and_then(|url| url.host_str().map(str::to_owned))
             .ok_or_else(|| unconfigured("marketing_automation.automation_base has no host"))?;
+        let bounce_address = source
+            .bounce_address
+            .as_deref()
+            .map(BounceAddress::parse)
+            .transpose()
+            .map_err(|error| {
+                unconfigured(format!("marketing_automation.bounce_address: {error}"))
+            })?;
         Ok(Arc::new(Configuration {
             transport,
             base,
             host,
             email_from: source.email_from.clone(),
+            bounce_address,
             connections: source.connections,
             timeout: Duration::from_secs(source.timeout),
             keyring,

@@ -7,6 +7,7 @@ use crate::email::message::{self, Letter, Mail};
 use crate::email::placeholder::Target;
 use crate::email::rendered::Rendered;
 use crate::email::template::Recipient;
+use crate::tracking::return_path;
 use crate::tracking::token::{Purpose, Token};
 
 /// Renders sender, subject and body; a mistake in a template or its data is final.
@@ -79,10 +80,18 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
     let scenario = compiled
         .as_ref()
         .map_or("", |compiled| compiled.scenario.as_str());
+    let return_path = configuration.bounce_address.as_ref().map(|address| {
+        address.with(&return_path::sign(
+            &configuration.keyring,
+            mail.record,
+            mail.activity,
+        ))
+    });
     message::build(&Letter {
         from,
         to_address: &mail.email,
         to_name: mail.recipient_name.as_deref(),
+        return_path: return_path.as_deref(),
         subject: &assembled.subject,
         html: &assembled.html,
         text: &assembled.text,

@@ -1,6 +1,11 @@
 use super::*;
 
-const PURPOSES: [Purpose; 3] = [Purpose::Open, Purpose::Click, Purpose::Unsubscribe];
+const PURPOSES: [Purpose; 4] = [
+    Purpose::Open,
+    Purpose::Click,
+    Purpose::Unsubscribe,
+    Purpose::Bounce,
+];
 
 fn keyring() -> Keyring {
     Keyring::new(vec![(7, [7; 32]), (3, [3; 32])]).unwrap()
