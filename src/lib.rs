@@ -16,7 +16,7 @@
 //! | claim, render, send, record | `src/extension/mailer.rs`, `sql/schema/160_mailer.sql` |
 //! | templates, HTML, MIME, SMTP | `src/email` |
 //! | tokens and URLs | `src/tracking` |
-//! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql` |
+//! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql`, `155_unsubscribe.sql` |
 //! | pg_cron, reports, rights | `sql/schema/170_schedule.sql`, `180_report.sql`, `190_access.sql` |
 //!
 //! `email` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
@@ -71,10 +71,15 @@ mod schema {
         requires = ["delivery"]
     );
     extension_sql_file!(
+        "../sql/schema/055_tracking.sql",
+        name = "tracking",
+        requires = ["events"]
+    );
+    extension_sql_file!(
         "../sql/schema/110_validate.sql",
         name = "validate",
         requires = [
-            "events",
+            "tracking",
             "query_as_owner",
             // The functions in Rust that SQL calls.
             marketing_automation::address_hash,
@@ -117,9 +122,14 @@ mod schema {
         requires = ["process"]
     );
     extension_sql_file!(
+        "../sql/schema/155_unsubscribe.sql",
+        name = "unsubscribe",
+        requires = ["record_events"]
+    );
+    extension_sql_file!(
         "../sql/schema/160_mailer.sql",
         name = "mailer",
-        requires = ["record_events"]
+        requires = ["unsubscribe"]
     );
     extension_sql_file!(
         "../sql/schema/165_suppression.sql",

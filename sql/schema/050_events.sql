@@ -13,11 +13,3 @@ create table marketing_automation.event (
 );
 comment on table marketing_automation.event is 'API: public. Append-only log of opens, clicks, unsubscribes and blocks';
 comment on column marketing_automation.event.id is 'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
-
-create table marketing_automation.tracking_key (
-    id smallint primary key check (id between 0 and 255),
-    secret bytea not null check (octet_length(secret) = 32),
-    created_at timestamptz not null default now()
-);
-comment on table marketing_automation.tracking_key is
-    'API: private. Secrets that sign tracking tokens; the highest id signs, all verify. Dumped, so that links in sent mails survive a restore';

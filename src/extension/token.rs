@@ -8,12 +8,12 @@ use crate::email::message::BounceAddress;
 use crate::tracking::return_path;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
-/// The key ring as the database holds it, the highest id first; None while no key has been made.
+/// The key ring as the database holds it, the signing key first; None while no key has been made.
 pub(super) fn keyring() -> spi::Result<Option<Keyring>> {
     let keys = Spi::connect(|client| {
         client
             .select(
-                "select id, secret from marketing_automation.tracking_key order by id desc",
+                "select id, secret from marketing_automation.valid_tracking_key order by position",
                 None,
                 &[],
             )?

@@ -21,7 +21,7 @@ const UNPLANNED_REFRESH: Duration = Duration::from_secs(5);
 pub enum Refused {
     /// Malformed, forged, or signed for something else.
     Bad,
-    /// No keys could be fetched so far.
+    /// The key that it names is not here, and the database could not be asked for it just now.
     NoKeys,
 }
 
@@ -58,9 +58,13 @@ impl Keys {
                 return Err(Refused::Bad);
             }
         }
-        self.fetch(UNPLANNED_REFRESH).await;
+        let fetched = self.fetch(UNPLANNED_REFRESH).await;
         let keyring = self.current().ok_or(Refused::NoKeys)?;
-        keyring.verify(purpose, token).ok_or(Refused::Bad)
+        if fetched || keyring.knows_key_of(token) {
+            keyring.verify(purpose, token).ok_or(Refused::Bad)
+        } else {
+            Err(Refused::NoKeys)
+        }
     }
 
     /// Fetches the keys at regular times, for ever.
@@ -76,11 +80,11 @@ impl Keys {
         }
     }
 
-    /// Fetches the keys unless that was tried less than `pause` ago. Old keys stay when it fails.
-    async fn fetch(&self, pause: Duration) {
+    /// Fetches the keys unless that was tried less than `pause` ago; tells whether it did. Old keys stay when it fails.
+    async fn fetch(&self, pause: Duration) -> bool {
         let mut last = self.last_fetch.lock().await;
         if last.at.is_some_and(|at| at.elapsed() < pause) {
-            return;
+            return false;
         }
         let outcome = self
             .control
@@ -89,6 +93,7 @@ impl Keys {
             .await;
         last.at = Some(Instant::now());
         self.keep(outcome, &mut last);
+        !last.failed
     }
 
     fn keep(&self, outcome: Result<Keyring, DatabaseError>, last: &mut LastFetch) {

@@ -1,5 +1,7 @@
 //! URLs of the tracking proxy, and the check on where it may send a reader.
 
+use std::net::IpAddr;
+
 use thiserror::Error;
 use url::Url;
 
@@ -52,6 +54,21 @@ impl BaseUrl {
         })
     }
 
+    /// Whether links would cross a network in clear: http to another machine.
+    pub fn is_in_clear(&self) -> bool {
+        let Some(authority) = self.origin.strip_prefix("http://") else {
+            return false;
+        };
+        let host = authority
+            .rsplit_once(':')
+            .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+            .map_or(authority, |(host, _)| host);
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        !(host == "localhost"
+            || host.ends_with(".localhost")
+            || address.is_ok_and(|address| address.is_loopback()))
+    }
+
     /// The URL of the open image.
     pub fn open(&self, token: &str) -> String {
         format!("{}/o/{token}", self.origin)
@@ -100,6 +117,27 @@ mod tests {
             ("http://[::1]:8080", "http://[::1]:8080/o/t"),
         ] {
             assert_eq!(BaseUrl::parse(text).unwrap().open("t"), open);
+        }
+    }
+
+    #[test]
+    fn http_is_for_this_machine_only() {
+        for (base, in_clear) in [
+            ("https://m.example.org", false),
+            ("http://m.example.org", true),
+            ("http://m.example.org:8080", true),
+            ("http://192.0.2.1:8080", true),
+            ("http://[2001:db8::1]", true),
+            ("http://localhost:8080", false),
+            ("http://127.0.0.1", false),
+            ("http://[::1]:8080", false),
+            ("http://[::1]", false),
+        ] {
+            assert_eq!(
+                BaseUrl::parse(base).unwrap().is_in_clear(),
+                in_clear,
+                "{base}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 """The proxy, as recipients, mail scanners and attackers meet it."""
 
+import base64
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -81,6 +82,29 @@ def test_tokens_that_are_not_ours_find_nothing(shop, mail, proxy):
             assert "evil" not in answer.text and len(answer.text) < 2000
     assert requests.post(f"{proxy.base}/u/{forged}").status_code == 404
     assert shop.value("select count(*) from marketing_automation.unsubscription") == 0
+
+
+def test_a_new_key_signs_and_old_links_still_work(shop, sink, mail, cluster):
+    shop.query("select marketing_automation.rotate_tracking_key()")
+    cluster.query("select pg_reload_conf()")
+    shop.customers("Bob")
+
+    def signed_with_the_new_key():
+        shop.tick()
+        shop.customers("Eve")
+        return [new for new in sink.mails[1:] if key_id(links(new)[0]) != key_id(links(mail)[0])]
+
+    new = wait_until(signed_with_the_new_key, what="a mail signed with the new key")[0]
+    assert requests.get(links(mail)[0], allow_redirects=False).status_code == 302
+    # The proxy asks for unknown keys every few seconds at most; until then the link is not lost.
+    answers = set()
+    wait_until(lambda: answers.add(requests.get(links(new)[0], allow_redirects=False).status_code) or 302 in answers, what="the new key")
+    assert answers <= {302, 503}
+
+
+def key_id(link):
+    """The first byte of a link's token."""
+    return base64.urlsafe_b64decode(link.rpartition("/")[2][:4])[0]
 
 
 def test_the_proxys_role_may_do_nothing_else(shop, proxy):

@@ -142,6 +142,13 @@ impl Configuration {
         let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
             unconfigured(format!("marketing_automation.automation_base: {error}"))
         })?;
+        if base.is_in_clear() {
+            pgrx::warning!(
+                "marketing_automation.automation_base is {}: everybody on the way can read and use the links of mails; \
+                 give it an https URL",
+                source.automation_base
+            );
+        }
         let host = url::Url::parse(&source.automation_base)
             .ok()
             .and_then(|url| url.host_str().map(str::to_owned))
