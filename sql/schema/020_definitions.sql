@@ -94,6 +94,7 @@ create table marketing_automation.activity (
     sender text,
     subject text,
     body text,
+    expires_after interval check (expires_after > interval '0' and expires_after <= interval '10 years'),
     version integer not null default 1,
     unique (scenario_id, name),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -111,6 +112,8 @@ comment on column marketing_automation.activity.action is 'send_email, or null f
 comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
+comment on column marketing_automation.activity.expires_after is
+    'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as suppressed, and starts no children; null: always';
 comment on column marketing_automation.activity.version is 'Raised by each change of templates or translations; compiled templates are cached by it';
 create index activity_parent_id on marketing_automation.activity (parent_id);
 

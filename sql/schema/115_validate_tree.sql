@@ -65,6 +65,11 @@ begin
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative' else 'longer than 10 years' end
             using errcode = 'check_violation', hint = 'A delay counts from the start of the activity; leave it null to run at once.';
     end if;
+    if new.expires_after <= interval '0' or new.expires_after > interval '10 years' then
+        raise exception 'expires_after of activity "%" is %', new.name,
+                case when new.expires_after > interval '0' then 'longer than 10 years' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It counts from when the activity runs; leave it null if its mail is never too late.';
+    end if;
     if new.on_event like '%\_not\_%' and new.delay is null then
         raise exception 'activity "%" on % needs a delay', new.name, new.on_event
             using errcode = 'check_violation', hint = 'The delay says how long to wait for the event before concluding that it did not happen.';

@@ -77,7 +77,8 @@ comment on function marketing_automation.usable_model(marketing_automation.scena
 
 create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
-    delay interval default null, action text default 'send_email', sender text default null, subject text default null, body text default null
+    delay interval default null, action text default 'send_email', sender text default null, subject text default null, body text default null,
+    expires_after interval default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -92,13 +93,14 @@ begin
                 using errcode = 'undefined_object', hint = 'Add the parent first.';
         end if;
     end if;
-    insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body)
+    insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body, expires_after)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
-            add_activity.action, add_activity.sender, add_activity.subject, add_activity.body)
+            add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
+            add_activity.expires_after)
     returning id into its_id;
     return its_id;
 end $$;
-comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text) is
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
 
 create function marketing_automation.set_state(scenario text, state text) returns void

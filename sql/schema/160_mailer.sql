@@ -55,14 +55,14 @@ begin
     return query
     with active as materialized (
         -- Activities with due mails share the batch, so that a large campaign does not hold up a small one.
-        select a.id, a.version, a.scenario_id, greatest(batch_size / count(*) over (), 1) as share
+        select a.id, a.version, a.scenario_id, a.expires_after, greatest(batch_size / count(*) over (), 1) as share
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
         where exists (
             select from marketing_automation.outbox o
             where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued')
     ), due as materialized (
-        select o.id, a.version, a.scenario_id
+        select o.id, a.version, a.scenario_id, a.expires_after
         from active a
         cross join lateral (
             select o.id from marketing_automation.outbox o
@@ -75,6 +75,7 @@ begin
                         select from marketing_automation.unsubscription u
                         where u.scenario_id = d.scenario_id and u.party = r.party)
                     then 'record blocked or party unsubscribed'
+                    when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
                     else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
                           where s.address_hash = marketing_automation.address_hash(o.email)) end as objection
         from due d
@@ -100,7 +101,7 @@ begin
               extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
 end $$;
 comment on function marketing_automation.claim_messages(integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records, unsubscribed parties and suppressed addresses end as suppressed';
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed';
 
 create function marketing_automation.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)
