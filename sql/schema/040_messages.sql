@@ -25,7 +25,7 @@ comment on table marketing_automation.outbox is 'API: private. E-mails under way
 comment on column marketing_automation.outbox.context is 'The row as JSON when the activity ran: what templates see as record';
 comment on column marketing_automation.outbox.state is
     'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person (marketing_automation.in_doubt)';
-comment on column marketing_automation.outbox.attempts is 'Deliveries tried; fences late results: a result counts only for the attempt that it belongs to';
+comment on column marketing_automation.outbox.attempts is 'Deliveries tried, never counted back but for claims given back untried; fences late results: a result counts only for the attempt that it belongs to';
 comment on column marketing_automation.outbox.due_at is 'Not before';
 comment on column marketing_automation.outbox.first_attempt_at is 'From when marketing_automation.retry_window counts';
 comment on column marketing_automation.outbox.smtp_reply is 'What the server or the network said at the last attempt';
@@ -49,6 +49,7 @@ create table marketing_automation.message_log (
     finished_at timestamptz not null,
     sent_at timestamptz,
     smtp_reply text,
+    server text,
     constraint message_log_sent_has_time check ((state in ('sent', 'bounced')) = (sent_at is not null))
 );
 -- All mails of a record; the language of the unsubscribe page.
@@ -56,15 +57,49 @@ create index message_log_record on marketing_automation.message_log (record_id);
 comment on table marketing_automation.message_log is 'API: private. E-mails that ended, append-only; see the view message';
 
 create view marketing_automation.message as
-select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.state,
-       o.attempts, o.created_at, o.due_at, null::timestamptz as sent_at, o.smtp_reply
+select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
+       case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
+       o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply, null::text as server
 from marketing_automation.outbox o
 union all
 select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply
+       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server
 from marketing_automation.message_log l;
 comment on view marketing_automation.message is
-    'API: public. The e-mail log, one row a mail: state queued, sending, in_doubt, sent, failed, suppressed or bounced';
+    'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at next_attempt_at), in_doubt (held), '
+    'then sent, failed, suppressed or bounced';
+comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
+comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
+comment on column marketing_automation.message.server is 'The SMTP server that took it';
+
+-- Nearly all mails are taken at the first attempt, and message_log says all about that one. All other attempts are rows here.
+create table marketing_automation.attempt_log (
+    message_id bigint not null,
+    attempt integer not null,
+    ended_at timestamptz not null,
+    state text not null check (state in ('sent', 'deferred', 'failed', 'in_doubt')),
+    code smallint check (code between 200 and 599),
+    status text check (status ~ '^[245]\.\d{1,3}\.\d{1,3}$'),
+    reply text,
+    server text,
+    primary key (message_id, attempt)
+);
+comment on table marketing_automation.attempt_log is
+    'API: private. Attempts to deliver, but for those that sent a mail at once; see the view delivery_attempt';
+
+create view marketing_automation.delivery_attempt as
+select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status, t.reply, t.server
+from marketing_automation.attempt_log t
+union all
+select l.id, l.attempts, l.sent_at, 'sent', substring(l.smtp_reply from '^([2-5]\d\d)\M')::smallint,
+       substring(l.smtp_reply from '^[2-5]\d\d[ -]([245]\.\d{1,3}\.\d{1,3})\M'), l.smtp_reply, l.server
+from marketing_automation.message_log l
+where l.attempts = 1 and l.sent_at is not null;
+comment on view marketing_automation.delivery_attempt is
+    'API: public. Every attempt to deliver a mail and how it ended: sent, deferred (tried again), failed (for good) or in_doubt (nobody knows whether the server took it)';
+comment on column marketing_automation.delivery_attempt.code is 'SMTP reply code (RFC 5321, 4.2.3); null: the server said nothing';
+comment on column marketing_automation.delivery_attempt.status is 'Enhanced status code (RFC 3463), where the server gave one';
+comment on column marketing_automation.delivery_attempt.server is 'The SMTP server, as host:port, or the directory as file:///…';
 
 create table marketing_automation.link (
     id bigint generated always as identity primary key,

@@ -39,7 +39,11 @@ language sql set search_path = pg_catalog, pg_temp as $$
             due_at = case when hold then 'infinity' else o.due_at end,
             smtp_reply = 'in flight when the mailer stopped'
         where o.state = 'sending'
-        returning o.id
+        returning o.id, o.attempts, o.smtp_reply
+    ), attempt as (
+        insert into marketing_automation.attempt_log (message_id, attempt, ended_at, state, reply)
+        select r.id, r.attempts, statement_timestamp(), 'in_doubt', r.smtp_reply from rescued r
+        on conflict do nothing
     )
     select count(*) from rescued;
 $$;
@@ -132,7 +136,10 @@ begin
 end $$;
 comment on function marketing_automation.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
 
-create function marketing_automation.finish_messages(ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[]) returns bigint
+create function marketing_automation.finish_messages(
+    ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null
+) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
@@ -147,7 +154,10 @@ begin
     order by f.record_id, f.activity_id for no key update of f;
 
     with result as materialized (
-        select u.* from unnest(ids, attempts, states, replies, retry_seconds) as u (id, attempt, state, reply, retry_after)
+        select u.id, u.attempt, u.state, u.reply, u.retry_after,
+               coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
+        from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
+            as u (id, attempt, state, reply, retry_after, result, code, status, server)
     ), retried as (
         update marketing_automation.outbox o
         set state = case r.state when 'in_doubt' then 'in_doubt' else 'queued' end,
@@ -157,22 +167,32 @@ begin
             smtp_reply = coalesce(r.reply, o.smtp_reply)
         from result r
         where r.state in ('queued', 'released', 'in_doubt') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning r.*
     ), ended as (
         delete from marketing_automation.outbox o using result r
         where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
-        returning o.*, r.state as result, r.reply
+        returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
     ), logged as (
         insert into marketing_automation.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at,
-             state, attempts, finished_at, sent_at, smtp_reply)
+             state, attempts, finished_at, sent_at, smtp_reply, server)
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context, e.created_at,
-               e.result, e.attempts, statement_timestamp(), case e.result when 'sent' then statement_timestamp() end, e.reply
+               e.ending, e.attempts, statement_timestamp(), case e.ending when 'sent' then statement_timestamp() end, e.reply,
+               case e.ending when 'sent' then e.server end
         from ended e
     ), tallied as (
         insert into marketing_automation.activity_tally (activity_id, period, sent, not_sent)
         select e.activity_id, marketing_automation.tally_period(e.created_at),
-               count(*) filter (where e.result = 'sent'), count(*) filter (where e.result <> 'sent')
+               count(*) filter (where e.ending = 'sent'), count(*) filter (where e.ending <> 'sent')
         from ended e group by 1, 2
+    ), attempt as (
+        insert into marketing_automation.attempt_log (message_id, attempt, ended_at, state, code, status, reply, server)
+        select e.id, e.attempts, statement_timestamp(), e.result, e.code, e.status, e.reply, e.server
+        from ended e where e.result <> 'sent' or e.attempts > 1
+        union all
+        select t.id, t.attempt, statement_timestamp(), t.result, t.code, t.status, t.reply, t.server
+        from retried t where t.state <> 'released'
+        on conflict do nothing
     ), children as (
         insert into marketing_automation.waiting_activity (record_id, activity_id, at)
         select e.record_id, c.id, statement_timestamp() + coalesce(c.delay, interval '0')
@@ -180,7 +200,7 @@ begin
         join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
         join marketing_automation.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
         join marketing_automation.activity c on c.parent_id = e.activity_id
-        where e.result = 'sent'
+        where e.ending = 'sent'
           and case c.on_event
                 when 'email_not_opened' then p.opened_at is null
                 when 'email_not_clicked' then p.clicked_at is null
@@ -191,9 +211,10 @@ begin
     select count(*) into finished from ended;
     return finished;
 end $$;
-comment on function marketing_automation.finish_messages(bigint[], integer[], text[], text[], double precision[]) is
-    'API: private. Records a batch of delivery results, each only for the attempt that it belongs to: sent or failed end the mail, queued tries again '
-    'after retry_seconds, released gives an untried claim back, in_doubt holds it. The children of sent mails start';
+comment on function marketing_automation.finish_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[], text[], text[]) is
+    'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the mail: sent or failed end it, '
+    'queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. results, how the attempt ended where the '
+    'state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply codes and enhanced status codes (RFC 3463). The children of sent mails start';
 
 create function marketing_automation.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -211,8 +232,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
 begin
-    if its_state in ('queued', 'in_doubt') then
-        update marketing_automation.outbox o set state = 'queued', due_at = clock_timestamp()
+    if its_state in ('queued', 'deferred', 'in_doubt') then
+        update marketing_automation.outbox o
+        set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end
         where o.id = retry.message and o.state in ('queued', 'in_doubt');
     elsif its_state = 'failed' then
         with failed as (
@@ -222,9 +244,9 @@ begin
             select f.activity_id, marketing_automation.tally_period(f.created_at), -1 from failed f
         )
         insert into marketing_automation.outbox
-            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at, smtp_reply)
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, attempts, due_at, smtp_reply)
         select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context, f.created_at,
-               clock_timestamp(), f.smtp_reply
+               f.attempts, clock_timestamp(), f.smtp_reply
         from failed f;
     elsif its_state is null then
         raise exception 'message % does not exist', message using errcode = 'undefined_object';
@@ -234,7 +256,7 @@ begin
     perform marketing_automation.notify_mailer();
 end $$;
 comment on function marketing_automation.retry(bigint) is
-    'API: public. Sends a queued mail now, one in doubt once more, or one that failed from the beginning; under the same Message-ID';
+    'API: public. Sends a mail that waits now, and one that failed or is in doubt once more, its retry_window begun anew; under the same Message-ID';
 
 create function marketing_automation.cancel(message bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -256,4 +278,4 @@ begin
                   detail = coalesce((select format('It is %s.', m.state) from marketing_automation.message m where m.id = cancel.message), 'It does not exist.');
     end if;
 end $$;
-comment on function marketing_automation.cancel(bigint) is 'API: public. Ends a mail that is queued or in doubt: it is not sent (again), and starts no children';
+comment on function marketing_automation.cancel(bigint) is 'API: public. Ends a mail that is queued, deferred or in doubt: it is not sent (again), and starts no children';

@@ -21,7 +21,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         from marketing_automation.finished_activity f
         where f.activity_id in (select c.id from chosen c) group by 1
     ), mail as (
-        select m.activity_id, count(*) filter (where m.state in ('queued', 'sending', 'in_doubt')) as under_way,
+        select m.activity_id, count(*) filter (where m.state in ('queued', 'sending', 'deferred', 'in_doubt')) as under_way,
                count(m.sent_at) as sent, count(*) filter (where m.state in ('failed', 'suppressed')) as not_sent
         from marketing_automation.message m
         where m.activity_id in (select c.id from chosen c) group by 1

@@ -14,7 +14,7 @@ begin
     when 'tracking' then
         functions := 'tracking_keys|record_events|click_target|unsubscribe_page|unsubscribe';
     when 'reader' then
-        tables := 'model|party|sale|scenario|scenario_status|activity|activity_translation|record|record_activity|unsubscription|suppression|message|link|event';
+        tables := 'model|party|sale|scenario|scenario_status|activity|activity_translation|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event';
         functions := 'tree|activity_count|record_count|percentage|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
     when 'operator' then
         functions := 'enroll|process_due|process_all_due|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|retry|cancel|suppress|unsuppress|is_suppressed';
@@ -72,6 +72,7 @@ select pg_extension_config_dump('marketing_automation.outbox', '');
 select pg_extension_config_dump('marketing_automation.message_id_seq', '');
 select pg_extension_config_dump('marketing_automation.message_log', '');
 select pg_extension_config_dump('marketing_automation.suppression', '');
+select pg_extension_config_dump('marketing_automation.attempt_log', '');
 select pg_extension_config_dump('marketing_automation.link', '');
 select pg_extension_config_dump('marketing_automation.origin', '');
 select pg_extension_config_dump('marketing_automation.link_id_seq', '');

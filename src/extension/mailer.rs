@@ -19,6 +19,7 @@ mod job;
 mod letter;
 mod pace;
 pub(super) mod process;
+mod reason;
 mod retry;
 mod round;
 mod templates;

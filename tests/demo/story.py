@@ -112,7 +112,7 @@ def _settled(cluster):
     return _count(
         cluster,
         """select not exists (select from marketing_automation.record_activity where state = 'waiting' and at <= now())
-              and not exists (select from marketing_automation.message where state in ('queued', 'sending'))""",
+              and not exists (select from marketing_automation.message where state in ('queued', 'sending', 'deferred'))""",
     )
 
 

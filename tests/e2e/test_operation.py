@@ -68,7 +68,7 @@ def test_a_restored_dump_has_everything_and_sends_nothing(shop, sink, cluster):
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         cluster.psql(dump.stdout, dbname=copy.database)
-        for table in ("scenario", "activity", "record", "record_activity", "message", "link"):
+        for table in ("scenario", "activity", "record", "record_activity", "message", "delivery_attempt", "link"):
             count = f"select count(*) from marketing_automation.{table}"
             assert copy.value(count) == shop.value(count), table
         sink.clear()
@@ -78,7 +78,7 @@ def test_a_restored_dump_has_everything_and_sends_nothing(shop, sink, cluster):
         copy.psql("call marketing_automation.process_all_due()")
         time.sleep(5)
         assert sink.to("ada@example.org") == []
-        assert copy.messages()["bob@example.org"] == "queued"
+        assert copy.messages()["bob@example.org"] == "deferred"
         # New rows get new numbers: the sequences have come along.
         assert copy.value("select nextval('marketing_automation.record_id_seq') > max(id) from marketing_automation.record")
     finally:

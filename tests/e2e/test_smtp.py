@@ -56,11 +56,14 @@ def test_a_transient_refusal_is_tried_again(shop, sink):
         lambda: shop.value("select attempts from marketing_automation.message where smtp_reply like '%%450%%'"),
         what="the refusal to be noted",
     )
-    assert shop.messages() == {"ada@example.org": "queued"}
+    assert shop.messages() == {"ada@example.org": "deferred"}
     sink.behave()
     shop.retry_now()
     attempts, _ = shop.wait_for_message("ada@example.org", "sent", 60)
     assert attempts == 2 and len(sink.mails) == 1
+    tried = shop.query("select attempt, state, code, status, server from marketing_automation.delivery_attempt order by attempt")
+    server = f"127.0.0.1:{sink.port}"
+    assert tried == [(1, "deferred", 450, "4.2.1", server), (2, "sent", 250, "2.0.0", server)]
 
 
 def test_mails_wait_for_a_server_that_is_down(shop, sink):
@@ -177,11 +180,12 @@ def test_a_reply_that_never_came_leads_to_a_second_try_under_the_same_id(shop, s
     shop.tick()
     sink.wait_for(1)
     sink.behave()
-    wait_until(lambda: shop.value("select attempts from marketing_automation.message where state = 'queued'"), what="the loss to be noted")
+    shop.wait_for_message("ada@example.org", "deferred")
     shop.retry_now()
     sink.wait_for(2)
     assert sink.mails[0].message["Message-ID"] == sink.mails[1].message["Message-ID"]
     shop.wait_for_message("ada@example.org", "sent")
+    assert shop.query("select attempt, state from marketing_automation.delivery_attempt order by attempt") == [(1, "in_doubt"), (2, "sent")]
 
 
 def test_a_server_stops_at_once_while_its_smtp_server_hangs(shop, sink, cluster):

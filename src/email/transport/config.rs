@@ -32,6 +32,19 @@ enum ConfigTarget {
     Directory(PathBuf),
 }
 
+/// host:port, or the directory as `file:///…`; never user or password.
+impl fmt::Display for TransportConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.target {
+            ConfigTarget::Smtp(smtp) if smtp.host.contains(':') => {
+                write!(f, "[{}]:{}", smtp.host, smtp.port)
+            }
+            ConfigTarget::Smtp(smtp) => write!(f, "{}:{}", smtp.host, smtp.port),
+            ConfigTarget::Directory(path) => write!(f, "file://{}", path.display()),
+        }
+    }
+}
+
 /// An SMTP server and how to talk to it.
 #[derive(Debug, Clone)]
 pub(super) struct SmtpConfig {

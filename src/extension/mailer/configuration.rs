@@ -39,6 +39,8 @@ impl std::fmt::Debug for Secret {
 pub(super) struct Configuration {
     source: Source,
     pub(super) transport: TransportConfig,
+    /// What the transport is called in the log of attempts.
+    pub(super) server: Arc<str>,
     pub(super) base: BaseUrl,
     /// Host of the base URL: the right side of Message-IDs.
     pub(super) host: String,
@@ -162,6 +164,7 @@ impl Configuration {
                 unconfigured(format!("marketing_automation.bounce_address: {error}"))
             })?;
         Ok(Arc::new(Configuration {
+            server: transport.to_string().into(),
             transport,
             base,
             host,

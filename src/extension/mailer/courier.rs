@@ -14,6 +14,7 @@ use super::desk::{Desk, Seat};
 use super::gate::Gate;
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
 use super::letter;
+use super::reason::Reason;
 use crate::email::rendered::Rendered;
 use crate::email::transport::{Connection, SendErrorKind};
 
@@ -127,7 +128,7 @@ impl Couriers {
                         continue;
                     }
                     Err(_) => {
-                        job.finish(Outcome::Retry("rendering panicked".to_owned()));
+                        job.finish(Outcome::Retry("rendering panicked".into()));
                         continue;
                     }
                 };
@@ -238,7 +239,7 @@ impl Courier {
 
     fn unreachable(&self, reason: String) -> Outcome {
         self.gate.close(reason.clone());
-        Outcome::Unreachable(reason)
+        Outcome::Unreachable(reason.into())
     }
 
     async fn deliver(&mut self, parcel: &mut Parcel) -> Outcome {
@@ -248,7 +249,7 @@ impl Courier {
         let mail = match catch_unwind(AssertUnwindSafe(|| letter::address(parcel))) {
             Ok(Ok(mail)) => mail,
             Ok(Err(outcome)) => return outcome,
-            Err(_) => return Outcome::Retry("building the mail panicked".to_owned()),
+            Err(_) => return Outcome::Retry("building the mail panicked".into()),
         };
         let job = &mut parcel.mail.job;
         let configuration = Arc::clone(&job.configuration);
@@ -269,29 +270,29 @@ impl Courier {
                 Ok(reply) => {
                     self.gate.accepted();
                     self.connection = Some((configuration, connection));
-                    return Outcome::Sent(reply);
+                    return Outcome::Sent(Reason::reply(reply));
                 }
                 Err(error) => error,
             };
             if error.in_doubt {
-                return Outcome::InDoubt(error.to_string());
+                return Outcome::InDoubt((&error).into());
             }
             match error.kind {
                 // The server has had enough of this session, or closed it: that says nothing about the mail.
                 SendErrorKind::Connection | SendErrorKind::Unavailable if reused => continue,
-                SendErrorKind::Connection => return Outcome::Retry(error.to_string()),
+                SendErrorKind::Connection => return Outcome::Retry((&error).into()),
                 SendErrorKind::Unavailable => return self.unreachable(error.to_string()),
                 SendErrorKind::Transient | SendErrorKind::Permanent => {}
             }
             self.connection = Some((configuration, connection));
             if error.kind == SendErrorKind::Transient {
-                return Outcome::Retry(error.to_string());
+                return Outcome::Retry((&error).into());
             }
             // Without a code it was our own check.
             if error.code.is_some() {
                 self.gate.refused(&error.message);
             }
-            return Outcome::Failed(error.to_string());
+            return Outcome::Failed((&error).into());
         }
     }
 }

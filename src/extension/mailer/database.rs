@@ -1,5 +1,7 @@
 //! The mailer's questions to the database, each one statement; see sql/schema/160_mailer.sql.
 
+use std::sync::Arc;
+
 use pgrx::prelude::*;
 
 /// A mail as claimed.
@@ -40,9 +42,14 @@ pub(super) struct TemplateRow {
 pub(super) struct Finished {
     pub(super) id: i64,
     pub(super) attempt: i32,
-    /// sent, failed, queued (again), released or in_doubt
+    /// What becomes of the mail: sent, failed, queued (again), released or in_doubt.
     pub(super) state: &'static str,
+    /// How the attempt ended: sent, failed, deferred or in_doubt; none: it was no attempt.
+    pub(super) result: Option<&'static str>,
     pub(super) reply: Option<String>,
+    pub(super) code: Option<i32>,
+    pub(super) status: Option<String>,
+    pub(super) server: Arc<str>,
     pub(super) retry_seconds: f64,
 }
 
@@ -123,23 +130,22 @@ pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {
     })
 }
 
-pub(super) fn finish_messages(results: &[Finished]) -> spi::Result<()> {
-    let ids: Vec<i64> = results.iter().map(|result| result.id).collect();
-    let attempts: Vec<i32> = results.iter().map(|result| result.attempt).collect();
-    let states: Vec<&str> = results.iter().map(|result| result.state).collect();
-    let replies: Vec<Option<&str>> = results
-        .iter()
-        .map(|result| result.reply.as_deref())
-        .collect();
-    let retries: Vec<f64> = results.iter().map(|result| result.retry_seconds).collect();
+pub(super) fn finish_messages(finished: &[Finished]) -> spi::Result<()> {
+    fn column<'a, T>(finished: &'a [Finished], value: impl Fn(&'a Finished) -> T) -> Vec<T> {
+        finished.iter().map(value).collect()
+    }
     Spi::run_with_args(
-        "select marketing_automation.finish_messages($1, $2, $3, $4, $5)",
+        "select marketing_automation.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
-            ids.into(),
-            attempts.into(),
-            states.into(),
-            replies.into(),
-            retries.into(),
+            column(finished, |mail| mail.id).into(),
+            column(finished, |mail| mail.attempt).into(),
+            column(finished, |mail| mail.state).into(),
+            column(finished, |mail| mail.reply.as_deref()).into(),
+            column(finished, |mail| mail.retry_seconds).into(),
+            column(finished, |mail| mail.result).into(),
+            column(finished, |mail| mail.code).into(),
+            column(finished, |mail| mail.status.as_deref()).into(),
+            column(finished, |mail| &*mail.server).into(),
         ],
     )
 }

@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::configuration::Configuration;
 use super::database::Claimed;
+use super::reason::Reason;
 use crate::email::rendered::Rendered;
 use crate::email::template::{MailTemplate, TemplateError};
 
@@ -74,6 +75,7 @@ impl Job {
             id: self.mail.id,
             attempt: self.mail.attempt,
             age: self.mail.age,
+            server: self.configuration.server.clone(),
             outcome,
         }
     }
@@ -97,8 +99,8 @@ impl Drop for Job {
     fn drop(&mut self) {
         if let Some(reports) = self.reports.take() {
             let outcome = match self.sending {
-                true => Outcome::InDoubt("sending panicked".to_owned()),
-                false => Outcome::Retry("preparing the mail panicked".to_owned()),
+                true => Outcome::InDoubt("sending panicked".into()),
+                false => Outcome::Retry("preparing the mail panicked".into()),
             };
             reports.send(Event::Delivered(self.delivery(outcome)));
         }
@@ -122,15 +124,15 @@ pub(super) struct Parcel {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The server's reply.
-    Sent(String),
+    Sent(Reason),
     /// For good.
-    Failed(String),
+    Failed(Reason),
     /// For now.
-    Retry(String),
+    Retry(Reason),
     /// The server may have taken it.
-    InDoubt(String),
+    InDoubt(Reason),
     /// The server takes no mail, so this was no attempt at this one.
-    Unreachable(String),
+    Unreachable(Reason),
     /// Claimed too long ago: somebody may have unsubscribed since.
     Stale,
     Released,
@@ -141,6 +143,8 @@ pub(super) struct Delivery {
     pub(super) id: i64,
     pub(super) attempt: i32,
     pub(super) age: f64,
+    /// Where it was to go.
+    pub(super) server: Arc<str>,
     pub(super) outcome: Outcome,
 }
 

@@ -16,12 +16,12 @@ pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
     let compiled = job
         .compiled
         .as_ref()
-        .ok_or_else(|| Outcome::Failed("the activity no longer exists".to_owned()))?;
+        .ok_or_else(|| Outcome::Failed("the activity no longer exists".into()))?;
     let template = compiled
         .template()
-        .map_err(|error| Outcome::Failed(format!("template: {error}")))?;
+        .map_err(|error| Outcome::Failed(format!("template: {error}").into()))?;
     let record: serde_json::Value = serde_json::from_str(&mail.context)
-        .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}")))?;
+        .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}").into()))?;
     let context = serde_json::json!({
         "record": record,
         "party": {
@@ -37,7 +37,7 @@ pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
     };
     template
         .render(&context, &recipient)
-        .map_err(|error| Outcome::Failed(format!("template: {error}")))
+        .map_err(|error| Outcome::Failed(format!("template: {error}").into()))
 }
 
 /// Puts the tracked URLs in and builds the message.
@@ -74,7 +74,7 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
     let Some(from) = from else {
         return Err(Outcome::Retry(
             "no sender: the activity has none and marketing_automation.email_from is not set"
-                .to_owned(),
+                .into(),
         ));
     };
     let scenario = compiled
@@ -104,7 +104,7 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
         unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
         feedback_id: Some(&feedback_id(mail.activity, scenario, &configuration.host)),
     })
-    .map_err(|error| Outcome::Failed(error.to_string()))
+    .map_err(|error| Outcome::Failed(error.to_string().into()))
 }
 
 /// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.

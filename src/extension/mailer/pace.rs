@@ -69,7 +69,7 @@ mod tests {
 
     fn outcomes(sent: usize, stale: usize) -> Vec<Outcome> {
         (0..sent)
-            .map(|_| Outcome::Sent(String::new()))
+            .map(|_| Outcome::Sent("".into()))
             .chain((0..stale).map(|_| Outcome::Stale))
             .collect()
     }

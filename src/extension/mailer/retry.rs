@@ -1,9 +1,11 @@
 //! What follows from a delivery's outcome: end, or try again later. Pure: the clock and the dice come from outside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::database::Finished;
 use super::job::{Delivery, Outcome};
+use super::reason::Reason;
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
 /// between attempts in the long run, and allows shorter ones at first).
@@ -36,30 +38,44 @@ fn dice(id: i64, attempt: i32) -> f64 {
 /// Decides what becomes of a mail. `hold`: in doubt, wait for a person; `give_up`: seconds after which temporary
 /// failures are final.
 pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished {
-    let (state, reply) = match &delivery.outcome {
-        Outcome::Sent(reply) => ("sent", Some(reply)),
-        Outcome::Failed(reason) => ("failed", Some(reason)),
-        Outcome::InDoubt(reason) if hold || delivery.attempt >= DOUBTS => {
-            ("in_doubt", Some(reason))
-        }
-        Outcome::Retry(reason) | Outcome::InDoubt(reason) if delivery.age > give_up => {
-            ("failed", Some(reason))
-        }
-        Outcome::Retry(reason) | Outcome::InDoubt(reason) => ("queued", Some(reason)),
-        Outcome::Unreachable(reason) => ("released", Some(reason)),
-        Outcome::Stale | Outcome::Released => ("released", None),
+    let too_old = delivery.age > give_up;
+    let state = match &delivery.outcome {
+        Outcome::Sent(_) => "sent",
+        Outcome::Failed(_) => "failed",
+        Outcome::InDoubt(_) if hold || delivery.attempt >= DOUBTS => "in_doubt",
+        Outcome::Retry(_) | Outcome::InDoubt(_) if too_old => "failed",
+        Outcome::Retry(_) | Outcome::InDoubt(_) => "queued",
+        Outcome::Unreachable(_) | Outcome::Stale | Outcome::Released => "released",
     };
-    let retry_seconds = if state == "queued" {
-        pause(delivery.attempt, dice(delivery.id, delivery.attempt))
-    } else {
-        0.0
+    let result = match &delivery.outcome {
+        Outcome::Sent(_) => Some("sent"),
+        Outcome::InDoubt(_) => Some("in_doubt"),
+        Outcome::Failed(_) => Some("failed"),
+        Outcome::Retry(_) if too_old => Some("failed"),
+        Outcome::Retry(_) => Some("deferred"),
+        Outcome::Unreachable(_) | Outcome::Stale | Outcome::Released => None,
+    };
+    let reason = match &delivery.outcome {
+        Outcome::Sent(reason)
+        | Outcome::Failed(reason)
+        | Outcome::Retry(reason)
+        | Outcome::InDoubt(reason)
+        | Outcome::Unreachable(reason) => Some(reason),
+        Outcome::Stale | Outcome::Released => None,
     };
     Finished {
         id: delivery.id,
         attempt: delivery.attempt,
         state,
-        reply: reply.cloned(),
-        retry_seconds,
+        result,
+        reply: reason.map(Reason::to_string),
+        code: reason.and_then(|reason| reason.code).map(i32::from),
+        status: reason.and_then(Reason::status).map(str::to_owned),
+        server: Arc::clone(&delivery.server),
+        retry_seconds: match state {
+            "queued" => pause(delivery.attempt, dice(delivery.id, delivery.attempt)),
+            _ => 0.0,
+        },
     }
 }
 
@@ -100,50 +116,68 @@ mod tests {
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
+    fn delivery(attempt: i32, age: f64, outcome: Outcome) -> Delivery {
+        Delivery {
+            id: 1,
+            attempt,
+            age,
+            server: "mail.example:25".into(),
+            outcome,
+        }
+    }
+
     #[test]
     fn outcomes_become_states() {
-        let reason = || "why".to_owned();
+        let why = || Reason::from("why");
+        let (deferred, doubt) = (Some("deferred"), Some("in_doubt"));
         let cases = [
-            (Outcome::Sent(reason()), 0.0, false, "sent"),
-            (Outcome::Failed(reason()), 0.0, false, "failed"),
-            (Outcome::Retry(reason()), 99.0, false, "queued"),
-            (Outcome::Retry(reason()), 101.0, false, "failed"),
-            (Outcome::InDoubt(reason()), 0.0, false, "queued"),
-            (Outcome::InDoubt(reason()), 0.0, true, "in_doubt"),
-            (Outcome::InDoubt(reason()), 101.0, true, "in_doubt"),
-            (Outcome::Unreachable(reason()), 101.0, false, "released"),
-            (Outcome::Stale, 101.0, false, "released"),
-            (Outcome::Released, 101.0, false, "released"),
+            (Outcome::Sent(why()), 0.0, false, "sent", Some("sent")),
+            (Outcome::Failed(why()), 0.0, false, "failed", Some("failed")),
+            (Outcome::Retry(why()), 99.0, false, "queued", deferred),
+            (
+                Outcome::Retry(why()),
+                101.0,
+                false,
+                "failed",
+                Some("failed"),
+            ),
+            (Outcome::InDoubt(why()), 0.0, false, "queued", doubt),
+            (Outcome::InDoubt(why()), 0.0, true, "in_doubt", doubt),
+            (Outcome::InDoubt(why()), 101.0, true, "in_doubt", doubt),
+            (Outcome::InDoubt(why()), 101.0, false, "failed", doubt),
+            (Outcome::Unreachable(why()), 101.0, false, "released", None),
+            (Outcome::Stale, 101.0, false, "released", None),
+            (Outcome::Released, 101.0, false, "released", None),
         ];
-        for (outcome, age, hold, state) in cases {
-            let delivery = Delivery {
-                id: 1,
-                attempt: 1,
-                age,
-                outcome,
-            };
+        for (outcome, age, hold, state, result) in cases {
+            let delivery = delivery(1, age, outcome);
             let decided = decide(&delivery, hold, 100.0);
-            assert_eq!(decided.state, state, "{:?}", delivery.outcome);
+            assert_eq!(
+                (decided.state, decided.result),
+                (state, result),
+                "{:?}",
+                delivery.outcome
+            );
             assert_eq!(decided.retry_seconds > 0.0, state == "queued");
         }
+    }
+
+    #[test]
+    fn what_the_server_said_is_kept_in_parts() {
+        let reply = Reason::reply("450 4.2.1 later".to_owned());
+        let decided = decide(&delivery(1, 0.0, Outcome::Retry(reply)), false, 100.0);
+        assert_eq!(decided.reply.as_deref(), Some("450 4.2.1 later"));
+        assert_eq!(decided.code, Some(450));
+        assert_eq!(decided.status.as_deref(), Some("4.2.1"));
+        assert_eq!(&*decided.server, "mail.example:25");
     }
 
     #[test]
     fn a_mail_in_doubt_is_not_sent_for_ever() {
         let states: Vec<_> = (1..=3)
             .map(|attempt| {
-                let outcome = Outcome::InDoubt("connection lost".to_owned());
-                decide(
-                    &Delivery {
-                        id: 1,
-                        attempt,
-                        age: 0.0,
-                        outcome,
-                    },
-                    false,
-                    100.0,
-                )
-                .state
+                let outcome = Outcome::InDoubt("connection lost".into());
+                decide(&delivery(attempt, 0.0, outcome), false, 100.0).state
             })
             .collect();
         assert_eq!(states, ["queued", "queued", "in_doubt"]);

@@ -9,7 +9,7 @@ select marketing_automation.run('messages');
 select * from marketing_automation.enroll('messages');
 call marketing_automation.process_all_due();
 create view shop.mail as
-    select m.key, m.state, m.attempts, m.smtp_reply, m.sent_at is not null as has_sent_at, m.id, m.activity_id
+    select m.key, m.state, m.attempts, m.smtp_reply, m.sent_at is not null as has_sent_at, m.server, m.next_attempt_at, m.id, m.activity_id
     from marketing_automation.message m
     join marketing_automation.activity a on a.id = m.activity_id and a.name = 'mail'
     join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'messages';
@@ -28,8 +28,9 @@ select key, state, attempts from shop.mail order by key;
 -- Sent, failed for good, put off, given back.
 select marketing_automation.finish_messages(
     array(select id from shop.mail order by key), array[1, 1, 1, 1], array['sent', 'failed', 'queued', 'released'],
-    array['250 2.0.0 taken', '550 5.1.1 no such user', '451 4.7.1 later', null], array[0, 0, 3600, 0]);
-select key, state, attempts, smtp_reply, has_sent_at from shop.mail order by key;
+    array['250 2.0.0 taken', 'RCPT TO: 550 5.1.1 no such user', 'RCPT TO: 451 later', null], array[0, 0, 3600, 0],
+    codes => array[250, 550, 451, null], statuses => array['2.0.0', '5.1.1', null, null], servers => array_fill('mail.example:587'::text, array[4]));
+select key, state, attempts, smtp_reply, has_sent_at, server, next_attempt_at > now() as later from shop.mail order by key;
 -- A result that comes late, or twice, changes nothing.
 select marketing_automation.finish_messages(array(select id from shop.mail order by key), array[1, 1, 1, 1], array['failed', 'sent', 'sent', 'sent'],
     array['x', 'x', 'x', 'x'], array[0, 0, 0, 0]);
@@ -53,6 +54,12 @@ select key, state, attempts, smtp_reply from shop.mail where state not in ('sent
 select marketing_automation.rescue_messages(hold => true);
 select key, state, smtp_reply from shop.mail where state not in ('sent', 'failed') order by key;
 
+-- Every attempt is there.
+create view shop.attempt as
+    select m.key, t.attempt, t.state, t.code, t.status, t.reply, t.server
+    from marketing_automation.delivery_attempt t join shop.mail m on m.id = t.message_id;
+select * from shop.attempt order by key, attempt;
+
 -- A stopped scenario's mails stay.
 update marketing_automation.outbox set state = 'queued', due_at = now();
 select marketing_automation.stop('messages');
@@ -61,13 +68,17 @@ select marketing_automation.draft('messages'), marketing_automation.run('message
 
 -- Blocked and unsubscribed meanwhile: suppressed at the last moment.
 select marketing_automation.block(r.uuid) from marketing_automation.record r join shop.mail m on m.key = r.key
-join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'messages' where m.state = 'queued';
+join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'messages' where m.state in ('queued', 'deferred');
 select count(*) from marketing_automation.claim_messages(10);
 select key, state, smtp_reply from shop.mail where state = 'suppressed' order by key;
 
 -- A person decides: again, or never.
 select marketing_automation.retry((select id from shop.mail where state = 'failed'));
 select key, state, attempts, smtp_reply from shop.mail where key = '2';
+select attempt, age_seconds from marketing_automation.claim_messages(10);
+select marketing_automation.finish_messages(array(select id from shop.mail where key = '2'), array[2], array['queued'], array['connection lost'], array[60],
+    results => array['in_doubt'], servers => array['mail.example:587']);
+select * from shop.attempt where key = '2' order by attempt;
 select marketing_automation.cancel((select id from shop.mail where key = '2'));
 select key, state, smtp_reply = 'cancelled by ' || session_user as by_whom from shop.mail where key = '2';
 select regexp_replace(sqlerrm_of, '\d+', 'N') as error from (values
@@ -80,4 +91,5 @@ select count(*) from marketing_automation.link_ids(array['https://b.example/', '
 select left(url, 30) as url, octet_length(digest) from marketing_automation.link order by url;
 select marketing_automation.stop('messages');
 drop function shop.error_of;
+drop view shop.attempt;
 drop view shop.mail;
