@@ -16,16 +16,32 @@ language sql immutable strict parallel safe
 return ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint;
 comment on function marketing_automation.record_id(uuid) is 'API: public. The id inside a record''s public uuid; compare the uuid too before trusting it';
 
-create function marketing_automation.time_or_now(at timestamptz) returns timestamptz
+create function marketing_automation.may_choose_time(scenario marketing_automation.scenario) returns boolean
+language sql stable
+-- Not current_user: the functions that ask run as the extension's owner.
+return pg_has_role(session_user, scenario.owner::oid, 'MEMBER');
+comment on function marketing_automation.may_choose_time(marketing_automation.scenario) is
+    'API: private. Whether the session''s user may run a scenario as if it were another time: its owner''s members, superusers';
+
+create function marketing_automation.time_or_now(at timestamptz, scenario_name text) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-    if at is not null and not (select r.rolsuper from pg_roles r where r.rolname = session_user) then
-        raise exception 'only a superuser may choose the time' using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
+    if not isfinite(at) then
+        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value';
+    end if;
+    if at is not null
+        and not (select r.rolsuper from pg_roles r where r.rolname = session_user)
+        and not exists (
+            select from marketing_automation.scenario s
+            where (scenario_name is null or s.name = scenario_name) and marketing_automation.may_choose_time(s)) then
+        raise exception 'only members of its owner may choose the time of %', case when scenario_name is null then 'a scenario' else format('scenario "%s"', scenario_name) end
+            using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
     end if;
     -- Not statement_timestamp(): that stands still while a procedure runs for an hour.
     return coalesce(at, clock_timestamp());
 end $$;
-comment on function marketing_automation.time_or_now(timestamptz) is 'API: private. The time that a run assumes: the given one for superusers (tests), else now';
+comment on function marketing_automation.time_or_now(timestamptz, text) is
+    'API: private. The time that a run of one scenario, or of all, assumes: the given one for those who may choose it for any of them, else now';
 
 create function marketing_automation.note_error(scenario_id integer, message text, code text) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -103,7 +119,7 @@ returns table (scenario text, enrolled bigint, error text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
-    at timestamptz := marketing_automation.time_or_now(now);
+    at timestamptz;
     model text;
     code text;
     detail text;
@@ -116,9 +132,11 @@ begin
                 using errcode = 'object_not_in_prerequisite_state', hint = format('select marketing_automation.run(%L);', chosen.name);
         end if;
     end if;
+    at := marketing_automation.time_or_now(now, scenario_name);
     for chosen in
         select s.* from marketing_automation.scenario s
         where s.state = 'running' and (scenario_name is null or s.name = scenario_name)
+          and (now is null or marketing_automation.may_choose_time(s))
         order by s.id
     loop
         scenario := chosen.name;
@@ -148,4 +166,5 @@ begin
 end $$;
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or one by name). '
-    'An error in one is returned and kept in scenario_status, and the others still run. now: assumed time, superusers only';
+    'An error in one is returned and kept in scenario_status, and the others still run. now: time to assume instead of the present (tests, simulations); '
+    'only scenarios of whose owner the session''s user is a member run then';

@@ -45,6 +45,8 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     scenario marketing_automation.scenario;
     query text := marketing_automation.record_query(activity.id);
+    -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
+    mail_due timestamptz := least(now, clock_timestamp());
     processed integer;
     queued integer;
 begin
@@ -84,7 +86,7 @@ begin
         insert into marketing_automation.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at)
         select nextval('marketing_automation.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
-               d.recipient_name, d.language, d.time_zone, d.context, now, now
+               d.recipient_name, d.language, d.time_zone, d.context, now, mail_due
         from decided d where d.outcome = 'mailed'
     ), opposite as (
         delete from marketing_automation.waiting_activity w
@@ -193,7 +195,7 @@ create function marketing_automation.process_due(batch_size integer default 1000
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     activity marketing_automation.activity;
-    assumed timestamptz := marketing_automation.time_or_now(now);
+    assumed timestamptz := marketing_automation.time_or_now(now, null);
     processed integer;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
@@ -203,6 +205,7 @@ begin
         select a.*
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            and (process_due.now is null or marketing_automation.may_choose_time(s))
         cross join lateral (
             select w.at from marketing_automation.waiting_activity w
             where w.activity_id = a.id and w.at <= assumed order by w.at limit 1) as due
@@ -221,14 +224,15 @@ begin
 end $$;
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no other session is processing; '
-    'returns how many, 0 when nothing is left. now: assumed time, superusers only';
+    'returns how many, 0 when nothing is left. now: time to assume instead of the present (tests, simulations); '
+    'only scenarios of whose owner the session''s user is a member run then, and their mails leave at once';
 
-create procedure marketing_automation.process_all_due(batch_size integer default 1000)
+create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
 language plpgsql as $$
 begin
-    while marketing_automation.process_due(batch_size) operator(pg_catalog.>) 0 loop
+    while marketing_automation.process_due(batch_size, now) operator(pg_catalog.>) 0 loop
         commit;
     end loop;
 end $$;
-comment on procedure marketing_automation.process_all_due(integer) is
-    'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block';
+comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
+    'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of process_due()';
