@@ -138,11 +138,15 @@ declare
     half integer := cardinality(records) / 2;
     message text;
     code text;
+    broken text;
 begin
     begin
         return marketing_automation.process_records(activity, records, now);
     exception when others then
-        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
+        if broken = 'finished_activity_pkey' then
+            message := 'several rows of the model have the key of this record';
+        end if;
         if marketing_automation.is_passing_error(code) then
             raise;
         end if;
@@ -236,3 +240,54 @@ begin
 end $$;
 comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
     'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of process_due()';
+
+create function marketing_automation.retry(failed marketing_automation.record_activity) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    activity marketing_automation.activity;
+    failure marketing_automation.finished_activity;
+    its_state text;
+    obsolete text;
+    at timestamptz := clock_timestamp();
+begin
+    select a.* into activity from marketing_automation.activity a where a.id = failed.activity_id;
+    -- Whoever decides about the opposite side holds the parent's row.
+    perform from marketing_automation.finished_activity f
+    where f.record_id = failed.record_id and f.activity_id in (failed.activity_id, activity.parent_id)
+    order by f.activity_id for no key update;
+    select f.* into failure from marketing_automation.finished_activity f
+    where f.record_id = failed.record_id and f.activity_id = failed.activity_id and f.state = 'failed';
+    if not found then
+        select ra.state into its_state from marketing_automation.record_activity ra
+        where ra.record_id = failed.record_id and ra.activity_id = failed.activity_id;
+        if its_state is null then
+            raise exception 'record % has no activity %', failed.record_id, failed.activity_id using errcode = 'undefined_object';
+        end if;
+        raise exception 'activity "%" of key "%" is %, only a failed one is run again',
+            activity.name, (select r.key from marketing_automation.record r where r.id = failed.record_id), its_state
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Say which: select marketing_automation.retry(a) from marketing_automation.record_activity a where a.state = ''failed'';';
+    end if;
+    -- What would have cancelled it, had it waited meanwhile.
+    select case
+            when r.blocked_at is not null then 'blocked'
+            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at end is not null
+            then 'event_arrived'
+        end
+    into obsolete
+    from marketing_automation.record r
+    left join marketing_automation.finished_activity p on p.record_id = r.id and p.activity_id = activity.parent_id
+    where r.id = failure.record_id;
+    if obsolete is null then
+        delete from marketing_automation.finished_activity f where f.record_id = failure.record_id and f.activity_id = failure.activity_id;
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at) values (failure.record_id, failure.activity_id, at);
+    else
+        update marketing_automation.finished_activity f set state = 'cancelled', outcome = obsolete, error = null, error_code = null
+        where f.record_id = failure.record_id and f.activity_id = failure.activity_id;
+    end if;
+    insert into marketing_automation.activity_tally (activity_id, period, failed, cancelled)
+    values (failure.activity_id, marketing_automation.tally_period(failure.finished_at), -1, (obsolete is not null)::integer);
+end $$;
+comment on function marketing_automation.retry(marketing_automation.record_activity) is
+    'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was blocked '
+    'or the event that it waits to miss has arrived';

@@ -1,21 +1,35 @@
 \set SHOW_CONTEXT never
--- One record in a thousand whose condition raises fails alone.
+-- One record in ten thousand whose condition raises fails alone, in the call that runs the others.
 create table shop.thing (id integer primary key, divisor integer not null);
-insert into shop.thing select i, case when i = 500 then 0 else 1 end from generate_series(1, 1000) i;
+insert into shop.thing select i, case when i = 500 then 0 else 1 end from generate_series(1, 10000) i;
 select marketing_automation.register_model('thing', 'shop.thing', key => 'self.id');
 select marketing_automation.create_scenario('poison', 'thing') > 0 as created;
 select marketing_automation.add_activity('poison', 'start', action => null) > 0 as added;
 select marketing_automation.add_activity('poison', 'divide', parent => 'start', condition => '1 / self.divisor > 0', action => null) > 0 as added;
 select marketing_automation.run('poison');
 select * from marketing_automation.enroll('poison', '2026-03-01 12:00+00');
-select marketing_automation.process_due(1000, '2026-03-01 12:00+00'), marketing_automation.process_due(1000, '2026-03-01 12:00+00');
+select marketing_automation.process_due(10000, '2026-03-01 12:00+00'), marketing_automation.process_due(10000, '2026-03-01 12:00+00');
 select a.name, ra.state, ra.outcome, ra.error, ra.error_code, count(*), min(r.key) as key
 from marketing_automation.record_activity ra
 join marketing_automation.record r on r.id = ra.record_id
 join marketing_automation.activity a on a.id = ra.activity_id
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'poison'
 group by 1, 2, 3, 4, 5 order by 1, 2;
-select marketing_automation.process_due(1000, '2026-03-02 12:00+00');
+select marketing_automation.process_due(10000, '2026-03-02 12:00+00');
+-- Several rows of one key: that record fails, whatever its activity would do.
+create table shop.label (id integer, text text);
+insert into shop.label select i, 'label' from generate_series(1, 100) i;
+select marketing_automation.register_model('label', 'shop.label', key => 'self.id');
+select marketing_automation.create_scenario('labels', 'label') > 0 as created;
+select marketing_automation.add_activity('labels', 'stick', action => null) > 0 as added;
+select marketing_automation.run('labels');
+select * from marketing_automation.enroll('labels', '2026-03-01 12:00+00');
+insert into shop.label values (7, 'twice');
+select marketing_automation.process_due(now => '2026-03-01 12:00+00');
+select ra.state, ra.error, ra.error_code, count(*), min(r.key) as key
+from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id
+join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'labels' group by 1, 2, 3 order by 1;
+select marketing_automation.stop('labels');
 -- An error that a function chooses to raise, of whatever class, does not hold up other scenarios.
 create function shop.sulk() returns boolean language plpgsql as $$ begin raise 'sulking' using errcode = 'XX000'; end $$;
 create function shop.busy() returns boolean language plpgsql as $$ begin raise 'busy' using errcode = '55P03'; end $$;
