@@ -17,7 +17,7 @@
 //! | templates, HTML, MIME, SMTP | `src/email` |
 //! | tokens and URLs | `src/tracking` |
 //! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql`, `155_unsubscribe.sql` |
-//! | pg_cron, reports, rights | `sql/schema/170_schedule.sql`, `180_report.sql`, `190_access.sql` |
+//! | pg_cron, trying mails out, reports, rights | `sql/schema/170_schedule.sql`, `175_preview.sql`, `180_report.sql`, `190_access.sql` |
 //!
 //! `email` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
 //! `pg15` … `pg18`, the proxy behind `proxy`.
@@ -142,9 +142,14 @@ mod schema {
         requires = ["suppression"]
     );
     extension_sql_file!(
+        "../sql/schema/175_preview.sql",
+        name = "preview",
+        requires = ["schedule", marketing_automation::check_address]
+    );
+    extension_sql_file!(
         "../sql/schema/180_report.sql",
         name = "report",
-        requires = ["schedule"]
+        requires = ["preview"]
     );
     extension_sql_file!("../sql/schema/190_access.sql", name = "access", finalize);
 }

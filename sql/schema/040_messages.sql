@@ -3,7 +3,7 @@
 create sequence marketing_automation.message_id_seq;
 create table marketing_automation.outbox (
     id bigint primary key,
-    record_id bigint not null,
+    record_id bigint,
     activity_id integer not null,
     key text collate "C" not null,
     party text collate "C",
@@ -22,6 +22,7 @@ create table marketing_automation.outbox (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 alter sequence marketing_automation.message_id_seq owned by marketing_automation.outbox.id;
 comment on table marketing_automation.outbox is 'API: private. E-mails under way; see the view message';
+comment on column marketing_automation.outbox.record_id is 'Null: a test by send_test(), which counts nowhere';
 comment on column marketing_automation.outbox.context is 'The row as JSON when the activity ran: what templates see as record';
 comment on column marketing_automation.outbox.state is
     'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person (marketing_automation.in_doubt)';
@@ -31,10 +32,12 @@ comment on column marketing_automation.outbox.first_attempt_at is 'From when mar
 comment on column marketing_automation.outbox.smtp_reply is 'What the server or the network said at the last attempt';
 -- For claim_messages: the due mails of one activity. Not partial on state, so that claiming is a HOT update.
 create index outbox_due on marketing_automation.outbox (activity_id, due_at);
+-- For claim_messages: tests, which do not wait for their scenario to run.
+create index outbox_test on marketing_automation.outbox (due_at) where record_id is null;
 
 create table marketing_automation.message_log (
     id bigint primary key,
-    record_id bigint not null,
+    record_id bigint,
     activity_id integer not null,
     key text collate "C" not null,
     party text collate "C",
@@ -67,7 +70,7 @@ select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_na
 from marketing_automation.message_log l;
 comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at next_attempt_at), in_doubt (held), '
-    'then sent, failed, suppressed or bounced';
+    'then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';

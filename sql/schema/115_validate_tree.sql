@@ -130,9 +130,10 @@ begin
     delete from marketing_automation.activity a where a.parent_id = old.id;
     delete from marketing_automation.activity_translation t where t.activity_id = old.id;
     delete from marketing_automation.activity_tally t where t.activity_id = old.id;
+    delete from marketing_automation.outbox o where o.record_id is null and o.activity_id = old.id;
     return null;
 end $$;
-comment on function marketing_automation.activity_cascade() is 'API: private. Children and translations of a deleted activity go with it';
+comment on function marketing_automation.activity_cascade() is 'API: private. Children, translations and queued tests of a deleted activity go with it';
 
 create trigger guard before insert or update or delete on marketing_automation.activity
     for each row execute function marketing_automation.activity_guard();

@@ -89,6 +89,8 @@ begin
         insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, user_agent)
         select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.user_agent
         from hit h
+        -- A test's links work, and tell nothing.
+        where h.record_id <> 0
         on conflict do nothing
         returning event.record_id, event.activity_id, event.kind, event.occurred_at
     )
@@ -108,7 +110,7 @@ begin
 end $$;
 comment on function marketing_automation.record_events(uuid[], text[], text[], timestamptz[], text[]) is
     'API: proxy. Records a batch of opens and clicks, all arrays alike in length, and applies them. One row per hit, n from 1: '
-    'known is false for a token that is malformed or forged, location is where a click leads. An id seen before is ignored';
+    'known is false for a token that is malformed or forged, location is where a click leads. An id seen before is ignored, as are hits of tests (record 0)';
 
 create function marketing_automation.click_target(token text) returns table (known boolean, location text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

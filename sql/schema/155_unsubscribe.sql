@@ -54,13 +54,15 @@ comment on function marketing_automation.block(uuid) is
 create function marketing_automation.unsubscribe_page(token text)
 returns table (known boolean, language text, scenario text, unsubscribed boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-    select r.id is not null,
+    select r.id is not null or s.id is not null,
            (select m.language from marketing_automation.message_log m where m.record_id = t.record_id and m.activity_id = t.activity_id limit 1),
            s.name, r.blocked_at is not null
     from (select 1) as one
     left join marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t on true
     left join marketing_automation.record r on r.id = t.record_id
-    left join marketing_automation.scenario s on s.id = r.scenario_id
+    -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
+    left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
+    left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
 $$;
 comment on function marketing_automation.unsubscribe_page(text) is
     'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';

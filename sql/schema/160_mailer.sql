@@ -64,17 +64,24 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
         where exists (
             select from marketing_automation.outbox o
-            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued')
+            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null)
     ), due as materialized (
         select o.id, a.version, a.scenario_id, a.expires_after
         from active a
         cross join lateral (
             select o.id from marketing_automation.outbox o
-            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued'
+            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null
             order by o.due_at limit a.share for update skip locked) o
         limit batch_size
+    ), test as materialized (
+        -- Also of scenarios that do not run.
+        select o.id, a.version, a.scenario_id, a.expires_after
+        from marketing_automation.outbox o
+        join marketing_automation.activity a on a.id = o.activity_id
+        where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+        order by o.due_at limit batch_size for update of o skip locked
     ), checked as materialized (
-        select d.id, d.version, r.uuid,
+        select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                case when r.blocked_at is not null or exists (
                         select from marketing_automation.unsubscription u
                         where u.scenario_id = d.scenario_id and u.party = r.party)
@@ -82,9 +89,9 @@ begin
                     when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
                     else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
                           where s.address_hash = marketing_automation.address_hash(o.email)) end as objection
-        from due d
+        from (select * from due union all select * from test) d
         join marketing_automation.outbox o on o.id = d.id
-        join marketing_automation.record r on r.id = o.record_id
+        left join marketing_automation.record r on r.id = o.record_id
     ), suppressed as (
         delete from marketing_automation.outbox o using checked c where c.objection is not null and o.id = c.id returning o.*, c.objection
     ), logged as (
@@ -95,7 +102,8 @@ begin
         from suppressed s
     ), tallied as (
         insert into marketing_automation.activity_tally (activity_id, period, not_sent)
-        select s.activity_id, marketing_automation.tally_period(s.created_at), count(*) from suppressed s group by 1, 2
+        select s.activity_id, marketing_automation.tally_period(s.created_at), count(*) from suppressed s
+        where s.record_id is not null group by 1, 2
     )
     update marketing_automation.outbox o
     set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
@@ -105,7 +113,7 @@ begin
               extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
 end $$;
 comment on function marketing_automation.claim_messages(integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed';
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed. And due tests (record_id null), whether their scenario runs or not; their record_uuid is made up';
 
 create function marketing_automation.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)
@@ -184,7 +192,7 @@ begin
         insert into marketing_automation.activity_tally (activity_id, period, sent, not_sent)
         select e.activity_id, marketing_automation.tally_period(e.created_at),
                count(*) filter (where e.ending = 'sent'), count(*) filter (where e.ending <> 'sent')
-        from ended e group by 1, 2
+        from ended e where e.record_id is not null group by 1, 2
     ), attempt as (
         insert into marketing_automation.attempt_log (message_id, attempt, ended_at, state, code, status, reply, server)
         select e.id, e.attempts, statement_timestamp(), e.result, e.code, e.status, e.reply, e.server
@@ -218,14 +226,16 @@ comment on function marketing_automation.finish_messages(bigint[], integer[], te
 
 create function marketing_automation.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select min(o.due_at)
-    from marketing_automation.activity a
-    join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-    cross join lateral (
-        select o.due_at from marketing_automation.outbox o
-        where o.activity_id = a.id and o.state = 'queued' order by o.due_at limit 1) o
+    select least(
+        (select min(o.due_at)
+         from marketing_automation.activity a
+         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+         cross join lateral (
+             select o.due_at from marketing_automation.outbox o
+             where o.activity_id = a.id and o.state = 'queued' order by o.due_at limit 1) o),
+        (select min(o.due_at) from marketing_automation.outbox o where o.record_id is null and o.state = 'queued'))
 $$;
-comment on function marketing_automation.next_due() is 'API: private. When the next queued mail of a running scenario is due; null: none is queued';
+comment on function marketing_automation.next_due() is 'API: private. When the next queued mail of a running scenario, or the next test, is due; null: none is queued';
 
 create function marketing_automation.retry(message bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -241,7 +251,7 @@ begin
             delete from marketing_automation.message_log l where l.id = retry.message and l.state = 'failed' returning l.*
         ), tallied as (
             insert into marketing_automation.activity_tally (activity_id, period, not_sent)
-            select f.activity_id, marketing_automation.tally_period(f.created_at), -1 from failed f
+            select f.activity_id, marketing_automation.tally_period(f.created_at), -1 from failed f where f.record_id is not null
         )
         insert into marketing_automation.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, attempts, due_at, smtp_reply)
@@ -265,7 +275,7 @@ begin
         delete from marketing_automation.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
     ), tallied as (
         insert into marketing_automation.activity_tally (activity_id, period, not_sent)
-        select c.activity_id, marketing_automation.tally_period(c.created_at), 1 from cancelled c
+        select c.activity_id, marketing_automation.tally_period(c.created_at), 1 from cancelled c where c.record_id is not null
     )
     insert into marketing_automation.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)

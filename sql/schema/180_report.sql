@@ -24,7 +24,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         select m.activity_id, count(*) filter (where m.state in ('queued', 'sending', 'deferred', 'in_doubt')) as under_way,
                count(m.sent_at) as sent, count(*) filter (where m.state in ('failed', 'suppressed')) as not_sent
         from marketing_automation.message m
-        where m.activity_id in (select c.id from chosen c) group by 1
+        where m.activity_id in (select c.id from chosen c) and m.record_id is not null group by 1
     )
     select c.id, coalesce(w.n, 0), coalesce(f.done, 0), coalesce(f.cancelled, 0), coalesce(f.failed, 0), coalesce(f.mailed, 0),
            coalesce(f.opened, 0), coalesce(f.clicked, 0), coalesce(m.under_way, 0), coalesce(m.sent, 0), coalesce(m.not_sent, 0)

@@ -1,9 +1,10 @@
-//! Mail addresses as SQL compares them.
+//! Mail addresses as SQL checks and compares them.
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::email::identity;
+use crate::email::{identity, message};
 
 #[pg_schema]
 mod marketing_automation {
@@ -18,5 +19,23 @@ comment on function marketing_automation.address_hash(text) is
 "#)]
     fn address_hash(address: &str) -> Vec<u8> {
         Sha256::digest(identity::canonical(address)).to_vec()
+    }
+
+    /// Raises unless a mail can go to this address.
+    #[pg_extern(sql = r#"
+create function marketing_automation.check_address(address text) returns void
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.check_address(text) is
+    'API: private. Raises unless a mail can go to this address (RFC 5321, section 4.1.2, without quoted local parts and address literals)';
+"#)]
+    fn check_address(address: &str) {
+        if let Err(error) = message::check_address(address) {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                error.to_string(),
+                "check_address",
+            )
+            .report(PgLogLevel::ERROR);
+        }
     }
 }

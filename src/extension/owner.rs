@@ -180,6 +180,10 @@ create function marketing_automation.query_as_owner(owner regrole, query text, k
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
 comment on function marketing_automation.query_as_owner(regrole, text, text[]) is
     'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where user SQL runs';
+create function marketing_automation.query_as_member(owner regrole, query text, keys text[]) returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_member';
+comment on function marketing_automation.query_as_member(regrole, text, text[]) is
+    'API: private. query_as_owner for callers who are members of owner, and could SET ROLE to it: their rights grow by nothing';
 "#,
     name = "query_as_owner",
     requires = ["schema"]
@@ -191,15 +195,63 @@ pub extern "C-unwind" fn pg_finfo_query_as_owner() -> &'static pg_sys::Pg_finfo_
     &pg_sys::Pg_finfo_record { api_version: 1 }
 }
 
+/// The same of [`query_as_member`].
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_query_as_member() -> &'static pg_sys::Pg_finfo_record {
+    &pg_sys::Pg_finfo_record { api_version: 1 }
+}
+
 /// Runs `query` as `owner` and returns its rows, for the extension's own statements to read from.
-///
-/// A raw function: rows go from the executor into the tuplestore without passing through Rust.
 ///
 /// # Safety
 /// Called by PostgreSQL.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: as the caller's.
+    unsafe { return_rows(fcinfo, |_| ()) }
+}
+
+/// [`query_as_owner`] for those who could become the owner by SET ROLE.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn query_as_member(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: as the caller's.
+    unsafe { return_rows(fcinfo, require_membership) }
+}
+
+/// Raises unless the current user is a member of `owner`.
+fn require_membership(owner: pg_sys::Oid) {
+    require_role(owner);
+    // SAFETY: look-ups in the syscache.
+    let (is_member, name) = unsafe {
+        (
+            pg_sys::is_member_of_role(pg_sys::GetUserId(), owner),
+            CStr::from_ptr(pg_sys::GetUserNameFromId(owner, false)).to_string_lossy(),
+        )
+    };
+    if !is_member {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("must be a member of role \"{name}\""),
+            "query_as_member",
+        )
+        .report(PgLogLevel::ERROR);
+    }
+}
+
+/// A materialising function over (owner, query, keys): rows go from the executor into the tuplestore without passing
+/// through Rust.
+///
+/// # Safety
+/// With the call that PostgreSQL made.
+unsafe fn return_rows(
+    fcinfo: pg_sys::FunctionCallInfo,
+    check_owner: impl FnOnce(pg_sys::Oid),
+) -> pg_sys::Datum {
     // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
     unsafe {
         let call = &mut *fcinfo;
@@ -217,6 +269,7 @@ pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo)
         let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
         let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[1].value.cast_mut_ptr()));
         let keys = (!arguments[2].isnull).then_some(arguments[2].value);
+        check_owner(owner);
 
         let per_query = (*(*result).econtext).ecxt_per_query_memory;
         let caller = pg_sys::MemoryContextSwitchTo(per_query);

@@ -35,6 +35,9 @@ pub enum Purpose {
     Bounce = b'b',
 }
 
+/// The record in the tokens of a test mail: none has this id, so hits of tests count nowhere.
+pub const TEST_RECORD: i64 = 0;
+
 /// The identity of a hit: record × activity, since an activity mails a record at most once. `link` is the row of the
 /// target URL: of a click its target, of an unsubscribe the optional page to go to afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,8 @@
 
 import re
 
-from e2e.mails import links
+import requests
+from e2e.mails import links, open_image, unsubscribe_url
 
 BODY = """<html><body><p>Bonjour {{ record.name }}</p>
 <a href="https://shop.example/a">one</a> <a href="https://shop.example/b?x=1&amp;y=2">two</a>
@@ -86,3 +87,27 @@ def test_a_template_that_fails_for_one_record_fails_alone(shop, sink):
     shop.wait_for_message("ada@example.org", "sent")
     _, reason = shop.wait_for_message("bob@example.org", "failed")
     assert "body, line 1" in reason
+
+
+def test_a_test_mail_looks_like_the_mail_and_counts_nowhere(shop, sink, proxy):
+    shop.customers("Zoë", email="zoe@example.org")
+    shop.scenario(run=False, body=BODY)
+    shop.query(
+        "select marketing_automation.send_test('welcome', 'hello', '1', 'tester@example.org')", user=shop.marketer
+    )
+    mail = sink.wait_for(1)[0]
+    assert mail.recipients == ["tester@example.org"]
+    assert mail.subject == "[Test] Welcome Zoë" and "Bonjour Zoë" in mail.text
+    shop.wait_for_message("tester@example.org", "sent")
+    click = requests.get(links(mail)[0], allow_redirects=False)
+    assert click.headers["Location"] == "https://shop.example/a"
+    assert requests.get(open_image(mail)).ok
+    assert requests.post(unsubscribe_url(mail), data={"List-Unsubscribe": "One-Click"}).ok
+    assert shop.events() == []
+    shop.query("select marketing_automation.run('welcome')")
+    shop.tick()
+    sink.wait_for(2)
+    shop.wait_for_message("zoe@example.org", "sent")
+    # Nobody is blocked, and the real mail is another one.
+    assert sink.mails[0].message["Message-ID"] != sink.mails[1].message["Message-ID"]
+    assert shop.value("select sent from marketing_automation.activity_count('welcome')") == 1

@@ -9,7 +9,8 @@ use pgrx::prelude::*;
 pub(super) struct Claimed {
     pub(super) id: i64,
     pub(super) attempt: i32,
-    pub(super) record: i64,
+    /// None: a test.
+    pub(super) record: Option<i64>,
     pub(super) record_uuid: String,
     pub(super) activity: i32,
     pub(super) version: i32,
@@ -75,7 +76,7 @@ pub(super) fn claim_messages(batch_size: i32) -> spi::Result<Vec<Claimed>> {
                 Ok(Claimed {
                     id: column(&row, 1)?,
                     attempt: column(&row, 2)?,
-                    record: column(&row, 3)?,
+                    record: row.get(3)?,
                     record_uuid: column(&row, 4)?,
                     activity: column(&row, 5)?,
                     version: column(&row, 6)?,

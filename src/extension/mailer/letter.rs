@@ -8,7 +8,7 @@ use crate::email::placeholder::Target;
 use crate::email::rendered::Rendered;
 use crate::email::template::Recipient;
 use crate::tracking::return_path;
-use crate::tracking::token::{Purpose, Token};
+use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 
 /// Renders sender, subject and body; a mistake in a template or its data is final.
 pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
@@ -48,11 +48,12 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
         configuration,
         ..
     } = &parcel.mail.job;
+    let record = mail.record.unwrap_or(TEST_RECORD);
     let sign = |purpose, link| {
         configuration.keyring.sign(
             purpose,
             &Token {
-                record: mail.record,
+                record,
                 activity: mail.activity,
                 link,
             },
@@ -83,16 +84,20 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
     let return_path = configuration.bounce_address.as_ref().map(|address| {
         address.with(&return_path::sign(
             &configuration.keyring,
-            mail.record,
+            record,
             mail.activity,
         ))
     });
+    let subject = match mail.record {
+        Some(_) => assembled.subject,
+        None => format!("[Test] {}", assembled.subject),
+    };
     message::build(&Letter {
         from,
         to_address: &mail.email,
         to_name: mail.recipient_name.as_deref(),
         return_path: return_path.as_deref(),
-        subject: &assembled.subject,
+        subject: &subject,
         html: &assembled.html,
         text: &assembled.text,
         // The same for each attempt: the record's public id and the activity.

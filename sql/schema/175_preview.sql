@@ -1,0 +1,80 @@
+-- Trying a mail out before it goes to customers. Invoker's functions: rows are read with query_as_member().
+
+create function marketing_automation.mailed_activity(scenario text, activity text) returns marketing_automation.activity
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario marketing_automation.scenario := marketing_automation.scenario_named(scenario);
+    result marketing_automation.activity;
+begin
+    select a.* into result from marketing_automation.activity a
+    where a.scenario_id = its_scenario.id and a.name = mailed_activity.activity;
+    if not found then
+        raise exception 'activity "%" does not exist in scenario "%"', activity, scenario
+            using errcode = 'undefined_object',
+                  detail = (select 'Its activities are ' || string_agg(quote_ident(a.name), ', ' order by a.id) || '.'
+                            from marketing_automation.activity a where a.scenario_id = its_scenario.id);
+    end if;
+    if result.action is distinct from 'send_email' then
+        raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform marketing_automation.require_scenario_membership(its_scenario.id, format('mails of scenario "%s"', scenario));
+    return result;
+end $$;
+comment on function marketing_automation.mailed_activity(text, text) is
+    'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
+
+create function marketing_automation.mail_row(activity marketing_automation.activity, key text)
+returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    model := marketing_automation.usable_model(scenario);
+    return query
+        select q.* from marketing_automation.query_as_member(scenario.owner,
+            marketing_automation.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                marketing_automation.as_text(model.key), 'to_jsonb(self.*)', marketing_automation.as_text(model.party),
+                marketing_automation.as_text(model.email), marketing_automation.as_text(model.recipient_name),
+                marketing_automation.as_text(model.language), marketing_automation.as_text(model.time_zone))),
+            array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text);
+    if not found then
+        raise exception 'model "%" has no row with the key "%"', model.name, key
+            using errcode = 'no_data_found', hint = format('The key is %s of %s.', model.key, model.relation);
+    end if;
+end $$;
+comment on function marketing_automation.mail_row(marketing_automation.activity, text) is
+    'API: private. What an activity''s templates need of one row, read as its scenario''s owner; an error if there is none';
+
+create function marketing_automation.queue_test(
+    activity_id integer, key text, party text, to_address text, recipient_name text, language text, time_zone text, context jsonb
+) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id bigint := nextval('marketing_automation.message_id_seq');
+begin
+    insert into marketing_automation.outbox
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at)
+    values (its_id, null, activity_id, key, party, trim(to_address), recipient_name, language, time_zone, context, clock_timestamp(), clock_timestamp());
+    perform marketing_automation.notify_mailer();
+    return its_id;
+end $$;
+comment on function marketing_automation.queue_test(integer, text, text, text, text, text, text, jsonb) is
+    'API: private. Behind send_test. Takes the row from its caller, so it tells nobody anything';
+
+create function marketing_automation.send_test(scenario text, activity text, key text, to_address text, language text default null) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation.mailed_activity(scenario, activity);
+begin
+    perform marketing_automation.check_address(to_address);
+    return (
+        select marketing_automation.queue_test(its_activity.id, r.row_key, r.party, to_address, r.recipient_name,
+                                               coalesce(send_test.language, r.language), r.time_zone, r.context)
+        from marketing_automation.mail_row(its_activity, key) r);
+end $$;
+comment on function marketing_automation.send_test(text, text, text, text, text) is
+    'API: public. Sends the mail that an activity would send for the row with this key to to_address instead, its subject marked [Test]; returns the id of the message. '
+    'The scenario need not run, the row need not have entered. It counts nowhere: its links work, and what is done with them is not recorded. '
+    'language: instead of the row''s. For members of the scenario''s owner';
