@@ -7,6 +7,7 @@ mod address;
 mod expression;
 mod launcher;
 mod mailer;
+mod nearest;
 mod owner;
 mod position;
 mod settings;

@@ -92,6 +92,7 @@ mod schema {
             marketing_automation::sign_return_path,
             marketing_automation::verify_return_path,
             marketing_automation::new_record_uuid,
+            marketing_automation::nearest_name,
             marketing_automation::notify_mailer,
             marketing_automation::worker_status
         ]
@@ -150,6 +151,11 @@ mod schema {
         "../sql/schema/180_report.sql",
         name = "report",
         requires = ["preview"]
+    );
+    extension_sql_file!(
+        "../sql/schema/182_report_periods.sql",
+        name = "report_periods",
+        requires = ["report"]
     );
     extension_sql_file!("../sql/schema/190_access.sql", name = "access", finalize);
 }

@@ -5,36 +5,72 @@ language sql immutable
 return case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end;
 comment on function marketing_automation.percentage(bigint, bigint) is 'API: private. "17 %", or "-" of nothing';
 
+create function marketing_automation.activity_tree(scenario_id integer)
+returns table (activity_id integer, ordinal bigint, prefix text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive node as (
+        select a.id, a.parent_id,
+               row_number() over (partition by a.parent_id order by a.id) as position,
+               row_number() over (partition by a.parent_id order by a.id desc) = 1 as is_last
+        from marketing_automation.activity a where a.scenario_id = activity_tree.scenario_id
+    ), line as (
+        select n.id, array[n.position] as path, case when n.is_last then '└─ ' else '├─ ' end as prefix,
+               case when n.is_last then '   ' else '│  ' end as indent
+        from node n where n.parent_id is null
+        union all
+        select n.id, l.path || n.position, l.indent || case when n.is_last then '└─ ' else '├─ ' end,
+               l.indent || case when n.is_last then '   ' else '│  ' end
+        from node n join line l on l.id = n.parent_id
+    )
+    select l.id, row_number() over (order by l.path), l.prefix from line l order by l.path
+$$;
+comment on function marketing_automation.activity_tree(integer) is
+    'API: private. The activities of a scenario, parents before their children, and the branches to draw before their names';
+
+create function marketing_automation.activity_named(scenario marketing_automation.scenario, name text) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result integer := (select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.name = activity_named.name);
+    names text[];
+begin
+    if result is null then
+        names := array(select a.name from marketing_automation.activity_tree(scenario.id) t
+                       join marketing_automation.activity a on a.id = t.activity_id order by t.ordinal);
+        raise exception 'scenario "%" has no activity "%"', scenario.name, name
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation.nearest_name(name, names) || '".',
+                                  format('Its activities are: %s.', array_to_string(names, ', ')));
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation.activity_named(marketing_automation.scenario, text) is
+    'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
+
 create function marketing_automation.activity_count(scenario text)
 returns table (activity_id integer, waiting bigint, done bigint, cancelled bigint, failed bigint,
                mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with chosen as (
-        select a.id from marketing_automation.activity a where a.scenario_id = (marketing_automation.scenario_named(scenario)).id
+        select t.activity_id as id, t.ordinal
+        from marketing_automation.scenario_named(scenario) s cross join lateral marketing_automation.activity_tree(s.id) t
     ), waiting as (
         select w.activity_id, count(*) as n from marketing_automation.waiting_activity w
         where w.activity_id in (select c.id from chosen c) group by 1
-    ), finished as (
-        select f.activity_id, count(*) filter (where f.state = 'done') as done, count(*) filter (where f.state = 'cancelled') as cancelled,
-               count(*) filter (where f.state = 'failed') as failed, count(*) filter (where f.outcome = 'mailed') as mailed,
-               count(f.opened_at) as opened, count(f.clicked_at) as clicked
-        from marketing_automation.finished_activity f
-        where f.activity_id in (select c.id from chosen c) group by 1
-    ), mail as (
-        select m.activity_id, count(*) filter (where m.state in ('queued', 'sending', 'deferred', 'in_doubt')) as under_way,
-               count(m.sent_at) as sent, count(*) filter (where m.state in ('failed', 'suppressed')) as not_sent
-        from marketing_automation.message m
-        where m.activity_id in (select c.id from chosen c) and m.record_id is not null group by 1
+    ), tallied as (
+        select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
+               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent
+        from marketing_automation.activity_tally t
+        where t.activity_id in (select c.id from chosen c) group by 1
     )
-    select c.id, coalesce(w.n, 0), coalesce(f.done, 0), coalesce(f.cancelled, 0), coalesce(f.failed, 0), coalesce(f.mailed, 0),
-           coalesce(f.opened, 0), coalesce(f.clicked, 0), coalesce(m.under_way, 0), coalesce(m.sent, 0), coalesce(m.not_sent, 0)
+    select c.id, coalesce(w.n, 0), coalesce(t.done, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
+           coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0), coalesce(t.not_sent, 0)
     from chosen c
     left join waiting w on w.activity_id = c.id
-    left join finished f on f.activity_id = c.id
-    left join mail m on m.activity_id = c.id
+    left join tallied t on t.activity_id = c.id
+    order by c.ordinal
 $$;
 comment on function marketing_automation.activity_count(text) is
-    'API: public. Per activity of a scenario: its records by state, and its mails: under way, sent, not sent (failed or suppressed), opened, clicked';
+    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not sent (failed or suppressed), opened, clicked';
 
 create function marketing_automation.record_count(scenario text, out records bigint, out blocked bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -48,8 +84,8 @@ begin
         from marketing_automation.query_as_owner(chosen.owner,
             format('select count(*) from %s as self where %s', model.relation, marketing_automation.as_condition(chosen.domain)), null) as q (n bigint);
     else
-        select count(*), count(r.blocked_at) into records, blocked
-        from marketing_automation.record r where r.scenario_id = chosen.id;
+        select coalesce(sum(t.records), 0), coalesce(sum(t.blocked), 0) into records, blocked
+        from marketing_automation.scenario_tally t where t.scenario_id = chosen.id;
     end if;
 end $$;
 comment on function marketing_automation.record_count(text) is
@@ -57,27 +93,12 @@ comment on function marketing_automation.record_count(text) is
 
 create function marketing_automation.tree(scenario text) returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    with recursive node as (
-        select a.*, coalesce(a.parent_id, 0) as above,
-               row_number() over siblings as position,
-               row_number() over (partition by a.parent_id order by a.id desc) = 1 as is_last
-        from marketing_automation.activity a
-        where a.scenario_id = (marketing_automation.scenario_named(scenario)).id
-        window siblings as (partition by a.parent_id order by a.id)
-    ), line as (
-        select n.id, array[n.position] as path, case when n.is_last then '└─ ' else '├─ ' end as prefix,
-               case when n.is_last then '   ' else '│  ' end as indent
-        from node n where n.parent_id is null
-        union all
-        select n.id, l.path || n.position, l.indent || case when n.is_last then '└─ ' else '├─ ' end,
-               l.indent || case when n.is_last then '   ' else '│  ' end
-        from node n join line l on l.id = n.above
-    ), printed as (
-        select array[]::bigint[] as path,
+    with printed as (
+        select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end, c.blocked) as text
         from marketing_automation.scenario_named(scenario) s, marketing_automation.record_count(scenario) c
         union all
-        select l.path,
+        select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text, 'if ' || n.condition), '') || ']', '')
                || ': ' || concat_ws(', ',
@@ -90,8 +111,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    case when c.not_sent > 0 then format('%s not sent', c.not_sent) end,
                    case when n.action = 'send_email' then format('opened %s (%s)', c.opened, marketing_automation.percentage(c.opened, c.sent)) end,
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked, marketing_automation.percentage(c.clicked, c.sent)) end)
-        from line l join node n on n.id = l.id join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
+        from marketing_automation.scenario_named(scenario) s
+        cross join lateral marketing_automation.activity_tree(s.id) l
+        join marketing_automation.activity n on n.id = l.activity_id
+        join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
     )
-    select p.text from printed p order by p.path
+    select p.text from printed p order by p.ordinal
 $$;
 comment on function marketing_automation.tree(text) is 'API: public. The scenario''s tree of activities with its counts, a line each, for psql';

@@ -16,9 +16,14 @@ def lines(text):
     return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
-def unaligned(shown):
-    """What psql prints of a column behind one space, as -At prints it."""
-    return [line.removeprefix(" ") for line in lines(shown)]
+def psql_options(shown):
+    """As the page shows it: a table with its heading, or a column behind one space."""
+    return ("-P", "footer=off") if re.search(r"^-+(\+-+)*$", shown, re.M) else ("-At",)
+
+
+def printed(shown):
+    """What psql prints with these options."""
+    return lines(shown) if "-At" not in psql_options(shown) else [line.removeprefix(" ") for line in lines(shown)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -37,7 +42,7 @@ def test_examples_run(cluster, sink, page):
                 last = re.split(r";\s*(?:--.*)?\n", sql.strip() + "\n")[-2] + ";"
                 # The mailer is at work meanwhile: what the page shows comes to be.
                 wait_until(
-                    lambda last=last, shown=shown: lines(cluster.psql(last, dbname=database, options=("-At",))) == unaligned(shown),
+                    lambda last=last, shown=shown: lines(cluster.psql(last, dbname=database, options=psql_options(shown))) == printed(shown),
                     what=f"the output of {last}",
                 )
     finally:
