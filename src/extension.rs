@@ -10,6 +10,7 @@ mod mailer;
 mod nearest;
 mod owner;
 mod position;
+mod revocation;
 mod settings;
 mod status;
 mod template;
@@ -27,6 +28,7 @@ pub extern "C-unwind" fn _PG_init() {
     let upgrading = unsafe { pg_sys::IsBinaryUpgrade };
     if preloading && !upgrading {
         workers::init();
+        revocation::init();
         launcher::register();
     }
 }

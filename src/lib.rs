@@ -94,6 +94,7 @@ mod schema {
             marketing_automation::new_record_uuid,
             marketing_automation::nearest_name,
             marketing_automation::notify_mailer,
+            marketing_automation::recheck_claims,
             marketing_automation::worker_status
         ]
     );
@@ -133,9 +134,14 @@ mod schema {
         requires = ["unsubscribe"]
     );
     extension_sql_file!(
+        "../sql/schema/162_revocation.sql",
+        name = "revocation",
+        requires = ["mailer"]
+    );
+    extension_sql_file!(
         "../sql/schema/165_suppression.sql",
         name = "suppression",
-        requires = ["mailer"]
+        requires = ["revocation"]
     );
     extension_sql_file!(
         "../sql/schema/170_schedule.sql",

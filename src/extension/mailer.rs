@@ -20,6 +20,7 @@ mod letter;
 mod pace;
 pub(super) mod process;
 mod reason;
+mod recheck;
 mod retry;
 mod round;
 mod templates;

@@ -277,7 +277,7 @@ pub(super) fn wake_launcher() {
 }
 
 /// Wakes the current database's worker; makes the launcher look for one to start where there is none.
-fn wake_mailer() {
+pub(super) fn wake_mailer() {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId };
     match of_database(database) {

@@ -133,28 +133,6 @@ def test_a_connection_that_hangs_holds_up_no_other_mail(shop, sink):
     sink.wait_for(1, timeout=5, recipient="bob@example.org")
 
 
-def test_who_unsubscribes_while_mails_wait_for_a_slow_server_gets_none(shop, sink, cluster):
-    crowd(shop, 60)
-    cluster.set(marketing_automation__smtp_connections=1)
-    try:
-        sink.delay(0.3)
-        shop.scenario()
-        shop.tick()
-        sink.wait_for(1)
-        shop.query(
-            "insert into marketing_automation.unsubscription (party, scenario_id, created_at) "
-            "select c.id::text, s.id, now() from shop.customer c, marketing_automation.scenario s where c.id > 30"
-        )
-        unsubscribed = time.time()
-        wait_until(lambda: set(shop.messages().values()) == {"sent", "suppressed"}, 60, what="all to end")
-        late = [mail for mail in sink.mails if int(mail.recipients[0].split("@")[0][1:]) > 30 and mail.at > unsubscribed + 1]
-        assert late == []
-        assert shop.value("select count(*) from marketing_automation.message where state = 'suppressed'") >= 25
-        assert shop.value("select max(attempts) from marketing_automation.message") == 1
-    finally:
-        cluster.set(marketing_automation__smtp_connections=None)
-
-
 def test_only_what_the_server_may_have_is_in_doubt(shop, sink, cluster):
     crowd(shop, 100)
     cluster.set(marketing_automation__in_doubt="hold")

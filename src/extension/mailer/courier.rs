@@ -15,8 +15,10 @@ use super::gate::Gate;
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
 use super::letter;
 use super::reason::Reason;
+use super::recheck::{Recheck, Verdict};
 use crate::email::rendered::Rendered;
 use crate::email::transport::{Connection, SendErrorKind};
+use crate::extension::revocation;
 
 /// Mails rendered by one task: some milliseconds.
 pub(super) const RENDER_CHUNK: usize = 25;
@@ -32,6 +34,7 @@ pub(super) struct Couriers {
     events: channel::Receiver<Event>,
     desk: Arc<Desk>,
     gate: Arc<Gate>,
+    recheck: Arc<Recheck>,
     /// Chunks that are rendered at the same time.
     lanes: Arc<Semaphore>,
     memory: Arc<Semaphore>,
@@ -64,6 +67,7 @@ impl Couriers {
             events,
             desk: Arc::default(),
             gate: Arc::default(),
+            recheck: Arc::default(),
             lanes: Arc::new(Semaphore::new(THREADS)),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
             stopping: watch::Sender::new(false),
@@ -82,6 +86,10 @@ impl Couriers {
 
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    pub(super) fn recheck(&self) -> &Recheck {
+        &self.recheck
     }
 
     /// What has been finished since the last call.
@@ -155,6 +163,8 @@ impl Couriers {
             let courier = Courier {
                 seat,
                 gate: Arc::clone(&self.gate),
+                recheck: Arc::clone(&self.recheck),
+                reports: self.reports.clone(),
                 stopping: self.stopping.subscribe(),
                 connection: None,
             };
@@ -191,6 +201,8 @@ fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
 struct Courier {
     seat: Seat,
     gate: Arc<Gate>,
+    recheck: Arc<Recheck>,
+    reports: Reports,
     stopping: watch::Receiver<bool>,
     connection: Option<(Arc<Configuration>, Connection)>,
 }
@@ -206,14 +218,30 @@ impl Courier {
         }
     }
 
-    /// Why a mail must not leave now.
-    fn objection(&self, job: &Job) -> Option<Outcome> {
-        if *self.stopping.borrow() || self.gate.is_closed() {
-            Some(Outcome::Released)
-        } else if !job.is_fresh() {
-            Some(Outcome::Stale)
-        } else {
-            None
+    /// Why a mail must not leave now. Waits while claims are looked at again.
+    async fn objection(&mut self, job: &Job) -> Option<Outcome> {
+        loop {
+            let recheck = Arc::clone(&self.recheck);
+            let done = recheck.done.notified();
+            tokio::pin!(done);
+            // Before the look at the verdict, so that what comes after it wakes.
+            done.as_mut().enable();
+            if *self.stopping.borrow() || self.gate.is_closed() {
+                return Some(Outcome::Released);
+            }
+            if !job.is_fresh() {
+                return Some(Outcome::Stale);
+            }
+            match recheck.verdict(job.mail.id, revocation::count()) {
+                Verdict::Send => return None,
+                Verdict::KeepBack => return Some(Outcome::Released),
+                Verdict::Wait => self.reports.wake(),
+            }
+            tokio::select! {
+                () = done => {}
+                () = tokio::time::sleep_until(job.fresh_until().into()) => {}
+                _ = self.stopping.wait_for(|stop| *stop) => {}
+            }
         }
     }
 
@@ -243,7 +271,7 @@ impl Courier {
     }
 
     async fn deliver(&mut self, parcel: &mut Parcel) -> Outcome {
-        if let Some(objection) = self.objection(&parcel.mail.job) {
+        if let Some(objection) = self.objection(&parcel.mail.job).await {
             return objection;
         }
         let mail = match catch_unwind(AssertUnwindSafe(|| letter::address(parcel))) {
@@ -259,7 +287,7 @@ impl Courier {
                 Err(outcome) => return outcome,
             };
             // Connecting may have taken its time.
-            if let Some(objection) = self.objection(job) {
+            if let Some(objection) = self.objection(job).await {
                 self.connection = Some((configuration, connection));
                 return objection;
             }

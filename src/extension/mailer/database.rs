@@ -151,6 +151,20 @@ pub(super) fn finish_messages(finished: &[Finished]) -> spi::Result<()> {
     )
 }
 
+/// Which of these claimed mails must not leave any more.
+pub(super) fn revoked_messages(ids: Vec<i64>) -> spi::Result<Vec<i64>> {
+    Spi::connect_mut(|client| {
+        client
+            .update(
+                "select r.id from marketing_automation.revoked_messages($1) as r (id)",
+                None,
+                &[ids.into()],
+            )?
+            .map(|row| column(&row, 1))
+            .collect()
+    })
+}
+
 pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
     Spi::run_with_args(
         "select marketing_automation.rescue_messages($1)",

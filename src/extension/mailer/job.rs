@@ -70,6 +70,10 @@ impl Job {
         Instant::now() < self.fresh_until
     }
 
+    pub(super) fn fresh_until(&self) -> Instant {
+        self.fresh_until
+    }
+
     fn delivery(&self, outcome: Outcome) -> Delivery {
         Delivery {
             id: self.mail.id,
@@ -171,6 +175,11 @@ impl Reports {
     pub(super) fn send(&self, event: Event) {
         // Without a receiver the process is about to end.
         let _ = self.events.send(event);
+        self.wake();
+    }
+
+    /// Makes the main thread begin a round.
+    pub(super) fn wake(&self) {
         if !self.told.swap(true, Ordering::AcqRel) {
             // SAFETY: SIGUSR1 to this process; the threads here block it, so PostgreSQL's handler runs on the main
             // thread and sets its latch.

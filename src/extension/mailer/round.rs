@@ -1,6 +1,6 @@
 //! The mailer's rounds: collect and record what has ended, claim what comes next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
 use super::pace::Pace;
 use super::templates::Templates;
 use super::{AFTER_ERROR, LOCKED, process, retry, transaction};
+use crate::extension::revocation;
 use crate::extension::settings::{self, InDoubt};
 use crate::extension::workers::{self, State};
 
@@ -39,7 +40,8 @@ pub(super) struct Mailer {
     links: HashMap<String, i64>,
     /// Results not yet recorded: kept over a failing transaction.
     deliveries: Vec<Delivery>,
-    in_flight: usize,
+    /// Mails claimed, and not recorded yet.
+    in_flight: HashSet<i64>,
     /// No claim before: after an SQL error, or while the SMTP server is out of reach.
     paused_until: Option<Instant>,
     /// How often in a row the SMTP server was found out of reach; until it answers again one mail at a time probes it.
@@ -59,7 +61,7 @@ impl Mailer {
             configured_at: None,
             links: HashMap::new(),
             deliveries: Vec::new(),
-            in_flight: 0,
+            in_flight: HashSet::new(),
             paused_until: None,
             out_of_reach: 0,
             last_error: None,
@@ -195,7 +197,11 @@ impl Mailer {
             slot.retried += retried;
         });
         let deliveries = std::mem::take(&mut self.deliveries);
-        self.in_flight -= deliveries.len();
+        for delivery in &deliveries {
+            self.in_flight.remove(&delivery.id);
+        }
+        let ended = deliveries.iter().map(|delivery| delivery.id);
+        self.couriers.recheck().forget(ended);
         self.learn(&deliveries);
     }
 
@@ -226,6 +232,25 @@ impl Mailer {
         }
     }
 
+    /// Looks at the claims again when somebody has blocked, unsubscribed, suppressed or stopped something; the couriers wait.
+    fn recheck(&mut self) {
+        let count = revocation::count();
+        if !self.couriers.recheck().is_due(count) {
+            return;
+        }
+        let revoked = match self.in_flight.is_empty() {
+            true => Some(Vec::new()),
+            false => {
+                let claims = self.in_flight.iter().copied().collect();
+                let looked = transaction::run(|| database::revoked_messages(claims));
+                self.checked(looked)
+            }
+        };
+        if let Some(revoked) = revoked {
+            self.couriers.recheck().finish(count, revoked);
+        }
+    }
+
     /// Pauses when the couriers have closed the gate: the server's trouble, not the mails'. Claims were given back.
     fn heed_gate(&mut self) {
         if let Some(reason) = self.couriers.gate().take_news() {
@@ -239,12 +264,12 @@ impl Mailer {
     /// How many mails to claim now.
     fn room(&mut self, configuration: &Configuration) -> usize {
         if self.out_of_reach > 0 {
-            return usize::from(self.in_flight == 0);
+            return usize::from(self.in_flight.is_empty());
         }
         let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
         let size = self.pace.size(batch, configuration.connections);
         // While one claim is on its way, the next is prepared.
-        match self.in_flight > size || self.couriers.is_full() {
+        match self.in_flight.len() > size || self.couriers.is_full() {
             true => 0,
             false => size,
         }
@@ -278,7 +303,7 @@ impl Mailer {
                 None => POLL,
             };
         }
-        self.in_flight += claimed.len();
+        self.in_flight.extend(claimed.iter().map(|mail| mail.id));
         let mut claimed = claimed.into_iter().peekable();
         while claimed.peek().is_some() {
             let chunk = claimed.by_ref().take(courier::RENDER_CHUNK);
@@ -294,6 +319,7 @@ impl Mailer {
 
     /// One round; gives how long to sleep when nobody wakes the worker.
     pub(super) fn round(&mut self, reload: bool) -> Duration {
+        self.recheck();
         self.collect();
         self.record();
         self.heed_gate();
@@ -310,9 +336,9 @@ impl Mailer {
         }
         let sleep = self.claim(&configuration);
         if self.paused_until.is_none() && self.out_of_reach == 0 {
-            let state = match self.in_flight {
-                0 => State::Idle,
-                _ => State::Sending,
+            let state = match self.in_flight.is_empty() {
+                true => State::Idle,
+                false => State::Sending,
             };
             workers::update(|slot| slot.state = state);
             self.forget_error();
@@ -322,7 +348,7 @@ impl Mailer {
 
     /// Whether another session must begin, and nothing is in flight that this one has to record.
     pub(super) fn may_be_replaced(&self) -> bool {
-        self.outdated && self.in_flight == 0
+        self.outdated && self.in_flight.is_empty()
     }
 
     /// Whether something has ended since the last round.
@@ -334,7 +360,7 @@ impl Mailer {
     pub(super) fn farewell(&mut self) {
         self.deliveries.extend(self.couriers.stop());
         let deadline = Instant::now() + FAREWELL;
-        while self.deliveries.len() < self.in_flight && Instant::now() < deadline {
+        while self.deliveries.len() < self.in_flight.len() && Instant::now() < deadline {
             for event in self.couriers.wait_for_events(Duration::from_millis(20)) {
                 self.deliveries.push(match event {
                     Event::Rendered(mail) => mail.job.release(),
