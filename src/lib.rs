@@ -163,6 +163,11 @@ mod schema {
         name = "report_periods",
         requires = ["report"]
     );
+    extension_sql_file!(
+        "../sql/schema/184_explain.sql",
+        name = "explain",
+        requires = ["report_periods"]
+    );
     extension_sql_file!("../sql/schema/190_access.sql", name = "access", finalize);
 }
 
