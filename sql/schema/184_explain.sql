@@ -22,7 +22,7 @@ end $$;
 comment on function marketing_automation.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
-create function marketing_automation.explain_entering(scenario marketing_automation.scenario, key text) returns setof text
+create function marketing_automation.explain_entering(scenario marketing_automation.scenario, key text) returns table (fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
@@ -56,17 +56,22 @@ begin
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
 
     if entered.id is not null then
-        return next 'entered ' || marketing_automation.moment(entered.entered_at);
+        fact := 'entered ' || marketing_automation.moment(entered.entered_at);
+        return next;
         if entered.blocked_at is not null then
-            return next format('blocked %s: nothing more runs', marketing_automation.moment(entered.blocked_at));
+            fact := format('blocked %s: nothing more runs', marketing_automation.moment(entered.blocked_at));
+            return next;
         elsif unsubscribed_at is not null then
-            return next format('its party unsubscribed %s: nothing more runs', marketing_automation.moment(unsubscribed_at));
+            fact := format('its party unsubscribed %s: nothing more runs', marketing_automation.moment(unsubscribed_at));
+            return next;
         end if;
         if obstacle is not null then
-            return next obstacle;
+            fact := obstacle;
+            return next;
         end if;
         if scenario.state <> 'running' then
-            return next format('the scenario is %s: what waits is kept and does not run', scenario.state);
+            fact := format('the scenario is %s: what waits is kept and does not run', scenario.state);
+            return next;
         end if;
     else
         if obstacle is null then
@@ -82,27 +87,34 @@ begin
             end;
         end if;
         if obstacle is not null then
-            return next 'has not entered: ' || obstacle;
+            fact := 'has not entered: ' || obstacle;
+            return next;
         end if;
         if unsubscribed_at is not null then
-            return next format('has not entered: its party unsubscribed %s', marketing_automation.moment(unsubscribed_at));
+            fact := format('has not entered: its party unsubscribed %s', marketing_automation.moment(unsubscribed_at));
+            return next;
         end if;
         if scenario.state <> 'running' then
-            return next format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
+            fact := format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
+            return next;
         end if;
         if obstacle is null and unsubscribed_at is null and scenario.state = 'running' then
-            return next 'has not entered yet, the next enroll() enters it; '
+            fact := 'has not entered yet, the next enroll() enters it; '
                 || coalesce('the last one ran ' || marketing_automation.moment(status.last_enrolled_at), 'none has run');
+            return next;
         end if;
     end if;
     if its_email is not null and marketing_automation.is_suppressed(its_email) then
-        return next 'its address is suppressed: no mail goes there';
+        fact := 'its address is suppressed: no mail goes there';
+        return next;
     elsif row_exists and nullif(trim(its_email), '') is null then
-        return next 'has no e-mail address: activities that send mail go on without';
+        fact := 'has no e-mail address: activities that send mail go on without';
+        return next;
     end if;
     if status.last_error is not null then
-        return next format('the last run of the scenario failed %s: %s (%s)',
+        fact := format('the last run of the scenario failed %s: %s (%s)',
                            marketing_automation.moment(status.last_error_at), status.last_error, status.last_error_code);
+        return next;
     end if;
 end $$;
 comment on function marketing_automation.explain_entering(marketing_automation.scenario, text) is
@@ -227,7 +239,7 @@ begin
     end if;
     its_key := marketing_automation.canonical_key(chosen, key);
     return query
-        select 'record'::text, e from marketing_automation.explain_entering(chosen, its_key) e;
+        select 'record'::text, e.fact from marketing_automation.explain_entering(chosen, its_key) e;
     return query
         select e.about, e.fact
         from marketing_automation.record r

@@ -7,7 +7,7 @@ PROXY = ("--no-default-features", "--features", "proxy")
 PGSPOT = "pgspot==0.9.4"
 PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
-COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamp with time zone)"
+COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamptz)"
 
 
 def format_(log):
