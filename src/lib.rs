@@ -82,6 +82,7 @@ mod schema {
             "tracking",
             "query_as_owner",
             // The functions in Rust that SQL calls.
+            marketing_automation::address_domain,
             marketing_automation::address_hash,
             marketing_automation::plan_as_owner,
             marketing_automation::check_condition,
@@ -144,9 +145,14 @@ mod schema {
         requires = ["revocation"]
     );
     extension_sql_file!(
+        "../sql/schema/166_limits.sql",
+        name = "limits",
+        requires = ["suppression"]
+    );
+    extension_sql_file!(
         "../sql/schema/170_schedule.sql",
         name = "schedule",
-        requires = ["suppression"]
+        requires = ["limits"]
     );
     extension_sql_file!(
         "../sql/schema/175_preview.sql",

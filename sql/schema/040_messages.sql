@@ -16,6 +16,7 @@ create table marketing_automation.outbox (
     state text not null default 'queued' check (state in ('queued', 'sending', 'in_doubt')),
     attempts integer not null default 0 check (attempts >= 0),
     due_at timestamptz not null,
+    lane text collate "C" not null default '',
     first_attempt_at timestamptz,
     smtp_reply text,
     constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
@@ -28,10 +29,12 @@ comment on column marketing_automation.outbox.state is
     'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person (marketing_automation.in_doubt)';
 comment on column marketing_automation.outbox.attempts is 'Deliveries tried, never counted back but for claims given back untried; fences late results: a result counts only for the attempt that it belongs to';
 comment on column marketing_automation.outbox.due_at is 'Not before';
+comment on column marketing_automation.outbox.lane is
+    'Recipient domain if that has or had a limit (see domain_bucket), so that mails waiting for it are in nobody''s way; empty otherwise, and before the first claim that sees it';
 comment on column marketing_automation.outbox.first_attempt_at is 'From when marketing_automation.retry_window counts';
 comment on column marketing_automation.outbox.smtp_reply is 'What the server or the network said at the last attempt';
--- For claim_messages: the due mails of one activity. Not partial on state, so that claiming is a HOT update.
-create index outbox_due on marketing_automation.outbox (activity_id, due_at);
+-- For claim_messages: the due mails of one activity and lane. Not partial on state, so that claiming is a HOT update.
+create index outbox_due on marketing_automation.outbox (activity_id, lane, due_at);
 -- For claim_messages: tests, which do not wait for their scenario to run.
 create index outbox_test on marketing_automation.outbox (due_at) where record_id is null;
 

@@ -1,4 +1,4 @@
--- Rules of delivery: which addresses get nothing.
+-- Rules of delivery: which addresses get nothing, how fast mail goes to a domain, and whether any goes at all.
 
 create table marketing_automation.suppression (
     address_hash bytea primary key check (octet_length(address_hash) = 32),
@@ -12,3 +12,45 @@ comment on column marketing_automation.suppression.address_hash is 'address_hash
 comment on column marketing_automation.suppression.reason is
     'hard_bounce: the mailbox does not exist; manual: somebody said so; complaint: the recipient marked a mail as spam; forgotten: erased on request';
 comment on column marketing_automation.suppression.detail is 'Such as the reply that said so; without the address';
+
+create table marketing_automation.domain_limit (
+    domain text collate "C" primary key,
+    per_second double precision not null check (per_second = 0 or per_second between 0.0001 and 100000),
+    burst integer check (burst between 1 and 100000)
+);
+comment on table marketing_automation.domain_limit is
+    'API: public. How many mails go to a recipient domain, such as gmail.com; looked at when the mailer claims, so changes count at once';
+comment on column marketing_automation.domain_limit.domain is 'What stands after the @ of addresses; in lower case, internationalised ones as punycode';
+comment on column marketing_automation.domain_limit.per_second is 'Mails a second in the long run; 0: none for now';
+comment on column marketing_automation.domain_limit.burst is 'Mails at once after a quiet time; null: those of one second, one at least';
+
+create table marketing_automation.domain_bucket (
+    domain text collate "C" primary key,
+    tokens double precision not null,
+    refilled_at timestamptz not null
+) with (fillfactor = 50);
+comment on table marketing_automation.domain_bucket is
+    'API: private. Lanes of the outbox: one for each domain that has or had a limit, with its token bucket. Rows stay, so that no mail waits in a lane that nobody looks at';
+comment on column marketing_automation.domain_bucket.tokens is 'Mails that might have been claimed at refilled_at; no more than the burst count';
+
+create view marketing_automation.domain_budget as
+select b.domain as lane,
+       case when l.domain is not null
+            then least(f.burst, b.tokens + l.per_second * greatest(extract(epoch from statement_timestamp() - b.refilled_at), 0)) end as tokens,
+       case when l.per_second = 0 then 'infinity'
+            when b.tokens < f.worthwhile then b.refilled_at + make_interval(secs => (f.worthwhile - b.tokens) / l.per_second) end as ready_at
+from marketing_automation.domain_bucket b
+left join marketing_automation.domain_limit l on l.domain = b.domain
+cross join lateral (select case l.per_second when 0 then 0 else coalesce(l.burst, ceil(l.per_second)) end as burst) d
+-- The mailer need not wake up for each mail: those of a tenth of a second are worth a claim.
+cross join lateral (select d.burst, least(d.burst, greatest(l.per_second / 10, 1)) as worthwhile) f;
+comment on view marketing_automation.domain_budget is
+    'API: private. Mails that may be claimed now in each lane, null without a limit, and from when a claim is worthwhile, null: now';
+
+create table marketing_automation.sending_pause (
+    singleton boolean primary key default true check (singleton),
+    since timestamptz not null default now(),
+    paused_by text not null default session_user,
+    reason text
+);
+comment on table marketing_automation.sending_pause is 'API: public. A row while nothing is sent: see pause() and resume()';

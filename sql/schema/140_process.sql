@@ -47,6 +47,7 @@ declare
     query text := marketing_automation.record_query(activity.id);
     -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
     mail_due timestamptz := least(now, clock_timestamp());
+    limited boolean := exists (select from marketing_automation.domain_limit);
     processed integer;
     queued integer;
 begin
@@ -84,9 +85,12 @@ begin
         select d.record_id, activity.id, case d.outcome when 'blocked' then 'cancelled' else 'done' end, d.outcome, d.at, now from decided d
     ), mail as (
         insert into marketing_automation.outbox
-            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at)
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at, lane)
         select nextval('marketing_automation.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
-               d.recipient_name, d.language, d.time_zone, d.context, now, mail_due
+               d.recipient_name, d.language, d.time_zone, d.context, now, mail_due,
+               case when limited
+                    then coalesce((select l.domain from marketing_automation.domain_limit l where l.domain = marketing_automation.address_domain(d.email)), '')
+                    else '' end
         from decided d where d.outcome = 'mailed'
     ), opposite as (
         delete from marketing_automation.waiting_activity w

@@ -55,65 +55,106 @@ returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, a
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
+declare
+    limited boolean := exists (select from marketing_automation.domain_bucket);
+    lanes text[];
+    tokens double precision[];
+    ids bigint[];
+    versions integer[];
+    uuids uuid[];
+    looked_at integer;
 begin
-    return query
-    with active as materialized (
-        -- Activities with due mails share the batch, so that a large campaign does not hold up a small one.
-        select a.id, a.version, a.scenario_id, a.expires_after, greatest(batch_size / count(*) over (), 1) as share
-        from marketing_automation.activity a
-        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-        where exists (
-            select from marketing_automation.outbox o
-            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null)
-    ), due as materialized (
-        select o.id, a.version, a.scenario_id, a.expires_after
-        from active a
-        cross join lateral (
-            select o.id from marketing_automation.outbox o
-            where o.activity_id = a.id and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null
-            order by o.due_at limit a.share for update skip locked) o
-        limit batch_size
-    ), test as materialized (
-        -- Also of scenarios that do not run.
-        select o.id, a.version, a.scenario_id, a.expires_after
-        from marketing_automation.outbox o
-        join marketing_automation.activity a on a.id = o.activity_id
-        where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
-        order by o.due_at limit batch_size for update of o skip locked
-    ), checked as materialized (
-        select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
-               case when r.blocked_at is not null or exists (
-                        select from marketing_automation.unsubscription u
-                        where u.scenario_id = d.scenario_id and u.party = r.party)
-                    then 'record blocked or party unsubscribed'
-                    when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
-                    else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
-                          where s.address_hash = marketing_automation.address_hash(o.email)) end as objection
-        from (select * from due union all select * from test) d
-        join marketing_automation.outbox o on o.id = d.id
-        left join marketing_automation.record r on r.id = o.record_id
-    ), suppressed as (
-        delete from marketing_automation.outbox o using checked c where c.objection is not null and o.id = c.id returning o.*, c.objection
-    ), logged as (
-        insert into marketing_automation.message_log
-            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
-        select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.created_at,
-               'suppressed', s.attempts, statement_timestamp(), s.objection
-        from suppressed s
-    ), tallied as (
-        insert into marketing_automation.activity_tally (activity_id, period, not_sent)
-        select s.activity_id, marketing_automation.tally_period(s.created_at), count(*) from suppressed s
-        where s.record_id is not null group by 1, 2
-    )
-    update marketing_automation.outbox o
-    set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
-    from checked c
-    where c.objection is null and o.id = c.id
-    returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.party,
-              extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
+    if exists (select from marketing_automation.sending_pause) then
+        return;
+    end if;
+    if limited then
+        perform from marketing_automation.domain_bucket b order by b.domain for update;
+        select array_agg(b.lane), array_agg(b.tokens) into lanes, tokens
+        from marketing_automation.domain_budget b where b.tokens >= 1 or b.tokens is null;
+    end if;
+    -- A batch of which nothing may leave is followed by the next, within bounds.
+    for round in 1..20 loop
+        with lane as (
+            select '' as name, batch_size as quota, null::double precision as tokens
+            union all
+            select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(lanes, tokens) as l (name, tokens)
+        ), active as materialized (
+            -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do lanes.
+            select a.id, a.version, a.scenario_id, a.expires_after, l.name as lane, l.quota,
+                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            cross join lane l
+            where exists (
+                select from marketing_automation.outbox o
+                where o.activity_id = a.id and o.lane = l.name and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null)
+        ), due as materialized (
+            select o.id, a.version, a.scenario_id, a.expires_after, a.lane, a.quota, row_number() over (partition by a.lane) as place
+            from active a
+            cross join lateral (
+                select o.id from marketing_automation.outbox o
+                where o.activity_id = a.id and o.lane = a.lane and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit a.share for update skip locked) o
+            limit batch_size
+        ), test as materialized (
+            -- Also of scenarios that do not run, and whatever the limits.
+            select o.id, a.version, a.scenario_id, a.expires_after
+            from marketing_automation.outbox o
+            join marketing_automation.activity a on a.id = o.activity_id
+            where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+            order by o.due_at limit batch_size for update of o skip locked
+        ), checked as materialized (
+            select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid, d.lane,
+                   case when r.blocked_at is not null or exists (
+                            select from marketing_automation.unsubscription u
+                            where u.scenario_id = d.scenario_id and u.party = r.party)
+                        then 'record blocked or party unsubscribed'
+                        when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
+                        else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
+                              where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
+                   case when limited and d.lane = '' and o.record_id is not null then (
+                       select l.domain from marketing_automation.domain_limit l where l.domain = marketing_automation.address_domain(o.email)) end as other_lane
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.lane from due d where d.place <= d.quota
+                  union all select t.*, '' from test t) d
+            join marketing_automation.outbox o on o.id = d.id
+            left join marketing_automation.record r on r.id = o.record_id
+        ), suppressed as (
+            delete from marketing_automation.outbox o using checked c where c.objection is not null and o.id = c.id returning o.*, c.objection
+        ), logged as (
+            insert into marketing_automation.message_log
+                (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
+            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.created_at,
+                   'suppressed', s.attempts, statement_timestamp(), s.objection
+            from suppressed s
+        ), tallied as (
+            insert into marketing_automation.activity_tally (activity_id, period, not_sent)
+            select s.activity_id, marketing_automation.tally_period(s.created_at), count(*) from suppressed s
+            where s.record_id is not null group by 1, 2
+        ), moved as (
+            update marketing_automation.outbox o set lane = c.other_lane
+            from checked c where c.objection is null and c.other_lane is not null and o.id = c.id
+        ), spent as (
+            update marketing_automation.domain_bucket b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
+            from lane l
+            join (select c.lane, count(*) as mails from checked c where c.objection is null and c.lane <> '' group by c.lane) c on c.lane = l.name
+            where l.tokens is not null and b.domain = l.name
+        )
+        select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free), array_agg(c.uuid) filter (where f.is_free), count(*)
+        into ids, versions, uuids, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null as is_free) f;
+        return query
+            update marketing_automation.outbox o
+            set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            from unnest(ids, versions, uuids) as c (id, version, uuid)
+            where o.id = c.id
+            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone, o.context,
+                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
+        exit when found or looked_at = 0;
+    end loop;
 end $$;
 comment on function marketing_automation.claim_messages(integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed. And due tests (record_id null), whether their scenario runs or not; their record_uuid is made up';
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities, no more to a domain than '
+    'its limit; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed. None during a pause';
 
 create function marketing_automation.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)
@@ -226,16 +267,19 @@ comment on function marketing_automation.finish_messages(bigint[], integer[], te
 
 create function marketing_automation.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select least(
-        (select min(o.due_at)
+    select nullif(least(
+        (select min(greatest(o.due_at, l.ready_at))
          from marketing_automation.activity a
          join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+         cross join (select '' as lane, null as ready_at union all select b.lane, b.ready_at from marketing_automation.domain_budget b) l
          cross join lateral (
              select o.due_at from marketing_automation.outbox o
-             where o.activity_id = a.id and o.state = 'queued' order by o.due_at limit 1) o),
-        (select min(o.due_at) from marketing_automation.outbox o where o.record_id is null and o.state = 'queued'))
+             where o.activity_id = a.id and o.lane = l.lane and o.state = 'queued' and o.record_id is not null order by o.due_at limit 1) o),
+        (select min(o.due_at) from marketing_automation.outbox o where o.record_id is null and o.state = 'queued')), 'infinity')
+    where not exists (select from marketing_automation.sending_pause)
 $$;
-comment on function marketing_automation.next_due() is 'API: private. When the next queued mail of a running scenario, or the next test, is due; null: none is queued';
+comment on function marketing_automation.next_due() is
+    'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for it; null: none is queued, or sending is paused';
 
 create function marketing_automation.retry(message bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -15,6 +15,8 @@ create trigger revoke_claims after insert or update on marketing_automation.supp
     for each statement execute function marketing_automation.revoke_claims();
 create trigger revoke_claims after update of state or delete on marketing_automation.scenario
     for each statement execute function marketing_automation.revoke_claims();
+create trigger revoke_claims after insert on marketing_automation.sending_pause
+    for each statement execute function marketing_automation.revoke_claims();
 -- Records are only updated to block them.
 create trigger revoke_claims after update on marketing_automation.record
     for each statement execute function marketing_automation.revoke_claims();
@@ -23,11 +25,12 @@ create function marketing_automation.revoked_messages(ids bigint[]) returns seto
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select o.id
     from marketing_automation.outbox o
-    join marketing_automation.record r on r.id = o.record_id
+    left join marketing_automation.record r on r.id = o.record_id
     join marketing_automation.activity a on a.id = o.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     where o.id = any (ids)
-      and (s.state <> 'running' or r.blocked_at is not null
+      and (s.state <> 'running' and o.record_id is not null or r.blocked_at is not null
+           or exists (select from marketing_automation.sending_pause)
            or exists (select from marketing_automation.unsubscription u where u.scenario_id = s.id and u.party = r.party)
            or exists (select from marketing_automation.suppression p where p.address_hash = marketing_automation.address_hash(o.email)))
 $$;

@@ -38,4 +38,15 @@ comment on function marketing_automation.check_address(text) is
             .report(PgLogLevel::ERROR);
         }
     }
+
+    /// Domain of the address in the spelling by which it is compared.
+    #[pg_extern(sql = r#"
+create function marketing_automation.address_domain(address text) returns text
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.address_domain(text) is
+    'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
+"#)]
+    fn address_domain(address: &str) -> Option<String> {
+        identity::domain(address)
+    }
 }

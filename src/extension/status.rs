@@ -21,7 +21,7 @@ create function marketing_automation.worker_status()
 returns table (database text, pid integer, state text, started_at timestamptz, sent bigint, failed bigint, retried bigint, last_error text, last_error_at timestamptz)
 language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function marketing_automation.worker_status() is
-    'API: public. The mailer of this database: idle, sending, paused (SMTP server out of reach), unconfigured, disarmed, starting, not running or not preloaded; '
+    'API: public. The mailer of this database: idle, sending, paused (by pause(), or the SMTP server is out of reach), unconfigured, disarmed, starting, not running or not preloaded; '
     'mails sent, failed and put off since the server started; the last error';
 "#)]
     #[allow(clippy::type_complexity)] // The macro wants the row written out.

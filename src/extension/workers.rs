@@ -25,7 +25,7 @@ pub(super) enum State {
     Unconfigured,
     /// This is a copy of the database that was armed: see arm().
     Disarmed,
-    /// The SMTP server cannot be reached; tried again after a pause.
+    /// The SMTP server cannot be reached, tried again after a while; or somebody has called pause().
     Paused,
 }
 

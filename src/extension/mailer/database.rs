@@ -172,9 +172,10 @@ pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
     )
 }
 
-/// Seconds until the next queued mail is due; None: none is queued.
-pub(super) fn next_due() -> spi::Result<Option<f64>> {
-    Spi::get_one(
-        "select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision",
+/// Seconds until the next queued mail may be claimed, None: none is queued; and who has paused sending, if somebody has.
+pub(super) fn next_due() -> spi::Result<(Option<f64>, Option<String>)> {
+    Spi::get_two(
+        "select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision,
+                marketing_automation.pause_note()",
     )
 }

@@ -46,6 +46,8 @@ pub(super) struct Mailer {
     paused_until: Option<Instant>,
     /// How often in a row the SMTP server was found out of reach; until it answers again one mail at a time probes it.
     out_of_reach: u32,
+    /// Somebody has called pause().
+    on_hold: bool,
     last_error: Option<String>,
 }
 
@@ -64,6 +66,7 @@ impl Mailer {
             in_flight: HashSet::new(),
             paused_until: None,
             out_of_reach: 0,
+            on_hold: false,
             last_error: None,
         })
     }
@@ -288,13 +291,18 @@ impl Mailer {
             templates.learn(&claimed)?;
             let next = match claimed.is_empty() {
                 true => database::next_due()?,
-                false => None,
+                false => (None, None),
             };
             Ok((claimed, next))
         });
-        let Some((claimed, next)) = self.checked(claimed) else {
+        let Some((claimed, (next, hold))) = self.checked(claimed) else {
             return AFTER_ERROR;
         };
+        self.on_hold = hold.is_some();
+        if let Some(note) = hold {
+            workers::update(|slot| slot.state = State::Paused);
+            self.note_error(note);
+        }
         if claimed.is_empty() {
             return match next {
                 // It is due, but somebody else has it locked.
@@ -335,7 +343,7 @@ impl Mailer {
             return POLL;
         }
         let sleep = self.claim(&configuration);
-        if self.paused_until.is_none() && self.out_of_reach == 0 {
+        if self.paused_until.is_none() && self.out_of_reach == 0 && !self.on_hold {
             let state = match self.in_flight.is_empty() {
                 true => State::Idle,
                 false => State::Sending,
