@@ -4,7 +4,7 @@
 //! enroll ──► record + waiting_activity ──► process_due ──► outbox ──► mailer worker ──► SMTP ──► recipient
 //!                      ▲                                               │ (children of a mail start      │
 //!                      │                                               ▼  when the server took it)      ▼
-//!                      └───────────── children ◄── record_events ◄── marketing-tracking-proxy ◄── opens, clicks
+//!                      └─ children ◄── apply_events ◄── record_events ◄── marketing-tracking-proxy ◄── opens, clicks
 //! ```
 //!
 //! | step | where |
@@ -15,6 +15,7 @@
 //! | enroll, process | `sql/schema/130_enroll.sql`, `140_process.sql` |
 //! | claim, render, send, record | `src/extension/mailer.rs`, `sql/schema/160_mailer.sql` |
 //! | templates, HTML, MIME, SMTP | `src/email` |
+//! | apply events | `sql/schema/148_apply.sql`, `src/extension/mailer/inbox.rs` |
 //! | tokens and URLs | `src/tracking` |
 //! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql`, `155_unsubscribe.sql` |
 //! | pg_cron, trying mails out, reports, rights | `sql/schema/170_schedule.sql`, `175_preview.sql`, `180_report.sql`, `190_access.sql` |
@@ -120,9 +121,14 @@ mod schema {
         requires = ["enroll"]
     );
     extension_sql_file!(
+        "../sql/schema/148_apply.sql",
+        name = "apply",
+        requires = ["process"]
+    );
+    extension_sql_file!(
         "../sql/schema/150_events.sql",
         name = "record_events",
-        requires = ["process"]
+        requires = ["apply"]
     );
     extension_sql_file!(
         "../sql/schema/155_unsubscribe.sql",

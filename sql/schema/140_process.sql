@@ -3,8 +3,9 @@
 -- Locks, always in this order, so that processing, events and the mailer never deadlock and never disagree:
 -- 1. the activity's row, skipped if locked, so that parallel callers share the work by activity;
 -- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
---    holds them, so that an event and the opposite side exclude each other;
--- 3. rows of waiting_activity.
+--    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
+--    has held others before, to apply events;
+-- 3. rows of event_inbox and waiting_activity.
 --
 -- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
 -- plan made for the one is quadratic for the other.
@@ -53,9 +54,14 @@ declare
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     if activity.on_event is not null then
-        perform from marketing_automation.finished_activity f
-        where f.activity_id = activity.parent_id and f.record_id = any (records)
-        order by f.record_id for no key update;
+        -- Not waiting, since applying events has locked others before: what somebody holds is left for the next batch.
+        records := array(
+            select f.record_id from marketing_automation.finished_activity f
+            where f.activity_id = activity.parent_id and f.record_id = any (records)
+            order by f.record_id for no key update skip locked);
+        if activity.on_event like 'email\_not\_%' then
+            perform marketing_automation.apply_events_of(activity.parent_id, records);
+        end if;
     end if;
     with taken as (
         delete from marketing_automation.waiting_activity w
@@ -209,6 +215,8 @@ begin
     if batch_size is null or batch_size not between 1 and 100000 then
         raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
     end if;
+    -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
+    perform marketing_automation.apply_batch(5000);
     for activity in
         select a.*
         from marketing_automation.activity a
@@ -238,7 +246,9 @@ comment on function marketing_automation.process_due(integer, timestamptz) is
 create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
 language plpgsql as $$
 begin
-    while marketing_automation.process_due(batch_size, now) operator(pg_catalog.>) 0 loop
+    -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
+    while marketing_automation.process_due(batch_size, now) operator(pg_catalog.>) 0
+       or marketing_automation.apply_events(5000) operator(pg_catalog.=) 5000 loop
         commit;
     end loop;
 end $$;

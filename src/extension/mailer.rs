@@ -14,6 +14,7 @@ mod courier;
 mod database;
 mod desk;
 mod gate;
+mod inbox;
 mod installation;
 mod job;
 mod letter;
@@ -33,6 +34,7 @@ use pgrx::prelude::*;
 
 use super::settings::{self, InDoubt};
 use super::workers::{self, Refusal};
+use inbox::Inbox;
 use installation::{Extension, look_for_extension};
 use round::Mailer;
 
@@ -40,6 +42,9 @@ use round::Mailer;
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// While somebody else holds the extension or due mails under a lock.
 const LOCKED: Duration = Duration::from_secs(1);
+/// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
+/// become a rush of rounds.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// Waits until nobody changes the extension; None: there is none, or the process must stop.
 fn find_installation() -> Option<pg_sys::Oid> {
@@ -94,6 +99,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
         return;
     };
     let hold = settings::in_doubt() == InDoubt::hold;
+    let mut inbox = Inbox::default();
     let mut rescued = false;
     let mut reload = false;
     loop {
@@ -103,11 +109,13 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                     let result = transaction::run(|| database::rescue_messages(hold));
                     rescued = mailer.checked(result).is_some();
                 }
-                if rescued {
+                let next_events = inbox.apply();
+                let sleep = if rescued {
                     mailer.round(std::mem::take(&mut reload))
                 } else {
                     AFTER_ERROR
-                }
+                };
+                next_events.map_or(sleep, |next| sleep.min(next))
             }
             Ok(Extension::Locked) => LOCKED,
             Ok(Extension::Usable(_)) => {
@@ -134,6 +142,9 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
             return;
         }
         if !mailer.has_news() {
+            if mailer.is_idle() {
+                process::rest(SETTLE);
+            }
             process::wait(sleep);
         }
         if process::is_stopping() {

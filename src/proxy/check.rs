@@ -51,7 +51,6 @@ async fn check_functions(session: &Session, report: &mut Report) {
     const NO_TOKEN: &str = "check";
     report.note("tracking_keys", session.keyring().await);
     report.note("record_events", session.record(&[]).await);
-    report.note("click_target", session.click_target(NO_TOKEN).await);
     report.note("unsubscribe_page", session.subscription(NO_TOKEN).await);
     report.note(
         "unsubscribe",

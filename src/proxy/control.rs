@@ -18,7 +18,7 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lanes apart from each other and from the recorder, so that none waits behind what another is stuck with.
 pub struct Control {
-    /// Keys, unsubscribe pages, click targets: all that takes no lock.
+    /// Keys and unsubscribe pages: all that takes no lock.
     pub lookups: Lane,
     /// May wait for the lock of a record.
     pub unsubscriptions: Lane,

@@ -1,5 +1,6 @@
 //! The SQL functions of the extension, as the proxy sees them: it calls these and nothing else.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -33,8 +34,7 @@ const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
 const RECORD: &str =
-    "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5)";
-const TARGET: &str = "select known, location from marketing_automation.click_target($1)";
+    "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7)";
 const PAGE: &str =
     "select known, language, scenario, unsubscribed from marketing_automation.unsubscribe_page($1)";
 const UNSUBSCRIBE: &str =
@@ -75,7 +75,27 @@ pub struct Hit {
     /// Already verified by the proxy; the function verifies it again.
     pub token: String,
     pub occurred_at: SystemTime,
+    pub method: HitMethod,
+    /// Who asked; the database keeps the network only.
+    pub address: Option<IpAddr>,
     pub user_agent: Option<String>,
+}
+
+/// The method of the request. `HEAD` is no reader's doing, which the database takes into account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HitMethod {
+    Get,
+    Head,
+}
+
+impl HitMethod {
+    /// The value of `event.method`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +222,8 @@ impl Database {
             Type::TEXT_ARRAY,
             Type::TIMESTAMPTZ_ARRAY,
             Type::TEXT_ARRAY,
+            Type::INET_ARRAY,
+            Type::TEXT_ARRAY,
         ];
         let record = client.prepare_typed(RECORD, &types).await?;
         Ok(Session {
@@ -261,12 +283,24 @@ impl Session {
         let kinds: Vec<&str> = hits.iter().map(|hit| hit.kind.name()).collect();
         let tokens: Vec<&str> = hits.iter().map(|hit| hit.token.as_str()).collect();
         let times: Vec<SystemTime> = hits.iter().map(|hit| hit.occurred_at).collect();
+        let methods: Vec<&str> = hits.iter().map(|hit| hit.method.name()).collect();
+        let addresses: Vec<Option<IpAddr>> = hits.iter().map(|hit| hit.address).collect();
         let user_agents: Vec<Option<&str>> =
             hits.iter().map(|hit| hit.user_agent.as_deref()).collect();
         let rows = timeout(
             RECORD_TIMEOUT,
-            self.client
-                .query(&self.record, &[&ids, &kinds, &tokens, &times, &user_agents]),
+            self.client.query(
+                &self.record,
+                &[
+                    &ids,
+                    &kinds,
+                    &tokens,
+                    &times,
+                    &methods,
+                    &addresses,
+                    &user_agents,
+                ],
+            ),
         )
         .await
         .map_err(|_| DatabaseError::Timeout)??;
@@ -285,21 +319,6 @@ impl Session {
         complete.ok_or(DatabaseError::Answers {
             rows: rows.len(),
             hits: hits.len(),
-        })
-    }
-
-    /// Looks up where a click would go, without recording anything.
-    pub async fn click_target(&self, token: &str) -> Result<Answer, DatabaseError> {
-        let Some(row) = self
-            .client
-            .query_typed_opt(TARGET, &[(&token, Type::TEXT)])
-            .await?
-        else {
-            return Ok(Answer::default());
-        };
-        Ok(Answer {
-            known: row.try_get(0)?,
-            location: row.try_get(1)?,
         })
     }
 

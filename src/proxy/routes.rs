@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::State;
 use super::control::Lane;
-use super::database::{Answer, DatabaseError, Hit, HitKind, Session, Unsubscribed};
+use super::database::{Answer, DatabaseError, Hit, HitKind, HitMethod, Session, Unsubscribed};
 use super::form::is_one_click;
 use super::metrics::Route;
 use super::page;
@@ -128,20 +128,8 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
     if verified.link.is_none() {
         return Err(Refusal::NotFound);
     }
-    let answer = if request.method() == Method::HEAD {
-        let token = token.to_owned();
-        ask(state, &state.control.lookups, move |session| {
-            let token = token.clone();
-            async move { session.click_target(&token).await }
-        })
-        .await?
-    } else {
-        state
-            .recorder
-            .record(hit(HitKind::Click, token, request.headers()))
-            .await?
-    };
-    redirect(answer).ok_or(Refusal::NotFound)
+    let answer = state.recorder.record(hit(HitKind::Click, token, &request));
+    redirect(answer.await?).ok_or(Refusal::NotFound)
 }
 
 /// The redirect to where the database says, if that is a web page.
@@ -157,15 +145,12 @@ fn redirect(answer: Answer) -> Option<Response> {
     Some((StatusCode::FOUND, headers).into_response())
 }
 
-/// The image is the same whether or not the database knows what was opened: `HEAD` does not ask it, and a mail is
-/// better read without a broken image.
+/// The image is the same whether or not the database knows what was opened: a mail is better read without a broken image.
 async fn record_open(state: &State, request: Request) -> Result<Response, Refusal> {
     let token = token_in(request.uri());
     state.keys.verify(Purpose::Open, token).await?;
-    if request.method() != Method::HEAD {
-        let hit = hit(HitKind::Open, token, request.headers());
-        state.recorder.record(hit).await?;
-    }
+    let hit = hit(HitKind::Open, token, &request);
+    state.recorder.record(hit).await?;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("image/gif")),
         (CACHE_CONTROL, NEVER_CACHED),
@@ -319,13 +304,18 @@ fn token_in(uri: &Uri) -> &str {
     uri.path().rsplit('/').next().unwrap_or_default()
 }
 
-fn hit(kind: HitKind, token: &str, headers: &HeaderMap) -> Hit {
+fn hit(kind: HitKind, token: &str, request: &Request) -> Hit {
     Hit {
         id: Uuid::now_v7(),
         kind,
         token: token.to_owned(),
         occurred_at: SystemTime::now(),
-        user_agent: user_agent(headers),
+        method: match *request.method() {
+            Method::HEAD => HitMethod::Head,
+            _ => HitMethod::Get,
+        },
+        address: None,
+        user_agent: user_agent(request.headers()),
     }
 }
 

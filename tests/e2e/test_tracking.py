@@ -128,10 +128,10 @@ def test_the_proxy_outlives_a_restart_of_the_server(shop, mail, proxy, cluster):
     wait_until(lambda: dict(shop.events()).get("email_clicked") == 1, what="the click after the restart")
 
 
-def test_not_ready_while_the_event_log_is_locked(shop, proxy):
+def test_not_ready_while_the_inbox_of_events_is_locked(shop, proxy):
     assert proxy.ready()
     connection = shop.connect(autocommit=False)
-    connection.cursor().execute("lock marketing_automation.event")
+    connection.cursor().execute("lock marketing_automation.event_inbox")
     assert requests.get(proxy.base + "/readyz", timeout=4).status_code == 503
     connection.rollback()
     wait_until(proxy.ready, 15, what="the proxy to be ready again")

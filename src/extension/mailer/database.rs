@@ -165,6 +165,14 @@ pub(super) fn revoked_messages(ids: Vec<i64>) -> spi::Result<Vec<i64>> {
     })
 }
 
+/// Applies events of the inbox; None: somebody else does.
+pub(super) fn apply_batch(batch_size: i32) -> spi::Result<Option<i32>> {
+    Spi::get_one_with_args(
+        "select marketing_automation.apply_batch($1)",
+        &[batch_size.into()],
+    )
+}
+
 pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
     Spi::run_with_args(
         "select marketing_automation.rescue_messages($1)",

@@ -74,7 +74,20 @@ pub(in crate::extension) fn wait(patience: Duration) {
     if is_stopping() {
         return;
     }
-    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    sleep(patience, pg_sys::WL_LATCH_SET);
+    // SAFETY: this process's own latch.
+    unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
+}
+
+/// Sleeps until the time is over, whoever sets the latch meanwhile.
+pub(in crate::extension) fn rest(pause: Duration) {
+    if !is_stopping() {
+        sleep(pause, 0);
+    }
+}
+
+fn sleep(patience: Duration, also: u32) {
+    let events = also | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: this process's own latch, on its main thread.
     unsafe {
         pg_sys::WaitLatch(
@@ -83,7 +96,6 @@ pub(in crate::extension) fn wait(patience: Duration) {
             patience.as_millis().clamp(1, 3_600_000) as _,
             pg_sys::PG_WAIT_EXTENSION,
         );
-        pg_sys::ResetLatch(pg_sys::MyLatch);
     }
 }
 

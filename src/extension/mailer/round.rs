@@ -359,6 +359,11 @@ impl Mailer {
         self.outdated && self.in_flight.is_empty()
     }
 
+    /// Whether nothing is on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     /// Whether something has ended since the last round.
     pub(super) fn has_news(&self) -> bool {
         self.couriers.has_events()

@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::super::database::HitKind;
+use super::super::database::{HitKind, HitMethod};
 use super::*;
 
 fn hit() -> Hit {
@@ -11,6 +11,8 @@ fn hit() -> Hit {
         kind: HitKind::Open,
         token: String::new(),
         occurred_at: SystemTime::UNIX_EPOCH,
+        method: HitMethod::Get,
+        address: None,
         user_agent: None,
     }
 }

@@ -11,7 +11,7 @@ select marketing_automation.tree('process');
 select * from marketing_automation.record;
 reset role;
 
--- The proxy's role may call five functions and nothing else.
+-- The proxy's role may call four functions and nothing else.
 select p.proname from pg_proc p
 where p.pronamespace = 'marketing_automation'::regnamespace and has_function_privilege('regress_proxy', p.oid, 'execute') order by 1;
 select c.relname from pg_class c
@@ -19,7 +19,7 @@ where c.relnamespace = 'marketing_automation'::regnamespace and c.relkind in ('r
   and (has_table_privilege('regress_proxy', c.oid, 'select, insert, update, delete, truncate, references, trigger'));
 set role regress_proxy;
 select count(*) > 0 as keys from marketing_automation.tracking_keys();
-select n, known from marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array['x'], array[now()], array[null]::text[]);
+select n, known from marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array['x'], array[now()], array['GET'], array[null]::inet[], array[null]::text[]);
 select * from marketing_automation.tracking_key;
 select marketing_automation.sign_token('unsubscribed', 1, 1);
 select * from marketing_automation.enroll();

@@ -62,10 +62,11 @@ create function shop.open(key text) returns boolean language sql as $$
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'explain'
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
     cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-        array[marketing_automation.sign_token('email_opened', r.id, a.id)], array[now()], array[null::text]) e
+        array[marketing_automation.sign_token('email_opened', r.id, a.id)], array[now()], array['GET'], array[null::inet], array[null::text]) e
     where r.key = open.key
 $$;
 select shop.open('1');
+select marketing_automation.apply_events() >= 0 as applied;
 update shop.visitor set divisor = case id when 1 then 0 else 9 end where id in (1, 5);
 select marketing_automation.process_due(now => now() + interval '2 minutes');
 select * from shop.explain('1');

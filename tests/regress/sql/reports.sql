@@ -19,12 +19,13 @@ create function shop.read(kind text, keys text[]) returns bigint language sql as
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reports'
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
     cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[kind],
-        array[marketing_automation.sign_token(kind, r.id, a.id, case when kind = 'email_clicked' then 1 end)], array[now()], array[null::text]) e
+        array[marketing_automation.sign_token(kind, r.id, a.id, case when kind = 'email_clicked' then 1 end)], array[now()], array['GET'], array[null::inet], array[null::text]) e
     where r.key = any (keys)
 $$;
 select shop.play(1, 4, '2025-12-30 10:00+00');
 select shop.play(5, 10, '2026-01-01 04:30+00');
 select shop.read('email_opened', '{1,5,6,7}'), shop.read('email_clicked', '{5}');
+select marketing_automation.apply_events() >= 0 as applied;
 select marketing_automation.block(r.uuid) from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reports' where r.key in ('4', '9');
 
 -- By day, month and year; gaps are zero rows, a rate of nothing is null. What became of a mail counts where its activity ran.

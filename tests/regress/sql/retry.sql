@@ -21,7 +21,7 @@ create function pg_temp.retry(of_key text, of_name text) returns void language s
     join shop.retrial t on t.record_id = ra.record_id and t.activity_id = ra.activity_id where t.key = of_key and t.name = of_name $$;
 create function pg_temp.open(of_key text) returns void language sql as $$
     select marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-        array[marketing_automation.sign_token('email_opened', t.record_id, t.activity_id)], array[now()], array[null::text])
+        array[marketing_automation.sign_token('email_opened', t.record_id, t.activity_id)], array[now()], array['GET'], array[null::inet], array[null::text])
     from shop.retrial t where t.key = of_key and t.name = 'mail' $$;
 select marketing_automation.process_due(now => '2026-03-01 12:00+00');
 create temporary table sent as select * from marketing_automation.claim_messages(100);
@@ -43,6 +43,7 @@ update shop.part set divisor = 1;
 -- Meanwhile 3 was blocked, 4 and 5 were opened: what waits to miss the event must not run any more.
 select marketing_automation.block(uuid) from shop.retrial where key = '3' and name = 'mail';
 select pg_temp.open(key) from unnest(array['4', '5']) key;
+select marketing_automation.apply_events() >= 0 as applied;
 update shop.part set divisor = 0 where id = 5;
 select marketing_automation.process_due();
 update shop.part set divisor = 1 where id = 5;

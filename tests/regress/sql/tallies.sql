@@ -70,7 +70,7 @@ begin
     when dice <= 10 then
         perform marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(h.kind),
             array_agg(marketing_automation.sign_token(h.kind, h.record_id, h.activity_id, case when h.kind = 'email_clicked' then 1 end)),
-            array_agg(clock), array_agg(null::text))
+            array_agg(clock), array_agg('GET'::text), array_agg(null::inet), array_agg(null::text))
         from (select m.record_id, m.activity_id, case when random() < 0.6 then 'email_opened' else 'email_clicked' end as kind
               from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id and r.scenario_id = scenario
               where m.state = 'sent' and random() < 0.2) h
@@ -108,6 +108,7 @@ select setseed(0.5);
 set client_min_messages = error;
 call shop.random_campaign(400);
 reset client_min_messages;
+select marketing_automation.apply_events() >= 0 as applied;
 select * from shop.difference;
 
 -- It was a campaign in which everything occurred.
