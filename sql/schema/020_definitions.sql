@@ -77,10 +77,14 @@ create table marketing_automation.scenario_status (
     last_error text,
     last_error_code text check (last_error_code ~ '^[0-9A-Z]{5}$'),
     last_error_at timestamptz,
-    check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null))
+    last_error_activity_id integer,
+    check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null)),
+    check (last_error_activity_id is null or last_error is not null)
 );
 comment on table marketing_automation.scenario_status is 'API: public. How the last runs of each scenario went';
+comment on column marketing_automation.scenario_status.last_error is 'Why the scenario does not enroll, or an activity does not run: gone when it does';
 comment on column marketing_automation.scenario_status.last_error_code is 'SQLSTATE of last_error';
+comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
 
 create table marketing_automation.activity (
     id integer generated always as identity primary key,
@@ -107,7 +111,7 @@ comment on column marketing_automation.activity.parent_id is 'Activity that this
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, email_not_clicked); null: simply follows';
 comment on column marketing_automation.activity.condition is 'SQL boolean expression over self; unless it is true, nothing is done and no child starts';
-comment on column marketing_automation.activity.delay is 'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once';
+comment on column marketing_automation.activity.delay is 'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later';
 comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
 comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';

@@ -42,10 +42,22 @@ begin
 end $$;
 comment on function marketing_automation.model_guard() is 'API: private. Only members of its owner change a model, nobody the shipped ones';
 
+create function marketing_automation.model_parts(model marketing_automation.model)
+returns table (part text, what text, expression text)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select p.part, format('%s of model "%s"', p.part, model.name), p.expression
+    from (values ('key', model.key), ('party', model.party), ('email', model.email), ('recipient_name', model.recipient_name),
+                 ('language', model.language), ('time_zone', model.time_zone)) as p (part, expression)
+    where p.expression is not null
+$$;
+comment on function marketing_automation.model_parts(marketing_automation.model) is
+    'API: private. The expressions of a model, and what they are called in errors';
+
 create function marketing_automation.model_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     part record;
+    its_type regtype;
     users text;
 begin
     if tg_op = 'DELETE' then
@@ -55,28 +67,35 @@ begin
         end if;
         return old;
     end if;
-    if tg_op = 'UPDATE' and new.key is distinct from old.key
-        and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id where s.model = old.name) then
-        raise exception 'key of model "%" cannot change: records have entered with it', old.name
-            using errcode = 'object_in_use', hint = 'Register a new model with the other key.';
-    end if;
     if marketing_automation.is_restoring() then
         return new;
     end if;
-    new.key_type := marketing_automation.check_expression(new.owner, new.relation, new.key, format('key of model "%s"', new.name));
+    if tg_op = 'UPDATE' and new.key is distinct from old.key
+        and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id where s.model = old.name) then
+        begin
+            perform marketing_automation.check_expression(new.owner, new.relation, old.key, format('key of model "%s"', old.name));
+            users := 'records have entered with it';
+        exception when undefined_column or undefined_function or undefined_object then
+            -- A column was renamed, say: no other way to find these records again than another expression.
+            users := null;
+        end;
+        if users is not null then
+            raise exception 'key of model "%" cannot change: %', old.name, users
+                using errcode = 'object_in_use', hint = 'Register a new model with the other key.';
+        end if;
+    end if;
+    for part in select p.* from marketing_automation.model_parts(new) p loop
+        its_type := marketing_automation.check_expression(new.owner, new.relation, part.expression, part.what);
+        if part.part = 'key' then
+            new.key_type := its_type;
+        end if;
+    end loop;
     begin
         perform marketing_automation.plan_as_owner(new.owner, marketing_automation.key_query(new.relation, new.key, new.key_type, ''));
     exception when undefined_object or undefined_function then
         raise exception 'key of model "%" is of type %, by which rows cannot be found again', new.name, new.key_type
             using errcode = 'datatype_mismatch', hint = 'Use a type that has an equality operator and arrays, such as bigint, uuid or text.';
     end;
-    for part in
-        select * from (values ('party', new.party), ('email', new.email), ('recipient_name', new.recipient_name),
-                              ('language', new.language), ('time_zone', new.time_zone)) as p (name, expression)
-        where p.expression is not null
-    loop
-        perform marketing_automation.check_expression(new.owner, new.relation, part.expression, format('%s of model "%s"', part.name, new.name));
-    end loop;
     return new;
 end $$;
 comment on function marketing_automation.model_validate() is
@@ -145,6 +164,8 @@ create function marketing_automation.scenario_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
+    starts boolean;
+    defined boolean;
 begin
     if tg_op = 'DELETE' then
         perform marketing_automation.lock_scenario(old.id);
@@ -169,16 +190,29 @@ begin
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
     end if;
-    if not marketing_automation.is_restoring()
-        and (tg_op = 'INSERT' or (new.domain, new.model, new.owner) is distinct from (old.domain, old.model, old.owner)) then
+    if marketing_automation.is_restoring() then
+        return new;
+    end if;
+    starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
+    defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
+    if starts or defined or new.domain is distinct from old.domain then
         perform from marketing_automation.model m where m.name = new.model for key share;
+    end if;
+    if starts or defined and new.state = 'running' then
+        perform marketing_automation.check_definition(new);
+    elsif defined or new.domain is distinct from old.domain then
+        -- Not the conditions: they are written one by one.
         model := marketing_automation.usable_model(new);
         perform marketing_automation.check_condition(new.owner, model.relation, new.domain, format('domain of scenario "%s"', new.name));
+    end if;
+    if starts then
+        -- Its mails may have waited since it was stopped.
+        perform marketing_automation.notify_mailer();
     end if;
     return new;
 end $$;
 comment on function marketing_automation.scenario_validate() is
-    'API: private. Order of states, existing model, a domain that is one boolean expression; keeps scenarios that have records';
+    'API: private. Order of states, existing model, a domain that is one boolean expression; all that it consists of when it starts; keeps scenarios that have records';
 
 create function marketing_automation.scenario_cascade() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -75,6 +75,38 @@ end $$;
 comment on function marketing_automation.usable_model(marketing_automation.scenario) is
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write expressions that run as the scenario''s owner';
 
+create function marketing_automation.check_definition(scenario marketing_automation.scenario, only_of integer default null) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation.usable_model(scenario);
+begin
+    perform marketing_automation.check_expression(scenario.owner, model.relation, p.expression, p.what) from marketing_automation.model_parts(model) p;
+    if only_of is null then
+        perform marketing_automation.check_condition(scenario.owner, model.relation, scenario.domain, format('domain of scenario "%s"', scenario.name));
+    end if;
+    perform marketing_automation.check_condition(scenario.owner, model.relation, a.condition, format('condition of activity "%s"', a.name))
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.condition is not null and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+end $$;
+comment on function marketing_automation.check_definition(marketing_automation.scenario, integer) is
+    'API: private. Raises what is wrong with any expression of a scenario, or with those that one activity needs, with its name as context';
+
+create function marketing_automation.definition_error(scenario marketing_automation.scenario, only_of integer default null) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+    what text;
+begin
+    perform marketing_automation.check_definition(scenario, only_of);
+    return null;
+exception when others then
+    get stacked diagnostics message = message_text, what = pg_exception_context;
+    what := split_part(what, E'\n', 1);
+    return case when what ~ '^\w+ of (model|scenario|activity) "' then what || ': ' || message else message end;
+end $$;
+comment on function marketing_automation.definition_error(marketing_automation.scenario, integer) is
+    'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: all of them plan';
+
 create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null, body text default null,
@@ -114,7 +146,6 @@ comment on function marketing_automation.set_state(text, text) is 'API: private.
 create function marketing_automation.run(scenario text) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.set_state(scenario, 'running');
-    select marketing_automation.notify_mailer();
 $$;
 comment on function marketing_automation.run(text) is 'API: public. Starts a draft scenario: from now on it enrolls, processes and mails';
 

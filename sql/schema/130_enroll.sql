@@ -43,14 +43,36 @@ end $$;
 comment on function marketing_automation.time_or_now(timestamptz, text) is
     'API: private. The time that a run of one scenario, or of all, assumes: the given one for those who may choose it for any of them, else now';
 
-create function marketing_automation.note_error(scenario_id integer, message text, code text) returns void
+create function marketing_automation.is_broken_definition(code text) returns boolean
+language sql immutable
+-- Syntax error or access rule violation, but for missing rights (PostgreSQL, appendix A): a name that is gone, a type that changed.
+return left(code, 2) = '42' and code <> '42501';
+comment on function marketing_automation.is_broken_definition(text) is
+    'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
+
+create function marketing_automation.note_error(scenario_id integer, activity_id integer, message text, code text) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at)
-    values (scenario_id, message, code, statement_timestamp())
+    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at, last_error_activity_id)
+    values (scenario_id, message, code, statement_timestamp(), activity_id)
     on conflict on constraint scenario_status_pkey do update
-    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at;
+    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at,
+        last_error_activity_id = excluded.last_error_activity_id;
 $$;
-comment on function marketing_automation.note_error(integer, text, text) is 'API: private. Keeps the error of a scenario''s last run';
+comment on function marketing_automation.note_error(integer, integer, text, text) is
+    'API: private. Keeps why a scenario does not enroll (activity_id null), or one of its activities does not run';
+
+create function marketing_automation.forget_error(scenario_id integer, activity_id integer, now timestamptz) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario_status s
+    set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
+    where s.scenario_id = $1 and s.last_error is not null
+      and (s.last_error_activity_id is not distinct from $2
+           -- What could not run is not there any more.
+           or $2 is null and not exists (
+                select from marketing_automation.waiting_activity w where w.activity_id = s.last_error_activity_id and w.at <= $3));
+$$;
+comment on function marketing_automation.forget_error(integer, integer, timestamptz) is
+    'API: private. After a run without error: forgets that of enrolling (activity_id null), or of that activity';
 
 create function marketing_automation.lock_scenario(scenario_id integer) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -69,11 +91,21 @@ set enable_nestloop = off
 set jit = off
 as $$
 declare
-    model marketing_automation.model := marketing_automation.usable_model(scenario);
+    model marketing_automation.model;
     roots text;
     source text;
     entered bigint;
 begin
+    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
+    perform marketing_automation.lock_scenario(scenario.id);
+    select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
+    if not found then
+        return 0;
+    end if;
+    model := marketing_automation.usable_model(scenario);
+    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
+    perform marketing_automation.plan_as_owner(scenario.owner, format('select %s from %s as self',
+        string_agg(marketing_automation.as_text(p.expression), ', '), model.relation)) from marketing_automation.model_parts(model) p;
     -- Which root activities a row starts: those whose condition holds.
     select format('array_remove(array[%s]::integer[], null)', string_agg(
                case when a.condition is null then a.id::text
@@ -83,12 +115,6 @@ begin
     source := format('select %s, %s, %s from %s as self where %s',
         marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), roots,
         model.relation, marketing_automation.as_condition(scenario.domain));
-
-    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
-    perform marketing_automation.lock_scenario(scenario.id);
-    if not exists (select from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running') then
-        return 0;
-    end if;
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
         from marketing_automation.query_as_owner(scenario.owner, source, null) as q (key text, party text, roots integer[])
@@ -129,7 +155,8 @@ begin
         chosen := marketing_automation.scenario_named(scenario_name);
         if chosen.state <> 'running' then
             raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
-                using errcode = 'object_not_in_prerequisite_state', hint = format('select marketing_automation.run(%L);', chosen.name);
+                using errcode = 'object_not_in_prerequisite_state', hint = format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                                                 else 'select marketing_automation.run(%1$L);' end, chosen.name);
         end if;
     end if;
     at := marketing_automation.time_or_now(now, scenario_name);
@@ -145,9 +172,8 @@ begin
         begin
             enrolled := marketing_automation.enroll_one(chosen, at);
             -- The row is there, and locked: see lock_scenario().
-            update marketing_automation.scenario_status s
-            set last_enrolled_at = at, last_error = null, last_error_code = null, last_error_at = null
-            where s.scenario_id = chosen.id;
+            update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+            perform marketing_automation.forget_error(chosen.id, null, at);
         exception when others then
             get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
                 broken = constraint_name;
@@ -157,9 +183,9 @@ begin
                 when 'record_has_key' then format('key %s is null in some row', model)
                 when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
                 when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
-                else error end;
+                else coalesce(case when marketing_automation.is_broken_definition(code) then marketing_automation.definition_error(chosen) end, error) end;
             raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
-            perform marketing_automation.note_error(chosen.id, error, code);
+            perform marketing_automation.note_error(chosen.id, null, error, code);
         end;
         return next;
     end loop;

@@ -142,6 +142,25 @@ language sql immutable
 return left(code, 2) in ('40', '53', '58') or code = '55P03';
 comment on function marketing_automation.is_passing_error(text) is 'API: private. Whether trying again later can help, judged by SQLSTATE';
 
+create function marketing_automation.refresh_key_type(scenario marketing_automation.scenario) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    if marketing_automation.check_expression(scenario.owner, model.relation, model.key, 'key') = model.key_type then
+        return false;
+    end if;
+    -- Finding the type is what the trigger does.
+    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
+    return true;
+exception when others then
+    -- Whatever is wrong with the key, there is an error about it already.
+    return false;
+end $$;
+comment on function marketing_automation.refresh_key_type(marketing_automation.scenario) is
+    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped (integer to bigint): keys cast to the old type would not all fit';
+
 create function marketing_automation.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -156,6 +175,10 @@ begin
         get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
         if broken = 'finished_activity_pkey' then
             message := 'several rows of the model have the key of this record';
+        end if;
+        if code in ('22003', '22P02') and (
+                select marketing_automation.refresh_key_type(s) from marketing_automation.scenario s where s.id = activity.scenario_id) then
+            return marketing_automation.process_or_fail(activity, records, now);
         end if;
         if marketing_automation.is_passing_error(code) then
             raise;
@@ -186,20 +209,32 @@ comment on function marketing_automation.process_or_fail(marketing_automation.ac
 create function marketing_automation.process_activity(activity marketing_automation.activity, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    scenario marketing_automation.scenario;
+    processed integer;
     message text;
     code text;
 begin
-    -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
-    -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
-    perform marketing_automation.usable_model(s), marketing_automation.plan_as_owner(s.owner, marketing_automation.record_query(activity.id))
-    from marketing_automation.scenario s where s.id = activity.scenario_id;
-    return marketing_automation.process_or_fail(activity, array(
-        select w.record_id from marketing_automation.waiting_activity w
-        where w.activity_id = activity.id and w.at <= now order by w.at limit batch_size), now);
-exception when others then
-    get stacked diagnostics message = message_text, code = returned_sqlstate;
-    raise warning 'activity "%" did not run: %', activity.name, message using errcode = code;
-    perform marketing_automation.note_error(activity.scenario_id, format('activity "%s": %s', activity.name, message), code);
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    begin
+        -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
+        -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
+        perform marketing_automation.usable_model(scenario);
+        perform marketing_automation.plan_as_owner(scenario.owner, marketing_automation.record_query(activity.id));
+        processed := marketing_automation.process_or_fail(activity, array(
+            select w.record_id from marketing_automation.waiting_activity w
+            where w.activity_id = activity.id and w.at <= now order by w.at limit batch_size), now);
+        perform marketing_automation.forget_error(activity.scenario_id, activity.id, now);
+        return processed;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+    end;
+    if code = '42883' and marketing_automation.refresh_key_type(scenario) then
+        return marketing_automation.process_activity(activity, batch_size, now);
+    end if;
+    message := coalesce(case when marketing_automation.is_broken_definition(code) then marketing_automation.definition_error(scenario, activity.id) end,
+        format('activity "%s": %s', activity.name, message));
+    raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
+    perform marketing_automation.note_error(activity.scenario_id, activity.id, message, code);
     return 0;
 end $$;
 comment on function marketing_automation.process_activity(marketing_automation.activity, integer, timestamptz) is
