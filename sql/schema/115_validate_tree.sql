@@ -46,7 +46,7 @@ begin
             and (exists (select from marketing_automation.waiting_activity w where w.activity_id = old.id)
                  or exists (select from marketing_automation.finished_activity f where f.activity_id = old.id)) then
             raise exception 'activity "%" waits or has run for records and cannot be deleted', old.name
-                using errcode = 'object_in_use', detail = 'Its mails would lose their log.',
+                using errcode = 'object_in_use', detail = 'What waits for it would be lost, and its mails would lose their log.',
                       hint = 'Set its condition to false to skip it from now on.';
         end if;
         return old;
@@ -83,11 +83,18 @@ begin
             using errcode = 'check_violation';
     end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
-    if new.parent_id is not null then
-        if tg_op = 'UPDATE' and new.parent_id is distinct from old.parent_id then
-            -- Two at once could close a circle that neither sees.
-            perform marketing_automation.lock_scenario(new.scenario_id);
+    if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
+        -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
+        perform marketing_automation.lock_scenario(new.scenario_id);
+        if exists (select from marketing_automation.record r where r.scenario_id = new.scenario_id) then
+            raise exception '% of activity "%" cannot change: records have entered scenario "%"',
+                case when new.parent_id is distinct from old.parent_id then 'parent'
+                     when new.on_event is distinct from old.on_event then 'event' else 'action' end, old.name, scenario.name
+                using errcode = 'object_in_use', detail = 'Some may wait for it by the old rules, and would run by the new ones.',
+                      hint = 'Add another activity, and delete this one or, if it waits or has run for records, set its condition to false.';
         end if;
+    end if;
+    if new.parent_id is not null then
         select a.* into parent from marketing_automation.activity a where a.id = new.parent_id for key share;
         if not found then
             raise exception 'parent % of activity "%" does not exist', new.parent_id, new.name using errcode = 'foreign_key_violation';
