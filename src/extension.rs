@@ -11,6 +11,7 @@ mod nearest;
 mod owner;
 mod position;
 mod revocation;
+mod server;
 mod settings;
 mod status;
 mod template;
@@ -29,6 +30,7 @@ pub extern "C-unwind" fn _PG_init() {
     if preloading && !upgrading {
         workers::init();
         revocation::init();
+        server::init();
         launcher::register();
     }
 }

@@ -97,6 +97,7 @@ mod schema {
             marketing_automation::nearest_name,
             marketing_automation::notify_mailer,
             marketing_automation::recheck_claims,
+            marketing_automation::this_data_directory,
             marketing_automation::worker_status
         ]
     );
@@ -141,9 +142,14 @@ mod schema {
         requires = ["unsubscribe"]
     );
     extension_sql_file!(
+        "../sql/schema/161_arming.sql",
+        name = "arming",
+        requires = ["mailer"]
+    );
+    extension_sql_file!(
         "../sql/schema/162_revocation.sql",
         name = "revocation",
-        requires = ["mailer"]
+        requires = ["arming"]
     );
     extension_sql_file!(
         "../sql/schema/165_suppression.sql",

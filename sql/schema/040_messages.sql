@@ -115,16 +115,22 @@ create table marketing_automation.link (
 comment on table marketing_automation.link is 'API: public. Web addresses that mails point to, each stored once; never deleted, so that old mails keep working';
 comment on column marketing_automation.link.digest is 'SHA-256 of url: an address may be longer than an index entry can be';
 
--- Sending is armed for one database. Deliberately not dumped: a restored copy must not send by itself.
+-- Sending is armed for one database on one server. Deliberately not dumped: a restored copy must not send by itself.
 create table marketing_automation.armed (
     singleton boolean primary key default true check (singleton),
     system_identifier bigint not null,
     database oid not null,
+    data_directory text not null,
+    inode bigint not null,
+    born timestamptz,
+    machine bytea,
     armed_at timestamptz not null default now(),
     armed_by text not null default session_user
 );
 comment on table marketing_automation.armed is
-    'API: public. The database cluster (pg_control_system()) and the database in it that may send; empty or another one: the mailer stays disarmed until arm()';
+    'API: private. The server and the database in it that may send; none or another one: the mailer stays disarmed until arm()';
+comment on column marketing_automation.armed.inode is 'Of the file PG_VERSION in the data directory, as born, the time of its creation';
+comment on column marketing_automation.armed.machine is 'Digest of the machine''s id, where it has one';
 
 create table marketing_automation.origin (
     system_identifier bigint not null,

@@ -1,36 +1,5 @@
 -- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
 
-create function marketing_automation.this_database(out system_identifier bigint, out database oid)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select c.system_identifier, d.oid from pg_control_system() c, pg_database d where d.datname = current_database()
-$$;
-comment on function marketing_automation.this_database() is 'API: private. What tells this database from its copies: the cluster''s system identifier and the OID in it';
-
-create function marketing_automation.arm() returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    delete from marketing_automation.origin;
-    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation.this_database() t;
-    insert into marketing_automation.armed as a (system_identifier, database) select t.* from marketing_automation.this_database() t
-    on conflict on constraint armed_pkey do update
-    set system_identifier = excluded.system_identifier, database = excluded.database, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
-    select marketing_automation.notify_mailer();
-$$;
-comment on function marketing_automation.arm() is
-    'API: public. Allows this database to send mail. A fresh CREATE EXTENSION is armed; a restored dump or a copy made with TEMPLATE is not until this is called';
-
-create function marketing_automation.is_armed() returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select exists (select from marketing_automation.armed a where (a.system_identifier, a.database) = (t.system_identifier, t.database))
-       and not exists (select from marketing_automation.origin o where (o.system_identifier, o.database) <> (t.system_identifier, t.database))
-    from marketing_automation.this_database() t
-$$;
-comment on function marketing_automation.is_armed() is 'API: public. Whether this database may send mail';
-
--- A fresh CREATE EXTENSION arms. pg_dump's scripts begin with row_security = off, which hardly anything else sets
--- (check_function_bodies would be the natural sign, but CREATE EXTENSION itself turns it off); a restore by another
--- route is found by the origin that comes with its data.
-select marketing_automation.arm() where current_setting('row_security')::boolean;
-
 create function marketing_automation.rescue_messages(hold boolean) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$
     with rescued as (

@@ -34,6 +34,7 @@ static SMTP_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30);
 static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(500);
 /// 3 days, as most mail servers do (RFC 5321 4.5.4.1 says 4-5 days, for mail that people wrote).
 static RETRY_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(3 * 24 * 3600);
+static ARM_AFTER_FAILOVER: GucSetting<bool> = GucSetting::<bool>::new(true);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resend);
 
@@ -273,6 +274,14 @@ pub(crate) fn init() {
         c"Whether a click counts as an open too.",
         c"A reader who clicked has seen the mail, though many mail programs block the image that tells.",
         &CLICK_IMPLIES_OPEN,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_bool_guc(
+        c"marketing_automation.arm_after_failover",
+        c"Whether a standby sends after it was promoted.",
+        c"Turn it off where standbys are promoted for tests beside their primary.",
+        &ARM_AFTER_FAILOVER,
         GucContext::Suset,
         flags,
     );

@@ -49,6 +49,8 @@ class Cluster:
         durable=False,
         detached=False,
         port=None,
+        backup_of=None,
+        backup_options=(),
     ):
         self.detached = detached
         self.port = port or lifetime.free_port()
@@ -69,10 +71,18 @@ class Cluster:
         if SERVER_USER:
             shutil.chown(self.directory, SERVER_USER, SERVER_USER)
         lifetime.stop_at_exit(self.destroy)
+        if backup_of is not None:
+            self._copy(backup_of, backup_options)
+            return
         self._initdb()
         # pg_cron connects to its database as soon as the server is up, so it must be there before.
         if cron_database != "postgres":
             self._single_user(f'create database "{cron_database}"')
+
+    @classmethod
+    def of_backup(cls, original, *options):
+        """A copy of a running cluster by pg_basebackup with these options, not started."""
+        return cls(backup_of=original, backup_options=options)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -126,6 +136,11 @@ class Cluster:
         """Lets a detached server outlive this program; who stops it removes `directory` too."""
         self._close_connections()
         lifetime.cancel_stop(self.destroy)
+
+    def owner(self):
+        """User and group that the server's files belong to."""
+        status = self.data.stat()
+        return status.st_uid, status.st_gid
 
     def children(self):
         """Process ids of the server's children."""
@@ -210,6 +225,14 @@ class Cluster:
             for name, value in self._settings.items():
                 quoted = str(value).replace("'", "''")
                 conf.write(f"{name} = '{quoted}'\n")
+
+    def _copy(self, original, options):
+        self._run(
+            pg_program("pg_basebackup"), "-h", original.directory, "-p", original.port, "-U", original.superuser,
+            "-D", self.data, "--checkpoint=fast", "--no-sync", *options,
+        )  # fmt: skip
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write(f"port = {self.port}\nunix_socket_directories = '{self.directory}'\n")
 
     def _single_user(self, sql):
         self._run(

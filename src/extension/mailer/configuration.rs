@@ -91,10 +91,12 @@ impl Configuration {
     pub(super) fn read(
         previous: Option<&Arc<Configuration>>,
     ) -> spi::Result<Result<Arc<Configuration>, Missing>> {
-        if Spi::get_one::<bool>("select marketing_automation.is_armed()")? != Some(true) {
+        if let Some(reason) = Spi::get_one::<String>("select marketing_automation.check_armed()")? {
             return Ok(Err(Missing {
                 state: State::Disarmed,
-                reason: "this is a copy of the server that was armed to send: run select marketing_automation.arm() if it shall send".to_owned(),
+                reason: format!(
+                    "not armed to send, as {reason}: run select marketing_automation.arm() if it shall send"
+                ),
             }));
         }
         let keys = Spi::connect_mut(|client| {
