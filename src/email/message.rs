@@ -47,12 +47,19 @@ pub struct Mail {
     pub(crate) envelope: Envelope,
     pub(crate) bytes: Vec<u8>,
     pub(crate) message_id: String,
+    /// An address is not ASCII, and so are headers (RFC 6531, RFC 6532).
+    pub(crate) smtputf8: bool,
 }
 
 impl Mail {
     /// Gives the message: header lines and body, with CRLF line ends, ASCII only.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Gives the envelope's sender.
+    pub fn sender(&self) -> &str {
+        self.envelope.from().map_or("", AsRef::as_ref)
     }
 
     /// Gives the address of the envelope's only recipient.
@@ -172,6 +179,7 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
         envelope,
         bytes,
         message_id: letter.message_id.to_owned(),
+        smtputf8: false,
     })
 }
 

@@ -1,11 +1,15 @@
 //! Hands mails to an SMTP server, or writes them to a directory.
 
+mod auth;
 mod config;
+mod content;
+mod dialogue;
 mod directory;
 mod error;
+mod extensions;
+mod reply;
 mod smtp;
 mod tls;
-mod wire;
 
 use std::time::Duration;
 

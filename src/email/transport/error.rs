@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::reply::Reply;
+
 /// What a failure means for the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendErrorKind {
@@ -42,22 +44,19 @@ impl SendError {
         Self::new(SendErrorKind::Connection, message)
     }
 
-    /// Classifies by the reply code (RFC 5321, section 4.2.1); what is no negative reply is a failed connection.
-    pub(super) fn from_smtp(step: &str, error: &lettre::transport::smtp::Error) -> Self {
-        let code = error.status().map(u16::from);
-        let kind = match code {
-            Some(500..) => SendErrorKind::Permanent,
-            Some(_) => SendErrorKind::Transient,
-            None => SendErrorKind::Connection,
-        };
-        let reason = causes(error);
-        let message = match code {
-            Some(code) => format!("{step}: {code} {reason}"),
-            None => format!("{step}: {error}"),
+    /// Classifies by the reply code (RFC 5321, section 4.2.1) a reply that was not the hoped for; one that is no refusal
+    /// makes no sense there, and what follows would not either.
+    pub(super) fn replied(step: &str, reply: &Reply) -> Self {
+        let kind = match reply.code {
+            500.. => SendErrorKind::Permanent,
+            400.. => SendErrorKind::Transient,
+            _ => {
+                return Self::connection(format!("{step}: unexpected reply {reply}"));
+            }
         };
         SendError {
-            code,
-            ..Self::new(kind, message)
+            code: Some(reply.code),
+            ..Self::new(kind, format!("{step}: {reply}"))
         }
     }
 
@@ -113,19 +112,6 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
 
 /// Makes one line of at most 500 characters of text that may come from a server.
 pub(super) fn one_line(text: &str) -> String {
