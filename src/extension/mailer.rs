@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Only this process's main thread touches PostgreSQL, in short transactions, none of them open while the network is
-//! used; rendering and SMTP run on a tokio runtime of their own ([`courier`]) and answer over a channel. What is in
+//! used; rendering and SMTP run on a tokio runtime of their own ([`couriers`]) and answer over a channel. What is in
 //! flight is bounded by two claims and by the memory of rendered mails; a claim is no larger than what leaves within a
 //! second ([`pace`]). An SQL error, a lost server or a panic in a mail end a round, not the worker.
 
 mod configuration;
 mod courier;
+mod couriers;
 mod database;
 mod desk;
 mod gate;
@@ -18,6 +19,7 @@ mod inbox;
 mod installation;
 mod job;
 mod letter;
+mod links;
 mod pace;
 pub(super) mod process;
 mod reason;
@@ -42,9 +44,6 @@ use round::Mailer;
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// While somebody else holds the extension or due mails under a lock.
 const LOCKED: Duration = Duration::from_secs(1);
-/// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
-/// become a rush of rounds.
-const SETTLE: Duration = Duration::from_millis(10);
 
 /// Waits until nobody changes the extension; None: there is none, or the process must stop.
 fn find_installation() -> Option<pg_sys::Oid> {
@@ -141,12 +140,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
             workers::wake_launcher();
             return;
         }
-        if !mailer.has_news() {
-            if mailer.is_idle() {
-                process::rest(SETTLE);
-            }
-            process::wait(sleep);
-        }
+        mailer.rest(sleep);
         if process::is_stopping() {
             mailer.farewell();
             break;

@@ -163,37 +163,70 @@ pub(super) struct Reports {
     events: channel::Sender<Event>,
     /// Whether the main thread has been told and has not looked yet.
     told: Arc<AtomicBool>,
+    /// The same for what cannot wait.
+    woken: Arc<AtomicBool>,
 }
 
 impl Reports {
     pub(super) fn new() -> (Self, channel::Receiver<Event>) {
         let (events, receiver) = channel::channel();
-        let told = Arc::default();
-        (Reports { events, told }, receiver)
+        let reports = Reports {
+            events,
+            told: Arc::default(),
+            woken: Arc::default(),
+        };
+        (reports, receiver)
     }
 
     pub(super) fn send(&self, event: Event) {
+        let waits = matches!(event, Event::Rendered(_));
         // Without a receiver the process is about to end.
         let _ = self.events.send(event);
-        self.wake();
-    }
-
-    /// Makes the main thread begin a round.
-    pub(super) fn wake(&self) {
-        if !self.told.swap(true, Ordering::AcqRel) {
-            // SAFETY: SIGUSR1 to this process; the threads here block it, so PostgreSQL's handler runs on the main
-            // thread and sets its latch.
-            unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+        match waits {
+            true => self.wake(),
+            false => self.tell(),
         }
     }
 
-    /// Whether something was sent since the last take_notice().
+    /// Makes the main thread begin a round when it is at rest.
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            signal_main_thread();
+        }
+    }
+
+    /// Makes the main thread begin a round at once.
+    pub(super) fn wake(&self) {
+        self.told.store(true, Ordering::Release);
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            signal_main_thread();
+        }
+    }
+
+    /// Whether the main thread was told or woken since the last take_notice().
     pub(super) fn has_news(&self) -> bool {
         self.told.load(Ordering::Acquire)
     }
 
+    /// Whether it was woken.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+
     /// Before reading: what is sent from now on tells the main thread again.
     pub(super) fn take_notice(&self) {
+        self.woken.swap(false, Ordering::AcqRel);
         self.told.swap(false, Ordering::AcqRel);
     }
+
+    /// The main thread will look by itself; only wake() disturbs it.
+    pub(super) fn mute(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+}
+
+/// SIGUSR1 to this process: the threads here block it, so PostgreSQL's handler runs on the main thread and sets its latch.
+fn signal_main_thread() {
+    // SAFETY: plain system calls.
+    unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
 }

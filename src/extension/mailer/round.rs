@@ -1,13 +1,13 @@
 //! The mailer's rounds: collect and record what has ended, claim what comes next.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
 use super::configuration::{self, Configuration};
-use super::courier::{self, Couriers};
+use super::couriers::{self, Couriers};
 use super::database::{self, Finished};
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
 use super::pace::Pace;
@@ -23,8 +23,11 @@ const POLL: Duration = Duration::from_secs(10);
 const RECONFIGURE: Duration = Duration::from_secs(60);
 /// How long mails in flight may take to end when the worker must stop.
 const FAREWELL: Duration = Duration::from_millis(700);
-/// Link ids kept in memory.
-const MAX_CACHED_LINKS: usize = 100_000;
+/// How long results gather: recording one costs as much as recording a hundred.
+const GATHER: Duration = Duration::from_millis(20);
+/// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
+/// become a rush of rounds.
+const SETTLE: Duration = Duration::from_millis(10);
 
 /// One mailer and what it has in flight.
 pub(super) struct Mailer {
@@ -37,11 +40,12 @@ pub(super) struct Mailer {
     outdated: bool,
     configuration: Option<Arc<Configuration>>,
     configured_at: Option<Instant>,
-    links: HashMap<String, i64>,
     /// Results not yet recorded: kept over a failing transaction.
     deliveries: Vec<Delivery>,
     /// Mails claimed, and not recorded yet.
     in_flight: HashSet<i64>,
+    /// Something was claimed or has ended since the last rest.
+    busy: bool,
     /// No claim before: after an SQL error, or while the SMTP server is out of reach.
     paused_until: Option<Instant>,
     /// How often in a row the SMTP server was found out of reach; until it answers again one mail at a time probes it.
@@ -61,9 +65,9 @@ impl Mailer {
             outdated: false,
             configuration: None,
             configured_at: None,
-            links: HashMap::new(),
             deliveries: Vec::new(),
             in_flight: HashSet::new(),
+            busy: false,
             paused_until: None,
             out_of_reach: 0,
             on_hold: false,
@@ -145,8 +149,7 @@ impl Mailer {
         self.learn_links(&rendered);
         let mut parcels = Vec::with_capacity(rendered.len());
         for mail in rendered {
-            let urls = mail.rendered.links().iter();
-            match urls.map(|url| self.links.get(url).copied()).collect() {
+            match self.couriers.links().ids(&mail.rendered) {
                 Some(links) => parcels.push(Parcel { mail, links }),
                 // They were not stored: an error, which is noted.
                 None => self.deliveries.push(mail.job.release()),
@@ -157,21 +160,12 @@ impl Mailer {
 
     /// Fetches the ids of links not seen yet.
     fn learn_links(&mut self, rendered: &[RenderedMail]) {
-        if self.links.len() > MAX_CACHED_LINKS {
-            self.links.clear();
-        }
-        let mut unseen: Vec<String> = rendered
-            .iter()
-            .flat_map(|mail| mail.rendered.links())
-            .filter(|url| !self.links.contains_key(url.as_str()))
-            .cloned()
-            .collect();
-        unseen.sort_unstable();
-        unseen.dedup();
-        if !unseen.is_empty() {
-            let stored = transaction::run(|| database::link_ids(unseen));
+        let urls = rendered.iter().flat_map(|mail| mail.rendered.links());
+        let unknown = self.couriers.links().unknown(urls);
+        if !unknown.is_empty() {
+            let stored = transaction::run(|| database::link_ids(unknown));
             if let Some(stored) = self.checked(stored) {
-                self.links.extend(stored);
+                self.couriers.links().learn(stored);
             }
         }
     }
@@ -199,6 +193,7 @@ impl Mailer {
             slot.failed += failed;
             slot.retried += retried;
         });
+        self.busy = true;
         let deliveries = std::mem::take(&mut self.deliveries);
         for delivery in &deliveries {
             self.in_flight.remove(&delivery.id);
@@ -311,10 +306,11 @@ impl Mailer {
                 None => POLL,
             };
         }
+        self.busy = true;
         self.in_flight.extend(claimed.iter().map(|mail| mail.id));
         let mut claimed = claimed.into_iter().peekable();
         while claimed.peek().is_some() {
-            let chunk = claimed.by_ref().take(courier::RENDER_CHUNK);
+            let chunk = claimed.by_ref().take(couriers::RENDER_CHUNK);
             let jobs = chunk.map(|mail| {
                 let compiled = self.templates.compiled(&mail);
                 let reports = self.couriers.reports();
@@ -359,14 +355,20 @@ impl Mailer {
         self.outdated && self.in_flight.is_empty()
     }
 
-    /// Whether nothing is on its way.
-    pub(super) fn is_idle(&self) -> bool {
-        self.in_flight.is_empty()
-    }
-
-    /// Whether something has ended since the last round.
-    pub(super) fn has_news(&self) -> bool {
-        self.couriers.has_events()
+    /// Sleeps until there is something to do, for `sleep` at most. While mails come and go results gather for a moment.
+    pub(super) fn rest(&mut self, sleep: Duration) {
+        let reports = self.couriers.reports();
+        if std::mem::take(&mut self.busy) && !self.in_flight.is_empty() {
+            reports.mute();
+            if !reports.is_urgent() {
+                process::wait(GATHER);
+            }
+        } else if !reports.has_news() {
+            if self.in_flight.is_empty() {
+                process::rest(SETTLE);
+            }
+            process::wait(sleep);
+        }
     }
 
     /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.

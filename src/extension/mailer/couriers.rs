@@ -1,0 +1,219 @@
+//! Rendering, and the couriers that send, on a tokio runtime of its own threads. Nothing here touches PostgreSQL: plain data comes in
+//! over queues and goes out over a channel, and the main thread's latch is set by a signal to this process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc as channel;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::courier::Courier;
+use super::desk::Desk;
+use super::gate::Gate;
+use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
+use super::letter;
+use super::links::Links;
+use super::recheck::Recheck;
+use crate::email::rendered::Rendered;
+
+/// Mails rendered by one task: some milliseconds.
+pub(super) const RENDER_CHUNK: usize = 25;
+/// Two: rendering and SMTP share what a small server has.
+const THREADS: usize = 2;
+/// Memory for mails that are rendered and not yet sent, in kilobytes; thousands of common mails, some dozens of huge ones.
+const RENDERED_KB: u32 = 64 * 1024;
+
+pub(super) struct Couriers {
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
+    events: channel::Receiver<Event>,
+    office: Arc<Office>,
+}
+
+/// What rendering, the couriers and the main thread share.
+struct Office {
+    handle: Handle,
+    reports: Reports,
+    links: Links,
+    desk: Arc<Desk>,
+    gate: Arc<Gate>,
+    recheck: Arc<Recheck>,
+    /// Chunks that are rendered at the same time.
+    lanes: Semaphore,
+    memory: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Couriers {
+    /// Starts the runtime's threads, with all signals blocked: PostgreSQL's handlers belong to the main thread.
+    pub(super) fn start() -> std::io::Result<Self> {
+        // SAFETY: blocks all signals while the threads are made, which inherit the mask, and restores it.
+        let runtime = unsafe {
+            let mut all = std::mem::zeroed();
+            let mut before = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(THREADS)
+                // For name resolution.
+                .max_blocking_threads(4)
+                .thread_name("ma-courier")
+                .enable_all()
+                .build();
+            libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+            runtime?
+        };
+        let (reports, events) = Reports::new();
+        let office = Office {
+            handle: runtime.handle().clone(),
+            reports,
+            links: Links::default(),
+            desk: Arc::default(),
+            gate: Arc::default(),
+            recheck: Arc::default(),
+            lanes: Semaphore::new(THREADS),
+            memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
+            stopping: watch::Sender::new(false),
+        };
+        Ok(Couriers {
+            runtime: Some(runtime),
+            events,
+            office: Arc::new(office),
+        })
+    }
+
+    pub(super) fn reports(&self) -> &Reports {
+        &self.office.reports
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.office.gate
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.office.links
+    }
+
+    pub(super) fn recheck(&self) -> &Recheck {
+        &self.office.recheck
+    }
+
+    /// What has been finished since the last call.
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.reports().take_notice();
+        self.events.try_iter().collect()
+    }
+
+    /// Like events(), but waits a while for the first one.
+    pub(super) fn wait_for_events(&self, patience: Duration) -> Vec<Event> {
+        let first = self.events.recv_timeout(patience).ok();
+        first.into_iter().chain(self.events()).collect()
+    }
+
+    /// Whether rendered mails fill the memory that they may have.
+    pub(super) fn is_full(&self) -> bool {
+        self.office.memory.available_permits() == 0
+    }
+
+    /// Renders mails in the background. Those whose links are all known go on to a courier, the others come back as events.
+    pub(super) fn render(&self, jobs: Vec<Job>) {
+        let office = Arc::clone(&self.office);
+        self.office.handle.spawn(async move {
+            let _lane = office.lanes.acquire().await;
+            for job in jobs {
+                // Lets the thread serve others, and a stop come through.
+                tokio::task::yield_now().await;
+                office.render(job).await;
+            }
+        });
+    }
+
+    /// Sends mails in the background, over as many connections as are configured and needed.
+    pub(super) fn send(&self, parcels: Vec<Parcel>) {
+        self.office.send(parcels);
+    }
+
+    /// Takes back what is not yet with a courier; from now on couriers give back what is not yet with the server.
+    pub(super) fn stop(&self) -> Vec<Delivery> {
+        self.office.stopping.send_replace(true);
+        let waiting = self.office.desk.clear();
+        waiting
+            .into_iter()
+            .map(|parcel| parcel.mail.job.release())
+            .collect()
+    }
+}
+
+impl Drop for Couriers {
+    fn drop(&mut self) {
+        // A plain drop waits for whatever runs, such as a name server that does not answer.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
+    let bytes = rendered.html.len() + rendered.text.len() + job.mail.context.len();
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
+}
+
+impl Office {
+    async fn render(&self, job: Job) {
+        if *self.stopping.borrow() {
+            job.finish(Outcome::Released);
+            return;
+        }
+        let rendered = match catch_unwind(AssertUnwindSafe(|| letter::render(&job))) {
+            Ok(Ok(rendered)) => rendered,
+            Ok(Err(outcome)) => {
+                job.finish(outcome);
+                return;
+            }
+            Err(_) => {
+                job.finish(Outcome::Retry("rendering panicked".into()));
+                return;
+            }
+        };
+        let share = self.share_of_memory(kilobytes(&rendered, &job)).await;
+        let mail = RenderedMail {
+            job,
+            rendered,
+            _share: share,
+        };
+        match self.links.ids(&mail.rendered) {
+            Some(links) => self.send(vec![Parcel { mail, links }]),
+            None => self.reports.send(Event::Rendered(Box::new(mail))),
+        }
+    }
+
+    async fn share_of_memory(&self, kilobytes: u32) -> Option<OwnedSemaphorePermit> {
+        let memory = Arc::clone(&self.memory);
+        memory
+            .acquire_many_owned(kilobytes.min(RENDERED_KB))
+            .await
+            .ok()
+    }
+
+    fn send(&self, parcels: Vec<Parcel>) {
+        let Some(connections) = parcels
+            .first()
+            .map(|parcel| parcel.mail.job.configuration.connections)
+        else {
+            return;
+        };
+        for seat in self.desk.put(parcels, connections) {
+            let courier = Courier {
+                seat,
+                gate: Arc::clone(&self.gate),
+                recheck: Arc::clone(&self.recheck),
+                reports: self.reports.clone(),
+                stopping: self.stopping.subscribe(),
+                connection: None,
+            };
+            self.handle.spawn(courier.run());
+        }
+    }
+}
