@@ -5,6 +5,9 @@ import threading
 import time
 
 import psycopg2
+import pytest
+
+from harness import wait_until
 
 SECONDS = 8
 RECORDS = 3000
@@ -29,17 +32,27 @@ VIOLATIONS = {
         select count(*) from marketing_automation.event e
         join marketing_automation.finished_activity f on (f.record_id, f.activity_id) = (e.record_id, e.activity_id)
         where e.kind = 'email_opened' and f.opened_at is null""",
-    "neither side came of a mail that was sent": """
+    "not exactly one side of an event came of a mail that was sent": """
         select count(*) from marketing_automation.message m
-        join marketing_automation.activity a on a.id = m.activity_id and a.name = 'hello'
+        join marketing_automation.activity p on p.parent_id = m.activity_id and p.on_event in ('email_opened', 'email_clicked')
+        join marketing_automation.activity n on n.parent_id = m.activity_id and n.on_event = replace(p.on_event, 'email_', 'email_not_')
         join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
-        where m.state = 'sent' and not exists (
-            select from marketing_automation.record_activity ra join marketing_automation.activity c on c.id = ra.activity_id
-            where ra.record_id = m.record_id and c.parent_id = a.id and c.name in ('opened', 'not opened') and ra.state <> 'cancelled')""",
+        where m.state = 'sent' and 1 <> (
+            select count(*) from marketing_automation.record_activity ra
+            where ra.record_id = m.record_id and ra.activity_id in (p.id, n.id) and ra.state <> 'cancelled')""",
     "waits for a blocked record": """
         select count(*) from marketing_automation.waiting_activity w
         join marketing_automation.record r on r.id = w.record_id and r.blocked_at is not null""",
 }
+
+# How often an event came before, and after, its negative side had run.
+OUTCOMES = """
+    select count(*) filter (where f.outcome = 'event_arrived') as before,
+           count(*) filter (where f.state = 'done' and case a.on_event when 'email_not_opened' then m.opened_at else m.clicked_at end is not null) as after,
+           count(*) filter (where f.state = 'done') as ran
+    from marketing_automation.finished_activity f
+    join marketing_automation.activity a on a.id = f.activity_id and a.on_event = %s
+    join marketing_automation.finished_activity m on m.record_id = f.record_id and m.activity_id = a.parent_id"""
 
 
 def test_everything_at_once_keeps_the_invariants(shop, sink):
@@ -118,3 +131,44 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
     assert shop.value("select count(*) from marketing_automation.event where kind <> 'blocked'") > 500
     for what, query in VIOLATIONS.items():
         assert shop.value(query) == 0, what
+    for negative in ("email_not_opened", "email_not_clicked"):
+        before, after, ran = shop.query(OUTCOMES, negative)[0]
+        assert min(before, after, ran) > 10, f"{negative}: the race was not run: {before} came before, {after} after, of {ran} that ran"
+
+
+@pytest.mark.parametrize("kind", ["opened", "clicked"])
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_an_event_that_arrives_while_its_negative_side_runs_waits_for_the_outcome(shop, sink, kind, end):
+    shop.customers("Ada")
+    shop.scenario(run=False)
+    shop.activity("positive", parent="hello", on_event=f"email_{kind}", action=None, subject=None, body=None)
+    shop.activity("negative", parent="hello", on_event=f"email_not_{kind}", delay="1 day", action=None, subject=None, body=None)
+    shop.query("select marketing_automation.run('welcome')")
+    shop.query("select marketing_automation.tracking_keys()")
+    link = shop.value("select id from marketing_automation.link_ids(array['https://shop.example/'])")
+    shop.tick()
+    shop.wait_for_message("ada@example.org", "sent")
+    shop.pass_time("2 days")
+
+    processing = shop.connect(autocommit=False)
+    processing.cursor().execute("select marketing_automation.process_due()")
+    shop.query(
+        """select e.known from marketing_automation.message m
+           cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[%s],
+               array[marketing_automation.sign_token(%s, m.record_id, m.activity_id, %s)],
+               array[clock_timestamp()], array['GET'], array[null::inet], array[null::text]) e""",
+        f"email_{kind}", f"email_{kind}", link if kind == "clicked" else None,
+    )  # fmt: skip
+    applying = threading.Thread(target=shop.query, args=("select marketing_automation.apply_events()",))
+    applying.start()
+    wait_until(
+        lambda: shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
+        what="the event to wait for the side that runs",
+    )
+    getattr(processing, end)()
+    applying.join()
+    wait_until(lambda: shop.events() == [(f"email_{kind}", 1)], what="the event in the log")
+    assert dict(shop.query(
+        "select a.name, coalesce(r.outcome, r.state) from marketing_automation.record_activity r "
+        "join marketing_automation.activity a on a.id = r.activity_id and a.parent_id is not null"
+    )) == ({"negative": "executed"} if end == "commit" else {"negative": "event_arrived", "positive": "waiting"})  # fmt: skip

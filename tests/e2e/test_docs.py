@@ -26,6 +26,13 @@ def printed(shown):
     return lines(shown) if "-At" not in psql_options(shown) else [line.removeprefix(" ") for line in lines(shown)]
 
 
+def test_the_tables_of_events_are_what_their_golden_test_prints():
+    row = re.compile(r"^\| \d+ \| .*\|$", re.M)
+    page, golden = (row.findall((ROOT / path).read_text()) for path in ("docs/events.md", "tests/regress/expected/event_table.out"))
+    assert len(page) > 30
+    assert page == golden
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_examples_run(cluster, sink, page):
     examples = EXAMPLE.findall(page.read_text())
