@@ -186,6 +186,11 @@ mod schema {
         name = "explain",
         requires = ["report_periods"]
     );
+    extension_sql_file!(
+        "../sql/schema/186_simulate.sql",
+        name = "simulate",
+        requires = ["explain"]
+    );
     extension_sql_file!("../sql/schema/190_access.sql", name = "access", finalize);
 }
 

@@ -83,6 +83,16 @@ $$;
 comment on function marketing_automation.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
 
+create function marketing_automation.root_choice(scenario_id integer) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('array_remove(array[%s]::integer[], null)', string_agg(
+               case when a.condition is null then a.id::text
+                    else format('case when %s then %s end', marketing_automation.as_condition(a.condition), a.id) end, ', ' order by a.id))
+    from marketing_automation.activity a where a.scenario_id = root_choice.scenario_id and a.parent_id is null
+$$;
+comment on function marketing_automation.root_choice(integer) is
+    'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those whose condition holds';
+
 create function marketing_automation.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -92,7 +102,6 @@ set jit = off
 as $$
 declare
     model marketing_automation.model;
-    roots text;
     source text;
     entered bigint;
 begin
@@ -106,14 +115,8 @@ begin
     -- All that its activities will need, too: nobody enters a campaign that could not mail them.
     perform marketing_automation.plan_as_owner(scenario.owner, format('select %s from %s as self',
         string_agg(marketing_automation.as_text(p.expression), ', '), model.relation)) from marketing_automation.model_parts(model) p;
-    -- Which root activities a row starts: those whose condition holds.
-    select format('array_remove(array[%s]::integer[], null)', string_agg(
-               case when a.condition is null then a.id::text
-                    else format('case when %s then %s end', marketing_automation.as_condition(a.condition), a.id) end, ', ' order by a.id))
-    into roots
-    from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null;
     source := format('select %s, %s, %s from %s as self where %s',
-        marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), roots,
+        marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), marketing_automation.root_choice(scenario.id),
         model.relation, marketing_automation.as_condition(scenario.domain));
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots

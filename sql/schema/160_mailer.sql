@@ -156,12 +156,14 @@ comment on function marketing_automation.link_ids(text[]) is 'API: private. Ids 
 
 create function marketing_automation.finish_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
-    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
+    now timestamptz default null
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     finished bigint;
+    result_at timestamptz := coalesce(now, statement_timestamp());
 begin
     -- Lock the activities whose children start, in the order of 140_process.sql.
     perform from marketing_automation.finished_activity f
@@ -195,7 +197,7 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at,
              state, attempts, finished_at, sent_at, smtp_reply, server)
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context, e.created_at,
-               e.ending, e.attempts, statement_timestamp(), case e.ending when 'sent' then statement_timestamp() end, e.reply,
+               e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
                case e.ending when 'sent' then e.server end
         from ended e
     ), tallied as (
@@ -213,7 +215,7 @@ begin
         on conflict do nothing
     ), children as (
         insert into marketing_automation.waiting_activity (record_id, activity_id, at)
-        select e.record_id, c.id, statement_timestamp() + coalesce(c.delay, interval '0')
+        select e.record_id, c.id, result_at + coalesce(c.delay, interval '0')
         from ended e
         join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
         join marketing_automation.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
@@ -229,10 +231,10 @@ begin
     select count(*) into finished from ended;
     return finished;
 end $$;
-comment on function marketing_automation.finish_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[], text[], text[]) is
+comment on function marketing_automation.finish_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[], text[], text[], timestamptz) is
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the mail: sent or failed end it, '
     'queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. results, how the attempt ended where the '
-    'state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply codes and enhanced status codes (RFC 3463). The children of sent mails start';
+    'state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply codes and enhanced status codes (RFC 3463). The children of sent mails start. now: assumed time of the result, for simulations';
 
 create function marketing_automation.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$

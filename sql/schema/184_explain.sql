@@ -138,8 +138,9 @@ $$;
 comment on function marketing_automation.explain_mail(marketing_automation.message) is 'API: private. How a mail fares, in words';
 
 create function marketing_automation.explain_activities(scenario marketing_automation.scenario, of_record bigint)
-returns table (about text, fact text)
+returns table (activity_id integer, about text, fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
 declare
     node record;
     blocked boolean := (select r.blocked_at is not null from marketing_automation.record r where r.id = of_record);
@@ -164,6 +165,7 @@ begin
         left join marketing_automation.message pm on pm.record_id = of_record and pm.activity_id = a.parent_id
         order by t.ordinal
     loop
+        activity_id := (node.a).id;
         about := node.prefix || (node.a).name;
         -- What happened or must happen to the parent's mail.
         event := case (node.a).on_event when 'email_opened' then 'opened' when 'email_not_opened' then 'opened'
