@@ -98,19 +98,33 @@ def test_a_condition_that_is_not_true_ends_the_branch(shop, sink):
     assert [mail.recipients for mail in sink.wait_for(1)] == [["bob@example.org"]]
 
 
-def test_a_poisonous_record_fails_alone(shop, sink):
-    shop.customers("Ada", "Bob", "Cyd")
-    shop.query("update shop.customer set orders = 1 where name <> 'Bob'")
-    shop.scenario(condition="true", run=False)
-    shop.activity("risky", parent="hello", condition="1 / self.orders = 1")
+def test_two_poisonous_records_of_ten_thousand_fail_alone_and_can_be_mended(shop, sink):
+    shop.query(
+        "insert into shop.customer (id, name, email, orders) "
+        "select i, 'c' || i, 'c' || i || '@example.org', case i when 1234 then 0 when 6789 then 7 else 1 end from generate_series(1, 10000) i"
+    )
+    shop.scenario(run=False, mail=False)
+    shop.activity("start", action=None, subject=None, body=None)
+    body = "<p>{% if record.orders == 7 %}{{ record.name.at.all }}{% endif %}</p>"
+    shop.activity("risky", parent="start", condition="1 / self.orders >= 0", body=body)
     shop.query("select marketing_automation.run('welcome')")
-    shop.tick()
-    sink.wait_for(3)
-    for name in ("ada", "bob", "cyd"):
-        shop.wait_for_message(f"{name}@example.org", "sent")
-    shop.tick()
-    sink.wait_for(5)
+    shop.query("select * from marketing_automation.enroll()")
+    assert [shop.value("select marketing_automation.process_due(10000)") for _ in "12"] == [10000, 10000]
+
+    def messages():
+        return dict(shop.query("select state, count(*) from marketing_automation.message group by 1"))
+
+    wait_until(lambda: messages() == {"sent": 9998, "failed": 1}, 60, what="all mails but one to be sent")
     assert shop.query(
-        "select r.key, ra.error from marketing_automation.record_activity ra "
+        "select r.key, ra.error_code from marketing_automation.record_activity ra "
         "join marketing_automation.record r on r.id = ra.record_id where ra.state = 'failed'"
-    ) == [("2", "division by zero")]
+    ) == [("1234", "22012")]
+    assert "body, line 1" in shop.value("select smtp_reply from marketing_automation.message where key = '6789' and state = 'failed'")
+
+    shop.query("update shop.customer set orders = 1 where id = 1234")
+    shop.query("update marketing_automation.activity set body = 'mended' where name = 'risky'", user=shop.marketer)
+    shop.query("select marketing_automation.retry(a) from marketing_automation.record_activity a where a.state = 'failed'", user=shop.marketer)
+    shop.query("select marketing_automation.retry(id) from marketing_automation.message where state = 'failed'", user=shop.marketer)
+    shop.tick()
+    wait_until(lambda: messages() == {"sent": 10000}, what="the mended ones to be sent")
+    assert len(sink.to("c1234@example.org")) == len(sink.to("c6789@example.org")) == 1
