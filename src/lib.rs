@@ -47,9 +47,14 @@ mod schema {
         requires = ["schema"]
     );
     extension_sql_file!(
+        "../sql/schema/025_snippets.sql",
+        name = "snippets",
+        requires = ["definitions"]
+    );
+    extension_sql_file!(
         "../sql/schema/030_records.sql",
         name = "records",
-        requires = ["definitions"]
+        requires = ["snippets"]
     );
     extension_sql_file!(
         "../sql/schema/035_tallies.sql",
@@ -107,9 +112,19 @@ mod schema {
         requires = ["validate"]
     );
     extension_sql_file!(
+        "../sql/schema/117_validate_snippets.sql",
+        name = "validate_snippets",
+        requires = [
+            "validate_tree",
+            marketing_automation::check_snippet,
+            marketing_automation::used_snippets,
+            marketing_automation::snippet_fault
+        ]
+    );
+    extension_sql_file!(
         "../sql/schema/120_define.sql",
         name = "define",
-        requires = ["validate_tree"]
+        requires = ["validate_snippets"]
     );
     extension_sql_file!(
         "../sql/schema/130_enroll.sql",

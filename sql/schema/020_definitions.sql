@@ -58,6 +58,7 @@ create table marketing_automation.scenario (
     domain text not null default 'true',
     state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
     unsubscribable boolean not null default false,
+    language text not null default 'en' check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
     owner regrole not null default quote_ident(current_user)::regrole,
     created_at timestamptz not null default now()
 );
@@ -68,6 +69,8 @@ comment on column marketing_automation.scenario.state is
     'draft -> running -> stopped -> draft. Only running scenarios enroll, process and mail; a stopped one keeps its waiting work';
 comment on column marketing_automation.scenario.unsubscribable is
     'Whether unsubscribing keeps the party out of this scenario for ever, in all its records';
+comment on column marketing_automation.scenario.language is
+    'Language that its activities are written in (BCP 47 or POSIX tag); what is not translated is sent in it, with dates and numbers to match';
 comment on column marketing_automation.scenario.owner is
     'Role with whose rights all expressions (domain, conditions, model) run; only its members may change the scenario';
 
@@ -118,7 +121,7 @@ comment on column marketing_automation.activity.subject is 'minijinja template, 
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
 comment on column marketing_automation.activity.expires_after is
     'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as suppressed, and starts no children; null: always';
-comment on column marketing_automation.activity.version is 'Raised by each change of templates or translations; compiled templates are cached by it';
+comment on column marketing_automation.activity.version is 'Raised by each change of templates or translations, or of what the scenario gives to them; compiled templates are cached by it';
 create index activity_parent_id on marketing_automation.activity (parent_id);
 
 create table marketing_automation.activity_translation (

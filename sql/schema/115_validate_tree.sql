@@ -125,7 +125,11 @@ begin
     if new.condition is not null then
         perform marketing_automation.check_condition(scenario.owner, model.relation, new.condition, format('condition of activity "%s"', new.name));
     end if;
-    perform marketing_automation.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body);
+    -- Templates that have not changed may have lost a column since: their mails say so.
+    if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
+        perform marketing_automation.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
+                                                     scenario.language, marketing_automation.template_columns(model.relation));
+    end if;
     return new;
 end $$;
 comment on function marketing_automation.activity_validate() is
@@ -177,8 +181,12 @@ begin
     end if;
     if tg_op <> 'DELETE' then
         perform from marketing_automation.activity a where a.id = new.activity_id for key share;
-        perform marketing_automation.check_templates(format('translation of activity "%s" to %s', a.name, new.language), new.sender, new.subject, new.body)
-        from marketing_automation.activity a where a.id = new.activity_id;
+        perform marketing_automation.check_templates(format('translation of activity "%s" to %s', a.name, new.language), new.sender, new.subject, new.body,
+                                                     new.language, marketing_automation.template_columns(m.relation))
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        left join marketing_automation.model m on m.name = s.model
+        where a.id = new.activity_id;
     end if;
     -- The mailer caches compiled templates by the activity's version.
     update marketing_automation.activity a set version = a.version + 1
@@ -191,3 +199,15 @@ create trigger guard before insert or update or delete on marketing_automation.a
     for each row execute function marketing_automation.activity_translation_guard();
 create trigger validate before insert or update or delete on marketing_automation.activity_translation
     for each row execute function marketing_automation.activity_translation_validate();
+
+create function marketing_automation.scenario_retitle() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update marketing_automation.activity a set version = a.version + 1
+    where a.scenario_id = new.id and (new.name, new.language) is distinct from (old.name, old.language);
+    return null;
+end $$;
+comment on function marketing_automation.scenario_retitle() is 'API: private. Templates see the name of their scenario and are written in its language: compiled ones are cached by the activity''s version';
+
+create trigger retitle after update of name, language on marketing_automation.scenario
+    for each row execute function marketing_automation.scenario_retitle();

@@ -25,14 +25,14 @@ end $$;
 comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
 
 create function marketing_automation.create_scenario(
-    name text, model text, domain text default 'true', unsubscribable boolean default false
+    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en'
 ) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario (name, model, domain, unsubscribable)
-    values (name, model, domain, unsubscribable) returning id;
+    insert into marketing_automation.scenario (name, model, domain, unsubscribable, language)
+    values (name, model, domain, unsubscribable, language) returning id;
 $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean) is
-    'API: public. Creates a draft scenario owned by the current user and returns its id. domain: SQL boolean expression over self';
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain: SQL boolean expression over self; language: the one that its activities are written in';
 
 create function marketing_automation.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

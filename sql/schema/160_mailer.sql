@@ -126,13 +126,13 @@ comment on function marketing_automation.claim_messages(integer) is
     'its limit; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed. None during a pause';
 
 create function marketing_automation.mail_templates(activities integer[])
-returns table (activity_id integer, version integer, activity text, scenario text, language text, sender text, subject text, body text)
+returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text, subject text, body text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, a.version, a.name, s.name, '', a.sender, a.subject, a.body
+    select a.id, a.version, a.name, s.name, s.language, '', a.sender, a.subject, a.body
     from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
     where a.id = any (activities)
     union all
-    select a.id, a.version, a.name, s.name, t.language, t.sender, t.subject, t.body
+    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id

@@ -14,7 +14,7 @@ begin
     when 'tracking' then
         functions := 'tracking_keys|record_events|unsubscribe_page|unsubscribe';
     when 'reader' then
-        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
+        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
         functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
     when 'operator' then
         functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
@@ -25,7 +25,7 @@ begin
         functions := 'register_model|unregister_model|create_scenario|add_activity|run|stop|draft|set_state|require_membership|require_scenario_membership|is_restoring'
             '|send_test|mailed_activity|mail_row|queue_test|check_address|query_as_member|usable_model|key_query|as_text';
         execute format('grant insert, update, delete on marketing_automation.model, marketing_automation.party, marketing_automation.sale, '
-            'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation to %s', role);
+            'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation, marketing_automation.snippet to %s', role);
     else
         raise exception 'access "%" does not exist', access
             using errcode = 'invalid_parameter_value', hint = 'It is tracking, reader, operator or marketer.';
@@ -62,6 +62,8 @@ select pg_extension_config_dump('marketing_automation.scenario_status', '');
 select pg_extension_config_dump('marketing_automation.activity', '');
 select pg_extension_config_dump('marketing_automation.activity_id_seq', '');
 select pg_extension_config_dump('marketing_automation.activity_translation', '');
+select pg_extension_config_dump('marketing_automation.snippet', '');
+select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
 select pg_extension_config_dump('marketing_automation.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation.waiting_activity', '');

@@ -10,6 +10,8 @@ mod language;
 
 use jiff::tz::TimeZone;
 
+pub use language::{fallbacks, for_text, normalized, primary};
+
 /// How one recipient writes dates and numbers.
 #[derive(Debug)]
 pub struct Locale {

@@ -3,7 +3,11 @@
 mod environment;
 mod error;
 mod expression;
+mod names;
 mod null;
+mod scan;
+mod snippets;
+mod translations;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +16,11 @@ use minijinja::Environment;
 use minijinja::value::Value;
 
 pub use error::{Part, TemplateError};
+pub use names::{Names, Undefined};
+pub use snippets::Snippets;
+pub use translations::{Choice, Texts, Translations, check};
 
-use crate::email::locale::Locale;
+use crate::email::locale::{self, Locale};
 use crate::email::placeholder::Links;
 use crate::email::rendered::Rendered;
 use crate::email::{mjml, plain_text, rewrite};
@@ -37,23 +44,35 @@ pub struct Recipient {
     pub time_zone: String,
 }
 
-/// Sender, subject and body templates of one activity in one language.
+/// One template of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source<'a> {
+    pub text: &'a str,
+    /// The language that it is written in; dates and numbers are, too.
+    pub language: &'a str,
+    /// The language of the snippets in it: a variant of `language`, or empty for their defaults.
+    pub snippets: &'a str,
+}
+
+/// Sender, subject and body templates of one activity in one language, with the snippets that they use.
 #[derive(Debug)]
 pub struct MailTemplate {
     environment: Environment<'static>,
-    has_sender: bool,
+    /// Of sender, subject and body; None: no such part.
+    languages: [Option<String>; 3],
 }
 
 impl MailTemplate {
     /// Compiles the three templates.
     ///
     /// # Errors
-    /// The first part that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column; a body without
-    /// expressions whose MJML or links are wrong.
+    /// The first part or snippet that does not compile, is longer than [`MAX_SOURCE_BYTES`] or uses a snippet that does
+    /// not exist or uses itself, with line and column; a body without expressions whose MJML or links are wrong.
     pub fn compile(
-        sender: Option<&str>,
-        subject: &str,
-        body: &str,
+        sender: Option<Source<'_>>,
+        subject: Source<'_>,
+        body: Source<'_>,
+        snippets: &Snippets,
     ) -> Result<MailTemplate, TemplateError> {
         let mut environment = environment::environment();
         let parts = [
@@ -62,27 +81,17 @@ impl MailTemplate {
             (Part::Body, Some(body)),
         ];
         for (part, source) in parts {
-            let Some(source) = source else { continue };
-            if source.len() > MAX_SOURCE_BYTES {
-                let message = format!(
-                    "template has {} bytes, more than {MAX_SOURCE_BYTES}",
-                    source.len()
-                );
-                return Err(TemplateError::new(part, message));
+            if let Some(source) = source {
+                add_part(&mut environment, part, source, snippets)?;
             }
-            let prepared = expression::prepare(&environment, source)
-                .map_err(|(offset, message)| TemplateError::at(part, source, offset, message))?;
-            environment
-                .add_template_owned(name(part), prepared)
-                .map_err(|error| TemplateError::from_minijinja(part, source, &error))?;
         }
         // What every mail will hold alike is wrong already when it is written.
-        if !["{{", "{%", "{#"].iter().any(|tag| body.contains(tag)) {
-            html_of(body.to_owned(), &mut Links::default())?;
+        if !["{{", "{%", "{#"].iter().any(|tag| body.text.contains(tag)) {
+            html_of(body.text.to_owned(), &mut Links::default())?;
         }
         Ok(MailTemplate {
             environment,
-            has_sender: sender.is_some(),
+            languages: parts.map(|(_, source)| Some(source?.language.to_owned())),
         })
     }
 
@@ -100,26 +109,30 @@ impl MailTemplate {
         recipient: &Recipient,
     ) -> Result<Rendered, TemplateError> {
         check_context(context)?;
-        let scope = Arc::new(Scope {
-            locale: Locale::new(&recipient.language, &recipient.time_zone),
-            links: Mutex::default(),
-        });
-        let environment = environment::for_mail(&self.environment, &scope);
         let context = null::from_json(context);
-        let sender = match self.has_sender {
-            true => Some(header(
-                Part::Sender,
-                render_part(&environment, Part::Sender, &context)?,
-            )?),
-            false => None,
+        let links = Arc::new(Mutex::new(Links::default()));
+        let [sender, subject, body] = &self.languages;
+        let render = |part, language: &Option<String>| match language {
+            None => Ok(None),
+            Some(language) => {
+                let language = locale::for_text(&recipient.language, language);
+                let scope = Scope {
+                    locale: Locale::new(language, &recipient.time_zone),
+                    links: Arc::clone(&links),
+                };
+                let environment = environment::for_mail(&self.environment, scope);
+                render_part(&environment, part, &context).map(Some)
+            }
         };
+        let sender = render(Part::Sender, sender)?
+            .map(|sender| header(Part::Sender, sender))
+            .transpose()?;
         let subject = header(
             Part::Subject,
-            render_part(&environment, Part::Subject, &context)?,
+            render(Part::Subject, subject)?.unwrap_or_default(),
         )?;
-        let body = render_part(&environment, Part::Body, &context)?;
-        let mut links =
-            std::mem::take(&mut *scope.links.lock().unwrap_or_else(PoisonError::into_inner));
+        let body = render(Part::Body, body)?.unwrap_or_default();
+        let mut links = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = html_of(body, &mut links)?;
         let text = plain_text::from_html(&html);
         let html = rewrite::insert_open_image(html);
@@ -131,6 +144,29 @@ impl MailTemplate {
             links: links.into_urls(),
         })
     }
+}
+
+/// Compiles one part and the snippets that it uses.
+fn add_part(
+    environment: &mut Environment<'static>,
+    part: Part,
+    source: Source<'_>,
+    snippets: &Snippets,
+) -> Result<(), TemplateError> {
+    let prepared = snippets::prepare(environment, part, source.text)?;
+    environment
+        .add_template_owned(name(part), prepared)
+        .map_err(|error| {
+            TemplateError::from_minijinja(part, &error, |_| Some(source.text.to_owned()))
+        })?;
+    for used in snippets.used_by(environment, part, source.text, source.snippets)? {
+        environment
+            .add_template_owned(format!("{}/{}", name(part), used.name), used.prepared)
+            .map_err(|error| {
+                TemplateError::from_minijinja(part, &error, |_| Some(used.text.to_owned()))
+            })?;
+    }
+    Ok(())
 }
 
 /// Turns the body into HTML whose links are placeholders.
@@ -159,7 +195,7 @@ fn render_part(
 ) -> Result<String, TemplateError> {
     let template = environment
         .get_template(name(part))
-        .map_err(|error| TemplateError::from_minijinja(part, "", &error))?;
+        .map_err(|error| TemplateError::from_minijinja(part, &error, |_| None))?;
     let mut output = Limited {
         bytes: Vec::new(),
         full: false,
@@ -173,7 +209,15 @@ fn render_part(
             format!("result is longer than {MAX_OUTPUT_BYTES} bytes"),
         ));
     }
-    rendered.map_err(|error| TemplateError::from_minijinja(part, template.source(), &error))?;
+    rendered.map_err(|error| {
+        TemplateError::from_minijinja(part, &error, |snippet| {
+            let name = match snippet {
+                None => name(part).to_owned(),
+                Some(snippet) => format!("{}/{snippet}", name(part)),
+            };
+            Some(environment.get_template(&name).ok()?.source().to_owned())
+        })
+    })?;
     String::from_utf8(output.bytes).map_err(|error| TemplateError::new(part, error.to_string()))
 }
 

@@ -1,4 +1,4 @@
-//! Which language of CLDR a recipient's language tag means.
+//! Language tags: how they fall back, and which language of CLDR they mean.
 
 use icu_datetime::provider::Baked;
 use icu_datetime::provider::names::DatetimeNamesWeekdayV1;
@@ -9,13 +9,48 @@ use icu_provider::{
     DataResponse,
 };
 
+/// Gives the spelling by which tags are compared: `fr-ca` for `fr-CA` (BCP 47) and `fr_CA.UTF-8` (POSIX).
+pub fn normalized(tag: &str) -> String {
+    let tag = tag.trim();
+    let end = tag.find(['.', '@']).unwrap_or(tag.len());
+    tag[..end].replace('_', "-").to_ascii_lowercase()
+}
+
+/// A normalised tag and what it falls back to: `fr-ca`, `fr` and then the empty tag (RFC 4647, section 3.4).
+pub fn fallbacks(tag: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(tag);
+    std::iter::from_fn(move || {
+        let tag = rest?;
+        rest = match tag.rfind('-') {
+            Some(end) => Some(&tag[..end]),
+            None if tag.is_empty() => None,
+            None => Some(""),
+        };
+        Some(tag)
+    })
+}
+
+/// The language itself, without script and region, of a tag in any spelling.
+pub fn primary(tag: &str) -> String {
+    let mut tag = normalized(tag);
+    tag.truncate(tag.find('-').unwrap_or(tag.len()));
+    tag
+}
+
+/// The language to format a text of language `text` in, for this recipient: their variant of it (`fr-CA` where the text
+/// is `fr`), else the text's. English words take no French dates.
+pub fn for_text<'a>(recipient: &'a str, text: &'a str) -> &'a str {
+    match primary(recipient) == primary(text) {
+        true => recipient,
+        false => text,
+    }
+}
+
 /// Reads a BCP 47 (`fr-CA`) or POSIX (`fr_CA.UTF-8`) tag; a tag that CLDR has no words for becomes English.
 ///
 /// The step from `fr-CA` to `fr` is CLDR's own inheritance, inside ICU4X.
 pub(super) fn resolve(tag: &str) -> Locale {
-    let tag = tag.trim();
-    let end = tag.find(['.', '@']).unwrap_or(tag.len());
-    let mut tag = tag[..end].replace('_', "-");
+    let mut tag = normalized(tag);
     loop {
         if let Ok(locale) = Locale::try_from_str(&tag)
             && has_words(&locale)

@@ -14,6 +14,10 @@ use crate::email::placeholder::{Links, Target, trackable_url};
 /// Instructions, bytes and items that one template may use for one mail; bounds memory at about 3 MB.
 pub(super) const FUEL: u64 = 50_000;
 
+/// How deep macros (4 each), snippets (10) and loops may be inside each other: minijinja's own limit of 500 is for larger
+/// stacks than a thread has.
+const RECURSION: usize = 120;
+
 /// Name under which filters find the [`Scope`]. A template cannot spell it, so it cannot shadow or read it.
 const SCOPE: &str = "scope of this mail";
 
@@ -21,7 +25,7 @@ const SCOPE: &str = "scope of this mail";
 #[derive(Debug)]
 pub(super) struct Scope {
     pub(super) locale: Locale,
-    pub(super) links: Mutex<Links>,
+    pub(super) links: Arc<Mutex<Links>>,
 }
 
 impl Object for Scope {}
@@ -30,11 +34,17 @@ impl Object for Scope {}
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(RECURSION);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // Positions of errors are recorded only in debug mode; it costs nothing until there is an error.
     environment.set_debug(true);
-    environment.set_auto_escape_callback(|name| match name {
-        "body" => AutoEscape::Html,
+    // A snippet is escaped as what uses it is: its name begins with the part's.
+    environment.set_path_join_callback(|name, parent| {
+        let part = parent.split('/').next().unwrap_or_default();
+        format!("{part}/{name}").into()
+    });
+    environment.set_auto_escape_callback(|name| match name.split('/').next() {
+        Some("body") => AutoEscape::Html,
         _ => AutoEscape::None,
     });
     // What null does not cover: the `none` that a function of minijinja gives.
@@ -91,12 +101,9 @@ pub(super) fn environment() -> Environment<'static> {
 }
 
 /// Gives the environment of one mail: a shallow copy that knows the scope.
-pub(super) fn for_mail(
-    environment: &Environment<'static>,
-    scope: &Arc<Scope>,
-) -> Environment<'static> {
+pub(super) fn for_mail(environment: &Environment<'static>, scope: Scope) -> Environment<'static> {
     let mut environment = environment.clone();
-    environment.add_global(SCOPE, Value::from_dyn_object(scope.clone()));
+    environment.add_global(SCOPE, Value::from_object(scope));
     environment
 }
 

@@ -26,6 +26,10 @@ impl fmt::Display for Part {
 #[non_exhaustive]
 pub struct TemplateError {
     pub part: Part,
+    /// The snippet in which it is wrong; None: the part itself.
+    pub snippet: Option<String>,
+    /// A snippet that it uses does not exist.
+    pub lacks_snippet: bool,
     /// Line in the template, from 1.
     pub line: Option<u32>,
     /// Column in characters, from 1.
@@ -37,6 +41,8 @@ impl TemplateError {
     pub(crate) fn new(part: Part, message: impl Into<String>) -> Self {
         TemplateError {
             part,
+            snippet: None,
+            lacks_snippet: false,
             line: None,
             column: None,
             message: message.into(),
@@ -52,8 +58,31 @@ impl TemplateError {
         }
     }
 
-    /// Takes kind, detail, cause and position over from minijinja.
-    pub(crate) fn from_minijinja(part: Part, source: &str, error: &minijinja::Error) -> Self {
+    pub(crate) fn in_snippet(self, name: Option<&str>) -> Self {
+        TemplateError {
+            snippet: name.map(str::to_owned),
+            ..self
+        }
+    }
+
+    pub(crate) fn for_missing_snippet(self) -> Self {
+        TemplateError {
+            lacks_snippet: true,
+            ..self
+        }
+    }
+
+    /// Takes kind, detail, cause and position over from minijinja. `source_of` gives the text of the part, or of a snippet
+    /// of it.
+    pub(crate) fn from_minijinja(
+        part: Part,
+        error: &minijinja::Error,
+        source_of: impl FnOnce(Option<&str>) -> Option<String>,
+    ) -> Self {
+        let error = innermost(error);
+        let snippet = error
+            .name()
+            .and_then(|name| Some(name.split_once('/')?.1.to_owned()));
         let mut message = match error.detail() {
             Some(detail) if error.kind() == minijinja::ErrorKind::SyntaxError => detail.to_owned(),
             Some(detail) => format!("{}: {detail}", error.kind()),
@@ -62,25 +91,38 @@ impl TemplateError {
         if let Some(cause) = error.source() {
             message = format!("{message}: {cause}");
         }
-        let (line, column) = match error.range() {
-            Some(range) if range.start <= source.len() => {
-                let (line, column) = position(source, range.start);
-                (Some(line), Some(column))
+        let source = source_of(snippet.as_deref());
+        let position = match (error.range(), &source) {
+            (Some(range), Some(source)) if range.start <= source.len() => {
+                Some(position(source, range.start))
             }
-            _ => (error.line().and_then(|line| u32::try_from(line).ok()), None),
+            _ => None,
         };
         TemplateError {
-            part,
-            line,
-            column,
-            message,
+            line: position
+                .map(|(line, _)| line)
+                .or(error.line().and_then(|line| u32::try_from(line).ok())),
+            column: position.map(|(_, column)| column),
+            ..TemplateError::new(part, message).in_snippet(snippet.as_deref())
         }
+    }
+}
+
+/// The error in the snippet that an `include` or a block reports as its own.
+fn innermost(error: &minijinja::Error) -> &minijinja::Error {
+    use minijinja::ErrorKind::{BadInclude, EvalBlock};
+    match error.source().and_then(|cause| cause.downcast_ref()) {
+        Some(cause) if matches!(error.kind(), BadInclude | EvalBlock) => innermost(cause),
+        _ => error,
     }
 }
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.part)?;
+        match &self.snippet {
+            Some(snippet) => write!(f, "snippet \"{snippet}\"")?,
+            None => write!(f, "{}", self.part)?,
+        }
         if let Some(line) = self.line {
             write!(f, ", line {line}")?;
         }

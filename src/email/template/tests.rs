@@ -6,6 +6,8 @@ use super::*;
 use crate::email::rendered::Target;
 
 mod null;
+mod snippets;
+mod translations;
 
 fn context() -> Json {
     json!({
@@ -29,8 +31,23 @@ fn recipient() -> Recipient {
     }
 }
 
+/// Compiles templates in the recipient's language, without snippets.
+fn compile(sender: Option<&str>, subject: &str, body: &str) -> Result<MailTemplate, TemplateError> {
+    let source = |text| Source {
+        text,
+        language: "fr",
+        snippets: "",
+    };
+    MailTemplate::compile(
+        sender.map(source),
+        source(subject),
+        source(body),
+        &Snippets::default(),
+    )
+}
+
 fn render(subject: &str, body: &str) -> Result<Rendered, TemplateError> {
-    MailTemplate::compile(None, subject, body)?.render(&context(), &recipient())
+    compile(None, subject, body)?.render(&context(), &recipient())
 }
 
 fn assembled(rendered: &Rendered) -> crate::email::Assembled {
@@ -49,7 +66,7 @@ fn body_error(body: &str) -> TemplateError {
 
 #[test]
 fn subject_and_sender_are_plain_and_the_body_is_escaped() {
-    let template = MailTemplate::compile(
+    let template = compile(
         Some("{{ scenario.name }} <shop@example.org>\n"),
         "Hi {{ record.first_name }}\n",
         "<p>{{ record.first_name }}</p>",
@@ -156,22 +173,22 @@ fn undefined_is_an_error_that_a_template_can_ask_about() {
 
 #[test]
 fn syntax_errors_name_part_line_and_column() {
-    let error = MailTemplate::compile(None, "s", "a\n  {% if x %}\n{% endblock %}").unwrap_err();
+    let error = compile(None, "s", "a\n  {% if x %}\n{% endblock %}").unwrap_err();
     assert_eq!((error.part, error.line), (Part::Body, Some(3)), "{error}");
-    let error = MailTemplate::compile(None, "é {{ 1 + }}", "b").unwrap_err();
+    let error = compile(None, "é {{ 1 + }}", "b").unwrap_err();
     assert_eq!(
         (error.part, error.line, error.column),
         (Part::Subject, Some(1), Some(10)),
         "{error}"
     );
-    let error = MailTemplate::compile(Some("{{"), "s", "b").unwrap_err();
+    let error = compile(Some("{{"), "s", "b").unwrap_err();
     assert_eq!(error.part, Part::Sender, "{error}");
     for body in [
         "{% include 'subject' %}",
         "{% extends 'body' %}",
         "{% import 'body' as b %}",
     ] {
-        assert!(MailTemplate::compile(None, "s", body).is_err(), "{body}");
+        assert!(compile(None, "s", body).is_err(), "{body}");
     }
 }
 
@@ -187,7 +204,7 @@ fn unknown_filters_and_tests_are_errors_when_a_template_is_written() {
         ("{{ 1 is nope }}", 9, "unknown test \"nope\""),
         ("{{ 1 is not nope }}", 13, "unknown test \"nope\""),
     ] {
-        let error = MailTemplate::compile(None, "s", body).unwrap_err();
+        let error = compile(None, "s", body).unwrap_err();
         assert_eq!(
             (error.column, error.message.as_str()),
             (Some(column), message),
@@ -196,7 +213,7 @@ fn unknown_filters_and_tests_are_errors_when_a_template_is_written() {
     }
     let known = "{{ '{{ 1|nope }}' }}{% raw %}{{ 1|nope }}{% endraw %}{# |nope #} a|nope {{ 1 is odd }}\
                  {{ 2|format_number|upper }}{% set x | title %}a{% endset %}{{ {'is': 1}.is }}";
-    MailTemplate::compile(None, "s", known).unwrap();
+    compile(None, "s", known).unwrap();
 }
 
 #[test]
@@ -230,8 +247,7 @@ fn control_characters_never_reach_a_header() {
         let error = render(&format!("{{{{ \"{text}\" }}}}"), "b").unwrap_err();
         assert_eq!(error.part, Part::Subject);
         assert!(error.message.contains("control character U+"), "{error}");
-        let template =
-            MailTemplate::compile(Some(&format!("{{{{ \"{text}\" }}}} <a@b>")), "s", "b").unwrap();
+        let template = compile(Some(&format!("{{{{ \"{text}\" }}}} <a@b>")), "s", "b").unwrap();
         assert_eq!(
             template.render(&context(), &recipient()).unwrap_err().part,
             Part::Sender
@@ -288,13 +304,13 @@ fn memory_bombs_end_quickly() {
 fn sizes_are_capped() {
     let long = "x".repeat(MAX_SOURCE_BYTES + 1);
     assert!(
-        MailTemplate::compile(None, "s", &long)
+        compile(None, "s", &long)
             .unwrap_err()
             .message
             .contains("262144")
     );
-    assert!(MailTemplate::compile(None, &long, "b").is_err());
-    let template = MailTemplate::compile(None, "s", "{{ record.x }}").unwrap();
+    assert!(compile(None, &long, "b").is_err());
+    let template = compile(None, "s", "{{ record.x }}").unwrap();
     let big = json!({"record": {"x": "y".repeat(MAX_CONTEXT_BYTES)}});
     let error = template.render(&big, &recipient()).unwrap_err();
     assert!(error.message.contains("context is larger"), "{error}");
@@ -434,13 +450,13 @@ fn a_body_without_expressions_is_checked_when_it_is_written() {
             "dead link in Outlook",
         ),
     ] {
-        let error = MailTemplate::compile(None, "s", body).unwrap_err();
+        let error = compile(None, "s", body).unwrap_err();
         assert!(
             error.part == Part::Body && error.message.contains(message),
             "{error}"
         );
         // What an expression adds may still make it right.
-        assert!(MailTemplate::compile(None, "s", &format!("{body}{{{{ x }}}}")).is_ok());
+        assert!(compile(None, "s", &format!("{body}{{{{ x }}}}")).is_ok());
     }
     let prolog = "\u{feff}<?xml version=\"1.0\"?>\n<!-- a --> <!-- b -->\n";
     let column = "<mj-section><mj-column><mj-text>Hi</mj-text></mj-column></mj-section>";
@@ -455,12 +471,12 @@ fn a_body_without_expressions_is_checked_when_it_is_written() {
 #[test]
 fn templates_can_be_shared_between_threads() {
     fn shared<T: Send + Sync>(_: &T) {}
-    shared(&MailTemplate::compile(None, "s", "b").unwrap());
+    shared(&compile(None, "s", "b").unwrap());
 }
 
 #[test]
 fn a_record_cannot_forge_a_placeholder_and_the_scope_stays_hidden() {
-    let template = MailTemplate::compile(None, "s", "{{ record.x }}").unwrap();
+    let template = compile(None, "s", "{{ record.x }}").unwrap();
     let forged = json!({"record": {"x": "ma0000000000000000000000000000000000L0E"}});
     let rendered = template.render(&forged, &recipient()).unwrap();
     assert!(
@@ -525,7 +541,7 @@ fn deeply_nested_expressions_end_without_a_crash() {
                 assert_eq!(outcome.is_ok(), count == 500);
             }
             let long = format!("{{{{ 1{} }}}}", "+1".repeat(600));
-            let error = MailTemplate::compile(None, "s", &format!("\n{long}")).unwrap_err();
+            let error = compile(None, "s", &format!("\n{long}")).unwrap_err();
             assert_eq!(
                 (error.line, error.message.as_str()),
                 (Some(2), "expression is too long")

@@ -32,6 +32,8 @@ pub(super) struct TemplateRow {
     pub(super) version: i32,
     pub(super) name: String,
     pub(super) scenario: String,
+    /// The language of the activity's own.
+    pub(super) own_language: String,
     pub(super) language: String,
     pub(super) sender: Option<String>,
     pub(super) subject: Option<String>,
@@ -97,7 +99,7 @@ pub(super) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRo
     Spi::connect(|client| {
         client
             .select(
-                "select activity_id, version, activity, scenario, language, sender, subject, body
+                "select activity_id, version, activity, scenario, own_language, language, sender, subject, body
                  from marketing_automation.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -108,14 +110,22 @@ pub(super) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRo
                     version: column(&row, 2)?,
                     name: column(&row, 3)?,
                     scenario: column(&row, 4)?,
-                    language: column(&row, 5)?,
-                    sender: row.get(6)?,
-                    subject: row.get(7)?,
-                    body: row.get(8)?,
+                    own_language: column(&row, 5)?,
+                    language: column(&row, 6)?,
+                    sender: row.get(7)?,
+                    subject: row.get(8)?,
+                    body: row.get(9)?,
                 })
             })
             .collect()
     })
+}
+
+/// Differs after every change of snippets: each gives one of them a higher version than any had.
+pub(super) fn snippets_version() -> spi::Result<Option<String>> {
+    Spi::get_one(
+        "select pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(s.version)) from marketing_automation.snippet s",
+    )
 }
 
 pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {

@@ -11,15 +11,14 @@ use super::configuration::Configuration;
 use super::database::Claimed;
 use super::reason::Reason;
 use crate::email::rendered::Rendered;
-use crate::email::template::{MailTemplate, TemplateError};
+use crate::email::template::{Choice, MailTemplate, TemplateError, Translations};
 
 /// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
 pub(super) struct Compiled {
     pub(super) activity: String,
     pub(super) scenario: String,
-    pub(super) sender: Option<String>,
-    pub(super) subject: String,
-    pub(super) body: String,
+    pub(super) translations: Arc<Translations>,
+    pub(super) choice: Choice,
     pub(super) template: OnceLock<Result<MailTemplate, TemplateError>>,
 }
 
@@ -27,9 +26,7 @@ impl Compiled {
     /// The templates, or why they do not compile.
     pub(super) fn template(&self) -> Result<&MailTemplate, &TemplateError> {
         self.template
-            .get_or_init(|| {
-                MailTemplate::compile(self.sender.as_deref(), &self.subject, &self.body)
-            })
+            .get_or_init(|| self.translations.compile(&self.choice))
             .as_ref()
     }
 }

@@ -6,79 +6,57 @@ use std::sync::{Arc, OnceLock};
 
 use pgrx::prelude::*;
 
-use super::database::{self, Claimed, TemplateRow};
+use super::database::{self, Claimed};
 use super::job::Compiled;
+use crate::email::template::{Choice, Snippets, Texts, Translations};
+use crate::extension::template;
 
 struct Activity {
     version: i32,
-    /// By language tag, lower-case with hyphens; "" is the activity's own.
-    sources: HashMap<String, TemplateRow>,
-    /// By the tags that sender, subject and body come from.
-    compiled: HashMap<[String; 3], Arc<Compiled>>,
+    name: String,
+    scenario: String,
+    translations: Arc<Translations>,
+    compiled: HashMap<Choice, Arc<Compiled>>,
+}
+
+impl Activity {
+    fn compiled(&mut self, language: &str) -> Arc<Compiled> {
+        match self.compiled.entry(self.translations.choose(language)) {
+            Entry::Occupied(entry) => Arc::clone(entry.get()),
+            Entry::Vacant(entry) => {
+                let compiled = Arc::new(Compiled {
+                    activity: self.name.clone(),
+                    scenario: self.scenario.clone(),
+                    translations: Arc::clone(&self.translations),
+                    choice: entry.key().clone(),
+                    template: OnceLock::new(),
+                });
+                Arc::clone(entry.insert(compiled))
+            }
+        }
+    }
 }
 
 /// Templates of the activities seen so far; bounded by the number of activities.
 #[derive(Default)]
 pub(super) struct Templates {
     activities: HashMap<i32, Activity>,
-}
-
-fn normalized(language: &str) -> String {
-    language.replace('_', "-").to_ascii_lowercase()
-}
-
-/// `fr-ca` falls back to `fr` and then to the activity's own, "".
-fn fallbacks(language: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(language);
-    std::iter::from_fn(move || {
-        let tag = rest?;
-        rest = match tag.rfind('-') {
-            Some(end) => Some(&tag[..end]),
-            None if tag.is_empty() => None,
-            None => Some(""),
-        };
-        Some(tag)
-    })
-}
-
-impl Activity {
-    /// The first language in the chain that has this part, and the part.
-    fn part<'a>(
-        &'a self,
-        language: &str,
-        part: impl Fn(&'a TemplateRow) -> Option<&'a str>,
-    ) -> (String, Option<&'a str>) {
-        fallbacks(language)
-            .find_map(|tag| Some((tag.to_owned(), self.sources.get(tag).and_then(&part)?)))
-            .map_or((String::new(), None), |(tag, text)| (tag, Some(text)))
-    }
-
-    fn compiled(&mut self, language: &str) -> Arc<Compiled> {
-        let language = normalized(language);
-        let (sender_tag, sender) = self.part(&language, |row| row.sender.as_deref());
-        let (subject_tag, subject) = self.part(&language, |row| row.subject.as_deref());
-        let (body_tag, body) = self.part(&language, |row| row.body.as_deref());
-        let key = [sender_tag, subject_tag, body_tag];
-        if let Some(compiled) = self.compiled.get(&key) {
-            return Arc::clone(compiled);
-        }
-        let own = self.sources.get("");
-        let compiled = Arc::new(Compiled {
-            activity: own.map(|row| row.name.clone()).unwrap_or_default(),
-            scenario: own.map(|row| row.scenario.clone()).unwrap_or_default(),
-            sender: sender.map(str::to_owned),
-            subject: subject.unwrap_or_default().to_owned(),
-            body: body.unwrap_or_default().to_owned(),
-            template: OnceLock::new(),
-        });
-        self.compiled.insert(key, Arc::clone(&compiled));
-        compiled
-    }
+    snippets: Arc<Snippets>,
+    snippets_version: Option<String>,
 }
 
 impl Templates {
     /// Fetches the templates of activities that are new or have changed. In a transaction.
     pub(super) fn learn(&mut self, claimed: &[Claimed]) -> spi::Result<()> {
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        let snippets_version = database::snippets_version()?;
+        if snippets_version != self.snippets_version {
+            self.activities.clear();
+            self.snippets = Arc::new(template::snippets()?);
+            self.snippets_version = snippets_version;
+        }
         let mut unknown: Vec<i32> = claimed
             .iter()
             .filter(|mail| {
@@ -96,16 +74,29 @@ impl Templates {
         for activity in &unknown {
             self.activities.remove(activity);
         }
+        let mut fetched: HashMap<i32, (i32, String, String, Translations)> = HashMap::new();
         for row in database::mail_templates(unknown)? {
-            let activity = match self.activities.entry(row.activity) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(Activity {
-                    version: row.version,
-                    sources: HashMap::new(),
-                    compiled: HashMap::new(),
-                }),
+            let (.., translations) = fetched.entry(row.activity).or_insert_with(|| {
+                let snippets = Arc::clone(&self.snippets);
+                let translations = Translations::new(&row.own_language, snippets);
+                (row.version, row.name, row.scenario, translations)
+            });
+            let texts = Texts {
+                sender: row.sender,
+                subject: row.subject,
+                body: row.body,
             };
-            activity.sources.insert(normalized(&row.language), row);
+            translations.add(&row.language, texts);
+        }
+        for (id, (version, name, scenario, translations)) in fetched {
+            let activity = Activity {
+                version,
+                name,
+                scenario,
+                translations: Arc::new(translations),
+                compiled: HashMap::new(),
+            };
+            self.activities.insert(id, activity);
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ fn null_never_prints_as_a_word() {
             "",
         ),
     ] {
-        let template = MailTemplate::compile(None, template, template).unwrap();
+        let template = compile(None, template, template).unwrap();
         let record = json!({"nothing": null, "list": [1, null], "deep": {"n": null}});
         let mail = template
             .render(&json!({ "record": record }), &recipient())
@@ -82,7 +82,7 @@ fn null_never_prints_as_a_word() {
                 .starts_with(&format!("{expected}<img "))
         );
     }
-    assert!(MailTemplate::compile(None, "s", "{% set none = 1 %}").is_err());
+    assert!(compile(None, "s", "{% set none = 1 %}").is_err());
     let error = body_error("{{ none }}{{ record.nme }}");
     assert_eq!((error.line, error.column), (Some(1), Some(14)), "{error}");
 }

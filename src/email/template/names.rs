@@ -1,0 +1,151 @@
+//! Names that mean nothing: columns that the record does not have, variables that nobody sets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::environment;
+use super::scan::{Scan, Use, scan};
+use super::snippets::Snippets;
+use super::{Part, Source, TemplateError};
+
+/// The names inside a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Inside {
+    /// Anything, as in a JSON document.
+    Unknown,
+    Known(BTreeMap<String, Inside>),
+}
+
+/// What the templates of one model may refer to.
+#[derive(Debug)]
+pub struct Names {
+    known: BTreeMap<String, Inside>,
+}
+
+/// A name that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undefined {
+    /// Where, and what.
+    pub error: TemplateError,
+    pub hint: Option<String>,
+    /// The template asks first whether it is there, so that mails do not fail.
+    pub is_guarded: bool,
+}
+
+impl Names {
+    /// Takes the columns of the record: an object whose values are the same for composite types, and else null.
+    pub fn new(columns: &serde_json::Value) -> Self {
+        let strings = |names: &[&str]| {
+            let known = names
+                .iter()
+                .map(|name| ((*name).to_owned(), Inside::Unknown));
+            Inside::Known(known.collect())
+        };
+        let environment = environment::environment();
+        let mut known: BTreeMap<String, Inside> = environment
+            .globals()
+            .map(|(name, _)| (name.to_owned(), Inside::Unknown))
+            .collect();
+        known.insert("record".to_owned(), inside(columns));
+        let party = ["id", "name", "email", "language", "time_zone"];
+        known.insert("party".to_owned(), strings(&party));
+        known.insert("scenario".to_owned(), strings(&["name"]));
+        known.insert("activity".to_owned(), strings(&["name"]));
+        Names { known }
+    }
+
+    /// Gives the undefined names of a part and of the snippets that it uses, in the order in which they stand.
+    ///
+    /// What is asked about in a snippet is not reported: it is there for models that have it.
+    ///
+    /// # Errors
+    /// Snippets that cannot be used, as [`super::MailTemplate::compile`] reports them.
+    pub(super) fn undefined(
+        &self,
+        part: Part,
+        source: Source<'_>,
+        snippets: &Snippets,
+    ) -> Result<Vec<Undefined>, TemplateError> {
+        let environment = environment::environment();
+        let used = snippets.used_by(&environment, part, source.text, source.snippets)?;
+        let scans: Vec<(Option<&str>, &str, Scan)> = std::iter::once((None, source.text))
+            .chain(used.iter().map(|used| (Some(used.name), used.text)))
+            .map(|(name, text)| (name, text, scan(text)))
+            .collect();
+        // A snippet sees what its user sets.
+        let assigned: BTreeSet<&str> = scans
+            .iter()
+            .flat_map(|(_, _, scan)| scan.assigned.iter().map(String::as_str))
+            .collect();
+        let mut undefined = Vec::new();
+        for (snippet, text, scan) in &scans {
+            for found in &scan.uses {
+                if (found.guarded && snippet.is_some()) || assigned.contains(found.path[0].as_str())
+                {
+                    continue;
+                }
+                if let Some((message, hint)) = self.complaint(found) {
+                    let error = TemplateError::at(part, text, found.offset, message);
+                    undefined.push(Undefined {
+                        error: error.in_snippet(*snippet),
+                        hint,
+                        is_guarded: found.guarded,
+                    });
+                }
+            }
+        }
+        Ok(undefined)
+    }
+
+    /// What is wrong with a path, and what may have been meant.
+    fn complaint(&self, found: &Use) -> Option<(String, Option<String>)> {
+        let mut names = &self.known;
+        for (depth, name) in found.path.iter().enumerate() {
+            match names.get(name) {
+                Some(Inside::Known(inside)) => names = inside,
+                Some(Inside::Unknown) => return None,
+                None => {
+                    let above = found.path[..depth].join(".");
+                    let message = match above.as_str() {
+                        "" => format!("variable {name:?} does not exist"),
+                        "record" => format!("the record has no column {name:?}"),
+                        above => format!("{above} has no {name:?}"),
+                    };
+                    let meant = match (depth, self.known.get("record")) {
+                        (0, Some(Inside::Known(columns))) if columns.contains_key(name) => {
+                            Some(format!("record.{name}"))
+                        }
+                        _ => nearest(name, names).map(|meant| match above.as_str() {
+                            "" => meant.to_owned(),
+                            above => format!("{above}.{meant}"),
+                        }),
+                    };
+                    return Some((message, meant.map(|meant| format!("Did you mean {meant}?"))));
+                }
+            }
+        }
+        None
+    }
+}
+
+fn inside(columns: &serde_json::Value) -> Inside {
+    match columns.as_object() {
+        None => Inside::Unknown,
+        Some(columns) => Inside::Known(
+            columns
+                .iter()
+                .map(|(name, within)| (name.clone(), inside(within)))
+                .collect(),
+        ),
+    }
+}
+
+/// The name that differs by the fewest letters, by at most a third of them.
+fn nearest<'a>(name: &str, names: &'a BTreeMap<String, Inside>) -> Option<&'a str> {
+    names
+        .keys()
+        .filter(|known| !known.starts_with('_'))
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
+        .min()
+        .map(|(_, known)| known.as_str())
+}
