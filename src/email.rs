@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod bounce;
 pub mod identity;
 pub mod locale;
 mod markup;
