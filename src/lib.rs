@@ -89,6 +89,7 @@ mod schema {
             "query_as_owner",
             // The functions in Rust that SQL calls.
             marketing_automation::address_domain,
+            marketing_automation::parse_bounce,
             marketing_automation::address_hash,
             marketing_automation::plan_as_owner,
             marketing_automation::check_condition,
@@ -177,9 +178,14 @@ mod schema {
         requires = ["suppression"]
     );
     extension_sql_file!(
+        "../sql/schema/167_bounces.sql",
+        name = "bounces",
+        requires = ["limits"]
+    );
+    extension_sql_file!(
         "../sql/schema/170_schedule.sql",
         name = "schedule",
-        requires = ["limits"]
+        requires = ["bounces"]
     );
     extension_sql_file!(
         "../sql/schema/175_preview.sql",

@@ -94,7 +94,7 @@ create table marketing_automation.activity (
     scenario_id integer not null,
     name text not null check (name <> ''),
     parent_id integer,
-    on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked')),
+    on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced', 'email_not_bounced')),
     condition text,
     delay interval check (delay between interval '0' and interval '10 years'),
     action text default 'send_email' check (action in ('send_email')),
@@ -112,7 +112,7 @@ create table marketing_automation.activity (
 comment on table marketing_automation.activity is 'API: public. A node of a scenario''s tree: when, under which condition, which action';
 comment on column marketing_automation.activity.parent_id is 'Activity that this one follows; null: a root, started by enrolling';
 comment on column marketing_automation.activity.on_event is
-    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, email_not_clicked); null: simply follows';
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); null: simply follows';
 comment on column marketing_automation.activity.condition is 'SQL boolean expression over self; unless it is true, nothing is done and no child starts';
 comment on column marketing_automation.activity.delay is 'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later';
 comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';

@@ -45,6 +45,7 @@ create table marketing_automation.finished_activity (
     finished_at timestamptz not null,
     opened_at timestamptz,
     clicked_at timestamptz,
+    bounced_at timestamptz,
     error text,
     error_code text,
     primary key (record_id, activity_id),
@@ -55,7 +56,7 @@ create table marketing_automation.finished_activity (
             else 'done'
         end),
     constraint finished_activity_error_is_kept check ((outcome = 'error') = (error is not null and error_code is not null)),
-    constraint finished_activity_only_mails_are_read check (outcome = 'mailed' or (opened_at is null and clicked_at is null))
+    constraint finished_activity_only_mails_are_read check (outcome = 'mailed' or (opened_at is null and clicked_at is null and bounced_at is null))
 ) with (fillfactor = 90);
 comment on table marketing_automation.finished_activity is
     'API: private. Activities that ran, were cancelled or failed: its primary key is why an activity runs at most once for a record';
@@ -66,10 +67,11 @@ comment on column marketing_automation.finished_activity.error_code is 'SQLSTATE
 create view marketing_automation.record_activity as
 select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
+       null::timestamptz as bounced_at,
        null::text as error, null::text as error_code
 from marketing_automation.waiting_activity w
 union all
-select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.error, f.error_code
+select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at, f.error, f.error_code
 from marketing_automation.finished_activity f;
 comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';

@@ -1,4 +1,4 @@
--- Rules of delivery: which addresses get nothing, how fast mail goes to a domain, and whether any goes at all.
+-- Rules of delivery: which addresses get nothing, how fast mail goes to a domain, whether any goes at all; and what came back.
 
 create table marketing_automation.suppression (
     address_hash bytea primary key check (octet_length(address_hash) = 32),
@@ -54,3 +54,26 @@ create table marketing_automation.sending_pause (
     reason text
 );
 comment on table marketing_automation.sending_pause is 'API: public. A row while nothing is sent: see pause() and resume()';
+
+create table marketing_automation.bounce (
+    digest bytea primary key check (octet_length(digest) = 32),
+    received_at timestamptz not null,
+    kind text not null check (kind in ('hard', 'soft', 'delayed', 'delivered', 'complaint', 'auto_reply', 'unknown')),
+    status text,
+    diagnostic text,
+    message_id bigint,
+    address_hash bytea,
+    raw bytea,
+    constraint bounce_of_mail_names_address check ((message_id is null) = (address_hash is null))
+);
+comment on table marketing_automation.bounce is 'API: public. What came back, one row a mail given to ingest_bounce()';
+comment on column marketing_automation.bounce.digest is 'SHA-256 of the mail: the same mail twice is one bounce';
+comment on column marketing_automation.bounce.kind is
+    'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; complaint: marked as spam; '
+    'auto_reply: somebody is away; unknown: anything else';
+comment on column marketing_automation.bounce.status is 'Enhanced status code (RFC 3463)';
+comment on column marketing_automation.bounce.message_id is 'Mail that it is about; null: none was found';
+comment on column marketing_automation.bounce.address_hash is 'address_hash() of that mail''s recipient';
+comment on column marketing_automation.bounce.raw is 'The beginning of a mail that was not understood or whose message was not found, for a person to look at';
+-- Soft bounces of an address.
+create index bounce_soft on marketing_automation.bounce (address_hash, received_at) where kind = 'soft';

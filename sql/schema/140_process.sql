@@ -15,6 +15,7 @@ language sql immutable
 return case event
     when 'email_opened' then 'email_not_opened' when 'email_not_opened' then 'email_opened'
     when 'email_clicked' then 'email_not_clicked' when 'email_not_clicked' then 'email_clicked'
+    when 'email_bounced' then 'email_not_bounced' when 'email_not_bounced' then 'email_bounced'
 end;
 comment on function marketing_automation.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
@@ -320,7 +321,8 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
-            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at end is not null
+            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
+                                      when 'email_not_bounced' then p.bounced_at end is not null
             then 'event_arrived'
         end
     into obsolete

@@ -16,14 +16,15 @@ begin
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
-          and case k.kind when 'email_opened' then f.opened_at is null else f.clicked_at is null end
+          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
         group by u.record_id, u.activity_id, k.kind
     ), marked as (
         update marketing_automation.finished_activity f
-        set opened_at = coalesce(f.opened_at, m.opened_at), clicked_at = coalesce(f.clicked_at, m.clicked_at)
+        set opened_at = coalesce(f.opened_at, m.opened_at), clicked_at = coalesce(f.clicked_at, m.clicked_at), bounced_at = coalesce(f.bounced_at, m.bounced_at)
         from (select k.record_id, k.activity_id,
                      min(k.occurred_at) filter (where k.kind = 'email_opened') as opened_at,
-                     min(k.occurred_at) filter (where k.kind = 'email_clicked') as clicked_at
+                     min(k.occurred_at) filter (where k.kind = 'email_clicked') as clicked_at,
+                     min(k.occurred_at) filter (where k.kind = 'email_bounced') as bounced_at
               from mark k group by k.record_id, k.activity_id) m
         where f.record_id = m.record_id and f.activity_id = m.activity_id
         returning f.activity_id, f.finished_at, m.opened_at, m.clicked_at
@@ -57,7 +58,7 @@ begin
     on conflict do nothing;
 end $$;
 comment on function marketing_automation.mark_events(bigint[], integer[], text[], timestamptz[]) is
-    'API: private. Marks activities as opened or clicked, starts their positive children, cancels the waiting opposite ones; repeating changes nothing. The caller holds their rows';
+    'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite ones; repeating changes nothing. The caller holds their rows';
 
 create function marketing_automation.apply_hits(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$

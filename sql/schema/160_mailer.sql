@@ -224,6 +224,7 @@ begin
           and case c.on_event
                 when 'email_not_opened' then p.opened_at is null
                 when 'email_not_clicked' then p.clicked_at is null
+                when 'email_not_bounced' then p.bounced_at is null
                 else c.on_event is null end
           and not exists (select from marketing_automation.finished_activity f where f.record_id = e.record_id and f.activity_id = c.id)
         on conflict do nothing

@@ -169,7 +169,8 @@ begin
         about := node.prefix || (node.a).name;
         -- What happened or must happen to the parent's mail.
         event := case (node.a).on_event when 'email_opened' then 'opened' when 'email_not_opened' then 'opened'
-                                        when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked' end;
+                                        when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
+                                        when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
         fact := case
             when node.waits_until is not null then
                 case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation.moment(node.waits_until)
@@ -182,6 +183,7 @@ begin
                     when 'mailed' then ', ' || coalesce(marketing_automation.explain_mail(node.m), 'its mail is no longer in the log')
                         || coalesce(', opened ' || marketing_automation.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation.moment((node.f).clicked_at), '')
+                        || coalesce(', returned ' || marketing_automation.moment((node.f).bounced_at), '')
                     when 'no_address' then ', without a mail: the row had no address'
                     when 'condition_not_met' then ', did nothing: its condition was not true'
                     when 'row_missing' then ', did nothing: the row was gone'
@@ -212,10 +214,10 @@ begin
             when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
                 format('never starts: the mail of "%s" was not sent', (node.parent).name)
             when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
-            when (node.a).on_event like '%\_not\_%' and case event when 'opened' then (node.pf).opened_at else (node.pf).clicked_at end is not null then
+            when (node.a).on_event like '%\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at else (node.pf).bounced_at end is not null then
                 format('never starts: the mail of "%s" was %s', (node.parent).name, event)
             when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like '%\_not\_%'
-                and case event when 'opened' then (node.pf).opened_at else (node.pf).clicked_at end is null then
+                and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at else (node.pf).bounced_at end is null then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
             when (node.pf).outcome = 'mailed' and (node.pm).sent_at is null then
                 format('starts when the mail of "%s" has gone', (node.parent).name)

@@ -13,6 +13,8 @@ begin
     case access
     when 'tracking' then
         functions := 'tracking_keys|record_events|unsubscribe_page|unsubscribe';
+    when 'bounces' then
+        functions := 'ingest_bounce';
     when 'reader' then
         tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
         functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
@@ -28,7 +30,7 @@ begin
             'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation, marketing_automation.snippet to %s', role);
     else
         raise exception 'access "%" does not exist', access
-            using errcode = 'invalid_parameter_value', hint = 'It is tracking, reader, operator or marketer.';
+            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, reader, operator or marketer.';
     end case;
     execute format('grant usage on schema marketing_automation to %s', role);
     if tables is not null then
@@ -43,7 +45,7 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
-    'API: public. Grants a role what a job needs: tracking (the proxy), reader (reports), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates)';
+    'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates)';
 
 revoke all on all tables in schema marketing_automation from public;
 revoke all on all sequences in schema marketing_automation from public;
@@ -79,6 +81,7 @@ select pg_extension_config_dump('marketing_automation.attempt_log', '');
 select pg_extension_config_dump('marketing_automation.domain_limit', '');
 select pg_extension_config_dump('marketing_automation.domain_bucket', '');
 select pg_extension_config_dump('marketing_automation.sending_pause', '');
+select pg_extension_config_dump('marketing_automation.bounce', '');
 select pg_extension_config_dump('marketing_automation.link', '');
 select pg_extension_config_dump('marketing_automation.origin', '');
 select pg_extension_config_dump('marketing_automation.link_id_seq', '');

@@ -35,6 +35,9 @@ static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(500);
 /// 3 days, as most mail servers do (RFC 5321 4.5.4.1 says 4-5 days, for mail that people wrote).
 static RETRY_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(3 * 24 * 3600);
 static ARM_AFTER_FAILOVER: GucSetting<bool> = GucSetting::<bool>::new(true);
+/// 5 in 30 days: a mailbox that was full or refused so often is not read, and providers count what is sent to such.
+static SOFT_BOUNCE_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(5);
+static SOFT_BOUNCE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 3600);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resend);
 
@@ -266,6 +269,26 @@ pub(crate) fn init() {
         &RETRY_WINDOW,
         0,
         30 * 24 * 3600,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.soft_bounce_limit",
+        c"Mails that must bounce softly within soft_bounce_window before their address is suppressed.",
+        c"0: never.",
+        &SOFT_BOUNCE_LIMIT,
+        0,
+        1000,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.soft_bounce_window",
+        c"How far back soft bounces count.",
+        c"",
+        &SOFT_BOUNCE_WINDOW,
+        3600,
+        400 * 24 * 3600,
         GucContext::Suset,
         GucFlags::UNIT_S,
     );

@@ -161,6 +161,14 @@ pub(super) fn finish_messages(finished: &[Finished]) -> spi::Result<()> {
     )
 }
 
+/// Suppresses the recipients of these mails, which the server refused because their mailboxes do not exist.
+pub(super) fn record_dead_mailboxes(ids: Vec<i64>) -> spi::Result<()> {
+    Spi::run_with_args(
+        "select marketing_automation.record_dead_mailboxes($1)",
+        &[ids.into()],
+    )
+}
+
 /// Which of these claimed mails must not leave any more.
 pub(super) fn revoked_messages(ids: Vec<i64>) -> spi::Result<Vec<i64>> {
     Spi::connect_mut(|client| {

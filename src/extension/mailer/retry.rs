@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::database::Finished;
 use super::job::{Delivery, Outcome};
 use super::reason::Reason;
+use crate::email::bounce;
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
 /// between attempts in the long run, and allows shorter ones at first).
@@ -76,6 +77,17 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
             "queued" => pause(delivery.attempt, dice(delivery.id, delivery.attempt)),
             _ => 0.0,
         },
+    }
+}
+
+/// Whether the server refused the mail because the recipient's mailbox does not exist.
+pub(super) fn met_dead_mailbox(delivery: &Delivery) -> bool {
+    match &delivery.outcome {
+        // Without a code it was our own check.
+        Outcome::Failed(reason) if reason.code.is_some() => {
+            bounce::is_dead_mailbox(reason.status(), &reason.text)
+        }
+        _ => false,
     }
 }
 

@@ -186,6 +186,7 @@ impl Mailer {
         if self.checked(recorded).is_none() {
             return;
         }
+        self.record_dead_mailboxes();
         let count = |state: &str| finished.iter().filter(|mail| mail.state == state).count() as i64;
         let (sent, failed, retried) = (count("sent"), count("failed"), count("queued"));
         workers::update(|slot| {
@@ -201,6 +202,20 @@ impl Mailer {
         let ended = deliveries.iter().map(|delivery| delivery.id);
         self.couriers.recheck().forget(ended);
         self.learn(&deliveries);
+    }
+
+    /// Suppresses the addresses that the server says do not exist. A transaction of its own: it locks other rows, and what
+    /// it misses in a crash is refused again.
+    fn record_dead_mailboxes(&mut self) {
+        let deliveries = self.deliveries.iter();
+        let dead: Vec<i64> = deliveries
+            .filter(|delivery| retry::met_dead_mailbox(delivery))
+            .map(|delivery| delivery.id)
+            .collect();
+        if !dead.is_empty() {
+            let recorded = transaction::run(|| database::record_dead_mailboxes(dead));
+            self.checked(recorded);
+        }
     }
 
     /// What the results say about the server and the pace; troubles with single mails show in worker_status().
