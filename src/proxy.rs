@@ -1,8 +1,9 @@
 //! The HTTP tracking proxy: records opens and clicks, redirects, unsubscribes.
 //!
-//! It holds no state of its own. A token is verified here, everything else is asked of the extension's SQL functions, as
-//! a role that may call these functions and nothing else. A request takes this way:
+//! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
+//! functions, as a role that may call these functions and nothing else. A request takes this way:
 //! [`listener`] → [`routes`] → [`keys`] → [`recorder`] (hits, in batches) or [`control`] (all the rest) → [`database`].
+//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
 
 pub mod backoff;
 pub mod check;
@@ -10,11 +11,14 @@ pub mod control;
 pub mod database;
 pub mod form;
 pub mod keys;
+pub mod links;
 pub mod listener;
 pub mod metrics;
 pub mod page;
 pub mod recorder;
+pub mod replay;
 pub mod routes;
+pub mod spool;
 pub mod wording;
 
 use std::io;
@@ -28,10 +32,12 @@ use tracing::{info, warn};
 use control::Control;
 use database::{Database, DatabaseError};
 use keys::Keys;
+use links::Links;
 use listener::{Listen, Listener};
 use metrics::Metrics;
 use recorder::Recorder;
 pub use routes::app;
+use spool::{Spool, SpoolSettings, SpoolWriter};
 
 /// How long requests and hits that are under way may take after the signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,6 +50,8 @@ pub struct Settings {
     pub database: String,
     /// Connections that record hits, at least 1.
     pub connections: usize,
+    /// Where hits are kept while the database is away; None: they are refused.
+    pub spool: Option<SpoolSettings>,
 }
 
 /// Why the proxy could not start.
@@ -54,11 +62,14 @@ pub enum ServeError {
     Database(#[from] DatabaseError),
     #[error("cannot listen on {listen}: {error}")]
     Listen { listen: Listen, error: io::Error },
+    #[error("cannot use the spool directory {directory}: {error}")]
+    Spool { directory: String, error: io::Error },
 }
 
 /// What the routes share.
 pub struct State {
     pub(crate) keys: Arc<Keys>,
+    pub(crate) links: Links,
     pub(crate) recorder: Recorder,
     pub(crate) control: Arc<Control>,
     pub(crate) metrics: Arc<Metrics>,
@@ -69,17 +80,23 @@ pub struct Tasks {
     /// Ends by itself when the last state is gone and all hits are recorded.
     workers: JoinSet<()>,
     control: Arc<Control>,
-    /// Aborted with the set.
-    _refresh: JoinSet<()>,
+    /// Those that never end.
+    background: JoinSet<()>,
+    spool: Option<SpoolWriter>,
 }
 
 impl State {
     /// Starts the tasks that record hits and fetch keys. The database may be away; they will find it.
-    pub fn start(database: &Database, connections: usize) -> (Arc<Self>, Tasks) {
+    pub fn start(
+        database: &Database,
+        connections: usize,
+        spool: Option<(Spool, SpoolWriter)>,
+    ) -> (Arc<Self>, Tasks) {
+        let (spool, spool_writer) = spool.unzip();
         let control = Arc::new(Control::new(database));
         let keys = Arc::new(Keys::new(Arc::clone(&control)));
         let metrics = Arc::new(Metrics::default());
-        let (recorder, queue) = Recorder::new();
+        let (recorder, queue) = Recorder::new(spool.clone());
         let mut workers = JoinSet::new();
         for _ in 0..connections.max(1) {
             workers.spawn(recorder::work(
@@ -88,12 +105,21 @@ impl State {
                 Arc::clone(&metrics),
             ));
         }
-        let mut refresh = JoinSet::new();
+        let mut background = JoinSet::new();
         let refreshed = Arc::clone(&keys);
-        refresh.spawn(async move { refreshed.refresh().await });
+        background.spawn(async move { refreshed.refresh().await });
+        if let Some(spool) = spool {
+            background.spawn(replay::replay(
+                spool,
+                recorder.availability(),
+                Arc::clone(&control),
+                Arc::clone(&metrics),
+            ));
+        }
         (
             Arc::new(Self {
                 keys,
+                links: Links::default(),
                 recorder,
                 control: Arc::clone(&control),
                 metrics,
@@ -101,17 +127,22 @@ impl State {
             Tasks {
                 workers,
                 control,
-                _refresh: refresh,
+                background,
+                spool: spool_writer,
             },
         )
     }
 }
 
 impl Tasks {
-    /// Waits until the hits that are still queued are recorded, and those who pressed the button unsubscribed.
+    /// Waits until the hits that are still queued are recorded or spooled, and those who pressed the button unsubscribed.
     async fn finish(mut self) {
         self.control.finish().await;
         while self.workers.join_next().await.is_some() {}
+        self.background.shutdown().await;
+        if let Some(spool) = self.spool {
+            spool.finish().await;
+        }
     }
 }
 
@@ -121,6 +152,16 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let database = Database::parse(&settings.database)?;
+    let spool = settings
+        .spool
+        .as_ref()
+        .map(|spool| {
+            Spool::open(spool).map_err(|error| ServeError::Spool {
+                directory: spool.directory.display().to_string(),
+                error,
+            })
+        })
+        .transpose()?;
     let listener = Listener::bind(&settings.listen)
         .await
         .map_err(|error| ServeError::Listen {
@@ -128,7 +169,7 @@ pub async fn serve(
             error,
         })?;
     info!(listen = %listener.address(), database = database.name(), "tracking proxy is listening");
-    let (state, tasks) = State::start(&database, settings.connections);
+    let (state, tasks) = State::start(&database, settings.connections, spool);
     let connections = listener.serve(app(state), shutdown).await;
     info!("stopping");
     let drained = tokio::time::timeout(DRAIN_TIMEOUT, async {

@@ -1,11 +1,13 @@
 //! `marketing-tracking-proxy`: command line, log and signals around [`marketing_automation::proxy`].
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use marketing_automation::proxy::check::check;
 use marketing_automation::proxy::listener::Listen;
+use marketing_automation::proxy::spool::SpoolSettings;
 use marketing_automation::proxy::{Settings, serve};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
@@ -35,6 +37,19 @@ struct Arguments {
     #[arg(long, env = "MARKETING_TRACKING_CONNECTIONS", default_value_t = 2,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=16))]
     connections: usize,
+
+    /// Directory in which hits are kept while the database is away, one for each proxy; without it they get 503
+    #[arg(long, env = "MARKETING_TRACKING_SPOOL", value_name = "DIRECTORY")]
+    spool: Option<PathBuf>,
+
+    /// Largest size of the spool, in megabytes; more hits get 503
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_SPOOL_LIMIT",
+        value_name = "MB",
+        default_value_t = 1024
+    )]
+    spool_limit: u64,
 
     /// What to log: error, warn, info or debug
     #[arg(long, env = "MARKETING_TRACKING_LOG", default_value = "info")]
@@ -68,6 +83,10 @@ async fn main() -> ExitCode {
         listen: arguments.listen,
         database: arguments.database,
         connections: arguments.connections,
+        spool: arguments.spool.map(|directory| SpoolSettings {
+            directory,
+            limit: arguments.spool_limit.saturating_mul(1 << 20),
+        }),
     };
     let outcome = match stop_signal() {
         Ok(stop) => serve(settings, stop)

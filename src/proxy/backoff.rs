@@ -4,9 +4,9 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(50);
 /// No pause is longer.
-pub const LONGEST: Duration = Duration::from_secs(5);
+pub const LONGEST: Duration = Duration::from_secs(2);
 
-/// Doubles from 50 ms to 5 s: a restarted server is found at once, an absent one is not hammered.
+/// Doubles from 50 ms to 2 s: a restarted server is found at once, an absent one is not hammered.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
@@ -35,8 +35,8 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_cap() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<u128> = (0..9).map(|_| backoff.pause().as_millis()).collect();
-        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        let pauses: Vec<u128> = (0..8).map(|_| backoff.pause().as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
         backoff.failures = u32::MAX;
         assert_eq!(backoff.pause(), LONGEST);
         backoff.reset();

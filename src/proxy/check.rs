@@ -50,7 +50,7 @@ pub async fn check(listen: &Listen, database: &str) -> Report {
 async fn check_functions(session: &Session, report: &mut Report) {
     const NO_TOKEN: &str = "check";
     report.note("tracking_keys", session.keyring().await);
-    report.note("record_events", session.record(&[]).await);
+    report.note("record_events", session.probe().await);
     report.note("unsubscribe_page", session.subscription(NO_TOKEN).await);
     report.note(
         "unsubscribe",

@@ -1,4 +1,4 @@
-//! The connections for everything but hits: keys, unsubscribe pages, unsubscriptions, readiness.
+//! The connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, spooled hits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Control {
     pub unsubscriptions: Lane,
     /// Batches without hits.
     pub probes: Lane,
+    /// Batches of spooled hits.
+    pub replays: Lane,
 }
 
 impl Control {
@@ -32,6 +34,7 @@ impl Control {
             lookups: Lane::new(database, 2, UNDER_WAY, PATIENCE),
             unsubscriptions: Lane::new(database, 2, UNDER_WAY, PATIENCE),
             probes: Lane::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
+            replays: Lane::new(database, 1, 1, PATIENCE),
         }
     }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use uuid::Uuid;
 
@@ -19,8 +20,9 @@ use crate::tracking::token::Keyring;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the rest of a connection's beginning, which tokio-postgres does not limit: a stopped server accepts and is silent.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
-/// For a batch; more than the server's own limit, so that this ends only what the server did not.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(8);
+/// For a batch; more than the server's own limit, so that this ends only what the server did not. Twice this is less than
+/// the time limit of a request.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(4);
 /// Notices a server that vanished without a word, such as a failed-over machine.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,13 +30,12 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Below the time limit of a request, so that a blocked statement ends before its hits are given up. The search path is
 /// fixed because the role's own setting shall not decide what a name means.
 const SESSION_SETTINGS: &str =
-    "set statement_timeout = '5s'; set search_path = pg_catalog, pg_temp";
+    "set statement_timeout = '3s'; set search_path = pg_catalog, pg_temp";
 /// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
 const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
-const RECORD: &str =
-    "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7)";
+const RECORD: &str = "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7) where n = any ($8)";
 const PAGE: &str =
     "select known, language, scenario, unsubscribed from marketing_automation.unsubscribe_page($1)";
 const UNSUBSCRIBE: &str =
@@ -67,7 +68,7 @@ pub enum DatabaseError {
 }
 
 /// An open or a click that waits to be recorded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
     /// Made by the proxy, so that recording the same hit twice counts once.
     pub id: Uuid,
@@ -82,7 +83,7 @@ pub struct Hit {
 }
 
 /// The method of the request. `HEAD` is no reader's doing, which the database takes into account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HitMethod {
     Get,
     Head,
@@ -98,7 +99,7 @@ impl HitMethod {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HitKind {
     Open,
     Click,
@@ -121,6 +122,16 @@ pub struct Answer {
     pub known: bool,
     /// Where a click goes.
     pub location: Option<String>,
+}
+
+impl Answer {
+    /// To a hit that needs no answer but that it is kept.
+    pub fn kept() -> Self {
+        Self {
+            known: true,
+            location: None,
+        }
+    }
 }
 
 /// What the unsubscribe page shows.
@@ -224,6 +235,7 @@ impl Database {
             Type::TEXT_ARRAY,
             Type::INET_ARRAY,
             Type::TEXT_ARRAY,
+            Type::INT4_ARRAY,
         ];
         let record = client.prepare_typed(RECORD, &types).await?;
         Ok(Session {
@@ -247,6 +259,58 @@ struct Driver(JoinHandle<()>);
 impl Drop for Driver {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// The hits of a batch as the arrays that record_events() takes.
+#[derive(Default)]
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    kinds: Vec<&'static str>,
+    tokens: Vec<&'a str>,
+    times: Vec<SystemTime>,
+    methods: Vec<&'static str>,
+    addresses: Vec<Option<IpAddr>>,
+    user_agents: Vec<Option<&'a str>>,
+    /// The positions, from 1, of hits whose answers are asked for.
+    asked: Vec<i32>,
+}
+
+impl<'a> Columns<'a> {
+    fn with_capacity(hits: usize) -> Self {
+        Self {
+            ids: Vec::with_capacity(hits),
+            kinds: Vec::with_capacity(hits),
+            tokens: Vec::with_capacity(hits),
+            times: Vec::with_capacity(hits),
+            methods: Vec::with_capacity(hits),
+            addresses: Vec::with_capacity(hits),
+            user_agents: Vec::with_capacity(hits),
+            asked: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, hit: &'a Hit) {
+        self.ids.push(hit.id);
+        self.kinds.push(hit.kind.name());
+        self.tokens.push(&hit.token);
+        self.times.push(hit.occurred_at);
+        self.methods.push(hit.method.name());
+        self.addresses.push(hit.address);
+        self.user_agents.push(hit.user_agent.as_deref());
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
+        [
+            &self.ids,
+            &self.kinds,
+            &self.tokens,
+            &self.times,
+            &self.methods,
+            &self.addresses,
+            &self.user_agents,
+            &self.asked,
+        ]
     }
 }
 
@@ -275,36 +339,35 @@ impl Session {
         Keyring::new(keys).ok_or(DatabaseError::Keys)
     }
 
-    /// Records hits in one transaction; the answers are in the order of the hits. They are durable when this returns.
-    /// After a timeout they may be recorded all the same, and the session is of no more use. No hits at all are a probe:
-    /// they meet the same locks and rights.
-    pub async fn record(&self, hits: &[Hit]) -> Result<Vec<Answer>, DatabaseError> {
-        let ids: Vec<Uuid> = hits.iter().map(|hit| hit.id).collect();
-        let kinds: Vec<&str> = hits.iter().map(|hit| hit.kind.name()).collect();
-        let tokens: Vec<&str> = hits.iter().map(|hit| hit.token.as_str()).collect();
-        let times: Vec<SystemTime> = hits.iter().map(|hit| hit.occurred_at).collect();
-        let methods: Vec<&str> = hits.iter().map(|hit| hit.method.name()).collect();
-        let addresses: Vec<Option<IpAddr>> = hits.iter().map(|hit| hit.address).collect();
-        let user_agents: Vec<Option<&str>> =
-            hits.iter().map(|hit| hit.user_agent.as_deref()).collect();
+    /// Records no hits: meets the same locks and rights as recording some.
+    pub async fn probe(&self) -> Result<(), DatabaseError> {
+        self.record([].into_iter()).await.map(drop)
+    }
+
+    /// Records hits in one transaction, each with whether it need only be kept, because its answer is known already; the
+    /// answers are in the order of the hits. They are durable when this returns. After a timeout they may be recorded all
+    /// the same, and the session is of no more use.
+    pub async fn record<'a>(
+        &self,
+        hits: impl ExactSizeIterator<Item = (&'a Hit, bool)>,
+    ) -> Result<Vec<Answer>, DatabaseError> {
+        let mut columns = Columns::with_capacity(hits.len());
+        let mut answers = Vec::with_capacity(hits.len());
+        for (hit, known) in hits {
+            columns.push(hit);
+            answers.push(known.then(Answer::kept));
+            if !known {
+                columns
+                    .asked
+                    .push(i32::try_from(answers.len()).unwrap_or(i32::MAX));
+            }
+        }
         let rows = timeout(
             RECORD_TIMEOUT,
-            self.client.query(
-                &self.record,
-                &[
-                    &ids,
-                    &kinds,
-                    &tokens,
-                    &times,
-                    &methods,
-                    &addresses,
-                    &user_agents,
-                ],
-            ),
+            self.client.query(&self.record, &columns.parameters()),
         )
         .await
         .map_err(|_| DatabaseError::Timeout)??;
-        let mut answers = vec![None; hits.len()];
         for row in &rows {
             let n = usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default();
             let answer = Answer {
@@ -315,10 +378,11 @@ impl Session {
                 *slot = Some(answer);
             }
         }
+        let hits = answers.len();
         let complete: Option<Vec<Answer>> = answers.into_iter().collect();
         complete.ok_or(DatabaseError::Answers {
             rows: rows.len(),
-            hits: hits.len(),
+            hits,
         })
     }
 
@@ -345,7 +409,7 @@ impl Session {
         one_click: bool,
         user_agent: Option<&str>,
     ) -> Result<Option<Unsubscribed>, DatabaseError> {
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
             (&token, Type::TEXT),
             (&one_click, Type::BOOL),
             (&user_agent, Type::TEXT),

@@ -122,6 +122,11 @@ impl Keys {
             .clone()
     }
 
+    /// Whether tokens can be verified.
+    pub fn are_known(&self) -> bool {
+        self.current().is_some()
+    }
+
     /// Puts keys in without a database.
     #[cfg(test)]
     pub(super) fn set(&self, keyring: Keyring) {

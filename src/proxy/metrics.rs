@@ -43,6 +43,17 @@ pub struct Metrics {
     requests: [[AtomicU64; STATUSES.len()]; ROUTES.len()],
     batches: [AtomicU64; BATCH_BUCKETS.len()],
     hits: AtomicU64,
+    replayed: AtomicU64,
+}
+
+/// What the caller of [`Metrics::render`] knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Gauges {
+    /// Hits that wait for the database.
+    pub queue: usize,
+    pub database_up: bool,
+    /// Bytes in the spool; None: there is none.
+    pub spooled_bytes: Option<u64>,
 }
 
 impl Metrics {
@@ -66,15 +77,20 @@ impl Metrics {
         self.hits.fetch_add(hits, Ordering::Relaxed);
     }
 
-    /// Writes all counters, and the two states that the caller knows.
-    pub fn render(&self, queue_depth: usize, database_up: bool) -> String {
+    /// Counts spooled hits that were recorded.
+    pub fn count_replayed(&self, hits: usize) {
+        self.replayed.fetch_add(hits as u64, Ordering::Relaxed);
+    }
+
+    /// Writes all counters and gauges.
+    pub fn render(&self, gauges: Gauges) -> String {
         let mut text = String::with_capacity(4096);
         // Writing into a string cannot fail.
-        let _ = self.write(&mut text, queue_depth, database_up);
+        let _ = self.write(&mut text, gauges);
         text
     }
 
-    fn write(&self, text: &mut String, queue_depth: usize, database_up: bool) -> std::fmt::Result {
+    fn write(&self, text: &mut String, gauges: Gauges) -> std::fmt::Result {
         text.push_str(
             "# HELP marketing_tracking_requests_total Answered requests; status 0 is any other.\n",
         );
@@ -112,13 +128,27 @@ impl Metrics {
         writeln!(text, "marketing_tracking_batch_hits_count {batches}")?;
         text.push_str("# HELP marketing_tracking_queue_hits Hits that wait to be recorded.\n");
         text.push_str("# TYPE marketing_tracking_queue_hits gauge\n");
-        writeln!(text, "marketing_tracking_queue_hits {queue_depth}")?;
+        writeln!(text, "marketing_tracking_queue_hits {}", gauges.queue)?;
+        text.push_str(
+            "# HELP marketing_tracking_replayed_hits_total Spooled hits recorded later.\n",
+        );
+        text.push_str("# TYPE marketing_tracking_replayed_hits_total counter\n");
+        writeln!(
+            text,
+            "marketing_tracking_replayed_hits_total {}",
+            self.replayed.load(Ordering::Relaxed)
+        )?;
+        if let Some(bytes) = gauges.spooled_bytes {
+            text.push_str("# HELP marketing_tracking_spool_bytes Hits that wait in the spool.\n");
+            text.push_str("# TYPE marketing_tracking_spool_bytes gauge\n");
+            writeln!(text, "marketing_tracking_spool_bytes {bytes}")?;
+        }
         text.push_str("# HELP marketing_tracking_database_up Whether hits can be recorded.\n");
         text.push_str("# TYPE marketing_tracking_database_up gauge\n");
         writeln!(
             text,
             "marketing_tracking_database_up {}",
-            u8::from(database_up)
+            u8::from(gauges.database_up)
         )
     }
 }
@@ -135,7 +165,12 @@ mod tests {
         metrics.count_request(Route::of("/"), 418);
         metrics.count_batch(1);
         metrics.count_batch(300);
-        let text = metrics.render(5, true);
+        metrics.count_replayed(7);
+        let text = metrics.render(Gauges {
+            queue: 5,
+            database_up: true,
+            spooled_bytes: Some(9),
+        });
         for line in [
             "marketing_tracking_requests_total{route=\"click\",status=\"302\"} 2",
             "marketing_tracking_requests_total{route=\"other\",status=\"0\"} 1",
@@ -145,6 +180,8 @@ mod tests {
             "marketing_tracking_batch_hits_sum 301",
             "marketing_tracking_batch_hits_count 2",
             "marketing_tracking_queue_hits 5",
+            "marketing_tracking_replayed_hits_total 7",
+            "marketing_tracking_spool_bytes 9",
             "marketing_tracking_database_up 1",
         ] {
             assert!(

@@ -1,4 +1,5 @@
-//! Group commit: hits that arrive together are recorded in one transaction, and each is answered after its commit.
+//! Group commit: hits that arrive together are recorded in one transaction, and each is answered after its commit. Those
+//! that the database does not take go to the spool, where there is one, and are answered when they are durable there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +11,12 @@ use tracing::{info, warn};
 use super::backoff::{self, Backoff};
 use super::database::{Answer, Database, DatabaseError, Hit, Session};
 use super::metrics::Metrics;
+use super::spool::Spool;
 
-/// Hits that may wait; more are refused, so that memory stays bounded when the database is slow.
+/// Hits that may wait; more are spooled or refused, so that memory stays bounded when the database is slow.
 const QUEUE_LENGTH: usize = 8192;
 /// Hits in one transaction: enough to make its commit cheap, few enough to end in milliseconds.
-const BATCH_SIZE: usize = 1000;
+pub const BATCH_SIZE: usize = 1000;
 
 /// The hit could not be recorded: the database is away or overloaded. The reader should try again later.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,12 +26,36 @@ pub struct Unavailable;
 #[derive(Clone)]
 pub struct Recorder {
     hits: mpsc::Sender<Waiting>,
+    availability: Availability,
+    spool: Option<Spool>,
+}
+
+/// Whether the database takes hits: a worker has recorded some, or none, and has not failed twice since.
+#[derive(Clone, Default)]
+pub struct Availability {
+    /// Workers that could record when they last tried.
     reachable: Arc<AtomicUsize>,
 }
 
-struct Waiting {
-    hit: Hit,
+impl Availability {
+    pub fn get(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A hit and who waits for its answer.
+pub struct Waiting {
+    pub hit: Hit,
+    /// Whether the answer is known without the database, so that the hit need only be kept.
+    answerable: bool,
     answer: oneshot::Sender<Answer>,
+}
+
+impl Waiting {
+    /// Tells who waits; nobody listens when the reader has gone.
+    pub fn answer(self, answer: Answer) {
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// The other end of the recorder: hits that wait, for the workers of one process.
@@ -37,55 +63,82 @@ struct Waiting {
 pub struct HitQueue {
     hits: Arc<Mutex<mpsc::Receiver<Waiting>>>,
     recorder: mpsc::WeakSender<Waiting>,
-    /// Workers that could record when they last tried.
-    reachable: Arc<AtomicUsize>,
-}
-
-/// Hits taken together, and who waits for their answers.
-struct Batch {
-    hits: Vec<Hit>,
-    answers: Vec<oneshot::Sender<Answer>>,
+    availability: Availability,
+    spool: Option<Spool>,
 }
 
 impl Recorder {
     /// Makes a recorder and the queue that its workers take from.
-    pub fn new() -> (Self, HitQueue) {
+    pub fn new(spool: Option<Spool>) -> (Self, HitQueue) {
         let (sender, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let reachable = Arc::new(AtomicUsize::new(0));
+        let availability = Availability::default();
         let queue = HitQueue {
             hits: Arc::new(Mutex::new(receiver)),
             recorder: sender.downgrade(),
-            reachable: Arc::clone(&reachable),
+            availability: availability.clone(),
+            spool: spool.clone(),
         };
-        (
-            Self {
-                hits: sender,
-                reachable,
-            },
-            queue,
-        )
+        let recorder = Self {
+            hits: sender,
+            availability,
+            spool,
+        };
+        (recorder, queue)
     }
 
-    /// Returns once the hit is committed. Dropping the future does not take the hit back.
-    pub async fn record(&self, hit: Hit) -> Result<Answer, Unavailable> {
-        if !self.is_available() {
-            return Err(Unavailable);
-        }
+    /// Returns once the hit is committed or, when the database does not take it and the hit is `answerable`, durable in
+    /// the spool. Dropping the future does not take the hit back.
+    pub async fn record(&self, hit: Hit, answerable: bool) -> Result<Answer, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        self.hits
-            .try_send(Waiting { hit, answer })
-            .map_err(|_| Unavailable)?;
+        let waiting = Waiting {
+            hit,
+            answerable,
+            answer,
+        };
+        let refused = match self.is_available() {
+            true => self
+                .hits
+                .try_send(waiting)
+                .err()
+                .map(mpsc::error::TrySendError::into_inner),
+            false => Some(waiting),
+        };
+        if let Some(waiting) = refused {
+            keep_or_drop(self.spool.as_ref(), waiting);
+        }
         answered.await.map_err(|_| Unavailable)
     }
 
-    /// Whether a worker has recorded, and has not failed twice since.
+    /// Whether the database takes hits.
     pub fn is_available(&self) -> bool {
-        self.reachable.load(Ordering::Relaxed) > 0
+        self.availability.get()
+    }
+
+    /// The same for who does not keep the recorder alive.
+    pub fn availability(&self) -> Availability {
+        self.availability.clone()
+    }
+
+    /// Whether hits that are answerable would be kept without the database.
+    pub fn can_spool(&self) -> bool {
+        self.spool.as_ref().is_some_and(Spool::has_room)
+    }
+
+    /// Bytes of hits that wait in the spool; None: there is none.
+    pub fn spooled_bytes(&self) -> Option<u64> {
+        self.spool.as_ref().map(Spool::bytes)
     }
 
     /// Hits that wait for a worker.
     pub fn depth(&self) -> usize {
         self.hits.max_capacity() - self.hits.capacity()
+    }
+}
+
+/// Spools a hit that the database does not take; dropping it tells who waits.
+fn keep_or_drop(spool: Option<&Spool>, waiting: Waiting) {
+    if let Some(spool) = spool.filter(|_| waiting.answerable) {
+        spool.keep(waiting);
     }
 }
 
@@ -107,35 +160,31 @@ impl HitQueue {
         self.recorder.strong_count() == 0
     }
 
-    /// Refuses all hits that wait now: dropping them tells who waits.
+    /// Spools or refuses all hits that wait now.
     fn refuse(&self) {
         if let Ok(mut hits) = self.hits.try_lock() {
-            while hits.try_recv().is_ok() {}
+            while let Ok(waiting) = hits.try_recv() {
+                keep_or_drop(self.spool.as_ref(), waiting);
+            }
         }
     }
 }
 
-impl Batch {
-    fn new(waiting: Vec<Waiting>) -> Self {
-        let (hits, answers) = waiting
-            .into_iter()
-            .map(|waiting| (waiting.hit, waiting.answer))
-            .unzip();
-        Self { hits, answers }
-    }
+/// Hits taken together.
+type Batch = Vec<Waiting>;
 
-    fn answer(self, answers: Vec<Answer>) {
-        for (waiting, answer) in self.answers.into_iter().zip(answers) {
-            // Nobody listens when the reader has gone.
-            let _ = waiting.send(answer);
-        }
+/// Tells who waits what the database said: one answer for each hit.
+fn answer(batch: Batch, answers: Vec<Answer>) {
+    for (waiting, answer) in batch.into_iter().zip(answers) {
+        waiting.answer(answer);
     }
 }
 
 /// Records hits over one connection until the recorder is dropped and its queue is empty.
 ///
-/// A batch that fails is tried once more on a new connection: its ids make that safe even if the first try was
-/// committed. So hits wait through a short interruption; once the second try fails too, they are refused.
+/// Of a batch that fails, the spool takes what it can. The rest is tried once more on a new connection: its ids make that
+/// safe even if the first try was committed. So hits wait through a short interruption; once the second try fails too,
+/// they are refused.
 pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
     let mut worker = Worker {
         queue,
@@ -143,13 +192,17 @@ pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
         reachable: None,
         backoff: Backoff::default(),
     };
-    let mut repeated = None;
+    let mut repeated = Batch::new();
     loop {
         let end = match database.connect().await {
             Ok(session) => {
                 let connected_at = Instant::now();
                 let end = match worker.probe(&session).await {
-                    Ok(()) => worker.record_all(session, repeated.take()).await,
+                    Ok(()) => {
+                        worker
+                            .record_all(session, std::mem::take(&mut repeated))
+                            .await
+                    }
                     Err(error) => End::Refused(error),
                 };
                 if connected_at.elapsed() > backoff::LONGEST {
@@ -163,7 +216,7 @@ pub async fn work(queue: HitQueue, database: Database, metrics: Arc<Metrics>) {
             End::Finished => return,
             End::Lost(batch) => repeated = batch,
             End::Refused(error) => {
-                repeated = None;
+                repeated.clear();
                 worker.set_reachable(Err(error));
                 if worker.queue.is_abandoned() {
                     return;
@@ -187,7 +240,7 @@ enum End {
     /// There will be no more hits.
     Finished,
     /// The connection, or what it was asked, failed for the first time. The batch is to be repeated.
-    Lost(Option<Batch>),
+    Lost(Batch),
     /// A second attempt failed too.
     Refused(DatabaseError),
 }
@@ -197,7 +250,7 @@ impl Worker {
     /// the database counts as reachable, when a batch may wait to be repeated and tells the same.
     async fn probe(&mut self, session: &Session) -> Result<(), DatabaseError> {
         if self.reachable != Some(true) {
-            session.record(&[]).await?;
+            session.probe().await?;
             self.set_reachable(Ok(()));
         }
         Ok(())
@@ -208,9 +261,15 @@ impl Worker {
         let now = outcome.is_ok();
         if self.reachable != Some(now) {
             if now {
-                self.queue.reachable.fetch_add(1, Ordering::Relaxed);
+                self.queue
+                    .availability
+                    .reachable
+                    .fetch_add(1, Ordering::Relaxed);
             } else if self.reachable == Some(true) {
-                self.queue.reachable.fetch_sub(1, Ordering::Relaxed);
+                self.queue
+                    .availability
+                    .reachable
+                    .fetch_sub(1, Ordering::Relaxed);
             }
             match outcome {
                 Ok(()) => info!("hits can be recorded"),
@@ -218,77 +277,90 @@ impl Worker {
             }
             self.reachable = Some(now);
         }
-        if self.queue.reachable.load(Ordering::Relaxed) == 0 {
+        if !self.queue.availability.get() {
             self.queue.refuse();
         }
     }
 
     /// Records batch after batch, beginning with the one that failed before.
-    async fn record_all(&mut self, mut session: Session, mut repeated: Option<Batch>) -> End {
+    async fn record_all(&mut self, mut session: Session, mut repeated: Batch) -> End {
         loop {
-            let again = repeated.is_some();
-            let batch = match repeated.take() {
-                Some(batch) => batch,
-                None => match self.next_batch(&mut session).await {
+            let again = !repeated.is_empty();
+            let batch = match again {
+                true => std::mem::take(&mut repeated),
+                false => match self.next_batch(&mut session).await {
                     Ok(batch) => batch,
                     Err(end) => return end,
                 },
             };
-            match session.record(&batch.hits).await {
+            match session
+                .record(
+                    batch
+                        .iter()
+                        .map(|waiting| (&waiting.hit, waiting.answerable)),
+                )
+                .await
+            {
                 Ok(answers) => {
                     self.backoff.reset();
                     self.metrics.count_batch(answers.len());
-                    batch.answer(answers);
+                    answer(batch, answers);
                 }
                 Err(error) if again => {
-                    warn!(hits = batch.hits.len(), "hits were refused");
+                    warn!(hits = batch.len(), "hits were refused");
                     return End::Refused(error);
                 }
                 Err(error) => {
-                    warn!(%error, hits = batch.hits.len(), "hits were not recorded, trying again");
-                    return End::Lost(Some(batch));
+                    warn!(%error, hits = batch.len(), "hits were not recorded");
+                    return End::Lost(self.spool(batch));
                 }
             }
         }
     }
 
+    /// Spools what can be, and gives what cannot.
+    fn spool(&self, batch: Batch) -> Batch {
+        let Some(spool) = &self.queue.spool else {
+            return batch;
+        };
+        let (kept, rest): (Batch, Batch) =
+            batch.into_iter().partition(|waiting| waiting.answerable);
+        for waiting in kept {
+            spool.keep(waiting);
+        }
+        rest
+    }
+
     /// Waits for hits, and for the end of the connection meanwhile.
     async fn next_batch(&self, session: &mut Session) -> Result<Batch, End> {
-        let mut waiting = Vec::new();
+        let mut waiting = Batch::new();
         let lost = tokio::select! {
             biased;
             () = session.closed() => true,
             () = self.queue.take(&mut waiting) => false,
         };
         match (lost, waiting.is_empty()) {
-            (false, false) => Ok(Batch::new(waiting)),
+            (false, false) => Ok(waiting),
             (false, true) => Err(End::Finished),
-            (true, false) => Err(End::Lost(Some(Batch::new(waiting)))),
-            (true, true) => Err(End::Lost(None)),
+            (true, _) => Err(End::Lost(self.spool(waiting))),
         }
     }
 }
 
-#[cfg(test)]
-async fn take(queue: &HitQueue) -> Batch {
-    let mut waiting = Vec::new();
-    queue.take(&mut waiting).await;
-    Batch::new(waiting)
-}
-
 /// Answers hits without a database; returns all that came when the recorder is dropped.
 #[cfg(test)]
-pub(super) async fn answer_with(queue: HitQueue, answer: impl Fn(&Hit) -> Answer) -> Vec<Hit> {
-    queue.reachable.store(1, Ordering::Relaxed);
+pub(super) async fn answer_with(queue: HitQueue, said: impl Fn(&Hit) -> Answer) -> Vec<Hit> {
+    queue.availability.reachable.store(1, Ordering::Relaxed);
     let mut recorded = Vec::new();
     loop {
-        let batch = take(&queue).await;
-        if batch.hits.is_empty() {
+        let mut batch = Batch::new();
+        queue.take(&mut batch).await;
+        if batch.is_empty() {
             return recorded;
         }
-        recorded.extend(batch.hits.clone());
-        let answers = batch.hits.iter().map(&answer).collect();
-        batch.answer(answers);
+        recorded.extend(batch.iter().map(|waiting| waiting.hit.clone()));
+        let answers = batch.iter().map(|waiting| said(&waiting.hit)).collect();
+        answer(batch, answers);
     }
 }
 

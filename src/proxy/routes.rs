@@ -22,9 +22,9 @@ use uuid::Uuid;
 
 use super::State;
 use super::control::Lane;
-use super::database::{Answer, DatabaseError, Hit, HitKind, HitMethod, Session, Unsubscribed};
+use super::database::{DatabaseError, Hit, HitKind, HitMethod, Session, Unsubscribed};
 use super::form::is_one_click;
-use super::metrics::Route;
+use super::metrics::{Gauges, Route};
 use super::page;
 use crate::tracking::token::Purpose;
 use crate::tracking::url::redirect_target;
@@ -125,17 +125,22 @@ fn count(state: &State, route: Route, response: Response) -> Response {
 async fn record_click(state: &State, request: Request) -> Result<Response, Refusal> {
     let token = token_in(request.uri());
     let verified = state.keys.verify(Purpose::Click, token).await?;
-    if verified.link.is_none() {
-        return Err(Refusal::NotFound);
+    let link = verified.link.ok_or(Refusal::NotFound)?;
+    let hit = hit(HitKind::Click, token, &request);
+    if let Some(location) = state.links.get(link) {
+        state.recorder.record(hit, true).await?;
+        return redirect(&location).ok_or(Refusal::NotFound);
     }
-    let answer = state.recorder.record(hit(HitKind::Click, token, &request));
-    redirect(answer.await?).ok_or(Refusal::NotFound)
+    let answer = state.recorder.record(hit, false).await?;
+    let location = answer.location.filter(|_| answer.known);
+    let location = location.ok_or(Refusal::NotFound)?;
+    state.links.learn(link, &location);
+    redirect(&location).ok_or(Refusal::NotFound)
 }
 
 /// The redirect to where the database says, if that is a web page.
-fn redirect(answer: Answer) -> Option<Response> {
-    let location = answer.location.filter(|_| answer.known)?;
-    let location = HeaderValue::try_from(redirect_target(&location)?).ok()?;
+fn redirect(location: &str) -> Option<Response> {
+    let location = HeaderValue::try_from(redirect_target(location)?).ok()?;
     let headers = [
         (LOCATION, location),
         (CACHE_CONTROL, NO_STORE),
@@ -150,7 +155,7 @@ async fn record_open(state: &State, request: Request) -> Result<Response, Refusa
     let token = token_in(request.uri());
     state.keys.verify(Purpose::Open, token).await?;
     let hit = hit(HitKind::Open, token, &request);
-    state.recorder.record(hit).await?;
+    state.recorder.record(hit, true).await?;
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("image/gif")),
         (CACHE_CONTROL, NEVER_CACHED),
@@ -248,25 +253,36 @@ fn page_response(html: String) -> Response {
     (headers, html).into_response()
 }
 
-/// Whether hits would be recorded now: by the workers, and by a batch without hits, since a lock or a missing right shows
-/// only when it is met.
+/// Whether hits would be answered now: recorded, which the workers know, and a batch without hits, since a lock or a
+/// missing right shows only when it is met; or else spooled.
 async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
-    if !state.recorder.is_available() {
-        return Err(Refusal::Unavailable);
-    }
-    let probe = ask(&state, &state.control.probes, |session| async move {
-        session.record(&[]).await
-    });
-    match tokio::time::timeout(READY_TIMEOUT, probe).await {
-        Ok(answer) => answer.map(|_| "ready\n"),
-        Err(_) => Err(Refusal::Unavailable),
+    match recordable(&state).await {
+        Ok(()) => Ok("ready\n"),
+        Err(_) if state.keys.are_known() && state.recorder.can_spool() => {
+            Ok("ready, without the database\n")
+        }
+        Err(refusal) => Err(refusal),
     }
 }
 
+async fn recordable(state: &State) -> Result<(), Refusal> {
+    if !state.recorder.is_available() {
+        return Err(Refusal::Unavailable);
+    }
+    let probe = ask(state, &state.control.probes, |session| async move {
+        session.probe().await
+    });
+    tokio::time::timeout(READY_TIMEOUT, probe)
+        .await
+        .unwrap_or(Err(Refusal::Unavailable))
+}
+
 async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
-    let text = state
-        .metrics
-        .render(state.recorder.depth(), state.recorder.is_available());
+    let text = state.metrics.render(Gauges {
+        queue: state.recorder.depth(),
+        database_up: state.recorder.is_available(),
+        spooled_bytes: state.recorder.spooled_bytes(),
+    });
     (
         [(
             CONTENT_TYPE,

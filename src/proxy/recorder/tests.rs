@@ -18,15 +18,21 @@ fn hit() -> Hit {
 }
 
 fn available() -> (Recorder, HitQueue) {
-    let (recorder, queue) = Recorder::new();
-    queue.reachable.store(1, Ordering::Relaxed);
+    let (recorder, queue) = Recorder::new(None);
+    queue.availability.reachable.store(1, Ordering::Relaxed);
     (recorder, queue)
+}
+
+async fn take(queue: &HitQueue) -> Batch {
+    let mut batch = Batch::new();
+    queue.take(&mut batch).await;
+    batch
 }
 
 #[tokio::test]
 async fn hits_are_refused_at_once_without_a_database() {
-    let (recorder, _queue) = Recorder::new();
-    assert_eq!(recorder.record(hit()).await, Err(Unavailable));
+    let (recorder, _queue) = Recorder::new(None);
+    assert_eq!(recorder.record(hit(), true).await, Err(Unavailable));
 }
 
 #[tokio::test]
@@ -35,19 +41,19 @@ async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
     let waiting: Vec<_> = (0..3)
         .map(|_| {
             let recorder = recorder.clone();
-            tokio::spawn(async move { recorder.record(hit()).await })
+            tokio::spawn(async move { recorder.record(hit(), true).await })
         })
         .collect();
     tokio::task::yield_now().await;
     let batch = take(&queue).await;
-    assert_eq!(batch.hits.len(), 3);
+    assert_eq!(batch.len(), 3);
     let answers = (0..3)
         .map(|n| Answer {
             known: true,
             location: Some(n.to_string()),
         })
         .collect();
-    batch.answer(answers);
+    answer(batch, answers);
     for (n, waiting) in waiting.into_iter().enumerate() {
         assert_eq!(
             waiting.await.unwrap().unwrap().location,
@@ -64,19 +70,23 @@ async fn a_full_queue_refuses() {
         let (answer, answered) = oneshot::channel();
         recorder
             .hits
-            .try_send(Waiting { hit: hit(), answer })
+            .try_send(Waiting {
+                hit: hit(),
+                answerable: true,
+                answer,
+            })
             .unwrap();
         waiting.push(answered);
     }
     assert_eq!(recorder.depth(), QUEUE_LENGTH);
-    assert_eq!(recorder.record(hit()).await, Err(Unavailable));
-    assert_eq!(take(&queue).await.hits.len(), BATCH_SIZE);
+    assert_eq!(recorder.record(hit(), true).await, Err(Unavailable));
+    assert_eq!(take(&queue).await.len(), BATCH_SIZE);
 }
 
 #[tokio::test]
 async fn refused_hits_are_told() {
     let (recorder, queue) = available();
-    let waiting = tokio::spawn(async move { recorder.record(hit()).await });
+    let waiting = tokio::spawn(async move { recorder.record(hit(), true).await });
     tokio::task::yield_now().await;
     queue.refuse();
     assert_eq!(waiting.await.unwrap(), Err(Unavailable));
@@ -85,11 +95,11 @@ async fn refused_hits_are_told() {
 #[tokio::test]
 async fn hits_outlive_their_readers() {
     let (recorder, queue) = available();
-    let waiting = tokio::spawn(async move { recorder.record(hit()).await });
+    let waiting = tokio::spawn(async move { recorder.record(hit(), true).await });
     tokio::task::yield_now().await;
     waiting.abort();
     let batch = take(&queue).await;
-    assert_eq!(batch.hits.len(), 1);
-    batch.answer(vec![Answer::default()]);
-    assert!(take(&queue).await.hits.is_empty(), "the recorder is gone");
+    assert_eq!(batch.len(), 1);
+    answer(batch, vec![Answer::default()]);
+    assert!(take(&queue).await.is_empty(), "the recorder is gone");
 }

@@ -5,8 +5,9 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::proxy::control::Control;
-use crate::proxy::database::Database;
+use crate::proxy::database::{Answer, Database};
 use crate::proxy::keys::Keys;
+use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::recorder::{Recorder, answer_with};
 use crate::tracking::token::{Keyring, Token};
@@ -36,10 +37,11 @@ fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
     let control = Arc::new(Control::new(&database));
     let keys = Keys::new(Arc::clone(&control));
     keys.set(keyring());
-    let (recorder, queue) = Recorder::new();
+    let (recorder, queue) = Recorder::new(None);
     let recorded = tokio::spawn(answer_with(queue, move |_| answer.clone()));
     let state = State {
         keys: Arc::new(keys),
+        links: Links::default(),
         recorder,
         control,
         metrics: Arc::new(Metrics::default()),
