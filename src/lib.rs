@@ -190,7 +190,11 @@ mod schema {
     extension_sql_file!(
         "../sql/schema/175_preview.sql",
         name = "preview",
-        requires = ["schedule", marketing_automation::check_address]
+        requires = [
+            "schedule",
+            marketing_automation::check_address,
+            marketing_automation::render_preview
+        ]
     );
     extension_sql_file!(
         "../sql/schema/180_report.sql",

@@ -78,3 +78,19 @@ comment on function marketing_automation.send_test(text, text, text, text, text)
     'API: public. Sends the mail that an activity would send for the row with this key to to_address instead, its subject marked [Test]; returns the id of the message. '
     'The scenario need not run, the row need not have entered. It counts nowhere: its links work, and what is done with them is not recorded. '
     'language: instead of the row''s. For members of the scenario''s owner';
+
+create function marketing_automation.preview(scenario text, activity text, key text, language text default null)
+returns table (sender text, subject text, html text, text text, headers text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation.mailed_activity(scenario, activity);
+begin
+    return query
+        select p.*
+        from marketing_automation.mail_row(its_activity, key) r
+        cross join lateral marketing_automation.render_preview(
+            its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language), r.time_zone) p;
+end $$;
+comment on function marketing_automation.preview(text, text, text, text) is
+    'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain text and the header lines of the message. '
+    'Nothing is stored: links are shown as they were written. language: instead of the row''s. For members of the scenario''s owner';

@@ -44,6 +44,27 @@ pub struct Recipient {
     pub time_zone: String,
 }
 
+/// Gives what templates see: the row, and who and what it is about.
+pub fn context(
+    record: serde_json::Value,
+    party: Option<&str>,
+    name: Option<&str>,
+    email: Option<&str>,
+    recipient: &Recipient,
+    scenario: &str,
+    activity: &str,
+) -> serde_json::Value {
+    serde_json::json!({
+        "record": record,
+        "party": {
+            "id": party, "name": name, "email": email,
+            "language": recipient.language, "time_zone": recipient.time_zone,
+        },
+        "scenario": { "name": scenario },
+        "activity": { "name": activity },
+    })
+}
+
 /// One template of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source<'a> {

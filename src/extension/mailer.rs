@@ -21,6 +21,7 @@ mod job;
 mod letter;
 mod links;
 mod pace;
+mod preview;
 pub(super) mod process;
 mod reason;
 mod recheck;

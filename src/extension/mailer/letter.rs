@@ -6,7 +6,7 @@ use super::job::{Job, Outcome, Parcel};
 use crate::email::message::{self, Letter, Mail};
 use crate::email::placeholder::Target;
 use crate::email::rendered::Rendered;
-use crate::email::template::Recipient;
+use crate::email::template::{Recipient, context};
 use crate::tracking::return_path;
 use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 
@@ -22,19 +22,19 @@ pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
         .map_err(|error| Outcome::Failed(format!("template: {error}").into()))?;
     let record: serde_json::Value = serde_json::from_str(&mail.context)
         .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}").into()))?;
-    let context = serde_json::json!({
-        "record": record,
-        "party": {
-            "id": mail.party, "name": mail.recipient_name, "email": mail.email,
-            "language": mail.language, "time_zone": mail.time_zone,
-        },
-        "scenario": { "name": compiled.scenario },
-        "activity": { "name": compiled.activity },
-    });
     let recipient = Recipient {
         language: mail.language.clone(),
         time_zone: mail.time_zone.clone(),
     };
+    let context = context(
+        record,
+        mail.party.as_deref(),
+        mail.recipient_name.as_deref(),
+        Some(&mail.email),
+        &recipient,
+        &compiled.scenario,
+        &compiled.activity,
+    );
     template
         .render(&context, &recipient)
         .map_err(|error| Outcome::Failed(format!("template: {error}").into()))
@@ -113,7 +113,7 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
 }
 
 /// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
-fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
+pub(super) fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
     let scenario: String = scenario
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

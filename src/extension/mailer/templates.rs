@@ -6,17 +6,51 @@ use std::sync::{Arc, OnceLock};
 
 use pgrx::prelude::*;
 
-use super::database::{self, Claimed};
+use super::database::{self, Claimed, TemplateRow};
 use super::job::Compiled;
 use crate::email::template::{Choice, Snippets, Texts, Translations};
 use crate::extension::template;
 
-struct Activity {
+/// An activity's templates, and what has been compiled of them.
+pub(super) struct Activity {
     version: i32,
-    name: String,
-    scenario: String,
-    translations: Arc<Translations>,
+    pub(super) name: String,
+    pub(super) scenario: String,
+    pub(super) translations: Arc<Translations>,
     compiled: HashMap<Choice, Arc<Compiled>>,
+}
+
+/// Puts the rows together: activities by their ids.
+pub(super) fn translations_of(
+    rows: Vec<TemplateRow>,
+    snippets: &Arc<Snippets>,
+) -> HashMap<i32, Activity> {
+    let mut found: HashMap<i32, (i32, String, String, Translations)> = HashMap::new();
+    for row in rows {
+        let (.., translations) = found.entry(row.activity).or_insert_with(|| {
+            let translations = Translations::new(&row.own_language, Arc::clone(snippets));
+            (row.version, row.name, row.scenario, translations)
+        });
+        let texts = Texts {
+            sender: row.sender,
+            subject: row.subject,
+            body: row.body,
+        };
+        translations.add(&row.language, texts);
+    }
+    found
+        .into_iter()
+        .map(|(id, (version, name, scenario, translations))| {
+            let activity = Activity {
+                version,
+                name,
+                scenario,
+                translations: Arc::new(translations),
+                compiled: HashMap::new(),
+            };
+            (id, activity)
+        })
+        .collect()
 }
 
 impl Activity {
@@ -74,30 +108,9 @@ impl Templates {
         for activity in &unknown {
             self.activities.remove(activity);
         }
-        let mut fetched: HashMap<i32, (i32, String, String, Translations)> = HashMap::new();
-        for row in database::mail_templates(unknown)? {
-            let (.., translations) = fetched.entry(row.activity).or_insert_with(|| {
-                let snippets = Arc::clone(&self.snippets);
-                let translations = Translations::new(&row.own_language, snippets);
-                (row.version, row.name, row.scenario, translations)
-            });
-            let texts = Texts {
-                sender: row.sender,
-                subject: row.subject,
-                body: row.body,
-            };
-            translations.add(&row.language, texts);
-        }
-        for (id, (version, name, scenario, translations)) in fetched {
-            let activity = Activity {
-                version,
-                name,
-                scenario,
-                translations: Arc::new(translations),
-                compiled: HashMap::new(),
-            };
-            self.activities.insert(id, activity);
-        }
+        let fetched = database::mail_templates(unknown)?;
+        self.activities
+            .extend(translations_of(fetched, &self.snippets));
         Ok(())
     }
 

@@ -33,12 +33,12 @@ select marketing_automation.grant_access('regress_snippets', 'marketer');
 set role regress_snippets;
 update marketing_automation.snippet set body = 'x' where name = 'footer';
 insert into marketing_automation.snippet (name, body) values ('mine', 'x');
-select marketing_automation.create_scenario('theirs', 'party') > 0 as created;
-select marketing_automation.add_activity('theirs', 'mail', subject => 's', body => '{% include "footer" %}{% include "mine" %}{% include "nowhere" ignore missing %}') > 0 as added;
+select marketing_automation.create_scenario('sharing too', 'party') > 0 as created;
+select marketing_automation.add_activity('sharing too', 'mail', subject => 's', body => '{% include "footer" %}{% include "mine" %}{% include "nowhere" ignore missing %}') > 0 as added;
 reset role;
 delete from marketing_automation.snippet where name = 'mine';
 
-delete from marketing_automation.scenario where name in ('shared', 'theirs');
+delete from marketing_automation.scenario where name in ('shared', 'sharing too');
 delete from marketing_automation.snippet;
 drop owned by regress_snippets;
 drop role regress_snippets;
