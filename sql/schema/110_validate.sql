@@ -205,6 +205,9 @@ begin
         model := marketing_automation.usable_model(new);
         perform marketing_automation.check_condition(new.owner, model.relation, new.domain, format('domain of scenario "%s"', new.name));
     end if;
+    if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
+        raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
+    end if;
     if starts then
         -- Its mails may have waited since it was stopped.
         perform marketing_automation.notify_mailer();

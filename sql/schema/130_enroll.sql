@@ -115,6 +115,10 @@ begin
     -- All that its activities will need, too: nobody enters a campaign that could not mail them.
     perform marketing_automation.plan_as_owner(scenario.owner, format('select %s from %s as self',
         string_agg(marketing_automation.as_text(p.expression), ', '), model.relation)) from marketing_automation.model_parts(model) p;
+    if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
+        -- A row enters once, ever: one that entered now would miss whatever is added.
+        return 0;
+    end if;
     source := format('select %s, %s, %s from %s as self where %s',
         marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), marketing_automation.root_choice(scenario.id),
         model.relation, marketing_automation.as_condition(scenario.domain));
@@ -182,7 +186,7 @@ begin
                 broken = constraint_name;
             model := format('of model "%s"', chosen.model);
             error := case broken
-                when 'record_enters_once' then format('key %s is not unique: %s', model, detail)
+                when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
                 when 'record_has_key' then format('key %s is null in some row', model)
                 when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
                 when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)

@@ -11,6 +11,7 @@ select '5', id, '2026-01-01' from marketing_automation.scenario where name = 'en
 select * from marketing_automation.enroll();
 select marketing_automation.run('enroll');
 select marketing_automation.create_scenario('broken', 'customer', '1 / (self.score - 1) > 0') > 0 as created;
+select marketing_automation.add_activity('broken', 'root', action => null) > 0 as added;
 select marketing_automation.run('broken');
 select * from marketing_automation.enroll(now => '2026-03-01 12:00+00');
 select s.name, last_error, last_error_code from marketing_automation.scenario_status join marketing_automation.scenario s on s.id = scenario_id
@@ -40,6 +41,7 @@ select marketing_automation.register_model('twice', 'shop.twice', key => 'self.i
 select marketing_automation.register_model('nothing', 'shop.nothing', key => 'self.id');
 select marketing_automation.create_scenario('twice', 'twice') > 0 as created;
 select marketing_automation.create_scenario('nothing', 'nothing') > 0 as created;
+select count(marketing_automation.add_activity(s, 'root', action => null)) as added from unnest(array['twice', 'nothing']) s;
 select marketing_automation.run('twice'), marketing_automation.run('nothing');
 select * from marketing_automation.enroll() where scenario in ('twice', 'nothing');
 

@@ -46,6 +46,7 @@ select marketing_automation.create_scenario('peek', 'customers', 'attic.peek()')
 select marketing_automation.create_scenario('temporary', 'customers', 'attic.temporary()') > 0 as created;
 select marketing_automation.create_scenario('writable', 'customers', 'attic.writable()') > 0 as created;
 select marketing_automation.create_scenario('sequence', 'customers', 'attic.sequence()') > 0 as created;
+select count(marketing_automation.add_activity(s, 'root', action => null)) as added from unnest(array['who', 'write', 'escalate', 'become', 'reset', 'peek', 'temporary', 'writable', 'sequence']) s;
 select marketing_automation.run(s) from unnest(array['who', 'write', 'escalate', 'become', 'reset', 'peek', 'temporary', 'writable', 'sequence']) s;
 reset role;
 

@@ -41,8 +41,10 @@ update marketing_automation.scenario set state = 'finished' where name = 'commen
 select name, state from marketing_automation.scenario order by name;
 select marketing_automation.run('nothing');
 
--- One with records stays.
+-- Nobody enters one without activities, as they would miss all that is added later. One with records stays.
 select marketing_automation.run('comment');
+select * from marketing_automation.enroll('comment');
+select marketing_automation.add_activity('comment', 'root', action => null) > 0 as added;
 select * from marketing_automation.enroll('comment');
 delete from marketing_automation.scenario where name = 'comment';
 update marketing_automation.scenario set model = 'party' where name = 'comment';
