@@ -12,6 +12,7 @@ mod nearest;
 mod owner;
 mod position;
 mod revocation;
+mod scan;
 mod server;
 mod settings;
 mod status;

@@ -103,6 +103,8 @@ mod schema {
             marketing_automation::nearest_name,
             marketing_automation::notify_mailer,
             marketing_automation::recheck_claims,
+            marketing_automation::scan_start,
+            marketing_automation::note_scan,
             marketing_automation::this_data_directory,
             marketing_automation::worker_status
         ]

@@ -103,6 +103,7 @@ as $$
 declare
     model marketing_automation.model;
     source text;
+    id_before bigint;
     entered bigint;
 begin
     -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
@@ -122,6 +123,7 @@ begin
     source := format('select %s, %s, %s from %s as self where %s',
         marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), marketing_automation.root_choice(scenario.id),
         model.relation, marketing_automation.as_condition(scenario.domain));
+    select s.last_value into id_before from marketing_automation.record_id_seq s;
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
         from marketing_automation.query_as_owner(scenario.owner, source, null) as q (key text, party text, roots integer[])
@@ -133,7 +135,9 @@ begin
         select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e
     ), waiting as (
         insert into marketing_automation.waiting_activity (record_id, activity_id, at)
-        select e.id, a.id, now + coalesce(a.delay, interval '0')
+        -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
+        -- are due at once would leave it no place to begin.
+        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
     )

@@ -223,7 +223,8 @@ begin
         perform marketing_automation.plan_as_owner(scenario.owner, marketing_automation.record_query(activity.id));
         processed := marketing_automation.process_or_fail(activity, array(
             select w.record_id from marketing_automation.waiting_activity w
-            where w.activity_id = activity.id and w.at <= now order by w.at limit batch_size), now);
+            where w.activity_id = activity.id and w.at between marketing_automation.scan_start('waiting', activity.id, '') and now
+            order by w.at limit batch_size), now);
         perform marketing_automation.forget_error(activity.scenario_id, activity.id, now);
         return processed;
     exception when others then
@@ -246,6 +247,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     activity marketing_automation.activity;
     assumed timestamptz := marketing_automation.time_or_now(now, null);
+    thorough boolean;
+    tried integer[] := '{}';
     processed integer;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
@@ -253,23 +256,29 @@ begin
     end if;
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
     perform marketing_automation.apply_batch(5000);
-    for activity in
-        select a.*
-        from marketing_automation.activity a
-        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-            and (process_due.now is null or marketing_automation.may_choose_time(s))
-        cross join lateral (
-            select w.at from marketing_automation.waiting_activity w
-            where w.activity_id = a.id and w.at <= assumed order by w.at limit 1) as due
-        order by due.at, a.id
-    loop
-        perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
-        if found then
-            processed := marketing_automation.process_activity(activity, batch_size, assumed);
-            if processed > 0 then
-                return processed;
+    -- First from where this session has found due records last, then from the beginning: see scan_start().
+    foreach thorough in array array[false, true] loop
+        for activity in
+            select a.*
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+                and (process_due.now is null or marketing_automation.may_choose_time(s))
+            cross join lateral (select case when thorough then '-infinity' else marketing_automation.scan_start('waiting', a.id, '') end as at) begin
+            cross join lateral (
+                select w.at from marketing_automation.waiting_activity w
+                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as due
+            where a.id <> all (tried)
+            order by marketing_automation.note_scan('waiting', a.id, '', due.at), a.id
+        loop
+            tried := tried || activity.id;
+            perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
+            if found then
+                processed := marketing_automation.process_activity(activity, batch_size, assumed);
+                if processed > 0 then
+                    return processed;
+                end if;
             end if;
-        end if;
+        end loop;
     end loop;
     perform marketing_automation.merge_tallies();
     return 0;

@@ -19,7 +19,7 @@ $$;
 comment on function marketing_automation.rescue_messages(boolean) is
     'API: private. At the mailer''s start: what another mailer had in flight is sent again under the same Message-ID, or held as in_doubt';
 
-create function marketing_automation.claim_messages(batch_size integer)
+create function marketing_automation.claim_messages(batch_size integer, thorough boolean default true)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -50,19 +50,25 @@ begin
         ), active as materialized (
             -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do lanes.
             select a.id, a.version, a.scenario_id, a.expires_after, l.name as lane, l.quota,
-                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share
+                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
+                   marketing_automation.note_scan('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
             cross join lane l
-            where exists (
-                select from marketing_automation.outbox o
-                where o.activity_id = a.id and o.lane = l.name and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null)
+            cross join lateral (select case when thorough then '-infinity' else marketing_automation.scan_start('outbox', a.id, l.name) end as at) begin
+            -- Not exists(): the planner may make it a join with all that is due.
+            cross join lateral (
+                select o.due_at from marketing_automation.outbox o
+                where o.activity_id = a.id and o.lane = l.name and o.due_at between begin.at and statement_timestamp()
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit 1) first
         ), due as materialized (
             select o.id, a.version, a.scenario_id, a.expires_after, a.lane, a.quota, row_number() over (partition by a.lane) as place
             from active a
             cross join lateral (
                 select o.id from marketing_automation.outbox o
-                where o.activity_id = a.id and o.lane = a.lane and o.due_at <= statement_timestamp() and o.state = 'queued' and o.record_id is not null
+                where o.activity_id = a.id and o.lane = a.lane and o.due_at between a.first_due_at and statement_timestamp()
+                  and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
             limit batch_size
         ), test as materialized (
@@ -121,9 +127,9 @@ begin
         exit when found or looked_at = 0;
     end loop;
 end $$;
-comment on function marketing_automation.claim_messages(integer) is
+comment on function marketing_automation.claim_messages(integer, boolean) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between activities, no more to a domain than '
-    'its limit; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed. None during a pause';
+    'its limit; those of blocked records, unsubscribed parties and suppressed addresses, and what has expired, end as suppressed. None during a pause. thorough: looks for due mails from the beginning, not from where it found some last: see scan_start()';
 
 create function marketing_automation.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text, subject text, body text)

@@ -20,6 +20,7 @@ mod installation;
 mod job;
 mod letter;
 mod links;
+mod lookout;
 mod pace;
 mod preview;
 pub(super) mod process;

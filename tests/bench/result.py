@@ -25,6 +25,11 @@ class Results:
         self._all.append({"stage": f"memory of {process}", "before_kib": before, "peak_kib": peak})
         print(f"    memory of {process}: {before / 1024:.1f} MiB before, {peak / 1024:.1f} MiB at the peak", flush=True)
 
+    def curve(self, stage, values):
+        """How a figure of ours goes while a run goes on."""
+        self._all.append({"stage": stage, "curve": values})
+        print(f"{stage:<44}{' '.join(f'{value:.1f}' for value in values)}", flush=True)
+
     def note(self, text):
         """A remark under the last result."""
         print(f"    {text}", flush=True)

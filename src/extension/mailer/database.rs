@@ -64,15 +64,15 @@ fn column<T: FromDatum + IntoDatum>(
     row.get::<T>(ordinal)?.ok_or(spi::Error::InvalidPosition)
 }
 
-pub(super) fn claim_messages(batch_size: i32) -> spi::Result<Vec<Claimed>> {
+pub(super) fn claim_messages(batch_size: i32, thorough: bool) -> spi::Result<Vec<Claimed>> {
     Spi::connect_mut(|client| {
         client
             .update(
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
                         coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds
-                 from marketing_automation.claim_messages($1)",
+                 from marketing_automation.claim_messages($1, $2)",
                 None,
-                &[batch_size.into()],
+                &[batch_size.into(), thorough.into()],
             )?
             .map(|row| {
                 Ok(Claimed {

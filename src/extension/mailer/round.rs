@@ -10,6 +10,7 @@ use super::configuration::{self, Configuration};
 use super::couriers::{self, Couriers};
 use super::database::{self, Finished};
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
+use super::lookout::Lookout;
 use super::pace::Pace;
 use super::templates::Templates;
 use super::{AFTER_ERROR, LOCKED, process, retry, transaction};
@@ -34,6 +35,7 @@ pub(super) struct Mailer {
     couriers: Couriers,
     templates: Templates,
     pace: Pace,
+    lookout: Lookout,
     /// What ALTER DATABASE said when this session began.
     session_settings: Option<String>,
     /// It says something else now: another session must begin.
@@ -61,6 +63,7 @@ impl Mailer {
             couriers: Couriers::start()?,
             templates: Templates::default(),
             pace: Pace::default(),
+            lookout: Lookout::default(),
             session_settings,
             outdated: false,
             configuration: None,
@@ -294,12 +297,15 @@ impl Mailer {
         if size == 0 {
             return POLL;
         }
-        let fresh_until = Instant::now() + self.pace.fresh();
+        let started = Instant::now();
+        let fresh_until = started + self.pace.fresh();
+        let rest = self.lookout.rest(started);
+        let thorough = rest.is_none();
         let templates = &mut self.templates;
         let claimed = transaction::run(|| {
-            let claimed = database::claim_messages(size)?;
+            let claimed = database::claim_messages(size, thorough)?;
             templates.learn(&claimed)?;
-            let next = match claimed.is_empty() {
+            let next = match claimed.is_empty() && thorough {
                 true => database::next_due()?,
                 false => (None, None),
             };
@@ -308,12 +314,18 @@ impl Mailer {
         let Some((claimed, (next, hold))) = self.checked(claimed) else {
             return AFTER_ERROR;
         };
+        let found = !claimed.is_empty();
+        self.lookout
+            .looked(thorough, started, Instant::now(), found);
+        if !found && !thorough {
+            return self.lookout.rest(Instant::now()).unwrap_or_default();
+        }
         self.on_hold = hold.is_some();
         if let Some(note) = hold {
             workers::update(|slot| slot.state = State::Paused);
             self.note_error(note);
         }
-        if claimed.is_empty() {
+        if !found {
             return match next {
                 // It is due, but somebody else has it locked.
                 Some(seconds) if seconds <= 0.0 => LOCKED,
