@@ -60,7 +60,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent
         from marketing_automation.activity_tally t
-        where t.activity_id in (select c.id from chosen c) group by 1
+        where t.activity_id in (select c.id from chosen c) and (not t.merged or t.period = '-infinity') group by 1
     )
     select c.id, coalesce(w.n, 0), coalesce(t.done, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
            coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0), coalesce(t.not_sent, 0)
@@ -85,7 +85,7 @@ begin
             format('select count(*) from %s as self where %s', model.relation, marketing_automation.as_condition(chosen.domain)), null) as q (n bigint);
     else
         select coalesce(sum(t.records), 0), coalesce(sum(t.blocked), 0) into records, blocked
-        from marketing_automation.scenario_tally t where t.scenario_id = chosen.id;
+        from marketing_automation.scenario_tally t where t.scenario_id = chosen.id and (not t.merged or t.period = '-infinity');
     end if;
 end $$;
 comment on function marketing_automation.record_count(text) is

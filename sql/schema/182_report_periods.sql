@@ -57,7 +57,7 @@ declare
     chosen marketing_automation.scenario := marketing_automation.scenario_named(scenario_report_by.scenario);
     last date := coalesce(to_date, current_date);
     first date := coalesce(from_date, least(last, (
-        select min(t.period)::date from marketing_automation.scenario_tally t where t.scenario_id = chosen.id)));
+        select min(t.period)::date from marketing_automation.scenario_tally t where t.scenario_id = chosen.id and t.period > '-infinity')));
 begin
     return query
     with span as materialized (
@@ -98,7 +98,7 @@ declare
         else array[marketing_automation.activity_named(its_scenario, activity_report_by.activity)] end;
     last date := coalesce(to_date, current_date);
     first date := coalesce(from_date, least(last, (
-        select min(t.period)::date from marketing_automation.activity_tally t where t.activity_id = any (chosen))));
+        select min(t.period)::date from marketing_automation.activity_tally t where t.activity_id = any (chosen) and t.period > '-infinity')));
 begin
     return query
     with span as materialized (

@@ -147,7 +147,15 @@ declare
     -- Activities that will not run any more, and neither what follows them.
     dead integer[] := '{}';
     event text;
+    mails bigint[] := array(select l.id from marketing_automation.message_log l where l.record_id = of_record);
 begin
+    -- The queue has no index on the record: it is looked through only for what is not in the log.
+    if exists (
+        select from marketing_automation.finished_activity f
+        where f.record_id = of_record and f.outcome = 'mailed'
+          and not exists (select from marketing_automation.message_log l where l.record_id = of_record and l.activity_id = f.activity_id)) then
+        mails := mails || array(select o.id from marketing_automation.outbox o where o.record_id = of_record);
+    end if;
     for node in
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm,
                -- The other side of its event that ran, or whose activity it is.
@@ -161,8 +169,8 @@ begin
         left join marketing_automation.finished_activity f on f.record_id = of_record and f.activity_id = a.id
         left join marketing_automation.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
         left join marketing_automation.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
-        left join marketing_automation.message m on m.record_id = of_record and m.activity_id = a.id
-        left join marketing_automation.message pm on pm.record_id = of_record and pm.activity_id = a.parent_id
+        left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
+        left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
         order by t.ordinal
     loop
         activity_id := (node.a).id;

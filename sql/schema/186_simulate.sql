@@ -65,6 +65,8 @@ declare
     hit record;
     mail record;
     changed bigint;
+    -- Its mails come after; the queue has no index on the record.
+    last_message bigint := nextval('marketing_automation.message_id_seq');
 begin
     loop
         select w.activity_id, w.at into due
@@ -94,7 +96,7 @@ begin
             perform marketing_automation.process_or_fail(a, array[of_record], step) from marketing_automation.activity a where a.id = due.activity_id;
             -- The mail server takes every mail at once.
             update marketing_automation.outbox o set state = 'sending', attempts = 1
-            where o.record_id = of_record and o.activity_id = due.activity_id
+            where o.id > last_message and o.record_id = of_record
             returning o.id, marketing_automation.is_suppressed(o.email) as suppressed into mail;
             if found then
                 perform marketing_automation.finish_messages(array[mail.id], array[1], array[case when mail.suppressed then 'failed' else 'sent' end],
