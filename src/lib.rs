@@ -170,9 +170,14 @@ mod schema {
         requires = ["arming"]
     );
     extension_sql_file!(
+        "../sql/schema/164_retention.sql",
+        name = "retention",
+        requires = ["revocation"]
+    );
+    extension_sql_file!(
         "../sql/schema/165_suppression.sql",
         name = "suppression",
-        requires = ["revocation"]
+        requires = ["retention"]
     );
     extension_sql_file!(
         "../sql/schema/166_limits.sql",

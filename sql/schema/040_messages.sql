@@ -38,8 +38,13 @@ create index outbox_due on marketing_automation.outbox (activity_id, lane, due_a
 -- For claim_messages: tests, which do not wait for their scenario to run.
 create index outbox_test on marketing_automation.outbox (due_at) where record_id is null;
 
+create function marketing_automation.log_bucket(at timestamptz) returns smallint
+language sql immutable
+return (floor(extract(epoch from at) / (30 * 86400)) % 40)::smallint;
+comment on function marketing_automation.log_bucket(timestamptz) is 'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
+
 create table marketing_automation.message_log (
-    id bigint primary key,
+    id bigint not null,
     record_id bigint,
     activity_id integer not null,
     key text collate "C" not null,
@@ -56,11 +61,22 @@ create table marketing_automation.message_log (
     sent_at timestamptz,
     smtp_reply text,
     server text,
+    bucket smallint not null default marketing_automation.log_bucket(statement_timestamp()),
+    primary key (id, bucket),
     constraint message_log_sent_has_time check ((state in ('sent', 'bounced')) = (sent_at is not null))
-);
+) partition by list (bucket);
 -- All mails of a record; the language of the unsubscribe page.
 create index message_log_record on marketing_automation.message_log (record_id);
-comment on table marketing_automation.message_log is 'API: private. E-mails that ended, append-only; see the view message';
+comment on table marketing_automation.message_log is 'API: private. E-mails that ended; see the view message';
+comment on column marketing_automation.message_log.bucket is 'log_bucket() of the time when it was written: what is old goes with its partition, see purge_messages()';
+
+-- All partitions are there from the beginning and are used in turn: tables made later would not belong to the extension.
+do $$ begin
+    for bucket in 0..39 loop
+        execute format('create table marketing_automation.message_log_%s partition of marketing_automation.message_log for values in (%s)', bucket, bucket);
+        execute format('comment on table marketing_automation.message_log_%s is %L', bucket, 'API: private. Partition of message_log');
+    end loop;
+end $$;
 
 create view marketing_automation.message as
 select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,

@@ -75,7 +75,11 @@ select pg_extension_config_dump('marketing_automation.scenario_tally', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
 select pg_extension_config_dump('marketing_automation.outbox', '');
 select pg_extension_config_dump('marketing_automation.message_id_seq', '');
-select pg_extension_config_dump('marketing_automation.message_log', '');
+do $$ begin
+    for bucket in 0..39 loop
+        perform pg_extension_config_dump(format('marketing_automation.message_log_%s', bucket)::regclass, '');
+    end loop;
+end $$;
 select pg_extension_config_dump('marketing_automation.suppression', '');
 select pg_extension_config_dump('marketing_automation.attempt_log', '');
 select pg_extension_config_dump('marketing_automation.domain_limit', '');

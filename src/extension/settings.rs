@@ -34,6 +34,8 @@ static SMTP_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30);
 static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(500);
 /// 3 days, as most mail servers do (RFC 5321 4.5.4.1 says 4-5 days, for mail that people wrote).
 static RETRY_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(3 * 24 * 3600);
+/// 0: for ever; what the law asks for differs.
+static MESSAGE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(0);
 static ARM_AFTER_FAILOVER: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// 5 in 30 days: a mailbox that was full or refused so often is not read, and providers count what is sent to such.
 static SOFT_BOUNCE_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(5);
@@ -92,6 +94,14 @@ pub(crate) fn batch_size() -> i32 {
 /// Seconds after which a mail that is refused temporarily again and again is given up.
 pub(crate) fn retry_window() -> f64 {
     f64::from(RETRY_WINDOW.get())
+}
+
+/// Seconds after which mails that ended are removed; None: never.
+pub(crate) fn message_retention() -> Option<f64> {
+    match MESSAGE_RETENTION.get() {
+        0 => None,
+        seconds => Some(f64::from(seconds)),
+    }
 }
 
 pub(crate) fn in_doubt() -> InDoubt {
@@ -299,6 +309,16 @@ pub(crate) fn init() {
         &CLICK_IMPLIES_OPEN,
         GucContext::Suset,
         flags,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.message_retention",
+        c"How long mails that ended are kept, at least; 0: for ever.",
+        c"They are removed by partitions of 30 days; links, records and counts stay.",
+        &MESSAGE_RETENTION,
+        0,
+        1140 * 24 * 3600,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_bool_guc(
         c"marketing_automation.arm_after_failover",

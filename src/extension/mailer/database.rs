@@ -169,6 +169,14 @@ pub(super) fn record_dead_mailboxes(ids: Vec<i64>) -> spi::Result<()> {
     )
 }
 
+/// Removes the mails that ended longer ago than so many seconds.
+pub(super) fn purge_messages(older_than: f64) -> spi::Result<()> {
+    Spi::run_with_args(
+        "select marketing_automation.purge_messages(pg_catalog.make_interval(secs => $1))",
+        &[older_than.into()],
+    )
+}
+
 /// Which of these claimed mails must not leave any more.
 pub(super) fn revoked_messages(ids: Vec<i64>) -> spi::Result<Vec<i64>> {
     Spi::connect_mut(|client| {

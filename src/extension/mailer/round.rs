@@ -22,6 +22,8 @@ use crate::extension::workers::{self, State};
 const POLL: Duration = Duration::from_secs(10);
 /// How often settings that come without a signal (ALTER DATABASE, key rotation) are read.
 const RECONFIGURE: Duration = Duration::from_secs(60);
+/// How often old mails are removed, where a setting says so.
+const PURGE: Duration = Duration::from_secs(3600);
 /// How long mails in flight may take to end when the worker must stop.
 const FAREWELL: Duration = Duration::from_millis(700);
 /// How long results gather: recording one costs as much as recording a hundred.
@@ -36,6 +38,7 @@ pub(super) struct Mailer {
     templates: Templates,
     pace: Pace,
     lookout: Lookout,
+    purged_at: Option<Instant>,
     /// What ALTER DATABASE said when this session began.
     session_settings: Option<String>,
     /// It says something else now: another session must begin.
@@ -64,6 +67,7 @@ impl Mailer {
             templates: Templates::default(),
             pace: Pace::default(),
             lookout: Lookout::default(),
+            purged_at: None,
             session_settings,
             outdated: false,
             configuration: None,
@@ -277,6 +281,18 @@ impl Mailer {
         }
     }
 
+    /// Removes old mails when it is time.
+    fn purge(&mut self) {
+        let Some(retention) = settings::message_retention() else {
+            return;
+        };
+        if self.purged_at.is_none_or(|at| at.elapsed() >= PURGE) {
+            self.purged_at = Some(Instant::now());
+            let purged = transaction::run(|| database::purge_messages(retention));
+            self.checked(purged);
+        }
+    }
+
     /// How many mails to claim now.
     fn room(&mut self, configuration: &Configuration) -> usize {
         if self.out_of_reach > 0 {
@@ -365,6 +381,7 @@ impl Mailer {
         if self.outdated {
             return POLL;
         }
+        self.purge();
         let sleep = self.claim(&configuration);
         if self.paused_until.is_none() && self.out_of_reach == 0 && !self.on_hold {
             let state = match self.in_flight.is_empty() {
