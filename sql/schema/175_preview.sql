@@ -6,14 +6,7 @@ declare
     its_scenario marketing_automation.scenario := marketing_automation.scenario_named(scenario);
     result marketing_automation.activity;
 begin
-    select a.* into result from marketing_automation.activity a
-    where a.scenario_id = its_scenario.id and a.name = mailed_activity.activity;
-    if not found then
-        raise exception 'activity "%" does not exist in scenario "%"', activity, scenario
-            using errcode = 'undefined_object',
-                  detail = (select 'Its activities are ' || string_agg(quote_ident(a.name), ', ' order by a.id) || '.'
-                            from marketing_automation.activity a where a.scenario_id = its_scenario.id);
-    end if;
+    select a.* into strict result from marketing_automation.activity a where a.id = marketing_automation.activity_named(its_scenario, activity);
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
     end if;

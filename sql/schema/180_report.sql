@@ -53,19 +53,15 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with chosen as (
         select t.activity_id as id, t.ordinal
         from marketing_automation.scenario_named(scenario) s cross join lateral marketing_automation.activity_tree(s.id) t
-    ), waiting as (
-        select w.activity_id, count(*) as n from marketing_automation.waiting_activity w
-        where w.activity_id in (select c.id from chosen c) group by 1
     ), tallied as (
         select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent
         from marketing_automation.activity_tally t
         where t.activity_id in (select c.id from chosen c) and (not t.merged or t.period = '-infinity') group by 1
     )
-    select c.id, coalesce(w.n, 0), coalesce(t.done, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
+    select c.id, (select count(*) from marketing_automation.waiting_activity w where w.activity_id = c.id), coalesce(t.done, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
            coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0), coalesce(t.not_sent, 0)
     from chosen c
-    left join waiting w on w.activity_id = c.id
     left join tallied t on t.activity_id = c.id
     order by c.ordinal
 $$;

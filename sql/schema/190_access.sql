@@ -17,7 +17,7 @@ begin
         functions := 'ingest_bounce';
     when 'reader' then
         tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
-        functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
+        functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|activity_named|nearest_name|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
     when 'operator' then
         functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
     when 'marketer' then
