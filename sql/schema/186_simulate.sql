@@ -6,7 +6,7 @@ returns table (n integer, activity_id integer, kind text, "after" interval, at t
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     fields constant text[] := array['activity', 'event', 'after', 'at'];
-    kinds constant text[] := array['email_opened', 'email_clicked', 'unsubscribed'];
+    kinds constant text[] := array['email_opened', 'email_clicked', 'email_bounced', 'unsubscribed'];
     example constant text := '[{"activity": "hello", "event": "email_opened", "after": "2 hours"}]';
     item jsonb;
     field text;
@@ -71,7 +71,7 @@ begin
     loop
         select w.activity_id, w.at into due
         from marketing_automation.waiting_activity w where w.record_id = of_record order by w.at, w.activity_id limit 1;
-        select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at into hit
+        select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
         from marketing_automation.simulated_events(scenario, events) e
         join marketing_automation.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
         where e.n <> all (happened) and coalesce(e.at, m.sent_at + e."after") >= m.sent_at
@@ -81,15 +81,19 @@ begin
         if hit.occurs_at <= due.at or due.at is null then
             step := hit.occurs_at;
             happened := happened || hit.n;
-            select count(f.opened_at) + count(f.clicked_at) into changed from marketing_automation.finished_activity f where f.record_id = of_record;
+            select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) into changed from marketing_automation.finished_activity f where f.record_id = of_record;
             if hit.kind = 'unsubscribed' then
                 perform marketing_automation.block(record_uuid);
             else
                 perform marketing_automation.mark_events(array[of_record], array[hit.activity_id], array[hit.kind], array[step]);
+                if hit.kind = 'email_bounced' then
+                    perform marketing_automation.suppress(hit.email, 'hard_bounce');
+                end if;
             end if;
-            select count(f.opened_at) + count(f.clicked_at) - changed into changed from marketing_automation.finished_activity f where f.record_id = of_record;
+            select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) - changed into changed from marketing_automation.finished_activity f where f.record_id = of_record;
             told := told || jsonb_build_object('at', step, 'activity_id', hit.activity_id, 'outcome', hit.kind, 'detail',
-                case hit.kind when 'unsubscribed' then 'unsubscribes: nothing more runs' when 'email_opened' then 'its mail is opened' else 'its mail is clicked' end
+                case hit.kind when 'unsubscribed' then 'unsubscribes: nothing more runs' when 'email_opened' then 'its mail is opened'
+                              when 'email_clicked' then 'its mail is clicked' else 'its mail comes back' end
                 || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
         else
             step := due.at;
@@ -112,7 +116,7 @@ begin
                    when 'error' then format('fails: %s (%s)', f.error, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
                    when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
-                   when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event when 'email_not_opened' then 'opened' else 'clicked' end)
+                   when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event when 'email_not_opened' then 'opened' when 'email_not_clicked' then 'clicked' else 'returned' end)
                    end) order by a.id <> due.activity_id, a.id), '[]'),
                ended || coalesce(array_agg(a.id), '{}')
         into told, ended
@@ -196,4 +200,4 @@ end $$;
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in order of time. Changes nothing, but needs a '
     'transaction that may write. The scenario need not run; every mail is taken at once; domain and conditions see the row as it is now. events: '
-    '[{"activity": name, "event": "email_opened", "email_clicked" or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';
+    '[{"activity": name, "event": "email_opened", "email_clicked", "email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';

@@ -11,6 +11,7 @@ from (values ('hello', null, null, null, null, 'send_email'),
              ('last call', 'hello', 'email_not_opened', null, interval '5 days', null),
              ('score', 'hello', null, '10 / self.divisor > 0', interval '1 hour', null),
              ('after', 'score', null, null, interval '1 hour', null),
+             ('call', 'hello', 'email_bounced', null, interval '1 hour', 'send_email'),
              ('never', null, null, 'self.id > 100', null, null)) a (name, parent, on_event, condition, delay, action);
 create function shop.simulate(key text, events jsonb default '[]') returns table (at timestamp, activity text, outcome text, detail text) language sql as $$
     select at at time zone 'UTC', activity, outcome, detail from marketing_automation.simulate('simulate', key, events, '2026-03-01 12:00+00')
@@ -23,6 +24,8 @@ select * from shop.simulate('4', '[{"activity": "hello", "event": "email_opened"
 select * from shop.simulate('3', '[{"activity": "hello", "event": "email_clicked", "after": "4 days"}]');
 select * from shop.simulate('5', '[{"activity": "hello", "event": "email_opened", "after": "1 hour"}]');
 select * from shop.simulate('1', '[{"activity": "hello", "event": "unsubscribed", "after": "30 minutes"}]');
+select * from shop.simulate('1', '[{"activity": "hello", "event": "email_bounced", "after": "10 minutes"}]');
+select marketing_automation.is_suppressed('prospect1@shop.example');
 select marketing_automation.suppress('prospect2@shop.example');
 select * from shop.simulate('2');
 select marketing_automation.unsuppress('prospect2@shop.example');
