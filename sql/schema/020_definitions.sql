@@ -86,6 +86,7 @@ create table marketing_automation.scenario_status (
 );
 comment on table marketing_automation.scenario_status is 'API: public. How the last runs of each scenario went';
 comment on column marketing_automation.scenario_status.last_error is 'Why the scenario does not enroll, or an activity does not run: gone when it does';
+comment on column marketing_automation.scenario_status.last_error_at is 'Since when it is that';
 comment on column marketing_automation.scenario_status.last_error_code is 'SQLSTATE of last_error';
 comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
 

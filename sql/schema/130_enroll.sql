@@ -50,16 +50,18 @@ return left(code, 2) = '42' and code <> '42501';
 comment on function marketing_automation.is_broken_definition(text) is
     'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
 
-create function marketing_automation.note_error(scenario_id integer, activity_id integer, message text, code text) returns void
+create function marketing_automation.note_error(scenario_id integer, activity_id integer, message text, code text) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
     insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at, last_error_activity_id)
     values (scenario_id, message, code, statement_timestamp(), activity_id)
     on conflict on constraint scenario_status_pkey do update
     set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at,
-        last_error_activity_id = excluded.last_error_activity_id;
+        last_error_activity_id = excluded.last_error_activity_id
+    where (s.last_error, s.last_error_code) is distinct from (excluded.last_error, excluded.last_error_code)
+    returning true;
 $$;
 comment on function marketing_automation.note_error(integer, integer, text, text) is
-    'API: private. Keeps why a scenario does not enroll (activity_id null), or one of its activities does not run';
+    'API: private. Keeps why a scenario does not enroll (activity_id null), or one of its activities does not run; null if that was known before';
 
 create function marketing_automation.forget_error(scenario_id integer, activity_id integer, now timestamptz) returns void
 language sql set search_path = pg_catalog, pg_temp as $$

@@ -235,8 +235,10 @@ begin
     end if;
     message := coalesce(case when marketing_automation.is_broken_definition(code) then marketing_automation.definition_error(scenario, activity.id) end,
         format('activity "%s": %s', activity.name, message));
-    raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
-    perform marketing_automation.note_error(activity.scenario_id, activity.id, message, code);
+    -- Once: this is called batch by batch, and finds the same each time.
+    if marketing_automation.note_error(activity.scenario_id, activity.id, message, code) then
+        raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
+    end if;
     return 0;
 end $$;
 comment on function marketing_automation.process_activity(marketing_automation.activity, integer, timestamptz) is
