@@ -107,7 +107,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
         let sleep = match look_for_extension() {
             Ok(Extension::Usable(found)) if found == installation => {
                 if !rescued {
-                    let result = transaction::run(|| database::rescue_messages(hold));
+                    let result = transaction::run_in_extension(|| database::rescue_messages(hold));
                     rescued = mailer.checked(result).is_some();
                 }
                 let next_events = inbox.apply();

@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import signal
+import threading
 import time
 
 from e2e.shop import BODY
@@ -25,6 +26,21 @@ def test_dropping_the_extension_ends_the_worker_and_creating_it_starts_one(shop)
     wait_until(lambda: not shop.worker(), what="the worker to end")
     shop.query("create extension marketing_automation")
     shop.wait_for_worker()
+
+
+def test_dropping_the_extension_waits_for_a_transaction_of_the_worker_before_any_table(shop):
+    waits = "select coalesce(max(wait_event), '') from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like %s"
+    shop.wait_for_worker()
+    holder = shop.connect(autocommit=False)
+    holder.cursor().execute("lock table marketing_automation.event_inbox in access exclusive mode")
+    shop.query("select marketing_automation.notify_mailer()")
+    wait_until(lambda: shop.value(waits, "marketing_automation") == "relation", what="the mailer to wait for the inbox")
+    dropping = threading.Thread(target=shop.query, args=("drop extension marketing_automation cascade",))
+    dropping.start()
+    wait_until(lambda: shop.value(waits, "drop extension%") == "object", what="the drop to wait for the mailer")
+    holder.rollback()
+    dropping.join()
+    assert shop.value("select count(*) from pg_extension where extname = 'marketing_automation'") == 0
 
 
 def test_a_database_can_be_dropped_under_its_worker(shop, cluster):

@@ -30,7 +30,7 @@ impl Inbox {
         if let Some(next) = self.next.filter(|next| *next > began) {
             return Some(next - began);
         }
-        let applied = transaction::run(|| database::apply_batch(BATCH));
+        let applied = transaction::run_in_extension(|| database::apply_batch(BATCH));
         let (more, pause) = match applied {
             // Whatever comes will wake the worker.
             Ok(Some(0)) => (false, PAUSE),

@@ -122,7 +122,7 @@ impl Mailer {
             .is_some_and(|at| at.elapsed() < RECONFIGURE);
         if reload || !fresh || self.configuration.is_none() {
             self.configured_at = Some(Instant::now());
-            let read = transaction::run(|| {
+            let read = transaction::run_in_extension(|| {
                 let session_settings = configuration::session_settings()?;
                 let configuration = Configuration::read(self.configuration.as_ref())?;
                 Ok((session_settings, configuration))
@@ -170,7 +170,7 @@ impl Mailer {
         let urls = rendered.iter().flat_map(|mail| mail.rendered.links());
         let unknown = self.couriers.links().unknown(urls);
         if !unknown.is_empty() {
-            let stored = transaction::run(|| database::link_ids(unknown));
+            let stored = transaction::run_in_extension(|| database::link_ids(unknown));
             if let Some(stored) = self.checked(stored) {
                 self.couriers.links().learn(stored);
             }
@@ -189,7 +189,7 @@ impl Mailer {
             .iter()
             .map(|delivery| retry::decide(delivery, hold, give_up))
             .collect();
-        let recorded = transaction::run(|| database::finish_messages(&finished));
+        let recorded = transaction::run_in_extension(|| database::finish_messages(&finished));
         if self.checked(recorded).is_none() {
             return;
         }
@@ -220,7 +220,7 @@ impl Mailer {
             .map(|delivery| delivery.id)
             .collect();
         if !dead.is_empty() {
-            let recorded = transaction::run(|| database::record_dead_mailboxes(dead));
+            let recorded = transaction::run_in_extension(|| database::record_dead_mailboxes(dead));
             self.checked(recorded);
         }
     }
@@ -262,7 +262,7 @@ impl Mailer {
             true => Some(Vec::new()),
             false => {
                 let claims = self.in_flight.iter().copied().collect();
-                let looked = transaction::run(|| database::revoked_messages(claims));
+                let looked = transaction::run_in_extension(|| database::revoked_messages(claims));
                 self.checked(looked)
             }
         };
@@ -288,7 +288,7 @@ impl Mailer {
         };
         if self.purged_at.is_none_or(|at| at.elapsed() >= PURGE) {
             self.purged_at = Some(Instant::now());
-            let purged = transaction::run(|| database::purge_messages(retention));
+            let purged = transaction::run_in_extension(|| database::purge_messages(retention));
             self.checked(purged);
         }
     }
@@ -318,7 +318,7 @@ impl Mailer {
         let rest = self.lookout.rest(started);
         let thorough = rest.is_none();
         let templates = &mut self.templates;
-        let claimed = transaction::run(|| {
+        let claimed = transaction::run_in_extension(|| {
             let claimed = database::claim_messages(size, thorough)?;
             templates.learn(&claimed)?;
             let next = match claimed.is_empty() && thorough {

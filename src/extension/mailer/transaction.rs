@@ -26,6 +26,28 @@ fn message(error: &CaughtError) -> String {
     }
 }
 
+/// Like [`run`], for what uses the extension's tables: DROP EXTENSION waits until it has ended, and it for a drop that is
+/// under way, before any other lock. A drop takes those of the tables one by one, so that the two would deadlock.
+pub(in crate::extension) fn run_in_extension<R>(
+    body: impl FnOnce() -> spi::Result<R>,
+) -> Result<R, String> {
+    run(|| {
+        // SAFETY: a look-up, and a lock that the end of the transaction gives back; errors are caught by run().
+        unsafe {
+            let extension = pg_sys::get_extension_oid(c"marketing_automation".as_ptr(), true);
+            if extension != pg_sys::InvalidOid {
+                pg_sys::LockDatabaseObject(
+                    pg_sys::ExtensionRelationId,
+                    extension,
+                    0,
+                    pg_sys::AccessShareLock as pg_sys::LOCKMODE,
+                );
+            }
+        }
+        body()
+    })
+}
+
 /// Runs `body` in a transaction of its own and commits it; on error aborts and returns the message.
 pub(in crate::extension) fn run<R>(body: impl FnOnce() -> spi::Result<R>) -> Result<R, String> {
     // SAFETY: the sequence of PostgreSQL's worker_spi example, on the main thread; every path ends the transaction. A
