@@ -185,7 +185,8 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
 
 /// Makes a part that is always encoded, so that no line of the content can end the SMTP data (RUSTSEC-2026-0561).
 fn part(content_type: ContentType, content: &str) -> Result<SinglePart, LetterError> {
-    let mostly_ascii = content.bytes().filter(|byte| !byte.is_ascii()).count() * 6 < content.len();
+    let mostly_ascii = content.is_ascii()
+        || content.bytes().filter(|byte| !byte.is_ascii()).count() * 6 < content.len();
     let body = if mostly_ascii || content.is_empty() {
         Body::dangerous_pre_encoded(
             quoted_printable::encode(content),
@@ -221,17 +222,21 @@ fn display_name(name: &str) -> String {
 
 /// Servers cut or refuse longer lines; whatever a header holds, it is found here.
 fn check_lines(bytes: &[u8]) -> Result<(), LetterError> {
-    match bytes
-        .split(|&byte| byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .find(|line| line.len() > MAX_LINE_BYTES)
-    {
-        Some(line) => Err(LetterError::LongLine {
-            length: line.len(),
-            start: String::from_utf8_lossy(&line[..60]).into_owned(),
-        }),
-        None => Ok(()),
+    let mut start = 0;
+    while start < bytes.len() {
+        let end =
+            memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+        let line = &bytes[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.len() > MAX_LINE_BYTES {
+            return Err(LetterError::LongLine {
+                length: line.len(),
+                start: String::from_utf8_lossy(&line[..60]).into_owned(),
+            });
+        }
+        start = end + 1;
     }
+    Ok(())
 }
 
 /// Tells whether a character may not stand in a header field: C0, DEL, C1, and the Unicode line separators.

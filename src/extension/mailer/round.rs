@@ -26,8 +26,12 @@ const RECONFIGURE: Duration = Duration::from_secs(60);
 const PURGE: Duration = Duration::from_secs(3600);
 /// How long mails in flight may take to end when the worker must stop.
 const FAREWELL: Duration = Duration::from_millis(700);
-/// How long results gather: recording one costs as much as recording a hundred.
-const GATHER: Duration = Duration::from_millis(20);
+/// So many results are recorded at once, or what has gathered after a while: most of the cost is the same for one and
+/// for hundreds.
+const ENOUGH_RESULTS: usize = 250;
+const GATHER: Duration = Duration::from_millis(100);
+/// How long mails come and go before the main thread looks at them.
+const BREATH: Duration = Duration::from_millis(20);
 /// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
 /// become a rush of rounds.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -47,6 +51,8 @@ pub(super) struct Mailer {
     configured_at: Option<Instant>,
     /// Results not yet recorded: kept over a failing transaction.
     deliveries: Vec<Delivery>,
+    /// When the first of them came.
+    gathering_since: Option<Instant>,
     /// Mails claimed, and not recorded yet.
     in_flight: HashSet<i64>,
     /// Something was claimed or has ended since the last rest.
@@ -73,6 +79,7 @@ impl Mailer {
             configuration: None,
             configured_at: None,
             deliveries: Vec::new(),
+            gathering_since: None,
             in_flight: HashSet::new(),
             busy: false,
             paused_until: None,
@@ -145,6 +152,7 @@ impl Mailer {
     fn collect(&mut self) {
         let mut rendered = Vec::new();
         for event in self.couriers.events() {
+            self.busy = true;
             match event {
                 Event::Rendered(mail) => rendered.push(*mail),
                 Event::Delivered(delivery) => self.deliveries.push(delivery),
@@ -177,6 +185,19 @@ impl Mailer {
         }
     }
 
+    /// How long results may still gather.
+    fn gathering(&mut self) -> Option<Duration> {
+        if self.deliveries.is_empty() {
+            self.gathering_since = None;
+            return None;
+        }
+        let since = *self.gathering_since.get_or_insert_with(Instant::now);
+        // With a closed gate the couriers give back what they have, and nothing else is to be waited for.
+        let enough = self.couriers.gate().is_closed()
+            || self.deliveries.len() >= ENOUGH_RESULTS.min(self.in_flight.len());
+        (!enough).then(|| GATHER.saturating_sub(since.elapsed()))
+    }
+
     /// Records results and starts the children of sent mails.
     fn record(&mut self) {
         if self.deliveries.is_empty() {
@@ -201,7 +222,6 @@ impl Mailer {
             slot.failed += failed;
             slot.retried += retried;
         });
-        self.busy = true;
         let deliveries = std::mem::take(&mut self.deliveries);
         for delivery in &deliveries {
             self.in_flight.remove(&delivery.id);
@@ -368,7 +388,9 @@ impl Mailer {
     pub(super) fn round(&mut self, reload: bool) -> Duration {
         self.recheck();
         self.collect();
-        self.record();
+        if self.gathering().is_none_or(|left| left.is_zero()) {
+            self.record();
+        }
         self.heed_gate();
         let Some(configuration) = self.configure(reload) else {
             return POLL;
@@ -399,13 +421,14 @@ impl Mailer {
         self.outdated && self.in_flight.is_empty()
     }
 
-    /// Sleeps until there is something to do, for `sleep` at most. While mails come and go results gather for a moment.
+    /// Sleeps until there is something to do, for `sleep` at most.
     pub(super) fn rest(&mut self, sleep: Duration) {
+        let sleep = self.gathering().map_or(sleep, |left| left.min(sleep));
         let reports = self.couriers.reports();
         if std::mem::take(&mut self.busy) && !self.in_flight.is_empty() {
             reports.mute();
             if !reports.is_urgent() {
-                process::wait(GATHER);
+                process::wait(BREATH.min(sleep));
             }
         } else if !reports.has_news() {
             if self.in_flight.is_empty() {
