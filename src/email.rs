@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod bounce;
+pub mod dkim;
 pub mod identity;
 pub mod locale;
 mod markup;

@@ -14,6 +14,7 @@ mod courier;
 mod couriers;
 mod database;
 mod desk;
+mod dkim;
 mod gate;
 mod inbox;
 mod installation;

@@ -24,6 +24,9 @@ static AUTOMATION_BASE: GucSetting<Option<CString>> = GucSetting::<Option<CStrin
 static SMTP_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_PASSWORD_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static BOUNCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static DKIM_DOMAIN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static DKIM_SELECTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static DKIM_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static LAUNCHER_DATABASE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"postgres"));
 /// 8: on two cores more connections to one server bring nothing, and most providers allow ten.
@@ -71,6 +74,21 @@ pub(crate) fn smtp_password_file() -> Option<String> {
 /// Mailbox of which each mail gets its own return path.
 pub(crate) fn bounce_address() -> Option<String> {
     text(&BOUNCE_ADDRESS)
+}
+
+/// Domain that mails are signed for (DKIM).
+pub(crate) fn dkim_domain() -> Option<String> {
+    text(&DKIM_DOMAIN)
+}
+
+/// Selector of the public key in the domain's DNS.
+pub(crate) fn dkim_selector() -> Option<String> {
+    text(&DKIM_SELECTOR)
+}
+
+/// File that holds the private key.
+pub(crate) fn dkim_key_file() -> Option<String> {
+    text(&DKIM_KEY_FILE)
 }
 
 /// Database that the launcher connects to.
@@ -227,6 +245,30 @@ pub(crate) fn init() {
         c"File whose first line is the password of the user in smtp_url.",
         c"Read by the mailer; readable by the server's operating system user only.",
         &SMTP_PASSWORD_FILE,
+        GucContext::Suset,
+        GucFlags::SUPERUSER_ONLY,
+    );
+    GucRegistry::define_string_guc(
+        c"marketing_automation.dkim_domain",
+        c"Domain that mails are signed for (DKIM). Unset: mails are not signed here.",
+        c"With dkim_selector and dkim_key_file.",
+        &DKIM_DOMAIN,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_string_guc(
+        c"marketing_automation.dkim_selector",
+        c"Selector: the public key is the TXT record of SELECTOR._domainkey.DOMAIN.",
+        c"",
+        &DKIM_SELECTOR,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_string_guc(
+        c"marketing_automation.dkim_key_file",
+        c"PEM file with the private key, RSA of 2048 to 4096 bits or Ed25519.",
+        c"Read by the mailer; readable by the server's operating system user only.",
+        &DKIM_KEY_FILE,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use super::dkim::{self, Dkim};
+use crate::email::dkim::Signer;
 use crate::email::message::BounceAddress;
 use crate::email::transport::TransportConfig;
 use crate::extension::workers::State;
@@ -20,14 +22,15 @@ struct Source {
     automation_base: String,
     email_from: Option<String>,
     bounce_address: Option<String>,
+    dkim: Option<Dkim>,
     connections: usize,
     timeout: u64,
     keys: Vec<i16>,
 }
 
-/// A password; never printed.
+/// A password or a key; never printed.
 #[derive(Clone, PartialEq, Eq)]
-struct Secret(String);
+pub(super) struct Secret(pub(super) String);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,6 +50,8 @@ pub(super) struct Configuration {
     pub(super) email_from: Option<String>,
     /// None: bounces go to the From address.
     pub(super) bounce_address: Option<BounceAddress>,
+    /// None: mails are not signed here.
+    pub(super) dkim: Option<Signer>,
     pub(super) connections: usize,
     pub(super) timeout: Duration,
     pub(super) keyring: Keyring,
@@ -58,7 +63,7 @@ pub(super) struct Missing {
     pub(super) reason: String,
 }
 
-fn unconfigured(reason: impl Into<String>) -> Missing {
+pub(super) fn unconfigured(reason: impl Into<String>) -> Missing {
     Missing {
         state: State::Unconfigured,
         reason: reason.into(),
@@ -131,6 +136,7 @@ impl Configuration {
                 .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
             email_from: settings::email_from(),
             bounce_address: settings::bounce_address(),
+            dkim: dkim::read()?,
             connections: settings::smtp_connections(),
             timeout: settings::smtp_timeout(),
             keys,
@@ -172,6 +178,7 @@ impl Configuration {
             host,
             email_from: source.email_from.clone(),
             bounce_address,
+            dkim: source.dkim.as_ref().map(Dkim::signer).transpose()?,
             connections: source.connections,
             timeout: Duration::from_secs(source.timeout),
             keyring,

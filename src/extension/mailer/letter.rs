@@ -92,7 +92,8 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
         Some(_) => assembled.subject,
         None => format!("[Test] {}", assembled.subject),
     };
-    message::build(&Letter {
+    let now = SystemTime::now();
+    let mut message = message::build(&Letter {
         from,
         to_address: &mail.email,
         to_name: mail.recipient_name.as_deref(),
@@ -105,11 +106,17 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
             "{}.{}@{}",
             mail.record_uuid, mail.activity, configuration.host
         ),
-        date: SystemTime::now(),
+        date: now,
         unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
         feedback_id: Some(&feedback_id(mail.activity, scenario, &configuration.host)),
     })
-    .map_err(|error| Outcome::Failed(error.to_string().into()))
+    .map_err(|error| Outcome::Failed(error.to_string().into()))?;
+    if let Some(signer) = &configuration.dkim {
+        signer
+            .sign(&mut message, now)
+            .map_err(|error| Outcome::Retry(format!("DKIM: {error}").into()))?;
+    }
+    Ok(message)
 }
 
 /// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
