@@ -144,6 +144,10 @@ begin
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
     )
     select count(*) into entered from entering;
+    if entered >= 10000 then
+        -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
+        analyze marketing_automation.waiting_activity;
+    end if;
     if entered > 0 then
         insert into marketing_automation.scenario_tally (scenario_id, period, records)
         values (scenario.id, marketing_automation.tally_period(now), entered);

@@ -22,7 +22,10 @@ comment on function marketing_automation.rescue_messages(boolean) is
 create function marketing_automation.claim_messages(batch_size integer, thorough boolean default true)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+-- A bitmap has to be made of all that is due, when a batch is wanted.
+set enable_bitmapscan = off
+as $$
 #variable_conflict use_column
 declare
     limited boolean := exists (select from marketing_automation.domain_bucket);
