@@ -78,6 +78,9 @@ begin
     where l.id = any (mails);
     update marketing_automation.attempt_log t set reply = null where t.message_id = any (mails);
 
+    insert into marketing_automation.scenario_tally (scenario_id, period, blocked)
+    select r.scenario_id, marketing_automation.tally_period(r.entered_at), count(*)
+    from marketing_automation.record r where r.id = any (whose) and r.blocked_at is null group by 1, 2;
     update marketing_automation.record r
     set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
         key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,

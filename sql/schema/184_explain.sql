@@ -227,7 +227,7 @@ begin
             when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like '%\_not\_%'
                 and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at else (node.pf).bounced_at end is null then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
-            when (node.pf).outcome = 'mailed' and (node.pm).sent_at is null then
+            when (node.pm).sent_at is null and (node.pm).id is not null then
                 format('starts when the mail of "%s" has gone', (node.parent).name)
             else format('never starts: it was added after "%s" had run', (node.parent).name)
         end;

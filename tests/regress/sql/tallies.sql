@@ -1,6 +1,6 @@
 \set SHOW_CONTEXT never
 -- The counts of the reports are those of the history, whatever happened: after all that the other tests did, and after a
--- random campaign of processing, sending, failing, opening, clicking, blocking, cancelling, retrying and rolling back.
+-- random campaign of processing, sending, failing, opening, clicking, blocking, forgetting, cancelling, retrying and rolling back.
 create view shop.recount as
 with counted as (
     select activity_id, marketing_automation.tally_period(finished_at) as period,
@@ -85,6 +85,7 @@ begin
         having count(*) > 0;
     when dice = 11 then
         perform marketing_automation.block(r.uuid) from marketing_automation.record r where r.scenario_id = scenario and random() < 0.01;
+        perform marketing_automation.forget(g.email) from shop.guest g where g.email is not null and random() < 0.005;
     when dice = 12 then
         perform case m.state when 'failed' then marketing_automation.retry(m.id) else marketing_automation.cancel(m.id) end
         from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id and r.scenario_id = scenario
@@ -137,6 +138,7 @@ insert into marketing_automation.activity_tally (activity_id, period) values (0,
 select marketing_automation.merge_tallies(2);
 select merged from marketing_automation.activity_tally where activity_id = 0;
 delete from marketing_automation.activity_tally where activity_id = 0;
+delete from marketing_automation.suppression where reason = 'forgotten';
 select marketing_automation.stop('tallies');
 drop view shop.difference, shop.recount, shop.recount_records;
 drop procedure shop.random_campaign, shop.random_step;
