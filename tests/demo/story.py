@@ -47,13 +47,14 @@ def _campaign(cluster, inbox, proxy):
         cluster.psql(file=HERE / "campaign.sql", dbname=DATABASE, user="marketing")
         show("welcome (new customers): hello → opened, clicked, not opened")
         show("abandoned order (baskets): reminder in MJML → not clicked")
+    _look_ahead(cluster)
     with step("select marketing_automation.schedule_jobs()") as show:
         cluster.psql("select marketing_automation.schedule_jobs()", dbname=DATABASE)
         show("from here on pg_cron does the work once a minute; this script only waits and plays")
     _first_wave(cluster, inbox)
     unsubscribed = _play_recipients(cluster, inbox)
     _follow_ups(cluster, inbox, unsubscribed)
-    _report(cluster, inbox)
+    _report(cluster, inbox, unsubscribed)
 
 
 def _build():
@@ -114,6 +115,36 @@ def _settled(cluster):
         """select not exists (select from marketing_automation.record_activity where state = 'waiting' and at <= now())
               and not exists (select from marketing_automation.message where state in ('queued', 'sending', 'deferred'))""",
     )
+
+
+def _look_ahead(cluster):
+    """What a marketer looks at before anything leaves; none of it leaves a trace."""
+    reader = _count(
+        cluster,
+        """select id from shop.customer where language like 'fr%' and email like '%@%' and newsletter
+           and created_at > now() - interval '5 days' order by id limit 1""",
+    )
+    with step(f"Look before it leaves: preview(), simulate(), for customer {reader}") as show:
+        for language in ("fr_CA", "en"):
+            subject, text = _ask(
+                cluster, "select subject, text from marketing_automation.preview('welcome', 'hello', %s, %s)", reader, language
+            )[0]
+            show(f"{language:6} {subject}")
+            show(f"       {' '.join(line for line in text.split() if line)[:110]} …")
+        show("if the mail is opened after ten seconds and clicked after fifteen:")
+        for after, activity, detail in _ask(
+            cluster,
+            """select coalesce(to_char(at - min(at) over (), 'MI:SS'), 'never'), coalesce(activity, ''), detail
+               from marketing_automation.simulate('welcome', %s,
+                   '[{"activity": "hello", "event": "email_opened", "after": "10 seconds"},
+                     {"activity": "hello", "event": "email_clicked", "after": "15 seconds"}]')""",
+            reader,
+        ):
+            show(f"  {after:5}  {activity:10}  {detail}")
+
+
+def _ask(cluster, sql, *arguments):
+    return cluster.query(sql, arguments, dbname=DATABASE, user="marketing")
 
 
 def _first_wave(cluster, inbox):
@@ -190,7 +221,7 @@ def _follow_ups(cluster, inbox, unsubscribed):
         show(f"none for {unsubscribed.address}, who had unsubscribed")
 
 
-def _report(cluster, inbox):
+def _report(cluster, inbox, unsubscribed):
     title("What was sent")
     alike = {}
     for message in inbox.mails():
@@ -205,7 +236,12 @@ def _report(cluster, inbox):
                 f"select marketing_automation.tree('{scenario}')", dbname=DATABASE, user="marketing", options=("-At",)
             ).rstrip()
         )
+    who = _count(cluster, "select id from shop.customer where email = %s", unsubscribed.address)
     for query in (
+        f"select * from marketing_automation.explain_record('welcome', '{who}')",
+        "select scenario, records, blocked, block_rate, records_trend from marketing_automation.scenario_report",
+        "select name, starts_on, sent, opened, clicked, open_rate, click_rate, click_through_rate\n"
+        "  from marketing_automation.activity_report_by('welcome', period => 'day')",
         "select a.name as activity, m.state, count(*) from marketing_automation.message m\n"
         "  join marketing_automation.activity a on a.id = m.activity_id group by a.id, a.name, m.state order by a.id, m.state",
         "select kind, count(*) from marketing_automation.event group by kind order by kind",

@@ -41,7 +41,7 @@ def test_examples_run(cluster, sink, page):
     database = f"docs_{page.stem.lower()}"
     cluster.query(f'create database "{database}"')
     try:
-        if examples and "create extension" not in examples[0][0]:
+        if examples and not any("create extension" in sql for sql, _ in examples):
             cluster.psql("create extension marketing_automation", dbname=database)
         for sql, shown in examples:
             cluster.psql(sql, dbname=database)
