@@ -52,7 +52,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// Gives the message: header lines and body, with CRLF line ends, ASCII only.
+    /// Gives the message: header lines and body, with CRLF line ends; ASCII, but for the address of a recipient.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -124,7 +124,8 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
         }
     }
     let from = address::parse_mailbox("sender", letter.from)?;
-    let to = address::parse_address("recipient address", to_address)?;
+    let to = address::parse_recipient("recipient address", to_address)?;
+    let smtputf8 = !to.user().is_ascii();
     let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
     check_message_id(letter.message_id)?;
 
@@ -135,8 +136,14 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
     let envelope = Envelope::new(Some(sender), vec![to.email.clone()])
         .map_err(|error| LetterError::Build(error.to_string()))?;
     let mut message = Message::builder()
-        .from(from.clone())
-        .to(to.clone())
+        .envelope(envelope.clone())
+        .from(from.clone());
+    message = match smtputf8 {
+        // lettre cannot read such an address back.
+        true => message.raw_header(internationalised("To", &to)),
+        false => message.to(to.clone()),
+    };
+    message = message
         .subject(letter.subject)
         .date(letter.date)
         .message_id(Some(format!("<{}>", letter.message_id)))
@@ -164,6 +171,7 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
     for (name, mailbox) in [("From", &from), ("To", &to)] {
         if let Some(shown) = mailbox.name.as_deref()
             && encoded_word::is_needed(shown)
+            && mailbox.email.user().is_ascii()
         {
             let encoded = format!("{}\r\n <{}>", encoded_word::encode(shown), mailbox.email);
             headers.insert_raw(pre_encoded(name, mailbox.to_string(), encoded));
@@ -179,7 +187,7 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
         envelope,
         bytes,
         message_id: letter.message_id.to_owned(),
-        smtputf8: false,
+        smtputf8,
     })
 }
 
@@ -201,6 +209,15 @@ fn part(content_type: ContentType, content: &str) -> Result<SinglePart, LetterEr
 
 fn raw(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// A mailbox whose address stands there in UTF-8 (RFC 6532, section 3.2).
+fn internationalised(name: &'static str, mailbox: &Mailbox) -> HeaderValue {
+    let encoded = match mailbox.name.as_deref() {
+        Some(shown) => format!("{}\r\n <{}>", encoded_word::encode(shown), mailbox.email),
+        None => mailbox.email.to_string(),
+    };
+    pre_encoded(name, mailbox.to_string(), encoded)
 }
 
 fn pre_encoded(name: &'static str, value: String, encoded: String) -> HeaderValue {

@@ -122,3 +122,68 @@ def test_without_a_usable_key_nothing_leaves_unsigned(shop, sink, cluster, confi
     path, record = make_key(cluster, "ed25519")
     configure(dkim_key_file=str(path))
     assert dkim.verify(sink.wait_for(1)[0].raw, dnsfunc=lambda name, timeout=5: record)
+
+
+def test_an_address_in_utf8_gets_its_mail_and_an_international_domain_its_ascii_name(shop, sink):
+    shop.customers("Zoë", email="zoë@bücher.example")
+    shop.scenario()
+    shop.tick()
+    mail = sink.wait_for(1)[0]
+    assert mail.recipients == ["zoë@xn--bcher-kva.example"]
+    assert "zoë@xn--bcher-kva.example".encode() in mail.raw
+
+
+HOSTILE = [
+    "x\r\nBcc: all@evil.example",
+    "x\nBcc: all@evil.example\n\nbody",
+    "x\rBcc: all@evil.example",
+    "x\u2028Bcc: all@evil.example",
+    "x\x85Bcc: all@evil.example",
+    "=?utf-8?q?x=0D=0ABcc:_all@evil.example?=",
+    '"><x@y>, <all@evil.example>',
+    "Ж" * 3000,
+    "long" * 3000,
+    "a b " * 3000,
+]
+
+
+def test_no_field_can_add_a_header_or_a_recipient(shop, sink):
+    """Names, subjects and senders from rows, and the scenario's name: each mail leaves as one mail to one, or fails."""
+    shop.query("create table shop.hostile (id integer primary key, address text, text text)")
+    shop.query(f'grant select on shop.hostile to "{shop.marketer}"')
+    shop.query(
+        "insert into shop.hostile select n, 'h' || n || '@example.org', t from unnest(%s) with ordinality as u (t, n)", HOSTILE
+    )
+    # The address itself too, and an address that hides in the name of the sender.
+    shop.query("insert into shop.hostile select id + 100, 'h' || text, 'ok' from shop.hostile")
+    shop.query(
+        "select marketing_automation.register_model('hostile', 'shop.hostile', key => 'self.id', email => 'self.address', "
+        "recipient_name => 'self.text')"
+    )
+    scenario = "Жx: y;\tz\u2028 <all@evil.example>" + "n" * 100
+    shop.query("select marketing_automation.create_scenario(%s, model => 'hostile')", scenario)
+    shop.query(
+        "select marketing_automation.add_activity(%s, 'plain', subject => '{{ record.text }}', body => '<p>{{ record.text }}</p>')",
+        scenario,
+    )
+    shop.query(
+        "select marketing_automation.add_activity(%s, 'sender', sender => '{{ record.text }} <shop@example.org>', subject => 's', body => 'b')",
+        scenario,
+    )
+    shop.query("select marketing_automation.run(%s)", scenario)
+    shop.tick()
+    ended = "select count(*) from marketing_automation.message where state in ('sent', 'failed')"
+    wait_until(lambda: shop.value(ended) == 4 * len(HOSTILE), 60, what="all mails to end")
+    assert shop.value("select count(*) from marketing_automation.message where state = 'sent'") == len(sink.mails) > 5
+    allowed = {
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Precedence", "List-Unsubscribe", "List-Unsubscribe-Post",
+        "Feedback-ID", "MIME-Version", "Content-Type",
+    }  # fmt: skip
+    for mail in sink.mails:
+        assert len(mail.recipients) == 1 and "evil" not in mail.recipients[0]
+        names = mail.message.keys()
+        assert set(names) <= allowed and len(names) == len(set(names)), names
+        assert mail.sender == "shop@example.org"
+        assert [address.addr_spec for address in mail.message["To"].addresses] == mail.recipients
+        assert [address.addr_spec for address in mail.message["From"].addresses] == ["shop@example.org"]
+        assert all(len(line) <= 998 for line in mail.raw.split(b"\r\n"))

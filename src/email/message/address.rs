@@ -10,11 +10,27 @@ use super::LetterError;
 /// # Errors
 /// Names the address and why it is none.
 pub fn check_address(address: &str) -> Result<(), LetterError> {
-    parse_address("recipient address", address).map(drop)
+    parse_recipient("recipient address", address).map(drop)
 }
 
-/// Parses `local@domain`; a domain outside ASCII becomes punycode (RFC 5891), which every server understands.
+/// Parses an address of ours, which every server must understand: in ASCII before the @.
 pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, LetterError> {
+    let address = parse_recipient(field, text)?;
+    match address.user().is_ascii() {
+        true => Ok(address),
+        false => Err(LetterError::Address {
+            field,
+            value: text.to_owned(),
+            reason:
+                "the part before the @ is not ASCII, which not every server understands (RFC 6531)"
+                    .to_owned(),
+        }),
+    }
+}
+
+/// Parses `local@domain`; a domain outside ASCII becomes punycode (RFC 5891), which every server understands, and a local
+/// part outside ASCII remains (RFC 6531).
+pub(super) fn parse_recipient(field: &'static str, text: &str) -> Result<Address, LetterError> {
     let text = text.trim();
     let refuse = |reason: &str| LetterError::Address {
         field,
@@ -30,11 +46,6 @@ pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, 
     }
     if domain.is_empty() {
         return Err(refuse("nothing stands after the @"));
-    }
-    if !local.is_ascii() {
-        return Err(refuse(
-            "the part before the @ is not ASCII, which needs SMTPUTF8 (RFC 6531)",
-        ));
     }
     // RFC 5321 allows both; lettre cannot read them back from the header, and real mailboxes have neither.
     if local.starts_with('"') {
@@ -59,7 +70,7 @@ pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, 
     };
     // RFC 5321, section 4.5.3.1: 64 octets, and 254 for the address (256 for the path with its brackets).
     if local.len() > 64 {
-        return Err(refuse("the part before the @ is longer than 64 characters"));
+        return Err(refuse("the part before the @ is longer than 64 bytes"));
     }
     if local.len() + 1 + ascii_domain.len() > 254 {
         return Err(refuse("it is longer than 254 characters"));

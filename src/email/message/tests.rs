@@ -299,7 +299,6 @@ fn addresses_are_refused_with_a_reason() {
         ("\"a b\"@example.com", "a quoted part"),
         ("\"a@b\"@example.com", "a quoted part"),
         ("a@[192.0.2.1]", "an IP address"),
-        ("zoë@example.com", "SMTPUTF8"),
         ("zoe@exa mple.com", "the domain is not well-formed"),
         ("zoe@-x.com", "the domain is not well-formed"),
         (
@@ -331,6 +330,36 @@ fn addresses_are_refused_with_a_reason() {
         assert!(error.contains(reason), "{error}");
         assert!(check_address(address).is_err());
     }
+}
+
+#[test]
+fn an_address_outside_ascii_stands_in_utf8_and_only_there() {
+    for (name, to) in [
+        (None, "To: zoë@xn--bcher-kva.example\r\n"),
+        (
+            Some("Zoë"),
+            "To: =?utf-8?b?Wm/Dqw==?=\r\n <zoë@xn--bcher-kva.example>\r\n",
+        ),
+    ] {
+        let mail = build(&Letter {
+            to_address: "zoë@bücher.example",
+            to_name: name,
+            ..letter()
+        })
+        .unwrap();
+        assert!(mail.smtputf8);
+        assert_eq!(mail.recipient(), "zoë@xn--bcher-kva.example");
+        let text = text(&mail);
+        assert!(text.contains(to), "{text}");
+        assert!(text.replace(to, "").is_ascii());
+    }
+    assert!(!build(&letter()).unwrap().smtputf8);
+    let error = build(&Letter {
+        from: "zoë@example.org",
+        ..letter()
+    })
+    .unwrap_err();
+    assert!(error.to_string().contains("RFC 6531"), "{error}");
 }
 
 #[test]

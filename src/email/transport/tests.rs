@@ -13,8 +13,8 @@ use server::{Do, Server};
 
 const STEP: Duration = Duration::from_millis(300);
 
-fn mail(id: &str) -> Mail {
-    build(&Letter {
+fn letter(id: &str) -> Letter<'_> {
+    Letter {
         from: "Shop <shop@example.org>",
         to_address: "zoe@example.com",
         to_name: None,
@@ -26,8 +26,11 @@ fn mail(id: &str) -> Mail {
         date: SystemTime::UNIX_EPOCH,
         unsubscribe_url: None,
         feedback_id: None,
-    })
-    .unwrap()
+    }
+}
+
+fn mail(id: &str) -> Mail {
+    build(&letter(id)).unwrap()
 }
 
 async fn send_against(script: &'static [(&'static str, Do)]) -> (SendError, bool, String) {
@@ -324,6 +327,59 @@ async fn replies_in_another_encoding_count_by_their_code() {
         (error.kind, open),
         (SendErrorKind::Permanent, true),
         "{error}"
+    );
+}
+
+#[tokio::test]
+async fn addresses_outside_ascii_need_a_server_that_offers_smtputf8() {
+    let international = build(&Letter {
+        to_address: "zoë@example.com",
+        ..letter("m1@example.org")
+    })
+    .unwrap();
+    let server = Server::start(&[]).await;
+    let mut connection = server.connect().await;
+    let error = connection.send(&international).await.unwrap_err();
+    assert_eq!((error.kind, error.code), (SendErrorKind::Permanent, None));
+    assert!(
+        error.message.starts_with("5.6.7 zoë@example.com"),
+        "{error}"
+    );
+    connection.send(&mail("m2@example.org")).await.unwrap();
+    connection.quit().await;
+    assert!(!server.log().await.contains("zoë"));
+
+    let server =
+        Server::start(&[("EHLO", Do::Say("250-x\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"))]).await;
+    let mut connection = server.connect().await;
+    connection.send(&international).await.unwrap();
+    connection.send(&mail("m2@example.org")).await.unwrap();
+    connection.quit().await;
+    let log = server.log().await;
+    assert!(
+        log.contains("MAIL FROM:<shop@example.org> SMTPUTF8\r\nRCPT TO:<zoë@example.com>\r\n"),
+        "{log}"
+    );
+    assert_eq!(log.matches("SMTPUTF8").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn passwords_go_by_auth_login_where_there_is_no_auth_plain() {
+    let server = Server::start(&[
+        ("EHLO", Do::Say("250-test\r\n250 AUTH CRAM-MD5 LOGIN\r\n")),
+        ("AUTH", Do::Say("334 VXNlcm5hbWU6\r\n")),
+        ("dXNlcg==", Do::Say("334 UGFzc3dvcmQ6\r\n")),
+        ("c2VjcmV0", Do::Say("235 2.7.0 welcome\r\n")),
+    ])
+    .await;
+    let config = TransportConfig::parse(&format!("smtp://user@127.0.0.1:{}", server.port))
+        .unwrap()
+        .with_password("secret".to_owned());
+    config.connect(STEP).await.unwrap().quit().await;
+    let log = server.log().await;
+    assert!(
+        log.contains("AUTH LOGIN\r\ndXNlcg==\r\nc2VjcmV0\r\nQUIT"),
+        "{log}"
     );
 }
 
