@@ -6,7 +6,7 @@ from bench.memory import Watch
 
 BODY = """<html><body><h1>Hello {{ record.name }}</h1>
 """ + "".join(
-    f'<p>Our offer number {number} for you: <a href="https://shop.example/offer/{number}">have a look</a>. {"Lorem ipsum dolor sit amet. " * 24}</p>\n'
+    f'<p>Our offer number {number} for you: <a href="https://shop.example/offer/{number}">have a look</a>. {"Lorem ipsum dolor sit amet. " * 8}</p>\n'
     for number in range(10)
 ) + """<p><a href="unsubscribe">Unsubscribe</a></p></body></html>"""
 
