@@ -95,6 +95,7 @@ mod schema {
             marketing_automation::check_condition,
             marketing_automation::check_expression,
             marketing_automation::check_templates,
+            marketing_automation::check_page,
             marketing_automation::sign_token,
             marketing_automation::verify_tokens,
             marketing_automation::sign_return_path,

@@ -15,6 +15,7 @@ pub mod links;
 pub mod listener;
 pub mod metrics;
 pub mod page;
+pub mod pages;
 pub mod recorder;
 pub mod replay;
 pub mod routes;
@@ -35,6 +36,7 @@ use keys::Keys;
 use links::Links;
 use listener::{Listen, Listener};
 use metrics::Metrics;
+use pages::PageStore;
 use recorder::Recorder;
 pub use routes::app;
 use spool::{Spool, SpoolSettings, SpoolWriter};
@@ -70,6 +72,7 @@ pub enum ServeError {
 pub struct State {
     pub(crate) keys: Arc<Keys>,
     pub(crate) links: Links,
+    pub(crate) pages: PageStore,
     pub(crate) recorder: Recorder,
     pub(crate) control: Arc<Control>,
     pub(crate) metrics: Arc<Metrics>,
@@ -120,6 +123,7 @@ impl State {
             Arc::new(Self {
                 keys,
                 links: Links::default(),
+                pages: PageStore::new(Arc::clone(&control)),
                 recorder,
                 control: Arc::clone(&control),
                 metrics,

@@ -54,6 +54,7 @@ create index sale_party_id on marketing_automation.sale (party_id);
 create table marketing_automation.scenario (
     id integer generated always as identity primary key,
     name text not null unique check (name <> ''),
+    title text check (title <> ''),
     model text not null,
     domain text not null default 'true',
     state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
@@ -64,6 +65,7 @@ create table marketing_automation.scenario (
 );
 comment on table marketing_automation.scenario is
     'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
+comment on column marketing_automation.scenario.title is 'How recipients know this kind of mail: the name that unsubscribe pages show; null: name';
 comment on column marketing_automation.scenario.domain is 'SQL boolean expression over self: which rows of the model enter';
 comment on column marketing_automation.scenario.state is
     'draft -> running -> stopped -> draft. Only running scenarios enroll, process and mail; a stopped one keeps its waiting work';

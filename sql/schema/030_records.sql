@@ -17,6 +17,8 @@ create table marketing_automation.record (
     constraint record_enters_once unique (scenario_id, key)
 );
 alter sequence marketing_automation.record_id_seq owned by marketing_automation.record.id;
+-- For resubscribe: the blocked records of a party.
+create index record_blocked on marketing_automation.record (party) where blocked_at is not null;
 comment on table marketing_automation.record is 'API: public. A row of a model that entered a scenario: once, ever';
 comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
 comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
@@ -83,4 +85,5 @@ create table marketing_automation.unsubscription (
     primary key (party, scenario_id)
 );
 comment on table marketing_automation.unsubscription is
-    'API: public. Parties that left an unsubscribable scenario: none of their records enters it or is mailed by it again';
+    'API: public. Parties that left a scenario, or all: none of their records enters it or is mailed by it until they come back';
+comment on column marketing_automation.unsubscription.scenario_id is '0: every scenario, also those to come';

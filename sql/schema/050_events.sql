@@ -3,20 +3,25 @@
 create table marketing_automation.event (
     id uuid primary key,
     occurred_at timestamptz not null,
-    kind text not null check (kind in ('email_opened', 'email_clicked', 'email_bounced', 'complained', 'unsubscribed', 'blocked')),
-    record_id bigint not null,
+    kind text not null check (kind in ('email_opened', 'email_clicked', 'email_bounced', 'complained', 'unsubscribed', 'resubscribed', 'blocked', 'unblocked')),
+    record_id bigint,
     activity_id integer,
     link_id bigint,
     method text,
     address inet,
     user_agent text check (length(user_agent) <= 200),
-    constraint event_of_mail_names_activity check (kind = 'blocked' or activity_id is not null),
+    party text,
+    scenario_id integer,
+    constraint event_names_somebody check (record_id is not null or (party is not null and kind in ('unsubscribed', 'resubscribed'))),
+    constraint event_of_mail_names_activity check (kind not like 'email\_%' or activity_id is not null),
     constraint event_click_names_link check ((kind = 'email_clicked') = (link_id is not null))
 );
-comment on table marketing_automation.event is 'API: public. Append-only log of opens, clicks, bounces, complaints, unsubscribes and blocks';
+comment on table marketing_automation.event is 'API: public. Append-only log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back';
 comment on column marketing_automation.event.id is 'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
 comment on column marketing_automation.event.method is 'HTTP method of an open or click: GET, HEAD or POST. HEAD is no reader''s doing and starts nothing';
 comment on column marketing_automation.event.address is 'Network that an open or click came from: see address_prefix()';
+comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
+comment on column marketing_automation.event.scenario_id is 'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
 
 -- Written by record_events(), emptied by apply_events(). Without an index: appending is what a reader waits for.
 create table marketing_automation.event_inbox (

@@ -1,4 +1,4 @@
--- What tracking is ruled by: the keys that sign its tokens.
+-- What tracking is ruled by: the keys that sign its tokens, the pages that recipients see.
 
 create table marketing_automation.tracking_key (
     id smallint primary key check (id between 0 and 255),
@@ -64,3 +64,52 @@ begin
 end $$;
 comment on function marketing_automation.tracking_keys() is
     'API: proxy. Keys that sign and verify tracking tokens, the signing one first; the first call makes one';
+
+create table marketing_automation.page (
+    name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed')),
+    language text not null default '' check (language ~ '^([A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*)?$'),
+    body text not null,
+    primary key (name, language)
+);
+comment on table marketing_automation.page is
+    'API: public. Pages of your own around unsubscribing, instead of the built-in ones; the proxy notices within seconds';
+comment on column marketing_automation.page.name is
+    'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo';
+comment on column marketing_automation.page.language is 'BCP 47 or POSIX language tag, fr falls in for fr-CA; empty: for all languages without a page of their own';
+comment on column marketing_automation.page.body is
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must show), scenario, language, '
+    'direction (ltr or rtl), unsubscribed, everything, text (the built-in texts by name). Scripts do not run in it';
+
+create table marketing_automation.page_text (
+    language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    name text not null check (name in (
+        'title', 'question', 'which', 'this_kind', 'everything', 'button', 'done', 'effect', 'effect_everything', 'already', 'mistake',
+        'again', 'leave_everything', 'resubscribed', 'resubscribed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
+    text text not null check (text <> '' and length(text) <= 1000),
+    primary key (language, name)
+);
+comment on table marketing_automation.page_text is
+    'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, pl and ar are)';
+comment on column marketing_automation.page_text.name is 'Which text: see docs/tracking.md';
+comment on column marketing_automation.page_text.text is 'Plain text; {} stands for the title of the scenario';
+
+create function marketing_automation.page_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation.is_restoring() then
+        perform marketing_automation.check_page(format('page "%s"', concat_ws(' ', new.name, nullif(new.language, ''))), new.body, new.name <> 'resubscribed');
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation.page_validate() is 'API: private. The template compiles, and shows the form without which nobody could unsubscribe';
+
+create trigger validate before insert or update on marketing_automation.page
+    for each row execute function marketing_automation.page_validate();
+
+create function marketing_automation.page_sources() returns table (is_template boolean, name text, language text, source text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select true, p.name, p.language, p.body from marketing_automation.page p
+    union all
+    select false, t.name, t.language, t.text from marketing_automation.page_text t
+$$;
+comment on function marketing_automation.page_sources() is 'API: proxy. Pages and texts that replace the built-in ones';

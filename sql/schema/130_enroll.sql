@@ -131,7 +131,7 @@ begin
         from marketing_automation.query_as_owner(scenario.owner, source, null) as q (key text, party text, roots integer[])
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
-                select from marketing_automation.unsubscription u where u.scenario_id = scenario.id and u.party = q.party collate "C")
+                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), recorded as (
         insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
         select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e

@@ -72,7 +72,7 @@ begin
         select t.record_id, t.at, r.key, r.party,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
-                   where u.scenario_id = r.scenario_id and u.party = r.party) as blocked
+                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*

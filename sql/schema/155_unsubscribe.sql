@@ -1,4 +1,4 @@
--- Blocking and unsubscribing.
+-- Blocking records and unsubscribing parties, by administrators and by recipients, and taking it back.
 
 create function marketing_automation.cancel_waiting(of_record bigint) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -25,16 +25,12 @@ begin
 end $$;
 comment on function marketing_automation.lock_record(bigint) is 'API: private. Locks a record and what hangs on it, in the order of 140_process.sql';
 
-create function marketing_automation.block(record uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation.block_record(blocked marketing_automation.record) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    blocked marketing_automation.record := marketing_automation.lock_record(marketing_automation.record_id(record));
+    is_news boolean := blocked.blocked_at is null;
 begin
-    if blocked.id is null or blocked.uuid is distinct from record then
-        raise exception 'record "%" does not exist', record
-            using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
-    end if;
-    if blocked.blocked_at is null then
+    if is_news then
         update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
         insert into marketing_automation.scenario_tally (scenario_id, period, blocked)
         values (blocked.scenario_id, marketing_automation.tally_period(blocked.entered_at), 1);
@@ -46,17 +42,142 @@ begin
     select blocked.party, s.id, statement_timestamp() from marketing_automation.scenario s
     where s.id = blocked.scenario_id and s.unsubscribable and blocked.party is not null
     on conflict do nothing;
+    is_news := is_news or found;
     perform marketing_automation.cancel_waiting(blocked.id);
+    return is_news;
+end $$;
+comment on function marketing_automation.block_record(marketing_automation.record) is
+    'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
+
+create function marketing_automation.existing_record(record uuid) returns marketing_automation.record
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.record := marketing_automation.lock_record(marketing_automation.record_id(record));
+begin
+    if result.id is null or result.uuid is distinct from record then
+        raise exception 'record "%" does not exist', record
+            using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation.existing_record(uuid) is 'API: private. The record of that public id, locked, or an error';
+
+create function marketing_automation.block(record uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation.block_record(marketing_automation.existing_record(record));
 end $$;
 comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is unsubscribable, its party is unsubscribed from it';
 
+create function marketing_automation.unblock_records(records bigint[]) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    unblocked bigint;
+begin
+    perform from marketing_automation.finished_activity f where f.record_id = any (records)
+    order by f.record_id, f.activity_id for no key update;
+    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+    with unblocked as (
+        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
+        returning r.id, r.scenario_id, r.entered_at
+    ), tallied as (
+        insert into marketing_automation.scenario_tally (scenario_id, period, blocked)
+        select u.scenario_id, marketing_automation.tally_period(u.entered_at), -1 from unblocked u
+    ), logged as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
+    ), taken_back as (
+        delete from marketing_automation.finished_activity f
+        using unblocked u, marketing_automation.activity a
+        where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
+          -- "Not opened" is decided when the mail has been opened meanwhile.
+          and not exists (
+                select from marketing_automation.finished_activity p
+                where p.record_id = f.record_id and p.activity_id = a.parent_id
+                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
+                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+        returning f.record_id, f.activity_id, f.at, f.finished_at
+    ), counted_back as (
+        insert into marketing_automation.activity_tally (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation.tally_period(t.finished_at), -1 from taken_back t
+    ), waiting as (
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+        select t.record_id, t.activity_id, t.at from taken_back t
+    )
+    select count(*) into unblocked from unblocked;
+    return unblocked;
+end $$;
+comment on function marketing_automation.unblock_records(bigint[]) is
+    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were blocked';
+
+create function marketing_automation.unblock(record uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation.unblock_records(array[(marketing_automation.existing_record(record)).id]);
+end $$;
+comment on function marketing_automation.unblock(uuid) is
+    'API: public. Takes block() back: what it cancelled waits again, for the time that it had. Its party stays unsubscribed if it is: see resubscribe()';
+
+create function marketing_automation.unsubscribe(party text, scenario text default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := case when scenario is null then 0 else (marketing_automation.scenario_named(scenario)).id end;
+begin
+    if party is null then
+        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    values (unsubscribe.party, its_scenario, statement_timestamp())
+    on conflict do nothing;
+    if found then
+        insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+        values (gen_random_uuid(), statement_timestamp(), 'unsubscribed', unsubscribe.party, its_scenario);
+    end if;
+end $$;
+comment on function marketing_automation.unsubscribe(text, text) is
+    'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, what falls due is '
+    'cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
+
+create function marketing_automation.resubscribe(party text, scenario text default null) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := (select (marketing_automation.scenario_named(scenario)).id where scenario is not null);
+begin
+    if party is null then
+        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    if its_scenario is not null and exists (
+        select from marketing_automation.unsubscription u where u.party = resubscribe.party and u.scenario_id = 0) then
+        raise exception 'party "%" is unsubscribed from everything', party
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Resubscribe it to everything first: select marketing_automation.resubscribe(%L);', party);
+    end if;
+    with gone as (
+        delete from marketing_automation.unsubscription u
+        where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
+        returning u.scenario_id
+    )
+    insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    return marketing_automation.unblock_records(array(
+        select r.id from marketing_automation.record r
+        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+end $$;
+comment on function marketing_automation.resubscribe(text, text) is
+    'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its blocked ones are unblocked; returns how many';
+
+-- By the token of a mail.
+
 create function marketing_automation.unsubscribe_page(token text)
-returns table (known boolean, language text, scenario text, unsubscribed boolean)
+returns table (known boolean, language text, scenario text, has_party boolean, unsubscribed boolean, everything boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation.message_log m where m.record_id = t.record_id and m.activity_id = t.activity_id limit 1),
-           s.name, r.blocked_at is not null
+           coalesce(s.title, s.name), r.party is not null,
+           r.blocked_at is not null or exists (
+                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)),
+           exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
     from (select 1) as one
     left join marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t on true
     left join marketing_automation.record r on r.id = t.record_id
@@ -67,27 +188,54 @@ $$;
 comment on function marketing_automation.unsubscribe_page(text) is
     'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
 
-create function marketing_automation.unsubscribe(token text, one_click boolean, user_agent text)
-returns table (known boolean, language text, scenario text, location text)
+create function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     leaving marketing_automation.record;
+    is_news boolean;
 begin
     select t.* into verified from marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t;
     leaving := marketing_automation.lock_record(verified.record_id);
+    -- A test's link (record 0) goes where the real one will, and unsubscribes nobody.
     if leaving.id is not null then
-        -- One id per record, so that repeating leaves one event.
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent)
-        values (md5('unsubscribed ' || leaving.uuid)::uuid, statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id, left(user_agent, 200))
-        on conflict do nothing;
-        perform marketing_automation.block(leaving.uuid);
+        is_news := marketing_automation.block_record(leaving);
+        if everything and leaving.party is not null then
+            insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+            values (leaving.party, 0, statement_timestamp())
+            on conflict do nothing;
+            is_news := is_news or found;
+        end if;
+        if is_news then
+            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+            select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id, left(user_agent, 200), leaving.party,
+                   case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
+            from marketing_automation.scenario s where s.id = leaving.scenario_id;
+        end if;
     end if;
-    return query
-        select p.known, p.language, p.scenario,
-               case when not one_click then (select l.url from marketing_automation.link l where l.id = verified.link_id) end
-        from marketing_automation.unsubscribe_page(token) p;
+    return (select l.url from marketing_automation.link l where l.id = verified.link_id);
 end $$;
-comment on function marketing_automation.unsubscribe(text, boolean, text) is
-    'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable; repeating changes nothing. '
-    'location: page that the mail''s author wants shown afterwards; never for one-click (RFC 8058)';
+comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
+    'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from everything; repeating changes '
+    'nothing. Returns the page that the mail''s author wants shown afterwards';
+
+create function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    verified record;
+    returning_one marketing_automation.record;
+begin
+    select t.* into verified from marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t;
+    returning_one := marketing_automation.lock_record(verified.record_id);
+    with gone as (
+        delete from marketing_automation.unsubscription u
+        where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
+        returning u.scenario_id
+    )
+    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id, left(user_agent, 200), returning_one.party, g.scenario_id
+    from gone g;
+    perform marketing_automation.unblock_records(array[returning_one.id]);
+end $$;
+comment on function marketing_automation.resubscribe_by_token(text, text) is
+    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the scenario and to everything';

@@ -85,7 +85,7 @@ begin
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid, d.lane,
                    case when r.blocked_at is not null or exists (
                             select from marketing_automation.unsubscription u
-                            where u.scenario_id = d.scenario_id and u.party = r.party)
+                            where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
                         when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
                         else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s

@@ -31,7 +31,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     where o.id = any (ids)
       and (s.state <> 'running' and o.record_id is not null or r.blocked_at is not null
            or exists (select from marketing_automation.sending_pause)
-           or exists (select from marketing_automation.unsubscription u where u.scenario_id = s.id and u.party = r.party)
+           or exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, s.id) and u.party = r.party)
            or exists (select from marketing_automation.suppression p where p.address_hash = marketing_automation.address_hash(o.email)))
 $$;
 comment on function marketing_automation.revoked_messages(bigint[]) is

@@ -89,6 +89,9 @@ begin
     perform marketing_automation.cancel_waiting(r) from unnest(whose) as w (r);
     update marketing_automation.finished_activity f set error = 'forgotten' where f.record_id = any (whose) and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    -- Of who never had a record, the party is all that such an event says.
+    delete from marketing_automation.event e where e.record_id is null and lower(e.party) = any (needles);
+    update marketing_automation.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
     update marketing_automation.event e set user_agent = null, address = null
     where e.record_id = any (whose) and (e.user_agent is not null or e.address is not null);
     update marketing_automation.event_inbox e set user_agent = null, address = null where e.record_id = any (whose);

@@ -51,8 +51,8 @@ begin
         obstacle := format('its row cannot be read: %s (%s)', message, code);
     end;
     select r.* into entered from marketing_automation.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
-    select u.created_at into unsubscribed_at from marketing_automation.unsubscription u
-    where u.scenario_id = scenario.id and u.party = coalesce(entered.party, its_party);
+    select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
+    where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
 
     if entered.id is not null then

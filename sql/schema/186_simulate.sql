@@ -167,7 +167,7 @@ begin
     obstacle := case
         when not found then format('model "%s" has no row with this key', model.name)
         when not row.matches then 'the domain is not true for it'
-        when exists (select from marketing_automation.unsubscription u where u.scenario_id = chosen.id and u.party = row.party) then 'its party has unsubscribed'
+        when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party) then 'its party has unsubscribed'
     end;
     if obstacle is not null then
         at := start;

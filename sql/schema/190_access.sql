@@ -12,14 +12,14 @@ begin
     end if;
     case access
     when 'tracking' then
-        functions := 'tracking_keys|record_events|unsubscribe_page|unsubscribe';
+        functions := 'tracking_keys|record_events|page_sources|unsubscribe_page|unsubscribe_by_token|resubscribe_by_token';
     when 'bounces' then
         functions := 'ingest_bounce';
     when 'reader' then
-        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
+        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|page|page_text|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
         functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|activity_named|nearest_name|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
     when 'operator' then
-        functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
+        functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|unblock|unsubscribe|resubscribe|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
     when 'marketer' then
         perform marketing_automation.grant_access(role, 'reader');
         perform marketing_automation.grant_access(role, 'operator');
@@ -27,7 +27,8 @@ begin
         functions := 'register_model|unregister_model|create_scenario|add_activity|run|stop|draft|set_state|require_membership|require_scenario_membership|is_restoring'
             '|preview|render_preview|mail_templates|send_test|mailed_activity|mail_row|queue_test|check_address|query_as_member|usable_model|key_query|as_text';
         execute format('grant insert, update, delete on marketing_automation.model, marketing_automation.party, marketing_automation.sale, '
-            'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation, marketing_automation.snippet to %s', role);
+            'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation, marketing_automation.snippet, '
+            'marketing_automation.page, marketing_automation.page_text to %s', role);
     else
         raise exception 'access "%" does not exist', access
             using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, reader, operator or marketer.';
@@ -92,3 +93,5 @@ select pg_extension_config_dump('marketing_automation.link_id_seq', '');
 select pg_extension_config_dump('marketing_automation.event', '');
 select pg_extension_config_dump('marketing_automation.event_inbox', '');
 select pg_extension_config_dump('marketing_automation.tracking_key', '');
+select pg_extension_config_dump('marketing_automation.page', '');
+select pg_extension_config_dump('marketing_automation.page_text', '');

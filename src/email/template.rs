@@ -5,6 +5,7 @@ mod error;
 mod expression;
 mod names;
 mod null;
+mod page;
 mod scan;
 mod snippets;
 mod translations;
@@ -17,6 +18,7 @@ use minijinja::value::Value;
 
 pub use error::{Part, TemplateError};
 pub use names::{Names, Undefined};
+pub use page::{PageContext, PageTemplate};
 pub use snippets::Snippets;
 pub use translations::{Choice, Texts, Translations, check};
 

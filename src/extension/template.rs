@@ -3,7 +3,9 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::email::template::{self, Names, Snippets, TemplateError, Texts, Undefined};
+use crate::email::template::{
+    self, Names, PageTemplate, Snippets, TemplateError, Texts, Undefined,
+};
 
 /// All snippets, as the current snapshot shows them.
 pub(super) fn snippets() -> spi::Result<Snippets> {
@@ -113,6 +115,31 @@ fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
 #[pg_schema]
 mod marketing_automation {
     use super::*;
+
+    /// Raises unless a page's template compiles and, if it needs one, shows the form.
+    #[pg_extern(sql = r#"
+create function marketing_automation.check_page(what text, body text, needs_form boolean) returns void
+language c strict volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.check_page(text, text, boolean) is
+    'API: private. Raises with line and column unless the template of a page compiles and, if it needs one, shows the form; what: which page';
+"#)]
+    fn check_page(what: &str, body: &str, needs_form: bool) {
+        let detail = match PageTemplate::compile(body) {
+            Err(error) => error.to_string(),
+            Ok(page) if needs_form && !page.shows_form() => {
+                "It has no {{ form }}, without which nobody could unsubscribe.".to_owned()
+            }
+            Ok(_) => return,
+        };
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+            format!("template of {what} cannot be used"),
+            "check_page",
+        )
+        .set_detail(detail)
+        .set_hint("A page is a minijinja (Jinja2) template of a whole HTML document: <!doctype html><html lang=\"{{ language }}\" dir=\"{{ direction }}\">… {{ form }} …")
+        .report(PgLogLevel::ERROR);
+    }
 
     /// Raises with part, line and column unless the templates compile. Null parts are not looked at.
     #[pg_extern(sql = r#"

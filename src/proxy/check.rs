@@ -52,8 +52,13 @@ async fn check_functions(session: &Session, report: &mut Report) {
     report.note("tracking_keys", session.keyring().await);
     report.note("record_events", session.probe().await);
     report.note("unsubscribe_page", session.subscription(NO_TOKEN).await);
+    report.note("page_sources", session.page_sources().await);
     report.note(
-        "unsubscribe",
+        "unsubscribe_by_token",
         session.unsubscribe(NO_TOKEN, false, None).await,
+    );
+    report.note(
+        "resubscribe_by_token",
+        session.resubscribe(NO_TOKEN, None).await,
     );
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, NoTls, Statement};
 use uuid::Uuid;
 
 use crate::tracking::token::Keyring;
@@ -36,10 +36,12 @@ const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
 const RECORD: &str = "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7) where n = any ($8)";
-const PAGE: &str =
-    "select known, language, scenario, unsubscribed from marketing_automation.unsubscribe_page($1)";
-const UNSUBSCRIBE: &str =
-    "select known, language, scenario, location from marketing_automation.unsubscribe($1, $2, $3)";
+const PAGE_SOURCES: &str =
+    "select is_template, name, language, source from marketing_automation.page_sources()";
+const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubscribed, everything \
+    from marketing_automation.unsubscribe_page($1)";
+const UNSUBSCRIBE: &str = "select marketing_automation.unsubscribe_by_token($1, $2, $3)";
+const RESUBSCRIBE: &str = "select marketing_automation.resubscribe_by_token($1, $2)";
 
 /// Where the database is and who asks; connects on demand.
 #[derive(Clone)]
@@ -134,21 +136,25 @@ impl Answer {
     }
 }
 
-/// What the unsubscribe page shows.
+/// What the pages around unsubscribing show.
 #[derive(Debug, Clone)]
 pub struct Subscription {
     pub language: Option<String>,
+    /// The title of the scenario.
     pub scenario: String,
+    /// Whether it is known who this is, so that they can leave everything.
+    pub has_party: bool,
     pub unsubscribed: bool,
+    pub everything: bool,
 }
 
-/// What an unsubscription leads to.
-#[derive(Debug, Clone)]
-pub struct Unsubscribed {
-    pub language: Option<String>,
-    pub scenario: String,
-    /// The page that the mail's author wants shown afterwards.
-    pub location: Option<String>,
+/// A page or a text that replaces a built-in one.
+#[derive(Debug)]
+pub struct PageSource {
+    pub is_template: bool,
+    pub name: String,
+    pub language: String,
+    pub source: String,
 }
 
 impl Database {
@@ -386,46 +392,70 @@ impl Session {
         })
     }
 
-    /// Looks up what the unsubscribe page shows; `None` for an unknown record.
+    /// Fetches the pages and texts that replace the built-in ones.
+    pub async fn page_sources(&self) -> Result<Vec<PageSource>, DatabaseError> {
+        let rows = self.client.query_typed(PAGE_SOURCES, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PageSource {
+                    is_template: row.try_get(0)?,
+                    name: row.try_get(1)?,
+                    language: row.try_get(2)?,
+                    source: row.try_get(3)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Looks up what the pages show; `None` for an unknown record.
     pub async fn subscription(&self, token: &str) -> Result<Option<Subscription>, DatabaseError> {
         let row = self
             .client
-            .query_typed_opt(PAGE, &[(&token, Type::TEXT)])
+            .query_typed_one(SUBSCRIPTION, &[(&token, Type::TEXT)])
             .await?;
-        let Some(row) = known(row)? else {
+        if !row.try_get::<_, bool>(0)? {
             return Ok(None);
-        };
+        }
         Ok(Some(Subscription {
             language: row.try_get(1)?,
             scenario: row.try_get(2)?,
-            unsubscribed: row.try_get(3)?,
+            has_party: row.try_get(3)?,
+            unsubscribed: row.try_get(4)?,
+            everything: row.try_get(5)?,
         }))
     }
 
-    /// Unsubscribes; doing it twice changes nothing more. `None` for an unknown record.
+    /// Unsubscribes; doing it twice changes nothing more. Gives the page that the mail's author wants shown afterwards.
     pub async fn unsubscribe(
         &self,
         token: &str,
-        one_click: bool,
+        everything: bool,
         user_agent: Option<&str>,
-    ) -> Result<Option<Unsubscribed>, DatabaseError> {
+    ) -> Result<Option<String>, DatabaseError> {
         let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
             (&token, Type::TEXT),
-            (&one_click, Type::BOOL),
+            (&everything, Type::BOOL),
             (&user_agent, Type::TEXT),
         ];
         let row = self
             .client
-            .query_typed_opt(UNSUBSCRIBE, &parameters)
+            .query_typed_one(UNSUBSCRIBE, &parameters)
             .await?;
-        let Some(row) = known(row)? else {
-            return Ok(None);
-        };
-        Ok(Some(Unsubscribed {
-            language: row.try_get(1)?,
-            scenario: row.try_get(2)?,
-            location: row.try_get(3)?,
-        }))
+        Ok(row.try_get(0)?)
+    }
+
+    /// Takes an unsubscription back.
+    pub async fn resubscribe(
+        &self,
+        token: &str,
+        user_agent: Option<&str>,
+    ) -> Result<(), DatabaseError> {
+        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+            [(&token, Type::TEXT), (&user_agent, Type::TEXT)];
+        self.client
+            .query_typed_one(RESUBSCRIBE, &parameters)
+            .await?;
+        Ok(())
     }
 
     /// Whether the role could do far more than a proxy needs.
@@ -438,14 +468,6 @@ impl Session {
             )
             .await?;
         Ok(row.try_get(0)?)
-    }
-}
-
-/// Drops the row of a function that did not know the token; its first column says so.
-fn known(row: Option<Row>) -> Result<Option<Row>, DatabaseError> {
-    match row {
-        Some(row) if row.try_get(0)? => Ok(Some(row)),
-        _ => Ok(None),
     }
 }
 

@@ -2,19 +2,52 @@
 
 use url::form_urlencoded;
 
-/// Whether a mail client sent this by itself: the body holds `List-Unsubscribe=One-Click`, as a form or as
-/// `multipart/form-data` (RFC 8058, section 3.1). A reader who presses the button sends an empty form.
+/// Names and values of the forms on our pages.
+pub const ACTION: &str = "action";
+pub const RESUBSCRIBE: &str = "resubscribe";
+pub const SCOPE: &str = "scope";
+pub const SCOPE_EVERYTHING: &str = "everything";
+
+/// What a POST asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Of a mail client by itself: the body holds `List-Unsubscribe=One-Click` (RFC 8058, section 3.1).
+    OneClick,
+    /// Of a reader who pressed the button.
+    Unsubscribe { everything: bool },
+    /// Of a reader who pressed it by mistake.
+    Resubscribe,
+}
+
+/// Reads a form, also one in `multipart/form-data` (RFC 8058 allows both).
 ///
-/// The answer only decides what is shown; every POST unsubscribes. So a body that cannot be read is a reader's.
-pub fn is_one_click(content_type: &str, body: &[u8]) -> bool {
+/// A body that cannot be read unsubscribes: that is what the URL is for.
+pub fn wish(content_type: &str, body: &[u8]) -> Wish {
     match boundary(content_type) {
-        Some(boundary) => parts(&boundary, body).any(|(name, value)| is_signal(&name, &value)),
-        None => form_urlencoded::parse(body).any(|(name, value)| is_signal(&name, &value)),
+        Some(boundary) => wish_of(parts(&boundary, body)),
+        None => wish_of(
+            form_urlencoded::parse(body)
+                .map(|(name, value)| (name.into_owned(), value.into_owned())),
+        ),
     }
 }
 
-fn is_signal(name: &str, value: &str) -> bool {
-    name.eq_ignore_ascii_case("List-Unsubscribe") && value.trim().eq_ignore_ascii_case("One-Click")
+fn wish_of(fields: impl Iterator<Item = (String, String)>) -> Wish {
+    let mut wish = Wish::Unsubscribe { everything: false };
+    for (name, value) in fields {
+        match (name.as_str(), value.trim()) {
+            (ACTION, RESUBSCRIBE) => wish = Wish::Resubscribe,
+            (SCOPE, SCOPE_EVERYTHING) => wish = Wish::Unsubscribe { everything: true },
+            (name, value)
+                if name.eq_ignore_ascii_case("List-Unsubscribe")
+                    && value.eq_ignore_ascii_case("One-Click") =>
+            {
+                return Wish::OneClick;
+            }
+            _ => {}
+        }
+    }
+    wish
 }
 
 /// The boundary of a multipart form; `None` for any other content type.
@@ -71,24 +104,42 @@ mod tests {
     #[test]
     fn both_encodings_of_the_signal_are_read() {
         let multipart = "--x7\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--x7--\r\n";
-        assert!(is_one_click(FORM, b"List-Unsubscribe=One-Click"));
-        assert!(is_one_click("", b"a=b&list-unsubscribe=one-click"));
-        assert!(is_one_click(
-            "multipart/form-data; boundary=x7",
-            multipart.as_bytes()
-        ));
-        assert!(is_one_click(
-            "Multipart/Form-Data; charset=utf-8; Boundary=\"x7\"",
-            multipart.as_bytes()
-        ));
+        for (content_type, body) in [
+            (FORM, "List-Unsubscribe=One-Click"),
+            ("", "a=b&list-unsubscribe=one-click&action=resubscribe"),
+            ("multipart/form-data; boundary=x7", multipart),
+            (
+                "Multipart/Form-Data; charset=utf-8; Boundary=\"x7\"",
+                multipart,
+            ),
+        ] {
+            assert_eq!(wish(content_type, body.as_bytes()), Wish::OneClick);
+        }
     }
 
     #[test]
-    fn anything_else_is_a_reader() {
+    fn readers_choose() {
+        for (body, everything) in [
+            ("scope=this", false),
+            ("scope=everything", true),
+            ("scope=all", false),
+        ] {
+            assert_eq!(
+                wish(FORM, body.as_bytes()),
+                Wish::Unsubscribe { everything },
+                "{body}"
+            );
+        }
+        assert_eq!(wish(FORM, b"action=resubscribe"), Wish::Resubscribe);
+    }
+
+    #[test]
+    fn anything_else_is_a_reader_who_leaves() {
         for (content_type, body) in [
             (FORM, ""),
             (FORM, "List-Unsubscribe=No"),
             (FORM, "One-Click"),
+            (FORM, "action=nonsense"),
             (
                 "multipart/form-data; boundary=x7",
                 "List-Unsubscribe=One-Click",
@@ -97,8 +148,10 @@ mod tests {
             ("multipart/form-data; boundary=", "--\n\n--\n\n--"),
             ("text/plain", "\u{0}\u{fffd}%%%"),
         ] {
-            assert!(
-                !is_one_click(content_type, body.as_bytes()),
+            let expected = Wish::Unsubscribe { everything: false };
+            assert_eq!(
+                wish(content_type, body.as_bytes()),
+                expected,
                 "{content_type} {body}"
             );
         }

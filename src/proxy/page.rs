@@ -1,101 +1,261 @@
-//! The unsubscribe page: semantic HTML, no scripts, nothing loaded from elsewhere, readable on a phone.
+//! The pages around unsubscribing: semantic HTML, no scripts, nothing loaded from elsewhere, readable on a phone.
 
 use std::sync::LazyLock;
 
+use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
-use super::wording::{Wording, wording};
+use super::database::Subscription;
+use super::form::{ACTION, RESUBSCRIBE, SCOPE, SCOPE_EVERYTHING};
+use super::pages::{PageName, Pages, Words};
+use super::wording::Text;
+use crate::email::template::PageContext;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
 body{margin:0;padding:2rem 1.25rem;font:1.125rem/1.5 system-ui,sans-serif}\
 main{max-width:32rem;margin:0 auto}\
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}\
-p{margin:0 0 1.5rem;overflow-wrap:anywhere}\
-button{font:inherit;font-weight:600;min-height:3rem;padding:.5rem 1.5rem;border:0;border-radius:.5rem;\
+p,fieldset{margin:0 0 1.5rem;overflow-wrap:anywhere}\
+fieldset{border:0;padding:0;min-width:0}\
+legend{padding:0;margin:0 0 .5rem}\
+label{display:flex;gap:.75rem;align-items:baseline;padding:.625rem 0}\
+input{width:1.125rem;height:1.125rem;margin:0;flex:none;align-self:center}\
+form+form,form p{margin:0 0 1rem}\
+form+form{margin-top:1rem}\
+button{font:inherit;font-weight:600;min-height:3rem;padding:.5rem 1.5rem;border:.125rem solid #1d4ed8;border-radius:.5rem;\
 background:#1d4ed8;color:#fff;cursor:pointer}\
-button:focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
+button.quiet{background:transparent;color:inherit;border-color:currentColor}\
+:focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
 
-/// The Content-Security-Policy of the page: its own style and nothing else. `form-action` names all web sites because
-/// browsers apply it to the redirect that follows the form too, and that goes where the mail's author says.
-pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+/// `form-action` names all web sites because browsers apply it to the redirect that follows the form too, and that goes
+/// where the mail's author says.
+const POLICY: &str = "default-src 'none'; form-action 'self' https: http:; base-uri 'none'; frame-ancestors 'none'; ";
+
+/// The Content-Security-Policy of built-in pages: their own style and nothing else.
+static BUILTIN_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE));
-    format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self' https: http:; base-uri 'none'; \
-         frame-ancestors 'none'"
-    )
+    HeaderValue::try_from(format!("{POLICY}style-src 'sha256-{hash}'"))
+        .expect("the policy is ASCII")
 });
 
-/// The page before unsubscribing: a question and one button, which posts to the page's own URL; or the news that there
-/// is nothing left to do.
-pub fn before(language: Option<&str>, scenario: &str, unsubscribed: bool) -> String {
-    let words = wording(language);
-    if unsubscribed {
-        let content = heading_and_text(words.already, words.effect, scenario);
-        return document(words, words.already, &content);
-    }
-    let content = format!(
-        "{}<form method=\"post\"><button type=\"submit\">{}</button></form>\n",
-        heading_and_text(words.title, words.question, scenario),
-        escape(words.button)
-    );
-    document(words, words.title, &content)
+/// Of pages made from a template: any style, images and fonts from https, never a script.
+static TEMPLATE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    HeaderValue::try_from(format!(
+        "{POLICY}style-src 'unsafe-inline' https:; img-src https: data:; font-src https: data:"
+    ))
+    .expect("the policy is ASCII")
+});
+
+/// A page and what its browser may do.
+pub struct Page {
+    pub html: String,
+    pub policy: HeaderValue,
 }
 
-/// The page after unsubscribing.
-pub fn after(language: Option<&str>, scenario: &str) -> String {
-    let words = wording(language);
-    document(
+/// What a link in a mail opens: a question, a choice and one button, which posts to the page's own URL; or the news that
+/// nothing is left to do.
+pub fn unsubscribe(pages: &Pages, subscription: &Subscription) -> Page {
+    let words = pages.words(subscription.language.as_deref());
+    if subscription.unsubscribed {
+        let form = way_back(words, subscription);
+        return page(
+            pages,
+            PageName::Unsubscribe,
+            words,
+            subscription,
+            Text::Already,
+            effect(subscription),
+            &form,
+        );
+    }
+    let form = way_out(words, subscription);
+    // With a choice, the form asks.
+    let question = (!subscription.has_party).then_some(Text::Question);
+    page(
+        pages,
+        PageName::Unsubscribe,
         words,
-        words.done,
-        &heading_and_text(words.done, words.effect, scenario),
+        subscription,
+        Text::Title,
+        question,
+        &form,
+    )
+}
+
+/// What follows unsubscribing: what has been done, and the undo.
+pub fn unsubscribed(pages: &Pages, subscription: &Subscription) -> Page {
+    let words = pages.words(subscription.language.as_deref());
+    let form = way_back(words, subscription);
+    page(
+        pages,
+        PageName::Unsubscribed,
+        words,
+        subscription,
+        Text::Done,
+        effect(subscription),
+        &form,
+    )
+}
+
+/// What follows the undo.
+pub fn resubscribed(pages: &Pages, subscription: &Subscription) -> Page {
+    let words = pages.words(subscription.language.as_deref());
+    let text = Some(Text::ResubscribedEffect);
+    page(
+        pages,
+        PageName::Resubscribed,
+        words,
+        subscription,
+        Text::Resubscribed,
+        text,
+        "",
     )
 }
 
 /// The page for a link that leads nowhere. Which of its parts is wrong, it does not say.
-pub fn not_found(language: Option<&str>) -> String {
-    let words = wording(language);
-    message(words, words.not_found, words.check_link)
+pub fn not_found(pages: &Pages, language: Option<&str>) -> Page {
+    message(pages.words(language), Text::NotFound, Text::CheckLink)
 }
 
 /// The page while the database is away.
-pub fn unavailable(language: Option<&str>) -> String {
-    let words = wording(language);
-    message(words, words.unavailable, words.try_later)
+pub fn unavailable(pages: &Pages, language: Option<&str>) -> Page {
+    message(pages.words(language), Text::Unavailable, Text::TryLater)
 }
 
 /// The answer to a mail client that unsubscribed by itself (RFC 8058): one line of text.
-pub fn one_click(language: Option<&str>) -> String {
-    format!("{}\n", wording(language).done)
+pub fn one_click(pages: &Pages, language: Option<&str>) -> String {
+    format!("{}\n", pages.words(language).get(Text::Done))
 }
 
-fn message(words: &Wording, heading: &str, text: &str) -> String {
-    // Without a place for the scenario's name, which is nobody's business here.
-    document(words, heading, &heading_and_text(heading, text, ""))
+fn effect(subscription: &Subscription) -> Option<Text> {
+    Some(match subscription.everything {
+        true => Text::EffectEverything,
+        false => Text::Effect,
+    })
 }
 
-fn document(words: &Wording, title: &str, content: &str) -> String {
-    let direction = if words.right_to_left { "rtl" } else { "ltr" };
+/// The form that unsubscribes; a choice of what from, where that can be kept.
+fn way_out(words: Words, subscription: &Subscription) -> String {
+    let choice = if subscription.has_party {
+        format!(
+            "<fieldset>\n<legend>{}</legend>\n\
+             <label><input type=\"radio\" name=\"{SCOPE}\" value=\"this\" checked><span>{}</span></label>\n\
+             <label><input type=\"radio\" name=\"{SCOPE}\" value=\"{SCOPE_EVERYTHING}\"><span>{}</span></label>\n</fieldset>\n",
+            escape(words.get(Text::Which)),
+            about(words.get(Text::ThisKind), &subscription.scenario),
+            escape(words.get(Text::Everything)),
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "<!doctype html>\n<html lang=\"{}\" dir=\"{direction}\">\n<head>\n<meta charset=\"utf-8\">\n\
+        "<form method=\"post\">\n{choice}<button type=\"submit\">{}</button>\n</form>\n",
+        escape(words.get(Text::Button))
+    )
+}
+
+/// The undo, and the next step of who has left one kind only.
+fn way_back(words: Words, subscription: &Subscription) -> String {
+    let mut forms = format!(
+        "<form method=\"post\">\n<p>{}</p>\n<button class=\"quiet\" type=\"submit\" name=\"{ACTION}\" value=\"{RESUBSCRIBE}\">{}</button>\n</form>\n",
+        escape(words.get(Text::Mistake)),
+        escape(words.get(Text::Again))
+    );
+    if subscription.has_party && !subscription.everything {
+        forms += &format!(
+            "<form method=\"post\">\n<button class=\"quiet\" type=\"submit\" name=\"{SCOPE}\" value=\"{SCOPE_EVERYTHING}\">{}</button>\n</form>\n",
+            escape(words.get(Text::LeaveEverything))
+        );
+    }
+    forms
+}
+
+/// A page by its template, if there is one and it renders, else the built-in one.
+fn page(
+    pages: &Pages,
+    name: PageName,
+    words: Words,
+    subscription: &Subscription,
+    heading: Text,
+    text: Option<Text>,
+    form: &str,
+) -> Page {
+    if let Some(template) = pages.template(name, subscription.language.as_deref()) {
+        let rendered = template.render(&PageContext {
+            form: form.to_owned(),
+            scenario: &subscription.scenario,
+            language: words.language,
+            direction: words.direction(),
+            unsubscribed: subscription.unsubscribed,
+            everything: subscription.everything,
+            text: Text::ALL
+                .iter()
+                .map(|text| {
+                    (
+                        text.name(),
+                        words.get(*text).replace("{}", &subscription.scenario),
+                    )
+                })
+                .collect(),
+        });
+        match rendered {
+            Ok(html) => {
+                return Page {
+                    html,
+                    policy: TEMPLATE_POLICY.clone(),
+                };
+            }
+            // A reader who wants to unsubscribe must be able to, whatever is wrong with the template.
+            Err(error) => {
+                warn!(page = ?name, %error, "page does not render, the built-in one is shown")
+            }
+        }
+    }
+    let text = text.map_or(String::new(), |text| {
+        format!(
+            "<p>{}</p>\n",
+            about(words.get(text), &subscription.scenario)
+        )
+    });
+    let content = format!("<h1>{}</h1>\n{text}{form}", escape(words.get(heading)));
+    document(words, words.get(heading), &content)
+}
+
+fn message(words: Words, heading: Text, text: Text) -> Page {
+    let heading = words.get(heading);
+    let content = format!(
+        "<h1>{}</h1>\n<p>{}</p>\n",
+        escape(heading),
+        escape(words.get(text))
+    );
+    document(words, heading, &content)
+}
+
+fn document(words: Words, title: &str, content: &str) -> Page {
+    let html = format!(
+        "<!doctype html>\n<html lang=\"{}\" dir=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"robots\" content=\"noindex\">\n<title>{}</title>\n<style>{STYLE}</style>\n</head>\n\
          <body>\n<main>\n{content}</main>\n</body>\n</html>\n",
-        words.language,
+        escape(words.language),
+        words.direction(),
         escape(title),
-    )
+    );
+    Page {
+        html,
+        policy: BUILTIN_POLICY.clone(),
+    }
 }
 
-fn heading_and_text(heading: &str, text: &str, scenario: &str) -> String {
-    // The name is in whatever script its author writes; <bdi> keeps it from turning the sentence around.
-    let name = format!("<bdi>{}</bdi>", escape(scenario));
-    format!(
-        "<h1>{}</h1>\n<p>{}</p>\n",
-        escape(heading),
-        escape(text).replacen("{}", &name, 1)
-    )
+/// A text with the scenario's title in its place.
+fn about(text: &str, scenario: &str) -> String {
+    // The title is in whatever script its author writes; <bdi> keeps it from turning the sentence around.
+    let title = format!("<bdi>{}</bdi>", escape(scenario));
+    escape(text).replacen("{}", &title, 1)
 }
 
 /// Makes text safe in HTML content and in quoted attributes.
@@ -115,66 +275,4 @@ fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_question_has_one_button_and_posts_to_its_own_url() {
-        let page = before(Some("en"), "welcome", false);
-        assert_eq!(page.matches("<button").count(), 1);
-        assert!(page.contains("<form method=\"post\">"));
-        assert!(page.contains("from “<bdi>welcome</bdi>”?"));
-    }
-
-    #[test]
-    fn nothing_is_left_to_do_when_unsubscribed() {
-        for page in [
-            before(Some("en"), "welcome", true),
-            after(Some("en"), "welcome"),
-        ] {
-            assert!(!page.contains("<form"), "{page}");
-        }
-        assert!(
-            before(Some("en"), "welcome", true).contains("<h1>You are already unsubscribed</h1>")
-        );
-    }
-
-    #[test]
-    fn language_and_direction_follow_the_recipient() {
-        assert!(before(Some("ar-EG"), "welcome", false).contains("<html lang=\"ar\" dir=\"rtl\">"));
-        assert!(before(Some("de"), "welcome", false).contains("<html lang=\"de\" dir=\"ltr\">"));
-        assert_eq!(one_click(Some("de")), "Sie sind abgemeldet\n");
-    }
-
-    #[test]
-    fn a_hostile_name_stays_text() {
-        let page = before(
-            Some("\"><script>"),
-            "</bdi>{}<script>alert('1')</script>&\"",
-            false,
-        );
-        assert!(!page.contains("<script"));
-        assert!(
-            page.contains(
-                "&lt;/bdi&gt;{}&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"
-            )
-        );
-    }
-
-    #[test]
-    fn refusals_are_translated_and_offer_no_form() {
-        for page in [not_found(Some("fr-CA")), unavailable(Some("fr-CA"))] {
-            assert!(page.contains("<html lang=\"fr\""), "{page}");
-            assert!(!page.contains("<form") && !page.contains("{}"), "{page}");
-        }
-    }
-
-    #[test]
-    fn pages_need_nothing_from_elsewhere() {
-        let page = before(Some("fr"), "bienvenue", false);
-        for forbidden in ["src=", "href=", "url(", "@import", "style=", "onclick"] {
-            assert!(!page.contains(forbidden), "{forbidden}");
-        }
-        assert!(CONTENT_SECURITY_POLICY.contains("style-src 'sha256-"));
-    }
-}
+mod tests;

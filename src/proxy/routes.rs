@@ -22,10 +22,11 @@ use uuid::Uuid;
 
 use super::State;
 use super::control::Lane;
-use super::database::{DatabaseError, Hit, HitKind, HitMethod, Session, Unsubscribed};
-use super::form::is_one_click;
+use super::database::{DatabaseError, Hit, HitKind, HitMethod, Session, Subscription};
+use super::form::{Wish, wish};
 use super::metrics::{Gauges, Route};
-use super::page;
+use super::page::{self, Page};
+use super::pages::Pages;
 use crate::tracking::token::Purpose;
 use crate::tracking::url::redirect_target;
 use refusal::{Refusal, preferred_language};
@@ -83,14 +84,16 @@ async fn open(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
 async fn unsubscribe_page(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let language = preferred_language(request.headers());
     let answer = limit(ask_to_unsubscribe(&state, request.uri())).await;
-    let response = answer.unwrap_or_else(|refusal| refusal.for_reader(language.as_deref()));
+    let response = answer
+        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
     count(&state, Route::Unsubscribe, response)
 }
 
 async fn unsubscribe(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
     let language = preferred_language(request.headers());
     let answer = limit(do_unsubscribe(&state, request)).await;
-    let response = answer.unwrap_or_else(|refusal| refusal.for_reader(language.as_deref()));
+    let response = answer
+        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
     count(&state, Route::Unsubscribe, response)
 }
 
@@ -169,19 +172,19 @@ async fn record_open(state: &State, request: Request) -> Result<Response, Refusa
 async fn ask_to_unsubscribe(state: &State, uri: &Uri) -> Result<Response, Refusal> {
     let token = token_in(uri);
     state.keys.verify(Purpose::Unsubscribe, token).await?;
+    let subscription = subscription(state, token).await?;
+    let pages = state.pages.fresh().await;
+    Ok(page_response(page::unsubscribe(&pages, &subscription)))
+}
+
+async fn subscription(state: &State, token: &str) -> Result<Subscription, Refusal> {
     let token = token.to_owned();
     let subscription = ask(state, &state.control.lookups, move |session| {
         let token = token.clone();
         async move { session.subscription(&token).await }
     })
     .await?;
-    let subscription = subscription.ok_or(Refusal::NotFound)?;
-    let language = subscription.language.as_deref();
-    Ok(page_response(page::before(
-        language,
-        &subscription.scenario,
-        subscription.unsubscribed,
-    )))
+    subscription.ok_or(Refusal::NotFound)
 }
 
 async fn do_unsubscribe(state: &State, request: Request) -> Result<Response, Refusal> {
@@ -193,64 +196,78 @@ async fn do_unsubscribe(state: &State, request: Request) -> Result<Response, Ref
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let one_click = is_one_click(content_type, &read(body).await?);
+    let wish = wish(content_type, &read(body).await?);
     let user_agent = user_agent(&parts.headers);
-    let token = token.to_owned();
-    let outcome = ask(state, &state.control.unsubscriptions, move |session| {
-        let (token, user_agent) = (token.clone(), user_agent.clone());
+    let wished = token.to_owned();
+    let location = ask(state, &state.control.unsubscriptions, move |session| {
+        let (token, user_agent) = (wished.clone(), user_agent.clone());
         async move {
-            session
-                .unsubscribe(&token, one_click, user_agent.as_deref())
-                .await
+            let user_agent = user_agent.as_deref();
+            match wish {
+                Wish::Resubscribe => session.resubscribe(&token, user_agent).await.map(|()| None),
+                Wish::OneClick => session.unsubscribe(&token, false, user_agent).await,
+                Wish::Unsubscribe { everything } => {
+                    session.unsubscribe(&token, everything, user_agent).await
+                }
+            }
         }
     })
     .await?;
-    Ok(unsubscribed(outcome.ok_or(Refusal::NotFound)?, one_click))
+    let subscription = subscription(state, token).await?;
+    let pages = state.pages.fresh().await;
+    Ok(done(&pages, wish, &subscription, location.as_deref()))
 }
 
-/// What follows an unsubscription: a line for a mail client (RFC 8058 wants no redirect there), for a reader the page
-/// that the mail's author chose, or our own.
-fn unsubscribed(outcome: Unsubscribed, one_click: bool) -> Response {
-    let language = outcome.language.as_deref();
-    if one_click {
-        let headers = [
-            (CONTENT_TYPE, PLAIN_TEXT),
-            (CACHE_CONTROL, NO_STORE),
-            NO_INDEX,
-        ];
-        return (headers, page::one_click(language)).into_response();
-    }
-    let location = outcome.location.as_deref().and_then(redirect_target);
-    match location.and_then(|location| HeaderValue::try_from(location).ok()) {
-        Some(location) => {
+/// What follows a POST: a line for a mail client (RFC 8058 wants no redirect there), for a reader the page that the
+/// mail's author chose, or our own.
+fn done(
+    pages: &Pages,
+    wish: Wish,
+    subscription: &Subscription,
+    location: Option<&str>,
+) -> Response {
+    match wish {
+        Wish::OneClick => {
             let headers = [
-                (LOCATION, location),
+                (CONTENT_TYPE, PLAIN_TEXT),
                 (CACHE_CONTROL, NO_STORE),
-                (REFERRER_POLICY, NO_REFERRER),
                 NO_INDEX,
             ];
-            (StatusCode::SEE_OTHER, headers).into_response()
+            let line = page::one_click(pages, subscription.language.as_deref());
+            (headers, line).into_response()
         }
-        None => page_response(page::after(language, &outcome.scenario)),
+        Wish::Resubscribe => page_response(page::resubscribed(pages, subscription)),
+        Wish::Unsubscribe { .. } => {
+            let location = location.and_then(redirect_target);
+            match location.and_then(|location| HeaderValue::try_from(location).ok()) {
+                Some(location) => {
+                    let headers = [
+                        (LOCATION, location),
+                        (CACHE_CONTROL, NO_STORE),
+                        (REFERRER_POLICY, NO_REFERRER),
+                        NO_INDEX,
+                    ];
+                    (StatusCode::SEE_OTHER, headers).into_response()
+                }
+                None => page_response(page::unsubscribed(pages, subscription)),
+            }
+        }
     }
 }
 
-fn page_response(html: String) -> Response {
+fn page_response(page: Page) -> Response {
     let headers = [
         (
             CONTENT_TYPE,
             HeaderValue::from_static("text/html; charset=utf-8"),
         ),
-        (
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(&page::CONTENT_SECURITY_POLICY),
-        ),
+        (CONTENT_SECURITY_POLICY, page.policy),
         (CACHE_CONTROL, NO_STORE),
         (REFERRER_POLICY, NO_REFERRER),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         NO_INDEX,
     ];
-    (headers, html).into_response()
+    (headers, page.html).into_response()
 }
 
 /// Whether hits would be answered now: recorded, which the workers know, and a batch without hits, since a lock or a

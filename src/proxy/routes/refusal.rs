@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::{NO_STORE, page_response};
 use crate::proxy::keys::Refused;
 use crate::proxy::page;
+use crate::proxy::pages::Pages;
 use crate::proxy::recorder::Unavailable;
 
 /// Seconds after which to try again when the database is away.
@@ -36,13 +37,13 @@ impl Refusal {
 
     /// For a person who wants to unsubscribe: an empty page would leave them with nothing. The page is the same for every
     /// token that is not found, and in the language of the browser, since the recipient's is not known or not theirs.
-    pub fn for_reader(self, language: Option<&str>) -> Response {
-        let html = match self {
-            Self::NotFound => page::not_found(language),
-            Self::Unavailable => page::unavailable(language),
+    pub fn for_reader(self, pages: &Pages, language: Option<&str>) -> Response {
+        let page = match self {
+            Self::NotFound => page::not_found(pages, language),
+            Self::Unavailable => page::unavailable(pages, language),
             _ => return self.into_response(),
         };
-        let mut response = (self.status(), page_response(html)).into_response();
+        let mut response = (self.status(), page_response(page)).into_response();
         self.add_retry(&mut response);
         response
     }

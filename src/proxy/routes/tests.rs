@@ -9,6 +9,7 @@ use crate::proxy::database::{Answer, Database};
 use crate::proxy::keys::Keys;
 use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
+use crate::proxy::pages::PageStore;
 use crate::proxy::recorder::{Recorder, answer_with};
 use crate::tracking::token::{Keyring, Token};
 
@@ -43,6 +44,7 @@ fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
         keys: Arc::new(keys),
         links: Links::default(),
         recorder,
+        pages: PageStore::new(Arc::clone(&control)),
         control,
         metrics: Arc::new(Metrics::default()),
     };
@@ -338,17 +340,20 @@ async fn requests_are_counted_without_their_tokens() {
     assert!(!text.contains(&token));
 }
 
-fn outcome(location: Option<&str>) -> Unsubscribed {
-    Unsubscribed {
+fn answered(wish: Wish, location: Option<&str>) -> Response {
+    let subscription = Subscription {
         language: Some("de".to_owned()),
         scenario: "welcome".to_owned(),
-        location: location.map(str::to_owned),
-    }
+        has_party: true,
+        unsubscribed: wish != Wish::Resubscribe,
+        everything: false,
+    };
+    done(&Pages::default(), wish, &subscription, location)
 }
 
 #[tokio::test]
 async fn one_click_gets_a_line_and_no_redirect() {
-    let response = unsubscribed(outcome(Some(SHOP)), true);
+    let response = answered(Wish::OneClick, Some(SHOP));
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(header(&response, LOCATION), "");
     assert_eq!(header(&response, "set-cookie"), "");
@@ -357,19 +362,28 @@ async fn one_click_gets_a_line_and_no_redirect() {
 
 #[tokio::test]
 async fn a_reader_goes_on_to_the_chosen_page_or_gets_a_confirmation() {
-    let response = unsubscribed(outcome(Some(SHOP)), false);
+    let wish = Wish::Unsubscribe { everything: false };
+    let response = answered(wish, Some(SHOP));
     assert_eq!(
         (response.status(), header(&response, LOCATION)),
         (StatusCode::SEE_OTHER, SHOP)
     );
     for location in [None, Some("javascript:alert(1)")] {
-        let response = unsubscribed(outcome(location), false);
+        let response = answered(wish, location);
         assert_eq!(response.status(), StatusCode::OK);
-        assert!(header(&response, CONTENT_SECURITY_POLICY).starts_with("default-src 'none'"));
+        assert!(header(&response, CONTENT_SECURITY_POLICY).contains("default-src 'none'"));
         assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
         let page = String::from_utf8(body(response).await.to_vec()).unwrap();
         assert!(page.contains("<h1>Sie sind abgemeldet</h1>"));
     }
+}
+
+#[tokio::test]
+async fn the_undo_stays_on_our_page() {
+    let response = answered(Wish::Resubscribe, Some(SHOP));
+    assert_eq!(response.status(), StatusCode::OK);
+    let page = String::from_utf8(body(response).await.to_vec()).unwrap();
+    assert!(page.contains("<h1>Sie sind wieder angemeldet</h1>"));
 }
 
 #[test]

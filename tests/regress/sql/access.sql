@@ -11,7 +11,7 @@ select marketing_automation.tree('process');
 select * from marketing_automation.record;
 reset role;
 
--- The proxy's role may call four functions and nothing else.
+-- The proxy's role may call these functions and nothing else.
 select p.proname from pg_proc p
 where p.pronamespace = 'marketing_automation'::regnamespace and has_function_privilege('regress_proxy', p.oid, 'execute') order by 1;
 select c.relname from pg_class c

@@ -23,15 +23,16 @@ from shop.records r join marketing_automation.activity a on a.name = 'mail'
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'block' where r.key = '2' \gset
 select * from marketing_automation.unsubscribe_page(:'token');
 select blocked from shop.records where key = '2';
-select * from marketing_automation.unsubscribe(:'token', one_click => true, user_agent => 'regression');
-select * from marketing_automation.unsubscribe(:'token', one_click => false, user_agent => null);
+select marketing_automation.unsubscribe_by_token(:'token', everything => false, user_agent => 'regression');
+select marketing_automation.unsubscribe_by_token(:'token', everything => false, user_agent => null);
 select * from marketing_automation.unsubscribe_page(:'token');
 select kind, count(*) from marketing_automation.event e join shop.records r on r.id = e.record_id where r.key = '2' group by 1 order by 1;
 select * from marketing_automation.unsubscribe_page('forged');
-select * from marketing_automation.unsubscribe('forged', true, null);
-select * from marketing_automation.unsubscribe(null, true, null);
+select marketing_automation.unsubscribe_by_token('forged', true, null);
+select marketing_automation.unsubscribe_by_token(null, true, null);
 -- A token of another purpose does not unsubscribe.
-select u.known from shop.records r cross join lateral marketing_automation.unsubscribe(marketing_automation.sign_token('email_opened', r.id, 1), true, null) u where r.key = '3';
+select marketing_automation.unsubscribe_by_token(marketing_automation.sign_token('email_opened', r.id, 1), true, null) from shop.records r where r.key = '3';
+select blocked from shop.records where key = '3';
 
 -- Another record of an unsubscribed party is not mailed: cancelled when it comes up, even if nobody blocked it.
 insert into marketing_automation.unsubscription (party, scenario_id, created_at)
@@ -45,8 +46,7 @@ select marketing_automation.sign_token('unsubscribed', r.id, a.id, l.id) as toke
 from shop.records r join marketing_automation.activity a on a.name = 'mail'
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'block'
 join marketing_automation.link l on l.url = 'https://a.example/' where r.key = '5' \gset
-select location from marketing_automation.unsubscribe(:'token', one_click => false, user_agent => null);
-select location from marketing_automation.unsubscribe(:'token', one_click => true, user_agent => null);
+select marketing_automation.unsubscribe_by_token(:'token', everything => false, user_agent => null);
 -- A record that was blocked before its scenario became unsubscribable still unsubscribes.
 select marketing_automation.create_scenario('late', 'customer') > 0 as created;
 select marketing_automation.add_activity('late', 'mail', subject => 's', body => 'b') > 0 as added;
@@ -54,9 +54,9 @@ select marketing_automation.run('late');
 select * from marketing_automation.enroll('late');
 select marketing_automation.block(r.uuid) from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late' where r.key = '1';
 update marketing_automation.scenario set unsubscribable = true where name = 'late';
-select u.known from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late'
-join marketing_automation.activity a on a.scenario_id = s.id
-cross join lateral marketing_automation.unsubscribe(marketing_automation.sign_token('unsubscribed', r.id, a.id), true, null) u where r.key = '1';
+select marketing_automation.unsubscribe_by_token(marketing_automation.sign_token('unsubscribed', r.id, a.id), false, null)
+from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late'
+join marketing_automation.activity a on a.scenario_id = s.id where r.key = '1';
 select u.party from marketing_automation.unsubscription u join marketing_automation.scenario s on s.id = u.scenario_id and s.name = 'late';
 select marketing_automation.stop('late');
 select marketing_automation.block(null);

@@ -35,7 +35,7 @@ select set_config('shop.leave', marketing_automation.sign_token('unsubscribed', 
 select known, location from marketing_automation.record_events(array[gen_random_uuid()], array['email_clicked'], array[current_setting('shop.click')], array[now()], array['GET'], array[null::inet], array['']);
 select marketing_automation.apply_events() >= 0 as applied;
 select known, scenario, unsubscribed from marketing_automation.unsubscribe_page(current_setting('shop.leave'));
-select known, scenario from marketing_automation.unsubscribe(current_setting('shop.leave'), true, '');
+select marketing_automation.unsubscribe_by_token(current_setting('shop.leave'), true, '');
 select count(*) from marketing_automation.event where record_id = 0;
 select count(*) from marketing_automation.unsubscription where scenario_id = (marketing_automation.scenario_named('tested')).id;
 

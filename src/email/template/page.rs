@@ -1,0 +1,134 @@
+//! Templates of whole web pages: the same limits as those of mails, and no tracked links.
+
+use minijinja::value::Value;
+use minijinja::{Environment, context};
+
+use super::{MAX_SOURCE_BYTES, Part, TemplateError, environment, expression, name, render_part};
+
+/// What a page's template shows.
+#[derive(Debug, Clone)]
+pub struct PageContext<'a> {
+    /// Markup, the only part that is not escaped.
+    pub form: String,
+    pub scenario: &'a str,
+    /// BCP 47, and its writing direction, `ltr` or `rtl`: for the attributes of `<html>`.
+    pub language: &'a str,
+    pub direction: &'a str,
+    /// Whether the reader has left this kind of mail, and every kind.
+    pub unsubscribed: bool,
+    pub everything: bool,
+    /// The built-in texts by name.
+    pub text: Vec<(&'static str, String)>,
+}
+
+/// The compiled template of a page.
+#[derive(Debug)]
+pub struct PageTemplate {
+    environment: Environment<'static>,
+}
+
+impl PageTemplate {
+    /// Compiles the template.
+    ///
+    /// # Errors
+    /// A template that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column.
+    pub fn compile(source: &str) -> Result<Self, TemplateError> {
+        if source.len() > MAX_SOURCE_BYTES {
+            let message = format!(
+                "template has {} bytes, more than {MAX_SOURCE_BYTES}",
+                source.len()
+            );
+            return Err(TemplateError::new(Part::Body, message));
+        }
+        let mut environment = environment::environment();
+        environment.remove_global("unsubscribe_url");
+        environment.remove_global("short");
+        let prepared = expression::prepare(&environment, source)
+            .map_err(|(offset, message)| TemplateError::at(Part::Body, source, offset, message))?;
+        environment
+            .add_template_owned(name(Part::Body), prepared)
+            .map_err(|error| {
+                TemplateError::from_minijinja(Part::Body, &error, |_| Some(source.to_owned()))
+            })?;
+        Ok(Self { environment })
+    }
+
+    /// Whether the template uses the variable `form`, without which nobody can do anything on the page.
+    pub fn shows_form(&self) -> bool {
+        self.environment
+            .get_template(name(Part::Body))
+            .is_ok_and(|template| template.undeclared_variables(false).contains("form"))
+    }
+
+    /// Renders the page; time and memory are bounded.
+    ///
+    /// # Errors
+    /// As [`super::MailTemplate::render`].
+    pub fn render(&self, page: &PageContext) -> Result<String, TemplateError> {
+        let text: std::collections::BTreeMap<_, _> = page.text.iter().cloned().collect();
+        let context = context! {
+            form => Value::from_safe_string(page.form.clone()),
+            scenario => page.scenario,
+            language => page.language,
+            direction => page.direction,
+            unsubscribed => page.unsubscribed,
+            everything => page.everything,
+            text => text,
+        };
+        render_part(&self.environment, Part::Body, &context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(source: &str) -> Result<String, TemplateError> {
+        PageTemplate::compile(source)?.render(&PageContext {
+            form: "<form></form>".to_owned(),
+            scenario: "<b>News",
+            language: "ar",
+            direction: "rtl",
+            unsubscribed: false,
+            everything: false,
+            text: vec![("title", "Leave & go".to_owned())],
+        })
+    }
+
+    #[test]
+    fn everything_but_the_form_is_escaped() {
+        assert_eq!(
+            page("<html dir={{ direction }}>{{ form }}{{ scenario }}{{ text.title }}").as_deref(),
+            Ok("<html dir=rtl><form></form>&lt;b&gt;NewsLeave &amp; go")
+        );
+    }
+
+    #[test]
+    fn tracked_links_do_not_exist_on_a_page() {
+        for source in ["{{ unsubscribe_url }}", "{{ short('https://a.example') }}"] {
+            assert!(page(source).is_err(), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_known_by_whether_it_shows_the_form() {
+        for (source, shows) in [
+            ("{{ form }}", true),
+            ("{% if unsubscribed %}{{ form }}{% endif %}", true),
+            ("form", false),
+            ("{% set form = 1 %}{{ form }}", false),
+        ] {
+            assert_eq!(
+                PageTemplate::compile(source).unwrap().shows_form(),
+                shows,
+                "{source}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_hold() {
+        assert!(page("{% for i in range(100000) %}x{% endfor %}").is_err());
+        assert!(page("{{ nonsense }}").is_err());
+    }
+}

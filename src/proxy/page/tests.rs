@@ -1,0 +1,151 @@
+use super::*;
+use crate::proxy::database::PageSource;
+
+fn subscription(language: &str, scenario: &str) -> Subscription {
+    Subscription {
+        language: Some(language.to_owned()),
+        scenario: scenario.to_owned(),
+        has_party: true,
+        unsubscribed: false,
+        everything: false,
+    }
+}
+
+fn left(everything: bool) -> Subscription {
+    Subscription {
+        unsubscribed: true,
+        everything,
+        ..subscription("en", "welcome")
+    }
+}
+
+fn with_page(name: &str, source: &str) -> Pages {
+    Pages::new(vec![PageSource {
+        is_template: true,
+        name: name.to_owned(),
+        language: String::new(),
+        source: source.to_owned(),
+    }])
+}
+
+#[test]
+fn the_question_has_one_button_a_choice_and_posts_to_its_own_url() {
+    let page = unsubscribe(&Pages::default(), &subscription("en", "welcome")).html;
+    assert_eq!(page.matches("<button").count(), 1);
+    assert_eq!(page.matches("type=\"radio\"").count(), 2);
+    assert!(page.contains("<form method=\"post\">"));
+    assert!(page.contains("Those from “<bdi>welcome</bdi>”"));
+}
+
+#[test]
+fn nobody_is_offered_everything_who_is_not_known() {
+    let nobody = Subscription {
+        has_party: false,
+        ..subscription("en", "welcome")
+    };
+    let page = unsubscribe(&Pages::default(), &nobody).html;
+    assert!(!page.contains("radio") && page.contains("from “<bdi>welcome</bdi>”?"));
+    let nobody = Subscription {
+        unsubscribed: true,
+        ..nobody
+    };
+    let page = unsubscribed(&Pages::default(), &nobody).html;
+    assert!(page.contains("value=\"resubscribe\"") && !page.contains("value=\"everything\""));
+}
+
+#[test]
+fn who_has_left_is_offered_the_undo_and_the_rest() {
+    let pages = Pages::default();
+    for page in [
+        unsubscribe(&pages, &left(false)),
+        unsubscribed(&pages, &left(false)),
+    ] {
+        assert!(page.html.contains("value=\"resubscribe\""), "{}", page.html);
+        assert!(page.html.contains("value=\"everything\""), "{}", page.html);
+    }
+    let page = unsubscribed(&pages, &left(true)).html;
+    assert!(page.contains("no more e-mails from us") && !page.contains("value=\"everything\""));
+    assert!(
+        unsubscribe(&pages, &left(true))
+            .html
+            .contains("<h1>You are already unsubscribed</h1>")
+    );
+    assert!(
+        !resubscribed(&pages, &subscription("en", "welcome"))
+            .html
+            .contains("<form")
+    );
+}
+
+#[test]
+fn language_and_direction_follow_the_recipient() {
+    let pages = Pages::default();
+    let html = |language| unsubscribe(&pages, &subscription(language, "welcome")).html;
+    assert!(html("ar-EG").contains("<html lang=\"ar\" dir=\"rtl\">"));
+    assert!(html("de").contains("<html lang=\"de\" dir=\"ltr\">"));
+    assert_eq!(one_click(&pages, Some("de")), "Sie sind abgemeldet\n");
+}
+
+#[test]
+fn a_hostile_title_stays_text() {
+    let hostile = subscription("\"><script>", "</bdi>{}<script>alert('1')</script>&\"");
+    let page = unsubscribe(&Pages::default(), &hostile).html;
+    assert!(!page.contains("<script"));
+    assert!(
+        page.contains("&lt;/bdi&gt;{}&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;")
+    );
+}
+
+#[test]
+fn refusals_are_translated_and_offer_no_form() {
+    let pages = Pages::default();
+    for page in [
+        not_found(&pages, Some("fr-CA")),
+        unavailable(&pages, Some("fr-CA")),
+    ] {
+        assert!(page.html.contains("<html lang=\"fr\""), "{}", page.html);
+        assert!(
+            !page.html.contains("<form") && !page.html.contains("{}"),
+            "{}",
+            page.html
+        );
+    }
+}
+
+#[test]
+fn pages_need_nothing_from_elsewhere() {
+    let page = unsubscribe(&Pages::default(), &subscription("fr", "bienvenue"));
+    for forbidden in ["src=", "href=", "url(", "@import", "style=", "onclick"] {
+        assert!(!page.html.contains(forbidden), "{forbidden}");
+    }
+    let policy = page.policy.to_str().unwrap();
+    assert!(policy.contains("style-src 'sha256-") && !policy.contains("script-src"));
+}
+
+#[test]
+fn a_template_replaces_the_page_and_may_not_script() {
+    let pages = with_page(
+        "unsubscribe",
+        "<html dir={{ direction }}><h1>{{ text.this_kind }}</h1>{{ form }}",
+    );
+    let page = unsubscribe(&pages, &subscription("ar", "<news>"));
+    assert!(
+        page.html
+            .starts_with("<html dir=rtl><h1>رسائل «&lt;news&gt;»</h1><form method=\"post\">")
+    );
+    let policy = page.policy.to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src"));
+    // The other pages stay as they are.
+    assert!(
+        unsubscribed(&pages, &left(false))
+            .html
+            .contains("<!doctype html>")
+    );
+}
+
+#[test]
+fn a_template_that_fails_does_not_keep_anybody_from_leaving() {
+    let pages = with_page("unsubscribe", "{{ form }}{{ nonsense }}");
+    let page = unsubscribe(&pages, &subscription("en", "welcome"));
+    assert!(page.html.contains("<form method=\"post\">"));
+}
