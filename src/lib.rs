@@ -89,6 +89,7 @@ mod schema {
             "query_as_owner",
             // The functions in Rust that SQL calls.
             marketing_automation::address_domain,
+            marketing_automation::check_smtp_url,
             marketing_automation::parse_bounce,
             marketing_automation::address_hash,
             marketing_automation::plan_as_owner,
@@ -191,9 +192,14 @@ mod schema {
         requires = ["limits"]
     );
     extension_sql_file!(
+        "../sql/schema/168_servers.sql",
+        name = "servers",
+        requires = ["bounces"]
+    );
+    extension_sql_file!(
         "../sql/schema/170_schedule.sql",
         name = "schedule",
-        requires = ["bounces"]
+        requires = ["servers"]
     );
     extension_sql_file!(
         "../sql/schema/175_preview.sql",

@@ -77,3 +77,48 @@ comment on column marketing_automation.bounce.address_hash is 'address_hash() of
 comment on column marketing_automation.bounce.raw is 'The beginning of a mail that was not understood or whose message was not found, for a person to look at';
 -- Soft bounces of an address.
 create index bounce_soft on marketing_automation.bounce (address_hash, received_at) where kind = 'soft';
+
+create table marketing_automation.smtp_server (
+    name text primary key check (name <> ''),
+    url text not null,
+    password_file text,
+    sender_domain text,
+    priority integer not null default 1,
+    weight integer not null default 1 check (weight between 1 and 1000),
+    connections integer not null default 8 check (connections between 1 and 200),
+    per_second double precision check (per_second between 0.0001 and 100000),
+    warmup_started date,
+    enabled boolean not null default true
+);
+comment on table marketing_automation.smtp_server is
+    'API: public. SMTP servers that take our mail; without an enabled row, the settings smtp_url and the rest describe one. For superusers: the server''s files are read. '
+    'Takes effect at a reload, or within a minute';
+comment on column marketing_automation.smtp_server.url is 'As marketing_automation.smtp_url: smtp://[user@]host[:port][?tls=required|opportunistic|none][&ca=/file.pem], smtps://… or file:///directory';
+comment on column marketing_automation.smtp_server.password_file is 'File whose first line is the password of the user in url; readable by the server''s operating system user only';
+comment on column marketing_automation.smtp_server.sender_domain is 'Domain of the From addresses that it is for, which then prefer it; null: any';
+comment on column marketing_automation.smtp_server.priority is 'Lower ones first; the next ones while those are out of reach or have used up their day';
+comment on column marketing_automation.smtp_server.weight is 'Its share of the mails among servers of the same priority';
+comment on column marketing_automation.smtp_server.connections is 'Connections at most, each reused for many mails';
+comment on column marketing_automation.smtp_server.per_second is 'Mails a second at most; null: as fast as it goes';
+comment on column marketing_automation.smtp_server.warmup_started is 'First day of the ramp in smtp_warmup, in the time zone of the server''s configuration; null: no ramp';
+
+create table marketing_automation.smtp_warmup (
+    server text not null,
+    day integer not null check (day >= 1),
+    mails integer not null check (mails >= 0),
+    primary key (server, day)
+);
+comment on table marketing_automation.smtp_warmup is
+    'API: public. Mails a day while a server with a new address earns its reputation: day 1 is smtp_server.warmup_started, a missing day is as the last one before it, and after the last there is no limit';
+
+create table marketing_automation.smtp_usage (
+    server text primary key,
+    tokens double precision,
+    refilled_at timestamptz,
+    day date,
+    taken integer not null default 0,
+    paused_until timestamptz,
+    last_error text,
+    last_error_at timestamptz
+) with (fillfactor = 50);
+comment on table marketing_automation.smtp_usage is 'API: private. What servers have taken, against their limits, and how they answer; see smtp_server_status';

@@ -16,7 +16,7 @@ begin
     when 'bounces' then
         functions := 'ingest_bounce';
     when 'reader' then
-        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|page|page_text|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause';
+        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|page|page_text|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause|smtp_server_status';
         functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|activity_named|nearest_name|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
     when 'operator' then
         functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|unblock|unsubscribe|resubscribe|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
@@ -87,6 +87,9 @@ select pg_extension_config_dump('marketing_automation.domain_limit', '');
 select pg_extension_config_dump('marketing_automation.domain_bucket', '');
 select pg_extension_config_dump('marketing_automation.sending_pause', '');
 select pg_extension_config_dump('marketing_automation.bounce', '');
+select pg_extension_config_dump('marketing_automation.smtp_server', '');
+select pg_extension_config_dump('marketing_automation.smtp_warmup', '');
+select pg_extension_config_dump('marketing_automation.smtp_usage', '');
 select pg_extension_config_dump('marketing_automation.link', '');
 select pg_extension_config_dump('marketing_automation.origin', '');
 select pg_extension_config_dump('marketing_automation.link_id_seq', '');

@@ -4,6 +4,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
+use crate::email::transport::TransportConfig;
 use crate::email::{identity, message};
 
 #[pg_schema]
@@ -48,5 +49,23 @@ comment on function marketing_automation.address_domain(text) is
 "#)]
     fn address_domain(address: &str) -> Option<String> {
         identity::domain(address)
+    }
+
+    /// Raises unless mail can be sent with this URL.
+    #[pg_extern(sql = r#"
+create function marketing_automation.check_smtp_url(url text) returns void
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.check_smtp_url(text) is
+    'API: private. Raises, without quoting it, unless the URL is one for marketing_automation.smtp_url';
+"#)]
+    fn check_smtp_url(url: &str) {
+        if let Err(error) = TransportConfig::parse(url) {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                error.to_string(),
+                "check_smtp_url",
+            )
+            .report(PgLogLevel::ERROR);
+        }
     }
 }

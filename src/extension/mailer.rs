@@ -15,6 +15,7 @@ mod couriers;
 mod database;
 mod desk;
 mod dkim;
+mod fleet;
 mod gate;
 mod inbox;
 mod installation;
@@ -29,6 +30,7 @@ mod reason;
 mod recheck;
 mod retry;
 mod round;
+mod server;
 mod templates;
 pub(super) mod transaction;
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use super::database::{self, ServerRow};
 use super::dkim::{self, Dkim};
+use super::fleet;
+use super::server::{Definition, Server};
 use crate::email::dkim::Signer;
 use crate::email::message::BounceAddress;
-use crate::email::transport::TransportConfig;
 use crate::extension::workers::State;
 use crate::extension::{settings, token};
 use crate::tracking::token::Keyring;
@@ -17,14 +19,13 @@ use crate::tracking::url::BaseUrl;
 /// The settings as text, to see whether they have changed: connections are kept while they have not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Source {
-    smtp_url: String,
-    password: Option<Secret>,
+    servers: Vec<Definition>,
+    /// Why some servers cannot be used.
+    faults: Vec<String>,
     automation_base: String,
     email_from: Option<String>,
     bounce_address: Option<String>,
     dkim: Option<Dkim>,
-    connections: usize,
-    timeout: u64,
     keys: Vec<i16>,
 }
 
@@ -41,9 +42,8 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug)]
 pub(super) struct Configuration {
     source: Source,
-    pub(super) transport: TransportConfig,
-    /// What the transport is called in the log of attempts.
-    pub(super) server: Arc<str>,
+    /// In the order of fleet::choose(); at least one.
+    pub(super) servers: Vec<Arc<Server>>,
     pub(super) base: BaseUrl,
     /// Host of the base URL: the right side of Message-IDs.
     pub(super) host: String,
@@ -52,8 +52,6 @@ pub(super) struct Configuration {
     pub(super) bounce_address: Option<BounceAddress>,
     /// None: mails are not signed here.
     pub(super) dkim: Option<Signer>,
-    pub(super) connections: usize,
-    pub(super) timeout: Duration,
     pub(super) keyring: Keyring,
 }
 
@@ -70,14 +68,56 @@ pub(super) fn unconfigured(reason: impl Into<String>) -> Missing {
     }
 }
 
-/// Reads the first line of the password file.
-fn read_password(path: &str) -> Result<Secret, Missing> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        unconfigured(format!(
-            "cannot read marketing_automation.smtp_password_file: {error}"
-        ))
-    })?;
+/// Reads the first line of a password file.
+fn read_password(path: &str) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read the password file: {error}"))?;
     Ok(Secret(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// The server that the settings describe.
+fn server_of_settings() -> Result<Definition, Missing> {
+    let url = settings::smtp_url()
+        .ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?;
+    let password = settings::smtp_password_file()
+        .map(|path| read_password(&path))
+        .transpose()
+        .map_err(|error| {
+            unconfigured(format!("marketing_automation.smtp_password_file: {error}"))
+        })?;
+    Ok(Definition {
+        name: "smtp_url".to_owned(),
+        url,
+        password,
+        sender_domain: None,
+        priority: 0,
+        weight: 1,
+        connections: settings::smtp_connections(),
+        timeout: Duration::from_secs(settings::smtp_timeout()),
+        limited: false,
+    })
+}
+
+/// The enabled servers of smtp_server that can be used, and why others cannot.
+fn servers_of_table(rows: Vec<ServerRow>) -> (Vec<Definition>, Vec<String>) {
+    let mut faults = Vec::new();
+    let mut definitions = Vec::new();
+    for row in rows {
+        let mut definition = row.definition;
+        definition.timeout = Duration::from_secs(settings::smtp_timeout());
+        match row
+            .password_file
+            .map(|path| read_password(&path))
+            .transpose()
+        {
+            Ok(password) => {
+                definition.password = password;
+                definitions.push(definition);
+            }
+            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        }
+    }
+    (definitions, faults)
 }
 
 /// What ALTER DATABASE … SET and ALTER ROLE … SET say about this session. PostgreSQL reads it when a session starts only,
@@ -104,6 +144,11 @@ impl Configuration {
                 ),
             }));
         }
+        // In the order in which the tables were created, as DROP EXTENSION locks them.
+        let rows = database::smtp_servers()?;
+        if previous.is_none() {
+            database::forget_server_states()?;
+        }
         let keys = Spi::connect_mut(|client| {
             client
                 .update(
@@ -118,37 +163,33 @@ impl Configuration {
             return Ok(Err(unconfigured("there is no tracking key")));
         };
         let keys = keys.into_iter().flatten().collect();
-        Ok(Self::build(previous, keys, keyring))
+        Ok(Self::build(previous, keys, keyring, rows))
     }
 
     fn build(
         previous: Option<&Arc<Configuration>>,
         keys: Vec<i16>,
         keyring: Keyring,
+        rows: Vec<ServerRow>,
     ) -> Result<Arc<Configuration>, Missing> {
+        let (servers, faults) = match rows.is_empty() {
+            true => (vec![server_of_settings()?], Vec::new()),
+            false => servers_of_table(rows),
+        };
         let source = Source {
-            smtp_url: settings::smtp_url()
-                .ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?,
-            password: settings::smtp_password_file()
-                .map(|path| read_password(&path))
-                .transpose()?,
+            servers,
+            faults,
             automation_base: settings::automation_base()
                 .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
             email_from: settings::email_from(),
             bounce_address: settings::bounce_address(),
             dkim: dkim::read()?,
-            connections: settings::smtp_connections(),
-            timeout: settings::smtp_timeout(),
             keys,
         };
         if let Some(previous) = previous.filter(|previous| previous.source == source) {
             return Ok(Arc::clone(previous));
         }
-        let mut transport = TransportConfig::parse(&source.smtp_url)
-            .map_err(|error| unconfigured(format!("marketing_automation.smtp_url: {error}")))?;
-        if let Some(password) = &source.password {
-            transport = transport.with_password(password.0.clone());
-        }
+        let servers = commission(previous, &source)?;
         let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
             unconfigured(format!("marketing_automation.automation_base: {error}"))
         })?;
@@ -172,17 +213,43 @@ impl Configuration {
                 unconfigured(format!("marketing_automation.bounce_address: {error}"))
             })?;
         Ok(Arc::new(Configuration {
-            server: transport.to_string().into(),
-            transport,
+            servers,
             base,
             host,
             email_from: source.email_from.clone(),
             bounce_address,
             dkim: source.dkim.as_ref().map(Dkim::signer).transpose()?,
-            connections: source.connections,
-            timeout: Duration::from_secs(source.timeout),
             keyring,
             source,
         }))
     }
+
+    /// Why some servers cannot be used.
+    pub(super) fn faults(&self) -> Option<String> {
+        let faults = &self.source.faults;
+        (!faults.is_empty()).then(|| faults.join("; "))
+    }
+}
+
+/// The servers of a configuration. One that is defined as before stays as it is, with its connections and what it knows.
+fn commission(
+    previous: Option<&Arc<Configuration>>,
+    source: &Source,
+) -> Result<Vec<Arc<Server>>, Missing> {
+    let known = previous.map_or(&[][..], |previous| &previous.servers);
+    let mut servers = Vec::with_capacity(source.servers.len());
+    for definition in &source.servers {
+        let same = known.iter().find(|server| server.definition == *definition);
+        servers.push(match same {
+            Some(server) => Arc::clone(server),
+            None => Arc::new(Server::new(definition.clone()).map_err(|error| {
+                unconfigured(format!("server \"{}\": {error}", definition.name))
+            })?),
+        });
+    }
+    if servers.is_empty() {
+        return Err(unconfigured(source.faults.join("; ")));
+    }
+    fleet::sort(&mut servers);
+    Ok(servers)
 }

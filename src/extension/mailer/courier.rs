@@ -5,24 +5,24 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::configuration::Configuration;
+use super::couriers::Office;
 use super::desk::Seat;
-use super::gate::Gate;
-use super::job::{Job, Outcome, Parcel, Reports};
+use super::gate::Pass;
+use super::job::{Outcome, Parcel};
 use super::letter;
 use super::reason::Reason;
-use super::recheck::{Recheck, Verdict};
+use super::recheck::Verdict;
+use super::server::Server;
 use crate::email::transport::{Connection, SendErrorKind};
 use crate::extension::revocation;
 
 /// One connection and who uses it.
 pub(super) struct Courier {
     pub(super) seat: Seat,
-    pub(super) gate: Arc<Gate>,
-    pub(super) recheck: Arc<Recheck>,
-    pub(super) reports: Reports,
+    pub(super) server: Arc<Server>,
+    pub(super) office: Arc<Office>,
     pub(super) stopping: watch::Receiver<bool>,
-    pub(super) connection: Option<(Arc<Configuration>, Connection)>,
+    pub(super) connection: Option<Connection>,
 }
 
 impl Courier {
@@ -30,22 +30,45 @@ impl Courier {
     pub(super) async fn run(mut self) {
         while let Some(mut parcel) = self.seat.next().await {
             let outcome = self.deliver(&mut parcel).await;
-            parcel.mail.job.finish(outcome);
+            let untried = matches!(
+                outcome,
+                Outcome::Unreachable(_) | Outcome::Stale | Outcome::Released
+            );
+            if untried {
+                self.server.return_permit();
+            }
+            if parcel.pass == Pass::Probe {
+                // Unless the server has answered by now.
+                self.server.gate.unprobed();
+            }
+            match outcome {
+                Outcome::Unreachable(reason) => self.office.reroute(parcel, reason),
+                Outcome::Released if self.is_closed_to(&parcel) && !*self.stopping.borrow() => {
+                    self.office.dispatch(vec![parcel]);
+                }
+                outcome => parcel.mail.job.finish(outcome),
+            }
         }
-        if let Some((_, connection)) = self.connection {
+        if let Some(connection) = self.connection {
             connection.quit().await;
         }
     }
 
+    fn is_closed_to(&self, parcel: &Parcel) -> bool {
+        parcel.pass == Pass::Free && self.server.gate.is_closed()
+    }
+
     /// Why a mail must not leave now. Waits while claims are looked at again.
-    async fn objection(&mut self, job: &Job) -> Option<Outcome> {
+    async fn objection(&mut self, parcel: &Parcel) -> Option<Outcome> {
+        let job = &parcel.mail.job;
+        let office = Arc::clone(&self.office);
+        let recheck = &office.recheck;
         loop {
-            let recheck = Arc::clone(&self.recheck);
             let done = recheck.done.notified();
             tokio::pin!(done);
             // Before the look at the verdict, so that what comes after it wakes.
             done.as_mut().enable();
-            if *self.stopping.borrow() || self.gate.is_closed() {
+            if *self.stopping.borrow() || self.is_closed_to(parcel) {
                 return Some(Outcome::Released);
             }
             if !job.is_fresh() {
@@ -54,7 +77,7 @@ impl Courier {
             match recheck.verdict(job.mail.id, revocation::count()) {
                 Verdict::Send => return None,
                 Verdict::KeepBack => return Some(Outcome::Released),
-                Verdict::Wait => self.reports.wake(),
+                Verdict::Wait => office.reports.wake(),
             }
             tokio::select! {
                 () = done => {}
@@ -65,18 +88,14 @@ impl Courier {
     }
 
     /// The connection that is open, or a new one; tells whether it has been used before.
-    async fn connect(
-        &mut self,
-        configuration: &Arc<Configuration>,
-    ) -> Result<(Connection, bool), Outcome> {
-        if let Some((of, connection)) = self.connection.take()
-            && Arc::ptr_eq(&of, configuration)
+    async fn connect(&mut self) -> Result<(Connection, bool), Outcome> {
+        if let Some(connection) = self.connection.take()
             && connection.is_open()
         {
             return Ok((connection, true));
         }
         let connected = tokio::select! {
-            connected = configuration.transport.connect(configuration.timeout) => connected,
+            connected = self.server.transport.connect(self.server.definition.timeout) => connected,
             _ = self.stopping.wait_for(|stop| *stop) => return Err(Outcome::Released),
         };
         connected
@@ -85,12 +104,12 @@ impl Courier {
     }
 
     fn unreachable(&self, reason: String) -> Outcome {
-        self.gate.close(reason.clone());
+        self.server.gate.close(reason.clone());
         Outcome::Unreachable(reason.into())
     }
 
     async fn deliver(&mut self, parcel: &mut Parcel) -> Outcome {
-        if let Some(objection) = self.objection(&parcel.mail.job).await {
+        if let Some(objection) = self.objection(parcel).await {
             return objection;
         }
         let mail = match catch_unwind(AssertUnwindSafe(|| letter::address(parcel))) {
@@ -98,25 +117,23 @@ impl Courier {
             Ok(Err(outcome)) => return outcome,
             Err(_) => return Outcome::Retry("building the mail panicked".into()),
         };
-        let job = &mut parcel.mail.job;
-        let configuration = Arc::clone(&job.configuration);
         loop {
-            let (mut connection, reused) = match self.connect(&configuration).await {
+            let (mut connection, reused) = match self.connect().await {
                 Ok(connected) => connected,
                 Err(outcome) => return outcome,
             };
             // Connecting may have taken its time.
-            if let Some(objection) = self.objection(job).await {
-                self.connection = Some((configuration, connection));
+            if let Some(objection) = self.objection(parcel).await {
+                self.connection = Some(connection);
                 return objection;
             }
-            job.sending = true;
+            parcel.mail.job.sending = true;
             let result = connection.send(&mail).await;
-            job.sending = false;
+            parcel.mail.job.sending = false;
             let error = match result {
                 Ok(reply) => {
-                    self.gate.accepted();
-                    self.connection = Some((configuration, connection));
+                    self.server.gate.accepted(parcel.pass);
+                    self.connection = Some(connection);
                     return Outcome::Sent(Reason::reply(reply));
                 }
                 Err(error) => error,
@@ -131,13 +148,14 @@ impl Courier {
                 SendErrorKind::Unavailable => return self.unreachable(error.to_string()),
                 SendErrorKind::Transient | SendErrorKind::Permanent => {}
             }
-            self.connection = Some((configuration, connection));
+            self.connection = Some(connection);
             if error.kind == SendErrorKind::Transient {
+                self.server.gate.accepted(parcel.pass);
                 return Outcome::Retry((&error).into());
             }
             // Without a code it was our own check.
             if error.code.is_some() {
-                self.gate.refused(&error.message);
+                self.server.gate.refused(&error.message, parcel.pass);
             }
             return Outcome::Failed((&error).into());
         }

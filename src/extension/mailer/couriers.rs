@@ -2,20 +2,21 @@
 //! over queues and goes out over a channel, and the main thread's latch is set by a signal to this process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc as channel;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::courier::Courier;
-use super::desk::Desk;
-use super::gate::Gate;
+use super::fleet::{self, Choice};
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
 use super::letter;
 use super::links::Links;
+use super::reason::Reason;
 use super::recheck::Recheck;
+use super::server::Server;
 use crate::email::rendered::Rendered;
 
 /// Mails rendered by one task: some milliseconds.
@@ -33,13 +34,13 @@ pub(super) struct Couriers {
 }
 
 /// What rendering, the couriers and the main thread share.
-struct Office {
+pub(super) struct Office {
     handle: Handle,
-    reports: Reports,
+    pub(super) reports: Reports,
     links: Links,
-    desk: Arc<Desk>,
-    gate: Arc<Gate>,
-    recheck: Arc<Recheck>,
+    pub(super) recheck: Recheck,
+    /// Held while a server is chosen.
+    choosing: Mutex<()>,
     /// Chunks that are rendered at the same time.
     lanes: Semaphore,
     memory: Arc<Semaphore>,
@@ -70,9 +71,8 @@ impl Couriers {
             handle: runtime.handle().clone(),
             reports,
             links: Links::default(),
-            desk: Arc::default(),
-            gate: Arc::default(),
-            recheck: Arc::default(),
+            recheck: Recheck::default(),
+            choosing: Mutex::default(),
             lanes: Semaphore::new(THREADS),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
             stopping: watch::Sender::new(false),
@@ -86,10 +86,6 @@ impl Couriers {
 
     pub(super) fn reports(&self) -> &Reports {
         &self.office.reports
-    }
-
-    pub(super) fn gate(&self) -> &Gate {
-        &self.office.gate
     }
 
     pub(super) fn links(&self) -> &Links {
@@ -132,17 +128,14 @@ impl Couriers {
 
     /// Sends mails in the background, over as many connections as are configured and needed.
     pub(super) fn send(&self, parcels: Vec<Parcel>) {
-        self.office.send(parcels);
+        self.office.dispatch(parcels);
     }
 
-    /// Takes back what is not yet with a courier; from now on couriers give back what is not yet with the server.
-    pub(super) fn stop(&self) -> Vec<Delivery> {
+    /// Takes back what is not yet with a courier of these servers; from now on couriers give back what is not yet with one.
+    pub(super) fn stop(&self, servers: &[Arc<Server>]) -> Vec<Delivery> {
         self.office.stopping.send_replace(true);
-        let waiting = self.office.desk.clear();
-        waiting
-            .into_iter()
-            .map(|parcel| parcel.mail.job.release())
-            .collect()
+        let waiting = servers.iter().flat_map(|server| server.desk.clear());
+        waiting.map(|parcel| parcel.mail.job.release()).collect()
     }
 }
 
@@ -161,7 +154,7 @@ fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
 }
 
 impl Office {
-    async fn render(&self, job: Job) {
+    async fn render(self: &Arc<Self>, job: Job) {
         if *self.stopping.borrow() {
             job.finish(Outcome::Released);
             return;
@@ -184,7 +177,7 @@ impl Office {
             _share: share,
         };
         match self.links.ids(&mail.rendered) {
-            Some(links) => self.send(vec![Parcel { mail, links }]),
+            Some(links) => self.dispatch(vec![Parcel::new(mail, links)]),
             None => self.reports.send(Event::Rendered(Box::new(mail))),
         }
     }
@@ -197,23 +190,54 @@ impl Office {
             .ok()
     }
 
-    fn send(&self, parcels: Vec<Parcel>) {
-        let Some(connections) = parcels
-            .first()
-            .map(|parcel| parcel.mail.job.configuration.connections)
-        else {
-            return;
+    /// Hands mails to the servers that shall take them, over as many connections as are configured and needed. What none
+    /// takes now is given back.
+    pub(super) fn dispatch(self: &Arc<Self>, parcels: Vec<Parcel>) {
+        for parcel in parcels {
+            if let Some((parcel, outcome)) = self.assign(parcel) {
+                parcel.mail.job.finish(outcome);
+            }
+        }
+    }
+
+    /// Finds another server for a mail whose own turned out to be out of reach.
+    pub(super) fn reroute(self: &Arc<Self>, parcel: Parcel, reason: Reason) {
+        if let Some((parcel, _)) = self.assign(parcel) {
+            parcel.mail.job.finish(Outcome::Unreachable(reason));
+        }
+    }
+
+    /// Gives back what no server takes, and what becomes of it.
+    fn assign(self: &Arc<Self>, mut parcel: Parcel) -> Option<(Parcel, Outcome)> {
+        let configuration = Arc::clone(&parcel.mail.job.configuration);
+        let domain = parcel.sender_domain();
+        let choice = {
+            let _choosing = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
+            fleet::choose(&configuration.servers, domain.as_deref(), Instant::now())
         };
-        for seat in self.desk.put(parcels, connections) {
+        let server = match choice {
+            Choice::Server(server, pass) => {
+                parcel.pass = pass;
+                server
+            }
+            Choice::Wait(wait) => return Some((parcel, Outcome::Later(wait))),
+            Choice::Nobody => {
+                let domain = domain.unwrap_or_default();
+                let reason = format!("no server of smtp_server takes mail from {domain:?}");
+                return Some((parcel, Outcome::Retry(reason.into())));
+            }
+        };
+        parcel.mail.job.server = Arc::clone(&server.label);
+        for seat in server.desk.put(vec![parcel], server.definition.connections) {
             let courier = Courier {
                 seat,
-                gate: Arc::clone(&self.gate),
-                recheck: Arc::clone(&self.recheck),
-                reports: self.reports.clone(),
+                server: Arc::clone(&server),
+                office: Arc::clone(self),
                 stopping: self.stopping.subscribe(),
                 connection: None,
             };
             self.handle.spawn(courier.run());
         }
+        None
     }
 }

@@ -1,8 +1,11 @@
 //! The mailer's questions to the database, each one statement; see sql/schema/160_mailer.sql.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pgrx::prelude::*;
+
+use super::server::Definition;
 
 /// A mail as claimed.
 #[derive(Debug)]
@@ -174,6 +177,97 @@ pub(super) fn purge_messages(older_than: f64) -> spi::Result<()> {
     Spi::run_with_args(
         "select marketing_automation.purge_messages(pg_catalog.make_interval(secs => $1))",
         &[older_than.into()],
+    )
+}
+
+/// An enabled row of smtp_server.
+pub(super) struct ServerRow {
+    /// Still without password and timeout.
+    pub(super) definition: Definition,
+    pub(super) password_file: Option<String>,
+}
+
+pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
+    Spi::connect(|client| {
+        client
+            .select(
+                "select s.name, s.url, s.password_file, s.sender_domain, s.priority, s.weight, s.connections,
+                        s.per_second is not null or s.warmup_started is not null
+                 from marketing_automation.smtp_server s where s.enabled order by s.name",
+                None,
+                &[],
+            )?
+            .map(|row| {
+                Ok(ServerRow {
+                    password_file: row.get(3)?,
+                    definition: Definition {
+                        name: column(&row, 1)?,
+                        url: column(&row, 2)?,
+                        password: None,
+                        sender_domain: row.get(4)?,
+                        priority: column(&row, 5)?,
+                        weight: column(&row, 6)?,
+                        connections: column::<i32>(&row, 7)?.unsigned_abs() as usize,
+                        timeout: Duration::ZERO,
+                        limited: column(&row, 8)?,
+                    },
+                })
+            })
+            .collect()
+    })
+}
+
+/// What a limited server may take.
+pub(super) struct Grant {
+    pub(super) server: String,
+    pub(super) permits: usize,
+    /// The warm-up allows no more than the permits in hand today.
+    pub(super) is_spent: bool,
+    /// How long until there is another permit.
+    pub(super) wait: Duration,
+}
+
+/// Asks for permits: so many that each of these servers has `wanted` in hand, as far as its limits allow.
+pub(super) fn grant_permits(
+    servers: Vec<String>,
+    in_hand: Vec<i32>,
+    wanted: i32,
+) -> spi::Result<Vec<Grant>> {
+    Spi::connect_mut(|client| {
+        client
+            .update(
+                "select server, permits, is_spent, wait_seconds from marketing_automation.grant_permits($1, $2, $3)",
+                None,
+                &[servers.into(), in_hand.into(), wanted.into()],
+            )?
+            .map(|row| {
+                Ok(Grant {
+                    server: column(&row, 1)?,
+                    permits: column::<i32>(&row, 2)?.unsigned_abs() as usize,
+                    is_spent: column(&row, 3)?,
+                    wait: Duration::from_secs_f64(column::<f64>(&row, 4)?.clamp(0.0, 86_400.0)),
+                })
+            })
+            .collect()
+    })
+}
+
+/// A mailer that begins knows of no server that is out of reach.
+pub(super) fn forget_server_states() -> spi::Result<()> {
+    Spi::run(
+        "update marketing_automation.smtp_usage set paused_until = null where paused_until is not null",
+    )
+}
+
+/// Notes for smtp_server_status that a server is left alone for some seconds, or that it answers again.
+pub(super) fn note_server(name: &str, closed: Option<(f64, &str)>) -> spi::Result<()> {
+    Spi::run_with_args(
+        "select marketing_automation.note_server($1, $2, $3)",
+        &[
+            name.into(),
+            closed.map(|(seconds, _)| seconds).into(),
+            closed.map(|(_, reason)| reason).into(),
+        ],
     )
 }
 

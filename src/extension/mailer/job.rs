@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as channel;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::configuration::Configuration;
 use super::database::Claimed;
+use super::gate::Pass;
 use super::reason::Reason;
+use crate::email::identity;
 use crate::email::rendered::Rendered;
 use crate::email::template::{Choice, MailTemplate, TemplateError, Translations};
 
@@ -37,6 +39,8 @@ pub(super) struct Job {
     /// None: the activity was deleted meanwhile.
     pub(super) compiled: Option<Arc<Compiled>>,
     pub(super) configuration: Arc<Configuration>,
+    /// The server that it goes to; empty: none has been chosen.
+    pub(super) server: Arc<str>,
     /// Whether the server may have got it.
     pub(super) sending: bool,
     fresh_until: Instant,
@@ -56,6 +60,7 @@ impl Job {
             mail,
             compiled,
             configuration: Arc::clone(configuration),
+            server: "".into(),
             sending: false,
             fresh_until,
             reports: Some(reports.clone()),
@@ -76,7 +81,7 @@ impl Job {
             id: self.mail.id,
             attempt: self.mail.attempt,
             age: self.mail.age,
-            server: self.configuration.server.clone(),
+            server: Arc::clone(&self.server),
             outcome,
         }
     }
@@ -120,6 +125,26 @@ pub(super) struct RenderedMail {
 pub(super) struct Parcel {
     pub(super) mail: RenderedMail,
     pub(super) links: Vec<i64>,
+    /// How it goes through the gate of its server.
+    pub(super) pass: Pass,
+}
+
+impl Parcel {
+    pub(super) fn new(mail: RenderedMail, links: Vec<i64>) -> Self {
+        Parcel {
+            mail,
+            links,
+            pass: Pass::Free,
+        }
+    }
+
+    /// Domain of its From address.
+    pub(super) fn sender_domain(&self) -> Option<String> {
+        let configuration = &self.mail.job.configuration;
+        let sender = self.mail.rendered.sender.as_ref();
+        let from = sender.or(configuration.email_from.as_ref())?;
+        identity::domain(from.trim_end().trim_end_matches('>'))
+    }
 }
 
 #[derive(Debug)]
@@ -134,6 +159,8 @@ pub(super) enum Outcome {
     InDoubt(Reason),
     /// The server takes no mail, so this was no attempt at this one.
     Unreachable(Reason),
+    /// None of its servers takes it now; it is claimed again after this time.
+    Later(Duration),
     /// Claimed too long ago: somebody may have unsubscribed since.
     Stale,
     Released,

@@ -44,7 +44,7 @@ impl Pace {
         for outcome in outcomes {
             match outcome {
                 Outcome::Stale => self.stale += 1,
-                Outcome::Released | Outcome::Unreachable(_) => {}
+                Outcome::Released | Outcome::Later(_) | Outcome::Unreachable(_) => {}
                 _ => self.tried += 1,
             }
         }

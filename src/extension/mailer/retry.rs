@@ -46,7 +46,9 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         Outcome::InDoubt(_) if hold || delivery.attempt >= DOUBTS => "in_doubt",
         Outcome::Retry(_) | Outcome::InDoubt(_) if too_old => "failed",
         Outcome::Retry(_) | Outcome::InDoubt(_) => "queued",
-        Outcome::Unreachable(_) | Outcome::Stale | Outcome::Released => "released",
+        Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::Stale | Outcome::Released => {
+            "released"
+        }
     };
     let result = match &delivery.outcome {
         Outcome::Sent(_) => Some("sent"),
@@ -54,7 +56,7 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         Outcome::Failed(_) => Some("failed"),
         Outcome::Retry(_) if too_old => Some("failed"),
         Outcome::Retry(_) => Some("deferred"),
-        Outcome::Unreachable(_) | Outcome::Stale | Outcome::Released => None,
+        Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::Stale | Outcome::Released => None,
     };
     let reason = match &delivery.outcome {
         Outcome::Sent(reason)
@@ -62,7 +64,7 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         | Outcome::Retry(reason)
         | Outcome::InDoubt(reason)
         | Outcome::Unreachable(reason) => Some(reason),
-        Outcome::Stale | Outcome::Released => None,
+        Outcome::Later(_) | Outcome::Stale | Outcome::Released => None,
     };
     Finished {
         id: delivery.id,
@@ -73,8 +75,9 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         code: reason.and_then(|reason| reason.code).map(i32::from),
         status: reason.and_then(Reason::status).map(str::to_owned),
         server: Arc::clone(&delivery.server),
-        retry_seconds: match state {
-            "queued" => pause(delivery.attempt, dice(delivery.id, delivery.attempt)),
+        retry_seconds: match (&delivery.outcome, state) {
+            (Outcome::Later(wait), _) => wait.as_secs_f64(),
+            (_, "queued") => pause(delivery.attempt, dice(delivery.id, delivery.attempt)),
             _ => 0.0,
         },
     }

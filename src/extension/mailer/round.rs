@@ -9,9 +9,11 @@ use pgrx::prelude::*;
 use super::configuration::{self, Configuration};
 use super::couriers::{self, Couriers};
 use super::database::{self, Finished};
+use super::gate::News;
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
 use super::lookout::Lookout;
 use super::pace::Pace;
+use super::server::Server;
 use super::templates::Templates;
 use super::{AFTER_ERROR, LOCKED, process, retry, transaction};
 use crate::extension::revocation;
@@ -57,10 +59,8 @@ pub(super) struct Mailer {
     in_flight: HashSet<i64>,
     /// Something was claimed or has ended since the last rest.
     busy: bool,
-    /// No claim before: after an SQL error, or while the SMTP server is out of reach.
+    /// No claim before, after an SQL error.
     paused_until: Option<Instant>,
-    /// How often in a row the SMTP server was found out of reach; until it answers again one mail at a time probes it.
-    out_of_reach: u32,
     /// Somebody has called pause().
     on_hold: bool,
     last_error: Option<String>,
@@ -83,7 +83,6 @@ impl Mailer {
             in_flight: HashSet::new(),
             busy: false,
             paused_until: None,
-            out_of_reach: 0,
             on_hold: false,
             last_error: None,
         })
@@ -165,7 +164,7 @@ impl Mailer {
         let mut parcels = Vec::with_capacity(rendered.len());
         for mail in rendered {
             match self.couriers.links().ids(&mail.rendered) {
-                Some(links) => parcels.push(Parcel { mail, links }),
+                Some(links) => parcels.push(Parcel::new(mail, links)),
                 // They were not stored: an error, which is noted.
                 None => self.deliveries.push(mail.job.release()),
             }
@@ -192,8 +191,9 @@ impl Mailer {
             return None;
         }
         let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        // With a closed gate the couriers give back what they have, and nothing else is to be waited for.
-        let enough = self.couriers.gate().is_closed()
+        // With closed gates the couriers give back what they have, and nothing else is to be waited for.
+        let is_closed = |server: &Arc<Server>| server.gate.is_closed();
+        let enough = self.servers().iter().all(is_closed)
             || self.deliveries.len() >= ENOUGH_RESULTS.min(self.in_flight.len());
         (!enough).then(|| GATHER.saturating_sub(since.elapsed()))
     }
@@ -249,19 +249,9 @@ impl Mailer {
     fn learn(&mut self, deliveries: &[Delivery]) {
         let outcomes = || deliveries.iter().map(|delivery| &delivery.outcome);
         self.pace.learn(outcomes());
-        let answered = |outcome| {
-            matches!(
-                outcome,
-                &Outcome::Sent(_) | &Outcome::Failed(_) | &Outcome::Retry(_)
-            )
-        };
-        // While the gate is closed, what ends now began before.
-        if !self.couriers.gate().is_closed() && outcomes().any(answered) {
-            self.out_of_reach = 0;
-            if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) {
-                self.last_error = None;
-                workers::clear_error();
-            }
+        if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) && !self.is_any_closed() {
+            self.last_error = None;
+            workers::clear_error();
         }
         for delivery in deliveries {
             if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
@@ -291,13 +281,36 @@ impl Mailer {
         }
     }
 
-    /// Pauses when the couriers have closed the gate: the server's trouble, not the mails'. Claims were given back.
-    fn heed_gate(&mut self) {
-        if let Some(reason) = self.couriers.gate().take_news() {
-            self.out_of_reach += 1;
-            self.pause(retry::reconnect_pause(self.out_of_reach));
-            workers::update(|slot| slot.state = State::Paused);
-            self.note_error(reason);
+    fn servers(&self) -> &[Arc<Server>] {
+        self.configuration
+            .as_ref()
+            .map_or(&[], |configuration| &configuration.servers)
+    }
+
+    fn is_any_closed(&self) -> bool {
+        self.servers().iter().any(|server| server.gate.is_closed())
+    }
+
+    /// Tells what has happened to the gates of servers. Their mails go to other servers, or were given back.
+    fn heed_gates(&mut self) {
+        for server in self.servers().to_vec() {
+            let Some(news) = server.gate.take_news() else {
+                continue;
+            };
+            let name = &server.definition.name;
+            let closed = match &news {
+                News::Closed { reason, pause } => Some((pause.as_secs_f64(), reason.as_str())),
+                News::Open => None,
+            };
+            let noted = transaction::run_in_extension(|| database::note_server(name, closed));
+            self.checked(noted);
+            if let News::Closed { reason, .. } = news {
+                let several = self.servers().len() > 1;
+                self.note_error(match several {
+                    true => format!("server \"{name}\": {reason}"),
+                    false => reason,
+                });
+            }
         }
     }
 
@@ -313,26 +326,94 @@ impl Mailer {
         }
     }
 
-    /// How many mails to claim now.
-    fn room(&mut self, configuration: &Configuration) -> usize {
-        if self.out_of_reach > 0 {
-            return usize::from(self.in_flight.is_empty());
+    /// How many mails to claim now; or how long there is nothing to claim for, as all servers are closed.
+    fn room(&mut self) -> Result<usize, Duration> {
+        let now = Instant::now();
+        let servers = self.servers().to_vec();
+        let open = || servers.iter().filter(|server| !server.gate.is_closed());
+        if open().next().is_none() {
+            workers::update(|slot| slot.state = State::Paused);
+            let opening = servers
+                .iter()
+                .filter_map(|server| server.gate.opens_in(now));
+            let wait = opening.min().unwrap_or(POLL);
+            // One mail at a time finds out whether a server is back.
+            return match wait.is_zero() && self.in_flight.is_empty() {
+                true => Ok(1),
+                false => Err(wait.clamp(Duration::from_millis(10), POLL)),
+            };
         }
         let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
-        let size = self.pace.size(batch, configuration.connections);
+        let connections = open().map(|server| server.definition.connections).sum();
+        let size = self.pace.size(batch, connections);
         // While one claim is on its way, the next is prepared.
         match self.in_flight.len() > size || self.couriers.is_full() {
-            true => 0,
-            false => size,
+            true => Err(POLL),
+            false => Ok(size),
         }
+    }
+
+    /// Gets the permits of limited servers, and gives how many mails there are permits for and how long until there is
+    /// another; no number: some server needs none. In a transaction.
+    fn permits(servers: &[Arc<Server>], size: usize) -> spi::Result<(Option<usize>, Duration)> {
+        let limited: Vec<&Arc<Server>> = servers
+            .iter()
+            .filter(|server| server.definition.limited)
+            .collect();
+        let mut wait = POLL;
+        let names = limited.iter().map(|server| server.definition.name.clone());
+        let in_hand = limited
+            .iter()
+            .map(|server| i32::try_from(server.permits()).unwrap_or(i32::MAX));
+        let wanted = i32::try_from(size).unwrap_or(i32::MAX);
+        for grant in database::grant_permits(names.collect(), in_hand.collect(), wanted)? {
+            wait = wait.min(grant.wait);
+            let server = limited
+                .iter()
+                .find(|server| server.definition.name == grant.server);
+            if let Some(server) = server {
+                server.grant(grant.permits, grant.is_spent, grant.wait);
+            }
+        }
+        let open: Vec<_> = servers
+            .iter()
+            .filter(|server| !server.gate.is_closed())
+            .collect();
+        let takers = match open.is_empty() {
+            // Probed with a permit too.
+            true => servers.iter().collect(),
+            false => open,
+        };
+        if takers.iter().any(|server| !server.definition.limited) {
+            return Ok((None, wait));
+        }
+        let permits = takers.iter().map(|server| server.permits()).sum();
+        Ok((Some(permits), wait))
     }
 
     /// Claims mails and has them rendered; gives how long there is nothing more to claim.
     fn claim(&mut self, configuration: &Arc<Configuration>) -> Duration {
-        let size = i32::try_from(self.room(configuration)).unwrap_or(i32::MAX);
-        if size == 0 {
-            return POLL;
-        }
+        let size = match self.room() {
+            Ok(size) => size,
+            Err(wait) => return wait,
+        };
+        let servers = &configuration.servers;
+        let permits = match servers.iter().any(|server| server.definition.limited) {
+            true => transaction::run_in_extension(|| Self::permits(servers, size)),
+            false => Ok((None, POLL)),
+        };
+        let size = match self.checked(permits) {
+            None => return AFTER_ERROR,
+            Some((None, _)) => size,
+            Some((Some(permits), wait)) => {
+                // Those in flight may still take theirs.
+                match permits.saturating_sub(self.in_flight.len()).min(size) {
+                    0 => return wait.max(Duration::from_millis(10)),
+                    permitted => permitted,
+                }
+            }
+        };
+        let size = i32::try_from(size).unwrap_or(i32::MAX);
         let started = Instant::now();
         let fresh_until = started + self.pace.fresh();
         let rest = self.lookout.rest(started);
@@ -391,7 +472,7 @@ impl Mailer {
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.record();
         }
-        self.heed_gate();
+        self.heed_gates();
         let Some(configuration) = self.configure(reload) else {
             return POLL;
         };
@@ -399,19 +480,24 @@ impl Mailer {
             return until.duration_since(Instant::now()).min(POLL);
         }
         self.paused_until = None;
-        self.couriers.gate().open();
         if self.outdated {
             return POLL;
         }
         self.purge();
         let sleep = self.claim(&configuration);
-        if self.paused_until.is_none() && self.out_of_reach == 0 && !self.on_hold {
+        let is_closed = |server: &Arc<Server>| server.gate.is_closed();
+        let reachable = !configuration.servers.iter().all(is_closed);
+        if self.paused_until.is_none() && reachable && !self.on_hold {
             let state = match self.in_flight.is_empty() {
                 true => State::Idle,
                 false => State::Sending,
             };
             workers::update(|slot| slot.state = state);
-            self.forget_error();
+            match configuration.faults() {
+                Some(faults) => self.note_error(faults),
+                None if self.is_any_closed() => {}
+                None => self.forget_error(),
+            }
         }
         sleep
     }
@@ -440,7 +526,7 @@ impl Mailer {
 
     /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.
     pub(super) fn farewell(&mut self) {
-        self.deliveries.extend(self.couriers.stop());
+        self.deliveries.extend(self.couriers.stop(self.servers()));
         let deadline = Instant::now() + FAREWELL;
         while self.deliveries.len() < self.in_flight.len() && Instant::now() < deadline {
             for event in self.couriers.wait_for_events(Duration::from_millis(20)) {

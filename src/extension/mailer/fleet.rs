@@ -1,0 +1,196 @@
+//! Which server takes a mail: those for the sender's domain before the general ones, lower priorities first, among
+//! equals by weight. A server that is out of reach, or whose warm-up allows no more today, is passed over; one that is
+//! merely at its pace is waited for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::gate::Pass;
+use super::server::Server;
+
+/// A mail that finds no server is looked at again after this time at the latest: an administrator may have changed the limits.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+pub(super) enum Choice {
+    Server(Arc<Server>, Pass),
+    /// None of its servers takes it now.
+    Wait(Duration),
+    /// No server takes mail from this domain.
+    Nobody,
+}
+
+/// Orders servers as choose() wants them.
+pub(super) fn sort(servers: &mut [Arc<Server>]) {
+    servers.sort_by_key(|server| rank(server));
+}
+
+fn rank(server: &Server) -> (bool, i32) {
+    let definition = &server.definition;
+    (definition.sender_domain.is_none(), definition.priority)
+}
+
+/// Chooses a server for a mail from `domain`, and takes a permit of it.
+pub(super) fn choose(servers: &[Arc<Server>], domain: Option<&str>, now: Instant) -> Choice {
+    let takes = |server: &&Arc<Server>| {
+        let its_domain = server.definition.sender_domain.as_deref();
+        its_domain.is_none() || its_domain == domain
+    };
+    let candidates: Vec<&Arc<Server>> = servers.iter().filter(takes).collect();
+    if candidates.is_empty() {
+        return Choice::Nobody;
+    }
+    let mut wait = LONGEST_WAIT;
+    for group in candidates.chunk_by(|one, other| rank(one) == rank(other)) {
+        let (usable, others): (Vec<&Arc<Server>>, Vec<_>) = group.iter().partition(|server| {
+            !server.is_spent() && server.gate.opens_in(now) == Some(Duration::ZERO)
+        });
+        for server in others.iter().filter(|server| !server.is_spent()) {
+            // While a probe is on its way, soon.
+            let opening = server.gate.opens_in(now).unwrap_or(Duration::from_secs(1));
+            wait = wait.min(opening);
+        }
+        if usable.is_empty() {
+            continue;
+        }
+        let ready: Vec<&Arc<Server>> = usable
+            .iter()
+            .copied()
+            .filter(|server| server.has_permit())
+            .collect();
+        if let Some((server, pass)) = take(&ready, now) {
+            return Choice::Server(server, pass);
+        }
+        let slots = usable.iter().map(|server| server.next_slot(now));
+        return Choice::Wait(slots.min().unwrap_or(wait).min(LONGEST_WAIT));
+    }
+    Choice::Wait(wait)
+}
+
+/// Takes a permit of one of these servers: of one to be probed, else by smooth weighted round robin, as nginx does it: who
+/// comes back has missed nothing that it would have to catch up with.
+fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Pass)> {
+    let mut order: Vec<(bool, i64, &Arc<Server>)> = ready
+        .iter()
+        .map(|server| {
+            let weight = i64::from(server.definition.weight);
+            (!server.gate.is_closed(), -server.advance(weight), *server)
+        })
+        .collect();
+    order.sort_by_key(|(is_open, turn, _)| (*is_open, *turn));
+    let total: i64 = ready
+        .iter()
+        .map(|server| i64::from(server.definition.weight))
+        .sum();
+    order.into_iter().find_map(|(_, _, server)| {
+        // Two mails may have looked at once.
+        let pass = server.gate.admit(now)?;
+        if !server.take_permit() {
+            if pass == Pass::Probe {
+                server.gate.unprobed();
+            }
+            return None;
+        }
+        server.advance(-total);
+        Some((Arc::clone(server), pass))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extension::mailer::server::Definition;
+
+    fn server(name: &str, sender_domain: Option<&str>, priority: i32, weight: i32) -> Arc<Server> {
+        Arc::new(
+            Server::new(Definition {
+                name: name.to_owned(),
+                url: format!("smtp://{name}.example"),
+                password: None,
+                sender_domain: sender_domain.map(str::to_owned),
+                priority,
+                weight,
+                connections: 1,
+                timeout: Duration::from_secs(1),
+                limited: false,
+            })
+            .unwrap(),
+        )
+    }
+
+    fn limited(name: &str, priority: i32) -> Arc<Server> {
+        let mut server = server(name, None, priority, 1);
+        Arc::get_mut(&mut server).unwrap().definition.limited = true;
+        server
+    }
+
+    fn chosen(servers: &[Arc<Server>], domain: &str, now: Instant) -> String {
+        match choose(servers, Some(domain), now) {
+            Choice::Server(server, _) => server.definition.name.clone(),
+            Choice::Wait(_) => "wait".to_owned(),
+            Choice::Nobody => "nobody".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_senders_domain_then_priority_then_reach_decide() {
+        let mut servers = [
+            server("backup", None, 2, 1),
+            server("general", None, 1, 1),
+            server("news", Some("news.example"), 9, 1),
+        ];
+        sort(&mut servers);
+        let now = Instant::now();
+        assert_eq!(chosen(&servers, "news.example", now), "news");
+        assert_eq!(chosen(&servers, "shop.example", now), "general");
+        servers[0].gate.close("down".to_owned());
+        assert_eq!(chosen(&servers, "news.example", now), "general");
+        servers[1].gate.close("down".to_owned());
+        assert_eq!(chosen(&servers, "news.example", now), "backup");
+        servers[2].gate.close("down".to_owned());
+        assert_eq!(chosen(&servers, "news.example", now), "wait");
+        // The pauses are over: one mail probes the best, the others go elsewhere meanwhile.
+        let later = now + Duration::from_secs(100);
+        assert_eq!(chosen(&servers, "news.example", later), "news");
+        assert_eq!(chosen(&servers, "news.example", later), "general");
+        servers[0].gate.accepted(Pass::Probe);
+        assert_eq!(chosen(&servers, "news.example", later), "news");
+        assert_eq!(chosen(&servers[..1], "shop.example", later), "nobody");
+    }
+
+    #[test]
+    fn equals_share_by_weight_also_after_one_was_away() {
+        let servers = [server("big", None, 1, 3), server("small", None, 1, 1)];
+        let count = |mails: usize| {
+            let now = Instant::now();
+            let names: Vec<String> = (0..mails).map(|_| chosen(&servers, "x", now)).collect();
+            names.iter().filter(|name| *name == "big").count()
+        };
+        assert_eq!(count(400), 300);
+        servers[0].gate.close("down".to_owned());
+        assert_eq!(count(400), 0);
+        let later = Instant::now() + Duration::from_secs(100);
+        assert_eq!(chosen(&servers, "x", later), "big");
+        servers[0].gate.accepted(Pass::Probe);
+        assert!((299..=301).contains(&count(400)));
+    }
+
+    #[test]
+    fn a_pace_is_waited_for_and_a_spent_day_passed_over() {
+        let servers = [limited("warming", 1), server("old", None, 2, 1)];
+        let now = Instant::now();
+        servers[0].grant(2, false, Duration::from_secs(1));
+        assert_eq!(chosen(&servers, "x", now), "warming");
+        assert_eq!(chosen(&servers, "x", now), "warming");
+        let wait = |servers: &[Arc<Server>]| match choose(servers, None, now) {
+            Choice::Wait(wait) => wait.as_secs(),
+            _ => panic!("chosen"),
+        };
+        assert_eq!(wait(&servers), 1);
+        assert_eq!(wait(&servers), 2);
+        servers[0].grant(0, true, Duration::from_secs(1));
+        assert_eq!(chosen(&servers, "x", now), "old");
+        servers[0].return_permit();
+        assert_eq!(chosen(&servers, "x", now), "warming");
+        assert_eq!(wait(&servers[..1]), LONGEST_WAIT.as_secs());
+    }
+}

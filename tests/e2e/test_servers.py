@@ -1,0 +1,156 @@
+"""Several SMTP servers: who takes which mail, and what happens when one is away."""
+
+import pytest
+
+from harness import SmtpSink, wait_until
+
+STATUS = "select state from marketing_automation.smtp_server_status where name = %s"
+
+
+@pytest.fixture
+def relay(sink):
+    """A second SMTP server."""
+    relay = SmtpSink().start()
+    yield relay
+    relay.refuse()
+
+
+def crowd(shop, size):
+    """Customers c1, c2 and so on."""
+    shop.query(
+        "insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, %s) n",
+        size,
+    )
+
+
+def server(shop, name, url, **columns):
+    """A row of smtp_server, which the mailer knows at once."""
+    row = {"name": name, "url": url, **columns}
+    shop.query(f"insert into marketing_automation.smtp_server ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", *row.values())
+    shop.query("select pg_reload_conf()")
+
+
+def recipients(*sinks):
+    """Who got a mail, from whichever server."""
+    return sorted(mail.recipients[0] for sink in sinks for mail in sink.mails)
+
+
+def all_sent(shop, size):
+    """Waits until all mails are sent."""
+    sent = "select count(*) from marketing_automation.message where state = 'sent' and record_id is not null"
+    wait_until(lambda: shop.value(sent) == size, 60, what=f"{size} mails to be sent")
+
+
+def test_equals_share_by_weight(shop, sink, relay):
+    crowd(shop, 200)
+    shop.query("select marketing_automation.pause()")
+    server(shop, "big", sink.url, weight=3)
+    server(shop, "small", relay.url, weight=1)
+    shop.scenario()
+    shop.tick()
+    shop.query("select marketing_automation.resume()")
+    all_sent(shop, 200)
+    assert (len(sink.mails), len(relay.mails)) == (150, 50)
+    assert shop.query("select server, count(*) from marketing_automation.message group by 1 order by 2") == [
+        (relay.url.removeprefix("smtp://"), 50),
+        (sink.url.removeprefix("smtp://"), 150),
+    ]
+
+
+def test_a_server_that_dies_is_replaced_until_it_is_back_and_no_mail_is_lost_or_doubled(shop, sink, relay):
+    crowd(shop, 400)
+    server(shop, "first", sink.url, priority=1)
+    server(shop, "second", relay.url, priority=2)
+    sink.delay(0.02)
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(30)
+    assert relay.mails == []
+    sink.refuse()
+    relay.wait_for(1)
+    wait_until(lambda: shop.value(STATUS, "first") == "out of reach", what="the first server to be given up")
+    # What was at the dying server is in doubt, and tried again after a minute.
+    wait_until(lambda: shop.query("select 1 where not exists (select from marketing_automation.outbox where attempts = 0)"), what="all to be tried")
+    sink.behave()
+    sink.start()
+    shop.retry_now()
+    all_sent(shop, 400)
+    in_doubt = shop.value("select count(distinct message_id) from marketing_automation.delivery_attempt where state = 'in_doubt'")
+    got = recipients(sink, relay)
+    assert len(set(got)) == 400
+    assert len(got) <= 400 + in_doubt
+    # Back: it takes the next campaign alone, but for what goes elsewhere until the probe is answered.
+    wait_until(lambda: shop.value(STATUS, "first") == "ready" or probe(shop), 90, what="the first server to be back")
+    before = len(relay.mails)
+    shop.scenario("again")
+    shop.tick()
+    all_sent(shop, 800)
+    assert len(relay.mails) == before
+
+
+def probe(shop):
+    """Gives the mailer a mail with which to find out whether the server is back."""
+    shop.query("select marketing_automation.send_test('welcome', 'hello', '1', 'probe@example.org')")
+
+
+def test_the_senders_domain_chooses_its_server(shop, sink, relay):
+    crowd(shop, 20)
+    server(shop, "general", sink.url, priority=1)
+    server(shop, "news", relay.url, priority=9, sender_domain="News.Example")
+    shop.scenario(run=False, mail=False)
+    shop.activity("news", sender="News <hello@{{ 'news' }}.example>")
+    shop.activity("shop")
+    shop.query("select marketing_automation.run('welcome')")
+    shop.tick()
+    wait_until(lambda: len(sink.mails) + len(relay.mails) == 40, 60, what="all mails")
+    assert {mail.subject for mail in relay.mails} == {"news"} and len(relay.mails) == 20
+    assert {mail.subject for mail in sink.mails} == {"shop"} and len(sink.mails) == 20
+    # Without its own, the general one takes them.
+    shop.query("update marketing_automation.smtp_server set enabled = false where name = 'news'")
+    shop.query("select pg_reload_conf()")
+    shop.customers("Zoe")
+    shop.tick()
+    sink.wait_for(22)
+
+
+def test_a_warm_up_hands_the_rest_to_the_next_server_and_holds_over_a_restart(shop, sink, relay):
+    crowd(shop, 50)
+    shop.query("insert into marketing_automation.smtp_warmup values ('new', 1, 10), ('new', 2, 1000)")
+    server(shop, "new", sink.url, priority=1, warmup_started="today")
+    server(shop, "old", relay.url, priority=2)
+    shop.scenario()
+    shop.tick()
+    wait_until(lambda: len(sink.mails) + len(relay.mails) == 50, 60, what="all mails")
+    assert len(sink.mails) == 10
+    shop.query("select pg_terminate_backend(%s)", shop.wait_for_worker())
+    shop.scenario("again")
+    shop.tick()
+    wait_until(lambda: len(sink.mails) + len(relay.mails) == 100, 60, what="the second campaign")
+    assert len(sink.mails) == 10
+    assert shop.query("select taken_today, allowed_today from marketing_automation.smtp_server_status where name = 'new'") == [(10, 10)]
+
+
+def test_a_pace_holds_for_a_server_alone(shop, sink):
+    crowd(shop, 30)
+    server(shop, "slow", sink.url, per_second=10)
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(30)
+    started = min(mail.at for mail in sink.mails)
+    for number, mail in enumerate(sorted(sink.mails, key=lambda mail: mail.at), 1):
+        assert number <= 10 + 10 * (mail.at - started + 0.5)
+    assert max(mail.at for mail in sink.mails) - started > 1.5
+    assert shop.value("select max(attempts) from marketing_automation.message") == 1
+
+
+def test_a_server_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
+    crowd(shop, 5)
+    server(shop, "locked", sink.url, password_file="/nonexistent/password")
+    server(shop, "open", sink.url, priority=2)
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(5)
+    wait_until(
+        lambda: shop.value("select last_error like '%%server \"locked\": cannot read the password file%%' from marketing_automation.worker_status()"),
+        what="the fault to show",
+    )
