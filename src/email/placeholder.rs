@@ -65,6 +65,68 @@ impl Target {
     }
 }
 
+/// What [`crate::email::template`] writes into the source of a body, for the mails that come of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// A link that holds no expression, by its number.
+    Known(usize),
+    /// The beginning of a value of `href` that holds one.
+    Begin { is_tracked: bool },
+}
+
+impl Mark {
+    pub(crate) fn text(self) -> String {
+        let prefix = PREFIX.as_str();
+        match self {
+            Mark::Known(index) => format!("{prefix}K{index}E"),
+            Mark::Begin { is_tracked: true } => format!("{prefix}BE"),
+            Mark::Begin { is_tracked: false } => format!("{prefix}NE"),
+        }
+    }
+}
+
+/// The end of what [`Mark::Begin`] begins.
+pub(crate) fn end_mark() -> String {
+    format!("{}FE", PREFIX.as_str())
+}
+
+/// Letters for a tag of a template.
+pub(crate) fn tag(number: usize) -> String {
+    format!("{}T{number}E", PREFIX.as_str())
+}
+
+/// Gives what stands before the next mark, the mark, and what stands behind it.
+pub(crate) fn next_mark(text: &str) -> Option<(&str, Mark, &str)> {
+    let prefix = PREFIX.as_str();
+    let mut from = 0;
+    loop {
+        let at = from + text[from..].find(prefix)?;
+        from = at + prefix.len();
+        let payload = &text[from..];
+        let (kind, rest) = payload.split_at_checked(1)?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = rest.split_at(digits);
+        let mark = match (kind, number) {
+            ("B", "") => Mark::Begin { is_tracked: true },
+            ("N", "") => Mark::Begin { is_tracked: false },
+            ("K", number) => match number.parse() {
+                Ok(index) => Mark::Known(index),
+                Err(_) => continue,
+            },
+            _ => continue,
+        };
+        if let Some(after) = rest.strip_prefix('E') {
+            return Some((&text[..at], mark, after));
+        }
+    }
+}
+
+/// Splits at the end mark.
+pub(crate) fn until_end(text: &str) -> (&str, &str) {
+    let end = end_mark();
+    text.split_once(end.as_str()).unwrap_or((text, ""))
+}
+
 /// Tells whether the text holds a placeholder of this process.
 pub(crate) fn contains(text: &str) -> bool {
     text.contains(PREFIX.as_str())

@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::LazyLock;
 
-use lol_html::html_content::Element;
-use lol_html::{ElementContentHandlers, MemorySettings, Selector, Settings, rewrite_str};
+use lol_html::html_content::{Attribute, Element};
+use lol_html::{ElementContentHandlers, HtmlRewriter, MemorySettings, Selector, Settings};
 
 use crate::email::markup::{Token, Tokens};
-use crate::email::placeholder::{self, Links, Target, trackable_url};
+use crate::email::placeholder::{self, Links, Mark, Target, trackable_url};
 
-/// Memory that the rewriter may use beside its output, in bytes: four times the longest body.
-const MEMORY: usize = 4 * 1024 * 1024;
+/// Memory that the parser may use, in bytes: four times the longest body.
+pub(crate) const MEMORY: usize = 4 * 1024 * 1024;
 
 /// An author's attribute: this link stays as it is written.
 const NO_TRACK: &str = "data-no-track";
@@ -23,6 +24,16 @@ static LINKS: LazyLock<Selector> = LazyLock::new(|| {
         .expect("the constant is a valid CSS selector")
 });
 
+/// The `href` of a link, by its place in the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Href {
+    /// The value, with its quotes where it has some.
+    pub(crate) value: Range<usize>,
+    pub(crate) is_tracked: bool,
+    /// The attribute that says that it is not, with the space before it.
+    pub(crate) no_track: Option<Range<usize>>,
+}
+
 /// Replaces the `href` of every `<a>` and `<area>` that leads to http or https by a placeholder.
 ///
 /// `unsubscribe` and `unsubscribe|https://…` become the unsubscribe URL. Everything else keeps its bytes.
@@ -32,16 +43,170 @@ static LINKS: LazyLock<Selector> = LazyLock::new(|| {
 /// `unsubscribe` inside a conditional comment.
 pub(crate) fn track_links(html: &str, links: &mut Links) -> Result<String, String> {
     check_conditional_comments(html)?;
-    let links = RefCell::new(links);
+    let mut edits = Vec::new();
+    for href in hrefs(html)? {
+        if let Some(replaced) = Replaced::read(&html[href.value.clone()], href.is_tracked)? {
+            edits.push((href.value, replaced.text(links)));
+        }
+        edits.extend(href.no_track.map(|range| (range, String::new())));
+    }
+    Ok(splice(html, edits))
+}
+
+/// Replaces ranges that do not overlap.
+pub(crate) fn splice(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
+    edits.sort_by_key(|(range, _)| range.start);
+    let mut spliced = String::with_capacity(text.len() + text.len() / 8);
+    let mut done = 0;
+    for (range, replacement) in edits {
+        spliced.push_str(&text[done..range.start]);
+        spliced.push_str(&replacement);
+        done = range.end;
+    }
+    spliced.push_str(&text[done..]);
+    spliced
+}
+
+/// Finds the links of a document.
+///
+/// lol_html only looks: what it writes itself has its own spaces between the attributes of a changed tag.
+fn hrefs(html: &str) -> Result<Vec<Href>, String> {
+    let found = RefCell::new(Vec::new());
     let handler = ElementContentHandlers::default().element(|link: &mut Element| {
-        rewrite_link(link, &mut links.borrow_mut()).map_err(Into::into)
+        found.borrow_mut().extend(href(html, link.attributes()));
+        Ok(())
     });
     let settings = Settings::new()
         .append_element_content_handler((Cow::Borrowed(&*LINKS), handler))
         .with_memory_settings(MemorySettings::new().with_max_allowed_memory_usage(MEMORY))
         // Ambiguous markup can at worst leave a link untracked; that is no reason to hold the mail back.
         .with_strict(false);
-    rewrite_str(html, settings).map_err(|error| format!("html: {error}"))
+    let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
+    rewriter
+        .write(html.as_bytes())
+        .and_then(|()| rewriter.end())
+        .map_err(|error| format!("html: {error}"))?;
+    Ok(found.into_inner())
+}
+
+/// The `href` among the attributes of a link; None: it has no value.
+pub(crate) fn href(html: &str, attributes: &[Attribute<'_>]) -> Option<Href> {
+    let named = |name| attributes.iter().find(|attribute| attribute.name() == name);
+    let no_track = named(NO_TRACK);
+    Some(Href {
+        value: quoted_value(html, named("href")?)?,
+        is_tracked: no_track.is_none(),
+        no_track: no_track.and_then(|attribute| {
+            let name = attribute.name_source_location()?.bytes();
+            let end = quoted_value(html, attribute).map_or(name.end, |value| value.end);
+            let start = html[..name.start].trim_ascii_end().len();
+            Some(start..end)
+        }),
+    })
+}
+
+/// Where the value of an attribute stands, with its quotes.
+pub(crate) fn quoted_value(html: &str, attribute: &Attribute<'_>) -> Option<Range<usize>> {
+    let value = attribute.value_source_location()?.bytes();
+    let before = value.start.checked_sub(1)?;
+    match html.as_bytes().get(before)? {
+        b'"' | b'\'' => Some(before..value.end + 1),
+        _ => Some(value),
+    }
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Destination {
+    Link(String),
+    /// With the page to go to afterwards.
+    Unsubscribe(Option<String>),
+    /// By a placeholder that is there already.
+    Given(Target),
+}
+
+/// A value of `href` that is to be replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    destination: Destination,
+    quote: char,
+}
+
+impl Replaced {
+    /// Reads a value as it is written, with its quotes; None: it stays.
+    ///
+    /// # Errors
+    /// A page after `unsubscribe|` that is no http or https URL.
+    pub(crate) fn read(written: &str, is_tracked: bool) -> Result<Option<Replaced>, String> {
+        let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let value = match quote {
+            Some(quote) => written[1..].strip_suffix(quote).unwrap_or(&written[1..]),
+            None => written,
+        };
+        // Character references without a semicolon stay: `&copy=1` is a parameter that nobody escaped.
+        let href = html_escape::decode_html_entities(value);
+        let destination = match unsubscribe(&href) {
+            Some(None) => Destination::Unsubscribe(None),
+            Some(Some(page)) => unsubscribe_by(page)?,
+            None if !is_tracked || placeholder::contains(&href) => return Ok(None),
+            None => match trackable_url(href.trim()) {
+                Some(url) => Destination::Link(url),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Replaced {
+            destination,
+            quote: quote.unwrap_or('"'),
+        }))
+    }
+
+    /// What stands instead.
+    fn text(&self, links: &mut Links) -> String {
+        let target = match &self.destination {
+            Destination::Link(url) => Target::Link(links.intern(url)),
+            Destination::Unsubscribe(page) => {
+                Target::Unsubscribe(page.as_ref().map(|page| links.intern(page)))
+            }
+            Destination::Given(target) => *target,
+        };
+        let quote = self.quote;
+        format!("{quote}{}{quote}", target.placeholder())
+    }
+}
+
+/// Replaces the links that were marked in the templates, in a mail that they have made.
+///
+/// # Errors
+/// As [`track_links`].
+pub(crate) fn track_marked(
+    html: &str,
+    known: &[Replaced],
+    links: &mut Links,
+) -> Result<String, String> {
+    let mut tracked = String::with_capacity(html.len() + html.len() / 8);
+    let mut rest = html;
+    while let Some((before, mark, after)) = placeholder::next_mark(rest) {
+        tracked.push_str(before);
+        rest = after;
+        match mark {
+            Mark::Known(index) => {
+                if let Some(replaced) = known.get(index) {
+                    tracked.push_str(&replaced.text(links));
+                }
+            }
+            Mark::Begin { is_tracked } => {
+                let (written, after) = placeholder::until_end(rest);
+                rest = after;
+                match Replaced::read(written, is_tracked)? {
+                    Some(replaced) => tracked.push_str(&replaced.text(links)),
+                    None => tracked.push_str(written),
+                }
+            }
+        }
+    }
+    tracked.push_str(rest);
+    check_conditional_comments(&tracked)?;
+    Ok(tracked)
 }
 
 /// Refuses `unsubscribe` where Outlook reads markup that to us is a comment: it would become a dead link.
@@ -68,29 +233,6 @@ fn check_conditional_comments(html: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn rewrite_link(link: &mut Element, links: &mut Links) -> Result<(), String> {
-    let is_tracked = !link.has_attribute(NO_TRACK);
-    if !is_tracked {
-        link.remove_attribute(NO_TRACK);
-    }
-    let Some(href) = link.get_attribute("href") else {
-        return Ok(());
-    };
-    // Character references without a semicolon stay: `&copy=1` is a parameter that nobody escaped.
-    let href = html_escape::decode_html_entities(&href);
-    let target = match unsubscribe(&href) {
-        Some(None) => Target::Unsubscribe(None),
-        Some(Some(page)) => unsubscribe_by(page, links)?,
-        None if !is_tracked || placeholder::contains(&href) => return Ok(()),
-        None => match trackable_url(href.trim()) {
-            Some(url) => Target::Link(links.intern(&url)),
-            None => return Ok(()),
-        },
-    };
-    link.set_attribute("href", &target.placeholder())
-        .map_err(|error| error.to_string())
-}
-
 /// Recognises `unsubscribe` and `unsubscribe|page`; gives the page.
 fn unsubscribe(href: &str) -> Option<Option<&str>> {
     let (word, page) = match href.split_once('|') {
@@ -102,12 +244,12 @@ fn unsubscribe(href: &str) -> Option<Option<&str>> {
         .then_some(page)
 }
 
-fn unsubscribe_by(page: &str, links: &mut Links) -> Result<Target, String> {
+fn unsubscribe_by(page: &str) -> Result<Destination, String> {
     match (placeholder::exact(page), trackable_url(page)) {
-        (Some(Target::Link(index)), _) => Ok(Target::Unsubscribe(Some(index))),
-        (Some(Target::Unsubscribe(page)), _) => Ok(Target::Unsubscribe(page)),
+        (Some(Target::Link(index)), _) => Ok(Destination::Given(Target::Unsubscribe(Some(index)))),
+        (Some(Target::Unsubscribe(page)), _) => Ok(Destination::Given(Target::Unsubscribe(page))),
         (None, Some(url)) if !placeholder::contains(page) => {
-            Ok(Target::Unsubscribe(Some(links.intern(&url))))
+            Ok(Destination::Unsubscribe(Some(url)))
         }
         _ => {
             let page = placeholder::fill(page, |_| "…".to_owned());
@@ -157,7 +299,7 @@ mod tests {
         );
         assert_eq!(
             html,
-            r#"<A HREF="Link(0)">1</A><a class="b" href="Link(1)">2</a><area href="Link(0)">"#
+            r#"<A HREF='Link(0)'>1</A><a class="b" href="Link(1)">2</a><area href="Link(0)">"#
         );
         assert_eq!(links, ["https://a.example/?x=1&y=2", "https://b.example"]);
     }

@@ -6,10 +6,12 @@ mod expression;
 mod names;
 mod null;
 mod page;
+mod prelink;
 mod scan;
 mod snippets;
 mod translations;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +29,8 @@ use crate::email::placeholder::Links;
 use crate::email::rendered::Rendered;
 use crate::email::{mjml, plain_text, rewrite};
 use environment::Scope;
+use prelink::Marked;
+use rewrite::Replaced;
 
 /// Longest source of one template, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
@@ -83,6 +87,10 @@ pub struct MailTemplate {
     environment: Environment<'static>,
     /// Of sender, subject and body; None: no such part.
     languages: [Option<String>; 3],
+    /// Links that were found in the body and its snippets; None: they are looked for in every mail.
+    links: Option<Vec<Replaced>>,
+    /// Sources whose links were marked, by the names of their templates.
+    marked: HashMap<String, (Marked, String)>,
 }
 
 impl MailTemplate {
@@ -97,7 +105,13 @@ impl MailTemplate {
         body: Source<'_>,
         snippets: &Snippets,
     ) -> Result<MailTemplate, TemplateError> {
-        let mut environment = environment::environment();
+        let mut template = MailTemplate {
+            environment: environment::environment(),
+            languages: [sender, Some(subject), Some(body)]
+                .map(|source| Some(source?.language.to_owned())),
+            links: None,
+            marked: HashMap::new(),
+        };
         let parts = [
             (Part::Sender, sender),
             (Part::Subject, Some(subject)),
@@ -105,17 +119,89 @@ impl MailTemplate {
         ];
         for (part, source) in parts {
             if let Some(source) = source {
-                add_part(&mut environment, part, source, snippets)?;
+                template.add(part, source, snippets)?;
             }
         }
         // What every mail will hold alike is wrong already when it is written.
         if !["{{", "{%", "{#"].iter().any(|tag| body.text.contains(tag)) {
             html_of(body.text.to_owned(), &mut Links::default())?;
         }
-        Ok(MailTemplate {
-            environment,
-            languages: parts.map(|(_, source)| Some(source?.language.to_owned())),
-        })
+        Ok(template)
+    }
+
+    /// Adds one part and the snippets that it uses.
+    fn add(
+        &mut self,
+        part: Part,
+        source: Source<'_>,
+        snippets: &Snippets,
+    ) -> Result<(), TemplateError> {
+        let prepared = snippets::prepare(&self.environment, part, source.text)?;
+        let mut sources = vec![(name(part).to_owned(), prepared)];
+        self.add_source(part, &sources[0], source.text)?;
+        for used in snippets.used_by(&self.environment, part, source.text, source.snippets)? {
+            let source = (format!("{}/{}", name(part), used.name), used.prepared);
+            self.add_source(part, &source, used.text)?;
+            sources.push(source);
+        }
+        if part == Part::Body {
+            self.mark_links(sources);
+        }
+        Ok(())
+    }
+
+    fn add_source(
+        &mut self,
+        part: Part,
+        (name, prepared): &(String, String),
+        text: &str,
+    ) -> Result<(), TemplateError> {
+        self.environment
+            .add_template_owned(name.clone(), prepared.clone())
+            .map_err(|error| {
+                TemplateError::from_minijinja(part, &error, |_, offset| {
+                    Some(error::position(text, offset))
+                })
+            })
+    }
+
+    /// Marks the links of the body, where all of them can be found in its sources.
+    fn mark_links(&mut self, sources: Vec<(String, String)>) {
+        let texts: Vec<&str> = sources.iter().map(|(_, text)| text.as_str()).collect();
+        let Some((marked, links)) = prelink::mark(&texts) else {
+            return;
+        };
+        let mut environment = self.environment.clone();
+        for ((name, _), marked) in sources.iter().zip(&marked) {
+            if environment
+                .add_template_owned(name.clone(), marked.text.clone())
+                .is_err()
+            {
+                return;
+            }
+        }
+        self.environment = environment;
+        self.links = Some(links);
+        self.marked = sources
+            .into_iter()
+            .zip(marked)
+            .map(|((name, text), marked)| (name, (marked, text)))
+            .collect();
+    }
+
+    /// Line and column, as the author sees them, of an offset in a source as it was compiled.
+    fn position(&self, part: Part, snippet: Option<&str>, offset: usize) -> Option<(u32, u32)> {
+        let name = match snippet {
+            None => name(part).to_owned(),
+            Some(snippet) => format!("{}/{snippet}", name(part)),
+        };
+        match self.marked.get(&name) {
+            Some((marked, text)) => Some(error::position(text, marked.original(offset))),
+            None => {
+                let template = self.environment.get_template(&name).ok()?;
+                Some(error::position(template.source(), offset))
+            }
+        }
     }
 
     /// Renders the mail for one record.
@@ -144,7 +230,10 @@ impl MailTemplate {
                     links: Arc::clone(&links),
                 };
                 let environment = environment::for_mail(&self.environment, scope);
-                render_part(&environment, part, &context).map(Some)
+                render_part(&environment, part, &context, |snippet, offset| {
+                    self.position(part, snippet, offset)
+                })
+                .map(Some)
             }
         };
         let sender = render(Part::Sender, sender)?
@@ -156,7 +245,11 @@ impl MailTemplate {
         )?;
         let body = render(Part::Body, body)?.unwrap_or_default();
         let mut links = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
-        let html = html_of(body, &mut links)?;
+        let html = match &self.links {
+            Some(known) => rewrite::track_marked(&body, known, &mut links)
+                .map_err(|message| TemplateError::new(Part::Body, message))?,
+            None => html_of(body, &mut links)?,
+        };
         let text = plain_text::from_html(&html);
         let html = rewrite::insert_open_image(html);
         Ok(Rendered {
@@ -167,29 +260,6 @@ impl MailTemplate {
             links: links.into_urls(),
         })
     }
-}
-
-/// Compiles one part and the snippets that it uses.
-fn add_part(
-    environment: &mut Environment<'static>,
-    part: Part,
-    source: Source<'_>,
-    snippets: &Snippets,
-) -> Result<(), TemplateError> {
-    let prepared = snippets::prepare(environment, part, source.text)?;
-    environment
-        .add_template_owned(name(part), prepared)
-        .map_err(|error| {
-            TemplateError::from_minijinja(part, &error, |_| Some(source.text.to_owned()))
-        })?;
-    for used in snippets.used_by(environment, part, source.text, source.snippets)? {
-        environment
-            .add_template_owned(format!("{}/{}", name(part), used.name), used.prepared)
-            .map_err(|error| {
-                TemplateError::from_minijinja(part, &error, |_| Some(used.text.to_owned()))
-            })?;
-    }
-    Ok(())
 }
 
 /// Turns the body into HTML whose links are placeholders.
@@ -211,14 +281,15 @@ fn name(part: Part) -> &'static str {
     }
 }
 
+/// Renders one template; `place` gives line and column of an offset in it, or in a snippet of it.
 fn render_part(
     environment: &Environment<'static>,
     part: Part,
     context: &Value,
+    place: impl Fn(Option<&str>, usize) -> Option<(u32, u32)>,
 ) -> Result<String, TemplateError> {
-    let template = environment
-        .get_template(name(part))
-        .map_err(|error| TemplateError::from_minijinja(part, &error, |_| None))?;
+    let wrong = |error| TemplateError::from_minijinja(part, &error, &place);
+    let template = environment.get_template(name(part)).map_err(wrong)?;
     let mut output = Limited {
         bytes: Vec::new(),
         full: false,
@@ -232,15 +303,7 @@ fn render_part(
             format!("result is longer than {MAX_OUTPUT_BYTES} bytes"),
         ));
     }
-    rendered.map_err(|error| {
-        TemplateError::from_minijinja(part, &error, |snippet| {
-            let name = match snippet {
-                None => name(part).to_owned(),
-                Some(snippet) => format!("{}/{snippet}", name(part)),
-            };
-            Some(environment.get_template(&name).ok()?.source().to_owned())
-        })
-    })?;
+    rendered.map_err(wrong)?;
     String::from_utf8(output.bytes).map_err(|error| TemplateError::new(part, error.to_string()))
 }
 

@@ -72,12 +72,12 @@ impl TemplateError {
         }
     }
 
-    /// Takes kind, detail, cause and position over from minijinja. `source_of` gives the text of the part, or of a snippet
-    /// of it.
+    /// Takes kind, detail, cause and position over from minijinja. `place` gives line and column of a byte offset in
+    /// the part, or in a snippet of it.
     pub(crate) fn from_minijinja(
         part: Part,
         error: &minijinja::Error,
-        source_of: impl FnOnce(Option<&str>) -> Option<String>,
+        place: impl FnOnce(Option<&str>, usize) -> Option<(u32, u32)>,
     ) -> Self {
         let error = innermost(error);
         let snippet = error
@@ -91,13 +91,9 @@ impl TemplateError {
         if let Some(cause) = error.source() {
             message = format!("{message}: {cause}");
         }
-        let source = source_of(snippet.as_deref());
-        let position = match (error.range(), &source) {
-            (Some(range), Some(source)) if range.start <= source.len() => {
-                Some(position(source, range.start))
-            }
-            _ => None,
-        };
+        let position = error
+            .range()
+            .and_then(|range| place(snippet.as_deref(), range.start));
         TemplateError {
             line: position
                 .map(|(line, _)| line)
@@ -136,7 +132,7 @@ impl fmt::Display for TemplateError {
 impl std::error::Error for TemplateError {}
 
 /// Gives line and column, both from 1, of a byte offset; an offset inside a character counts as its start.
-fn position(source: &str, offset: usize) -> (u32, u32) {
+pub(super) fn position(source: &str, offset: usize) -> (u32, u32) {
     let before = source
         .get(..source.floor_char_boundary(offset))
         .unwrap_or(source);

@@ -3,7 +3,7 @@
 use minijinja::value::Value;
 use minijinja::{Environment, context};
 
-use super::{MAX_SOURCE_BYTES, Part, TemplateError, environment, expression, name, render_part};
+use super::{Part, Snippets, TemplateError, environment, error, name, render_part, snippets};
 
 /// What a page's template shows.
 #[derive(Debug, Clone)]
@@ -31,25 +31,21 @@ impl PageTemplate {
     /// Compiles the template.
     ///
     /// # Errors
-    /// A template that does not compile or is longer than [`MAX_SOURCE_BYTES`], with line and column.
+    /// A template that does not compile or is longer than [`super::MAX_SOURCE_BYTES`], with line and column.
     pub fn compile(source: &str) -> Result<Self, TemplateError> {
-        if source.len() > MAX_SOURCE_BYTES {
-            let message = format!(
-                "template has {} bytes, more than {MAX_SOURCE_BYTES}",
-                source.len()
-            );
-            return Err(TemplateError::new(Part::Body, message));
-        }
         let mut environment = environment::environment();
         environment.remove_global("unsubscribe_url");
         environment.remove_global("short");
-        let prepared = expression::prepare(&environment, source)
-            .map_err(|(offset, message)| TemplateError::at(Part::Body, source, offset, message))?;
+        let prepared = snippets::prepare(&environment, Part::Body, source)?;
         environment
             .add_template_owned(name(Part::Body), prepared)
             .map_err(|error| {
-                TemplateError::from_minijinja(Part::Body, &error, |_| Some(source.to_owned()))
+                TemplateError::from_minijinja(Part::Body, &error, |_, offset| {
+                    Some(error::position(source, offset))
+                })
             })?;
+        // A page has no snippets: every use of one is an error.
+        Snippets::default().used_by(&environment, Part::Body, source, "")?;
         Ok(Self { environment })
     }
 
@@ -75,7 +71,10 @@ impl PageTemplate {
             everything => page.everything,
             text => text,
         };
-        render_part(&self.environment, Part::Body, &context)
+        render_part(&self.environment, Part::Body, &context, |_, offset| {
+            let template = self.environment.get_template(name(Part::Body)).ok()?;
+            Some(error::position(template.source(), offset))
+        })
     }
 }
 

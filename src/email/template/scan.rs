@@ -18,6 +18,8 @@ pub(super) struct Use {
     pub(super) offset: usize,
     /// The template asks whether it is there, or says what stands for it.
     pub(super) guarded: bool,
+    /// What it holds, or gives when called, is printed as it is.
+    pub(super) printed: bool,
 }
 
 /// A snippet that is included, extended or imported.
@@ -41,6 +43,10 @@ pub(super) struct Scan {
     /// Where a block is called by name. Blocks that call each other overflow the stack long before minijinja's limit of
     /// recursion, which takes a block for as small as a loop.
     pub(super) block_call: Option<usize>,
+    /// Names whose values are finished markup: macros, blocks of text, imported macros.
+    pub(super) markup: BTreeSet<String>,
+    /// It may print unescaped what is no markup of its own, or change what it has written.
+    pub(super) alters_markup: bool,
     /// Paths that a surrounding condition asks about.
     guards: Vec<Vec<String>>,
 }
@@ -86,6 +92,14 @@ fn path(expression: &Expr<'_>) -> Option<Vec<String>> {
     }
 }
 
+/// Of a method, as in `record.items()`, what counts is whose it is.
+fn whose<'a, 'b>(called: &'b Expr<'a>) -> &'b Expr<'a> {
+    match called {
+        Expr::GetAttr(method) => &method.expr,
+        other => other,
+    }
+}
+
 /// Gives the paths that a condition asks about with `is defined` or `is undefined`.
 fn guards(condition: &Expr<'_>, found: &mut Vec<Vec<String>>) {
     match condition {
@@ -103,12 +117,36 @@ fn guards(condition: &Expr<'_>, found: &mut Vec<Vec<String>>) {
 
 impl Scan {
     fn used(&mut self, path: Vec<String>, offset: usize, guarded: bool) {
+        if path[0] == "self" {
+            self.block_call.get_or_insert(offset);
+        }
         let guarded = guarded || self.guards.iter().any(|guard| path.starts_with(guard));
         self.uses.push(Use {
             path,
             offset,
             guarded,
+            printed: false,
         });
+    }
+
+    /// `{{ name }}`, `{{ macro(…) }}` and `{{ module.macro(…) }}` print what they name; other expressions make something of
+    /// it.
+    fn print(&mut self, expression: &Expr<'_>) {
+        let (head, arguments) = match expression {
+            Expr::Call(call) => (whose(&call.expr), &call.args[..]),
+            other => (other, &[][..]),
+        };
+        match path(head) {
+            Some(path) => {
+                self.used(path, offset(head.span()), false);
+                self.uses
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|head| head.printed = true);
+                self.arguments(arguments);
+            }
+            None => self.expression(expression),
+        }
     }
 
     /// Walks with what a condition asks about taken as asked.
@@ -125,9 +163,6 @@ impl Scan {
 
     fn expression_or(&mut self, expression: &Expr<'_>, guarded: bool) {
         if let Some(path) = path(expression) {
-            if path[0] == "self" {
-                self.block_call.get_or_insert(offset(expression.span()));
-            }
             return self.used(path, offset(expression.span()), guarded);
         }
         match expression {
@@ -165,6 +200,10 @@ impl Scan {
             }),
             Expr::Filter(filter) => {
                 let guarded = matches!(filter.name, "default" | "d");
+                // map("safe")
+                let by_name = |argument: &CallArg<'_>| !matches!(argument, CallArg::Kwarg(..));
+                self.alters_markup |= matches!(filter.name, "safe" | "escape" | "e")
+                    || (filter.name == "map" && filter.args.iter().any(by_name));
                 filter
                     .expr
                     .iter()
@@ -188,11 +227,7 @@ impl Scan {
     }
 
     fn call(&mut self, called: &Expr<'_>, arguments: &[CallArg<'_>]) {
-        match called {
-            // A method, as in record.items(): what counts is whose.
-            Expr::GetAttr(method) => self.expression(&method.expr),
-            _ => self.expression(called),
-        }
+        self.expression(whose(called));
         self.arguments(arguments);
     }
 
@@ -219,6 +254,12 @@ impl Scan {
         }
     }
 
+    fn markup_in(&mut self, target: &Expr<'_>) {
+        // The variable itself, or the namespace that it is put into.
+        self.markup
+            .extend(path(target).map(|mut path| path.swap_remove(0)));
+    }
+
     fn refer(&mut self, name: &Expr<'_>, optional: bool) {
         let offset = offset(name.span());
         match name {
@@ -236,8 +277,10 @@ impl Scan {
     }
 
     fn declare(&mut self, declared: &Spanned<Macro<'_>>) {
-        self.assigned.insert(declared.name.to_owned());
-        self.assigned.insert("caller".to_owned());
+        for name in [declared.name, "caller"] {
+            self.assigned.insert(name.to_owned());
+            self.markup.insert(name.to_owned());
+        }
         declared
             .args
             .iter()
@@ -258,10 +301,12 @@ impl Scan {
     fn statement(&mut self, statement: &Stmt<'_>) {
         match statement {
             Stmt::Template(template) => self.statements(&template.children),
-            Stmt::EmitExpr(emit) => self.expression(&emit.expr),
+            Stmt::EmitExpr(emit) => self.print(&emit.expr),
             Stmt::EmitRaw(_) => {}
             Stmt::ForLoop(each) => {
                 self.assigned.insert("loop".to_owned());
+                // Called, it prints the next level.
+                self.alters_markup |= each.recursive;
                 self.assign(&each.target);
                 self.expression(&each.iter);
                 each.filter_expr
@@ -288,36 +333,50 @@ impl Scan {
             }
             Stmt::SetBlock(set) => {
                 self.assign(&set.target);
+                self.markup_in(&set.target);
+                self.alters_markup |= set.filter.is_some();
                 set.filter.iter().for_each(|filter| self.expression(filter));
                 self.statements(&set.body);
             }
             Stmt::AutoEscape(block) => {
+                self.alters_markup = true;
                 self.expression(&block.enabled);
                 self.statements(&block.body);
             }
             Stmt::FilterBlock(block) => {
+                self.alters_markup = true;
                 self.expression(&block.filter);
                 self.statements(&block.body);
             }
             Stmt::Block(block) => {
                 self.assigned.insert("super".to_owned());
+                self.markup.insert("super".to_owned());
                 self.statements(&block.body);
             }
             Stmt::Import(import) => {
                 self.refer(&import.expr, false);
                 self.assign(&import.name);
+                self.markup_in(&import.name);
             }
             Stmt::FromImport(import) => {
                 self.refer(&import.expr, false);
                 for (name, alias) in &import.names {
-                    self.assign(alias.as_ref().unwrap_or(name));
+                    let name = alias.as_ref().unwrap_or(name);
+                    self.assign(name);
+                    self.markup_in(name);
                 }
             }
             Stmt::Extends(extends) => self.refer(&extends.name, false),
             Stmt::Include(include) => self.refer(&include.name, include.ignore_missing),
             Stmt::Macro(declared) => self.declare(declared),
             Stmt::CallBlock(block) => {
+                let before = self.uses.len();
                 self.call(&block.call.expr, &block.call.args);
+                // The first is what is called.
+                self.uses
+                    .get_mut(before)
+                    .into_iter()
+                    .for_each(|head| head.printed = true);
                 self.declare(&block.macro_decl);
             }
             Stmt::Do(call) => self.call(&call.call.expr, &call.call.args),

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::email::rendered::Target;
 
+mod links;
 mod null;
 mod snippets;
 mod translations;
