@@ -104,7 +104,7 @@ mod schema {
             marketing_automation::new_record_uuid,
             marketing_automation::nearest_name,
             marketing_automation::notify_mailer,
-            marketing_automation::recheck_claims,
+            marketing_automation::revoke_claims_of,
             marketing_automation::scan_start,
             marketing_automation::note_scan,
             marketing_automation::this_data_directory,

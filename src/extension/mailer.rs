@@ -27,7 +27,6 @@ mod pace;
 mod preview;
 pub(super) mod process;
 mod reason;
-mod recheck;
 mod retry;
 mod round;
 mod server;

@@ -1,57 +1,108 @@
-//! Revocations: a counter in shared memory that moves with every commit that may forbid mails which a mailer has claimed
-//! already (a block, an unsubscription, a suppressed address, a stopped scenario). Before a mail goes to the SMTP server its
-//! courier compares one number in memory, and when it has moved, the claims are looked at again.
+//! Revocations: commits that forbid mails which a mailer has claimed already (a block, an unsubscription, a suppressed
+//! address, a stopped scenario, a pause). Each has a number, and shared memory keeps the last number of each bucket of
+//! records, parties, addresses and activities. Before a mail goes to the SMTP server its courier compares the numbers of
+//! its buckets with the last one when it was claimed: some reads of memory. When one is newer, the claim is given back,
+//! and the next one says why the mail must not leave, or claims it again: another key may be in the same bucket.
 //!
-//! The counter moves after the commit has become visible and before the client hears of it. So who sees the old number
-//! began to send before the commit was told to anybody, and who looks at the database after the new one sees the commit.
+//! A revocation is counted after its commit has become visible and before the client hears of it. So whoever does not
+//! find it began to send before the commit was told to anybody, and whose number was read after it sees the commit.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgrx::prelude::*;
-use pgrx::{PgAtomic, PgXactCallbackEvent, pg_shmem_init, register_xact_callback};
+use pgrx::{
+    PGRXSharedMemory, PgAtomic, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
+};
 
 use super::workers;
 
+/// 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
+const BUCKETS: usize = 4096;
+
+struct Revocations {
+    count: AtomicU64,
+    last: [AtomicU64; BUCKETS],
+}
+
+// SAFETY: atomics without pointers.
+unsafe impl PGRXSharedMemory for Revocations {}
+
 // SAFETY: initialised by pg_shmem_init! before any use: see workers::preloaded().
-static REVOCATIONS: PgAtomic<AtomicU64> =
+static REVOCATIONS: PgAtomic<Revocations> =
     unsafe { PgAtomic::new(c"marketing_automation revocations") };
 
 /// Reserves the shared memory; only while the postmaster preloads libraries.
 pub(super) fn init() {
-    pg_shmem_init!(REVOCATIONS = AtomicU64::new(1));
+    pg_shmem_init!(
+        REVOCATIONS = Revocations {
+            count: AtomicU64::new(0),
+            last: [const { AtomicU64::new(0) }; BUCKETS],
+        }
+    );
 }
 
-/// How many commits of the whole cluster may have forbidden mails. A plain read of memory, for any thread of a mailer.
+/// How many there have been; read before the snapshot of a claim.
 pub(super) fn count() -> u64 {
-    REVOCATIONS.get().load(Ordering::SeqCst)
+    REVOCATIONS.get().count.load(Ordering::SeqCst)
+}
+
+/// The bucket of a key in the current database.
+pub(super) fn bucket(kind: &str, key: &str) -> usize {
+    // SAFETY: a plain variable of the process.
+    let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
+    let mut hasher = DefaultHasher::new();
+    (database, kind, key).hash(&mut hasher);
+    hasher.finish() as usize % BUCKETS
+}
+
+/// Whether one of the buckets had a revocation after the one with this number. For any thread of a mailer.
+pub(super) fn any_since(count: u64, buckets: &[usize]) -> bool {
+    let last = &REVOCATIONS.get().last;
+    buckets
+        .iter()
+        .any(|bucket| last[*bucket].load(Ordering::SeqCst) > count)
 }
 
 thread_local! {
-    /// Whether this transaction will move the counter when it commits.
-    static WILL_COUNT: Cell<bool> = const { Cell::new(false) };
+    /// Buckets that this transaction revokes when it commits.
+    static REVOKED: RefCell<HashSet<usize>> = RefCell::default();
+}
+
+fn publish() {
+    let shared = REVOCATIONS.get();
+    let number = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
+    for bucket in REVOKED.take() {
+        shared.last[bucket].fetch_max(number, Ordering::SeqCst);
+    }
 }
 
 #[pg_schema]
 mod marketing_automation {
     use super::*;
 
-    /// Has the mailers look at their claims again when, and only if, the current transaction commits.
+    /// Revokes claims when, and only if, the current transaction commits.
     #[pg_extern(sql = r#"
-create function marketing_automation.recheck_claims() returns void
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.recheck_claims() is
-    'API: private. When the current transaction commits, no claimed mail leaves before the mailer has looked whether it still may';
+create function marketing_automation.revoke_claims_of(kind text, key text) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.revoke_claims_of(text, text) is
+    'API: private. When the current transaction commits, no claimed mail of this record, party, address (its hash in hexadecimal digits), activity, or all, leaves any more: '
+    'it must be claimed again';
 "#)]
-    fn recheck_claims() {
-        if !workers::preloaded() || WILL_COUNT.replace(true) {
+    fn revoke_claims_of(kind: &str, key: &str) {
+        if !workers::preloaded() {
             return;
         }
-        register_xact_callback(PgXactCallbackEvent::Commit, || {
-            WILL_COUNT.set(false);
-            REVOCATIONS.get().fetch_add(1, Ordering::SeqCst);
-            workers::wake_mailer();
+        let is_first = REVOKED.with_borrow_mut(|revoked| {
+            let is_first = revoked.is_empty();
+            revoked.insert(bucket(kind, key));
+            is_first
         });
-        register_xact_callback(PgXactCallbackEvent::Abort, || WILL_COUNT.set(false));
+        if is_first {
+            register_xact_callback(PgXactCallbackEvent::Commit, publish);
+            register_xact_callback(PgXactCallbackEvent::Abort, || REVOKED.take().clear());
+        }
     }
 }

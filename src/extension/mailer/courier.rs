@@ -11,10 +11,8 @@ use super::gate::Pass;
 use super::job::{Outcome, Parcel};
 use super::letter;
 use super::reason::Reason;
-use super::recheck::Verdict;
 use super::server::Server;
 use crate::email::transport::{Connection, SendErrorKind};
-use crate::extension::revocation;
 
 /// One connection and who uses it.
 pub(super) struct Courier {
@@ -58,32 +56,15 @@ impl Courier {
         parcel.pass == Pass::Free && self.server.gate.is_closed()
     }
 
-    /// Why a mail must not leave now. Waits while claims are looked at again.
-    async fn objection(&mut self, parcel: &Parcel) -> Option<Outcome> {
+    /// Why a mail must not leave now.
+    fn objection(&self, parcel: &Parcel) -> Option<Outcome> {
         let job = &parcel.mail.job;
-        let office = Arc::clone(&self.office);
-        let recheck = &office.recheck;
-        loop {
-            let done = recheck.done.notified();
-            tokio::pin!(done);
-            // Before the look at the verdict, so that what comes after it wakes.
-            done.as_mut().enable();
-            if *self.stopping.borrow() || self.is_closed_to(parcel) {
-                return Some(Outcome::Released);
-            }
-            if !job.is_fresh() {
-                return Some(Outcome::Stale);
-            }
-            match recheck.verdict(job.mail.id, revocation::count()) {
-                Verdict::Send => return None,
-                Verdict::KeepBack => return Some(Outcome::Released),
-                Verdict::Wait => office.reports.wake(),
-            }
-            tokio::select! {
-                () = done => {}
-                () = tokio::time::sleep_until(job.fresh_until().into()) => {}
-                _ = self.stopping.wait_for(|stop| *stop) => {}
-            }
+        if *self.stopping.borrow() || self.is_closed_to(parcel) || job.is_revoked() {
+            Some(Outcome::Released)
+        } else if !job.is_fresh() {
+            Some(Outcome::Stale)
+        } else {
+            None
         }
     }
 
@@ -109,7 +90,7 @@ impl Courier {
     }
 
     async fn deliver(&mut self, parcel: &mut Parcel) -> Outcome {
-        if let Some(objection) = self.objection(parcel).await {
+        if let Some(objection) = self.objection(parcel) {
             return objection;
         }
         let mail = match catch_unwind(AssertUnwindSafe(|| letter::address(parcel))) {
@@ -123,7 +104,7 @@ impl Courier {
                 Err(outcome) => return outcome,
             };
             // Connecting may have taken its time.
-            if let Some(objection) = self.objection(parcel).await {
+            if let Some(objection) = self.objection(parcel) {
                 self.connection = Some(connection);
                 return objection;
             }

@@ -15,7 +15,6 @@ use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
 use super::letter;
 use super::links::Links;
 use super::reason::Reason;
-use super::recheck::Recheck;
 use super::server::Server;
 use crate::email::rendered::Rendered;
 
@@ -38,7 +37,6 @@ pub(super) struct Office {
     handle: Handle,
     pub(super) reports: Reports,
     links: Links,
-    pub(super) recheck: Recheck,
     /// Held while a server is chosen.
     choosing: Mutex<()>,
     /// Chunks that are rendered at the same time.
@@ -71,7 +69,6 @@ impl Couriers {
             handle: runtime.handle().clone(),
             reports,
             links: Links::default(),
-            recheck: Recheck::default(),
             choosing: Mutex::default(),
             lanes: Semaphore::new(THREADS),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
@@ -90,10 +87,6 @@ impl Couriers {
 
     pub(super) fn links(&self) -> &Links {
         &self.office.links
-    }
-
-    pub(super) fn recheck(&self) -> &Recheck {
-        &self.office.recheck
     }
 
     /// What has been finished since the last call.

@@ -271,20 +271,6 @@ pub(super) fn note_server(name: &str, closed: Option<(f64, &str)>) -> spi::Resul
     )
 }
 
-/// Which of these claimed mails must not leave any more.
-pub(super) fn revoked_messages(ids: Vec<i64>) -> spi::Result<Vec<i64>> {
-    Spi::connect_mut(|client| {
-        client
-            .update(
-                "select r.id from marketing_automation.revoked_messages($1) as r (id)",
-                None,
-                &[ids.into()],
-            )?
-            .map(|row| column(&row, 1))
-            .collect()
-    })
-}
-
 /// Applies events of the inbox; None: somebody else does.
 pub(super) fn apply_batch(batch_size: i32) -> spi::Result<Option<i32>> {
     Spi::get_one_with_args(

@@ -5,6 +5,7 @@ use std::sync::mpsc as channel;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::configuration::Configuration;
@@ -14,6 +15,7 @@ use super::reason::Reason;
 use crate::email::identity;
 use crate::email::rendered::Rendered;
 use crate::email::template::{Choice, MailTemplate, TemplateError, Translations};
+use crate::extension::revocation;
 
 /// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
 pub(super) struct Compiled {
@@ -44,8 +46,26 @@ pub(super) struct Job {
     /// Whether the server may have got it.
     pub(super) sending: bool,
     fresh_until: Instant,
+    /// How many revocations there were when it was claimed, and the buckets of those that would concern it.
+    revocations: u64,
+    buckets: [usize; 5],
     /// None: its end is reported.
     reports: Option<Reports>,
+}
+
+/// As the trigger revoke_claims() names them; on the main thread.
+fn buckets(mail: &Claimed) -> [usize; 5] {
+    let hash = Sha256::digest(identity::canonical(&mail.email));
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A test mail has neither record nor party.
+    let record = mail.record.unwrap_or_default().to_string();
+    [
+        revocation::bucket("record", &record),
+        revocation::bucket("party", mail.party.as_deref().unwrap_or_default()),
+        revocation::bucket("address", &hash),
+        revocation::bucket("activity", &mail.activity.to_string()),
+        revocation::bucket("all", ""),
+    ]
 }
 
 impl Job {
@@ -54,9 +74,12 @@ impl Job {
         compiled: Option<Arc<Compiled>>,
         configuration: &Arc<Configuration>,
         fresh_until: Instant,
+        revocations: u64,
         reports: &Reports,
     ) -> Self {
         Job {
+            buckets: buckets(&mail),
+            revocations,
             mail,
             compiled,
             configuration: Arc::clone(configuration),
@@ -72,8 +95,9 @@ impl Job {
         Instant::now() < self.fresh_until
     }
 
-    pub(super) fn fresh_until(&self) -> Instant {
-        self.fresh_until
+    /// Whether somebody has blocked, unsubscribed, suppressed or stopped it since it was claimed; or only may have.
+    pub(super) fn is_revoked(&self) -> bool {
+        revocation::any_since(self.revocations, &self.buckets)
     }
 
     fn delivery(&self, outcome: Outcome) -> Delivery {

@@ -226,8 +226,6 @@ impl Mailer {
         for delivery in &deliveries {
             self.in_flight.remove(&delivery.id);
         }
-        let ended = deliveries.iter().map(|delivery| delivery.id);
-        self.couriers.recheck().forget(ended);
         self.learn(&deliveries);
     }
 
@@ -259,25 +257,6 @@ impl Mailer {
             {
                 workers::note_error(&format!("message {}: {reason}", delivery.id));
             }
-        }
-    }
-
-    /// Looks at the claims again when somebody has blocked, unsubscribed, suppressed or stopped something; the couriers wait.
-    fn recheck(&mut self) {
-        let count = revocation::count();
-        if !self.couriers.recheck().is_due(count) {
-            return;
-        }
-        let revoked = match self.in_flight.is_empty() {
-            true => Some(Vec::new()),
-            false => {
-                let claims = self.in_flight.iter().copied().collect();
-                let looked = transaction::run_in_extension(|| database::revoked_messages(claims));
-                self.checked(looked)
-            }
-        };
-        if let Some(revoked) = revoked {
-            self.couriers.recheck().finish(count, revoked);
         }
     }
 
@@ -416,6 +395,7 @@ impl Mailer {
         let size = i32::try_from(size).unwrap_or(i32::MAX);
         let started = Instant::now();
         let fresh_until = started + self.pace.fresh();
+        let revocations = revocation::count();
         let rest = self.lookout.rest(started);
         let thorough = rest.is_none();
         let templates = &mut self.templates;
@@ -458,7 +438,14 @@ impl Mailer {
             let jobs = chunk.map(|mail| {
                 let compiled = self.templates.compiled(&mail);
                 let reports = self.couriers.reports();
-                Job::new(mail, compiled, configuration, fresh_until, reports)
+                Job::new(
+                    mail,
+                    compiled,
+                    configuration,
+                    fresh_until,
+                    revocations,
+                    reports,
+                )
             });
             self.couriers.render(jobs.collect());
         }
@@ -467,7 +454,6 @@ impl Mailer {
 
     /// One round; gives how long to sleep when nobody wakes the worker.
     pub(super) fn round(&mut self, reload: bool) -> Duration {
-        self.recheck();
         self.collect();
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.record();
