@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod check;
+pub mod client;
 pub mod control;
 pub mod database;
 pub mod form;
@@ -14,12 +15,14 @@ pub mod keys;
 pub mod links;
 pub mod listener;
 pub mod metrics;
+pub mod options;
 pub mod page;
 pub mod pages;
 pub mod recorder;
 pub mod replay;
 pub mod routes;
 pub mod spool;
+pub mod tls;
 pub mod wording;
 
 use std::io;
@@ -30,6 +33,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use client::Trust;
 use control::Control;
 use database::{Database, DatabaseError};
 use keys::Keys;
@@ -40,6 +44,7 @@ use pages::PageStore;
 use recorder::Recorder;
 pub use routes::app;
 use spool::{Spool, SpoolSettings, SpoolWriter};
+use tls::Tls;
 
 /// How long requests and hits that are under way may take after the signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +59,9 @@ pub struct Settings {
     pub connections: usize,
     /// Where hits are kept while the database is away; None: they are refused.
     pub spool: Option<SpoolSettings>,
+    /// For TCP; None: plain HTTP.
+    pub tls: Option<Arc<Tls>>,
+    pub trust: Trust,
 }
 
 /// Why the proxy could not start.
@@ -76,6 +84,7 @@ pub struct State {
     pub(crate) recorder: Recorder,
     pub(crate) control: Arc<Control>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) trust: Trust,
 }
 
 /// The tasks behind a [`State`].
@@ -94,6 +103,7 @@ impl State {
         database: &Database,
         connections: usize,
         spool: Option<(Spool, SpoolWriter)>,
+        trust: Trust,
     ) -> (Arc<Self>, Tasks) {
         let (spool, spool_writer) = spool.unzip();
         let control = Arc::new(Control::new(database));
@@ -127,6 +137,7 @@ impl State {
                 recorder,
                 control: Arc::clone(&control),
                 metrics,
+                trust,
             }),
             Tasks {
                 workers,
@@ -173,8 +184,8 @@ pub async fn serve(
             error,
         })?;
     info!(listen = %listener.address(), database = database.name(), "tracking proxy is listening");
-    let (state, tasks) = State::start(&database, settings.connections, spool);
-    let connections = listener.serve(app(state), shutdown).await;
+    let (state, tasks) = State::start(&database, settings.connections, spool, settings.trust);
+    let connections = listener.serve(app(state), settings.tls, shutdown).await;
     info!("stopping");
     let drained = tokio::time::timeout(DRAIN_TIMEOUT, async {
         connections.finish().await;

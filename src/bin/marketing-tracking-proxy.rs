@@ -1,105 +1,70 @@
-//! `marketing-tracking-proxy`: command line, log and signals around [`marketing_automation::proxy`].
+//! `marketing-tracking-proxy`: log and signals around [`marketing_automation::proxy`].
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use marketing_automation::proxy::check::check;
-use marketing_automation::proxy::listener::Listen;
-use marketing_automation::proxy::spool::SpoolSettings;
+use marketing_automation::proxy::options::{LogFormat, Options};
+use marketing_automation::proxy::tls::Tls;
 use marketing_automation::proxy::{Settings, serve};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
-
-/// Tracking proxy of the PostgreSQL extension marketing_automation: records opens and clicks, redirects, unsubscribes.
-///
-/// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')) and
-/// nothing else. Stops on SIGTERM and SIGINT after the requests under way, within 5 seconds.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// Where to listen: ADDRESS:PORT or unix:/PATH
-    #[arg(
-        long,
-        env = "MARKETING_TRACKING_LISTEN",
-        default_value = "127.0.0.1:8080"
-    )]
-    listen: Listen,
-
-    /// Database, as libpq connection string or URL; put a password into the environment variable, where other users
-    /// cannot read it
-    #[arg(long, env = "MARKETING_TRACKING_DATABASE_URL", hide_env_values = true)]
-    database: String,
-
-    /// Connections that record opens and clicks
-    #[arg(long, env = "MARKETING_TRACKING_CONNECTIONS", default_value_t = 2,
-          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=16))]
-    connections: usize,
-
-    /// Directory in which hits are kept while the database is away, one for each proxy; without it they get 503
-    #[arg(long, env = "MARKETING_TRACKING_SPOOL", value_name = "DIRECTORY")]
-    spool: Option<PathBuf>,
-
-    /// Largest size of the spool, in megabytes; more hits get 503
-    #[arg(
-        long,
-        env = "MARKETING_TRACKING_SPOOL_LIMIT",
-        value_name = "MB",
-        default_value_t = 1024
-    )]
-    spool_limit: u64,
-
-    /// What to log: error, warn, info or debug
-    #[arg(long, env = "MARKETING_TRACKING_LOG", default_value = "info")]
-    log: EnvFilter,
-
-    /// Connect, call every SQL function without effect, say what is wrong, and exit with 0 or 1
-    #[arg(long)]
-    check: bool,
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if arguments.check {
-        let report = check(&arguments.listen, &arguments.database).await;
-        for line in &report.lines {
-            println!("{line}");
-        }
-        return if report.failed {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        };
-    }
-    tracing_subscriber::fmt()
-        .with_env_filter(arguments.log)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    let settings = Settings {
-        listen: arguments.listen,
-        database: arguments.database,
-        connections: arguments.connections,
-        spool: arguments.spool.map(|directory| SpoolSettings {
-            directory,
-            limit: arguments.spool_limit.saturating_mul(1 << 20),
-        }),
-    };
-    let outcome = match stop_signal() {
-        Ok(stop) => serve(settings, stop)
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(format!("cannot wait for signals: {error}")),
+    let options = Options::parse();
+    let check_only = options.check;
+    let outcome = match options.with_file() {
+        Ok(options) if check_only => return report(&options).await,
+        Ok(options) => run(&options).await,
+        Err(error) => Err(error.to_string()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("{error}");
+            // Also when there is no log yet.
+            eprintln!("marketing-tracking-proxy: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn report(options: &Options) -> ExitCode {
+    let report = check(options).await;
+    for line in &report.lines {
+        println!("{line}");
+    }
+    match report.failed {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+async fn run(options: &Options) -> Result<(), String> {
+    start_log(options);
+    let settings: Settings = options.settings().map_err(|error| error.to_string())?;
+    let stop = stop_signal().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let hangup = signal(SignalKind::hangup())
+        .map_err(|error| format!("cannot wait for signals: {error}"))?;
+    tokio::spawn(reload(hangup, settings.tls.clone()));
+    serve(settings, stop)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// To stderr, without tokens, addresses or user agents.
+fn start_log(options: &Options) {
+    let filter = EnvFilter::new(options.log.unwrap_or_default().filter());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match options.log_format.unwrap_or_default() {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
     }
 }
 
@@ -113,4 +78,17 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Reads the certificate again at each SIGHUP, which would end the process without TLS.
+async fn reload(mut hangup: Signal, tls: Option<Arc<Tls>>) {
+    while hangup.recv().await.is_some() {
+        match tls.as_ref().map(|tls| tls.reload()) {
+            Some(Ok(())) => info!("the certificate was read again"),
+            Some(Err(error)) => {
+                error!(%error, "the certificate was not read again, the old one stays")
+            }
+            None => info!("there is nothing to read again on SIGHUP: no certificate"),
+        }
+    }
 }

@@ -1,7 +1,10 @@
-//! `--check`: tries everything that the proxy needs of the database, and changes nothing.
+//! `--check`: tries everything that the proxy needs, and changes nothing.
 
-use super::database::{Database, DatabaseError, Session};
-use super::listener::Listen;
+use std::fmt::Display;
+
+use super::database::{Database, Session};
+use super::options::Options;
+use super::spool::Spool;
 
 /// What was found out, one line each.
 #[derive(Debug, Default)]
@@ -11,7 +14,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn note<T>(&mut self, what: &str, outcome: Result<T, DatabaseError>) -> Option<T> {
+    fn note<T>(&mut self, what: &str, outcome: Result<T, impl Display>) -> Option<T> {
         match outcome {
             Ok(value) => {
                 self.lines.push(format!("ok      {what}"));
@@ -26,11 +29,22 @@ impl Report {
     }
 }
 
-/// Connects, calls every SQL function with no hits or a token that cannot be valid, and looks at the role's rights.
-pub async fn check(listen: &Listen, database: &str) -> Report {
+/// Reads certificates, tries the spool, connects, calls every SQL function with no hits or a token that cannot be valid,
+/// and looks at the role's rights.
+pub async fn check(options: &Options) -> Report {
     let mut report = Report::default();
-    report.lines.push(format!("would listen on {listen}"));
-    let Some(database) = report.note("connection string", Database::parse(database)) else {
+    let Some(settings) = report.note("options", options.settings()) else {
+        return report;
+    };
+    report
+        .lines
+        .push(format!("        would listen on {}", settings.listen));
+    if let Some(spool) = &settings.spool {
+        let what = format!("spool in {}", spool.directory.display());
+        report.note(&what, Spool::try_out(spool));
+    }
+    let Some(database) = report.note("connection string", Database::parse(&settings.database))
+    else {
         return report;
     };
     let what = format!("connect to {} and find record_events", database.name());

@@ -1,8 +1,9 @@
-//! Accepts connections on TCP or a Unix socket and speaks HTTP/1.1 on them, with limits on slow and many clients.
+//! Accepts connections on TCP, with or without TLS, or a Unix socket and speaks HTTP/1.1 on them, with limits on slow and many clients.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,19 +11,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
+use super::client::Peer;
+use super::tls::Tls;
+
 /// For a request header to arrive, counted from the opening of the connection or the previous answer; so also how long
 /// a connection may be idle. Ends clients that send a byte now and then to keep a connection busy (slow loris).
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a client to take an answer in, and to say hello under TLS.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest request header, in bytes; hyper's smallest. A longer one is answered 431.
 const HEADER_LIMIT: usize = 8 * 1024;
 /// Connections at a time; more wait in the kernel.
@@ -31,7 +41,8 @@ const CONNECTION_LIMIT: usize = 4096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where to listen: `address:port`, or `unix:` and a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum Listen {
     Tcp(SocketAddr),
     Unix(PathBuf),
@@ -55,12 +66,26 @@ impl FromStr for Listen {
     }
 }
 
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(formatter),
             Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))
     }
 }
 
@@ -109,7 +134,12 @@ impl Listener {
     }
 
     /// Accepts connections until `shutdown` is ready; returns those that are still open.
-    pub async fn serve(self, app: Router, shutdown: impl Future<Output = ()>) -> Connections {
+    pub async fn serve(
+        self,
+        app: Router,
+        tls: Option<Arc<Tls>>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Connections {
         let mut connections = Connections {
             graceful: GracefulShutdown::new(),
             tasks: JoinSet::new(),
@@ -127,8 +157,9 @@ impl Listener {
                 Ok((stream, slot)) => {
                     let watcher = connections.graceful.watcher();
                     let app = app.clone();
+                    let tls = tls.clone();
                     connections.tasks.spawn(async move {
-                        stream.converse(app, watcher).await;
+                        stream.converse(app, tls.as_deref(), watcher).await;
                         drop(slot);
                     });
                 }
@@ -149,10 +180,12 @@ impl Listener {
             .map_err(io::Error::other)?;
         let stream = match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, address) = listener.accept().await?;
                 // An answer is one small write, which need not wait for more.
                 stream.set_nodelay(true)?;
-                Stream::Tcp(stream)
+                socket2::SockRef::from(&stream.as_fd())
+                    .set_tcp_user_timeout(Some(ANSWER_TIMEOUT))?;
+                Stream::Tcp(stream, address.ip())
             }
             Self::Unix(listener, _) => Stream::Unix(listener.accept().await?.0),
         };
@@ -161,16 +194,43 @@ impl Listener {
 }
 
 enum Stream {
-    Tcp(TcpStream),
+    Tcp(TcpStream, IpAddr),
     Unix(UnixStream),
 }
 
 impl Stream {
-    async fn converse(self, app: Router, watcher: Watcher) {
-        match self {
-            Self::Tcp(stream) => converse(stream, app, watcher).await,
-            Self::Unix(stream) => converse(stream, app, watcher).await,
+    async fn converse(self, app: Router, tls: Option<&Tls>, watcher: Watcher) {
+        match (self, tls) {
+            (Self::Tcp(stream, address), None) => {
+                converse(stream, app, Peer::Tcp(address), watcher).await;
+            }
+            (Self::Tcp(stream, address), Some(tls)) => {
+                let handshake = tls.acceptor().accept(stream);
+                match tokio::time::timeout(ANSWER_TIMEOUT, handshake).await {
+                    Ok(Ok(stream)) => converse(stream, app, Peer::Tcp(address), watcher).await,
+                    Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+                    Err(_) => debug!("TLS handshake took too long"),
+                }
+            }
+            (Self::Unix(stream), _) => converse(stream, app, Peer::Unix, watcher).await,
         }
+    }
+}
+
+/// The application, told who the other end of the connection is.
+struct Conversation {
+    app: TowerToHyperService<Router>,
+    peer: Peer,
+}
+
+impl Service<Request<Incoming>> for Conversation {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.app.call(request)
     }
 }
 
@@ -178,15 +238,20 @@ impl Stream {
 async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     app: Router,
+    peer: Peer,
     watcher: Watcher,
 ) {
+    let conversation = Conversation {
+        app: TowerToHyperService::new(app),
+        peer,
+    };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_LIMIT)
         // Copying an answer of a few hundred bytes is cheaper than gathering it.
         .writev(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        .serve_connection(TokioIo::new(stream), conversation);
     if let Err(error) = watcher.watch(connection).await {
         // Clients that hang up or talk nonsense are everyday life on the Internet.
         debug!(%error, "connection ended");

@@ -37,6 +37,13 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        ROUTES[self as usize].1
+    }
+}
+
 /// Counters since the start of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {

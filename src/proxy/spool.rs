@@ -99,6 +99,15 @@ impl Spool {
         Ok((Self { requests, books }, SpoolWriter(writer)))
     }
 
+    /// Tries whether the directory can be used. A process that uses it now shows that it can.
+    pub fn try_out(settings: &SpoolSettings) -> io::Result<()> {
+        fs::create_dir_all(&settings.directory)?;
+        match lock(&settings.directory) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
     /// Takes a hit and who waits for it: answered when it is durable, dropped when that cannot be.
     pub fn keep(&self, waiting: Waiting) {
         let _ = self.requests.try_send(Request::Keep(waiting));

@@ -4,6 +4,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use super::*;
+use crate::proxy::client::{Peer, Trust};
 use crate::proxy::control::Control;
 use crate::proxy::database::{Answer, Database};
 use crate::proxy::keys::Keys;
@@ -47,6 +48,7 @@ fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
         pages: PageStore::new(Arc::clone(&control)),
         control,
         metrics: Arc::new(Metrics::default()),
+        trust: Trust::default(),
     };
     (app(Arc::new(state)), recorded)
 }
@@ -101,6 +103,25 @@ async fn a_click_is_recorded_and_redirected() {
     );
     assert_eq!(hits[0].user_agent.as_deref(), Some("Mozilla/5.0 (??) x"));
     assert_eq!(hits[0].id.get_version_num(), 7);
+}
+
+#[tokio::test]
+async fn a_request_has_an_id_and_its_hit_the_address_of_the_reader() {
+    let (app, recorded) = app_answering(known(None));
+    let request = Request::builder()
+        .uri(format!("/o/{}", token(Purpose::Open)))
+        .header(REQUEST_ID, "from-nginx-1")
+        .header("x-forwarded-for", "198.51.100.7")
+        .extension(Peer::Unix);
+    let request = request.body(Body::empty()).unwrap();
+    tokio::task::yield_now().await;
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(header(&response, REQUEST_ID), "from-nginx-1");
+    let response = send(&app, "GET", "/nothing").await;
+    assert_eq!(header(&response, REQUEST_ID).len(), 32);
+    drop(app);
+    let address = recorded.await.unwrap()[0].address;
+    assert_eq!(address, Some("198.51.100.7".parse().unwrap()));
 }
 
 #[tokio::test]
@@ -228,6 +249,89 @@ async fn redirects_go_to_web_pages_only() {
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{location:?}");
         assert_eq!(header(&response, LOCATION), "");
     }
+}
+
+/// A small generator of pseudo-random numbers (xorshift64), the same for every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % sides as u64) as usize
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.roll(of.len())]
+    }
+}
+
+#[tokio::test]
+async fn no_request_chooses_where_it_is_redirected_to() {
+    const EVIL: [&str; 10] = [
+        "https://evil.example",
+        "//evil.example",
+        "%2f%2fevil.example",
+        "https:%2f%2fevil.example/%0d%0aLocation:%20https://evil.example",
+        "javascript:alert(1)",
+        "url=https://evil.example",
+        "redirect=//evil.example&to=https://evil.example&u=evil.example",
+        "@evil.example",
+        "..%2f..%2fevil.example",
+        "evil.example",
+    ];
+    const ALPHABET: &[u8] = b"ABCxyz019-_=.%~";
+    let (app, _recorded) = app_answering(known(Some(SHOP)));
+    let tokens = [Purpose::Click, Purpose::Open, Purpose::Unsubscribe].map(token);
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut redirects = 0;
+    for _ in 0..20_000 {
+        let mut token = tokens[dice.roll(3)].clone().into_bytes();
+        for _ in 0..dice.roll(3) {
+            let at = dice.roll(token.len());
+            match dice.roll(3) {
+                0 => token[at] = ALPHABET[dice.roll(ALPHABET.len())],
+                1 => token.insert(at, ALPHABET[dice.roll(ALPHABET.len())]),
+                _ => drop(token.remove(at)),
+            }
+        }
+        let token = String::from_utf8(token).unwrap();
+        let route = dice.pick(&["/c/", "/o/", "/c//", "/c/./", "/"]);
+        let path = match dice.roll(4) {
+            0 => format!("{route}{token}"),
+            1 => format!("{route}{token}?{}", dice.pick(&EVIL)),
+            2 => format!("{route}{token}/{}", dice.pick(&EVIL)),
+            _ => format!("{route}{}{token}", dice.pick(&EVIL)),
+        };
+        let request = Request::builder()
+            .method(dice.pick(&["GET", "HEAD"]))
+            .uri(&path)
+            .header("host", dice.pick(&EVIL))
+            .header("x-forwarded-host", dice.pick(&EVIL))
+            .header("referer", dice.pick(&EVIL))
+            .header("x-original-url", dice.pick(&EVIL));
+        let Ok(request) = request.body(Body::empty()) else {
+            // No such path can be in a request.
+            continue;
+        };
+        let response = app.clone().oneshot(request).await.unwrap();
+        let location = header(&response, LOCATION).to_owned();
+        match response.status() {
+            StatusCode::FOUND => {
+                redirects += 1;
+                assert_eq!(location, SHOP, "{path}");
+            }
+            status => {
+                assert_eq!(location, "", "{path}");
+                assert!(
+                    matches!(status.as_u16(), 200 | 404 | 503),
+                    "{status} {path}"
+                );
+            }
+        }
+    }
+    assert!(redirects > 100);
 }
 
 #[tokio::test]

@@ -1,0 +1,337 @@
+//! What the administrator decides: by flags, the environment and a file, in this order.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::Settings;
+use super::client::{ForwardedHeader, Trust};
+use super::listener::Listen;
+use super::spool::SpoolSettings;
+use super::tls::{Tls, TlsError};
+
+/// Tracking proxy of the PostgreSQL extension marketing_automation: records opens and clicks, redirects, unsubscribes.
+///
+/// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')) and
+/// nothing else. Stops on SIGTERM and SIGINT after the requests under way, within 5 seconds; reads the certificate again
+/// on SIGHUP.
+///
+/// A flag overrides its environment variable, and that the file that --config names, which is TOML with the long names
+/// of the flags as keys: listen = "127.0.0.1:8080".
+#[derive(Debug, Default, Parser, Deserialize)]
+#[command(version)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// File with more options
+    #[arg(long, env = "MARKETING_TRACKING_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Where to listen: ADDRESS:PORT or unix:/PATH [default: 127.0.0.1:8080]
+    #[arg(long, env = "MARKETING_TRACKING_LISTEN")]
+    pub listen: Option<Listen>,
+
+    /// Database, as libpq connection string or URL; a password belongs into the environment variable or the file, where
+    /// other users cannot read it
+    #[arg(long, env = "MARKETING_TRACKING_DATABASE_URL", hide_env_values = true)]
+    pub database: Option<String>,
+
+    /// Connections that record opens and clicks, 1 to 16 [default: 2]
+    #[arg(long, env = "MARKETING_TRACKING_CONNECTIONS")]
+    pub connections: Option<usize>,
+
+    /// Directory in which hits are kept while the database is away, one for each proxy; without it they get 503
+    #[arg(long, env = "MARKETING_TRACKING_SPOOL", value_name = "DIRECTORY")]
+    pub spool: Option<PathBuf>,
+
+    /// Largest size of the spool in megabytes; more hits get 503 [default: 1024]
+    #[arg(long, env = "MARKETING_TRACKING_SPOOL_LIMIT", value_name = "MB")]
+    pub spool_limit: Option<u64>,
+
+    /// Networks of reverse proxies whose word is taken for a reader's address, such as 10.0.0.0/8, separated by commas;
+    /// who comes through a Unix socket is trusted anyway
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_TRUSTED_PROXIES",
+        value_name = "NETWORKS",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Option<Vec<IpNet>>,
+
+    /// Header in which they say it [default: x-forwarded-for]
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_FORWARDED_HEADER",
+        value_name = "HEADER"
+    )]
+    pub forwarded_header: Option<ForwardedHeader>,
+
+    /// Certificate chain in PEM, to speak TLS on the TCP socket; needs --tls-key
+    #[arg(long, env = "MARKETING_TRACKING_TLS_CERTIFICATE", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+
+    /// Key of the certificate in PEM
+    #[arg(long, env = "MARKETING_TRACKING_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// What to log: debug has a line for each request [default: info]
+    #[arg(long, env = "MARKETING_TRACKING_LOG", value_name = "LEVEL")]
+    pub log: Option<LogLevel>,
+
+    /// How to log [default: text]
+    #[arg(long, env = "MARKETING_TRACKING_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Try the configuration, the connection and every SQL function without effect, say what is wrong, and exit with 0 or 1
+    #[arg(long)]
+    #[serde(skip)]
+    pub check: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    /// The filter for the log. Of libraries only what went wrong: what they debug has tokens and addresses in it.
+    pub fn filter(self) -> String {
+        match self {
+            Self::Error => "error".to_owned(),
+            level => format!("warn,marketing_automation={level:?}").to_lowercase(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What is wrong with the options.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    #[error("cannot read the configuration {path}: {error}")]
+    Read { path: String, error: std::io::Error },
+    #[error("the configuration {path} is not valid: {error}")]
+    Parse { path: String, error: String },
+    #[error(
+        "no database is given: use --database, MARKETING_TRACKING_DATABASE_URL or database in the file of --config"
+    )]
+    NoDatabase,
+    #[error("--connections must be 1 to 16, not {0}")]
+    Connections(usize),
+    #[error("--tls-certificate and --tls-key belong together")]
+    HalfTls,
+    #[error("TLS is for a TCP socket, and --listen names a Unix socket")]
+    TlsOnUnixSocket,
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+}
+
+impl Options {
+    /// Adds what the file says that is not said otherwise.
+    pub fn with_file(self) -> Result<Self, OptionsError> {
+        match self.config.clone() {
+            Some(path) => {
+                let file = read(&path)?;
+                Ok(self.or(file))
+            }
+            None => Ok(self),
+        }
+    }
+
+    fn or(self, file: Self) -> Self {
+        Self {
+            config: self.config,
+            listen: self.listen.or(file.listen),
+            database: self.database.or(file.database),
+            connections: self.connections.or(file.connections),
+            spool: self.spool.or(file.spool),
+            spool_limit: self.spool_limit.or(file.spool_limit),
+            trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
+            forwarded_header: self.forwarded_header.or(file.forwarded_header),
+            tls_certificate: self.tls_certificate.or(file.tls_certificate),
+            tls_key: self.tls_key.or(file.tls_key),
+            log: self.log.or(file.log),
+            log_format: self.log_format.or(file.log_format),
+            check: self.check,
+        }
+    }
+
+    /// The settings, with defaults, checked.
+    pub fn settings(&self) -> Result<Settings, OptionsError> {
+        let listen = self.listen.clone().unwrap_or_default();
+        let connections = self.connections.unwrap_or(2);
+        if !(1..=16).contains(&connections) {
+            return Err(OptionsError::Connections(connections));
+        }
+        let tls = match (&self.tls_certificate, &self.tls_key) {
+            (Some(_), Some(_)) if matches!(listen, Listen::Unix(_)) => {
+                return Err(OptionsError::TlsOnUnixSocket);
+            }
+            (Some(certificate), Some(key)) => {
+                Some(Arc::new(Tls::load(certificate.clone(), key.clone())?))
+            }
+            (None, None) => None,
+            _ => return Err(OptionsError::HalfTls),
+        };
+        // An empty variable is one that is not set.
+        let database = self
+            .database
+            .clone()
+            .filter(|database| !database.is_empty());
+        Ok(Settings {
+            listen,
+            database: database.ok_or(OptionsError::NoDatabase)?,
+            connections,
+            spool: self.spool.clone().map(|directory| SpoolSettings {
+                directory,
+                limit: self.spool_limit.unwrap_or(1024).saturating_mul(1 << 20),
+            }),
+            tls,
+            trust: Trust {
+                proxies: self.trusted_proxies.clone().unwrap_or_default(),
+                header: self.forwarded_header.unwrap_or_default(),
+            },
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<Options, OptionsError> {
+    let text = std::fs::read_to_string(path).map_err(|error| OptionsError::Read {
+        path: path.display().to_string(),
+        error,
+    })?;
+    // Without the line itself, which may hold a password.
+    toml::from_str(&text).map_err(|error| OptionsError::Parse {
+        path: match error.span() {
+            Some(span) => {
+                let line = text[..span.start].matches('\n').count() + 1;
+                format!("{} (line {line})", path.display())
+            }
+            None => path.display().to_string(),
+        },
+        error: error.message().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("options-{name}-{}.toml", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn parse(arguments: &[&str]) -> Options {
+        Options::try_parse_from([&["proxy"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn a_flag_overrides_the_file_and_the_file_the_default() {
+        let path = file(
+            "order",
+            "database = \"host=file\"\nlisten = \"unix:/run/file.sock\"\nconnections = 5\n\
+             trusted-proxies = [\"10.0.0.0/8\", \"::1/128\"]\nforwarded-header = \"forwarded\"\nlog-format = \"json\"\n",
+        );
+        let options = parse(&["--config", path.to_str().unwrap(), "--connections", "3"]);
+        let options = options.with_file().unwrap();
+        let settings = options.settings().unwrap();
+        assert_eq!(settings.database, "host=file");
+        assert_eq!(settings.listen.to_string(), "unix:/run/file.sock");
+        assert_eq!(settings.connections, 3);
+        assert_eq!(settings.trust.proxies.len(), 2);
+        assert_eq!(settings.trust.header, ForwardedHeader::Forwarded);
+        assert_eq!(options.log_format, Some(LogFormat::Json));
+        assert!(settings.spool.is_none() && settings.tls.is_none());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_without_secrets() {
+        for (name, text, expected) in [
+            ("unknown", "colour = 'red'", "unknown field `colour`"),
+            ("type", "\nconnections = 'password=secret'", "(line 2)"),
+            ("syntax", "database = 'secret", "is not valid"),
+        ] {
+            let path = file(name, text);
+            let error = parse(&["--config", path.to_str().unwrap()])
+                .with_file()
+                .unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains(expected), "{said}");
+            assert!(!said.contains("secret\n"), "{said}");
+            std::fs::remove_file(path).unwrap();
+        }
+        for (arguments, expected) in [
+            (
+                &["--config", "/nonexistent.toml"][..],
+                "cannot read the configuration",
+            ),
+            (&[], "no database is given"),
+            (&["--database", "host=x", "--connections", "17"], "1 to 16"),
+            (
+                &["--database", "host=x", "--tls-key", "/k"],
+                "belong together",
+            ),
+            (
+                &[
+                    "--database",
+                    "host=x",
+                    "--listen",
+                    "unix:/s",
+                    "--tls-key",
+                    "/k",
+                    "--tls-certificate",
+                    "/c",
+                ],
+                "Unix socket",
+            ),
+            (
+                &[
+                    "--database",
+                    "host=x",
+                    "--tls-key",
+                    "/k",
+                    "--tls-certificate",
+                    "/nonexistent.pem",
+                ],
+                "/nonexistent.pem",
+            ),
+        ] {
+            let said = parse(arguments)
+                .with_file()
+                .and_then(|options| options.settings())
+                .unwrap_err()
+                .to_string();
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_option_is_explained() {
+        use clap::CommandFactory;
+        let command = Options::command();
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{}", argument.get_id());
+        }
+        command.debug_assert();
+    }
+}

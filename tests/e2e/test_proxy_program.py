@@ -1,0 +1,174 @@
+"""The proxy as a program: options, signals, TLS, logs, and readers behind other proxies."""
+
+import http.client
+import json
+import signal
+import socket
+import ssl
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from harness import Proxy, free_port, wait_until
+from harness.proxy import BINARY
+from harness.paths import TARGET
+
+PROGRAM = TARGET / "debug" / BINARY
+
+
+@pytest.fixture
+def start(shop):
+    """Starts proxies with arguments."""
+    started = []
+
+    def start(*arguments, wait=True, **environment):
+        proxy = Proxy(shop.tracking_url(), arguments=arguments, environment=environment)
+        started.append(proxy)
+        return proxy.start(wait)
+
+    yield start
+    for proxy in started:
+        proxy.stop()
+
+
+@pytest.fixture
+def image(shop):
+    """The path of an open image."""
+    shop.query("select marketing_automation.tracking_keys()")
+    return "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
+
+
+def _certificate(directory):
+    """Replaces the certificate in a directory by a new one of its own."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", directory / "key.pem", "-out", directory / "chain.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return (directory / "chain.pem").read_text()
+
+
+def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start, tmp_path, image):
+    first = _certificate(tmp_path)
+    proxy = start("--tls-certificate", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem"), wait=False)
+
+    def shown():
+        try:
+            return ssl.get_server_certificate(("127.0.0.1", proxy.port)).strip()
+        except OSError:
+            return None
+
+    def answer():
+        try:
+            return requests.get(f"https://127.0.0.1:{proxy.port}{image}", verify=tmp_path / "chain.pem").status_code
+        except requests.RequestException:
+            return None
+
+    wait_until(lambda: answer() == 200, what="an image over TLS")
+    assert shown() == first.strip()
+    second = _certificate(tmp_path)
+    proxy.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: shown() == second.strip(), what="the new certificate")
+    assert answer() == 200
+    (tmp_path / "key.pem").write_text("nonsense")
+    proxy.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "the old one stays" in proxy.log.read_text(), what="the log to say that it stays")
+    assert answer() == 200
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://127.0.0.1:{proxy.port}/healthz")
+
+
+def test_sigterm_lets_a_request_under_way_finish(shop, start, image):
+    proxy = start()
+    connection = shop.connect(autocommit=False)
+    connection.cursor().execute("lock marketing_automation.event_inbox")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(requests.get, proxy.base + image)
+        wait_until(lambda: shop.value("select count(*) from pg_locks where not granted") > 0, what="the hit to wait for the lock")
+        proxy.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: "stopping" in proxy.log.read_text(), what="the proxy to stop")
+        connection.rollback()
+        assert waiting.result().status_code == 200
+    assert proxy.process.wait(10) == 0
+    wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
+
+
+def test_a_reader_behind_our_proxies_is_known_by_network_only(shop, start, image):
+    proxy = start("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")
+    requests.get(proxy.base + image, headers={"X-Forwarded-For": "1.2.3.4, 198.51.100.77, 10.1.1.1", "User-Agent": "reader"})
+    wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
+    assert shop.query("select address::text, user_agent, method from marketing_automation.event") == [("198.51.100.0/24", "reader", "GET")]
+
+
+def test_nobody_else_is_believed(shop, start, image):
+    proxy = start()
+    answer = requests.get(proxy.base + image, headers={"X-Forwarded-For": "198.51.100.77", "X-Request-Id": "mine"})
+    assert answer.headers["X-Request-Id"] != "mine"
+    wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
+    assert shop.value("select address::text from marketing_automation.event") == "127.0.0.0/24"
+
+
+def test_the_log_is_json_and_names_no_person(start, image):
+    proxy = start("--log-format", "json", "--log", "debug", "--trusted-proxies", "127.0.0.1/32")
+    requests.get(proxy.base + image, headers={"X-Request-Id": "r-1", "X-Forwarded-For": "198.51.100.77", "User-Agent": "personal agent"})
+    wait_until(lambda: "r-1" in proxy.log.read_text(), what="the request in the log")
+    text = proxy.log.read_text()
+    entries = [json.loads(line) for line in text.splitlines()]
+    answered = [entry for entry in entries if entry.get("request_id") == "r-1"]
+    assert [(entry["route"], entry["status"], entry["level"]) for entry in answered] == [("open", 200, "DEBUG")]
+    for secret in (image[3:], "198.51.100", "personal agent", "tracking@"):
+        assert secret not in text
+
+
+def test_requests_that_are_too_long_are_refused(start):
+    proxy = start()
+    for request, status in (
+        (b"GET /o/" + b"A" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414, 431)),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"A" * 20_000 + b"\r\n\r\n", (431,)),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 no http\r\n\r\n", (400,)),
+        (b"POST /u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", (400,)),
+    ):
+        with socket.create_connection(("127.0.0.1", proxy.port), 10) as connection:
+            connection.sendall(request)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status in status, request[:40]
+    assert requests.get(proxy.base + "/healthz").status_code == 200
+
+
+def _run(*arguments, **environment):
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, env=environment, timeout=30)
+
+
+def test_check_says_what_is_wrong(shop, tmp_path):
+    good = _run("--check", "--spool", str(tmp_path / "spool"), MARKETING_TRACKING_DATABASE_URL=shop.tracking_url())
+    assert good.returncode == 0 and "FAILED" not in good.stdout, good.stdout
+    for line in ("ok      options", "ok      spool in", "ok      record_events", "ok      unsubscribe_by_token"):
+        assert line in good.stdout
+    shop.query(f'revoke execute on all functions in schema marketing_automation from "{shop.tracking}"')
+    bad = _run("--check", MARKETING_TRACKING_DATABASE_URL=shop.tracking_url())
+    assert bad.returncode == 1 and "FAILED" in bad.stdout and "permission denied for function" in bad.stdout
+    assert "tracking@" not in bad.stdout + bad.stderr
+    away = _run("--check", "--database", f"host=127.0.0.1 port={free_port()} user=x")
+    assert away.returncode == 1 and "Connection refused" in away.stdout
+    (tmp_path / "proxy.toml").write_text("database = 'host=x'\nlissten = 'unix:/x'\n")
+    misspelt = _run("--check", "--config", tmp_path / "proxy.toml")
+    assert misspelt.returncode == 1 and "lissten" in misspelt.stderr and "line 2" in misspelt.stderr
+    assert _run("--check").returncode == 1
+
+
+def test_a_file_configures_it(shop, tmp_path, image):
+    port = free_port()
+    (tmp_path / "proxy.toml").write_text(f'listen = "127.0.0.1:{port}"\ndatabase = "{shop.tracking_url()}"\nspool = "{tmp_path / "spool"}"\n')
+    check = _run("--check", "--config", tmp_path / "proxy.toml")
+    assert check.returncode == 0 and f"127.0.0.1:{port}" in check.stdout
+
+
+def test_help_is_complete():
+    text = _run("--help").stdout
+    for option in ("config", "listen", "database", "connections", "spool", "spool-limit", "trusted-proxies", "forwarded-header",
+                   "tls-certificate", "tls-key", "log", "log-format", "check"):  # fmt: skip
+        assert f"--{option}" in text
+    assert text.count("[env: MARKETING_TRACKING_") == 12
