@@ -78,6 +78,11 @@ begin
     where l.id = any (mails);
     update marketing_automation.attempt_log t set reply = null where t.message_id = any (mails);
 
+    update marketing_automation.bounce b set diagnostic = null, raw = null
+    where b.address_hash = hash or exists (
+        select from unnest(needles) as n (needle)
+        where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
+
     insert into marketing_automation.scenario_tally (scenario_id, period, blocked)
     select r.scenario_id, marketing_automation.tally_period(r.entered_at), count(*)
     from marketing_automation.record r where r.id = any (whose) and r.blocked_at is null group by 1, 2;

@@ -81,8 +81,8 @@ begin
     select r.* into report from marketing_automation.parse_bounce(raw) r;
     select m.* into mail from marketing_automation.mail_of_bounce(report.return_paths, report.message_ids) m;
     insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
-    values (its_digest, statement_timestamp(), report.kind, report.status, report.diagnostic, mail.message_id, marketing_automation.address_hash(mail.email),
-            case when report.kind = 'unknown' or mail.message_id is null and report.kind <> 'auto_reply' then substring(raw for 65536) end)
+    values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from '' then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
+            case when mail.email = '' then null when report.kind = 'unknown' or mail.message_id is null and report.kind <> 'auto_reply' then substring(raw for 65536) end)
     on conflict do nothing;
     if not found then
         select b.kind, b.status, b.message_id into kind, status, message from marketing_automation.bounce b where b.digest = its_digest;
@@ -96,6 +96,10 @@ begin
     end if;
     if kind in ('hard', 'soft') then
         perform marketing_automation.mark_bounced(array[message]);
+    end if;
+    if mail.email = '' then
+        -- The person has been forgotten, and is suppressed as such.
+        return;
     end if;
     if kind = 'hard' then
         perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
@@ -119,7 +123,7 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 begin
     perform marketing_automation.mark_bounced(message_ids);
     perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
-    from marketing_automation.message_log m where m.id = any (message_ids) and m.state = 'failed' order by m.id;
+    from marketing_automation.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
 end $$;
 comment on function marketing_automation.record_dead_mailboxes(bigint[]) is
     'API: private. The server refused these failed mails because their mailboxes do not exist: as a hard bounce';

@@ -90,6 +90,14 @@ select marketing_automation.ingest_bounce('');
 select marketing_automation.record_dead_mailboxes(array(select m.id from marketing_automation.message m where m.email = 'reader8@bounce.example'));
 select * from shop.state where key = '8';
 
+-- Of a forgotten person no bounce tells, and one that comes later does no harm.
+select * from shop.ingest(shop.report('9', 'delayed', '4.4.1'));
+select records from marketing_automation.forget('reader9@bounce.example');
+select records from marketing_automation.forget('reader7@bounce.example');
+select * from shop.ingest(shop.report('9', 'failed', '5.1.1'));
+select count(*) from marketing_automation.bounce where diagnostic like '%reader9%' or diagnostic like '%reader7%' or position('reader7'::bytea in raw) > 0;
+select state from shop.state where key = '9';
+
 -- Who hands returned mails in may do nothing else.
 create role regress_bounces;
 select marketing_automation.grant_access('regress_bounces', 'bounces');
