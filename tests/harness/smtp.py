@@ -127,6 +127,11 @@ class SmtpSink:
 
     # -- the handler's side, called by aiosmtpd --------------------------------------------------
 
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        """EHLO: offers PIPELINING, which aiosmtpd can do but does not say."""
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
     async def handle_MAIL(self, server, session, envelope, address, options):
         """MAIL FROM."""
         await self._misbehave("mail", server)
