@@ -152,9 +152,14 @@ mod schema {
         requires = ["apply"]
     );
     extension_sql_file!(
+        "../sql/schema/152_robots.sql",
+        name = "robots",
+        requires = ["record_events"]
+    );
+    extension_sql_file!(
         "../sql/schema/155_unsubscribe.sql",
         name = "unsubscribe",
-        requires = ["record_events"]
+        requires = ["robots"]
     );
     extension_sql_file!(
         "../sql/schema/160_mailer.sql",

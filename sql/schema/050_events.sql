@@ -10,6 +10,7 @@ create table marketing_automation.event (
     method text,
     address inet,
     user_agent text check (length(user_agent) <= 200),
+    robot text,
     party text,
     scenario_id integer,
     constraint event_names_somebody check (record_id is not null or (party is not null and kind in ('unsubscribed', 'resubscribed'))),
@@ -18,10 +19,13 @@ create table marketing_automation.event (
 );
 comment on table marketing_automation.event is 'API: public. Append-only log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back';
 comment on column marketing_automation.event.id is 'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
-comment on column marketing_automation.event.method is 'HTTP method of an open or click: GET, HEAD or POST. HEAD is no reader''s doing and starts nothing';
+comment on column marketing_automation.event.method is 'HTTP method of an open or click: GET, HEAD or POST';
 comment on column marketing_automation.event.address is 'Network that an open or click came from: see address_prefix()';
 comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
 comment on column marketing_automation.event.scenario_id is 'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
+comment on column marketing_automation.event.robot is 'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
+-- For classify_events: the clicks in a mail.
+create index event_click on marketing_automation.event (record_id, activity_id) where kind = 'email_clicked';
 
 -- Written by record_events(), emptied by apply_events(). Without an index: appending is what a reader waits for.
 create table marketing_automation.event_inbox (

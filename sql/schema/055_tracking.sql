@@ -113,3 +113,62 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select false, t.name, t.language, t.text from marketing_automation.page_text t
 $$;
 comment on function marketing_automation.page_sources() is 'API: proxy. Pages and texts that replace the built-in ones';
+
+create table marketing_automation.robot_rule (
+    name text primary key check (name <> ''),
+    kind text not null check (kind in ('method', 'user_agent', 'network', 'burst', 'speed')),
+    pattern text,
+    links integer check (links > 1),
+    within interval check (within > interval '0'),
+    is_enabled boolean not null default true,
+    note text,
+    is_shipped boolean not null default false,
+    constraint robot_rule_fits_kind check (
+        (kind in ('method', 'user_agent', 'network')) = (pattern is not null)
+        and (kind in ('burst', 'speed')) = (within is not null) and (kind = 'burst') = (links is not null))
+);
+comment on table marketing_automation.robot_rule is
+    'API: public. By what an open or click is known to be a robot''s; change it, then have the past judged again by reclassify_events()';
+comment on column marketing_automation.robot_rule.kind is
+    'method: HTTP method is pattern; user_agent: matches the regular expression pattern, whatever the case; network: comes from the network pattern (CIDR); '
+    'burst: that many links of one mail within that time; speed: within that time of sending';
+comment on column marketing_automation.robot_rule.note is 'Why, and where that is documented';
+comment on column marketing_automation.robot_rule.is_shipped is 'As the extension has shipped it; false once you have changed it, and then dumped';
+
+insert into marketing_automation.robot_rule (name, kind, pattern, links, within, is_enabled, note, is_shipped) values
+    ('head', 'method', 'HEAD', null, null, true, 'Asks where a link leads without following it (RFC 9110, section 9.3.2): link checkers and scanners', true),
+    ('apple_mail_privacy', 'user_agent', '^mozilla/5\.0$', null, null, true,
+     'Apple Mail Privacy Protection loads images through its own servers, read or not, with this bare name: support.apple.com/guide/iphone/iphf084865c7', true),
+    ('crawler', 'user_agent', 'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bitlybot|headlesschrome|phantomjs', null, null, true,
+     'Crawlers and link previews, by the names that they give themselves', true),
+    ('scanner', 'user_agent', 'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|ms-office', null, null, true,
+     'Security products that open mails and follow their links before the recipient does', true),
+    ('program', 'user_agent', '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|powershell)', null, null, true,
+     'HTTP libraries: nobody reads mails with them', true),
+    ('all_links', 'burst', null, 3, '5 seconds', true, 'Nobody follows three different links of a mail in five seconds; scanners follow all', true),
+    ('at_once', 'speed', null, null, '2 seconds', false, 'Scanners at the recipient''s gate look at a mail when it arrives. Off: some people are fast, and clocks differ', true),
+    ('gmail_image_proxy', 'user_agent', 'googleimageproxy', null, null, false,
+     'Off: Gmail''s proxy loads an image when the mail is opened, and tells the sender that: support.google.com/mail/answer/145919', true),
+    ('yahoo_image_proxy', 'user_agent', 'yahoomailproxy', null, null, false, 'Off: as Gmail''s', true);
+
+create function marketing_automation.robot_rule_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.kind = 'user_agent' then
+        -- An invalid expression is its author's error, and not that of every hit.
+        perform '' ~* new.pattern;
+    elsif new.kind = 'network' then
+        perform new.pattern::cidr;
+    end if;
+    if tg_op = 'UPDATE' then
+        new.is_shipped := false;
+    else
+        -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
+        delete from marketing_automation.robot_rule r where r.name = new.name and r.is_shipped;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation.robot_rule_validate() is 'API: private. Patterns are valid; a changed rule is no shipped one, and takes its place when a dump is restored';
+
+create trigger validate before insert or update on marketing_automation.robot_rule
+    for each row execute function marketing_automation.robot_rule_validate();

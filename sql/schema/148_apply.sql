@@ -67,6 +67,7 @@ declare
     activities integer[];
     kinds text[];
     times timestamptz[];
+    fresh_ids uuid[];
 begin
     perform from marketing_automation.finished_activity f
     join (select distinct i.record_id, i.activity_id from marketing_automation.event_inbox i where i.ctid = any (hits)) h
@@ -79,11 +80,13 @@ begin
         insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent)
         select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, h.address, h.user_agent from hit h
         on conflict do nothing
-        returning event.record_id, event.activity_id, event.kind, event.occurred_at, event.method
+        returning event.id
     )
-    select array_agg(f.record_id), array_agg(f.activity_id), array_agg(f.kind), array_agg(f.occurred_at)
+    select array_agg(f.id) into fresh_ids from fresh f;
+    perform marketing_automation.classify_events(fresh_ids);
+    select array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at)
     into records, activities, kinds, times
-    from fresh f where f.method <> 'HEAD';
+    from marketing_automation.event e where e.id = any (fresh_ids) and e.robot is null;
     if records is not null then
         perform marketing_automation.mark_events(records, activities, kinds, times);
     end if;

@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import pytest
+import requests.utils
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -11,6 +12,9 @@ from e2e.shop import Shop  # noqa: E402
 from harness import Cluster, Proxy, SmtpSink, free_port  # noqa: E402
 
 CRON_DATABASE = "cron_shop"
+
+# Tests follow links as people do: the library's own name is a robot's.
+requests.utils.default_user_agent = lambda *_: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
 @pytest.fixture(scope="session")

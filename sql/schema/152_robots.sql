@@ -1,0 +1,80 @@
+-- Robots: which opens and clicks are not a person's. One function judges, when hits are applied and whenever rules have changed.
+
+create function marketing_automation.classify_events(ids uuid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    burst marketing_automation.robot_rule;
+    speed marketing_automation.robot_rule;
+begin
+    select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
+    select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
+    with hit as materialized (
+        select e.* from marketing_automation.event e where e.id = any (ids) and e.kind in ('email_opened', 'email_clicked')
+        union
+        -- The other clicks in the same mails: only together are they a burst.
+        select e.* from marketing_automation.event e
+        join (select distinct c.record_id, c.activity_id from marketing_automation.event c where c.id = any (ids) and c.kind = 'email_clicked') c
+            on c.record_id = e.record_id and c.activity_id = e.activity_id
+        where e.kind = 'email_clicked' and burst.name is not null
+    ), look as materialized (
+        -- Few kinds of hits, for many hits: each is looked at once.
+        select l.method, l.user_agent, l.address,
+               (select min(r.name) from marketing_automation.robot_rule r
+                where r.is_enabled and case r.kind
+                    when 'method' then l.method = r.pattern
+                    when 'user_agent' then l.user_agent ~* r.pattern
+                    when 'network' then l.address <<= r.pattern::inet end) as robot
+        from (select distinct h.method, h.user_agent, h.address from hit h) l
+    ), bursting as (
+        select h.id
+        from hit h join hit o on o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = h.kind
+            and o.occurred_at between h.occurred_at - burst.within and h.occurred_at + burst.within
+        where h.kind = 'email_clicked'
+        group by h.id having count(distinct o.link_id) >= burst.links
+    ), verdict as (
+        select h.id, coalesce(
+            l.robot,
+            (select burst.name from bursting b where b.id = h.id),
+            case when speed.name is not null and exists (
+                select from marketing_automation.message_log m
+                where m.record_id = h.record_id and m.activity_id = h.activity_id and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
+        from hit h
+        join look l on (l.method, l.user_agent, l.address) is not distinct from (h.method, h.user_agent, h.address)
+    )
+    update marketing_automation.event e set robot = v.robot
+    from verdict v where v.id = e.id and e.robot is distinct from v.robot;
+end $$;
+comment on function marketing_automation.classify_events(uuid[]) is
+    'API: private. Judges opens and clicks by the rules, and with a click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+
+create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    ids uuid[];
+    were_robots uuid[];
+begin
+    select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
+    from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
+    perform from marketing_automation.finished_activity f
+    join (select distinct e.record_id, e.activity_id from marketing_automation.event e where e.id = any (ids)) h
+        on h.record_id = f.record_id and h.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+    perform marketing_automation.classify_events(ids);
+    -- What turns out to be a person's has the effect that it should have had.
+    perform marketing_automation.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at))
+    from marketing_automation.event e where e.id = any (were_robots) and e.robot is null having count(*) > 0;
+    return query
+        select count(*) filter (where e.robot is not null and e.id <> all (were_robots)),
+               count(*) filter (where e.robot is null and e.id = any (were_robots))
+        from marketing_automation.event e where e.id = any (ids);
+end $$;
+comment on function marketing_automation.reclassify_events(timestamptz) is
+    'API: public. Judges opens and clicks since then again, after robot_rule has changed; returns how many turned out to be robots'' and how many people''s. '
+    'The latter have their effect now; what the former have started is not taken back';
+
+create view marketing_automation.robot_hit as
+select e.activity_id, e.robot, count(*) filter (where e.kind = 'email_opened') as opened, count(*) filter (where e.kind = 'email_clicked') as clicked
+from marketing_automation.event e where e.robot is not null
+group by e.activity_id, e.robot;
+comment on view marketing_automation.robot_hit is 'API: public. Opens and clicks that are not counted, by activity and by the rule that said so';

@@ -1,0 +1,104 @@
+\set SHOW_CONTEXT never
+-- The shipped rules, against a labelled set of user agents as they were seen in logs and are documented:
+-- support.apple.com/guide/iphone/iphf084865c7 (Apple), support.google.com/mail/answer/145919 (Gmail), developers.google.com/search/docs/crawling-indexing
+-- (Googlebot), developers.facebook.com/docs/sharing/webmasters/web-crawlers (Facebook), learn.microsoft.com/defender-office-365 (Office), curl.se, go.dev.
+create table shop.agent (label text, robot boolean, name text);
+insert into shop.agent values
+    ('Firefox', false, 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0'),
+    ('Chrome', false, 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'),
+    ('Edge', false, 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0'),
+    ('Safari, iPhone', false, 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1'),
+    ('Apple Mail, unprotected', false, 'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)'),
+    ('Thunderbird', false, 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.0'),
+    ('Outlook', false, 'Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 10.0; Win64; x64; Trident/7.0; .NET4.0C; Microsoft Outlook 16.0.5000)'),
+    ('Android, a phone named Cubot', false, 'Mozilla/5.0 (Linux; Android 10; CUBOT_X30) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36'),
+    ('Gmail''s image proxy', false, 'Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)'),
+    ('Yahoo''s image proxy', false, 'YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html'),
+    ('not told', false, null),
+    ('Apple Mail Privacy Protection', true, 'Mozilla/5.0'),
+    ('Googlebot', true, 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)'),
+    ('Bingbot', true, 'Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm) Chrome/140.0.0.0 Safari/537.36'),
+    ('Facebook', true, 'facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)'),
+    ('Slack', true, 'Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)'),
+    ('WhatsApp', true, 'WhatsApp/2.23.20.0 A'),
+    ('Skype', true, 'Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5'),
+    ('Barracuda', true, 'Mozilla/5.0 (compatible; Barracuda Sentinel)'),
+    ('Headless Chrome', true, 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/140.0.0.0 Safari/537.36'),
+    ('curl', true, 'curl/8.14.1'),
+    ('Python', true, 'python-requests/2.32.5'),
+    ('Go', true, 'Go-http-client/2.0'),
+    ('Java', true, 'Java/17.0.12');
+select marketing_automation.create_scenario('robots', 'customer', domain => 'self.id in (1, 2)') > 0 as created;
+select marketing_automation.add_activity('robots', 'mail', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('robots', 'opened', parent => 'mail', on_event => 'email_opened', action => null) > 0 as added;
+select marketing_automation.add_activity('robots', 'clicked', parent => 'mail', on_event => 'email_clicked', action => null) > 0 as added;
+select marketing_automation.run('robots');
+select enrolled from marketing_automation.enroll('robots');
+call marketing_automation.process_all_due();
+select marketing_automation.finish_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) > 0 as sent
+from marketing_automation.claim_messages(100) c where c.activity_id in (select a.id from marketing_automation.activity a where a.name = 'mail');
+create view shop.mail as
+    select r.id as record_id, r.key, a.id as activity_id from marketing_automation.record r
+    join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'robots'
+    join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail';
+create view shop.read as
+    select m.key, f.opened_at is not null as opened, f.clicked_at is not null as clicked,
+           (select string_agg(a.name, ', ' order by a.name) from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
+            where w.record_id = m.record_id) as waiting
+    from shop.mail m join marketing_automation.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id;
+create procedure shop.hit(key text, kind text, at timestamptz, agent text, method text default 'GET', link text default null, address inet default null) language sql as $$
+    select marketing_automation.record_events(array[gen_random_uuid()], array[hit.kind],
+        array[marketing_automation.sign_token(hit.kind, m.record_id, m.activity_id, case when hit.link is not null then (select u.id from marketing_automation.link_ids(array[hit.link]) u) end)],
+        array[at], array[method], array[address], array[agent])
+    from shop.mail m where m.key = hit.key;
+    select marketing_automation.apply_events();
+$$;
+-- Each name as its label says; no robot has opened the mail.
+do $$ declare a shop.agent; begin
+    for a in select * from shop.agent where robot loop call shop.hit('1', 'email_opened', now(), a.name); end loop;
+end $$;
+select * from shop.read order by key;
+do $$ declare a shop.agent; begin
+    for a in select * from shop.agent where not robot loop call shop.hit('1', 'email_opened', now(), a.name); end loop;
+end $$;
+select a.label, a.robot, e.robot as rule from shop.agent a join marketing_automation.event e on e.user_agent is not distinct from a.name
+where e.record_id in (select record_id from shop.mail) order by a.robot, a.label collate "C";
+select * from shop.read order by key;
+
+-- A person clicks; a HEAD is none, nor are three links within seconds, of which the first was taken for a person's.
+call shop.hit('2', 'email_clicked', now() - interval '1 minute', 'Firefox', 'HEAD', 'https://a.example/1');
+select * from shop.read where key = '2';
+call shop.hit('2', 'email_clicked', now(), 'Firefox', 'GET', 'https://a.example/1');
+select * from shop.read where key = '2';
+call shop.hit('2', 'email_clicked', now(), 'Firefox', 'GET', 'https://a.example/1');
+call shop.hit('2', 'email_clicked', now(), 'Firefox', 'GET', 'https://a.example/2');
+select robot, count(*) from marketing_automation.event where record_id in (select record_id from shop.mail where key = '2') group by 1 order by 1;
+call shop.hit('2', 'email_clicked', now(), 'Firefox', 'GET', 'https://a.example/3');
+select robot, count(*) from marketing_automation.event where record_id in (select record_id from shop.mail where key = '2') group by 1 order by 1;
+select robot, opened, clicked from marketing_automation.robot_hit where activity_id in (select activity_id from shop.mail) order by robot;
+
+-- A rule of one's own, and one less; the past is judged again, and what was a person's has its effect.
+call shop.hit('2', 'email_opened', now(), 'Office scanner 7', address => '192.0.2.77');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('our office', 'network', '192.0.2.0/24');
+select * from marketing_automation.reclassify_events('-infinity');
+select robot, user_agent from marketing_automation.event where user_agent = 'Office scanner 7';
+delete from marketing_automation.robot_rule where name = 'our office';
+call shop.hit('2', 'email_opened', now(), 'curl/1');
+update marketing_automation.robot_rule set is_enabled = false where name in ('program', 'head');
+select * from marketing_automation.reclassify_events('-infinity');
+select robot, count(*) from marketing_automation.event where record_id in (select record_id from shop.mail) group by 1 order by 1;
+-- Only what was changed is dumped, and takes the place of what is shipped.
+select name, is_enabled from marketing_automation.robot_rule where not is_shipped order by name;
+alter table marketing_automation.robot_rule disable trigger validate;
+update marketing_automation.robot_rule set is_enabled = is_enabled or name in ('program', 'head'), is_shipped = true;
+alter table marketing_automation.robot_rule enable trigger validate;
+insert into marketing_automation.robot_rule (name, kind, pattern, is_enabled) values ('crawler', 'user_agent', 'bot', false);
+select name, pattern, is_enabled, is_shipped from marketing_automation.robot_rule where name = 'crawler';
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'user_agent', '(');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', 'everywhere');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'burst', '3');
+select marketing_automation.stop('robots');
+drop procedure shop.hit;
+drop view shop.read;
+drop view shop.mail;
+drop table shop.agent;
