@@ -28,7 +28,7 @@ create view shop.history as
     left join marketing_automation.scenario f on f.id = e.scenario_id
     left join marketing_automation.party p on p.id::text = coalesce(e.party, r.party)
     where p.name in ('Uma', 'Vic') and e.occurred_at > (select at from shop.start)
-    order by e.occurred_at, e.kind;
+    order by e.occurred_at, e.kind, e.scenario_id desc nulls last;
 create function shop.token(sale text) returns text language sql as $$
     select marketing_automation.sign_token('unsubscribed', h.id, a.id) from shop.here h, marketing_automation.activity a
     where h.sale = token.sale and a.name = 'mail' limit 1
