@@ -6,6 +6,7 @@
 mod fold;
 
 use crate::email::markup::{Tag, Token, Tokens};
+use crate::email::placeholder;
 use fold::Folder;
 
 /// Deepest nesting of lists and quotes that shows; more would leave no room for text.
@@ -76,12 +77,18 @@ enum Indent {
     Numbers(i32),
 }
 
+/// The link that is open: its target, and how long the text was before it.
+#[derive(Debug)]
+struct Link {
+    url: String,
+    start: usize,
+}
+
 #[derive(Debug, Default)]
 struct Writer {
     out: Folder,
     indents: Vec<Indent>,
-    /// The target of the link that is open.
-    link: Option<String>,
+    link: Option<Link>,
     /// How many `<pre>` are open.
     preformatted: usize,
     /// The innermost `<pre>` has no text yet.
@@ -113,7 +120,10 @@ impl Writer {
         match Kind::of(tag.name) {
             Kind::Link => {
                 self.end_link();
-                self.link = tag.attribute("href").map(|url| url.trim().to_owned());
+                self.link = tag.attribute("href").map(|url| Link {
+                    url: url.trim().to_owned(),
+                    start: self.out.length(),
+                });
             }
             Kind::Image => {
                 if let Some(alternative) =
@@ -122,7 +132,7 @@ impl Writer {
                     self.out.text(&format!("[{}]", alternative.trim()));
                 }
             }
-            Kind::Break => self.out.end_line(),
+            Kind::Break => self.out.line_break(),
             Kind::Rule => {
                 self.out.end_paragraph();
                 self.out.text("----");
@@ -173,17 +183,31 @@ impl Writer {
         }
     }
 
-    /// Shows the target behind the text (RFC 3986, appendix C), unless it is a place in the mail itself.
+    /// Shows the target behind the text (RFC 3986, appendix C), unless nobody could follow it from a text, there is no
+    /// text, as of an icon, or it says the same.
     fn end_link(&mut self) {
-        let Some(url) = self.link.take() else { return };
-        if url.is_empty() || url.starts_with('#') {
+        let Some(Link { url, start }) = self.link.take() else {
+            return;
+        };
+        let (scheme, address) = match url.split_once(':') {
+            // A tracked one.
+            _ if placeholder::contains(&url) => ("https", ""),
+            Some(parts) => parts,
+            None => return,
+        };
+        if self.out.length() == start || scheme.contains(['/', '#', '?']) {
             return;
         }
-        let shown = url
-            .strip_prefix("mailto:")
-            .or_else(|| url.strip_prefix("tel:"))
-            .unwrap_or(&url);
-        if !self.out.ends_with_word(shown) {
+        let is_said = match scheme.to_ascii_lowercase().as_str() {
+            "mailto" => {
+                let address = address.split('?').next().unwrap_or_default();
+                self.out.ends_with_word(address)
+            }
+            // However the digits are grouped.
+            "tel" => self.out.ends_with_digits(address),
+            _ => self.out.ends_with_word(&url),
+        };
+        if !is_said {
             self.out.text(&format!(" <{url}>"));
         }
     }

@@ -97,6 +97,26 @@ impl Folder {
             .is_some_and(|before| before.is_empty() || before.ends_with(' '))
     }
 
+    /// Tells whether the line ends with these digits, whatever stands between them.
+    pub(super) fn ends_with_digits(&self, number: &str) -> bool {
+        let digits = |text: &str| -> String { text.chars().filter(char::is_ascii_digit).collect() };
+        let number = digits(number);
+        !number.is_empty() && digits(&self.line).ends_with(&number)
+    }
+
+    /// How much text there is.
+    pub(super) fn length(&self) -> usize {
+        self.done.len() + self.line.len()
+    }
+
+    /// Ends the line; what follows belongs to the same item.
+    pub(super) fn line_break(&mut self) {
+        if !self.line.is_empty() {
+            self.break_line();
+        }
+        self.space = false;
+    }
+
     /// Ends the line, if there is one.
     pub(super) fn end_line(&mut self) {
         if !self.line.is_empty() {

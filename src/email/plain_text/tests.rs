@@ -45,6 +45,20 @@ fn links_show_their_target_once() {
             "up x y\n",
         ),
         (
+            "call <a href='tel:+3225550100'>+32&nbsp;2 555 01 00</a>",
+            "call +32\u{a0}2 555 01 00\n",
+        ),
+        (
+            "<a href='mailto:a@b.example?subject=x'>a@b.example</a>",
+            "a@b.example\n",
+        ),
+        // Nobody can follow them from a text, or there is nothing to read.
+        (
+            "<a href='/x'>relative</a> <a href='//a.example'>too</a> <a href='x?y:z'>and</a>",
+            "relative too and\n",
+        ),
+        ("a<a href='https://a.example'><img src=x alt=''></a>", "a\n"),
+        (
             "<a href='https://a.example'><img alt=' Logo ' src=x></a>",
             "[Logo] <https://a.example>\n",
         ),
@@ -66,6 +80,10 @@ fn lists_and_quotes_are_marked() {
     assert_eq!(
         text,
         "To do:\n\n* one\n\n* two\n\n  1. first\n  2. second\n* three\n\n> said\n> he\n\n> > she\n\nend\n"
+    );
+    assert_eq!(
+        from_html("<ul><li>Darjeeling<br>first flush</ul>"),
+        "* Darjeeling\n  first flush\n"
     );
     let long = from_html(&format!("<ol><li>{}</ol>", "word ".repeat(30)));
     assert!(
