@@ -147,9 +147,14 @@ mod schema {
         requires = ["process"]
     );
     extension_sql_file!(
+        "../sql/schema/145_conversions.sql",
+        name = "conversions",
+        requires = ["apply"]
+    );
+    extension_sql_file!(
         "../sql/schema/150_events.sql",
         name = "record_events",
-        requires = ["apply"]
+        requires = ["conversions"]
     );
     extension_sql_file!(
         "../sql/schema/152_robots.sql",

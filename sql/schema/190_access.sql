@@ -16,10 +16,10 @@ begin
     when 'bounces' then
         functions := 'ingest_bounce';
     when 'reader' then
-        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|page|page_text|robot_rule|robot_hit|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause|smtp_server_status';
+        tables := 'model|party|sale|scenario|scenario_status|scenario_report|activity_report|activity|activity_translation|snippet|page|page_text|robot_rule|robot_hit|conversion|conversion_report|record|record_activity|unsubscription|suppression|message|delivery_attempt|link|event|domain_limit|sending_pause|smtp_server_status';
         functions := 'tree|explain_record|simulate|activity_count|record_count|activity_tree|activity_named|nearest_name|percentage|scenario_report_by|activity_report_by|reported_records|rate|sparkline|scenario_named|worker_status|is_armed|record_id|is_suppressed|address_hash';
     when 'operator' then
-        functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|unblock|unsubscribe|resubscribe|reclassify_events|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
+        functions := 'enroll|process_due|process_all_due|apply_events|worker_status|is_armed|schedule_jobs|unschedule_jobs|require_pg_cron|job_name|block|unblock|unsubscribe|resubscribe|reclassify_events|record_conversion|retry|cancel|suppress|unsuppress|is_suppressed|pause|resume';
     when 'marketer' then
         perform marketing_automation.grant_access(role, 'reader');
         perform marketing_automation.grant_access(role, 'operator');
@@ -99,3 +99,5 @@ select pg_extension_config_dump('marketing_automation.tracking_key', '');
 select pg_extension_config_dump('marketing_automation.page', '');
 select pg_extension_config_dump('marketing_automation.page_text', '');
 select pg_extension_config_dump('marketing_automation.robot_rule', 'where not is_shipped');
+select pg_extension_config_dump('marketing_automation.conversion', '');
+select pg_extension_config_dump('marketing_automation.conversion_id_seq', '');
