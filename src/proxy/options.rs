@@ -40,7 +40,7 @@ pub struct Options {
     #[arg(long, env = "MARKETING_TRACKING_DATABASE_URL", hide_env_values = true)]
     pub database: Option<String>,
 
-    /// Connections that record opens and clicks, 1 to 16 [default: 2]
+    /// Connections that record opens and clicks, 1 to 16; the more, the fewer hits share a commit [default: 1]
     #[arg(long, env = "MARKETING_TRACKING_CONNECTIONS")]
     pub connections: Option<usize>,
 
@@ -176,7 +176,7 @@ impl Options {
     /// The settings, with defaults, checked.
     pub fn settings(&self) -> Result<Settings, OptionsError> {
         let listen = self.listen.clone().unwrap_or_default();
-        let connections = self.connections.unwrap_or(2);
+        let connections = self.connections.unwrap_or(1);
         if !(1..=16).contains(&connections) {
             return Err(OptionsError::Connections(connections));
         }

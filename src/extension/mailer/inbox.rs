@@ -10,9 +10,10 @@ use crate::extension::workers;
 
 /// Events in one transaction: enough that its statements are cheap for each, few enough that mails wait a moment only.
 const BATCH: i32 = 5000;
-/// After a batch it rests as long as that took, and at least this: events that come together are applied together, and
-/// in a rush answering readers and sending mails come first.
+/// After a batch it rests at least this, so that events that come together are applied together.
 const PAUSE: Duration = Duration::from_millis(20);
+/// In a rush answering readers and sending mails come first: it rests so many times as long as the batch took.
+const RESTS: u32 = 3;
 /// While somebody else applies events.
 const TAKEN: Duration = Duration::from_millis(200);
 
@@ -34,7 +35,7 @@ impl Inbox {
         let (more, pause) = match applied {
             // Whatever comes will wake the worker.
             Ok(Some(0)) => (false, PAUSE),
-            Ok(Some(_)) => (true, began.elapsed().max(PAUSE)),
+            Ok(Some(_)) => (true, (began.elapsed() * RESTS).max(PAUSE)),
             Ok(None) => (true, TAKEN),
             Err(_) => (true, AFTER_ERROR),
         };
