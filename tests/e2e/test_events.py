@@ -10,7 +10,7 @@ def mailed(shop, sink):
     """A mail that was sent, with both sides of an open below it."""
     shop.customers("Ada")
     shop.scenario(run=False)
-    shop.activity("opened", parent="hello", on_event="email_opened", action=None, subject=None, body=None)
+    shop.activity("opened", parent="hello", on_event="email_opened", delay="1 hour", action=None, subject=None, body=None)
     shop.activity("not opened", parent="hello", on_event="email_not_opened", delay="1 day", action=None, subject=None, body=None)
     shop.query("select marketing_automation.run('welcome')")
     shop.query("select marketing_automation.tracking_keys()")
