@@ -7,7 +7,8 @@ $$;
 comment on function marketing_automation.job_name(text) is 'API: private. Name of the current database''s job in pg_cron';
 
 create function marketing_automation.require_pg_cron(instead text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+-- The setting is not everybody's to read.
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     home text := current_setting('cron.database_name', true);
 begin
