@@ -8,8 +8,9 @@ comment on function marketing_automation.moment(timestamptz) is 'API: private. A
 create function marketing_automation.canonical_key(scenario marketing_automation.scenario, key text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    model marketing_automation.model := marketing_automation.usable_model(scenario);
+    model marketing_automation.model;
 begin
+    model := marketing_automation.usable_model(scenario);
     return coalesce((
         select q.key
         from marketing_automation.query_as_owner(scenario.owner,

@@ -87,6 +87,12 @@ select scenario, error from marketing_automation.enroll('explain');
 select marketing_automation.stop('explain');
 select * from shop.explain('5') where about = 'record' or about like '%late';
 alter table shop.visitor rename div to divisor;
+-- The relation is gone, which is what the caller wants to know.
+begin;
+drop table shop.visitor cascade;
+select * from shop.explain('5') where about = 'record';
+select * from shop.explain('99');
+rollback;
 select * from marketing_automation.explain_record('explain', null);
 select * from marketing_automation.explain_record('explane', '1');
 reset timezone; reset datestyle;
