@@ -59,6 +59,7 @@ declare
     part record;
     its_type regtype;
     users text;
+    relation_class pg_class;
 begin
     if tg_op = 'DELETE' then
         select string_agg(quote_ident(s.name), ', ' order by s.name) into users from marketing_automation.scenario s where s.model = old.name;
@@ -84,6 +85,15 @@ begin
                 using errcode = 'object_in_use', hint = 'Register a new model with the other key.';
         end if;
     end if;
+    select c.* into relation_class from pg_class c where c.oid = new.relation;
+    if relation_class.relkind not in ('r', 'p', 'v', 'm', 'f') then
+        raise exception 'model "%" cannot be made of %, which holds no rows', new.name, new.relation
+            using errcode = 'wrong_object_type', hint = 'Take a table, partitioned table, view, materialized view or foreign table.';
+    end if;
+    if relation_class.relpersistence = 't' then
+        raise exception 'model "%" cannot be made of the temporary relation %', new.name, new.relation
+            using errcode = 'wrong_object_type', detail = 'Other sessions cannot read it, and it goes when this one ends.';
+    end if;
     for part in select p.* from marketing_automation.model_parts(new) p loop
         its_type := marketing_automation.check_expression(new.owner, new.relation, part.expression, part.what);
         if part.part = 'key' then
@@ -91,10 +101,15 @@ begin
         end if;
     end loop;
     begin
+        if (select t.typtype from pg_type t where t.oid = new.key_type) = 'p' then
+            -- row(a, b): it plans, but a record without a type of its own is never read back from text.
+            raise undefined_object;
+        end if;
         perform marketing_automation.plan_as_owner(new.owner, marketing_automation.key_query(new.relation, new.key, new.key_type, ''));
     exception when undefined_object or undefined_function then
         raise exception 'key of model "%" is of type %, by which rows cannot be found again', new.name, new.key_type
-            using errcode = 'datatype_mismatch', hint = 'Use a type that has an equality operator and arrays, such as bigint, uuid or text.';
+            using errcode = 'datatype_mismatch', hint = 'Use a type that has an equality operator and arrays, such as bigint, uuid or text; '
+                'make several columns one text: self.a::text || ''/'' || self.b::text.';
     end;
     return new;
 end $$;

@@ -34,6 +34,12 @@ reset bytea_output;
 insert into shop.item (code, blob) values ('long', decode(repeat('ff', 600), 'hex'));
 select scenario, enrolled, error from marketing_automation.enroll('item by blob');
 select marketing_automation.stop(s.name) from marketing_automation.scenario s where s.name like 'item by %' order by s.name;
+-- No key: what text does not lead back to. A row type of its own does.
+select marketing_automation.register_model('item by row', 'shop.item', key => 'row(self.id, self.code)');
+select marketing_automation.register_model('item by array', 'shop.item', key => 'array[self.id]');
+select marketing_automation.register_model('item by json', 'shop.item', key => 'to_json(self.id)');
+select marketing_automation.register_model('item by itself', 'shop.item', key => 'self');
+select marketing_automation.unregister_model('item by itself');
 -- A column named self does not hide the row.
 create table shop.odd (self text, id integer primary key);
 insert into shop.odd values ('me', 1);

@@ -74,3 +74,12 @@ end $$;
 select s.name, stock.found_by(a.id) from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name like 'kind %' order by 1;
 select count(*) as stopped from stock.kind k cross join lateral marketing_automation.stop('kind ' || k.name);
+
+-- No kind of record: what holds no rows, and what others cannot see.
+create temporary table passing (id bigint);
+create type stock.shape as (id bigint);
+select marketing_automation.register_model('kind none', 'passing', key => 'self.id');
+select marketing_automation.register_model('kind none', 'stock.shape', key => 'self.id');
+create sequence stock.counter;
+select marketing_automation.register_model('kind none', 'stock.counter', key => 'self.last_value');
+drop table passing;
