@@ -3,9 +3,10 @@
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
 //! [`listener`] → [`routes`] → [`keys`] → [`recorder`] (hits, in batches) or [`control`] (all the rest) → [`database`].
-//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
+//! Returned mails come from a mail server that has the token ([`bounce`]). While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
 
 pub mod backoff;
+pub mod bounce;
 pub mod check;
 pub mod client;
 pub mod control;
@@ -33,6 +34,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use bounce::BounceToken;
 use client::Trust;
 use control::Control;
 use database::{Database, DatabaseError};
@@ -62,6 +64,8 @@ pub struct Settings {
     /// For TCP; None: plain HTTP.
     pub tls: Option<Arc<Tls>>,
     pub trust: Trust,
+    /// With it, returned mails are taken; None: there is no such route.
+    pub bounce_token: Option<BounceToken>,
 }
 
 /// Why the proxy could not start.
@@ -85,6 +89,7 @@ pub struct State {
     pub(crate) control: Arc<Control>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trust: Trust,
+    pub(crate) bounce_token: Option<BounceToken>,
 }
 
 /// The tasks behind a [`State`].
@@ -104,6 +109,7 @@ impl State {
         connections: usize,
         spool: Option<(Spool, SpoolWriter)>,
         trust: Trust,
+        bounce_token: Option<BounceToken>,
     ) -> (Arc<Self>, Tasks) {
         let (spool, spool_writer) = spool.unzip();
         let control = Arc::new(Control::new(database));
@@ -138,6 +144,7 @@ impl State {
                 control: Arc::clone(&control),
                 metrics,
                 trust,
+                bounce_token,
             }),
             Tasks {
                 workers,
@@ -184,7 +191,13 @@ pub async fn serve(
             error,
         })?;
     info!(listen = %listener.address(), database = database.name(), "tracking proxy is listening");
-    let (state, tasks) = State::start(&database, settings.connections, spool, settings.trust);
+    let (state, tasks) = State::start(
+        &database,
+        settings.connections,
+        spool,
+        settings.trust,
+        settings.bounce_token,
+    );
     let connections = listener.serve(app(state), settings.tls, shutdown).await;
     info!("stopping");
     let drained = tokio::time::timeout(DRAIN_TIMEOUT, async {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::bounce;
 use super::database::{Database, Session};
 use super::options::Options;
 use super::spool::Spool;
@@ -29,8 +30,8 @@ impl Report {
     }
 }
 
-/// Reads certificates, tries the spool, connects, calls every SQL function with no hits or a token that cannot be valid,
-/// and looks at the role's rights.
+/// Reads certificates and the token of bounces, tries the spool, connects, calls every SQL function with no hits or a token
+/// that cannot be valid, and looks at the role's rights.
 pub async fn check(options: &Options) -> Report {
     let mut report = Report::default();
     let Some(settings) = report.note("options", options.settings()) else {
@@ -43,6 +44,14 @@ pub async fn check(options: &Options) -> Report {
         let what = format!("spool in {}", spool.directory.display());
         report.note(&what, Spool::try_out(spool));
     }
+    if let Some(path) = &options.bounce_token_file
+        && let Ok(Some(mode)) = bounce::too_open(path)
+    {
+        report.lines.push(format!(
+            "warning {} has the mode {mode:04o}: it should be readable by the user of the proxy only, 0600, or 0640 if root owns it",
+            path.display()
+        ));
+    }
     let Some(database) = report.note("connection string", Database::parse(&settings.database))
     else {
         return report;
@@ -52,9 +61,12 @@ pub async fn check(options: &Options) -> Report {
         return report;
     };
     check_functions(&session, &mut report).await;
+    if settings.bounce_token.is_some() {
+        report.note("ingest_bounce", session.probe_bounces().await);
+    }
     if session.is_superuser().await.unwrap_or(false) {
         report.lines.push(
-            "warning the role is a superuser: use one that was granted 'tracking' and nothing else"
+            "warning the role is a superuser: use one that was granted what it needs and nothing else"
                 .into(),
         );
     }

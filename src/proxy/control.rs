@@ -1,4 +1,4 @@
-//! The connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, spooled hits.
+//! The connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, spooled hits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// Probes are the same for everybody, and soon given up by who asked.
 const PROBES_UNDER_WAY: usize = 8;
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+/// Each holds a mail of a megabyte at most.
+const BOUNCES_UNDER_WAY: usize = 16;
 
 /// Lanes apart from each other and from the recorder, so that none waits behind what another is stuck with.
 pub struct Control {
@@ -24,6 +26,8 @@ pub struct Control {
     pub unsubscriptions: Lane,
     /// Batches without hits.
     pub probes: Lane,
+    /// Mails that came back.
+    pub bounces: Lane,
     /// Batches of spooled hits.
     pub replays: Lane,
 }
@@ -34,6 +38,7 @@ impl Control {
             lookups: Lane::new(database, 2, UNDER_WAY, PATIENCE),
             unsubscriptions: Lane::new(database, 2, UNDER_WAY, PATIENCE),
             probes: Lane::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
+            bounces: Lane::new(database, 1, BOUNCES_UNDER_WAY, PATIENCE),
             replays: Lane::new(database, 1, 1, PATIENCE),
         }
     }

@@ -42,6 +42,11 @@ const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubsc
     from marketing_automation.unsubscribe_page($1)";
 const UNSUBSCRIBE: &str = "select marketing_automation.unsubscribe_by_token($1, $2, $3)";
 const RESUBSCRIBE: &str = "select marketing_automation.resubscribe_by_token($1, $2)";
+const INGEST_BOUNCE: &str =
+    "select kind, status, message from marketing_automation.ingest_bounce($1)";
+/// Looks the function and the right to call it up, and does not call it.
+const EXPLAIN_BOUNCE: &str =
+    "explain select kind, status, message from marketing_automation.ingest_bounce('')";
 
 /// Where the database is and who asks; connects on demand.
 #[derive(Clone)]
@@ -155,6 +160,17 @@ pub struct PageSource {
     pub name: String,
     pub language: String,
     pub source: String,
+}
+
+/// What a mail that came back was.
+#[derive(Debug)]
+pub struct Bounce {
+    /// As in `bounce.kind`.
+    pub kind: String,
+    /// Enhanced status code (RFC 3463).
+    pub status: Option<String>,
+    /// The mail that it is about.
+    pub message: Option<i64>,
 }
 
 impl Database {
@@ -456,6 +472,24 @@ impl Session {
             .query_typed_one(RESUBSCRIBE, &parameters)
             .await?;
         Ok(())
+    }
+
+    /// Takes a raw mail that came back; the same one twice counts once.
+    pub async fn ingest_bounce(&self, raw: &[u8]) -> Result<Bounce, DatabaseError> {
+        let row = self
+            .client
+            .query_typed_one(INGEST_BOUNCE, &[(&raw, Type::BYTEA)])
+            .await?;
+        Ok(Bounce {
+            kind: row.try_get(0)?,
+            status: row.try_get(1)?,
+            message: row.try_get(2)?,
+        })
+    }
+
+    /// Whether bounces could be taken, without taking one.
+    pub async fn probe_bounces(&self) -> Result<(), DatabaseError> {
+        Ok(self.client.batch_execute(EXPLAIN_BOUNCE).await?)
     }
 
     /// Whether the role could do far more than a proxy needs.

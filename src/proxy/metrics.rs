@@ -9,18 +9,20 @@ pub enum Route {
     Click,
     Open,
     Unsubscribe,
+    Bounce,
     Other,
 }
 
-const ROUTES: [(Route, &str); 4] = [
+const ROUTES: [(Route, &str); 5] = [
     (Route::Click, "click"),
     (Route::Open, "open"),
     (Route::Unsubscribe, "unsubscribe"),
+    (Route::Bounce, "bounce"),
     (Route::Other, "other"),
 ];
 
 /// Every status that the proxy answers with; anything else is counted in the last place, as 0.
-const STATUSES: [u16; 10] = [200, 302, 303, 400, 404, 405, 408, 413, 503, 0];
+const STATUSES: [u16; 11] = [200, 302, 303, 400, 401, 404, 405, 408, 413, 503, 0];
 
 /// Upper bounds of the batch sizes.
 const BATCH_BUCKETS: [u64; 7] = [1, 4, 16, 64, 256, 512, 1000];
@@ -32,6 +34,7 @@ impl Route {
             Some("/c/") => Self::Click,
             Some("/o/") => Self::Open,
             Some("/u/") => Self::Unsubscribe,
+            _ if path == "/bounce" => Self::Bounce,
             _ => Self::Other,
         }
     }
@@ -169,6 +172,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.count_request(Route::of("/c/abc"), 302);
         metrics.count_request(Route::of("/c/def"), 302);
+        metrics.count_request(Route::of("/bounce"), 401);
         metrics.count_request(Route::of("/"), 418);
         metrics.count_batch(1);
         metrics.count_batch(300);
@@ -180,6 +184,7 @@ mod tests {
         });
         for line in [
             "marketing_tracking_requests_total{route=\"click\",status=\"302\"} 2",
+            "marketing_tracking_requests_total{route=\"bounce\",status=\"401\"} 1",
             "marketing_tracking_requests_total{route=\"other\",status=\"0\"} 1",
             "marketing_tracking_batch_hits_bucket{le=\"1\"} 1",
             "marketing_tracking_batch_hits_bucket{le=\"256\"} 1",

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::Settings;
+use super::bounce::{BounceToken, TokenError};
 use super::client::{ForwardedHeader, Trust};
 use super::listener::Listen;
 use super::spool::SpoolSettings;
@@ -16,8 +17,8 @@ use super::tls::{Tls, TlsError};
 
 /// Tracking proxy of the PostgreSQL extension marketing_automation: records opens and clicks, redirects, unsubscribes.
 ///
-/// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')) and
-/// nothing else. Stops on SIGTERM and SIGINT after the requests under way, within 5 seconds; reads the certificate again
+/// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')), with
+/// --bounce-token-file 'bounces' too, and nothing else. Stops on SIGTERM and SIGINT after the requests under way, within 5 seconds; reads the certificate again
 /// on SIGHUP.
 ///
 /// A flag overrides its environment variable, and that the file that --config names, which is TOML with the long names
@@ -77,6 +78,14 @@ pub struct Options {
     /// Key of the certificate in PEM
     #[arg(long, env = "MARKETING_TRACKING_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
+
+    /// File with the token of whoever hands in returned mails by POST /bounce; without it there is no such route
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_BOUNCE_TOKEN_FILE",
+        value_name = "FILE"
+    )]
+    pub bounce_token_file: Option<PathBuf>,
 
     /// What to log: debug has a line for each request [default: info]
     #[arg(long, env = "MARKETING_TRACKING_LOG", value_name = "LEVEL")]
@@ -141,6 +150,8 @@ pub enum OptionsError {
     TlsOnUnixSocket,
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    #[error("--bounce-token-file: {0}")]
+    BounceToken(#[from] TokenError),
 }
 
 impl Options {
@@ -167,6 +178,7 @@ impl Options {
             forwarded_header: self.forwarded_header.or(file.forwarded_header),
             tls_certificate: self.tls_certificate.or(file.tls_certificate),
             tls_key: self.tls_key.or(file.tls_key),
+            bounce_token_file: self.bounce_token_file.or(file.bounce_token_file),
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),
             check: self.check,
@@ -208,6 +220,11 @@ impl Options {
                 proxies: self.trusted_proxies.clone().unwrap_or_default(),
                 header: self.forwarded_header.unwrap_or_default(),
             },
+            bounce_token: self
+                .bounce_token_file
+                .as_deref()
+                .map(BounceToken::load)
+                .transpose()?,
         })
     }
 }
@@ -290,6 +307,15 @@ mod tests {
             (
                 &["--database", "host=x", "--tls-key", "/k"],
                 "belong together",
+            ),
+            (
+                &[
+                    "--database",
+                    "host=x",
+                    "--bounce-token-file",
+                    "/nonexistent.token",
+                ],
+                "--bounce-token-file: /nonexistent.token",
             ),
             (
                 &[

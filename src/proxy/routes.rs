@@ -1,14 +1,13 @@
 //! What the proxy answers to HTTP requests.
 
+mod body;
+mod bounce;
 mod refusal;
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State as Shared};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, USER_AGENT,
@@ -16,7 +15,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
@@ -30,6 +29,7 @@ use super::page::{self, Page};
 use super::pages::Pages;
 use crate::tracking::token::Purpose;
 use crate::tracking::url::redirect_target;
+use body::read;
 use refusal::{Refusal, preferred_language};
 
 /// From the last byte of the header to the first byte of the answer.
@@ -38,8 +38,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The only body that means anything has 26 bytes; multipart needs a few hundred.
 const BODY_LIMIT: usize = 8 * 1024;
-/// For the whole body to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest user agent that is sent on, in characters; the database keeps no more.
 const USER_AGENT_LENGTH: usize = 200;
 
@@ -60,7 +58,11 @@ const PIXEL: [u8; 43] = *b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff\
 
 /// The whole application, ready to be served or called by a test.
 pub fn app(state: Arc<State>) -> Router {
-    Router::new()
+    let mut routes = Router::new();
+    if state.bounce_token.is_some() {
+        routes = routes.route(bounce::PATH, post(bounce::take));
+    }
+    routes
         .route("/c/{token}", get(click))
         .route("/o/{token}", get(open))
         .route("/u/{token}", get(unsubscribe_page).post(unsubscribe))
@@ -227,7 +229,7 @@ async fn do_unsubscribe(state: &State, request: Request) -> Result<Response, Ref
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let wish = wish(content_type, &read(body).await?);
+    let wish = wish(content_type, &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);
     let wished = token.to_owned();
     let location = ask(state, &state.control.unsubscriptions, move |session| {
@@ -400,26 +402,6 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
             .map(printable)
             .collect(),
     )
-}
-
-async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
-    tokio::time::timeout(BODY_TIMEOUT, read_all(body))
-        .await
-        .unwrap_or(Err(Refusal::BodyTooSlow))
-}
-
-/// Frame by frame, to tell a body that is too large from one that is broken.
-async fn read_all(mut body: Body) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|_| Refusal::BodyBroken)?;
-        let data = frame.data_ref().map_or(&[][..], |data| data);
-        if bytes.len() + data.len() > BODY_LIMIT {
-            return Err(Refusal::BodyTooLarge);
-        }
-        bytes.extend_from_slice(data);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,16 +1,23 @@
 """What comes back: refusals at once, and returned mails."""
 
+import http.client
 import os
 import pathlib
 import re
 import subprocess
 
-from harness import wait_until
+import pytest
+import requests
+
+from harness import Proxy, free_port, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MANUAL = ROOT / "docs" / "mail.md"
 SAMPLE = ROOT / "src" / "email" / "bounce" / "samples" / "postfix_user_unknown.eml"
 
+TOKEN = "0123456789abcdef0123456789abcdef"
+# What the manual's script for the proxy has where a test needs its own.
+SAMPLES = {"url": "http://127.0.0.1:8080/bounce", "file": "/etc/postfix/bounce-authorization"}
 SUPPRESSED = "select array_agg(c.name order by c.name) from shop.customer c where marketing_automation.is_suppressed(c.email)"
 
 
@@ -38,7 +45,9 @@ def test_only_a_mailbox_that_does_not_exist_is_suppressed_at_once(shop, sink):
     assert sink.to("ada@example.org") == []
 
 
-def test_the_pipe_that_the_manual_shows_takes_what_comes_back(shop, sink, cluster, tmp_path):
+@pytest.fixture
+def returned(shop, sink, cluster):
+    """The report of a mail server that Ada's mail did not arrive."""
     cluster.set(marketing_automation__bounce_address="bounces@shop.example")
     try:
         shop.customers("Ada")
@@ -49,19 +58,101 @@ def test_the_pipe_that_the_manual_shows_takes_what_comes_back(shop, sink, cluste
     finally:
         cluster.set(marketing_automation__bounce_address=None)
     assert mail.sender.startswith("bounces+") and mail.sender.endswith("@shop.example")
-    script = tmp_path / "ingest-bounce"
-    script.write_text(re.search(r"^```sh\n(#!/bin/sh\n.*?)^```", MANUAL.read_text(), re.M | re.S)[1])
-    script.chmod(0o755)
     shop.query(f"select marketing_automation.grant_access('{shop.tracking}', 'bounces')")
+    return SAMPLE.read_bytes().replace(b"bounces+0abcdefghijk@shop.example", mail.sender.encode())
+
+
+@pytest.fixture
+def start(shop, tmp_path):
+    """Starts proxies that take returned mails."""
+    (tmp_path / "token").write_text(TOKEN + "\n")
+    (tmp_path / "token").chmod(0o600)
+    started = []
+
+    def start(database=None, wait=True):
+        proxy = Proxy(database or shop.tracking_url(), arguments=("--bounce-token-file", tmp_path / "token"))
+        started.append(proxy)
+        return proxy.start(wait)
+
+    yield start
+    for proxy in started:
+        proxy.stop()
+
+
+def _script(number, directory, **replaced):
+    """Writes one of the manual's scripts, with other names in it."""
+    text = re.findall(r"^```sh\n(#!/bin/sh\n.*?)^```", MANUAL.read_text(), re.M | re.S)[number]
+    for old, new in replaced.items():
+        assert SAMPLES[old] in text
+        text = text.replace(SAMPLES[old], str(new))
+    script = directory / f"ingest-bounce-{number}"
+    script.write_text(text)
+    script.chmod(0o755)
+    return script
+
+
+def _deliver(script, mail, **environment):
+    """What the script tells the mail server."""
+    return subprocess.run([script], input=mail, env={**os.environ, **environment}, stderr=subprocess.DEVNULL).returncode
+
+
+def test_the_pipe_that_the_manual_shows_takes_what_comes_back(shop, returned, cluster, tmp_path):
+    script = _script(0, tmp_path)
     database = {"PGHOST": str(cluster.directory), "PGPORT": str(cluster.port), "PGDATABASE": shop.database, "PGUSER": shop.tracking, "PGPASSWORD": "tracking"}
-    report = SAMPLE.read_bytes().replace(b"bounces+0abcdefghijk@shop.example", mail.sender.encode())
     # Larger than what fits into an argument, and anything but text.
-    report += bytes(range(256)) * 2000
-
-    def deliver(**environment):
-        return subprocess.run([script], input=report, env={**os.environ, **database, **environment}, stderr=subprocess.DEVNULL).returncode
-
-    assert deliver(PGDATABASE="nowhere") == 75
-    assert deliver() == 0
+    report = returned + bytes(range(256)) * 2000
+    assert _deliver(script, report, **{**database, "PGDATABASE": "nowhere"}) == 75
+    assert _deliver(script, report, **database) == 0
     assert shop.messages() == {"ada@example.org": "bounced"}
     assert shop.value(SUPPRESSED) == ["Ada"]
+
+
+def test_the_proxy_takes_what_comes_back(shop, returned, start):
+    proxy = start()
+    url, authorization = proxy.base + "/bounce", {"Authorization": f"Bearer {TOKEN}"}
+    for headers in ({}, {"Authorization": f"Bearer {TOKEN}0"}, {"Authorization": f"Basic {TOKEN}"}):
+        refused = requests.post(url, returned, headers=headers)
+        assert refused.status_code == 401 and refused.headers["WWW-Authenticate"].startswith("Bearer")
+    assert requests.get(url, headers=authorization).headers["Allow"] == "POST"
+    assert requests.post(url, b"", headers=authorization).status_code == 400
+    announced = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+    announced.putrequest("POST", "/bounce")
+    for name, value in {**authorization, "Content-Length": str(2**20 + 1)}.items():
+        announced.putheader(name, value)
+    announced.endheaders()
+    assert announced.getresponse().status == 413
+    assert shop.value("select count(*) from marketing_automation.bounce") == 0
+    answers = [requests.post(url, returned, headers=authorization) for _ in range(2)]
+    message = shop.value("select id from marketing_automation.message")
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {"kind": "hard", "status": "5.1.1", "message": message})] * 2
+    assert shop.messages() == {"ada@example.org": "bounced"}
+    assert shop.value(SUPPRESSED) == ["Ada"]
+    assert shop.value("select count(*) from marketing_automation.bounce") == 1
+    stranger = requests.post(url, bytes(range(256)), headers=authorization)
+    assert stranger.status_code == 200 and stranger.json() == {"kind": "unknown", "status": None, "message": None}
+    assert TOKEN not in proxy.log.read_text() and "ada@" not in proxy.log.read_text()
+    metrics = requests.get(proxy.base + "/metrics").text
+    assert 'requests_total{route="bounce",status="401"} 3' in metrics and 'requests_total{route="bounce",status="200"} 3' in metrics
+
+
+def test_the_script_that_the_manual_shows_for_the_proxy_keeps_what_cannot_be_recorded(shop, returned, start, tmp_path):
+    proxy, away = start(), start(f"host=127.0.0.1 port={free_port()} user=x", wait=False)
+    (tmp_path / "authorization").write_text(f"Authorization: Bearer {TOKEN}\n")
+    wait_until(lambda: _answers(away), what="the proxy without a database")
+    refused = requests.post(away.base + "/bounce", returned, headers={"Authorization": f"Bearer {TOKEN}"})
+    assert refused.status_code == 503 and int(refused.headers["Retry-After"]) > 0
+    # Longer than what the proxy takes.
+    report = returned + bytes(range(256)) * 8000
+    assert _deliver(_script(1, tmp_path, url=away.base + "/bounce", file=tmp_path / "authorization"), report) == 75
+    assert _deliver(_script(1, tmp_path, url=proxy.base + "/bounce", file=os.devnull), report) == 75
+    assert shop.messages() == {"ada@example.org": "sent"}
+    assert _deliver(_script(1, tmp_path, url=proxy.base + "/bounce", file=tmp_path / "authorization"), report) == 0
+    assert shop.messages() == {"ada@example.org": "bounced"}
+    assert shop.value(SUPPRESSED) == ["Ada"]
+
+
+def _answers(proxy):
+    try:
+        return requests.get(proxy.base + "/healthz").ok
+    except requests.RequestException:
+        return False

@@ -147,6 +147,19 @@ def test_check_says_what_is_wrong(shop, tmp_path):
     assert good.returncode == 0 and "FAILED" not in good.stdout, good.stdout
     for line in ("ok      options", "ok      spool in", "ok      record_events", "ok      unsubscribe_by_token"):
         assert line in good.stdout
+    (tmp_path / "token").write_text("0123456789abcdef" * 2)
+    (tmp_path / "token").chmod(0o644)
+    bounces = _run("--check", "--bounce-token-file", tmp_path / "token", MARKETING_TRACKING_DATABASE_URL=shop.tracking_url())
+    assert bounces.returncode == 1 and "permission denied for function ingest_bounce" in bounces.stdout
+    assert "token has the mode 0644" in bounces.stdout and "0123456789abcdef" not in bounces.stdout
+    shop.query(f"select marketing_automation.grant_access('{shop.tracking}', 'bounces')")
+    (tmp_path / "token").chmod(0o600)
+    bounces = _run("--check", MARKETING_TRACKING_BOUNCE_TOKEN_FILE=str(tmp_path / "token"), MARKETING_TRACKING_DATABASE_URL=shop.tracking_url())
+    assert bounces.returncode == 0 and "ok      ingest_bounce" in bounces.stdout and "warning" not in bounces.stdout
+    assert shop.value("select count(*) from marketing_automation.bounce") == 0
+    (tmp_path / "token").write_text("short")
+    short = _run("--check", "--bounce-token-file", tmp_path / "token", MARKETING_TRACKING_DATABASE_URL=shop.tracking_url())
+    assert short.returncode == 1 and "--bounce-token-file" in short.stdout and "short" not in short.stdout
     shop.query(f'revoke execute on all functions in schema marketing_automation from "{shop.tracking}"')
     bad = _run("--check", MARKETING_TRACKING_DATABASE_URL=shop.tracking_url())
     assert bad.returncode == 1 and "FAILED" in bad.stdout and "permission denied for function" in bad.stdout
@@ -169,6 +182,6 @@ def test_a_file_configures_it(shop, tmp_path, image):
 def test_help_is_complete():
     text = _run("--help").stdout
     for option in ("config", "listen", "database", "connections", "spool", "spool-limit", "trusted-proxies", "forwarded-header",
-                   "tls-certificate", "tls-key", "log", "log-format", "check"):  # fmt: skip
+                   "tls-certificate", "tls-key", "bounce-token-file", "log", "log-format", "check"):  # fmt: skip
         assert f"--{option}" in text
-    assert text.count("[env: MARKETING_TRACKING_") == 12
+    assert text.count("[env: MARKETING_TRACKING_") == 13

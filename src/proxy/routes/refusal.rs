@@ -1,6 +1,6 @@
 //! What a request gets that gets no answer of its own.
 
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, RETRY_AFTER};
+use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
@@ -13,9 +13,13 @@ use crate::proxy::recorder::Unavailable;
 /// Seconds after which to try again when the database is away.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");
 
+/// How to say who one is (RFC 6750). The same for no token and a wrong one.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"bounces\"");
+
 /// Why a request gets no answer of its own. Nothing more is said: what a token lacks is nobody's business.
 pub enum Refusal {
     NotFound,
+    Unauthorized,
     MethodNotAllowed,
     Unavailable,
     BodyBroken,
@@ -27,6 +31,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyBroken => StatusCode::BAD_REQUEST,
@@ -44,13 +49,16 @@ impl Refusal {
             _ => return self.into_response(),
         };
         let mut response = (self.status(), page_response(page)).into_response();
-        self.add_retry(&mut response);
+        self.add_advice(&mut response);
         response
     }
 
-    fn add_retry(&self, response: &mut Response) {
-        if matches!(self, Self::Unavailable) {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    fn add_advice(&self, response: &mut Response) {
+        let headers = response.headers_mut();
+        match self {
+            Self::Unavailable => drop(headers.insert(RETRY_AFTER, RETRY_SECONDS)),
+            Self::Unauthorized => drop(headers.insert(WWW_AUTHENTICATE, CHALLENGE)),
+            _ => {}
         }
     }
 }
@@ -58,7 +66,7 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = (self.status(), [(CACHE_CONTROL, NO_STORE)]).into_response();
-        self.add_retry(&mut response);
+        self.add_advice(&mut response);
         response
     }
 }

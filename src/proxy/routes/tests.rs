@@ -1,9 +1,12 @@
-use axum::body::{Bytes, to_bytes};
+use std::pin::Pin;
+
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_LENGTH, RETRY_AFTER};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use super::*;
+use crate::proxy::bounce::BounceToken;
 use crate::proxy::client::{Peer, Trust};
 use crate::proxy::control::Control;
 use crate::proxy::database::{Answer, Database};
@@ -35,6 +38,13 @@ fn token(purpose: Purpose) -> String {
 /// The application with keys and hits that are answered with `answer`, but no database behind everything else.
 /// The second result is what has been recorded once the application is dropped.
 fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
+    app_taking_bounces(answer, None)
+}
+
+pub(super) fn app_taking_bounces(
+    answer: Answer,
+    bounce_token: Option<BounceToken>,
+) -> (Router, JoinHandle<Vec<Hit>>) {
     let database = Database::parse("host=/nonexistent user=nobody").unwrap();
     let control = Arc::new(Control::new(&database));
     let keys = Keys::new(Arc::clone(&control));
@@ -49,6 +59,7 @@ fn app_answering(answer: Answer) -> (Router, JoinHandle<Vec<Hit>>) {
         control,
         metrics: Arc::new(Metrics::default()),
         trust: Trust::default(),
+        bounce_token,
     };
     (app(Arc::new(state)), recorded)
 }
@@ -73,14 +84,14 @@ async fn send(app: &Router, method: &str, path: &str) -> Response {
         .unwrap()
 }
 
-fn header(response: &Response, name: impl axum::http::header::AsHeaderName) -> &str {
+pub(super) fn header(response: &Response, name: impl axum::http::header::AsHeaderName) -> &str {
     response
         .headers()
         .get(name)
         .map_or("", |value| value.to_str().unwrap())
 }
 
-async fn body(response: Response) -> Bytes {
+pub(super) async fn body(response: Response) -> Bytes {
     to_bytes(response.into_body(), usize::MAX).await.unwrap()
 }
 

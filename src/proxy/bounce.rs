@@ -1,0 +1,156 @@
+//! Who may hand in returned mails: whoever has the bearer token (RFC 6750) that a file holds.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+/// Fewer characters could be guessed.
+const MIN_CHARACTERS: usize = 32;
+
+/// What is wrong with the file of a token. The text has nothing of what is in the file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    #[error("{path}: {error}")]
+    File { path: String, error: io::Error },
+    #[error(
+        "{path} must hold one token of at least {MIN_CHARACTERS} letters, digits and -._~+/, such as `openssl rand -hex 32` prints"
+    )]
+    Malformed { path: String },
+}
+
+/// The digest of a token: digests are compared, so that neither contents nor length show in the time that it takes.
+#[derive(Debug, Clone)]
+pub struct BounceToken(Digested);
+
+type Digested = [u8; 32];
+
+impl BounceToken {
+    /// Reads a file that holds a token and white space around it.
+    pub fn load(path: &Path) -> Result<Self, TokenError> {
+        let text = std::fs::read_to_string(path).map_err(|error| TokenError::File {
+            path: path.display().to_string(),
+            error,
+        })?;
+        Self::parse(text.trim()).ok_or_else(|| TokenError::Malformed {
+            path: path.display().to_string(),
+        })
+    }
+
+    pub(super) fn parse(token: &str) -> Option<Self> {
+        let of_a_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+        let well_formed = token.len() >= MIN_CHARACTERS && token.bytes().all(of_a_token);
+        well_formed.then(|| Self(digest(token)))
+    }
+
+    /// Whether a request has this token.
+    pub fn authorizes(&self, headers: &HeaderMap) -> bool {
+        let given = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token.trim());
+        self.0.ct_eq(&digest(given)).into()
+    }
+}
+
+fn digest(token: &str) -> Digested {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The mode of a file of secrets that others can use, by the rule of PostgreSQL's ssl_key_file: for the owner only, or
+/// root's and for its group to read.
+pub(super) fn too_open(path: &Path) -> io::Result<Option<u32>> {
+    let metadata = std::fs::metadata(path)?;
+    let mode = metadata.mode() & 0o7777;
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    Ok((mode & forbidden != 0).then_some(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    const TOKEN: &str = "0123456789abcdef0123456789ABCDE-._~+/==";
+
+    fn file(name: &str, text: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("bounce-{name}-{}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn load(text: &str) -> Result<BounceToken, TokenError> {
+        let path = file("token", text);
+        let token = BounceToken::load(&path);
+        std::fs::remove_file(path).unwrap();
+        token
+    }
+
+    #[test]
+    fn only_the_token_itself_authorizes() {
+        let token = load(&format!("{TOKEN}\n")).unwrap();
+        let authorizes = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.try_into().unwrap());
+            token.authorizes(&headers)
+        };
+        assert!(authorizes(&format!("Bearer {TOKEN}")));
+        assert!(authorizes(&format!("bearer  {TOKEN} ")));
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            TOKEN,
+            &format!("Basic {TOKEN}"),
+            &format!("Bearer {TOKEN}x"),
+            &format!("Bearer {}", &TOKEN[1..]),
+            &format!("Bearer {}", TOKEN.to_lowercase()),
+            &format!("Bearer {TOKEN} {TOKEN}"),
+        ] {
+            assert!(!authorizes(value), "{value}");
+        }
+        assert!(!token.authorizes(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_file_without_a_good_token_is_refused_and_not_quoted() {
+        for text in [
+            "",
+            "\n",
+            &TOKEN[..31],
+            &format!("{TOKEN} {TOKEN}"),
+            &"é".repeat(40),
+        ] {
+            let error = load(text).err().unwrap().to_string();
+            assert!(error.contains("must hold one token"), "{error}");
+            assert!(text.trim().is_empty() || !error.contains(text), "{error}");
+        }
+        let missing = BounceToken::load(Path::new("/nonexistent/token"));
+        assert!(matches!(missing, Err(TokenError::File { .. })));
+    }
+
+    #[test]
+    fn a_file_that_others_can_use_is_noticed() {
+        let path = file("mode", TOKEN);
+        let found = |mode| {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            too_open(&path).unwrap()
+        };
+        assert_eq!(found(0o600), None);
+        assert_eq!(found(0o400), None);
+        for mode in [0o604, 0o620, 0o660, 0o644, 0o601] {
+            assert_eq!(found(mode), Some(mode), "{mode:o}");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+}
