@@ -3,7 +3,8 @@
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
 //! [`listener`] → [`routes`] → [`keys`] → [`recorder`] (hits, in batches) or [`control`] (all the rest) → [`database`].
-//! Returned mails come from a mail server that has the token ([`bounce`]). While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
+//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
+//! Returned mails come from mail servers that have a token ([`bounce`]).
 
 pub mod backoff;
 pub mod bounce;
