@@ -95,6 +95,74 @@ $$;
 comment on function marketing_automation.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those whose condition holds';
 
+create function marketing_automation.poisonous_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, keys text[]
+) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(keys) / 2;
+    found_first text[];
+begin
+    begin
+        perform from marketing_automation.query_as_owner(scenario.owner,
+            marketing_automation.key_query(model.relation, model.key, model.key_type, marketing_automation.root_choice(scenario.id)), keys) as q (roots integer[]);
+        return '{}';
+    exception when others then
+        if marketing_automation.is_passing_error(sqlstate) or marketing_automation.is_broken_definition(sqlstate) then
+            raise;
+        end if;
+    end;
+    if half = 0 then
+        return keys;
+    end if;
+    found_first := marketing_automation.poisonous_keys(scenario, model, keys[:half]);
+    -- The first thousand are enough to know that it is not the fault of single rows.
+    return found_first || case when cardinality(found_first) < 1000 then marketing_automation.poisonous_keys(scenario, model, keys[half + 1:]) end;
+end $$;
+comment on function marketing_automation.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]) is
+    'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when they are a thousand';
+
+create function marketing_automation.entering_query(
+    scenario marketing_automation.scenario, model marketing_automation.model, columns text
+) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+return format('select %s from %s as self where %s', columns, model.relation, marketing_automation.as_condition(scenario.domain));
+comment on function marketing_automation.entering_query(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Query for the rows that the domain matches';
+
+create function marketing_automation.enter_rows(
+    scenario marketing_automation.scenario, model marketing_automation.model, roots text, poison text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    source text := marketing_automation.entering_query(scenario, model, concat_ws(', ',
+        marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), roots));
+    id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
+    entered bigint;
+begin
+    with entering as materialized (
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
+        from marketing_automation.query_as_owner(scenario.owner, source, poison) as q (key text, party text, roots integer[])
+        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and not exists (
+                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+    ), recorded as (
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e
+    ), waiting as (
+        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
+        -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
+        -- are due at once would leave it no place to begin.
+        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
+        from entering e
+        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
+    )
+    select count(*) into entered from entering;
+    return entered;
+end $$;
+comment on function marketing_automation.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[], timestamptz) is
+    'API: private. Enters all new matching rows in one statement; returns how many. roots: expression for the ids of the root activities that a row starts, in which $1 is poison';
+
 create function marketing_automation.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -104,8 +172,9 @@ set jit = off
 as $$
 declare
     model marketing_automation.model;
-    source text;
-    id_before bigint;
+    choice text;
+    keys text[];
+    poison text[];
     entered bigint;
 begin
     -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
@@ -122,28 +191,30 @@ begin
         -- A row enters once, ever: one that entered now would miss whatever is added.
         return 0;
     end if;
-    source := format('select %s, %s, %s from %s as self where %s',
-        marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), marketing_automation.root_choice(scenario.id),
-        model.relation, marketing_automation.as_condition(scenario.domain));
-    select s.last_value into id_before from marketing_automation.record_id_seq s;
-    with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
-        from marketing_automation.query_as_owner(scenario.owner, source, null) as q (key text, party text, roots integer[])
-        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
-          and not exists (
-                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
-    ), recorded as (
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-        select e.id, scenario.id, e.key, e.party, marketing_automation.new_record_uuid(e.id), now from entering e
-    ), waiting as (
-        insert into marketing_automation.waiting_activity (record_id, activity_id, at)
-        -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
-        -- are due at once would leave it no place to begin.
-        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
-        from entering e
-        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
-    )
-    select count(*) into entered from entering;
+    choice := marketing_automation.root_choice(scenario.id);
+    begin
+        entered := marketing_automation.enter_rows(scenario, model, choice, '{}', now);
+    exception when others then
+        if marketing_automation.is_passing_error(sqlstate) or marketing_automation.is_broken_definition(sqlstate)
+            or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null and a.condition is not null) then
+            raise;
+        end if;
+        keys := array(
+            select q.key from marketing_automation.query_as_owner(scenario.owner,
+                marketing_automation.entering_query(scenario, model, marketing_automation.as_text(model.key)), null) as q (key text)
+            where q.key is not null);
+        poison := marketing_automation.poisonous_keys(scenario, model, keys);
+        -- What is wrong with all rows, or with very many, is the scenario's fault.
+        if cardinality(poison) not between 1 and least(999, cardinality(keys) - 1) then
+            raise;
+        end if;
+    end;
+    if poison is not null then
+        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
+        entered := marketing_automation.enter_rows(scenario, model, format('case when %s = any ($1) then %L::integer[] else %s end',
+            marketing_automation.as_text(model.key),
+            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null), choice), poison, now);
+    end if;
     if entered >= 10000 then
         -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
         analyze marketing_automation.waiting_activity;
@@ -155,7 +226,7 @@ begin
     return entered;
 end $$;
 comment on function marketing_automation.enroll_one(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters all new matching rows of one scenario in one statement; returns how many';
+    'API: private. Enters all new matching rows of one scenario in one statement, in two where the condition of a root activity raises for some; returns how many';
 
 create function marketing_automation.enroll(scenario_name text default null, now timestamptz default null)
 returns table (scenario text, enrolled bigint, error text)

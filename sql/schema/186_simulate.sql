@@ -161,7 +161,10 @@ begin
     select q.* into row
     from marketing_automation.query_as_owner(chosen.owner,
         marketing_automation.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-            marketing_automation.as_text(model.key), marketing_automation.as_text(model.party), marketing_automation.root_choice(chosen.id),
+            marketing_automation.as_text(model.key), marketing_automation.as_text(model.party),
+            -- A condition that raises an error does so when its activity runs, as for enroll_one().
+            case when marketing_automation.poisonous_keys(chosen, model, array[simulate.key]) = '{}' then marketing_automation.root_choice(chosen.id)
+                 else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id and a.parent_id is null)) end,
             marketing_automation.as_condition(chosen.domain))),
         array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
     obstacle := case

@@ -48,3 +48,31 @@ join marketing_automation.activity a on a.id = ra.activity_id join marketing_aut
 group by 1, 2, 3, 4 order by 1, 2;
 select marketing_automation.stop('sulk'), marketing_automation.stop('innocent');
 select marketing_automation.stop('poison');
+
+-- A condition of a root activity is asked when a row enters, of rows that are in already too: the one for which it raises
+-- enters, and fails when the activity runs; the others start it or do not.
+select marketing_automation.create_scenario('root', 'thing') > 0 as created;
+select marketing_automation.add_activity('root', 'divide', condition => '1 / self.divisor > 0 and self.id % 2 = 0', action => null, delay => '1 hour') > 0 as added;
+select marketing_automation.add_activity('root', 'all', action => null) > 0 as added;
+select marketing_automation.run('root');
+select * from marketing_automation.enroll('root', '2026-03-01 12:00+00');
+insert into shop.thing values (10001, 1), (10002, 1);
+select * from marketing_automation.enroll('root', '2026-03-01 12:00+00');
+select at, activity, outcome, detail from marketing_automation.simulate('root', '500', start => '2026-03-01 12:00+00');
+select marketing_automation.process_due(20000, '2026-03-01 13:00+00'), marketing_automation.process_due(20000, '2026-03-01 13:00+00');
+select a.name, ra.state, ra.outcome, ra.error_code, count(*), min(r.key::integer) as key
+from marketing_automation.record_activity ra
+join marketing_automation.record r on r.id = ra.record_id
+join marketing_automation.activity a on a.id = ra.activity_id
+join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'root'
+group by 1, 2, 3, 4 order by 1, 2;
+-- One that raises for each row is not the rows' fault; nor is a domain that raises.
+update shop.thing set divisor = 0;
+insert into shop.thing values (10003, 0);
+select * from marketing_automation.enroll('root');
+update marketing_automation.activity set condition = null where name = 'divide' and parent_id is null;
+update marketing_automation.scenario set domain = '1 / self.divisor > 0' where name = 'root';
+select * from marketing_automation.enroll('root');
+update marketing_automation.scenario set domain = 'self.divisor > 0' where name = 'root';
+select * from marketing_automation.enroll('root');
+select marketing_automation.stop('root');
