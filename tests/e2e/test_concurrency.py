@@ -9,7 +9,10 @@ import pytest
 
 from harness import wait_until
 
-SECONDS = 8
+# How many cases of each kind make a race, and how long to try for them; new records arrive all the while, so that a machine
+# that is slow, fast or busy only needs more or less of the time.
+CASES = 100
+SECONDS = 90
 RECORDS = 3000
 
 # Each finds what must not be; see SPEC's invariants.
@@ -45,14 +48,15 @@ VIOLATIONS = {
         join marketing_automation.record r on r.id = w.record_id and r.blocked_at is not null""",
 }
 
-# How often an event came before, and after, its negative side had run.
+# How often an event came before, and after, its negative side had run: the rarest of these for opens and clicks.
 OUTCOMES = """
-    select count(*) filter (where f.outcome = 'event_arrived') as before,
-           count(*) filter (where f.state = 'done' and case a.on_event when 'email_not_opened' then m.opened_at else m.clicked_at end is not null) as after,
-           count(*) filter (where f.state = 'done') as ran
-    from marketing_automation.finished_activity f
-    join marketing_automation.activity a on a.id = f.activity_id and a.on_event = %s
-    join marketing_automation.finished_activity m on m.record_id = f.record_id and m.activity_id = a.parent_id"""
+    select coalesce(min(least(o.before, o.after)), 0) from (
+        select count(*) filter (where f.outcome = 'event_arrived') as before,
+               count(*) filter (where f.state = 'done' and case a.on_event when 'email_not_opened' then m.opened_at else m.clicked_at end is not null) as after
+        from marketing_automation.activity a
+        left join marketing_automation.finished_activity f on f.activity_id = a.id
+        left join marketing_automation.finished_activity m on m.record_id = f.record_id and m.activity_id = a.parent_id
+        where a.on_event in ('email_not_opened', 'email_not_clicked') group by a.id) o"""
 
 
 def test_everything_at_once_keeps_the_invariants(shop, sink):
@@ -69,7 +73,7 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
     shop.query("select marketing_automation.tracking_keys()")
     link = shop.value("select id from marketing_automation.link_ids(array['https://shop.example/'])")
     shop.wait_for_worker()
-    end = time.monotonic() + SECONDS
+    enough = threading.Event()
     errors = []
 
     def worker(step, **session):
@@ -77,7 +81,7 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
             connection = shop.connect(**session)
             try:
                 with connection.cursor() as cursor:
-                    while time.monotonic() < end:
+                    while not enough.is_set():
                         step(cursor)
             except psycopg2.Error as error:
                 errors.append(error)
@@ -85,6 +89,13 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
                 connection.close()
 
         return threading.Thread(target=loop)
+
+    def arrive(cursor):
+        cursor.execute(
+            "insert into shop.customer (id, name, email) select i, 'c' || i, 'c' || i || '@example.org' "
+            "from (select max(id) as last from shop.customer) c cross join lateral generate_series(c.last + 1, c.last + 20) i"
+        )
+        time.sleep(0.1)
 
     def enroll(cursor):
         cursor.execute("select * from marketing_automation.enroll()")
@@ -119,23 +130,27 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
         cursor.execute("select marketing_automation.block(uuid) from marketing_automation.record order by random() limit 1")
         time.sleep(0.05)
 
-    steps = [enroll, enroll, process, process, process, report, report, report, block]
+    steps = [arrive, enroll, enroll, process, process, process, report, report, report, block]
     threads = [worker(step) for step in steps]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        wait_until(lambda: errors or shop.value(OUTCOMES) >= CASES, SECONDS, what="events before and after their negative sides")
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
     assert errors == []
 
-    sink.wait_for(RECORDS // 2, timeout=60)
-    while shop.value("select count(*) from (select from marketing_automation.outbox union all select from marketing_automation.event_inbox) u"):
-        time.sleep(0.1)
-    assert shop.value("select count(*) from marketing_automation.event where kind <> 'blocked'") > 500
+    wait_until(
+        lambda: not shop.value(
+            "select exists (select from marketing_automation.outbox) or exists (select from marketing_automation.event_inbox)"
+        ),
+        SECONDS,
+        what="all mails and events to be done with",
+    )
     for what, query in VIOLATIONS.items():
         assert shop.value(query) == 0, what
-    for negative in ("email_not_opened", "email_not_clicked"):
-        before, after, ran = shop.query(OUTCOMES, negative)[0]
-        assert min(before, after, ran) > 10, f"{negative}: the race was not run: {before} came before, {after} after, of {ran} that ran"
 
 
 @pytest.mark.parametrize("kind", ["opened", "clicked"])
