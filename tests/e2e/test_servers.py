@@ -154,3 +154,16 @@ def test_a_server_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
         lambda: shop.value("select last_error like '%%server \"locked\": cannot read the password file%%' from marketing_automation.worker_status()"),
         what="the fault to show",
     )
+
+
+def test_a_url_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
+    crowd(shop, 5)
+    # As a dump of another version may bring it.
+    shop.psql(
+        f"set session_replication_role = replica; insert into marketing_automation.smtp_server (name, url) values ('odd', 'lmtp://x'), ('good', '{sink.url}')"
+    )
+    shop.query("select pg_reload_conf()")
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(5)
+    wait_until(lambda: "server \"odd\"" in (shop.value("select last_error from marketing_automation.worker_status()") or ""), what="the fault to show")

@@ -44,6 +44,8 @@ pub(super) struct Configuration {
     source: Source,
     /// In the order of fleet::choose(); at least one.
     pub(super) servers: Vec<Arc<Server>>,
+    /// Why others cannot be used.
+    faults: Vec<String>,
     pub(super) base: BaseUrl,
     /// Host of the base URL: the right side of Message-IDs.
     pub(super) host: String,
@@ -189,7 +191,7 @@ impl Configuration {
         if let Some(previous) = previous.filter(|previous| previous.source == source) {
             return Ok(Arc::clone(previous));
         }
-        let servers = commission(previous, &source)?;
+        let (servers, faults) = commission(previous, &source)?;
         let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
             unconfigured(format!("marketing_automation.automation_base: {error}"))
         })?;
@@ -214,6 +216,7 @@ impl Configuration {
             })?;
         Ok(Arc::new(Configuration {
             servers,
+            faults,
             base,
             host,
             email_from: source.email_from.clone(),
@@ -226,30 +229,32 @@ impl Configuration {
 
     /// Why some servers cannot be used.
     pub(super) fn faults(&self) -> Option<String> {
-        let faults = &self.source.faults;
-        (!faults.is_empty()).then(|| faults.join("; "))
+        (!self.faults.is_empty()).then(|| self.faults.join("; "))
     }
 }
 
-/// The servers of a configuration. One that is defined as before stays as it is, with its connections and what it knows.
+/// The servers of a configuration, and why some cannot be used. One that is defined as before stays as it is, with its
+/// connections and what it knows.
 fn commission(
     previous: Option<&Arc<Configuration>>,
     source: &Source,
-) -> Result<Vec<Arc<Server>>, Missing> {
+) -> Result<(Vec<Arc<Server>>, Vec<String>), Missing> {
     let known = previous.map_or(&[][..], |previous| &previous.servers);
     let mut servers = Vec::with_capacity(source.servers.len());
+    let mut faults = source.faults.clone();
     for definition in &source.servers {
-        let same = known.iter().find(|server| server.definition == *definition);
-        servers.push(match same {
-            Some(server) => Arc::clone(server),
-            None => Arc::new(Server::new(definition.clone()).map_err(|error| {
-                unconfigured(format!("server \"{}\": {error}", definition.name))
-            })?),
-        });
+        if let Some(same) = known.iter().find(|server| server.definition == *definition) {
+            servers.push(Arc::clone(same));
+            continue;
+        }
+        match Server::new(definition.clone()) {
+            Ok(server) => servers.push(Arc::new(server)),
+            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        }
     }
     if servers.is_empty() {
-        return Err(unconfigured(source.faults.join("; ")));
+        return Err(unconfigured(faults.join("; ")));
     }
     fleet::sort(&mut servers);
-    Ok(servers)
+    Ok((servers, faults))
 }
