@@ -156,6 +156,49 @@ def test_a_server_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
     )
 
 
+def test_a_server_that_hangs_does_not_hold_up_the_others(shop, sink, relay):
+    crowd(shop, 200)
+    shop.query(f"alter database {shop.database} set marketing_automation.smtp_timeout = 1")
+    server(shop, "answers", sink.url)
+    server(shop, "hangs", relay.url, connections=2)
+    relay.hang("data")
+    shop.scenario()
+    shop.tick()
+    # What has only waited for one of its connections is not in doubt.
+    sink.wait_for(198)
+    assert len(relay.mails) == 2
+    assert len(set(recipients(sink, relay))) == 200
+
+
+def test_mails_that_wait_for_a_server_that_hangs_leave_by_another_once_it_is_disabled(shop, sink, relay):
+    crowd(shop, 20)
+    server(shop, "hangs", relay.url, connections=2)
+    relay.hang("data")
+    shop.scenario()
+    shop.tick()
+    relay.wait_for(2)
+    shop.query("update marketing_automation.smtp_server set enabled = false")
+    server(shop, "answers", sink.url, connections=1)
+    sink.wait_for(18)
+    assert len(relay.mails) == 2
+    assert len(set(recipients(sink, relay))) == 20
+
+
+def test_a_mail_that_hangs_does_not_keep_its_server_from_being_probed(shop, sink):
+    crowd(shop, 1)
+    shop.scenario()
+    sink.hang("rcpt", "c1@*")
+    shop.tick()
+    wait_until(lambda: shop.messages() == {"c1@example.org": "sending"}, what="the first mail to hang")
+    sink.greet("421 4.7.0 later")
+    shop.customers("Bob", "Eve")
+    shop.tick()
+    wait_until(lambda: shop.value("select state from marketing_automation.worker_status()") == "paused", what="the server to be given up")
+    sink.greet(None)
+    sink.wait_for(2, timeout=15)
+    assert shop.messages()["c1@example.org"] == "sending"
+
+
 def test_a_url_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
     crowd(shop, 5)
     # As a dump of another version may bring it.

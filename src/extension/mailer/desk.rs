@@ -26,6 +26,15 @@ struct Books {
     /// Couriers that wait for a mail.
     idle: usize,
     allowed: usize,
+    /// When a courier last came for a mail, or was hired.
+    served_at: Option<Instant>,
+}
+
+impl Books {
+    /// Couriers that have a mail.
+    fn busy(&self) -> usize {
+        self.couriers - self.idle
+    }
 }
 
 impl Desk {
@@ -40,9 +49,12 @@ impl Desk {
         books.parcels.extend(parcels);
         books.allowed = allowed;
         // A busy courier may hang for long, so each mail that waits wants one who is free.
-        let wanted = (books.couriers - books.idle + books.parcels.len()).min(allowed);
+        let wanted = (books.busy() + books.parcels.len()).min(allowed);
         let hired = wanted.saturating_sub(books.couriers);
         books.couriers += hired;
+        if hired > 0 {
+            books.served_at = Some(Instant::now());
+        }
         drop(books);
         for _ in 0..arrived {
             self.arrived.notify_one();
@@ -58,6 +70,36 @@ impl Desk {
     /// Takes all waiting mails back.
     pub(super) fn clear(&self) -> Vec<Parcel> {
         self.books().parcels.drain(..).collect()
+    }
+
+    /// Takes back the mails that have waited for too long, as couriers do when they come to them: all may hang.
+    pub(super) fn take_stale(&self) -> Vec<Parcel> {
+        let mut books = self.books();
+        let stale = |parcel: &Parcel| !parcel.mail.job.is_fresh();
+        let count = books
+            .parcels
+            .iter()
+            .take_while(|parcel| stale(parcel))
+            .count();
+        books.parcels.drain(..count).collect()
+    }
+
+    /// Whether a mail waits here or is with a courier.
+    pub(super) fn is_busy(&self) -> bool {
+        let books = self.books();
+        books.busy() > 0 || !books.parcels.is_empty()
+    }
+
+    /// Couriers that have a mail.
+    pub(super) fn busy(&self) -> usize {
+        self.books().busy()
+    }
+
+    /// Whether there may be no more couriers, and none has come back for so long.
+    pub(super) fn is_stuck(&self, patience: Duration) -> bool {
+        let books = self.books();
+        let served = books.served_at.is_none_or(|at| at.elapsed() < patience);
+        !served && books.busy() > 0 && books.busy() >= books.allowed
     }
 }
 
@@ -78,6 +120,7 @@ impl Seat {
             arrived.as_mut().enable();
             {
                 let mut books = self.desk.books();
+                books.served_at = Some(Instant::now());
                 let too_many = books.couriers > books.allowed;
                 let parcel = match too_many {
                     true => None,

@@ -1,6 +1,6 @@
 //! Which server takes a mail: those for the sender's domain before the general ones, lower priorities first, among
-//! equals by weight. A server that is out of reach, or whose warm-up allows no more today, is passed over; one that is
-//! merely at its pace is waited for.
+//! equals by weight. A server that is out of reach, all of whose connections hang, or whose warm-up allows no more today, is
+//! passed over; one that is merely at its pace is waited for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +39,15 @@ pub(super) fn choose(servers: &[Arc<Server>], domain: Option<&str>, now: Instant
     if candidates.is_empty() {
         return Choice::Nobody;
     }
+    let answering: Vec<&Arc<Server>> = candidates
+        .iter()
+        .copied()
+        .filter(|server| !server.is_stuck())
+        .collect();
+    let candidates = match answering.is_empty() {
+        true => candidates,
+        false => answering,
+    };
     let mut wait = LONGEST_WAIT;
     for group in candidates.chunk_by(|one, other| rank(one) == rank(other)) {
         let (usable, others): (Vec<&Arc<Server>>, Vec<_>) = group.iter().partition(|server| {

@@ -117,10 +117,15 @@ impl Job {
         }
     }
 
-    /// Gives the claim back untried, on the main thread.
-    pub(super) fn release(mut self) -> Delivery {
+    /// Ends it on the main thread, which needs no report.
+    pub(super) fn end(mut self, outcome: Outcome) -> Delivery {
         self.reports = None;
-        self.delivery(Outcome::Released)
+        self.delivery(outcome)
+    }
+
+    /// Gives the claim back untried, on the main thread.
+    pub(super) fn release(self) -> Delivery {
+        self.end(Outcome::Released)
     }
 }
 

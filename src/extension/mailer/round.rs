@@ -1,5 +1,9 @@
 //! The mailer's rounds: collect and record what has ended, claim what comes next.
 
+mod claim;
+mod results;
+mod servers;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,17 +11,15 @@ use std::time::{Duration, Instant};
 use pgrx::prelude::*;
 
 use super::configuration::{self, Configuration};
-use super::couriers::{self, Couriers};
-use super::database::{self, Finished};
-use super::gate::News;
-use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail};
+use super::couriers::Couriers;
+use super::database;
+use super::job::{Delivery, Event};
 use super::lookout::Lookout;
 use super::pace::Pace;
 use super::server::Server;
 use super::templates::Templates;
-use super::{AFTER_ERROR, LOCKED, process, retry, transaction};
-use crate::extension::revocation;
-use crate::extension::settings::{self, InDoubt};
+use super::{AFTER_ERROR, process, transaction};
+use crate::extension::settings;
 use crate::extension::workers::{self, State};
 
 /// Without anything to do, look again after this time: settings, arm(), mails whose notice was lost.
@@ -28,10 +30,6 @@ const RECONFIGURE: Duration = Duration::from_secs(60);
 const PURGE: Duration = Duration::from_secs(3600);
 /// How long mails in flight may take to end when the worker must stop.
 const FAREWELL: Duration = Duration::from_millis(700);
-/// So many results are recorded at once, or what has gathered after a while: most of the cost is the same for one and
-/// for hundreds.
-const ENOUGH_RESULTS: usize = 250;
-const GATHER: Duration = Duration::from_millis(100);
 /// How long mails come and go before the main thread looks at them.
 const BREATH: Duration = Duration::from_millis(20);
 /// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
@@ -51,6 +49,8 @@ pub(super) struct Mailer {
     outdated: bool,
     configuration: Option<Arc<Configuration>>,
     configured_at: Option<Instant>,
+    /// Servers of earlier configurations that still have mails.
+    retired: Vec<Arc<Server>>,
     /// Results not yet recorded: kept over a failing transaction.
     deliveries: Vec<Delivery>,
     /// When the first of them came.
@@ -78,6 +78,7 @@ impl Mailer {
             outdated: false,
             configuration: None,
             configured_at: None,
+            retired: Vec::new(),
             deliveries: Vec::new(),
             gathering_since: None,
             in_flight: HashSet::new(),
@@ -135,6 +136,7 @@ impl Mailer {
             });
             let (session_settings, configuration) = self.checked(read)?;
             self.outdated = session_settings != self.session_settings;
+            let former = self.servers().to_vec();
             self.configuration = match configuration {
                 Ok(configuration) => Some(configuration),
                 Err(missing) => {
@@ -143,154 +145,9 @@ impl Mailer {
                     None
                 }
             };
+            self.retire(former);
         }
         self.configuration.clone()
-    }
-
-    /// Takes what the runtime has finished: rendered mails get the ids of their links and go on, deliveries are kept.
-    fn collect(&mut self) {
-        let mut rendered = Vec::new();
-        for event in self.couriers.events() {
-            self.busy = true;
-            match event {
-                Event::Rendered(mail) => rendered.push(*mail),
-                Event::Delivered(delivery) => self.deliveries.push(delivery),
-            }
-        }
-        if rendered.is_empty() {
-            return;
-        }
-        self.learn_links(&rendered);
-        let mut parcels = Vec::with_capacity(rendered.len());
-        for mail in rendered {
-            match self.couriers.links().ids(&mail.rendered) {
-                Some(links) => parcels.push(Parcel::new(mail, links)),
-                // They were not stored: an error, which is noted.
-                None => self.deliveries.push(mail.job.release()),
-            }
-        }
-        self.couriers.send(parcels);
-    }
-
-    /// Fetches the ids of links not seen yet.
-    fn learn_links(&mut self, rendered: &[RenderedMail]) {
-        let urls = rendered.iter().flat_map(|mail| mail.rendered.links());
-        let unknown = self.couriers.links().unknown(urls);
-        if !unknown.is_empty() {
-            let stored = transaction::run_in_extension(|| database::link_ids(unknown));
-            if let Some(stored) = self.checked(stored) {
-                self.couriers.links().learn(stored);
-            }
-        }
-    }
-
-    /// How long results may still gather.
-    fn gathering(&mut self) -> Option<Duration> {
-        if self.deliveries.is_empty() {
-            self.gathering_since = None;
-            return None;
-        }
-        let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        // With closed gates the couriers give back what they have, and nothing else is to be waited for.
-        let is_closed = |server: &Arc<Server>| server.gate.is_closed();
-        let enough = self.servers().iter().all(is_closed)
-            || self.deliveries.len() >= ENOUGH_RESULTS.min(self.in_flight.len());
-        (!enough).then(|| GATHER.saturating_sub(since.elapsed()))
-    }
-
-    /// Records results and starts the children of sent mails.
-    fn record(&mut self) {
-        if self.deliveries.is_empty() {
-            return;
-        }
-        let hold = settings::in_doubt() == InDoubt::hold;
-        let give_up = settings::retry_window();
-        let finished: Vec<Finished> = self
-            .deliveries
-            .iter()
-            .map(|delivery| retry::decide(delivery, hold, give_up))
-            .collect();
-        let recorded = transaction::run_in_extension(|| database::finish_messages(&finished));
-        if self.checked(recorded).is_none() {
-            return;
-        }
-        self.record_dead_mailboxes();
-        let count = |state: &str| finished.iter().filter(|mail| mail.state == state).count() as i64;
-        let (sent, failed, retried) = (count("sent"), count("failed"), count("queued"));
-        workers::update(|slot| {
-            slot.sent += sent;
-            slot.failed += failed;
-            slot.retried += retried;
-        });
-        let deliveries = std::mem::take(&mut self.deliveries);
-        for delivery in &deliveries {
-            self.in_flight.remove(&delivery.id);
-        }
-        self.learn(&deliveries);
-    }
-
-    /// Suppresses the addresses that the server says do not exist. A transaction of its own: it locks other rows, and what
-    /// it misses in a crash is refused again.
-    fn record_dead_mailboxes(&mut self) {
-        let deliveries = self.deliveries.iter();
-        let dead: Vec<i64> = deliveries
-            .filter(|delivery| retry::met_dead_mailbox(delivery))
-            .map(|delivery| delivery.id)
-            .collect();
-        if !dead.is_empty() {
-            let recorded = transaction::run_in_extension(|| database::record_dead_mailboxes(dead));
-            self.checked(recorded);
-        }
-    }
-
-    /// What the results say about the server and the pace; troubles with single mails show in worker_status().
-    fn learn(&mut self, deliveries: &[Delivery]) {
-        let outcomes = || deliveries.iter().map(|delivery| &delivery.outcome);
-        self.pace.learn(outcomes());
-        if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) && !self.is_any_closed() {
-            self.last_error = None;
-            workers::clear_error();
-        }
-        for delivery in deliveries {
-            if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
-                &delivery.outcome
-            {
-                workers::note_error(&format!("message {}: {reason}", delivery.id));
-            }
-        }
-    }
-
-    fn servers(&self) -> &[Arc<Server>] {
-        self.configuration
-            .as_ref()
-            .map_or(&[], |configuration| &configuration.servers)
-    }
-
-    fn is_any_closed(&self) -> bool {
-        self.servers().iter().any(|server| server.gate.is_closed())
-    }
-
-    /// Tells what has happened to the gates of servers. Their mails go to other servers, or were given back.
-    fn heed_gates(&mut self) {
-        for server in self.servers().to_vec() {
-            let Some(news) = server.gate.take_news() else {
-                continue;
-            };
-            let name = &server.definition.name;
-            let closed = match &news {
-                News::Closed { reason, pause } => Some((pause.as_secs_f64(), reason.as_str())),
-                News::Open => None,
-            };
-            let noted = transaction::run_in_extension(|| database::note_server(name, closed));
-            self.checked(noted);
-            if let News::Closed { reason, .. } = news {
-                let several = self.servers().len() > 1;
-                self.note_error(match several {
-                    true => format!("server \"{name}\": {reason}"),
-                    false => reason,
-                });
-            }
-        }
     }
 
     /// Removes old mails when it is time.
@@ -305,156 +162,10 @@ impl Mailer {
         }
     }
 
-    /// How many mails to claim now; or how long there is nothing to claim for, as all servers are closed.
-    fn room(&mut self) -> Result<usize, Duration> {
-        let now = Instant::now();
-        let servers = self.servers().to_vec();
-        let open = || servers.iter().filter(|server| !server.gate.is_closed());
-        if open().next().is_none() {
-            workers::update(|slot| slot.state = State::Paused);
-            let opening = servers
-                .iter()
-                .filter_map(|server| server.gate.opens_in(now));
-            let wait = opening.min().unwrap_or(POLL);
-            // One mail at a time finds out whether a server is back.
-            return match wait.is_zero() && self.in_flight.is_empty() {
-                true => Ok(1),
-                false => Err(wait.clamp(Duration::from_millis(10), POLL)),
-            };
-        }
-        let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
-        let connections = open().map(|server| server.definition.connections).sum();
-        let size = self.pace.size(batch, connections);
-        // While one claim is on its way, the next is prepared.
-        match self.in_flight.len() > size || self.couriers.is_full() {
-            true => Err(POLL),
-            false => Ok(size),
-        }
-    }
-
-    /// Gets the permits of limited servers, and gives how many mails there are permits for and how long until there is
-    /// another; no number: some server needs none. In a transaction.
-    fn permits(servers: &[Arc<Server>], size: usize) -> spi::Result<(Option<usize>, Duration)> {
-        let limited: Vec<&Arc<Server>> = servers
-            .iter()
-            .filter(|server| server.definition.limited)
-            .collect();
-        let mut wait = POLL;
-        let names = limited.iter().map(|server| server.definition.name.clone());
-        let in_hand = limited
-            .iter()
-            .map(|server| i32::try_from(server.permits()).unwrap_or(i32::MAX));
-        let wanted = i32::try_from(size).unwrap_or(i32::MAX);
-        for grant in database::grant_permits(names.collect(), in_hand.collect(), wanted)? {
-            wait = wait.min(grant.wait);
-            let server = limited
-                .iter()
-                .find(|server| server.definition.name == grant.server);
-            if let Some(server) = server {
-                server.grant(grant.permits, grant.is_spent, grant.wait);
-            }
-        }
-        let open: Vec<_> = servers
-            .iter()
-            .filter(|server| !server.gate.is_closed())
-            .collect();
-        let takers = match open.is_empty() {
-            // Probed with a permit too.
-            true => servers.iter().collect(),
-            false => open,
-        };
-        if takers.iter().any(|server| !server.definition.limited) {
-            return Ok((None, wait));
-        }
-        let permits = takers.iter().map(|server| server.permits()).sum();
-        Ok((Some(permits), wait))
-    }
-
-    /// Claims mails and has them rendered; gives how long there is nothing more to claim.
-    fn claim(&mut self, configuration: &Arc<Configuration>) -> Duration {
-        let size = match self.room() {
-            Ok(size) => size,
-            Err(wait) => return wait,
-        };
-        let servers = &configuration.servers;
-        let permits = match servers.iter().any(|server| server.definition.limited) {
-            true => transaction::run_in_extension(|| Self::permits(servers, size)),
-            false => Ok((None, POLL)),
-        };
-        let size = match self.checked(permits) {
-            None => return AFTER_ERROR,
-            Some((None, _)) => size,
-            Some((Some(permits), wait)) => {
-                // Those in flight may still take theirs.
-                match permits.saturating_sub(self.in_flight.len()).min(size) {
-                    0 => return wait.max(Duration::from_millis(10)),
-                    permitted => permitted,
-                }
-            }
-        };
-        let size = i32::try_from(size).unwrap_or(i32::MAX);
-        let started = Instant::now();
-        let fresh_until = started + self.pace.fresh();
-        let revocations = revocation::count();
-        let rest = self.lookout.rest(started);
-        let thorough = rest.is_none();
-        let templates = &mut self.templates;
-        let claimed = transaction::run_in_extension(|| {
-            let claimed = database::claim_messages(size, thorough)?;
-            templates.learn(&claimed)?;
-            let next = match claimed.is_empty() && thorough {
-                true => database::next_due()?,
-                false => (None, None),
-            };
-            Ok((claimed, next))
-        });
-        let Some((claimed, (next, hold))) = self.checked(claimed) else {
-            return AFTER_ERROR;
-        };
-        let found = !claimed.is_empty();
-        self.lookout
-            .looked(thorough, started, Instant::now(), found);
-        if !found && !thorough {
-            return self.lookout.rest(Instant::now()).unwrap_or_default();
-        }
-        self.on_hold = hold.is_some();
-        if let Some(note) = hold {
-            workers::update(|slot| slot.state = State::Paused);
-            self.note_error(note);
-        }
-        if !found {
-            return match next {
-                // It is due, but somebody else has it locked.
-                Some(seconds) if seconds <= 0.0 => LOCKED,
-                Some(seconds) => Duration::from_secs_f64(seconds.min(POLL.as_secs_f64())),
-                None => POLL,
-            };
-        }
-        self.busy = true;
-        self.in_flight.extend(claimed.iter().map(|mail| mail.id));
-        let mut claimed = claimed.into_iter().peekable();
-        while claimed.peek().is_some() {
-            let chunk = claimed.by_ref().take(couriers::RENDER_CHUNK);
-            let jobs = chunk.map(|mail| {
-                let compiled = self.templates.compiled(&mail);
-                let reports = self.couriers.reports();
-                Job::new(
-                    mail,
-                    compiled,
-                    configuration,
-                    fresh_until,
-                    revocations,
-                    reports,
-                )
-            });
-            self.couriers.render(jobs.collect());
-        }
-        Duration::ZERO
-    }
-
     /// One round; gives how long to sleep when nobody wakes the worker.
     pub(super) fn round(&mut self, reload: bool) -> Duration {
         self.collect();
+        self.take_stale();
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.record();
         }
@@ -496,6 +207,11 @@ impl Mailer {
     /// Sleeps until there is something to do, for `sleep` at most.
     pub(super) fn rest(&mut self, sleep: Duration) {
         let sleep = self.gathering().map_or(sleep, |left| left.min(sleep));
+        // Claims become stale meanwhile.
+        let sleep = match self.in_flight.is_empty() {
+            true => sleep,
+            false => sleep.min(self.pace.fresh()),
+        };
         let reports = self.couriers.reports();
         if std::mem::take(&mut self.busy) && !self.in_flight.is_empty() {
             reports.mute();
@@ -512,7 +228,13 @@ impl Mailer {
 
     /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.
     pub(super) fn farewell(&mut self) {
-        self.deliveries.extend(self.couriers.stop(self.servers()));
+        let servers: Vec<_> = self
+            .servers()
+            .iter()
+            .chain(&self.retired)
+            .cloned()
+            .collect();
+        self.deliveries.extend(self.couriers.stop(&servers));
         let deadline = Instant::now() + FAREWELL;
         while self.deliveries.len() < self.in_flight.len() && Instant::now() < deadline {
             for event in self.couriers.wait_for_events(Duration::from_millis(20)) {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::configuration::Secret;
 use super::desk::Desk;
-use super::gate::Gate;
+use super::gate::{Gate, Pass};
+use super::job::{Delivery, Outcome};
 use crate::email::transport::TransportConfig;
 
 /// What an administrator says about a server: a row of smtp_server, or the settings.
@@ -126,6 +127,26 @@ impl Server {
         let mut books = self.books();
         books.next_slot = books.next_slot.max(now) + books.pace;
         books.next_slot.saturating_duration_since(now)
+    }
+
+    /// Whether all its connections have hung for as long as it may take to answer; the reply to the mail itself may take
+    /// longer, which is no reason for others to wait.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.desk.is_stuck(self.definition.timeout)
+    }
+
+    /// Takes back the mails that have waited for a connection for too long.
+    pub(super) fn take_stale(&self) -> Vec<Delivery> {
+        let stale = self.desk.take_stale().into_iter();
+        stale
+            .map(|parcel| {
+                self.return_permit();
+                if parcel.pass == Pass::Probe {
+                    self.gate.unprobed();
+                }
+                parcel.mail.job.end(Outcome::Stale)
+            })
+            .collect()
     }
 
     /// Adds to its turn, and gives it.

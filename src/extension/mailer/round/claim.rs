@@ -1,0 +1,167 @@
+//! How many mails to claim, and the claim itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pgrx::prelude::*;
+
+use super::{Mailer, POLL};
+use crate::extension::mailer::configuration::Configuration;
+use crate::extension::mailer::couriers;
+use crate::extension::mailer::database;
+use crate::extension::mailer::job::Job;
+use crate::extension::mailer::server::Server;
+use crate::extension::mailer::{AFTER_ERROR, LOCKED, transaction};
+use crate::extension::revocation;
+use crate::extension::settings;
+use crate::extension::workers::{self, State};
+
+impl Mailer {
+    /// How many mails to claim now; or how long there is nothing to claim for, as all servers are closed.
+    fn room(&mut self) -> Result<usize, Duration> {
+        let now = Instant::now();
+        let servers = self.servers().to_vec();
+        let detained = self.detained();
+        let open = || servers.iter().filter(|server| !server.gate.is_closed());
+        if open().next().is_none() {
+            workers::update(|slot| slot.state = State::Paused);
+            let opening = servers
+                .iter()
+                .filter_map(|server| server.gate.opens_in(now));
+            let wait = opening.min().unwrap_or(POLL);
+            // One mail at a time finds out whether a server is back.
+            return match wait.is_zero() && self.in_flight.len() <= detained {
+                true => Ok(1),
+                false => Err(wait.clamp(Duration::from_millis(10), POLL)),
+            };
+        }
+        let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
+        let connections = open().map(|server| server.definition.connections).sum();
+        let size = self.pace.size(batch, connections);
+        // While one claim is on its way, the next is prepared.
+        match self.in_flight.len() > size + detained || self.couriers.is_full() {
+            true => Err(POLL),
+            false => Ok(size),
+        }
+    }
+
+    /// Gets the permits of limited servers, and gives how many mails there are permits for and how long until there is
+    /// another; no number: some server needs none. In a transaction.
+    fn permits(servers: &[Arc<Server>], size: usize) -> spi::Result<(Option<usize>, Duration)> {
+        let limited: Vec<&Arc<Server>> = servers
+            .iter()
+            .filter(|server| server.definition.limited)
+            .collect();
+        let mut wait = POLL;
+        let names = limited.iter().map(|server| server.definition.name.clone());
+        let in_hand = limited
+            .iter()
+            .map(|server| i32::try_from(server.permits()).unwrap_or(i32::MAX));
+        let wanted = i32::try_from(size).unwrap_or(i32::MAX);
+        for grant in database::grant_permits(names.collect(), in_hand.collect(), wanted)? {
+            wait = wait.min(grant.wait);
+            let server = limited
+                .iter()
+                .find(|server| server.definition.name == grant.server);
+            if let Some(server) = server {
+                server.grant(grant.permits, grant.is_spent, grant.wait);
+            }
+        }
+        let open: Vec<_> = servers
+            .iter()
+            .filter(|server| !server.gate.is_closed())
+            .collect();
+        let takers = match open.is_empty() {
+            // Probed with a permit too.
+            true => servers.iter().collect(),
+            false => open,
+        };
+        if takers.iter().any(|server| !server.definition.limited) {
+            return Ok((None, wait));
+        }
+        let permits = takers.iter().map(|server| server.permits()).sum();
+        Ok((Some(permits), wait))
+    }
+
+    /// Claims mails and has them rendered; gives how long there is nothing more to claim.
+    pub(super) fn claim(&mut self, configuration: &Arc<Configuration>) -> Duration {
+        let size = match self.room() {
+            Ok(size) => size,
+            Err(wait) => return wait,
+        };
+        let servers = &configuration.servers;
+        let permits = match servers.iter().any(|server| server.definition.limited) {
+            true => transaction::run_in_extension(|| Self::permits(servers, size)),
+            false => Ok((None, POLL)),
+        };
+        let size = match self.checked(permits) {
+            None => return AFTER_ERROR,
+            Some((None, _)) => size,
+            Some((Some(permits), wait)) => {
+                // Those in flight may still take theirs.
+                match permits.saturating_sub(self.in_flight.len()).min(size) {
+                    0 => return wait.max(Duration::from_millis(10)),
+                    permitted => permitted,
+                }
+            }
+        };
+        let size = i32::try_from(size).unwrap_or(i32::MAX);
+        let started = Instant::now();
+        let fresh_until = started + self.pace.fresh();
+        let revocations = revocation::count();
+        let rest = self.lookout.rest(started);
+        let thorough = rest.is_none();
+        let templates = &mut self.templates;
+        let claimed = transaction::run_in_extension(|| {
+            let claimed = database::claim_messages(size, thorough)?;
+            templates.learn(&claimed)?;
+            let next = match claimed.is_empty() && thorough {
+                true => database::next_due()?,
+                false => (None, None),
+            };
+            Ok((claimed, next))
+        });
+        let Some((claimed, (next, hold))) = self.checked(claimed) else {
+            return AFTER_ERROR;
+        };
+        let found = !claimed.is_empty();
+        self.lookout
+            .looked(thorough, started, Instant::now(), found);
+        if !found && !thorough {
+            return self.lookout.rest(Instant::now()).unwrap_or_default();
+        }
+        self.on_hold = hold.is_some();
+        if let Some(note) = hold {
+            workers::update(|slot| slot.state = State::Paused);
+            self.note_error(note);
+        }
+        if !found {
+            return match next {
+                // It is due, but somebody else has it locked.
+                Some(seconds) if seconds <= 0.0 => LOCKED,
+                Some(seconds) => Duration::from_secs_f64(seconds.min(POLL.as_secs_f64())),
+                None => POLL,
+            };
+        }
+        self.busy = true;
+        self.in_flight.extend(claimed.iter().map(|mail| mail.id));
+        let mut claimed = claimed.into_iter().peekable();
+        while claimed.peek().is_some() {
+            let chunk = claimed.by_ref().take(couriers::RENDER_CHUNK);
+            let jobs = chunk.map(|mail| {
+                let compiled = self.templates.compiled(&mail);
+                let reports = self.couriers.reports();
+                Job::new(
+                    mail,
+                    compiled,
+                    configuration,
+                    fresh_until,
+                    revocations,
+                    reports,
+                )
+            });
+            self.couriers.render(jobs.collect());
+        }
+        Duration::ZERO
+    }
+}

@@ -1,0 +1,71 @@
+//! The servers of the configuration, and those of earlier ones that still have mails.
+
+use std::sync::Arc;
+
+use super::Mailer;
+use crate::extension::mailer::gate::News;
+use crate::extension::mailer::job::Delivery;
+use crate::extension::mailer::server::Server;
+use crate::extension::mailer::{database, transaction};
+
+impl Mailer {
+    pub(super) fn servers(&self) -> &[Arc<Server>] {
+        self.configuration
+            .as_ref()
+            .map_or(&[], |configuration| &configuration.servers)
+    }
+
+    pub(super) fn is_any_closed(&self) -> bool {
+        self.servers().iter().any(|server| server.gate.is_closed())
+    }
+
+    /// Keeps an eye on the servers that are none of ours any more, until their last mail has ended.
+    pub(super) fn retire(&mut self, former: Vec<Arc<Server>>) {
+        self.retired.extend(former);
+        let mut retired = std::mem::take(&mut self.retired);
+        let is_current =
+            |server: &Arc<Server>| self.servers().iter().any(|one| Arc::ptr_eq(one, server));
+        retired.retain(|server| !is_current(server) && server.desk.is_busy());
+        self.retired = retired;
+    }
+
+    /// Takes back what has waited for a connection for too long.
+    pub(super) fn take_stale(&mut self) {
+        let servers = self.servers().iter().chain(&self.retired);
+        let stale: Vec<Delivery> = servers.flat_map(|server| server.take_stale()).collect();
+        self.deliveries.extend(stale);
+    }
+
+    /// Mails at servers that get no others now: they may hang there for minutes, and nobody else must wait for them.
+    pub(super) fn detained(&self) -> usize {
+        let servers = self.servers().iter();
+        servers
+            .filter(|server| server.gate.is_closed() || server.is_stuck())
+            .chain(&self.retired)
+            .map(|server| server.desk.busy())
+            .sum()
+    }
+
+    /// Tells what has happened to the gates of servers. Their mails go to other servers, or were given back.
+    pub(super) fn heed_gates(&mut self) {
+        for server in self.servers().to_vec() {
+            let Some(news) = server.gate.take_news() else {
+                continue;
+            };
+            let name = &server.definition.name;
+            let closed = match &news {
+                News::Closed { reason, pause } => Some((pause.as_secs_f64(), reason.as_str())),
+                News::Open => None,
+            };
+            let noted = transaction::run_in_extension(|| database::note_server(name, closed));
+            self.checked(noted);
+            if let News::Closed { reason, .. } = news {
+                let several = self.servers().len() > 1;
+                self.note_error(match several {
+                    true => format!("server \"{name}\": {reason}"),
+                    false => reason,
+                });
+            }
+        }
+    }
+}
