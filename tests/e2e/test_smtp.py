@@ -180,6 +180,18 @@ def test_a_server_stops_at_once_while_its_smtp_server_hangs(shop, sink, cluster)
     wait_until(lambda: set(shop.messages().values()) == {"sent"}, 90, what="all to be sent after the restart")
 
 
+def test_a_restart_waits_for_replies_that_are_on_their_way(shop, sink, cluster):
+    shop.customers("Ada")
+    sink.delay(1.5)
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(1)
+    cluster.stop("fast")
+    cluster.start()
+    assert shop.query("select state, attempts from marketing_automation.message") == [("sent", 1)]
+    assert len(sink.mails) == 1
+
+
 def test_a_crash_loses_no_mail_and_repeats_none_that_was_recorded(shop, sink, cluster):
     shop.query("insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, 2000) n")
     shop.scenario()

@@ -28,8 +28,9 @@ const POLL: Duration = Duration::from_secs(10);
 const RECONFIGURE: Duration = Duration::from_secs(60);
 /// How often old mails are removed, where a setting says so.
 const PURGE: Duration = Duration::from_secs(3600);
-/// How long mails in flight may take to end when the worker must stop.
-const FAREWELL: Duration = Duration::from_millis(700);
+/// How long mails that are with a server may take to end when the worker must stop; those that take longer are in doubt.
+/// DROP DATABASE WITH (FORCE) gives up after five seconds.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// How long mails come and go before the main thread looks at them.
 const BREATH: Duration = Duration::from_millis(20);
 /// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
