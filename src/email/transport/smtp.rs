@@ -174,6 +174,12 @@ impl Session {
     /// Sends the content; from its last byte on the server may have taken the mail.
     async fn content(&self, dialogue: &mut Dialogue) -> Result<String, SendError> {
         let name = "end of data";
+        // What has come too early would pass for the verdict.
+        if !dialogue.is_at_rest() {
+            return Err(SendError::connection(
+                "DATA: the server said more than that the mail may come",
+            ));
+        }
         let mut in_doubt = false;
         let written = dialogue.write(&self.wire, &mut in_doubt);
         let verdict = match within(self.step_timeout, "body", written).await {

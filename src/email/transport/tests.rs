@@ -409,6 +409,7 @@ async fn a_connection_lost_before_the_final_dot_leaves_no_doubt() {
         &[("MAIL", Do::Close)] as &[_],
         &[("RCPT", Do::Hang)],
         &[("DATA", Do::SayAndClose("250 what\r\n"))],
+        &[("DATA", Do::Say("354 go\r\n250 2.0.0 taken\r\n"))],
         &[("DATA", Do::Close)],
         &[("RCPT", Do::Say("354 what\r\n"))],
         &[("MAIL", Do::Say("999 nonsense\r\n"))],
