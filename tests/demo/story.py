@@ -121,7 +121,7 @@ def _look_ahead(cluster):
     """What a marketer looks at before anything leaves; none of it leaves a trace."""
     reader = _count(
         cluster,
-        """select id from shop.customer where language like 'fr%' and email like '%@%' and newsletter
+        """select id::text from shop.customer where language like 'fr%' and email like '%@%' and newsletter
            and created_at > now() - interval '5 days' order by id limit 1""",
     )
     with step(f"Look before it leaves: preview(), simulate(), for customer {reader}") as show:
