@@ -71,6 +71,10 @@ begin
     if marketing_automation.is_restoring() then
         return new;
     end if;
+    if tg_op = 'UPDATE' and new.key is distinct from old.key then
+        -- After an enrolling that is under way, whose records nobody else sees yet.
+        perform marketing_automation.lock_scenario(s.id) from marketing_automation.scenario s where s.model = old.name order by s.id;
+    end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key
         and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id where s.model = old.name) then
         begin
@@ -198,6 +202,9 @@ begin
         and (old.state, new.state) not in (('draft', 'running'), ('running', 'stopped'), ('stopped', 'draft')) then
         raise exception 'scenario "%" cannot go from % to %', old.name, old.state, new.state
             using errcode = 'object_not_in_prerequisite_state', hint = 'The order is draft, running, stopped, and back to draft.';
+    end if;
+    if tg_op = 'UPDATE' and new.model <> old.model then
+        perform marketing_automation.lock_scenario(old.id);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model
         and exists (select from marketing_automation.record r where r.scenario_id = old.id)

@@ -189,3 +189,39 @@ def test_an_event_that_arrives_while_its_negative_side_runs_waits_for_the_outcom
         "select a.name, coalesce(r.outcome, r.state) from marketing_automation.record_activity r "
         "join marketing_automation.activity a on a.id = r.activity_id and a.parent_id is not null"
     )) == ({"negative": "executed"} if end == "commit" else {"negative": "event_arrived", "positive": "waiting"})  # fmt: skip
+
+
+CHANGES = {
+    "key of the model": "update marketing_automation.model set key = 'self.id + 0' where name = 'customer'",
+    "model": "update marketing_automation.scenario set model = 'other' where name = 'welcome'",
+    "tree": "update marketing_automation.activity set action = null where name = 'hello'",
+    "deleted activity": "delete from marketing_automation.activity where name = 'hello'",
+    "deleted scenario": "delete from marketing_automation.scenario where name = 'welcome'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_records_depend_on_does_not_change_while_they_enter(shop, change):
+    shop.customers("Ada")
+    shop.query("select marketing_automation.register_model('other', 'shop.customer', key => 'self.name')")
+    shop.scenario()
+    enrolling = shop.connect(autocommit=False)
+    enrolling.cursor().execute("select * from marketing_automation.enroll()")
+    refusals = []
+
+    def attempt():
+        try:
+            shop.query(CHANGES[change])
+        except psycopg2.errors.ObjectInUse as refusal:
+            refusals.append(refusal)
+
+    changing = threading.Thread(target=attempt)
+    changing.start()
+    wait_until(
+        lambda: not changing.is_alive()
+        or shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
+        what="the change to wait for the enrolling",
+    )
+    enrolling.commit()
+    changing.join()
+    assert refusals, "the change was made under the records that entered"
