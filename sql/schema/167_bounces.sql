@@ -1,8 +1,11 @@
 -- What comes back: bounces and complaints, and refusals that say the same at once.
 
-create function marketing_automation.mail_of_bounce(return_paths text[], message_ids text[])
-returns table (message_id bigint, record_id bigint, activity_id integer, email text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation.mail_of_bounce(return_paths text[], message_ids text[], under_way boolean)
+returns table (message_id bigint, email text, state text)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
     with mail as materialized (
         -- A signed return path, or a Message-ID with the record's random uuid: nobody else can name the mail.
         (select p.record_id, p.activity_id, 0 as kind, u.n
@@ -14,13 +17,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
               from unnest(message_ids) with ordinality as u (id, n)) i
         join marketing_automation.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
     )
-    select m.id, m.record_id, m.activity_id, m.email
+    select m.id, m.email, m.state
     from mail f
-    join marketing_automation.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
-    order by f.kind, f.n limit 1
-$$;
-comment on function marketing_automation.mail_of_bounce(text[], text[]) is
-    'API: private. The mail that ended and that one of these return paths or Message-IDs belongs to, none if they prove nothing';
+    cross join lateral (
+        select l.id, l.email, l.state from marketing_automation.message_log l
+        where not under_way and l.record_id = f.record_id and l.activity_id = f.activity_id
+        union all
+        select o.id, o.email, o.state from marketing_automation.outbox o
+        where under_way and o.attempts > 0 and o.record_id = f.record_id and o.activity_id = f.activity_id) m
+    order by f.kind, f.n limit 1;
+end $$;
+comment on function marketing_automation.mail_of_bounce(text[], text[], boolean) is
+    'API: private. The mail that one of these return paths or Message-IDs belongs to, none if they prove nothing: among those that ended, or those under way';
 
 create function marketing_automation.mark_bounced(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -79,7 +87,14 @@ begin
         raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value';
     end if;
     select r.* into report from marketing_automation.parse_bounce(raw) r;
-    select m.* into mail from marketing_automation.mail_of_bounce(report.return_paths, report.message_ids) m;
+    for round in 1..30 loop
+        select m.* into mail from marketing_automation.mail_of_bounce(report.return_paths, report.message_ids, under_way => false) m;
+        exit when found;
+        -- The next server may have refused it before ours was done, or before we have recorded that; or it was taken and we do not know it.
+        select m.* into mail from marketing_automation.mail_of_bounce(report.return_paths, report.message_ids, under_way => true) m;
+        exit when mail.state is distinct from 'sending';
+        perform pg_sleep(0.1);
+    end loop;
     insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
     values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from '' then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
             case when mail.email = '' then null when report.kind = 'unknown' or mail.message_id is null and report.kind <> 'auto_reply' then substring(raw for 65536) end)

@@ -156,3 +156,54 @@ def _answers(proxy):
         return requests.get(proxy.base + "/healthz").ok
     except requests.RequestException:
         return False
+
+
+def no_such_user(mail):
+    """What the next server says of a mail that ours took."""
+    return f"""From: MAILER-DAEMON@relay.example
+Subject: Undelivered
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.example
+
+Final-Recipient: rfc822; {mail.recipients[0]}
+Action: failed
+Status: 5.1.1
+
+--b
+Content-Type: message/rfc822
+
+Message-ID: {mail.message["Message-ID"]}
+
+--b--
+""".encode()
+
+
+def test_a_bounce_may_come_before_the_result_of_its_mail(shop, sink):
+    shop.customers("Ada")
+    sink.delay(1)
+    shop.scenario()
+    shop.tick()
+    [mail] = sink.wait_for(1)
+    assert shop.messages() == {"ada@example.org": "sending"}
+    assert shop.value("select kind from marketing_automation.ingest_bounce(%s)", no_such_user(mail)) == "hard"
+    assert shop.messages() == {"ada@example.org": "bounced"}
+    assert shop.value(SUPPRESSED) == ["Ada"]
+
+
+def test_a_bounce_of_a_mail_that_is_in_doubt_suppresses_its_address(shop, sink):
+    shop.customers("Ada")
+    sink.drop("data")
+    shop.scenario()
+    shop.tick()
+    [mail] = sink.wait_for(1)
+    shop.wait_for_message("ada@example.org", "deferred")
+    sink.behave()
+    assert shop.value("select message = (select id from marketing_automation.message) from marketing_automation.ingest_bounce(%s)", no_such_user(mail))
+    assert shop.value(SUPPRESSED) == ["Ada"]
+    shop.retry_now()
+    shop.wait_for_message("ada@example.org", "suppressed")
+    assert len(sink.mails) == 1
