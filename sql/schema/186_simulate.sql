@@ -41,7 +41,7 @@ begin
         end if;
         "after" := item ->> 'after';
         at := item ->> 'at';
-        if ("after" is null) = (at is null) or "after" < interval '0' then
+        if ("after" is null) = (at is null) or "after" < interval '0' or not isfinite(at) then
             raise exception 'event % needs either "after", an interval since its mail was sent, or "at", a time', n
                 using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
         end if;

@@ -47,6 +47,7 @@ select * from shop.simulate('1', '[{"activity": "hello", "event": "sneezed", "af
 select * from shop.simulate('1', '[{"activity": "hello", "event": "email_opened", "afer": "1 hour"}]');
 select * from shop.simulate('1', '[{"activity": "hello", "event": "email_opened"}]');
 select * from shop.simulate('1', '[{"activity": "hello", "event": "email_opened", "after": "-1 hour"}]');
+select * from shop.simulate('1', '[{"activity": "hello", "event": "email_opened", "at": "infinity"}]');
 select * from shop.simulate('1', '[{"activity": "score", "event": "email_opened", "after": "1 hour"}]');
 select * from shop.simulate('1', null);
 select * from marketing_automation.simulate('simulate', '1', start => 'infinity');
