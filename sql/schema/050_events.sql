@@ -19,8 +19,9 @@ create table marketing_automation.event (
 );
 comment on table marketing_automation.event is 'API: public. Append-only log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back';
 comment on column marketing_automation.event.id is 'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
-comment on column marketing_automation.event.method is 'HTTP method of an open or click: GET, HEAD or POST';
-comment on column marketing_automation.event.address is 'Network that an open or click came from: see address_prefix()';
+comment on column marketing_automation.event.method is 'HTTP method of an open or click: GET, HEAD or POST; PREFETCH is a GET in advance, before anybody has asked for it';
+comment on column marketing_automation.event.address is 'Network that an open or click came from, if hit_details is full: see address_prefix()';
+comment on column marketing_automation.event.user_agent is 'What hit_details leaves of it: see kept_user_agent()';
 comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
 comment on column marketing_automation.event.scenario_id is 'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
 comment on column marketing_automation.event.robot is 'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';

@@ -137,6 +137,7 @@ comment on column marketing_automation.robot_rule.is_shipped is 'As the extensio
 
 insert into marketing_automation.robot_rule (name, kind, pattern, links, within, is_enabled, note, is_shipped) values
     ('head', 'method', 'HEAD', null, null, true, 'Asks where a link leads without following it (RFC 9110, section 9.3.2): link checkers and scanners', true),
+    ('prefetch', 'method', 'PREFETCH', null, null, true, 'Loaded in advance, before anybody has asked for it: Sec-Purpose (Fetch Standard), Purpose, X-Purpose or X-Moz says so', true),
     ('apple_mail_privacy', 'user_agent', '^mozilla/5\.0$', null, null, true,
      'Apple Mail Privacy Protection loads images through its own servers, read or not, with this bare name: support.apple.com/guide/iphone/iphf084865c7', true),
     ('crawler', 'user_agent', 'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bitlybot|headlesschrome|phantomjs', null, null, true,

@@ -75,10 +75,18 @@ begin
     order by f.record_id, f.activity_id for no key update of f;
 
     with hit as (
-        delete from marketing_automation.event_inbox i where i.ctid = any (hits) returning i.*
+        delete from marketing_automation.event_inbox i where i.ctid = any (hits) returning i.method, i.user_agent, i.address, i as inbox
+    ), look as (
+        -- Judged by all that came, before hit_details leaves less of it.
+        select marketing_automation.robot_by_look(h.method, h.user_agent, h.address) as robot,
+               marketing_automation.kept_user_agent(h.user_agent) as user_agent,
+               case when current_setting('marketing_automation.hit_details') = 'full' then h.address end as address,
+               array_agg(h.inbox) as hits
+        from hit h group by h.method, h.user_agent, h.address
     ), fresh as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent)
-        select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, h.address, h.user_agent from hit h
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
+        select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, l.address, l.user_agent, l.robot
+        from look l cross join lateral unnest(l.hits) h
         on conflict do nothing
         returning event.id
     )

@@ -6,6 +6,21 @@ return network(set_masklen(address, least(masklen(address), case family(address)
 comment on function marketing_automation.address_prefix(inet) is
     'API: private. The network that an address belongs to, which tells a data centre from a household and no person from their neighbours: /24 of IPv4, /48 of IPv6';
 
+create function marketing_automation.kept_user_agent(user_agent text) returns text
+language sql stable parallel safe
+return case current_setting('marketing_automation.hit_details')
+    when 'full' then user_agent
+    when 'reduced' then
+        regexp_replace(regexp_replace(regexp_replace(user_agent,
+            -- Apps append the device, the carrier and the language in brackets.
+            '\s*\[[^]]*\]?', '', 'g'),
+            '(Android [0-9]+)[^)]*', '\1', 'g'),
+            -- 17.5.1, and Apple's 17_5_1, but not x86_64.
+            '(?<=[0-9][.]|OS (X )?[0-9_]+_)[0-9]+', '0', 'g') end;
+comment on function marketing_automation.kept_user_agent(text) is
+    'API: private. What marketing_automation.hit_details leaves of a user agent. reduced: names and major versions, neither minor versions nor models, '
+    'as browsers do themselves by now (chromium.org/updates/ua-reduction)';
+
 create function marketing_automation.record_events(
     ids uuid[], kinds text[], tokens text[], occurred_at timestamptz[], methods text[], addresses inet[], user_agents text[]
 ) returns table (n integer, known boolean, location text)
@@ -22,8 +37,8 @@ begin
     if not coalesce('{email_opened,email_clicked}' @> kinds, false) or array_position(kinds, null) is not null then
         raise exception 'kinds of record_events() must be email_opened or email_clicked' using errcode = 'invalid_parameter_value';
     end if;
-    if not coalesce('{GET,HEAD,POST}' @> methods, false) or array_position(methods, null) is not null then
-        raise exception 'methods of record_events() must be GET, HEAD or POST' using errcode = 'invalid_parameter_value';
+    if not coalesce('{GET,HEAD,POST,PREFETCH}' @> methods, false) or array_position(methods, null) is not null then
+        raise exception 'methods of record_events() must be GET, HEAD, POST or PREFETCH' using errcode = 'invalid_parameter_value';
     end if;
     return query
         with hit as materialized (
@@ -48,6 +63,6 @@ begin
 end $$;
 comment on function marketing_automation.record_events(uuid[], text[], text[], timestamptz[], text[], inet[], text[]) is
     'API: proxy. Records a batch of opens and clicks, all arrays alike in length; apply_events() does the rest. kinds: email_opened or email_clicked; '
-    'methods: GET, HEAD or POST; addresses and user_agents may be null. One row per hit, n from 1: '
+    'methods: GET, HEAD, POST or PREFETCH; addresses and user_agents may be null. One row per hit, n from 1: '
     'known is false for a token that is malformed or forged, location is where a click leads. Hits of tests (record 0) are not recorded; an id seen before is ignored when it is applied';
 

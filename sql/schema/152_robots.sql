@@ -1,5 +1,16 @@
 -- Robots: which opens and clicks are not a person's. One function judges, when hits are applied and whenever rules have changed.
 
+create function marketing_automation.robot_by_look(method text, user_agent text, address inet) returns text
+language sql stable
+return (
+    select min(r.name) from marketing_automation.robot_rule r
+    where r.is_enabled and case r.kind
+        when 'method' then robot_by_look.method = r.pattern
+        when 'user_agent' then robot_by_look.user_agent ~* r.pattern
+        when 'network' then robot_by_look.address <<= r.pattern::inet end);
+comment on function marketing_automation.robot_by_look(text, text, inet) is
+    'API: private. The rule by which a single hit is a robot''s, of those that look at nothing but the hit; null: none';
+
 create function marketing_automation.classify_events(ids uuid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
@@ -16,15 +27,6 @@ begin
         join (select distinct c.record_id, c.activity_id from marketing_automation.event c where c.id = any (ids) and c.kind = 'email_clicked') c
             on c.record_id = e.record_id and c.activity_id = e.activity_id
         where e.kind = 'email_clicked' and burst.name is not null
-    ), look as materialized (
-        -- Few kinds of hits, for many hits: each is looked at once.
-        select l.method, l.user_agent, l.address,
-               (select min(r.name) from marketing_automation.robot_rule r
-                where r.is_enabled and case r.kind
-                    when 'method' then l.method = r.pattern
-                    when 'user_agent' then l.user_agent ~* r.pattern
-                    when 'network' then l.address <<= r.pattern::inet end) as robot
-        from (select distinct h.method, h.user_agent, h.address from hit h) l
     ), bursting as (
         select h.id
         from hit h join hit o on o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = h.kind
@@ -33,19 +35,18 @@ begin
         group by h.id having count(distinct o.link_id) >= burst.links
     ), verdict as (
         select h.id, coalesce(
-            l.robot,
+            (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind in ('method', 'user_agent', 'network')),
             (select burst.name from bursting b where b.id = h.id),
             case when speed.name is not null and exists (
                 select from marketing_automation.message_log m
                 where m.record_id = h.record_id and m.activity_id = h.activity_id and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
         from hit h
-        join look l on (l.method, l.user_agent, l.address) is not distinct from (h.method, h.user_agent, h.address)
     )
     update marketing_automation.event e set robot = v.robot
     from verdict v where v.id = e.id and e.robot is distinct from v.robot;
 end $$;
 comment on function marketing_automation.classify_events(uuid[]) is
-    'API: private. Judges opens and clicks by the rules, and with a click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+    'API: private. Judges opens and clicks, whose look has been judged, by when they came, and with a click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
 
 create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -60,6 +61,18 @@ begin
     join (select distinct e.record_id, e.activity_id from marketing_automation.event e where e.id = any (ids)) h
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
+    with look as (
+        select marketing_automation.robot_by_look(e.method, e.user_agent, e.address) as robot, array_agg(e.id) as ids
+        from marketing_automation.event e where e.id = any (ids)
+        group by e.method, e.user_agent, e.address
+    )
+    update marketing_automation.event e set robot = l.robot
+    from look l cross join lateral unnest(l.ids) u (id)
+    where e.id = u.id and e.robot is distinct from l.robot
+      -- A verdict by what hit_details has not kept stands for as long as its rule does.
+      and (l.robot is not null or exists (
+          select from marketing_automation.robot_rule r
+          where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null when 'network' then e.address is not null end));
     perform marketing_automation.classify_events(ids);
     -- What turns out to be a person's has the effect that it should have had.
     perform marketing_automation.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at))
@@ -70,7 +83,7 @@ begin
         from marketing_automation.event e where e.id = any (ids);
 end $$;
 comment on function marketing_automation.reclassify_events(timestamptz) is
-    'API: public. Judges opens and clicks since then again, after robot_rule has changed; returns how many turned out to be robots'' and how many people''s. '
+    'API: public. Judges opens and clicks since then again, after robot_rule has changed, by what hit_details has kept of them; returns how many turned out to be robots'' and how many people''s. '
     'The latter have their effect now; what the former have started is not taken back';
 
 create view marketing_automation.robot_hit as

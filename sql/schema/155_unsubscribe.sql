@@ -208,7 +208,7 @@ begin
         end if;
         if is_news then
             insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
-            select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id, left(user_agent, 200), leaving.party,
+            select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id, marketing_automation.kept_user_agent(left(user_agent, 200)), leaving.party,
                    case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
             from marketing_automation.scenario s where s.id = leaving.scenario_id;
         end if;
@@ -233,7 +233,7 @@ begin
         returning u.scenario_id
     )
     insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
-    select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id, left(user_agent, 200), returning_one.party, g.scenario_id
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id, marketing_automation.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
     perform marketing_automation.unblock_records(array[returning_one.id]);
 end $$;

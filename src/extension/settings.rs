@@ -19,6 +19,18 @@ pub(crate) enum InDoubt {
     hold,
 }
 
+/// What is kept of the program and the network that an open or a click came from, once the rules for robots have seen them.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PostgresGucEnum)]
+#[allow(non_camel_case_types)]
+enum HitDetails {
+    /// The user agent, 200 characters of it, and the network.
+    full,
+    /// The user agent without minor versions and models.
+    reduced,
+    /// Nothing.
+    none,
+}
+
 static EMAIL_FROM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static AUTOMATION_BASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -44,6 +56,8 @@ static ARM_AFTER_FAILOVER: GucSetting<bool> = GucSetting::<bool>::new(true);
 static SOFT_BOUNCE_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(5);
 static SOFT_BOUNCE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 3600);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
+/// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
+static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
 static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resend);
 
 fn text(setting: &'static GucSetting<Option<CString>>) -> Option<String> {
@@ -349,6 +363,14 @@ pub(crate) fn init() {
         c"Whether a click counts as an open too.",
         c"A reader who clicked has seen the mail, though many mail programs block the image that tells.",
         &CLICK_IMPLIES_OPEN,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_enum_guc(
+        c"marketing_automation.hit_details",
+        c"What is kept of where an open or a click came from: full, reduced or none.",
+        c"full: user agent and network; reduced: user agent without minor versions and models. Robots are told apart before.",
+        &HIT_DETAILS,
         GucContext::Suset,
         flags,
     );

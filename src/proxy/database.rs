@@ -89,11 +89,13 @@ pub struct Hit {
     pub user_agent: Option<String>,
 }
 
-/// The method of the request. `HEAD` is no reader's doing, which the database takes into account.
+/// How the proxy was asked. Only `GET` can be a reader's doing, which the database takes into account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HitMethod {
     Get,
     Head,
+    /// A `GET` in advance, before anybody has asked for it.
+    Prefetch,
 }
 
 impl HitMethod {
@@ -102,6 +104,7 @@ impl HitMethod {
         match self {
             Self::Get => "GET",
             Self::Head => "HEAD",
+            Self::Prefetch => "PREFETCH",
         }
     }
 }

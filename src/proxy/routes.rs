@@ -2,6 +2,7 @@
 
 mod body;
 mod bounce;
+mod privacy;
 mod refusal;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use super::pages::Pages;
 use crate::tracking::token::Purpose;
 use crate::tracking::url::redirect_target;
 use body::read;
+use privacy::{is_prefetch, wants_privacy};
 use refusal::{Refusal, preferred_language};
 
 /// From the last byte of the header to the first byte of the answer.
@@ -371,6 +373,7 @@ fn token_in(uri: &Uri) -> &str {
 }
 
 fn hit(state: &State, kind: HitKind, token: &str, request: &Request) -> Hit {
+    let headers = request.headers();
     Hit {
         id: Uuid::now_v7(),
         kind,
@@ -378,16 +381,23 @@ fn hit(state: &State, kind: HitKind, token: &str, request: &Request) -> Hit {
         occurred_at: SystemTime::now(),
         method: match *request.method() {
             Method::HEAD => HitMethod::Head,
+            _ if is_prefetch(headers) => HitMethod::Prefetch,
             _ => HitMethod::Get,
         },
-        address: state.trust.address(request.extensions(), request.headers()),
-        user_agent: user_agent(request.headers()),
+        address: state
+            .trust
+            .address(request.extensions(), headers)
+            .filter(|_| !wants_privacy(headers)),
+        user_agent: user_agent(headers),
     }
 }
 
 /// The user agent, cut and reduced to ASCII: a character that the database's encoding lacks would fail a whole batch.
+/// None of those who do not want to be tracked.
 fn user_agent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(USER_AGENT)?.as_bytes();
+    let value = headers
+        .get(USER_AGENT)
+        .filter(|_| !wants_privacy(headers))?;
     let printable = |byte: &u8| {
         if (b' '..=b'~').contains(byte) {
             char::from(*byte)
@@ -397,6 +407,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     };
     Some(
         value
+            .as_bytes()
             .iter()
             .take(USER_AGENT_LENGTH)
             .map(printable)

@@ -95,11 +95,19 @@ def test_sigterm_lets_a_request_under_way_finish(shop, start, image):
     wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
 
 
-def test_a_reader_behind_our_proxies_is_known_by_network_only(shop, start, image):
+def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(shop, start, image):
     proxy = start("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")
-    requests.get(proxy.base + image, headers={"X-Forwarded-For": "1.2.3.4, 198.51.100.77, 10.1.1.1", "User-Agent": "reader"})
-    wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
-    assert shop.query("select address::text, user_agent, method from marketing_automation.event") == [("198.51.100.0/24", "reader", "GET")]
+    applying = shop.connect(autocommit=False)
+    applying.cursor().execute("select from marketing_automation.event_application for update")
+    requests.get(proxy.base + image, headers={"X-Forwarded-For": "1.2.3.4, 198.51.100.77, 10.1.1.1", "User-Agent": "reader 1.2"})
+    assert shop.query("select address::text, user_agent from marketing_automation.event_inbox") == [("198.51.100.0/24", "reader 1.2")]
+    requests.get(proxy.base + image, headers={"DNT": "1", "Purpose": "prefetch"})
+    applying.rollback()
+    wait_until(lambda: shop.events() == [("email_opened", 2)], what="the opens in the log")
+    assert shop.query("select address, user_agent, method, robot from marketing_automation.event order by occurred_at") == [
+        (None, "reader 1.0", "GET", None),
+        (None, None, "PREFETCH", "prefetch"),
+    ]
 
 
 def test_nobody_else_is_believed(shop, start, image):

@@ -153,6 +153,38 @@ async fn an_open_is_recorded_and_never_cached() {
 }
 
 #[tokio::test]
+async fn a_prefetch_is_answered_and_recorded_as_such() {
+    let (app, recorded) = app_answering(known(Some(SHOP)));
+    let request = Request::builder()
+        .uri(format!("/c/{}", token(Purpose::Click)))
+        .header("sec-purpose", "prefetch;prerender");
+    let request = request.body(Body::empty()).unwrap();
+    tokio::task::yield_now().await;
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(header(&response, LOCATION), SHOP);
+    drop(app);
+    assert_eq!(recorded.await.unwrap()[0].method, HitMethod::Prefetch);
+}
+
+#[tokio::test]
+async fn a_hit_of_who_does_not_want_to_be_tracked_says_nothing_of_them() {
+    let (app, recorded) = app_answering(known(Some(SHOP)));
+    let request = Request::builder()
+        .uri(format!("/c/{}", token(Purpose::Click)))
+        .header("sec-gpc", "1")
+        .header(USER_AGENT, "Mozilla/5.0")
+        .header("x-forwarded-for", "198.51.100.7")
+        .extension(Peer::Unix);
+    let request = request.body(Body::empty()).unwrap();
+    tokio::task::yield_now().await;
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(header(&response, LOCATION), SHOP);
+    drop(app);
+    let hits = recorded.await.unwrap();
+    assert_eq!((&hits[0].address, &hits[0].user_agent), (&None, &None));
+}
+
+#[tokio::test]
 async fn head_of_the_image_has_its_headers_and_is_recorded_as_such() {
     let (app, recorded) = app_answering(known(None));
     let response = send(&app, "HEAD", &format!("/o/{}", token(Purpose::Open))).await;

@@ -53,6 +53,7 @@ create procedure shop.hit(key text, kind text, at timestamptz, agent text, metho
     from shop.mail m where m.key = hit.key;
     select marketing_automation.apply_events();
 $$;
+set marketing_automation.hit_details = full;
 -- Each name as its label says; no robot has opened the mail.
 do $$ declare a shop.agent; begin
     for a in select * from shop.agent where robot loop call shop.hit('1', 'email_opened', now(), a.name); end loop;
@@ -87,6 +88,35 @@ call shop.hit('2', 'email_opened', now(), 'curl/1');
 update marketing_automation.robot_rule set is_enabled = false where name in ('program', 'head');
 select * from marketing_automation.reclassify_events('-infinity');
 select robot, count(*) from marketing_automation.event where record_id in (select record_id from shop.mail) group by 1 order by 1;
+-- By default little is kept, after all of it has been looked at: a verdict by what is gone stands for as long as its rule does.
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('our office', 'network', '192.0.2.0/24');
+create table shop.seen as select id from marketing_automation.event;
+create procedure shop.details(details text) language plpgsql as $$ begin
+    perform set_config('marketing_automation.hit_details', details, false);
+    call shop.hit('1', 'email_opened', now(), 'Mozilla/5.0 (Linux; Android 14; SM-S918B Build/UP1A) Chrome/126.0.6478.71 Mobile [FBAN/FB4A;FBCR/Carrier]', address => '192.0.2.77');
+    call shop.hit('1', 'email_opened', now(), 'Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) Mobile/15E148', address => '203.0.113.9');
+    call shop.hit('1', 'email_opened', now(), 'Testbot/1.2.3', address => '2001:db8:1:2::3');
+    call shop.hit('1', 'email_clicked', now(), 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0)', 'PREFETCH', 'https://a.example/1');
+end $$;
+create view shop.kept as select robot, method, address, user_agent from marketing_automation.event e where id not in (select id from shop.seen)
+    order by robot collate "C", method, user_agent collate "C", address;
+show marketing_automation.hit_details;
+reset marketing_automation.hit_details;
+show marketing_automation.hit_details;
+call shop.details('full');
+select * from shop.kept;
+delete from marketing_automation.event where id not in (select id from shop.seen);
+call shop.details('reduced');
+select * from shop.kept;
+delete from marketing_automation.event where id not in (select id from shop.seen);
+call shop.details('none');
+select * from shop.kept;
+select * from marketing_automation.reclassify_events('-infinity');
+select * from shop.kept;
+update marketing_automation.robot_rule set is_enabled = false where name = 'our office';
+select * from marketing_automation.reclassify_events('-infinity');
+select * from shop.kept;
+delete from marketing_automation.robot_rule where name = 'our office';
 -- Only what was changed is dumped, and takes the place of what is shipped.
 select name, is_enabled from marketing_automation.robot_rule where not is_shipped order by name;
 alter table marketing_automation.robot_rule disable trigger validate;
@@ -98,7 +128,9 @@ insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad',
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', 'everywhere');
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'burst', '3');
 select marketing_automation.stop('robots');
-drop procedure shop.hit;
+drop procedure shop.hit, shop.details;
+drop view shop.kept;
+drop table shop.seen;
 drop view shop.read;
 drop view shop.mail;
 drop table shop.agent;
