@@ -168,6 +168,11 @@ def test_a_server_that_hangs_does_not_hold_up_the_others(shop, sink, relay):
     sink.wait_for(198)
     assert len(relay.mails) == 2
     assert len(set(recipients(sink, relay))) == 200
+    status = "select state, last_error from marketing_automation.smtp_server_status where name = 'hangs'"
+    error = f"all connections to {relay.url.removeprefix('smtp://')} have waited for a reply for 1 s"
+    wait_until(lambda: shop.query(status) == [("out of reach", error)], what="the trouble to show")
+    relay.behave()
+    wait_until(lambda: shop.value(STATUS, "hangs") == "ready", what="the server to be back")
 
 
 def test_mails_that_wait_for_a_server_that_hangs_leave_by_another_once_it_is_disabled(shop, sink, relay):

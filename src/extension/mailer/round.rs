@@ -170,7 +170,7 @@ impl Mailer {
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.record();
         }
-        self.heed_gates();
+        self.heed_servers();
         let Some(configuration) = self.configure(reload) else {
             return POLL;
         };
@@ -193,7 +193,7 @@ impl Mailer {
             workers::update(|slot| slot.state = state);
             match configuration.faults() {
                 Some(faults) => self.note_error(faults),
-                None if self.is_any_closed() => {}
+                None if self.is_any_away() => {}
                 None => self.forget_error(),
             }
         }

@@ -47,6 +47,8 @@ struct Books {
     pace: Duration,
     /// For the weighted choice.
     turn: i64,
+    /// Whether it was stuck at the last look.
+    was_stuck: bool,
 }
 
 impl std::fmt::Debug for Server {
@@ -74,6 +76,7 @@ impl Server {
                 next_slot: Instant::now(),
                 pace: Duration::from_millis(100),
                 turn: 0,
+                was_stuck: false,
             }),
             definition,
         })
@@ -133,6 +136,18 @@ impl Server {
     /// longer, which is no reason for others to wait.
     pub(super) fn is_stuck(&self) -> bool {
         self.desk.is_stuck(self.definition.timeout)
+    }
+
+    /// Whether it has become stuck or come loose since the last call.
+    pub(super) fn stuck_news(&self) -> Option<bool> {
+        let is_stuck = self.is_stuck();
+        let was_stuck = std::mem::replace(&mut self.books().was_stuck, is_stuck);
+        (is_stuck != was_stuck).then_some(is_stuck)
+    }
+
+    /// Whether its mails go elsewhere.
+    pub(super) fn is_away(&self) -> bool {
+        self.gate.is_closed() || self.is_stuck()
     }
 
     /// Takes back the mails that have waited for a connection for too long.

@@ -117,7 +117,7 @@ impl Mailer {
     fn learn(&mut self, deliveries: &[Delivery]) {
         let outcomes = || deliveries.iter().map(|delivery| &delivery.outcome);
         self.pace.learn(outcomes());
-        if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) && !self.is_any_closed() {
+        if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) && !self.is_any_away() {
             self.last_error = None;
             workers::clear_error();
         }

@@ -1,6 +1,7 @@
 //! The servers of the configuration, and those of earlier ones that still have mails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Mailer;
 use crate::extension::mailer::gate::News;
@@ -15,8 +16,8 @@ impl Mailer {
             .map_or(&[], |configuration| &configuration.servers)
     }
 
-    pub(super) fn is_any_closed(&self) -> bool {
-        self.servers().iter().any(|server| server.gate.is_closed())
+    pub(super) fn is_any_away(&self) -> bool {
+        self.servers().iter().any(|server| server.is_away())
     }
 
     /// Keeps an eye on the servers that are none of ours any more, until their last mail has ended.
@@ -40,32 +41,50 @@ impl Mailer {
     pub(super) fn detained(&self) -> usize {
         let servers = self.servers().iter();
         servers
-            .filter(|server| server.gate.is_closed() || server.is_stuck())
+            .filter(|server| server.is_away())
             .chain(&self.retired)
             .map(|server| server.desk.busy())
             .sum()
     }
 
-    /// Tells what has happened to the gates of servers. Their mails go to other servers, or were given back.
-    pub(super) fn heed_gates(&mut self) {
+    /// Tells which servers are away or back. Their mails go to other servers, or were given back.
+    pub(super) fn heed_servers(&mut self) {
         for server in self.servers().to_vec() {
-            let Some(news) = server.gate.take_news() else {
-                continue;
-            };
-            let name = &server.definition.name;
-            let closed = match &news {
-                News::Closed { reason, pause } => Some((pause.as_secs_f64(), reason.as_str())),
-                News::Open => None,
-            };
-            let noted = transaction::run_in_extension(|| database::note_server(name, closed));
-            self.checked(noted);
-            if let News::Closed { reason, .. } = news {
-                let several = self.servers().len() > 1;
-                self.note_error(match several {
-                    true => format!("server \"{name}\": {reason}"),
-                    false => reason,
-                });
+            if let Some(is_stuck) = server.stuck_news() {
+                let patience = server.definition.timeout;
+                let reason = format!(
+                    "all connections to {} have waited for a reply for {} s",
+                    server.label,
+                    patience.as_secs()
+                );
+                if is_stuck || !server.gate.is_closed() {
+                    self.note_server(&server, is_stuck.then_some((reason, patience)));
+                }
             }
+            match server.gate.take_news() {
+                Some(News::Closed { reason, pause }) => {
+                    self.note_server(&server, Some((reason, pause)));
+                }
+                Some(News::Open) => self.note_server(&server, None),
+                None => {}
+            }
+        }
+    }
+
+    /// Notes why a server is left alone for a while, or that it is back.
+    fn note_server(&mut self, server: &Server, away: Option<(String, Duration)>) {
+        let name = &server.definition.name;
+        let noted = away
+            .as_ref()
+            .map(|(reason, pause)| (pause.as_secs_f64(), reason.as_str()));
+        let noted = transaction::run_in_extension(|| database::note_server(name, noted));
+        self.checked(noted);
+        if let Some((reason, _)) = away {
+            let several = self.servers().len() > 1;
+            self.note_error(match several {
+                true => format!("server \"{name}\": {reason}"),
+                false => reason,
+            });
         }
     }
 }
