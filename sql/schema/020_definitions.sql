@@ -61,7 +61,10 @@ create table marketing_automation.scenario (
     unsubscribable boolean not null default false,
     language text not null default 'en' check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
     owner regrole not null default quote_ident(current_user)::regrole,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    goal text,
+    goal_ends_journey boolean not null default false,
+    constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey)
 );
 comment on table marketing_automation.scenario is
     'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
@@ -74,7 +77,11 @@ comment on column marketing_automation.scenario.unsubscribable is
 comment on column marketing_automation.scenario.language is
     'Language that its activities are written in (BCP 47 or POSIX tag); what is not translated is sent in it, with dates and numbers to match';
 comment on column marketing_automation.scenario.owner is
-    'Role with whose rights all expressions (domain, conditions, model) run; only its members may change the scenario';
+    'Role with whose rights all expressions (domain, goal, conditions, model) run; only its members may change the scenario';
+comment on column marketing_automation.scenario.goal is
+    'SQL boolean expression over self, looked at when an activity runs for a record: the first time that it is true is a conversion of the record; null: none';
+comment on column marketing_automation.scenario.goal_ends_journey is
+    'Whether nothing more runs for a record that has reached the goal. What it has queued still leaves';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,

@@ -42,7 +42,7 @@ create table marketing_automation.finished_activity (
     activity_id integer not null,
     state text not null check (state in ('done', 'cancelled', 'failed')),
     outcome text not null check (outcome in
-        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked', 'error')),
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'error')),
     at timestamptz not null,
     finished_at timestamptz not null,
     opened_at timestamptz,
@@ -53,7 +53,7 @@ create table marketing_automation.finished_activity (
     primary key (record_id, activity_id),
     constraint finished_activity_outcome_fits_state check (
         state = case
-            when outcome in ('opposite_executed', 'event_arrived', 'blocked') then 'cancelled'
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached') then 'cancelled'
             when outcome = 'error' then 'failed'
             else 'done'
         end),

@@ -217,15 +217,16 @@ begin
     end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
-    if starts or defined or new.domain is distinct from old.domain then
+    if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation.check_definition(new);
-    elsif defined or new.domain is distinct from old.domain then
+    elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation.usable_model(new);
-        perform marketing_automation.check_condition(new.owner, model.relation, new.domain, format('domain of scenario "%s"', new.name));
+        perform marketing_automation.check_condition(new.owner, model.relation, c.condition, format('%s of scenario "%s"', c.what, new.name))
+        from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -237,7 +238,7 @@ begin
     return new;
 end $$;
 comment on function marketing_automation.scenario_validate() is
-    'API: private. Order of states, existing model, a domain that is one boolean expression; all that it consists of when it starts; keeps scenarios that have records';
+    'API: private. Order of states, existing model, a domain and a goal that are each one boolean expression; all that it consists of when it starts; keeps scenarios that have records';
 
 create function marketing_automation.scenario_cascade() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -25,14 +25,15 @@ end $$;
 comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
 
 create function marketing_automation.create_scenario(
-    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en'
+    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
+    goal text default null, goal_ends_journey boolean default false
 ) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario (name, model, domain, unsubscribable, language)
-    values (name, model, domain, unsubscribable, language) returning id;
+    insert into marketing_automation.scenario (name, model, domain, unsubscribable, language, goal, goal_ends_journey)
+    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey) returning id;
 $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text) is
-    'API: public. Creates a draft scenario owned by the current user and returns its id. domain: SQL boolean expression over self; language: the one that its activities are written in';
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over self; language: the one that its activities are written in';
 
 create function marketing_automation.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -83,6 +84,9 @@ begin
     perform marketing_automation.check_expression(scenario.owner, model.relation, p.expression, p.what) from marketing_automation.model_parts(model) p;
     if only_of is null then
         perform marketing_automation.check_condition(scenario.owner, model.relation, scenario.domain, format('domain of scenario "%s"', scenario.name));
+    end if;
+    if scenario.goal is not null then
+        perform marketing_automation.check_condition(scenario.owner, model.relation, scenario.goal, format('goal of scenario "%s"', scenario.name));
     end if;
     perform marketing_automation.check_condition(scenario.owner, model.relation, a.condition, format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a

@@ -33,7 +33,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation.as_text(m.key), marketing_automation.as_condition(a.condition), 'to_jsonb(self.*)',
         marketing_automation.as_text(m.email), marketing_automation.as_text(m.recipient_name),
-        marketing_automation.as_text(m.language), marketing_automation.as_text(m.time_zone)))
+        marketing_automation.as_text(m.language), marketing_automation.as_text(m.time_zone),
+        case when s.goal is null then 'false' else marketing_automation.as_condition(s.goal) end))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -64,6 +65,12 @@ begin
             perform marketing_automation.apply_events_of(activity.parent_id, records);
         end if;
     end if;
+    if scenario.goal_ends_journey then
+        -- Nor wait for another activity's batch that cancels rows of this one: it may be waiting for a conversion of ours.
+        records := array(
+            select w.record_id from marketing_automation.waiting_activity w
+            where w.activity_id = activity.id and w.record_id = any (records) for update skip locked);
+    end if;
     with taken as (
         delete from marketing_automation.waiting_activity w
         where w.activity_id = activity.id and w.record_id = any (records)
@@ -72,15 +79,18 @@ begin
         select t.record_id, t.at, r.key, r.party,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
-                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked
+                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+               scenario.goal_ends_journey and exists (
+                   select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation.query_as_owner(scenario.owner, query, array(select l.key from live l where not l.blocked))
-             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text)
+        from marketing_automation.query_as_owner(scenario.owner, query, array(select l.key from live l where not l.blocked and not l.arrived))
+             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean)
     ), decided as materialized (
-        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone,
+        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                case when l.blocked then 'blocked'
+                    when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
@@ -89,7 +99,7 @@ begin
         from live l left join found f on f.key = l.key
     ), finished as (
         insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-        select d.record_id, activity.id, case d.outcome when 'blocked' then 'cancelled' else 'done' end, d.outcome, d.at, now from decided d
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled' else 'done' end, d.outcome, d.at, now from decided d
     ), mail as (
         insert into marketing_automation.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at, lane)
@@ -99,24 +109,38 @@ begin
                     then coalesce((select l.domain from marketing_automation.domain_limit l where l.domain = marketing_automation.address_domain(d.email)), '')
                     else '' end
         from decided d where d.outcome = 'mailed'
+    ), converted as (
+        -- In order, as batches of other activities may convert the same records.
+        insert into marketing_automation.conversion (record_id, scenario_id, at, source)
+        select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
+        on conflict (record_id) where source = 'goal' do nothing
+    ), arriving as (
+        -- What others hold will end so when it is due.
+        delete from marketing_automation.waiting_activity w
+        where w.ctid = any (array(
+            select o.ctid from decided d join marketing_automation.waiting_activity o on o.record_id = d.record_id and o.activity_id <> activity.id
+            where scenario.goal_ends_journey and d.outcome = 'goal_reached' for update of o skip locked))
+        returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
     ), opposite as (
         delete from marketing_automation.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome <> 'blocked'
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached')
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
-        returning w.record_id, w.activity_id, w.at
+        returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
+    ), other as (
+        select * from opposite union all select * from arriving
     ), cancelled as (
         insert into marketing_automation.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-        select o.record_id, o.activity_id, 'cancelled', 'opposite_executed', o.at, now from opposite o
+        select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
-        select count(*) as records, count(*) filter (where d.outcome = 'blocked') as blocked, count(*) filter (where d.outcome = 'mailed') as mailed
+        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled, count(*) filter (where d.outcome = 'mailed') as mailed
         from decided d
     ), tallied as (
         insert into marketing_automation.activity_tally (activity_id, period, done, cancelled, mailed)
-        select activity.id, marketing_automation.tally_period(now), c.records - c.blocked, c.blocked, c.mailed from counted c where c.records > 0
+        select activity.id, marketing_automation.tally_period(now), c.records - c.cancelled, c.cancelled, c.mailed from counted c where c.records > 0
         union all
-        select o.activity_id, marketing_automation.tally_period(now), 0, count(*), 0 from opposite o group by o.activity_id
+        select o.activity_id, marketing_automation.tally_period(now), 0, count(*), 0 from other o group by o.activity_id
     ), children as (
         -- Children of a mail start when the server has taken it: see finish_messages().
         insert into marketing_automation.waiting_activity (record_id, activity_id, at)
@@ -222,9 +246,11 @@ begin
         perform marketing_automation.usable_model(scenario);
         perform marketing_automation.plan_as_owner(scenario.owner, marketing_automation.record_query(activity.id));
         processed := marketing_automation.process_or_fail(activity, array(
-            select w.record_id from marketing_automation.waiting_activity w
-            where w.activity_id = activity.id and w.at between marketing_automation.scan_start('waiting', activity.id, '') and now
-            order by w.at limit batch_size), now);
+            select d.record_id from (
+                select w.record_id from marketing_automation.waiting_activity w
+                where w.activity_id = activity.id and w.at between marketing_automation.scan_start('waiting', activity.id, '') and now
+                order by w.at limit batch_size) d
+            order by d.record_id), now);
         perform marketing_automation.forget_error(activity.scenario_id, activity.id, now);
         return processed;
     exception when others then

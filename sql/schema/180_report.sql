@@ -91,7 +91,10 @@ create function marketing_automation.tree(scenario text) returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with printed as (
         select 0 as ordinal,
-               format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end, c.blocked) as text
+               format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end, c.blocked)
+               || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end) else '' end
+                          || coalesce(' worth ' || sum(v.value), '')
+                   from marketing_automation.conversion v where v.scenario_id = s.id) as text
         from marketing_automation.scenario_named(scenario) s, marketing_automation.record_count(scenario) c
         union all
         select l.ordinal,

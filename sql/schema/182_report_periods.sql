@@ -144,13 +144,15 @@ comment on function marketing_automation.reported_records(text) is
     'API: private. record_count(), but null and a warning where a draft''s domain does not run: the other scenarios are reported all the same';
 
 create view marketing_automation.scenario_report as
-select s.name as scenario, s.state, c.records, c.blocked, marketing_automation.rate(c.blocked, c.records) as block_rate, t.records_trend, t.block_rate_trend
+select s.name as scenario, s.state, c.records, c.blocked, marketing_automation.rate(c.blocked, c.records) as block_rate, t.records_trend, t.block_rate_trend,
+       v.conversions, v.value as conversion_value
 from marketing_automation.scenario s
 cross join lateral marketing_automation.reported_records(s.name) c
 cross join lateral marketing_automation.scenario_report_by(s.name, 'day', current_date, current_date) t
+cross join lateral (select count(*) as conversions, sum(c.value) as value from marketing_automation.conversion c where c.scenario_id = s.id) v
 order by s.name;
 comment on view marketing_automation.scenario_report is
-    'API: public. Each scenario''s records (of a draft: the rows that its domain matches now), how many are blocked, their share between 0 and 1; trends of the last ten days';
+    'API: public. Each scenario''s records (of a draft: the rows that its domain matches now), how many are blocked, their share between 0 and 1; trends of the last ten days; its conversions, how many and their value';
 
 create view marketing_automation.activity_report as
 select s.name as scenario, a.name as activity, c.waiting, c.done, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened, c.clicked,

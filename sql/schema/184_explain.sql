@@ -66,6 +66,11 @@ begin
             fact := format('its party unsubscribed %s: nothing more runs', marketing_automation.moment(unsubscribed_at));
             return next;
         end if;
+        fact := (select 'reached the goal ' || marketing_automation.moment(c.at) || case when scenario.goal_ends_journey then ': nothing more runs' else '' end
+                 from marketing_automation.conversion c where c.record_id = entered.id and c.source = 'goal');
+        if fact is not null then
+            return next;
+        end if;
         if obstacle is not null then
             fact := obstacle;
             return next;
@@ -145,6 +150,8 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     node record;
     blocked boolean := (select r.blocked_at is not null from marketing_automation.record r where r.id = of_record);
+    arrived boolean := scenario.goal_ends_journey
+        and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
     -- Activities that will not run any more, and neither what follows them.
     dead integer[] := '{}';
     event text;
@@ -181,6 +188,8 @@ begin
                                         when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
                                         when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
         fact := case
+            when node.waits_until is not null and arrived then
+                format('is cancelled when it is due, %s: the goal was reached', marketing_automation.moment(node.waits_until))
             when node.waits_until is not null then
                 case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation.moment(node.waits_until)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does', marketing_automation.moment(node.waits_until))
@@ -201,12 +210,14 @@ begin
                 format('cancelled %s: ', marketing_automation.moment((node.f).finished_at))
                 || case (node.f).outcome
                     when 'blocked' then 'the record was blocked'
+                    when 'goal_reached' then 'the goal was reached'
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
                 format('failed %s: %s (%s)', marketing_automation.moment((node.f).finished_at), (node.f).error, (node.f).error_code)
             -- It has no row. Why not?
             when blocked then 'never starts: the record is blocked'
+            when arrived then 'never starts: the goal was reached'
             when (node.a).parent_id is null then
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end

@@ -115,6 +115,7 @@ begin
                    when 'condition_not_met' then 'does nothing: its condition is not true'
                    when 'error' then format('fails: %s (%s)', f.error, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
+                   when 'goal_reached' then 'is cancelled: the goal is reached'
                    when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
                    when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event when 'email_not_opened' then 'opened' when 'email_not_clicked' then 'clicked' else 'returned' end)
                    end) order by a.id <> due.activity_id, a.id), '[]'),

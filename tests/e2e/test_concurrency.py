@@ -225,3 +225,32 @@ def test_what_records_depend_on_does_not_change_while_they_enter(shop, change):
     enrolling.commit()
     changing.join()
     assert refusals, "the change was made under the records that entered"
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_goal_that_two_sessions_see_is_one_conversion(shop, end):
+    shop.customers("Ada", "Ben", "Cleo")
+    shop.scenario(run=False)
+    shop.activity("second", action=None, subject=None, body=None)
+    shop.query("update marketing_automation.scenario set goal = 'self.id > 0', goal_ends_journey = true")
+    shop.query("select marketing_automation.run('welcome')")
+    shop.query("select * from marketing_automation.enroll()")
+
+    one, other = shop.connect(autocommit=False), shop.connect(autocommit=False)
+    other.cursor().execute(
+        "select from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id "
+        "where a.name = 'second' for update of w"
+    )
+    one.cursor().execute("select marketing_automation.process_due()")
+    processing = threading.Thread(target=other.cursor().execute, args=("select marketing_automation.process_due()",))
+    processing.start()
+    wait_until(
+        lambda: shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
+        what="one session to wait for the conversions of the other",
+    )
+    getattr(one, end)()
+    processing.join()
+    other.commit()
+    shop.query("call marketing_automation.process_all_due()")
+    assert shop.query("select source, count(*), count(distinct record_id) from marketing_automation.conversion group by source") == [("goal", 3, 3)]
+    assert shop.query("select outcome, count(*) from marketing_automation.record_activity group by outcome") == [("goal_reached", 6)]

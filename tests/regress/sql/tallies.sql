@@ -43,10 +43,10 @@ where (records, blocked) <> (0, 0);
 
 select * from shop.difference;
 
-create table shop.guest (id int primary key, email text, divisor int not null default 1);
+create table shop.guest (id int primary key, email text, divisor int not null default 1, has_booked boolean not null default false);
 insert into shop.guest select i, case when i % 7 > 0 then 'guest' || i || '@shop.example' end, (i % 11)::int from generate_series(1, 400) i;
 select marketing_automation.register_model('guest', 'shop.guest', key => 'self.id', party => 'self.id', email => 'self.email');
-select marketing_automation.create_scenario('tallies', 'guest', unsubscribable => true) > 0 as created;
+select marketing_automation.create_scenario('tallies', 'guest', unsubscribable => true, goal => 'self.has_booked', goal_ends_journey => true) > 0 as created;
 select count(marketing_automation.add_activity('tallies', name, parent, on_event, condition, delay, action, subject => 's', body => 'b')) as added
 from (values ('mail', null, null, null, null, 'send_email'),
              ('branch', null, null, '1 / self.divisor > 0', interval '10 minutes', null),
@@ -94,6 +94,7 @@ begin
         where ra.state = 'failed' and random() < 0.1;
     else
         update shop.guest set divisor = floor(random() * 4) where random() < 0.1;
+        update shop.guest set has_booked = true where random() < 0.005;
         delete from shop.guest where random() < 0.005;
         perform marketing_automation.merge_tallies(floor(random() * 20)::int + 1);
     end case;
@@ -127,6 +128,16 @@ select max(t.done) > 0 as done, max(t.cancelled) > 0 as cancelled, max(t.failed)
        max(t.not_sent) > 0 as not_sent, max(t.opened) > 0 as opened, max(t.clicked) > 0 as clicked, count(distinct t.period) > 10 as periods
 from marketing_automation.activity_tally t join marketing_automation.activity a on a.id = t.activity_id
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'tallies';
+
+-- Whoever has reached the goal has one conversion, and nothing has run since.
+select count(distinct f.record_id) > 0 as arrived, count(*) filter (where c.id is null) as without_conversion
+from marketing_automation.finished_activity f join marketing_automation.activity a on a.id = f.activity_id
+join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'tallies'
+left join marketing_automation.conversion c on c.record_id = f.record_id and c.source = 'goal' where f.outcome = 'goal_reached';
+select count(*) from marketing_automation.conversion c
+join marketing_automation.finished_activity f on f.record_id = c.record_id and f.finished_at > c.at
+where c.source = 'goal' and c.scenario_id = (select s.id from marketing_automation.scenario s where s.name = 'tallies')
+  and f.outcome not in ('goal_reached', 'blocked', 'event_arrived', 'error');
 
 -- Merging leaves one row for each count and period, and the sums as they were; below the threshold it does nothing.
 select marketing_automation.merge_tallies(1);
