@@ -116,6 +116,7 @@ begin
     end loop;
 end $$;
 select marketing_automation.enroll('tallies', '2026-03-01 12:00+00');
+update shop.guest set divisor = 0 where id % 13 = 0;
 select setseed(0.5);
 set client_min_messages = error;
 call shop.random_campaign(400);
