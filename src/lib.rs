@@ -17,7 +17,7 @@
 //! | templates, HTML, MIME, DKIM, SMTP | `src/email` |
 //! | tokens and URLs | `src/tracking` |
 //! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql`, `155_unsubscribe.sql` |
-//! | apply them; tell robots from people | `sql/schema/148_apply.sql`, `152_robots.sql`, `src/extension/mailer/inbox.rs` |
+//! | apply them, with consent; tell robots from people | `sql/schema/147_consent.sql`, `148_apply.sql`, `152_robots.sql`, `src/extension/mailer/inbox.rs` |
 //! | what comes back by mail | `sql/schema/167_bounces.sql`, `src/email/bounce.rs` |
 //! | counts for reports, kept by the statements that change the history | `sql/schema/035_tallies.sql` |
 //! | pg_cron, trying mails out, reports, rights | `sql/schema/170_schedule.sql`, `175_preview.sql`, `180_report.sql` to `186_simulate.sql`, `190_access.sql` |
@@ -144,9 +144,14 @@ mod schema {
         requires = ["enroll"]
     );
     extension_sql_file!(
+        "../sql/schema/147_consent.sql",
+        name = "consent",
+        requires = ["process"]
+    );
+    extension_sql_file!(
         "../sql/schema/148_apply.sql",
         name = "apply",
-        requires = ["process"]
+        requires = ["consent"]
     );
     extension_sql_file!(
         "../sql/schema/145_conversions.sql",

@@ -12,6 +12,8 @@ create table marketing_automation.model (
     recipient_name text,
     language text,
     time_zone text,
+    track_opens text,
+    track_clicks text,
     owner regrole not null default quote_ident(current_user)::regrole
 );
 comment on table marketing_automation.model is
@@ -24,6 +26,10 @@ comment on column marketing_automation.model.email is 'SQL expression over self:
 comment on column marketing_automation.model.recipient_name is 'SQL expression over self: display name of the recipient';
 comment on column marketing_automation.model.language is 'SQL expression over self: language of the recipient (BCP 47, fr-CA, or POSIX, fr_CA)';
 comment on column marketing_automation.model.time_zone is 'SQL expression over self: IANA time zone of the recipient, such as Europe/Paris';
+comment on column marketing_automation.model.track_opens is
+    'SQL boolean expression over self: whether opens of this recipient may be recorded; not true: no image in the mail, and no open is kept; null: yes';
+comment on column marketing_automation.model.track_clicks is
+    'SQL boolean expression over self: whether clicks of this recipient may be recorded; not true: links stay as written, and no click is kept; null: yes';
 comment on column marketing_automation.model.owner is 'Only members of this role may change the model; a scenario uses it only if this role is a member of the scenario''s owner';
 
 create table marketing_automation.party (
@@ -60,6 +66,8 @@ create table marketing_automation.scenario (
     state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
     unsubscribable boolean not null default false,
     language text not null default 'en' check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
     owner regrole not null default quote_ident(current_user)::regrole,
     created_at timestamptz not null default now(),
     goal text,
@@ -76,6 +84,10 @@ comment on column marketing_automation.scenario.unsubscribable is
     'Whether unsubscribing keeps the party out of this scenario for ever, in all its records';
 comment on column marketing_automation.scenario.language is
     'Language that its activities are written in (BCP 47 or POSIX tag); what is not translated is sent in it, with dates and numbers to match';
+comment on column marketing_automation.scenario.track_opens is
+    'Whether opens are recorded, of recipients who agree (track_opens of the model); if not, its mails have no image';
+comment on column marketing_automation.scenario.track_clicks is
+    'Whether clicks are recorded, of recipients who agree (track_clicks of the model); if not, links in its mails stay as written';
 comment on column marketing_automation.scenario.owner is
     'Role with whose rights all expressions (domain, goal, conditions, model) run; only its members may change the scenario';
 comment on column marketing_automation.scenario.goal is

@@ -12,6 +12,8 @@ create table marketing_automation.outbox (
     language text,
     time_zone text,
     context jsonb not null,
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
     created_at timestamptz not null,
     state text not null default 'queued' check (state in ('queued', 'sending', 'in_doubt')),
     attempts integer not null default 0 check (attempts >= 0),
@@ -25,6 +27,8 @@ alter sequence marketing_automation.message_id_seq owned by marketing_automation
 comment on table marketing_automation.outbox is 'API: private. E-mails under way; see the view message';
 comment on column marketing_automation.outbox.record_id is 'Null: a test by send_test(), which counts nowhere';
 comment on column marketing_automation.outbox.context is 'The row as JSON when the activity ran: what templates see as record';
+comment on column marketing_automation.outbox.track_opens is 'Whether scenario and recipient agreed to it when the activity ran: the mail has an image';
+comment on column marketing_automation.outbox.track_clicks is 'Whether scenario and recipient agreed to it when the activity ran: links lead by way of the proxy';
 comment on column marketing_automation.outbox.state is
     'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person (marketing_automation.in_doubt)';
 comment on column marketing_automation.outbox.attempts is 'Deliveries tried, never counted back but for claims given back untried; fences late results: a result counts only for the attempt that it belongs to';
@@ -54,6 +58,8 @@ create table marketing_automation.message_log (
     language text,
     time_zone text,
     context jsonb not null,
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
     created_at timestamptz not null,
     state text not null check (state in ('sent', 'failed', 'suppressed', 'bounced')),
     attempts integer not null,
@@ -81,11 +87,12 @@ end $$;
 create view marketing_automation.message as
 select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
        case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
-       o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply, null::text as server
+       o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply, null::text as server,
+       o.track_opens, o.track_clicks
 from marketing_automation.outbox o
 union all
 select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server
+       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks
 from marketing_automation.message_log l;
 comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at next_attempt_at), in_doubt (held), '
@@ -93,6 +100,8 @@ comment on view marketing_automation.message is
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
+comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
+comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 
 -- Nearly all mails are taken at the first attempt, and message_log says all about that one. All other attempts are rows here.
 create table marketing_automation.attempt_log (

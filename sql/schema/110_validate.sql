@@ -43,11 +43,12 @@ end $$;
 comment on function marketing_automation.model_guard() is 'API: private. Only members of its owner change a model, nobody the shipped ones';
 
 create function marketing_automation.model_parts(model marketing_automation.model)
-returns table (part text, what text, expression text)
+returns table (part text, what text, expression text, is_condition boolean)
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select p.part, format('%s of model "%s"', p.part, model.name), p.expression
+    select p.part, format('%s of model "%s"', p.part, model.name), p.expression, p.part like 'track\_%'
     from (values ('key', model.key), ('party', model.party), ('email', model.email), ('recipient_name', model.recipient_name),
-                 ('language', model.language), ('time_zone', model.time_zone)) as p (part, expression)
+                 ('language', model.language), ('time_zone', model.time_zone),
+                 ('track_opens', model.track_opens), ('track_clicks', model.track_clicks)) as p (part, expression)
     where p.expression is not null
 $$;
 comment on function marketing_automation.model_parts(marketing_automation.model) is
@@ -99,6 +100,10 @@ begin
             using errcode = 'wrong_object_type', detail = 'Other sessions cannot read it, and it goes when this one ends.';
     end if;
     for part in select p.* from marketing_automation.model_parts(new) p loop
+        if part.is_condition then
+            perform marketing_automation.check_condition(new.owner, new.relation, part.expression, part.what);
+            continue;
+        end if;
         its_type := marketing_automation.check_expression(new.owner, new.relation, part.expression, part.what);
         if part.part = 'key' then
             new.key_type := its_type;

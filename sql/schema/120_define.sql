@@ -2,17 +2,20 @@
 
 create function marketing_automation.register_model(
     name text, relation regclass, key text, party text default null, email text default null,
-    recipient_name text default null, language text default null, time_zone text default null
+    recipient_name text default null, language text default null, time_zone text default null,
+    track_opens text default null, track_clicks text default null
 ) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.model as m (name, relation, key, key_type, party, email, recipient_name, language, time_zone)
-    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone)
+    insert into marketing_automation.model as m
+        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
     on conflict on constraint model_pkey do update
     set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
-        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone;
+        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
+        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
 $$;
-comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text) is
-    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over the alias self';
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
+    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over the alias self; track_opens and track_clicks boolean ones, null: yes';
 
 create function marketing_automation.unregister_model(name text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -26,14 +29,16 @@ comment on function marketing_automation.unregister_model(text) is 'API: public.
 
 create function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
-    goal text default null, goal_ends_journey boolean default false
+    goal text default null, goal_ends_journey boolean default false,
+    track_opens boolean default true, track_clicks boolean default true
 ) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario (name, model, domain, unsubscribable, language, goal, goal_ends_journey)
-    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey) returning id;
+    insert into marketing_automation.scenario
+        (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks) returning id;
 $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean) is
-    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over self; language: the one that its activities are written in';
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
 
 create function marketing_automation.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -81,7 +86,10 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation.usable_model(scenario);
 begin
-    perform marketing_automation.check_expression(scenario.owner, model.relation, p.expression, p.what) from marketing_automation.model_parts(model) p;
+    perform marketing_automation.check_expression(scenario.owner, model.relation, p.expression, p.what)
+    from marketing_automation.model_parts(model) p where not p.is_condition;
+    perform marketing_automation.check_condition(scenario.owner, model.relation, p.expression, p.what)
+    from marketing_automation.model_parts(model) p where p.is_condition;
     if only_of is null then
         perform marketing_automation.check_condition(scenario.owner, model.relation, scenario.domain, format('domain of scenario "%s"', scenario.name));
     end if;

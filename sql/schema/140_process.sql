@@ -34,7 +34,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         marketing_automation.as_text(m.key), marketing_automation.as_condition(a.condition), 'to_jsonb(self.*)',
         marketing_automation.as_text(m.email), marketing_automation.as_text(m.recipient_name),
         marketing_automation.as_text(m.language), marketing_automation.as_text(m.time_zone),
-        case when s.goal is null then 'false' else marketing_automation.as_condition(s.goal) end))
+        case when s.goal is null then 'false' else marketing_automation.as_condition(s.goal) end,
+        marketing_automation.as_condition(m.track_opens), marketing_automation.as_condition(m.track_clicks)))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -86,9 +87,11 @@ begin
     ), found as materialized (
         select q.*
         from marketing_automation.query_as_owner(scenario.owner, query, array(select l.key from live l where not l.blocked and not l.arrived))
-             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean)
+             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
+                   track_opens boolean, track_clicks boolean)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
+               f.track_opens, f.track_clicks,
                case when l.blocked then 'blocked'
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
                     when f.key is null then 'row_missing'
@@ -102,9 +105,9 @@ begin
         select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled' else 'done' end, d.outcome, d.at, now from decided d
     ), mail as (
         insert into marketing_automation.outbox
-            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at, lane)
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks, created_at, due_at, lane)
         select nextval('marketing_automation.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
-               d.recipient_name, d.language, d.time_zone, d.context, now, mail_due,
+               d.recipient_name, d.language, d.time_zone, d.context, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l where l.domain = marketing_automation.address_domain(d.email)), '')
                     else '' end

@@ -4,7 +4,9 @@
 -- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
 -- before it runs a negative side, and an event that was committed before always counts.
 
-create function marketing_automation.mark_events(records bigint[], activities integer[], kinds text[], times timestamptz[]) returns void
+create function marketing_automation.mark_events(
+    records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
+) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
     with mark as materialized (
@@ -12,7 +14,7 @@ begin
         select u.record_id, u.activity_id, k.kind, min(u.occurred_at) as occurred_at
         from unnest(records, activities, kinds, times) as u (record_id, activity_id, kind, occurred_at)
         cross join lateral unnest(case
-            when u.kind = 'email_clicked' and current_setting('marketing_automation.click_implies_open')::boolean
+            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and current_setting('marketing_automation.click_implies_open')::boolean
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
@@ -57,8 +59,8 @@ begin
             where o.parent_id = m.activity_id and o.on_event = marketing_automation.opposite_event(m.kind))
     on conflict do nothing;
 end $$;
-comment on function marketing_automation.mark_events(bigint[], integer[], text[], timestamptz[]) is
-    'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite ones; repeating changes nothing. The caller holds their rows';
+comment on function marketing_automation.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
+    'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
 
 create function marketing_automation.apply_hits(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -68,11 +70,16 @@ declare
     kinds text[];
     times timestamptz[];
     fresh_ids uuid[];
+    no_opens bigint[];
+    no_clicks bigint[];
 begin
     perform from marketing_automation.finished_activity f
     join (select distinct i.record_id, i.activity_id from marketing_automation.event_inbox i where i.ctid = any (hits)) h
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
+
+    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    from marketing_automation.withheld_consent(array(select distinct i.record_id from marketing_automation.event_inbox i where i.ctid = any (hits))) c;
 
     with hit as (
         delete from marketing_automation.event_inbox i where i.ctid = any (hits) returning i.method, i.user_agent, i.address, i as inbox
@@ -87,6 +94,7 @@ begin
         insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
         select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, l.address, l.user_agent, l.robot
         from look l cross join lateral unnest(l.hits) h
+        where case h.kind when 'email_opened' then h.record_id <> all (no_opens) else h.record_id <> all (no_clicks) end
         on conflict do nothing
         returning event.id
     )
@@ -96,11 +104,11 @@ begin
     into records, activities, kinds, times
     from marketing_automation.event e where e.id = any (fresh_ids) and e.robot is null;
     if records is not null then
-        perform marketing_automation.mark_events(records, activities, kinds, times);
+        perform marketing_automation.mark_events(records, activities, kinds, times, no_opens);
     end if;
 end $$;
 comment on function marketing_automation.apply_hits(tid[]) is
-    'API: private. Moves rows of the inbox into the log and applies those whose id is new there';
+    'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to goes without a trace';
 
 create function marketing_automation.apply_or_fail(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

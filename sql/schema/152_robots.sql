@@ -54,6 +54,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp set plan
 declare
     ids uuid[];
     were_robots uuid[];
+    no_opens bigint[];
+    no_clicks bigint[];
 begin
     select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
     from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
@@ -75,8 +77,13 @@ begin
           where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null when 'network' then e.address is not null end));
     perform marketing_automation.classify_events(ids);
     -- What turns out to be a person's has the effect that it should have had.
-    perform marketing_automation.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at))
-    from marketing_automation.event e where e.id = any (were_robots) and e.robot is null having count(*) > 0;
+    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    from marketing_automation.withheld_consent(array(
+        select distinct e.record_id from marketing_automation.event e where e.id = any (were_robots) and e.robot is null)) c;
+    perform marketing_automation.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at), no_opens)
+    from marketing_automation.event e
+    where e.id = any (were_robots) and e.robot is null and case e.kind when 'email_opened' then e.record_id <> all (no_opens) else e.record_id <> all (no_clicks) end
+    having count(*) > 0;
     return query
         select count(*) filter (where e.robot is not null and e.id <> all (were_robots)),
                count(*) filter (where e.robot is null and e.id = any (were_robots))

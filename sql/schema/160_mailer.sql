@@ -21,7 +21,8 @@ comment on function marketing_automation.rescue_messages(boolean) is
 
 create function marketing_automation.claim_messages(batch_size integer, thorough boolean default true)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
-               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision)
+               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
+               track_opens boolean, track_clicks boolean)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -100,8 +101,8 @@ begin
             delete from marketing_automation.outbox o using checked c where c.objection is not null and o.id = c.id returning o.*, c.objection
         ), logged as (
             insert into marketing_automation.message_log
-                (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
-            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.created_at,
+                (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks, created_at, state, attempts, finished_at, smtp_reply)
+            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context, s.track_opens, s.track_clicks, s.created_at,
                    'suppressed', s.attempts, statement_timestamp(), s.objection
             from suppressed s
         ), tallied as (
@@ -126,7 +127,7 @@ begin
             from unnest(ids, versions, uuids) as c (id, version, uuid)
             where o.id = c.id
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone, o.context,
-                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision;
+                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens, o.track_clicks;
         exit when found or looked_at = 0;
     end loop;
 end $$;
@@ -203,9 +204,9 @@ begin
         returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
     ), logged as (
         insert into marketing_automation.message_log
-            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at,
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks, created_at,
              state, attempts, finished_at, sent_at, smtp_reply, server)
-        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context, e.created_at,
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
                case e.ending when 'sent' then e.server end
         from ended e
@@ -279,8 +280,8 @@ begin
             select f.activity_id, marketing_automation.tally_period(f.created_at), -1 from failed f where f.record_id is not null
         )
         insert into marketing_automation.outbox
-            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, attempts, due_at, smtp_reply)
-        select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context, f.created_at,
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks, created_at, attempts, due_at, smtp_reply)
+        select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context, f.track_opens, f.track_clicks, f.created_at,
                f.attempts, clock_timestamp(), f.smtp_reply
         from failed f;
     elsif its_state is null then
@@ -303,8 +304,8 @@ begin
         select c.activity_id, marketing_automation.tally_period(c.created_at), 1 from cancelled c where c.record_id is not null
     )
     insert into marketing_automation.message_log
-        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, state, attempts, finished_at, smtp_reply)
-    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.created_at,
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks, created_at, state, attempts, finished_at, smtp_reply)
+    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.track_opens, c.track_clicks, c.created_at,
            'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', session_user)
     from cancelled c;
     if not found then

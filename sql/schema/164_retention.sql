@@ -70,8 +70,8 @@ begin
         insert into marketing_automation.activity_tally (activity_id, period, not_sent)
         select e.activity_id, marketing_automation.tally_period(e.created_at), count(*) from ended e where e.record_id is not null group by 1, 2
     )
-    insert into marketing_automation.message_log (id, record_id, activity_id, key, email, context, created_at, state, attempts, finished_at)
-    select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.created_at, 'suppressed', e.attempts, statement_timestamp() from ended e;
+    insert into marketing_automation.message_log (id, record_id, activity_id, key, email, context, track_opens, track_clicks, created_at, state, attempts, finished_at)
+    select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.track_opens, e.track_clicks, e.created_at, 'suppressed', e.attempts, statement_timestamp() from ended e;
     update marketing_automation.message_log l
     set key = case when lower(l.key) = any (needles) then '' else l.key end, party = case when lower(l.party) = any (needles) then null else l.party end,
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null

@@ -17,7 +17,7 @@ comment on function marketing_automation.mailed_activity(text, text) is
     'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
 
 create function marketing_automation.mail_row(activity marketing_automation.activity, key text)
-returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text)
+returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text, track_opens boolean, track_clicks boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
@@ -26,12 +26,16 @@ begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation.usable_model(scenario);
     return query
-        select q.* from marketing_automation.query_as_member(scenario.owner,
+        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
+               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
+        from marketing_automation.query_as_member(scenario.owner,
             marketing_automation.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation.as_text(model.key), 'to_jsonb(self.*)', marketing_automation.as_text(model.party),
                 marketing_automation.as_text(model.email), marketing_automation.as_text(model.recipient_name),
-                marketing_automation.as_text(model.language), marketing_automation.as_text(model.time_zone))),
-            array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text);
+                marketing_automation.as_text(model.language), marketing_automation.as_text(model.time_zone),
+                marketing_automation.as_condition(model.track_opens), marketing_automation.as_condition(model.track_clicks))),
+            array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
+                              track_opens boolean, track_clicks boolean);
     if not found then
         raise exception 'model "%" has no row with the key "%"', model.name, key
             using errcode = 'no_data_found', hint = format('The key is %s of %s.', model.key, model.relation);
@@ -41,19 +45,21 @@ comment on function marketing_automation.mail_row(marketing_automation.activity,
     'API: private. What an activity''s templates need of one row, read as its scenario''s owner; an error if there is none';
 
 create function marketing_automation.queue_test(
-    activity_id integer, key text, party text, to_address text, recipient_name text, language text, time_zone text, context jsonb
+    activity_id integer, key text, party text, to_address text, recipient_name text, language text, time_zone text, context jsonb,
+    track_opens boolean, track_clicks boolean
 ) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     its_id bigint := nextval('marketing_automation.message_id_seq');
 begin
     insert into marketing_automation.outbox
-        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, created_at, due_at)
-    values (its_id, null, activity_id, key, party, trim(to_address), recipient_name, language, time_zone, context, clock_timestamp(), clock_timestamp());
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks, created_at, due_at)
+    values (its_id, null, activity_id, key, party, trim(to_address), recipient_name, language, time_zone, context, track_opens, track_clicks,
+            clock_timestamp(), clock_timestamp());
     perform marketing_automation.notify_mailer();
     return its_id;
 end $$;
-comment on function marketing_automation.queue_test(integer, text, text, text, text, text, text, jsonb) is
+comment on function marketing_automation.queue_test(integer, text, text, text, text, text, text, jsonb, boolean, boolean) is
     'API: private. Behind send_test. Takes the row from its caller, so it tells nobody anything';
 
 create function marketing_automation.send_test(scenario text, activity text, key text, to_address text, language text default null) returns bigint
@@ -64,7 +70,7 @@ begin
     perform marketing_automation.check_address(to_address);
     return (
         select marketing_automation.queue_test(its_activity.id, r.row_key, r.party, to_address, r.recipient_name,
-                                               coalesce(send_test.language, r.language), r.time_zone, r.context)
+                                               coalesce(send_test.language, r.language), r.time_zone, r.context, r.track_opens, r.track_clicks)
         from marketing_automation.mail_row(its_activity, key) r);
 end $$;
 comment on function marketing_automation.send_test(text, text, text, text, text) is
@@ -82,7 +88,7 @@ begin
         select p.*
         from marketing_automation.mail_row(its_activity, key) r
         cross join lateral marketing_automation.render_preview(
-            its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language), r.time_zone) p;
+            its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language), r.time_zone, r.track_opens) p;
 end $$;
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain text and the header lines of the message. '

@@ -65,6 +65,8 @@ declare
     hit record;
     mail record;
     changed bigint;
+    no_opens bigint[];
+    no_clicks bigint[];
     -- Its mails come after; the queue has no index on the record.
     last_message bigint := nextval('marketing_automation.message_id_seq');
 begin
@@ -85,7 +87,10 @@ begin
             if hit.kind = 'unsubscribed' then
                 perform marketing_automation.block(record_uuid);
             else
-                perform marketing_automation.mark_events(array[of_record], array[hit.activity_id], array[hit.kind], array[step]);
+                select c.no_opens, c.no_clicks into no_opens, no_clicks from marketing_automation.withheld_consent(array[of_record]) c;
+                if of_record <> all (case hit.kind when 'email_opened' then no_opens when 'email_clicked' then no_clicks else '{}' end) then
+                    perform marketing_automation.mark_events(array[of_record], array[hit.activity_id], array[hit.kind], array[step], no_opens);
+                end if;
                 if hit.kind = 'email_bounced' then
                     perform marketing_automation.suppress(hit.email, 'hard_bounce');
                 end if;

@@ -25,7 +25,7 @@ begin
         perform marketing_automation.grant_access(role, 'operator');
         tables := null;
         functions := 'register_model|unregister_model|create_scenario|add_activity|run|stop|draft|set_state|require_membership|require_scenario_membership|is_restoring'
-            '|preview|render_preview|mail_templates|send_test|mailed_activity|mail_row|queue_test|check_address|query_as_member|usable_model|key_query|as_text';
+            '|preview|render_preview|mail_templates|send_test|mailed_activity|mail_row|queue_test|check_address|query_as_member|usable_model|key_query|as_text|as_condition';
         execute format('grant insert, update, delete on marketing_automation.model, marketing_automation.party, marketing_automation.sale, '
             'marketing_automation.scenario, marketing_automation.activity, marketing_automation.activity_translation, marketing_automation.snippet, '
             'marketing_automation.page, marketing_automation.page_text, marketing_automation.robot_rule to %s', role);

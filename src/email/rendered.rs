@@ -1,8 +1,10 @@
 //! A mail for one recipient: first with placeholders, then with its final URLs.
 
+use std::borrow::Cow;
+
 pub use crate::email::placeholder::Target;
 
-use crate::email::placeholder;
+use crate::email::{placeholder, rewrite};
 
 /// A rendered mail whose tracked URLs are still placeholders.
 #[derive(Debug, Clone)]
@@ -12,6 +14,13 @@ pub struct Rendered {
     pub(crate) html: String,
     pub(crate) text: String,
     pub(crate) links: Vec<String>,
+}
+
+/// What may be recorded of what a recipient does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consent {
+    pub opens: bool,
+    pub clicks: bool,
 }
 
 /// A mail with its final URLs.
@@ -33,19 +42,26 @@ impl Rendered {
 
     /// Puts the real URLs in.
     ///
-    /// `url_of` must give absolute http or https URLs; they are HTML-escaped where they land in the HTML.
-    pub fn assemble(&self, url_of: impl Fn(Target) -> String) -> Assembled {
+    /// Without consent to opens the HTML has no open image, without consent to clicks the links lead where their author
+    /// wrote. `url_of` must give absolute http or https URLs; they are HTML-escaped where they land in the HTML.
+    pub fn assemble(&self, consent: Consent, url_of: impl Fn(Target) -> String) -> Assembled {
         let known = |target: Target| match target {
             Target::Link(index) | Target::Unsubscribe(Some(index)) if index >= self.links.len() => {
                 String::new()
             }
+            Target::Link(index) if !consent.clicks => self.links[index].clone(),
             _ => url_of(target),
+        };
+        let html = if consent.opens {
+            Cow::Borrowed(self.html.as_str())
+        } else {
+            Cow::Owned(self.html.replace(&rewrite::open_image(), ""))
         };
         let plain = |text: &str| placeholder::fill(text, known);
         Assembled {
             sender: self.sender.as_deref().map(plain),
             subject: plain(&self.subject),
-            html: placeholder::fill(&self.html, |target| escape(known(target))),
+            html: placeholder::fill(&html, |target| escape(known(target))),
             text: plain(&self.text),
         }
     }

@@ -262,13 +262,17 @@ fn unsubscribe_by(page: &str) -> Result<Destination, String> {
 
 /// Puts the open image before the last `</body>`, or at the end of a document without one.
 pub(crate) fn insert_open_image(mut html: String) -> String {
-    let image = format!(
+    let at = end_of_body(&html).unwrap_or(html.len());
+    html.insert_str(at, &open_image());
+    html
+}
+
+/// The open image as it stands in the HTML.
+pub(crate) fn open_image() -> String {
+    format!(
         r#"<img src="{}" width="1" height="1" alt="" style="display:block;border:0;width:1px;height:1px">"#,
         Target::OpenImage.placeholder()
-    );
-    let at = end_of_body(&html).unwrap_or(html.len());
-    html.insert_str(at, &image);
-    html
+    )
 }
 
 /// Finds the last `</body>` that is markup, not part of a comment (also of a conditional one for Outlook) or a script.

@@ -147,3 +147,26 @@ def test_a_person_with_a_broken_link_gets_a_page(proxy):
 def test_health(proxy):
     assert requests.get(proxy.base + "/healthz").status_code == 200
     assert requests.head(proxy.base + "/readyz").status_code in (200, 405)
+
+
+def test_a_mail_without_consent_has_no_image_and_links_as_they_were_written(shop, sink, proxy):
+    shop.query("alter table shop.customer add newsletter boolean")
+    shop.query(
+        "select marketing_automation.register_model('customer', 'shop.customer', key => 'self.id', party => 'self.id', email => 'self.email',"
+        " track_opens => 'self.newsletter', track_clicks => 'self.newsletter')"
+    )
+    shop.customers("Ada", newsletter=True)
+    shop.customers("Bob", newsletter=None)
+    shop.scenario(body='<p><a href="https://shop.example/a?b=1&amp;c=2">a</a> <a href="unsubscribe">leave</a></p>')
+    shop.tick()
+    mails = {mail.recipients[0]: mail for mail in sink.wait_for(2)}
+    ada, bob = mails["ada@example.org"], mails["bob@example.org"]
+    assert "/c/" in links(ada)[0] and requests.get(open_image(ada)).status_code == 200
+    assert "<img" not in bob.html and '<a href="https://shop.example/a?b=1&amp;c=2">' in bob.html and "/c/" not in bob.html
+    assert "https://shop.example/a?b=1&c=2" in bob.text and "/c/" not in bob.text
+    assert unsubscribe_url(bob) in bob.html and requests.get(unsubscribe_url(bob)).status_code == 200
+    # Ada changes her mind: her link still leads on, and what comes after it shows that the click has been dropped.
+    shop.query("update shop.customer set newsletter = false")
+    assert requests.get(links(ada)[0], allow_redirects=False).headers["Location"] == "https://shop.example/a?b=1&c=2"
+    wait_until(lambda: shop.value("select count(*) from marketing_automation.event_inbox") == 0, what="an empty inbox")
+    assert "email_clicked" not in dict(shop.events())

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::email::rendered::Target;
+use crate::email::rendered::{Consent, Target};
 
 mod links;
 mod null;
@@ -52,7 +52,15 @@ fn render(subject: &str, body: &str) -> Result<Rendered, TemplateError> {
 }
 
 fn assembled(rendered: &Rendered) -> crate::email::Assembled {
-    rendered.assemble(|target| match target {
+    let everything = Consent {
+        opens: true,
+        clicks: true,
+    };
+    assembled_with(rendered, everything)
+}
+
+fn assembled_with(rendered: &Rendered, consent: Consent) -> crate::email::Assembled {
+    rendered.assemble(consent, |target| match target {
         Target::Link(index) => format!("https://t.example/c/{index}"),
         Target::Unsubscribe(page) => format!("https://t.example/u/{page:?}&x"),
         Target::OpenImage => "https://t.example/o/1".into(),
@@ -81,6 +89,36 @@ fn subject_and_sender_are_plain_and_the_body_is_escaped() {
             .starts_with("<p>Zoë &lt;b&gt;</p><img src=\"https://t.example/o/1\"")
     );
     assert_eq!(mail.text, "Zoë <b>\n");
+}
+
+#[test]
+fn without_consent_there_is_no_image_and_links_are_as_written() {
+    let rendered = render(
+        "s",
+        r#"<body><p><a href="https://shop.example/?a=1&amp;b=2">shop</a> <a href="unsubscribe|https://bye.example">bye</a></p></body>"#,
+    )
+    .unwrap();
+    let with = |opens, clicks| assembled_with(&rendered, Consent { opens, clicks });
+    let image = |html: &str| html.contains("<img") || html.contains("/o/1");
+
+    let neither = with(false, false);
+    assert_eq!(
+        neither.html,
+        r#"<body><p><a href="https://shop.example/?a=1&amp;b=2">shop</a> <a href="https://t.example/u/Some(1)&amp;x">bye</a></p></body>"#
+    );
+    assert!(
+        neither.text.contains("https://shop.example/?a=1&b=2"),
+        "{}",
+        neither.text
+    );
+    assert!(neither.text.contains("https://t.example/u/"));
+    assert!(!neither.text.contains("/c/"));
+
+    let opens = with(true, false);
+    assert!(image(&opens.html) && !opens.html.contains("/c/"));
+    let clicks = with(false, true);
+    assert!(!image(&clicks.html) && clicks.html.contains("https://t.example/c/0"));
+    assert!(clicks.text.contains("https://t.example/c/0"));
 }
 
 #[test]

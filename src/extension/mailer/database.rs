@@ -6,6 +6,7 @@ use std::time::Duration;
 use pgrx::prelude::*;
 
 use super::server::Definition;
+use crate::email::rendered::Consent;
 
 /// A mail as claimed.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Claimed {
     pub(super) party: Option<String>,
     /// Seconds since it was queued.
     pub(super) age: f64,
+    pub(super) consent: Consent,
 }
 
 /// Templates of one activity in one language; empty: its own.
@@ -72,7 +74,8 @@ pub(super) fn claim_messages(batch_size: i32, thorough: bool) -> spi::Result<Vec
         client
             .update(
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
-                        coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds
+                        coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
+                        track_opens, track_clicks
                  from marketing_automation.claim_messages($1, $2)",
                 None,
                 &[batch_size.into(), thorough.into()],
@@ -92,6 +95,10 @@ pub(super) fn claim_messages(batch_size: i32, thorough: bool) -> spi::Result<Vec
                     context: column(&row, 11)?,
                     party: row.get(12)?,
                     age: column(&row, 13)?,
+                    consent: Consent {
+                        opens: column(&row, 14)?,
+                        clicks: column(&row, 15)?,
+                    },
                 })
             })
             .collect()

@@ -61,13 +61,16 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
     };
     let link = |index: usize| parcel.links.get(index).copied();
     let base = &configuration.base;
-    let assembled = parcel.mail.rendered.assemble(|target| match target {
-        Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
-        Target::Unsubscribe(page) => {
-            base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
-        }
-        Target::OpenImage => base.open(&sign(Purpose::Open, None)),
-    });
+    let assembled = parcel
+        .mail
+        .rendered
+        .assemble(mail.consent, |target| match target {
+            Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
+            Target::Unsubscribe(page) => {
+                base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+            }
+            Target::OpenImage => base.open(&sign(Purpose::Open, None)),
+        });
     let from = assembled
         .sender
         .as_ref()

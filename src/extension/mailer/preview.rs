@@ -10,6 +10,7 @@ use super::letter;
 use super::templates::translations_of;
 use crate::email::message::{self, Letter};
 use crate::email::placeholder::Target;
+use crate::email::rendered::Consent;
 use crate::email::template::{Recipient, context};
 use crate::extension::{settings, template};
 use crate::tracking::url::BaseUrl;
@@ -41,13 +42,13 @@ mod marketing_automation {
 
     /// Renders a mail; its links lead where their author wrote, as no link is stored.
     #[pg_extern(sql = r#"
-create function marketing_automation.render_preview(activity_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text)
+create function marketing_automation.render_preview(activity_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text, track_opens boolean)
 returns table (sender text, subject text, html text, text text, headers text)
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.render_preview(integer, jsonb, text, text, text, text, text) is
+comment on function marketing_automation.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
     'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
 "#)]
-    #[allow(clippy::type_complexity)] // The macro wants the row written out.
+    #[allow(clippy::type_complexity, clippy::too_many_arguments)] // The macro wants the row written out, both ways.
     fn render_preview(
         activity_id: i32,
         record: pgrx::JsonB,
@@ -56,6 +57,7 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
         recipient_name: Option<String>,
         language: Option<String>,
         time_zone: Option<String>,
+        track_opens: bool,
     ) -> Result<
         TableIterator<
             'static,
@@ -100,8 +102,12 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
             refuse(&what, "marketing_automation.automation_base is no URL");
         };
         let unsubscribe_url = base.unsubscribe("preview");
+        let consent = Consent {
+            opens: track_opens,
+            clicks: true,
+        };
         let links = rendered.links();
-        let mail = rendered.assemble(|target| match target {
+        let mail = rendered.assemble(consent, |target| match target {
             Target::Link(index) => links[index].clone(),
             Target::Unsubscribe(_) => unsubscribe_url.clone(),
             Target::OpenImage => base.open("preview"),
