@@ -116,7 +116,7 @@ comment on function marketing_automation.page_sources() is 'API: proxy. Pages an
 
 create table marketing_automation.robot_rule (
     name text primary key check (name <> ''),
-    kind text not null check (kind in ('method', 'user_agent', 'network', 'burst', 'speed')),
+    kind text not null check (kind in ('method', 'user_agent', 'network', 'burst', 'speed', 'hidden_link')),
     pattern text,
     links integer check (links > 1),
     within interval check (within > interval '0'),
@@ -125,13 +125,13 @@ create table marketing_automation.robot_rule (
     is_shipped boolean not null default false,
     constraint robot_rule_fits_kind check (
         (kind in ('method', 'user_agent', 'network')) = (pattern is not null)
-        and (kind in ('burst', 'speed')) = (within is not null) and (kind = 'burst') = (links is not null))
+        and (kind in ('burst', 'speed', 'hidden_link')) = (within is not null) and (kind = 'burst') = (links is not null))
 );
 comment on table marketing_automation.robot_rule is
     'API: public. By what an open or click is known to be a robot''s; change it, then have the past judged again by reclassify_events()';
 comment on column marketing_automation.robot_rule.kind is
     'method: HTTP method is pattern; user_agent: matches the regular expression pattern, whatever the case; network: comes from the network pattern (CIDR); '
-    'burst: that many links of one mail within that time; speed: within that time of sending';
+    'burst: that many links of one mail within that time; speed: within that time of sending; hidden_link: within that time of a click on the hidden link of its mail';
 comment on column marketing_automation.robot_rule.note is 'Why, and where that is documented';
 comment on column marketing_automation.robot_rule.is_shipped is 'As the extension has shipped it; false once you have changed it, and then dumped';
 
@@ -147,6 +147,7 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('program', 'user_agent', '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|powershell)', null, null, true,
      'HTTP libraries: nobody reads mails with them', true),
     ('all_links', 'burst', null, 3, '5 seconds', true, 'Nobody follows three different links of a mail in five seconds; scanners follow all', true),
+    ('hidden_link', 'hidden_link', null, null, '10 seconds', true, 'No person sees the link that the setting hidden_link adds; what follows it follows all', true),
     ('at_once', 'speed', null, null, '2 seconds', false, 'Scanners at the recipient''s gate look at a mail when it arrives. Off: some people are fast, and clocks differ', true),
     ('gmail_image_proxy', 'user_agent', 'googleimageproxy', null, null, false,
      'Off: Gmail''s proxy loads an image when the mail is opened, and tells the sender that: support.google.com/mail/answer/145919', true),

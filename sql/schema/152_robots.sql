@@ -16,17 +16,19 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     burst marketing_automation.robot_rule;
     speed marketing_automation.robot_rule;
+    trap marketing_automation.robot_rule;
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
     select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
+    select r.* into trap from marketing_automation.robot_rule r where r.kind = 'hidden_link' and r.is_enabled order by r.name limit 1;
     with hit as materialized (
         select e.* from marketing_automation.event e where e.id = any (ids) and e.kind in ('email_opened', 'email_clicked')
         union
-        -- The other clicks in the same mails: only together are they a burst.
+        -- The other clicks in the same mails: only together are they a burst, or follow the hidden link.
         select e.* from marketing_automation.event e
         join (select distinct c.record_id, c.activity_id from marketing_automation.event c where c.id = any (ids) and c.kind = 'email_clicked') c
             on c.record_id = e.record_id and c.activity_id = e.activity_id
-        where e.kind = 'email_clicked' and burst.name is not null
+        where e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
     ), bursting as (
         select h.id
         from hit h join hit o on o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = h.kind
@@ -36,6 +38,11 @@ begin
     ), verdict as (
         select h.id, coalesce(
             (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind in ('method', 'user_agent', 'network')),
+            case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
+            case when trap.name is not null and exists (
+                select from marketing_automation.event o
+                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = 'email_clicked' and o.link_id = 0
+                  and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
             (select burst.name from bursting b where b.id = h.id),
             case when speed.name is not null and exists (
                 select from marketing_automation.message_log m

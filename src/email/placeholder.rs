@@ -24,6 +24,8 @@ pub enum Target {
     Unsubscribe(Option<usize>),
     /// The 1×1 image that tells that the mail was opened.
     OpenImage,
+    /// The link that no person sees.
+    HiddenLink,
 }
 
 impl Target {
@@ -35,6 +37,7 @@ impl Target {
             Target::Unsubscribe(None) => format!("{prefix}UE"),
             Target::Unsubscribe(Some(page)) => format!("{prefix}U{page}E"),
             Target::OpenImage => format!("{prefix}OE"),
+            Target::HiddenLink => format!("{prefix}HE"),
         }
     }
 
@@ -59,6 +62,7 @@ impl Target {
             (b'L', Some(index)) => Target::Link(index),
             (b'U', page) => Target::Unsubscribe(page),
             (b'O', None) => Target::OpenImage,
+            (b'H', None) => Target::HiddenLink,
             _ => return None,
         };
         Some((target, end + 1))
@@ -217,6 +221,7 @@ mod tests {
             Target::Unsubscribe(None),
             Target::Unsubscribe(Some(3)),
             Target::OpenImage,
+            Target::HiddenLink,
         ] {
             let text = format!("a{}b", target.placeholder());
             assert_eq!(

@@ -43,8 +43,14 @@ impl Rendered {
     /// Puts the real URLs in.
     ///
     /// Without consent to opens the HTML has no open image, without consent to clicks the links lead where their author
-    /// wrote. `url_of` must give absolute http or https URLs; they are HTML-escaped where they land in the HTML.
-    pub fn assemble(&self, consent: Consent, url_of: impl Fn(Target) -> String) -> Assembled {
+    /// wrote and no `hidden_link` is set as a trap for robots. `url_of` must give absolute http or https URLs; they are
+    /// HTML-escaped where they land in the HTML.
+    pub fn assemble(
+        &self,
+        consent: Consent,
+        hidden_link: bool,
+        url_of: impl Fn(Target) -> String,
+    ) -> Assembled {
         let known = |target: Target| match target {
             Target::Link(index) | Target::Unsubscribe(Some(index)) if index >= self.links.len() => {
                 String::new()
@@ -52,10 +58,19 @@ impl Rendered {
             Target::Link(index) if !consent.clicks => self.links[index].clone(),
             _ => url_of(target),
         };
-        let html = if consent.opens {
-            Cow::Borrowed(self.html.as_str())
-        } else {
-            Cow::Owned(self.html.replace(&rewrite::open_image(), ""))
+        let html = match (consent.opens, hidden_link && consent.clicks) {
+            (true, false) => Cow::Borrowed(self.html.as_str()),
+            (opens, hidden) => {
+                let image = rewrite::open_image();
+                let mut end = String::new();
+                if hidden {
+                    end.push_str(&rewrite::hidden_link());
+                }
+                if opens {
+                    end.push_str(&image);
+                }
+                Cow::Owned(self.html.replace(&image, &end))
+            }
         };
         let plain = |text: &str| placeholder::fill(text, known);
         Assembled {

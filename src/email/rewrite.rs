@@ -275,6 +275,14 @@ pub(crate) fn open_image() -> String {
     )
 }
 
+/// The link that no person sees and no screen reader reads, which only programs follow.
+pub(crate) fn hidden_link() -> String {
+    format!(
+        r#"<a href="{}" aria-hidden="true" tabindex="-1" rel="nofollow" style="display:none;font-size:0"></a>"#,
+        Target::HiddenLink.placeholder()
+    )
+}
+
 /// Finds the last `</body>` that is markup, not part of a comment (also of a conditional one for Outlook) or a script.
 fn end_of_body(html: &str) -> Option<usize> {
     let ends = Tokens::new(html).filter(

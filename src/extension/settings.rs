@@ -58,6 +58,7 @@ static SOFT_BOUNCE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 36
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
 static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
+static HIDDEN_LINK: GucSetting<bool> = GucSetting::<bool>::new(false);
 static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resend);
 
 fn text(setting: &'static GucSetting<Option<CString>>) -> Option<String> {
@@ -108,6 +109,11 @@ pub(crate) fn dkim_key_file() -> Option<String> {
 /// Database that the launcher connects to.
 pub(crate) fn launcher_database() -> String {
     text(&LAUNCHER_DATABASE).unwrap_or_else(|| "postgres".to_owned())
+}
+
+/// Whether mails carry a link that only robots find.
+pub(crate) fn hidden_link() -> bool {
+    HIDDEN_LINK.get()
 }
 
 pub(crate) fn smtp_connections() -> usize {
@@ -371,6 +377,14 @@ pub(crate) fn init() {
         c"What is kept of where an open or a click came from: full, reduced or none.",
         c"full: user agent and network; reduced: user agent without minor versions and models. Robots are told apart before.",
         &HIT_DETAILS,
+        GucContext::Suset,
+        flags,
+    );
+    GucRegistry::define_bool_guc(
+        c"marketing_automation.hidden_link",
+        c"Whether mails carry a link that no person sees.",
+        c"Who follows it is a robot, and so are the other hits of that mail in the same moment.",
+        &HIDDEN_LINK,
         GucContext::Suset,
         flags,
     );

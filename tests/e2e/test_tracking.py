@@ -170,3 +170,23 @@ def test_a_mail_without_consent_has_no_image_and_links_as_they_were_written(shop
     assert requests.get(links(ada)[0], allow_redirects=False).headers["Location"] == "https://shop.example/a?b=1&c=2"
     wait_until(lambda: shop.value("select count(*) from marketing_automation.event_inbox") == 0, what="an empty inbox")
     assert "email_clicked" not in dict(shop.events())
+
+
+def test_who_follows_the_hidden_link_of_a_mail_is_a_robot(cluster, shop, sink, proxy):
+    cluster.set(marketing_automation__hidden_link="on")
+    try:
+        shop.customers("Ada")
+        shop.scenario(body='<p><a href="https://shop.example/a">a</a></p>')
+        shop.tick()
+        [mail] = sink.wait_for(1)
+    finally:
+        cluster.set(marketing_automation__hidden_link=None)
+    seen, hidden = links(mail)
+    assert 'aria-hidden="true"' in mail.html and hidden not in mail.text
+    assert requests.get(hidden, allow_redirects=False).status_code == 404
+    assert requests.get(seen, allow_redirects=False).status_code == 302
+    wait_until(
+        lambda: shop.query("select robot from marketing_automation.event where kind = 'email_clicked'") == [("hidden_link",)] * 2,
+        what="both clicks to be a robot's",
+    )
+    assert shop.value("select count(clicked_at) from marketing_automation.record_activity") == 0

@@ -60,11 +60,16 @@ fn assembled(rendered: &Rendered) -> crate::email::Assembled {
 }
 
 fn assembled_with(rendered: &Rendered, consent: Consent) -> crate::email::Assembled {
-    rendered.assemble(consent, |target| match target {
+    rendered.assemble(consent, false, url_of)
+}
+
+fn url_of(target: Target) -> String {
+    match target {
         Target::Link(index) => format!("https://t.example/c/{index}"),
         Target::Unsubscribe(page) => format!("https://t.example/u/{page:?}&x"),
         Target::OpenImage => "https://t.example/o/1".into(),
-    })
+        Target::HiddenLink => "https://t.example/c/hidden".into(),
+    }
 }
 
 fn body_error(body: &str) -> TemplateError {
@@ -89,6 +94,21 @@ fn subject_and_sender_are_plain_and_the_body_is_escaped() {
             .starts_with("<p>Zoë &lt;b&gt;</p><img src=\"https://t.example/o/1\"")
     );
     assert_eq!(mail.text, "Zoë <b>\n");
+}
+
+#[test]
+fn a_hidden_link_needs_consent_to_clicks_and_is_in_no_plain_text() {
+    let rendered = render("s", "<body>Hello</body>").unwrap();
+    let with = |opens, clicks| rendered.assemble(Consent { opens, clicks }, true, url_of);
+    let link = r#"<a href="https://t.example/c/hidden" aria-hidden="true" tabindex="-1" rel="nofollow" style="display:none;font-size:0"></a>"#;
+    assert!(
+        with(true, true)
+            .html
+            .contains(&format!("Hello{link}<img src"))
+    );
+    assert_eq!(with(false, true).html, format!("<body>Hello{link}</body>"));
+    assert_eq!(with(false, false).html, "<body>Hello</body>");
+    assert_eq!(with(true, true).text, "Hello\n");
 }
 
 #[test]

@@ -26,6 +26,7 @@ struct Source {
     email_from: Option<String>,
     bounce_address: Option<String>,
     dkim: Option<Dkim>,
+    hidden_link: bool,
     keys: Vec<i16>,
 }
 
@@ -54,6 +55,8 @@ pub(super) struct Configuration {
     pub(super) bounce_address: Option<BounceAddress>,
     /// None: mails are not signed here.
     pub(super) dkim: Option<Signer>,
+    /// Whether mails carry a link that only robots find.
+    pub(super) hidden_link: bool,
     pub(super) keyring: Keyring,
 }
 
@@ -186,6 +189,7 @@ impl Configuration {
             email_from: settings::email_from(),
             bounce_address: settings::bounce_address(),
             dkim: dkim::read()?,
+            hidden_link: settings::hidden_link(),
             keys,
         };
         if let Some(previous) = previous.filter(|previous| previous.source == source) {
@@ -222,6 +226,7 @@ impl Configuration {
             email_from: source.email_from.clone(),
             bounce_address,
             dkim: source.dkim.as_ref().map(Dkim::signer).transpose()?,
+            hidden_link: source.hidden_link,
             keyring,
             source,
         }))

@@ -10,6 +10,9 @@ use crate::email::template::{Recipient, context};
 use crate::tracking::return_path;
 use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 
+/// No row of the table link: a click on it leads nowhere.
+const HIDDEN_LINK: i64 = 0;
+
 /// Renders sender, subject and body; a mistake in a template or its data is final.
 pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
     let mail = &job.mail;
@@ -61,16 +64,18 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
     };
     let link = |index: usize| parcel.links.get(index).copied();
     let base = &configuration.base;
-    let assembled = parcel
-        .mail
-        .rendered
-        .assemble(mail.consent, |target| match target {
+    let assembled = parcel.mail.rendered.assemble(
+        mail.consent,
+        configuration.hidden_link,
+        |target| match target {
             Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
             Target::Unsubscribe(page) => {
                 base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
             }
             Target::OpenImage => base.open(&sign(Purpose::Open, None)),
-        });
+            Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
+        },
+    );
     let from = assembled
         .sender
         .as_ref()

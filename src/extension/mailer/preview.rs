@@ -107,10 +107,11 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
             clicks: true,
         };
         let links = rendered.links();
-        let mail = rendered.assemble(consent, |target| match target {
+        let mail = rendered.assemble(consent, false, |target| match target {
             Target::Link(index) => links[index].clone(),
             Target::Unsubscribe(_) => unsubscribe_url.clone(),
             Target::OpenImage => base.open("preview"),
+            Target::HiddenLink => base.click("preview"),
         });
         let sender = mail.sender.clone().or_else(settings::email_from);
         let nobody = format!("nobody@{NOT_SET}");

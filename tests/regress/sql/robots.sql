@@ -48,7 +48,7 @@ create view shop.read as
     from shop.mail m join marketing_automation.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id;
 create procedure shop.hit(key text, kind text, at timestamptz, agent text, method text default 'GET', link text default null, address inet default null) language sql as $$
     select marketing_automation.record_events(array[gen_random_uuid()], array[hit.kind],
-        array[marketing_automation.sign_token(hit.kind, m.record_id, m.activity_id, case when hit.link is not null then (select u.id from marketing_automation.link_ids(array[hit.link]) u) end)],
+        array[marketing_automation.sign_token(hit.kind, m.record_id, m.activity_id, case when hit.link = 'hidden' then 0 when hit.link is not null then (select u.id from marketing_automation.link_ids(array[hit.link]) u) end)],
         array[at], array[method], array[address], array[agent])
     from shop.mail m where m.key = hit.key;
     select marketing_automation.apply_events();
@@ -77,6 +77,20 @@ select robot, count(*) from marketing_automation.event where record_id in (selec
 call shop.hit('2', 'email_clicked', now(), 'Firefox', 'GET', 'https://a.example/3');
 select robot, count(*) from marketing_automation.event where record_id in (select record_id from shop.mail where key = '2') group by 1 order by 1;
 select robot, opened, clicked from marketing_automation.robot_hit where activity_id in (select activity_id from shop.mail) order by robot;
+
+-- Who follows the hidden link is a robot, and so is what came in the same moment, before and after; a person comes later.
+create table shop.seen as select id from marketing_automation.event;
+call shop.hit('2', 'email_clicked', '2026-01-01 12:00:00', 'Firefox', 'GET', 'https://a.example/1');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:00:05', 'Firefox', 'GET', 'hidden');
+call shop.hit('2', 'email_opened', '2026-01-01 12:00:06', 'Firefox');
+call shop.hit('2', 'email_opened', '2026-01-01 12:01:00', 'Firefox');
+select occurred_at, kind, link_id = 0 as hidden, robot from marketing_automation.event where id not in (select id from shop.seen) order by occurred_at;
+update marketing_automation.robot_rule set is_enabled = false where kind = 'hidden_link';
+select * from marketing_automation.reclassify_events('2026-01-01');
+select occurred_at, kind, link_id = 0 as hidden, robot from marketing_automation.event where id not in (select id from shop.seen) order by occurred_at;
+update marketing_automation.robot_rule set is_enabled = true where kind = 'hidden_link';
+delete from marketing_automation.event where id not in (select id from shop.seen);
+drop table shop.seen;
 
 -- A rule of one's own, and one less; the past is judged again, and what was a person's has its effect.
 call shop.hit('2', 'email_opened', now(), 'Office scanner 7', address => '192.0.2.77');
@@ -120,7 +134,7 @@ delete from marketing_automation.robot_rule where name = 'our office';
 -- Only what was changed is dumped, and takes the place of what is shipped.
 select name, is_enabled from marketing_automation.robot_rule where not is_shipped order by name;
 alter table marketing_automation.robot_rule disable trigger validate;
-update marketing_automation.robot_rule set is_enabled = is_enabled or name in ('program', 'head'), is_shipped = true;
+update marketing_automation.robot_rule set is_enabled = is_enabled or name in ('program', 'head', 'hidden_link'), is_shipped = true;
 alter table marketing_automation.robot_rule enable trigger validate;
 insert into marketing_automation.robot_rule (name, kind, pattern, is_enabled) values ('crawler', 'user_agent', 'bot', false);
 select name, pattern, is_enabled, is_shipped from marketing_automation.robot_rule where name = 'crawler';
