@@ -1,22 +1,35 @@
 //! Tokens and public ids for SQL.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use pgrx::prelude::*;
+use pgrx::spi::OwnedPreparedStatement;
 
 use crate::email::message::BounceAddress;
 use crate::tracking::return_path;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
+const KEYS: &str =
+    "select id, secret from marketing_automation.valid_tracking_key order by position";
+
+thread_local! {
+    /// The query of `keyring()`, for the life of the backend: planning it for each batch of hits would cost more than
+    /// running it. PostgreSQL plans it again when what it depends on changes.
+    static KEYS_PLAN: OnceCell<&'static OwnedPreparedStatement> = const { OnceCell::new() };
+}
+
 /// The key ring as the database holds it, the signing key first; None while no key has been made.
 pub(super) fn keyring() -> spi::Result<Option<Keyring>> {
     let keys = Spi::connect(|client| {
+        let plan = match KEYS_PLAN.with(|place| place.get().copied()) {
+            Some(plan) => plan,
+            None => {
+                let plan = Box::leak(Box::new(client.prepare(KEYS, &[])?.keep()));
+                KEYS_PLAN.with(|place| *place.get_or_init(|| plan))
+            }
+        };
         client
-            .select(
-                "select id, secret from marketing_automation.valid_tracking_key order by position",
-                None,
-                &[],
-            )?
+            .select(plan, None, &[])?
             .map(|row| Ok((row.get::<i16>(1)?, row.get::<Vec<u8>>(2)?)))
             .collect::<spi::Result<Vec<_>>>()
     })?;
