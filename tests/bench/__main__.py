@@ -41,7 +41,7 @@ def main():
     with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
         conf.write("shared_preload_libraries = 'marketing_automation'\n")
     mail.send(results, cluster, DATABASE, mails, smtp_port)
-    tracking.clicks(results, cluster, DATABASE, mails, proxy_port)
+    tracking.hits(results, cluster, DATABASE, proxy_port)
     results.save()
 
 
