@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import select
 import signal
 import socket
 import ssl
@@ -144,6 +145,30 @@ def test_requests_that_are_too_long_are_refused(start):
             answer.begin()
             assert answer.status in status, request[:40]
     assert requests.get(proxy.base + "/healthz").status_code == 200
+
+
+def test_slow_clients_keep_nobody_waiting_and_are_cut_off(start, image):
+    proxy = start()
+    slow = [socket.create_connection(("127.0.0.1", proxy.port), 10) for _ in range(500)]
+    for connection in slow:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ")
+
+    def are_cut_off():
+        # A byte now and then, as from who wants to look alive.
+        for connection in slow[:]:
+            try:
+                connection.sendall(b"a")
+                ready, _, _ = select.select([connection], [], [], 0)
+                if ready and not connection.recv(1000):
+                    raise ConnectionResetError
+            except OSError:
+                connection.close()
+                slow.remove(connection)
+        assert requests.get(proxy.base + image, timeout=5).status_code == 200
+        return not slow
+
+    assert not are_cut_off()
+    wait_until(are_cut_off, 30, 0.5, what="the slow connections to be closed")
 
 
 def _run(*arguments, **environment):
