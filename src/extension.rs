@@ -14,6 +14,7 @@ mod position;
 mod revocation;
 mod scan;
 mod server;
+mod setting;
 mod settings;
 mod status;
 mod template;

@@ -105,6 +105,7 @@ mod schema {
             marketing_automation::verify_return_path,
             marketing_automation::new_record_uuid,
             marketing_automation::nearest_name,
+            marketing_automation::setting,
             marketing_automation::notify_mailer,
             marketing_automation::revoke_claims_of,
             marketing_automation::scan_start,

@@ -14,7 +14,7 @@ begin
         select u.record_id, u.activity_id, k.kind, min(u.occurred_at) as occurred_at
         from unnest(records, activities, kinds, times) as u (record_id, activity_id, kind, occurred_at)
         cross join lateral unnest(case
-            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and current_setting('marketing_automation.click_implies_open')::boolean
+            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and marketing_automation.setting('click_implies_open')::boolean
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
@@ -87,7 +87,7 @@ begin
         -- Judged by all that came, before hit_details leaves less of it.
         select marketing_automation.robot_by_look(h.method, h.user_agent, h.address) as robot,
                marketing_automation.kept_user_agent(h.user_agent) as user_agent,
-               case when current_setting('marketing_automation.hit_details') = 'full' then h.address end as address,
+               case when marketing_automation.setting('hit_details') = 'full' then h.address end as address,
                array_agg(h.inbox) as hits
         from hit h group by h.method, h.user_agent, h.address
     ), fresh as (

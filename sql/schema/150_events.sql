@@ -8,7 +8,7 @@ comment on function marketing_automation.address_prefix(inet) is
 
 create function marketing_automation.kept_user_agent(user_agent text) returns text
 language sql stable parallel safe
-return case current_setting('marketing_automation.hit_details')
+return case marketing_automation.setting('hit_details')
     when 'full' then user_agent
     when 'reduced' then
         regexp_replace(regexp_replace(regexp_replace(user_agent,

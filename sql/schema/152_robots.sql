@@ -29,12 +29,14 @@ begin
         join (select distinct c.record_id, c.activity_id from marketing_automation.event c where c.id = any (ids) and c.kind = 'email_clicked') c
             on c.record_id = e.record_id and c.activity_id = e.activity_id
         where e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
-    ), bursting as (
-        select h.id
-        from hit h join hit o on o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = h.kind
-            and o.occurred_at between h.occurred_at - burst.within and h.occurred_at + burst.within
-        where h.kind = 'email_clicked'
-        group by h.id having count(distinct o.link_id) >= burst.links
+    ), bursting as materialized (
+        -- By a window, as a join of the hits with themselves is quadratic.
+        select c.id
+        from (select h.id, array_agg(h.link_id) over (
+                  partition by h.record_id, h.activity_id order by h.occurred_at
+                  range between coalesce(burst.within, interval '0') preceding and coalesce(burst.within, interval '0') following) as links
+              from hit h where h.kind = 'email_clicked') c
+        where cardinality(c.links) >= burst.links and (select count(distinct l.id) from unnest(c.links) l (id)) >= burst.links
     ), verdict as (
         select h.id, coalesce(
             (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind in ('method', 'user_agent', 'network')),
@@ -43,7 +45,7 @@ begin
                 select from marketing_automation.event o
                 where o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = 'email_clicked' and o.link_id = 0
                   and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
-            (select burst.name from bursting b where b.id = h.id),
+            case when h.id in (select b.id from bursting b) then burst.name end,
             case when speed.name is not null and exists (
                 select from marketing_automation.message_log m
                 where m.record_id = h.record_id and m.activity_id = h.activity_id and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot

@@ -67,7 +67,7 @@ begin
     -- A standby that was promoted: the row is of this database, and of the server that was its primary.
     if reason is not null and marketing_automation.disarmed_because(on_any_server => true) is null
        and (select d.started_as from marketing_automation.this_data_directory() d) = 'standby'
-       and current_setting('marketing_automation.arm_after_failover')::boolean
+       and marketing_automation.setting('arm_after_failover')::boolean
     then
         perform marketing_automation.write_armed();
         raise log 'marketing_automation: database "%" sends from here after a failover: %', current_database(), reason;

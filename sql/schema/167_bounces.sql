@@ -79,8 +79,8 @@ declare
     its_digest bytea := sha256(raw);
     report record;
     mail record;
-    soft_limit integer := current_setting('marketing_automation.soft_bounce_limit');
-    soft_window interval := current_setting('marketing_automation.soft_bounce_window');
+    soft_limit integer := marketing_automation.setting('soft_bounce_limit');
+    soft_window interval := marketing_automation.setting('soft_bounce_window');
     softs integer;
 begin
     if raw is null or raw = '' then
