@@ -49,6 +49,16 @@ def test_without_preloading_everything_works_but_mail_and_says_so():
     shop.tick()
     assert shop.messages() == {"ada@example.org": "queued"}
     assert shop.query("select pid, state from marketing_automation.worker_status()") == [(None, "not preloaded")]
+    shop.query("select marketing_automation.tracking_keys()")
+    token = shop.value("select marketing_automation.sign_token('email_opened', id, 1, null) from marketing_automation.record")
+    shop.query(
+        "select marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array[%s], array[now()], array['GET'],"
+        " array[null::inet], array['Firefox'])",
+        token,
+    )
+    # In a session of its own, in which nothing else has loaded the library.
+    assert shop.value("select marketing_automation.apply_events()") == 1
+    assert shop.events() == [("email_opened", 1)]
     cluster.destroy()
 
 
