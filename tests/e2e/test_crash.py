@@ -72,7 +72,7 @@ def mailer(shop):
     """The mailer's process; None while there is none, as the server recovers."""
     try:
         return shop.worker()
-    except psycopg2.OperationalError:
+    except psycopg2.DatabaseError:  # not always an OperationalError, when the server goes in the middle of the query
         return None
 
 
