@@ -8,13 +8,15 @@ create function marketing_automation.mark_events(
     records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
 ) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    implies_open boolean := marketing_automation.setting('click_implies_open');
 begin
     with mark as materialized (
         -- The first of each kind that is not marked yet.
         select u.record_id, u.activity_id, k.kind, min(u.occurred_at) as occurred_at
         from unnest(records, activities, kinds, times) as u (record_id, activity_id, kind, occurred_at)
         cross join lateral unnest(case
-            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and marketing_automation.setting('click_implies_open')::boolean
+            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and implies_open
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
@@ -72,6 +74,7 @@ declare
     fresh_ids uuid[];
     no_opens bigint[];
     no_clicks bigint[];
+    details text := marketing_automation.setting('hit_details');
 begin
     perform from marketing_automation.finished_activity f
     join (select distinct i.record_id, i.activity_id from marketing_automation.event_inbox i where i.ctid = any (hits)) h
@@ -87,7 +90,7 @@ begin
         -- Judged by all that came, before hit_details leaves less of it.
         select marketing_automation.robot_by_look(h.method, h.user_agent, h.address) as robot,
                marketing_automation.kept_user_agent(h.user_agent) as user_agent,
-               case when marketing_automation.setting('hit_details') = 'full' then h.address end as address,
+               case when details = 'full' then h.address end as address,
                array_agg(h.inbox) as hits
         from hit h group by h.method, h.user_agent, h.address
     ), fresh as (

@@ -7,6 +7,16 @@ use sha2::{Digest, Sha256};
 use crate::email::transport::TransportConfig;
 use crate::email::{identity, message};
 
+/// Raises that an argument is wrong, and why.
+fn refuse(error: &dyn std::fmt::Display, function: &'static str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        error.to_string(),
+        function,
+    )
+    .report(PgLogLevel::ERROR);
+}
+
 #[pg_schema]
 mod marketing_automation {
     use super::*;
@@ -31,12 +41,7 @@ comment on function marketing_automation.check_address(text) is
 "#)]
     fn check_address(address: &str) {
         if let Err(error) = message::check_address(address) {
-            ErrorReport::new(
-                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                error.to_string(),
-                "check_address",
-            )
-            .report(PgLogLevel::ERROR);
+            refuse(&error, "check_address");
         }
     }
 
@@ -60,12 +65,7 @@ comment on function marketing_automation.check_smtp_url(text) is
 "#)]
     fn check_smtp_url(url: &str) {
         if let Err(error) = TransportConfig::parse(url) {
-            ErrorReport::new(
-                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                error.to_string(),
-                "check_smtp_url",
-            )
-            .report(PgLogLevel::ERROR);
+            refuse(&error, "check_smtp_url");
         }
     }
 }
