@@ -143,6 +143,7 @@ create function marketing_automation.resubscribe(party text, scenario text defau
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     its_scenario integer := (select (marketing_automation.scenario_named(scenario)).id where scenario is not null);
+    unblocked bigint;
 begin
     if party is null then
         raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
@@ -153,6 +154,10 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                   hint = format('Resubscribe it to everything first: select marketing_automation.resubscribe(%L);', party);
     end if;
+    -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
+    unblocked := marketing_automation.unblock_records(array(
+        select r.id from marketing_automation.record r
+        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -160,9 +165,7 @@ begin
     )
     insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
-    return marketing_automation.unblock_records(array(
-        select r.id from marketing_automation.record r
-        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+    return unblocked;
 end $$;
 comment on function marketing_automation.resubscribe(text, text) is
     'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its blocked ones are unblocked; returns how many';

@@ -254,3 +254,27 @@ def test_a_goal_that_two_sessions_see_is_one_conversion(shop, end):
     shop.query("call marketing_automation.process_all_due()")
     assert shop.query("select source, count(*), count(distinct record_id) from marketing_automation.conversion group by source") == [("goal", 3, 3)]
     assert shop.query("select outcome, count(*) from marketing_automation.record_activity group by outcome") == [("goal_reached", 6)]
+
+
+def test_who_leaves_again_while_their_party_is_resubscribed_meets_no_deadlock(shop):
+    shop.customers("Ada")
+    shop.scenario()
+    shop.query("select marketing_automation.tracking_keys()")
+    shop.query("select * from marketing_automation.enroll()")
+    token = shop.value("select marketing_automation.sign_token('unsubscribed', id, 1) from marketing_automation.record")
+    leave = "select marketing_automation.unsubscribe_by_token(%s, false, null)"
+    shop.query(leave, token)
+
+    leaving = shop.connect(autocommit=False)
+    # As far as unsubscribe_by_token() gets in one moment, and the rest of it in another.
+    leaving.cursor().execute("select marketing_automation.lock_record(id) from marketing_automation.record")
+    resubscribing = threading.Thread(target=shop.query, args=("select marketing_automation.resubscribe('1')",))
+    resubscribing.start()
+    wait_until(
+        lambda: shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
+        what="the administrator to wait for the record",
+    )
+    leaving.cursor().execute(leave, (token,))
+    leaving.commit()
+    resubscribing.join()
+    assert shop.value("select count(*) from marketing_automation.unsubscription") == 0
