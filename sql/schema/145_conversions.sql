@@ -4,8 +4,9 @@ create table marketing_automation.conversion (
     id bigint generated always as identity primary key,
     record_id bigint not null,
     scenario_id integer not null,
-    at timestamptz not null,
-    value numeric,
+    at timestamptz not null check (isfinite(at)),
+    -- One that is no number would be the sum of its scenario for ever.
+    value numeric check (value not in ('NaN', 'Infinity', '-Infinity')),
     source text not null default 'reported' check (source in ('reported', 'goal'))
 );
 comment on table marketing_automation.conversion is 'API: public. What records have brought: written by record_conversion(), and once by processing when the scenario''s goal holds';
@@ -22,6 +23,12 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     its_id bigint;
 begin
+    if value in ('NaN', 'Infinity', '-Infinity') then
+        raise exception 'value must be a finite number, not %', value using errcode = 'invalid_parameter_value';
+    end if;
+    if not isfinite(at) then
+        raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
+    end if;
     insert into marketing_automation.conversion (record_id, scenario_id, at, value)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
     from marketing_automation.record r

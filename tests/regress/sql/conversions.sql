@@ -10,6 +10,10 @@ select marketing_automation.record_conversion(uuid, 12.50, '2026-03-01 12:00+00'
 select marketing_automation.record_conversion(uuid) > 0 as recorded from shop.converting where key = '5';
 select marketing_automation.record_conversion('00000000-0001-8000-8000-000000000000');
 select marketing_automation.record_conversion(null);
+-- What has no sum, and no place in time, would spoil the report of its scenario.
+select marketing_automation.record_conversion(uuid, 'NaN') from shop.converting where key = '5';
+select marketing_automation.record_conversion(uuid, '-Infinity') from shop.converting where key = '5';
+select marketing_automation.record_conversion(uuid, 1, 'infinity') from shop.converting where key = '5';
 select x.key, c.value, c.at <= now() as past from marketing_automation.conversion c join shop.converting x on x.id = c.record_id order by x.key, c.id;
 select * from marketing_automation.conversion_report where scenario = 'conversions';
 select marketing_automation.stop('conversions');
