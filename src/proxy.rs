@@ -2,7 +2,7 @@
 //!
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
-//! [`listener`] → [`routes`] → [`keys`] → [`recorder`] (hits, in batches) or [`control`] (all the rest) → [`database`].
+//! [`listener`] → [`routes`] → [`keys`] → [`recorder`] ([hits](hit), in batches) or [`control`] (all the rest) → [`database`].
 //! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
 //! Returned mails come from mail servers that have a token ([`bounce`]).
 
@@ -13,6 +13,7 @@ pub mod client;
 pub mod control;
 pub mod database;
 pub mod form;
+pub mod hit;
 pub mod keys;
 pub mod links;
 pub mod listener;

@@ -1,28 +1,27 @@
 //! The SQL functions of the extension, as the proxy sees them: it calls these and nothing else.
 
-use std::net::IpAddr;
+mod bounce;
+mod record;
+mod unsubscribe;
+
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
-use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Statement};
-use uuid::Uuid;
 
 use crate::tracking::token::Keyring;
+pub use bounce::Bounce;
+pub use unsubscribe::Subscription;
 
 /// For each host to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the rest of a connection's beginning, which tokio-postgres does not limit: a stopped server accepts and is silent.
 const START_TIMEOUT: Duration = Duration::from_secs(3);
-/// For a batch; more than the server's own limit, so that this ends only what the server did not. Twice this is less than
-/// the time limit of a request.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(4);
 /// Notices a server that vanished without a word, such as a failed-over machine.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,18 +34,8 @@ const SESSION_SETTINGS: &str =
 const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
-const RECORD: &str = "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7) where n = any ($8)";
 const PAGE_SOURCES: &str =
     "select is_template, name, language, source from marketing_automation.page_sources()";
-const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubscribed, everything \
-    from marketing_automation.unsubscribe_page($1)";
-const UNSUBSCRIBE: &str = "select marketing_automation.unsubscribe_by_token($1, $2, $3)";
-const RESUBSCRIBE: &str = "select marketing_automation.resubscribe_by_token($1, $2)";
-const INGEST_BOUNCE: &str =
-    "select kind, status, message from marketing_automation.ingest_bounce($1)";
-/// Looks the function and the right to call it up, and does not call it.
-const EXPLAIN_BOUNCE: &str =
-    "explain select kind, status, message from marketing_automation.ingest_bounce('')";
 
 /// Where the database is and who asks; connects on demand.
 #[derive(Clone)]
@@ -74,88 +63,6 @@ pub enum DatabaseError {
     Interrupted,
 }
 
-/// An open or a click that waits to be recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hit {
-    /// Made by the proxy, so that recording the same hit twice counts once.
-    pub id: Uuid,
-    pub kind: HitKind,
-    /// Already verified by the proxy; the function verifies it again.
-    pub token: String,
-    pub occurred_at: SystemTime,
-    pub method: HitMethod,
-    /// Who asked; the database keeps the network only.
-    pub address: Option<IpAddr>,
-    pub user_agent: Option<String>,
-}
-
-/// How the proxy was asked. Only `GET` can be a reader's doing, which the database takes into account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HitMethod {
-    Get,
-    Head,
-    /// A `GET` in advance, before anybody has asked for it.
-    Prefetch,
-}
-
-impl HitMethod {
-    /// The value of `event.method`.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Prefetch => "PREFETCH",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HitKind {
-    Open,
-    Click,
-}
-
-impl HitKind {
-    /// The value of `event.kind`.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Open => "email_opened",
-            Self::Click => "email_clicked",
-        }
-    }
-}
-
-/// What the database said to a hit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// False when the record, activity or link does not exist: the hit was not recorded.
-    pub known: bool,
-    /// Where a click goes.
-    pub location: Option<String>,
-}
-
-impl Answer {
-    /// To a hit that needs no answer but that it is kept.
-    pub fn kept() -> Self {
-        Self {
-            known: true,
-            location: None,
-        }
-    }
-}
-
-/// What the pages around unsubscribing show.
-#[derive(Debug, Clone)]
-pub struct Subscription {
-    pub language: Option<String>,
-    /// The title of the scenario.
-    pub scenario: String,
-    /// Whether it is known who this is, so that they can leave everything.
-    pub has_party: bool,
-    pub unsubscribed: bool,
-    pub everything: bool,
-}
-
 /// A page or a text that replaces a built-in one.
 #[derive(Debug)]
 pub struct PageSource {
@@ -163,17 +70,6 @@ pub struct PageSource {
     pub name: String,
     pub language: String,
     pub source: String,
-}
-
-/// What a mail that came back was.
-#[derive(Debug)]
-pub struct Bounce {
-    /// As in `bounce.kind`.
-    pub kind: String,
-    /// Enhanced status code (RFC 3463).
-    pub status: Option<String>,
-    /// The mail that it is about.
-    pub message: Option<i64>,
 }
 
 impl Database {
@@ -252,17 +148,7 @@ impl Database {
         });
         let driver = Driver(driver);
         client.batch_execute(SESSION_SETTINGS).await?;
-        let types = [
-            Type::UUID_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::TIMESTAMPTZ_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::INET_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::INT4_ARRAY,
-        ];
-        let record = client.prepare_typed(RECORD, &types).await?;
+        let record = record::prepare(&client).await?;
         Ok(Session {
             client,
             record,
@@ -284,58 +170,6 @@ struct Driver(JoinHandle<()>);
 impl Drop for Driver {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// The hits of a batch as the arrays that record_events() takes.
-#[derive(Default)]
-struct Columns<'a> {
-    ids: Vec<Uuid>,
-    kinds: Vec<&'static str>,
-    tokens: Vec<&'a str>,
-    times: Vec<SystemTime>,
-    methods: Vec<&'static str>,
-    addresses: Vec<Option<IpAddr>>,
-    user_agents: Vec<Option<&'a str>>,
-    /// The positions, from 1, of hits whose answers are asked for.
-    asked: Vec<i32>,
-}
-
-impl<'a> Columns<'a> {
-    fn with_capacity(hits: usize) -> Self {
-        Self {
-            ids: Vec::with_capacity(hits),
-            kinds: Vec::with_capacity(hits),
-            tokens: Vec::with_capacity(hits),
-            times: Vec::with_capacity(hits),
-            methods: Vec::with_capacity(hits),
-            addresses: Vec::with_capacity(hits),
-            user_agents: Vec::with_capacity(hits),
-            asked: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, hit: &'a Hit) {
-        self.ids.push(hit.id);
-        self.kinds.push(hit.kind.name());
-        self.tokens.push(&hit.token);
-        self.times.push(hit.occurred_at);
-        self.methods.push(hit.method.name());
-        self.addresses.push(hit.address);
-        self.user_agents.push(hit.user_agent.as_deref());
-    }
-
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
-        [
-            &self.ids,
-            &self.kinds,
-            &self.tokens,
-            &self.times,
-            &self.methods,
-            &self.addresses,
-            &self.user_agents,
-            &self.asked,
-        ]
     }
 }
 
@@ -364,53 +198,6 @@ impl Session {
         Keyring::new(keys).ok_or(DatabaseError::Keys)
     }
 
-    /// Records no hits: meets the same locks and rights as recording some.
-    pub async fn probe(&self) -> Result<(), DatabaseError> {
-        self.record([].into_iter()).await.map(drop)
-    }
-
-    /// Records hits in one transaction, each with whether it need only be kept, because its answer is known already; the
-    /// answers are in the order of the hits. They are durable when this returns. After a timeout they may be recorded all
-    /// the same, and the session is of no more use.
-    pub async fn record<'a>(
-        &self,
-        hits: impl ExactSizeIterator<Item = (&'a Hit, bool)>,
-    ) -> Result<Vec<Answer>, DatabaseError> {
-        let mut columns = Columns::with_capacity(hits.len());
-        let mut answers = Vec::with_capacity(hits.len());
-        for (hit, known) in hits {
-            columns.push(hit);
-            answers.push(known.then(Answer::kept));
-            if !known {
-                columns
-                    .asked
-                    .push(i32::try_from(answers.len()).unwrap_or(i32::MAX));
-            }
-        }
-        let rows = timeout(
-            RECORD_TIMEOUT,
-            self.client.query(&self.record, &columns.parameters()),
-        )
-        .await
-        .map_err(|_| DatabaseError::Timeout)??;
-        for row in &rows {
-            let n = usize::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default();
-            let answer = Answer {
-                known: row.try_get(1)?,
-                location: row.try_get(2)?,
-            };
-            if let Some(slot) = n.checked_sub(1).and_then(|index| answers.get_mut(index)) {
-                *slot = Some(answer);
-            }
-        }
-        let hits = answers.len();
-        let complete: Option<Vec<Answer>> = answers.into_iter().collect();
-        complete.ok_or(DatabaseError::Answers {
-            rows: rows.len(),
-            hits,
-        })
-    }
-
     /// Fetches the pages and texts that replace the built-in ones.
     pub async fn page_sources(&self) -> Result<Vec<PageSource>, DatabaseError> {
         let rows = self.client.query_typed(PAGE_SOURCES, &[]).await?;
@@ -424,75 +211,6 @@ impl Session {
                 })
             })
             .collect()
-    }
-
-    /// Looks up what the pages show; `None` for an unknown record.
-    pub async fn subscription(&self, token: &str) -> Result<Option<Subscription>, DatabaseError> {
-        let row = self
-            .client
-            .query_typed_one(SUBSCRIPTION, &[(&token, Type::TEXT)])
-            .await?;
-        if !row.try_get::<_, bool>(0)? {
-            return Ok(None);
-        }
-        Ok(Some(Subscription {
-            language: row.try_get(1)?,
-            scenario: row.try_get(2)?,
-            has_party: row.try_get(3)?,
-            unsubscribed: row.try_get(4)?,
-            everything: row.try_get(5)?,
-        }))
-    }
-
-    /// Unsubscribes; doing it twice changes nothing more. Gives the page that the mail's author wants shown afterwards.
-    pub async fn unsubscribe(
-        &self,
-        token: &str,
-        everything: bool,
-        user_agent: Option<&str>,
-    ) -> Result<Option<String>, DatabaseError> {
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
-            (&token, Type::TEXT),
-            (&everything, Type::BOOL),
-            (&user_agent, Type::TEXT),
-        ];
-        let row = self
-            .client
-            .query_typed_one(UNSUBSCRIBE, &parameters)
-            .await?;
-        Ok(row.try_get(0)?)
-    }
-
-    /// Takes an unsubscription back.
-    pub async fn resubscribe(
-        &self,
-        token: &str,
-        user_agent: Option<&str>,
-    ) -> Result<(), DatabaseError> {
-        let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-            [(&token, Type::TEXT), (&user_agent, Type::TEXT)];
-        self.client
-            .query_typed_one(RESUBSCRIBE, &parameters)
-            .await?;
-        Ok(())
-    }
-
-    /// Takes a raw mail that came back; the same one twice counts once.
-    pub async fn ingest_bounce(&self, raw: &[u8]) -> Result<Bounce, DatabaseError> {
-        let row = self
-            .client
-            .query_typed_one(INGEST_BOUNCE, &[(&raw, Type::BYTEA)])
-            .await?;
-        Ok(Bounce {
-            kind: row.try_get(0)?,
-            status: row.try_get(1)?,
-            message: row.try_get(2)?,
-        })
-    }
-
-    /// Whether bounces could be taken, without taking one.
-    pub async fn probe_bounces(&self) -> Result<(), DatabaseError> {
-        Ok(self.client.batch_execute(EXPLAIN_BOUNCE).await?)
     }
 
     /// Whether the role could do far more than a proxy needs.

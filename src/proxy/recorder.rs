@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::backoff::{self, Backoff};
-use super::database::{Answer, Database, DatabaseError, Hit, Session};
+use super::database::{Database, DatabaseError, Session};
+use super::hit::{Answer, Hit};
 use super::metrics::Metrics;
 use super::spool::Spool;
 

@@ -8,7 +8,8 @@ use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::control::Control;
-use super::database::{DatabaseError, Hit};
+use super::database::DatabaseError;
+use super::hit::Hit;
 use super::metrics::Metrics;
 use super::recorder::{Availability, BATCH_SIZE};
 use super::spool::Spool;

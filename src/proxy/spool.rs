@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::database::{Answer, Hit};
+use super::hit::{Answer, Hit};
 use super::recorder::Waiting;
 use segment::{End, Writer};
 

@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
-use super::super::database::{HitKind, HitMethod};
+use super::super::hit::{HitKind, HitMethod};
 use super::*;
 
 fn hit() -> Hit {

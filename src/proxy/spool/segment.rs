@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::proxy::database::Hit;
+use crate::proxy::hit::Hit;
 
 const HEADER: usize = 8;
 /// A longer record is none that we wrote.

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use super::super::database::{HitKind, HitMethod};
+use super::super::hit::{HitKind, HitMethod};
 use super::super::recorder::{Recorder, Unavailable};
 use super::*;
 

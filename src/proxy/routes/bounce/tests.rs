@@ -5,7 +5,7 @@ use axum::http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use super::*;
 use crate::proxy::bounce::BounceToken;
-use crate::proxy::database::Answer;
+use crate::proxy::hit::Answer;
 use crate::proxy::routes::tests::{app_taking_bounces, body, header};
 use tower::ServiceExt;
 
