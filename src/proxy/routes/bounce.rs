@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::body::read;
 use super::refusal::Refusal;
-use super::{NO_STORE, Visit, ask, limit};
+use super::response::NO_STORE;
+use super::{Visit, ask, limit};
 use crate::proxy::State;
 use crate::proxy::database::Bounce;
 use crate::proxy::metrics::Route;

@@ -1,10 +1,10 @@
 //! What a request gets that gets no answer of its own.
 
-use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{NO_STORE, page_response};
+use super::response::{NO_STORE, page_response};
 use crate::proxy::keys::Refused;
 use crate::proxy::page;
 use crate::proxy::pages::Pages;
@@ -84,11 +84,4 @@ impl From<Unavailable> for Refusal {
     fn from(Unavailable: Unavailable) -> Self {
         Self::Unavailable
     }
-}
-
-/// The language that a browser names first, which is the one it prefers.
-pub fn preferred_language(headers: &HeaderMap) -> Option<String> {
-    let languages = headers.get(ACCEPT_LANGUAGE)?.to_str().ok()?;
-    let first = languages.split([',', ';']).next()?.trim();
-    Some(first.to_owned())
 }

@@ -6,8 +6,7 @@ use axum::http::header::{ALLOW, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::*;
 use crate::proxy::bounce::BounceToken;
 use crate::proxy::hit::Answer;
-use crate::proxy::routes::tests::{app_taking_bounces, body, header};
-use tower::ServiceExt;
+use crate::proxy::routes::tests::{app_taking_bounces, body, deliver, header};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -20,10 +19,7 @@ async fn send(app: &Router, method: &str, authorization: &str, mail: Vec<u8>) ->
         .method(method)
         .uri(PATH)
         .header(AUTHORIZATION, authorization);
-    app.clone()
-        .oneshot(request.body(Body::from(mail)).unwrap())
-        .await
-        .unwrap()
+    deliver(app, request, Body::from(mail)).await
 }
 
 #[tokio::test]

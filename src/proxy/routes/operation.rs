@@ -1,0 +1,57 @@
+//! `/readyz` and `/metrics`: for whoever runs the proxy.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::ask;
+use super::refusal::Refusal;
+use crate::proxy::State;
+use crate::proxy::metrics::Gauges;
+
+/// For an answer to `/readyz`: whoever asks must not have to wait for a server that is silent.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Whether hits would be answered now: recorded, which the workers know, and a batch without hits, since a lock or a
+/// missing right shows only when it is met; or else spooled.
+pub async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
+    match recordable(&state).await {
+        Ok(()) => Ok("ready\n"),
+        Err(_) if state.keys.are_known() && state.recorder.can_spool() => {
+            Ok("ready, without the database\n")
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+async fn recordable(state: &State) -> Result<(), Refusal> {
+    if !state.recorder.is_available() {
+        return Err(Refusal::Unavailable);
+    }
+    let probe = ask(state, &state.control.probes, |session| async move {
+        session.probe().await
+    });
+    tokio::time::timeout(READY_TIMEOUT, probe)
+        .await
+        .unwrap_or(Err(Refusal::Unavailable))
+}
+
+pub async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
+    let text = state.metrics.render(Gauges {
+        queue: state.recorder.depth(),
+        database_up: state.recorder.is_available(),
+        spooled_bytes: state.recorder.spooled_bytes(),
+    });
+    (
+        [(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; version=0.0.4"),
+        )],
+        text,
+    )
+        .into_response()
+}

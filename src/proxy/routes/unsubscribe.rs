@@ -1,0 +1,122 @@
+//! `/u/…`: shows the page, and takes what its buttons or a mail client (RFC 8058) send.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State as Shared};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+use super::body::read;
+use super::browser::{preferred_language, user_agent};
+use super::refusal::Refusal;
+use super::response::{NO_INDEX, NO_STORE, page_response, redirect};
+use super::{Visit, ask, limit, token_in};
+use crate::proxy::State;
+use crate::proxy::database::Subscription;
+use crate::proxy::form::{Wish, wish};
+use crate::proxy::metrics::Route;
+use crate::proxy::page;
+use crate::proxy::pages::Pages;
+use crate::tracking::token::Purpose;
+
+/// The only body that means anything has 26 bytes; multipart needs a few hundred.
+const BODY_LIMIT: usize = 8 * 1024;
+
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+pub async fn show(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let visit = Visit::begin(&state, Route::Unsubscribe, &request);
+    let language = preferred_language(request.headers());
+    let answer = limit(first_page(&state, request.uri())).await;
+    let response = answer
+        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
+    visit.end(&state, response)
+}
+
+pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let visit = Visit::begin(&state, Route::Unsubscribe, &request);
+    let language = preferred_language(request.headers());
+    let answer = limit(fulfil(&state, request)).await;
+    let response = answer
+        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
+    visit.end(&state, response)
+}
+
+/// Shows the page; whatever follows links in mails may come here, so it changes nothing.
+async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
+    let token = token_in(uri);
+    state.keys.verify(Purpose::Unsubscribe, token).await?;
+    let subscription = subscription(state, token).await?;
+    let pages = state.pages.fresh().await;
+    Ok(page_response(page::unsubscribe(&pages, &subscription)))
+}
+
+async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let token = token_in(&parts.uri);
+    state.keys.verify(Purpose::Unsubscribe, token).await?;
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let wish = wish(content_type, &read(body, BODY_LIMIT).await?);
+    let user_agent = user_agent(&parts.headers);
+    let wished = token.to_owned();
+    let location = ask(state, &state.control.unsubscriptions, move |session| {
+        let (token, user_agent) = (wished.clone(), user_agent.clone());
+        async move {
+            let user_agent = user_agent.as_deref();
+            match wish {
+                Wish::Resubscribe => session.resubscribe(&token, user_agent).await.map(|()| None),
+                Wish::OneClick => session.unsubscribe(&token, false, user_agent).await,
+                Wish::Unsubscribe { everything } => {
+                    session.unsubscribe(&token, everything, user_agent).await
+                }
+            }
+        }
+    })
+    .await?;
+    let subscription = subscription(state, token).await?;
+    let pages = state.pages.fresh().await;
+    Ok(done(&pages, wish, &subscription, location.as_deref()))
+}
+
+async fn subscription(state: &State, token: &str) -> Result<Subscription, Refusal> {
+    let token = token.to_owned();
+    let subscription = ask(state, &state.control.lookups, move |session| {
+        let token = token.clone();
+        async move { session.subscription(&token).await }
+    })
+    .await?;
+    subscription.ok_or(Refusal::NotFound)
+}
+
+/// What follows a POST: a line for a mail client (RFC 8058 wants no redirect there), for a reader the page that the
+/// mail's author chose, or our own.
+fn done(
+    pages: &Pages,
+    wish: Wish,
+    subscription: &Subscription,
+    location: Option<&str>,
+) -> Response {
+    match wish {
+        Wish::OneClick => {
+            let headers = [
+                (CONTENT_TYPE, PLAIN_TEXT),
+                (CACHE_CONTROL, NO_STORE),
+                NO_INDEX,
+            ];
+            let line = page::one_click(pages, subscription.language.as_deref());
+            (headers, line).into_response()
+        }
+        Wish::Resubscribe => page_response(page::resubscribed(pages, subscription)),
+        Wish::Unsubscribe { .. } => location
+            .and_then(|location| redirect(StatusCode::SEE_OTHER, location))
+            .unwrap_or_else(|| page_response(page::unsubscribed(pages, subscription))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
