@@ -9,7 +9,7 @@ from bench.memory import Watch
 from harness import lifetime, wait_until
 from harness.paths import TARGET
 
-POSTFIX = TARGET / "bench" / "postfix"
+POSTFIX = TARGET / "packages" / "postfix"
 SIZE = 8000
 
 

@@ -16,7 +16,7 @@ from harness import Proxy, free_port, lifetime, wait_until
 from harness.paths import TARGET
 
 HERE = pathlib.Path(__file__).parent
-NGINX = TARGET / "bench" / "nginx" / "usr/sbin/nginx"
+NGINX = TARGET / "packages" / "nginx" / "usr/sbin/nginx"
 SECONDS = 10
 CONNECTIONS = 256
 # So many that the pauses are long beside an answer.

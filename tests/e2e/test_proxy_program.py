@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from harness import Proxy, free_port, wait_until
+from harness import Proxy, free_port, self_signed, wait_until
 from harness.proxy import BINARY
 from harness.paths import TARGET
 
@@ -41,18 +41,8 @@ def image(shop):
     return "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
 
 
-def _certificate(directory):
-    """Replaces the certificate in a directory by a new one of its own."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", directory / "key.pem", "-out", directory / "chain.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return (directory / "chain.pem").read_text()
-
-
 def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start, tmp_path, image):
-    first = _certificate(tmp_path)
+    first = self_signed(tmp_path, "IP:127.0.0.1")
     proxy = start("--tls-certificate", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem"), wait=False)
 
     def shown():
@@ -69,7 +59,7 @@ def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start, tmp_path, 
 
     wait_until(lambda: answer() == 200, what="an image over TLS")
     assert shown() == first.strip()
-    second = _certificate(tmp_path)
+    second = self_signed(tmp_path, "IP:127.0.0.1")
     proxy.process.send_signal(signal.SIGHUP)
     wait_until(lambda: shown() == second.strip(), what="the new certificate")
     assert answer() == 200

@@ -5,9 +5,10 @@ temporary directory or on a free port of 127.0.0.1, is stopped when the program 
 way, and never touches a cluster or a service of the machine.
 """
 
+from .certificate import self_signed
 from .cluster import Cluster
 from .lifetime import free_port, stop_at_exit, wait_until
 from .proxy import Proxy
 from .smtp import SmtpSink
 
-__all__ = ["Cluster", "Proxy", "SmtpSink", "free_port", "stop_at_exit", "wait_until"]
+__all__ = ["Cluster", "Proxy", "SmtpSink", "free_port", "self_signed", "stop_at_exit", "wait_until"]
