@@ -61,6 +61,8 @@ fn start_log(options: &Options) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // It would complain on stderr of a log that cannot be written there (full disk, closed pipe), and panic.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match options.log_format.unwrap_or_default() {
         LogFormat::Text => log.init(),

@@ -284,9 +284,11 @@ impl Scribe {
         let writer = match &mut self.current {
             Some(writer) => writer,
             None => {
-                let writer = Writer::create(&self.directory, self.next)?;
+                let number = self.next;
+                // Whatever is wrong with this one need not be wrong with the next.
                 self.next += 1;
-                self.current.insert(writer)
+                self.current
+                    .insert(Writer::create(&self.directory, number)?)
             }
         };
         writer.append(records)?;
@@ -298,10 +300,12 @@ impl Scribe {
         Ok(())
     }
 
-    /// Ends the current segment.
+    /// Ends the current segment. On a full disk each attempt makes one that stays empty: these must not add up.
     fn seal(&mut self) {
-        if let Some(writer) = self.current.take() {
-            self.books.sealed().push_back(writer.path);
+        match self.current.take() {
+            Some(writer) if writer.bytes == 0 => drop(fs::remove_file(writer.path)),
+            Some(writer) => self.books.sealed().push_back(writer.path),
+            None => {}
         }
     }
 }

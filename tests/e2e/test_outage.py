@@ -107,6 +107,24 @@ def test_a_spool_in_use_is_not_shared(shop, spooling, tmp_path):
         second.stop()
 
 
+def test_a_full_disk_refuses_hits_and_leaves_no_files(shop, cluster, tmp_path):
+    proxy = Proxy(shop.tracking_url(), arguments=("--spool", str(tmp_path)))
+    # To the proxy, files that may not grow are a full disk.
+    proxy._command = ["sh", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "sh", *proxy._command]
+    proxy.start()
+    shop.query("select marketing_automation.tracking_keys()")
+    image = proxy.base + "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
+    try:
+        wait_until(lambda: requests.get(image).status_code == 200, what="the proxy to know the key")
+        cluster.stop("immediate")
+        assert [requests.get(image).status_code for _ in range(5)] == [503] * 5
+        assert [file.name for file in tmp_path.iterdir()] == ["lock"]
+        cluster.start()
+        wait_until(lambda: requests.get(image).status_code == 200, 30, what="the database to take hits again")
+    finally:
+        proxy.stop()
+
+
 def _kill(proxy):
     proxy.process.send_signal(signal.SIGKILL)
     proxy.process.wait()

@@ -86,7 +86,11 @@ impl Writer {
             // Tokens and addresses are nobody else's business.
             .mode(0o600)
             .open(&path)?;
-        File::open(directory)?.sync_all()?;
+        let made = File::open(directory).and_then(|directory| directory.sync_all());
+        if let Err(error) = made {
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Self {
             file,
             path,

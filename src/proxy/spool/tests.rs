@@ -136,6 +136,15 @@ async fn a_full_spool_refuses_until_it_is_replayed() {
 }
 
 #[tokio::test]
+async fn a_segment_that_cannot_be_made_does_not_keep_out_those_after_it() {
+    let directory = Directory::new("taken");
+    let (spool, _writer) = directory.open().unwrap();
+    fs::write(directory.0.join("0000000000000000.hits"), "").unwrap();
+    let answers = keep(&spool, (0..2).map(hit)).await;
+    assert_eq!(answers, [Err(Unavailable), Ok(Answer::kept())]);
+}
+
+#[tokio::test]
 async fn hits_whose_answer_is_not_known_are_not_kept() {
     let directory = Directory::new("unknown");
     let (spool, _writer) = directory.open().unwrap();
