@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod beacon;
 pub mod bounce;
 pub mod dkim;
 pub mod identity;

@@ -1,38 +1,12 @@
-//! Rewrites the links of a mail, and puts the open image in.
+//! Rewrites the links of a mail.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
+pub(crate) mod href;
+
 use std::ops::Range;
-use std::sync::LazyLock;
-
-use lol_html::html_content::{Attribute, Element};
-use lol_html::{ElementContentHandlers, HtmlRewriter, MemorySettings, Selector, Settings};
 
 use crate::email::markup::{Token, Tokens};
 use crate::email::placeholder::{self, Links, Mark, Target, trackable_url};
-
-/// Memory that the parser may use, in bytes: four times the longest body.
-pub(crate) const MEMORY: usize = 4 * 1024 * 1024;
-
-/// An author's attribute: this link stays as it is written.
-const NO_TRACK: &str = "data-no-track";
-
-/// Elements that a reader can follow.
-static LINKS: LazyLock<Selector> = LazyLock::new(|| {
-    "a[href], area[href]"
-        .parse()
-        .expect("the constant is a valid CSS selector")
-});
-
-/// The `href` of a link, by its place in the document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Href {
-    /// The value, with its quotes where it has some.
-    pub(crate) value: Range<usize>,
-    pub(crate) is_tracked: bool,
-    /// The attribute that says that it is not, with the space before it.
-    pub(crate) no_track: Option<Range<usize>>,
-}
+use href::hrefs;
 
 /// Replaces the `href` of every `<a>` and `<area>` that leads to http or https by a placeholder.
 ///
@@ -65,54 +39,6 @@ pub(crate) fn splice(text: &str, mut edits: Vec<(Range<usize>, String)>) -> Stri
     }
     spliced.push_str(&text[done..]);
     spliced
-}
-
-/// Finds the links of a document.
-///
-/// lol_html only looks: what it writes itself has its own spaces between the attributes of a changed tag.
-fn hrefs(html: &str) -> Result<Vec<Href>, String> {
-    let found = RefCell::new(Vec::new());
-    let handler = ElementContentHandlers::default().element(|link: &mut Element| {
-        found.borrow_mut().extend(href(html, link.attributes()));
-        Ok(())
-    });
-    let settings = Settings::new()
-        .append_element_content_handler((Cow::Borrowed(&*LINKS), handler))
-        .with_memory_settings(MemorySettings::new().with_max_allowed_memory_usage(MEMORY))
-        // Ambiguous markup can at worst leave a link untracked; that is no reason to hold the mail back.
-        .with_strict(false);
-    let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
-    rewriter
-        .write(html.as_bytes())
-        .and_then(|()| rewriter.end())
-        .map_err(|error| format!("html: {error}"))?;
-    Ok(found.into_inner())
-}
-
-/// The `href` among the attributes of a link; None: it has no value.
-pub(crate) fn href(html: &str, attributes: &[Attribute<'_>]) -> Option<Href> {
-    let named = |name| attributes.iter().find(|attribute| attribute.name() == name);
-    let no_track = named(NO_TRACK);
-    Some(Href {
-        value: quoted_value(html, named("href")?)?,
-        is_tracked: no_track.is_none(),
-        no_track: no_track.and_then(|attribute| {
-            let name = attribute.name_source_location()?.bytes();
-            let end = quoted_value(html, attribute).map_or(name.end, |value| value.end);
-            let start = html[..name.start].trim_ascii_end().len();
-            Some(start..end)
-        }),
-    })
-}
-
-/// Where the value of an attribute stands, with its quotes.
-pub(crate) fn quoted_value(html: &str, attribute: &Attribute<'_>) -> Option<Range<usize>> {
-    let value = attribute.value_source_location()?.bytes();
-    let before = value.start.checked_sub(1)?;
-    match html.as_bytes().get(before)? {
-        b'"' | b'\'' => Some(before..value.end + 1),
-        _ => Some(value),
-    }
 }
 
 /// Where a link leads.
@@ -260,37 +186,6 @@ fn unsubscribe_by(page: &str) -> Result<Destination, String> {
     }
 }
 
-/// Puts the open image before the last `</body>`, or at the end of a document without one.
-pub(crate) fn insert_open_image(mut html: String) -> String {
-    let at = end_of_body(&html).unwrap_or(html.len());
-    html.insert_str(at, &open_image());
-    html
-}
-
-/// The open image as it stands in the HTML.
-pub(crate) fn open_image() -> String {
-    format!(
-        r#"<img src="{}" width="1" height="1" alt="" style="display:block;border:0;width:1px;height:1px">"#,
-        Target::OpenImage.placeholder()
-    )
-}
-
-/// The link that no person sees and no screen reader reads, which only programs follow.
-pub(crate) fn hidden_link() -> String {
-    format!(
-        r#"<a href="{}" aria-hidden="true" tabindex="-1" rel="nofollow" style="display:none;font-size:0"></a>"#,
-        Target::HiddenLink.placeholder()
-    )
-}
-
-/// Finds the last `</body>` that is markup, not part of a comment (also of a conditional one for Outlook) or a script.
-fn end_of_body(html: &str) -> Option<usize> {
-    let ends = Tokens::new(html).filter(
-        |(_, token)| matches!(token, Token::End(name) if name.eq_ignore_ascii_case("body")),
-    );
-    ends.last().map(|(at, _)| at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,19 +305,5 @@ mod tests {
             r#"<a href="https:&#x2f;&#x2f;a.example&#x2f;?q=&quot;&lt;&copy=1&amp;b">1</a>"#,
         );
         assert_eq!(links, ["https://a.example/?q=\"<&copy=1&b"]);
-    }
-
-    #[test]
-    fn open_image_goes_before_the_last_end_of_body_outside_comments() {
-        let at = |html: &str| {
-            let with = placeholder::fill(&insert_open_image(html.to_owned()), |_| "I".into());
-            assert_eq!(with.matches("<img ").count(), 1);
-            with.find("<img ").unwrap()
-        };
-        assert_eq!(at("<body>a</body><body>b</BODY ></html>"), 21);
-        assert_eq!(at("<body>a</body><!-- </body> --></html>"), 7);
-        assert_eq!(at("<p>é</p>"), 9);
-        assert_eq!(at("<body>a</bodywork>"), 18);
-        assert_eq!(at("<body>a<!-- </body>"), 19);
     }
 }

@@ -27,7 +27,7 @@ pub use translations::{Choice, Texts, Translations, check};
 use crate::email::locale::{self, Locale};
 use crate::email::placeholder::Links;
 use crate::email::rendered::Rendered;
-use crate::email::{mjml, plain_text, rewrite};
+use crate::email::{beacon, mjml, plain_text, rewrite};
 use environment::Scope;
 use prelink::Marked;
 use rewrite::Replaced;
@@ -251,7 +251,7 @@ impl MailTemplate {
             None => html_of(body, &mut links)?,
         };
         let text = plain_text::from_html(&html);
-        let html = rewrite::insert_open_image(html);
+        let html = beacon::insert_open_image(html);
         Ok(Rendered {
             sender,
             subject,

@@ -12,16 +12,14 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use lol_html::html_content::{Comment, Element, TextChunk, TextType};
-use lol_html::{
-    DocumentContentHandlers, ElementContentHandlers, HtmlRewriter, MemorySettings, Selector,
-    Settings,
-};
+use lol_html::{DocumentContentHandlers, ElementContentHandlers, Selector, Settings};
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::scan::{Scan, scan};
 use crate::email::placeholder::{self, Mark};
-use crate::email::rewrite::{self, Href, Replaced};
+use crate::email::rewrite::href::{Href, href, quoted_value, visit};
+use crate::email::rewrite::{Replaced, splice};
 
 static ANY: LazyLock<Selector> =
     LazyLock::new(|| "*".parse().expect("the constant is a valid CSS selector"));
@@ -180,14 +178,14 @@ fn parse(html: &str) -> Option<Found> {
         found.is_foreign |= !element.namespace_uri().ends_with("xhtml");
         let attributes = element.attributes();
         for attribute in attributes {
-            let value = rewrite::quoted_value(html, attribute);
+            let value = quoted_value(html, attribute);
             // Only where it has quotes can a value hold anything.
             found
                 .values
                 .extend(value.filter(|value| matches!(html.as_bytes()[value.start], b'"' | b'\'')));
         }
         if matches!(element.tag_name().as_str(), "a" | "area") {
-            found.hrefs.extend(rewrite::href(html, attributes));
+            found.hrefs.extend(href(html, attributes));
         }
         Ok(())
     });
@@ -210,13 +208,8 @@ fn parse(html: &str) -> Option<Found> {
     let settings = Settings::new()
         .append_element_content_handler((Cow::Borrowed(&*ANY), elements))
         .append_document_content_handler(document)
-        .with_memory_settings(MemorySettings::new().with_max_allowed_memory_usage(rewrite::MEMORY))
         .with_strict(true);
-    let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
-    rewriter
-        .write(html.as_bytes())
-        .and_then(|()| rewriter.end())
-        .ok()?;
+    visit(html, settings).ok()?;
     Some(found.into_inner())
 }
 
@@ -295,7 +288,7 @@ fn mark_one(source: &str, prints: &BTreeSet<usize>, known: &mut Vec<Replaced>) -
     }
     edits.sort_by_key(|(range, _)| range.start);
     Some(Marked {
-        text: rewrite::splice(source, edits.clone()),
+        text: splice(source, edits.clone()),
         edits: edits
             .into_iter()
             .map(|(range, text)| (range, text.len()))
