@@ -3,6 +3,7 @@
 mod environment;
 mod error;
 mod expression;
+mod limits;
 mod names;
 mod null;
 mod page;
@@ -12,13 +13,13 @@ mod snippets;
 mod translations;
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Environment;
 use minijinja::value::Value;
 
 pub use error::{Part, TemplateError};
+pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
 pub use names::{Names, Undefined};
 pub use page::{PageContext, PageTemplate};
 pub use snippets::Snippets;
@@ -29,17 +30,9 @@ use crate::email::placeholder::Links;
 use crate::email::rendered::Rendered;
 use crate::email::{beacon, mjml, plain_text, rewrite};
 use environment::Scope;
+use limits::{Limited, MAX_HEADER_BYTES, check_context, too_long};
 use prelink::Marked;
 use rewrite::Replaced;
-
-/// Longest source of one template, in bytes.
-pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
-/// Largest context of one mail, in bytes of JSON.
-pub const MAX_CONTEXT_BYTES: usize = 64 * 1024;
-/// Longest result of one template, in bytes.
-pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
-/// Longest subject or sender, in bytes: a header longer than this is no header that anybody wrote.
-const MAX_HEADER_BYTES: usize = 2_000;
 
 /// How to write dates and numbers for the person who gets the mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -138,31 +131,16 @@ impl MailTemplate {
     ) -> Result<(), TemplateError> {
         let prepared = snippets::prepare(&self.environment, part, source.text)?;
         let mut sources = vec![(name(part).to_owned(), prepared)];
-        self.add_source(part, &sources[0], source.text)?;
+        add_source(&mut self.environment, part, &sources[0], source.text)?;
         for used in snippets.used_by(&self.environment, part, source.text, source.snippets)? {
             let source = (format!("{}/{}", name(part), used.name), used.prepared);
-            self.add_source(part, &source, used.text)?;
+            add_source(&mut self.environment, part, &source, used.text)?;
             sources.push(source);
         }
         if part == Part::Body {
             self.mark_links(sources);
         }
         Ok(())
-    }
-
-    fn add_source(
-        &mut self,
-        part: Part,
-        (name, prepared): &(String, String),
-        text: &str,
-    ) -> Result<(), TemplateError> {
-        self.environment
-            .add_template_owned(name.clone(), prepared.clone())
-            .map_err(|error| {
-                TemplateError::from_minijinja(part, &error, |_, offset| {
-                    Some(error::position(text, offset))
-                })
-            })
     }
 
     /// Marks the links of the body, where all of them can be found in its sources.
@@ -262,6 +240,22 @@ impl MailTemplate {
     }
 }
 
+/// Compiles a prepared source under its name; `text` is what its author wrote.
+fn add_source(
+    environment: &mut Environment<'static>,
+    part: Part,
+    (name, prepared): &(String, String),
+    text: &str,
+) -> Result<(), TemplateError> {
+    environment
+        .add_template_owned(name.clone(), prepared.clone())
+        .map_err(|error| {
+            TemplateError::from_minijinja(part, &error, |_, offset| {
+                Some(error::position(text, offset))
+            })
+        })
+}
+
 /// Turns the body into HTML whose links are placeholders.
 fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
     let wrong = |message| TemplateError::new(Part::Body, message);
@@ -269,7 +263,9 @@ fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
         true => mjml::to_html(&body).map_err(wrong)?,
         false => body,
     };
-    check_length(Part::Body, html.len())?;
+    if html.len() > MAX_OUTPUT_BYTES {
+        return Err(too_long(Part::Body, MAX_OUTPUT_BYTES));
+    }
     rewrite::track_links(&html, links).map_err(wrong)
 }
 
@@ -290,87 +286,16 @@ fn render_part(
 ) -> Result<String, TemplateError> {
     let wrong = |error| TemplateError::from_minijinja(part, &error, &place);
     let template = environment.get_template(name(part)).map_err(wrong)?;
-    let mut output = Limited {
-        bytes: Vec::new(),
-        full: false,
-    };
+    let mut output = Limited::new(Vec::new(), MAX_OUTPUT_BYTES);
     let rendered = template
         .render_captured_to(context.clone(), &mut output)
         .map(drop);
-    if output.full {
-        return Err(TemplateError::new(
-            part,
-            format!("result is longer than {MAX_OUTPUT_BYTES} bytes"),
-        ));
+    if output.is_full() {
+        return Err(too_long(part, MAX_OUTPUT_BYTES));
     }
     rendered.map_err(wrong)?;
-    String::from_utf8(output.bytes).map_err(|error| TemplateError::new(part, error.to_string()))
-}
-
-/// A writer that refuses to grow past [`MAX_OUTPUT_BYTES`].
-struct Limited {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_OUTPUT_BYTES {
-            self.full = true;
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn check_length(part: Part, length: usize) -> Result<(), TemplateError> {
-    match length > MAX_OUTPUT_BYTES {
-        true => Err(TemplateError::new(
-            part,
-            format!("result is longer than {MAX_OUTPUT_BYTES} bytes"),
-        )),
-        false => Ok(()),
-    }
-}
-
-/// Refuses a context that is no object or is larger than [`MAX_CONTEXT_BYTES`], without building its text.
-fn check_context(context: &serde_json::Value) -> Result<(), TemplateError> {
-    if !context.is_object() {
-        return Err(TemplateError::new(
-            Part::Subject,
-            "context is no JSON object",
-        ));
-    }
-    let mut counter = Counter(0);
-    // The counter's only error is the limit itself.
-    match serde_json::to_writer(&mut counter, context) {
-        Ok(()) => Ok(()),
-        Err(_) => Err(TemplateError::new(
-            Part::Subject,
-            format!("context is larger than {MAX_CONTEXT_BYTES} bytes"),
-        )),
-    }
-}
-
-struct Counter(usize);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        match self.0 > MAX_CONTEXT_BYTES {
-            true => Err(io::ErrorKind::FileTooLarge.into()),
-            false => Ok(bytes.len()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    String::from_utf8(output.into_inner())
+        .map_err(|error| TemplateError::new(part, error.to_string()))
 }
 
 /// Makes one line of the result of a template that becomes a header, as authors break long templates into lines;
@@ -384,10 +309,7 @@ fn header(part: Part, text: String) -> Result<String, TemplateError> {
         .collect::<Vec<_>>()
         .join(" ");
     if text.len() > MAX_HEADER_BYTES {
-        return Err(TemplateError::new(
-            part,
-            format!("result is longer than {MAX_HEADER_BYTES} bytes"),
-        ));
+        return Err(too_long(part, MAX_HEADER_BYTES));
     }
     match text
         .chars()

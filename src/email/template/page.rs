@@ -3,7 +3,9 @@
 use minijinja::value::Value;
 use minijinja::{Environment, context};
 
-use super::{Part, Snippets, TemplateError, environment, error, name, render_part, snippets};
+use super::{
+    Part, Snippets, TemplateError, add_source, environment, error, name, render_part, snippets,
+};
 
 /// What a page's template shows.
 #[derive(Debug, Clone)]
@@ -37,13 +39,8 @@ impl PageTemplate {
         environment.remove_global("unsubscribe_url");
         environment.remove_global("short");
         let prepared = snippets::prepare(&environment, Part::Body, source)?;
-        environment
-            .add_template_owned(name(Part::Body), prepared)
-            .map_err(|error| {
-                TemplateError::from_minijinja(Part::Body, &error, |_, offset| {
-                    Some(error::position(source, offset))
-                })
-            })?;
+        let named = (name(Part::Body).to_owned(), prepared);
+        add_source(&mut environment, Part::Body, &named, source)?;
         // A page has no snippets: every use of one is an error.
         Snippets::default().used_by(&environment, Part::Body, source, "")?;
         Ok(Self { environment })
