@@ -1,13 +1,11 @@
 //! The settings `marketing_automation.*`, each checked when it is set.
 
-use std::ffi::{CStr, CString, c_char, c_void};
+mod check;
+
+use std::ffi::CString;
 
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
-
-use crate::email::message::BounceAddress;
-use crate::email::transport::TransportConfig;
-use crate::tracking::url::BaseUrl;
 
 /// What happens to a mail of which nobody knows whether the server took it: the mailer or the connection died in between.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PostgresGucEnum)]
@@ -146,73 +144,6 @@ pub(crate) fn in_doubt() -> InDoubt {
     IN_DOUBT.get()
 }
 
-/// Refuses a value in a check hook, as `GUC_check_errdetail` does in C.
-fn refuse(detail: impl std::fmt::Display) -> bool {
-    let Ok(detail) = CString::new(detail.to_string()) else {
-        return false;
-    };
-    // SAFETY: guc.c reads the string right after the hook returned, from the current memory context.
-    unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr()) };
-    false
-}
-
-/// The new value in a check hook, None when it is unset or empty.
-///
-/// # Safety
-/// `new_value` must be what PostgreSQL passes to a string check hook.
-unsafe fn proposed(new_value: *mut *mut c_char) -> Option<String> {
-    // SAFETY: guc.c passes a pointer to a C string or to null.
-    let value = unsafe {
-        if (*new_value).is_null() {
-            return None;
-        }
-        CStr::from_ptr(*new_value)
-            .to_string_lossy()
-            .trim()
-            .to_owned()
-    };
-    (!value.is_empty()).then_some(value)
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn check_automation_base(
-    new_value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: called by guc.c.
-    match unsafe { proposed(new_value) }.map(|value| BaseUrl::parse(&value)) {
-        Some(Err(error)) => refuse(error),
-        _ => true,
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn check_smtp_url(
-    new_value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: called by guc.c.
-    match unsafe { proposed(new_value) }.map(|value| TransportConfig::parse(&value)) {
-        Some(Err(error)) => refuse(error),
-        _ => true,
-    }
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn check_bounce_address(
-    new_value: *mut *mut c_char,
-    _extra: *mut *mut c_void,
-    _source: pg_sys::GucSource::Type,
-) -> bool {
-    // SAFETY: called by guc.c.
-    match unsafe { proposed(new_value) }.map(|value| BounceAddress::parse(&value)) {
-        Some(Err(error)) => refuse(error),
-        _ => true,
-    }
-}
-
 /// Defines all settings; called once per process, when the library is loaded.
 pub(crate) fn init() {
     let flags = GucFlags::default();
@@ -233,7 +164,7 @@ pub(crate) fn init() {
             &AUTOMATION_BASE,
             GucContext::Suset,
             flags,
-            Some(check_automation_base),
+            Some(check::automation_base),
             None,
             None,
         );
@@ -244,7 +175,7 @@ pub(crate) fn init() {
             &SMTP_URL,
             GucContext::Suset,
             flags,
-            Some(check_smtp_url),
+            Some(check::smtp_url),
             None,
             None,
         );
@@ -255,7 +186,7 @@ pub(crate) fn init() {
             &BOUNCE_ADDRESS,
             GucContext::Suset,
             flags,
-            Some(check_bounce_address),
+            Some(check::bounce_address),
             None,
             None,
         );
