@@ -194,3 +194,14 @@ async fn a_missing_authority_file_is_named() {
         .unwrap_err();
     assert!(error.message.contains("/no/such/file.pem"), "{error}");
 }
+
+#[tokio::test]
+async fn starttls_is_required_outside_loopback_and_a_stripped_one_is_noticed() {
+    let server = Server::start(&[]).await;
+    let config =
+        TransportConfig::parse(&format!("smtp://127.0.0.1:{}?tls=required", server.port)).unwrap();
+    let error = config.connect(STEP).await.unwrap_err();
+    assert!(error.message.contains("does not offer STARTTLS"), "{error}");
+    drop(error);
+    assert!(!server.log().await.contains("MAIL"));
+}
