@@ -160,3 +160,51 @@ fn nothing_but_addresses_changes() {
         ]
     );
 }
+
+#[test]
+fn links_become_targets_in_html_and_text() {
+    let rendered = render(
+        "{{ short('https://in-subject.example') }}",
+        "<body><a href=\"{{ record.url }}\">shop</a> <a href='{{ short(record.url) }}'>again</a>\
+         <a href=\"{{ unsubscribe_url }}\">bye</a><a href=\"unsubscribe|https://bye.example\">bye</a>\
+         {{ short('https://shown.example') }}</body>",
+    )
+    .unwrap();
+    assert_eq!(
+        rendered.links(),
+        [
+            "https://in-subject.example",
+            "https://shop.example/?a=1&b=2",
+            "https://shown.example",
+            "https://bye.example"
+        ]
+    );
+    let mail = assembled(&rendered);
+    assert_eq!(mail.subject, "https://t.example/c/0");
+    assert!(mail.html.contains(
+        "<a href=\"https://t.example/c/1\">shop</a> <a href='https://t.example/c/1'>again</a>"
+    ));
+    assert!(
+        mail.html
+            .contains("<a href=\"https://t.example/u/None&amp;x\">bye</a>"),
+        "{}",
+        mail.html
+    );
+    assert!(
+        mail.html
+            .contains("<a href=\"https://t.example/u/Some(3)&amp;x\">bye</a>"),
+        "{}",
+        mail.html
+    );
+    assert!(mail.html.ends_with("></body>"));
+    let words = mail.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("shop <https://t.example/c/1> again"),
+        "{words}"
+    );
+    assert!(
+        words.contains("bye <https://t.example/u/None&x>"),
+        "{words}"
+    );
+    assert!(!mail.text.contains("/o/1"), "{}", mail.text);
+}

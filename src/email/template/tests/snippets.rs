@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use super::*;
 
 fn compile_with(body: &str, snippets: &[(&str, &str)]) -> Result<MailTemplate, TemplateError> {
