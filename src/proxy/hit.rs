@@ -16,7 +16,7 @@ pub struct Hit {
     pub token: String,
     pub occurred_at: SystemTime,
     pub method: HitMethod,
-    /// Who asked; the database keeps the network only.
+    /// Network of who asked, of which the database knows how long it is.
     pub address: Option<IpAddr>,
     pub user_agent: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! `/o/…` and `/c/…`: records that a mail was opened, that a link was followed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,6 +8,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use uuid::Uuid;
 
 use super::browser::{is_prefetch, user_agent, wants_privacy};
@@ -84,9 +86,17 @@ fn hit(state: &State, kind: HitKind, token: &str, request: &Request) -> Hit {
         address: state
             .trust
             .address(request.extensions(), headers)
-            .filter(|_| !wants_privacy(headers)),
+            .filter(|_| !wants_privacy(headers))
+            .map(network),
         user_agent: user_agent(headers),
     }
+}
+
+/// The network of an address, as the database's `address_prefix()` has it: the rest must not get as far as to the spool or
+/// to a server that logs the parameters of its statements.
+fn network(address: IpAddr) -> IpAddr {
+    let bits = if address.is_ipv4() { 24 } else { 48 };
+    IpNet::new(address, bits).map_or(address, |net| net.network())
 }
 
 #[cfg(test)]

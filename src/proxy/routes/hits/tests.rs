@@ -28,7 +28,7 @@ async fn a_click_is_recorded_and_redirected() {
 }
 
 #[tokio::test]
-async fn a_request_has_an_id_and_its_hit_the_address_of_the_reader() {
+async fn a_request_has_an_id_and_its_hit_the_network_of_the_reader() {
     let (app, recorded) = app_answering(known(None));
     let request = Request::builder()
         .uri(format!("/o/{}", token(Purpose::Open)))
@@ -41,7 +41,11 @@ async fn a_request_has_an_id_and_its_hit_the_address_of_the_reader() {
     assert_eq!(header(&response, REQUEST_ID).len(), 32);
     drop(app);
     let address = recorded.await.unwrap()[0].address;
-    assert_eq!(address, Some("198.51.100.7".parse().unwrap()));
+    assert_eq!(address, Some("198.51.100.0".parse().unwrap()));
+    assert_eq!(
+        network("2001:db8:a:b::7".parse().unwrap()),
+        "2001:db8:a::".parse::<IpAddr>().unwrap()
+    );
 }
 
 #[tokio::test]
