@@ -159,8 +159,13 @@ begin
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
         perform '' ~* new.pattern;
-    elsif new.kind = 'network' then
-        perform new.pattern::cidr;
+    elsif new.kind = 'network' and masklen(new.pattern::cidr) > masklen(marketing_automation.address_prefix(new.pattern::inet)) then
+        -- As of an address that is all that is known: see address_prefix().
+        raise exception 'network % is narrower than what is kept of an address', new.pattern
+            using errcode = 'invalid_parameter_value', hint = 'It must be at least a /24 of IPv4 or a /48 of IPv6.';
+    elsif new.kind = 'method' and new.pattern not in ('GET', 'HEAD', 'POST', 'PREFETCH') then
+        raise exception 'method % does not exist', new.pattern
+            using errcode = 'invalid_parameter_value', hint = 'It is GET, HEAD, POST or PREFETCH.';
     end if;
     if tg_op = 'UPDATE' then
         new.is_shipped := false;

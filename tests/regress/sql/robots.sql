@@ -141,6 +141,10 @@ select name, pattern, is_enabled, is_shipped from marketing_automation.robot_rul
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'user_agent', '(');
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', 'everywhere');
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'burst', '3');
+-- Nor are rules that could never apply.
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', '192.0.2.77');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', '2001:db8:1:2::/64');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'method', 'head');
 select marketing_automation.stop('robots');
 drop procedure shop.hit, shop.details;
 drop view shop.kept;
