@@ -3,7 +3,8 @@
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
 //! [`listener`] → [`routes`] → [`keys`] → [`recorder`] ([hits](hit), in batches) or [`control`] (all the rest) → [`database`].
-//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`].
+//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`]; what
+//! verifying and redirecting needs outlives the process too ([`snapshot`]).
 //! Returned mails come from mail servers that have a token ([`bounce`]).
 
 pub mod backoff;
@@ -24,6 +25,7 @@ pub mod pages;
 pub mod recorder;
 pub mod replay;
 pub mod routes;
+pub mod snapshot;
 pub mod spool;
 pub mod tls;
 pub mod wording;
@@ -47,6 +49,7 @@ use metrics::Metrics;
 use pages::PageStore;
 use recorder::Recorder;
 pub use routes::app;
+use snapshot::Snapshot;
 use spool::{Spool, SpoolSettings, SpoolWriter};
 use tls::Tls;
 
@@ -85,7 +88,7 @@ pub enum ServeError {
 /// What the routes share.
 pub struct State {
     pub(crate) keys: Arc<Keys>,
-    pub(crate) links: Links,
+    pub(crate) links: Arc<Links>,
     pub(crate) pages: PageStore,
     pub(crate) recorder: Recorder,
     pub(crate) control: Arc<Control>,
@@ -101,6 +104,7 @@ pub struct Tasks {
     control: Arc<Control>,
     /// Those that never end.
     background: JoinSet<()>,
+    snapshot: Option<Arc<Snapshot>>,
     spool: Option<SpoolWriter>,
 }
 
@@ -116,6 +120,15 @@ impl State {
         let (spool, spool_writer) = spool.unzip();
         let control = Arc::new(Control::new(database));
         let keys = Arc::new(Keys::new(Arc::clone(&control)));
+        let links = Arc::new(Links::default());
+        let snapshot = spool.as_ref().map(|spool| {
+            let directory = spool.directory().to_owned();
+            Arc::new(Snapshot::restore(
+                directory,
+                Arc::clone(&keys),
+                Arc::clone(&links),
+            ))
+        });
         let metrics = Arc::new(Metrics::default());
         let (recorder, queue) = Recorder::new(spool.clone());
         let mut workers = JoinSet::new();
@@ -129,6 +142,9 @@ impl State {
         let mut background = JoinSet::new();
         let refreshed = Arc::clone(&keys);
         background.spawn(async move { refreshed.refresh().await });
+        if let Some(snapshot) = &snapshot {
+            background.spawn(Arc::clone(snapshot).keep());
+        }
         if let Some(spool) = spool {
             background.spawn(replay::replay(
                 spool,
@@ -140,7 +156,7 @@ impl State {
         (
             Arc::new(Self {
                 keys,
-                links: Links::default(),
+                links,
                 pages: PageStore::new(Arc::clone(&control)),
                 recorder,
                 control: Arc::clone(&control),
@@ -152,6 +168,7 @@ impl State {
                 workers,
                 control,
                 background,
+                snapshot,
                 spool: spool_writer,
             },
         )
@@ -164,6 +181,9 @@ impl Tasks {
         self.control.finish().await;
         while self.workers.join_next().await.is_some() {}
         self.background.shutdown().await;
+        if let Some(snapshot) = self.snapshot {
+            snapshot.save().await;
+        }
         if let Some(spool) = self.spool {
             spool.finish().await;
         }

@@ -67,16 +67,11 @@ impl Keys {
         }
     }
 
-    /// Fetches the keys at regular times, for ever.
+    /// Fetches the keys at regular times, for ever; sooner again when the database did not give them.
     pub async fn refresh(&self) {
         loop {
-            self.fetch(Duration::ZERO).await;
-            tokio::time::sleep(if self.current().is_some() {
-                REFRESH
-            } else {
-                UNPLANNED_REFRESH
-            })
-            .await;
+            let fetched = self.fetch(Duration::ZERO).await;
+            tokio::time::sleep(if fetched { REFRESH } else { UNPLANNED_REFRESH }).await;
         }
     }
 
@@ -103,8 +98,7 @@ impl Keys {
                     info!(?keyring, "fetched the keys");
                 }
                 last.failed = false;
-                *self.keyring.write().unwrap_or_else(PoisonError::into_inner) =
-                    Some(Arc::new(keyring));
+                self.set(keyring);
             }
             Err(error) => {
                 if !last.failed {
@@ -115,7 +109,8 @@ impl Keys {
         }
     }
 
-    fn current(&self) -> Option<Arc<Keyring>> {
+    /// The keys; None before the first are known.
+    pub fn current(&self) -> Option<Arc<Keyring>> {
         self.keyring
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -127,9 +122,8 @@ impl Keys {
         self.current().is_some()
     }
 
-    /// Puts keys in without a database.
-    #[cfg(test)]
-    pub(super) fn set(&self, keyring: Keyring) {
-        *self.keyring.write().unwrap() = Some(Arc::new(keyring));
+    /// Puts keys in, until the database gives others.
+    pub fn set(&self, keyring: Keyring) {
+        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keyring));
     }
 }

@@ -45,7 +45,8 @@ pub struct Options {
     #[arg(long, env = "MARKETING_TRACKING_CONNECTIONS")]
     pub connections: Option<usize>,
 
-    /// Directory in which hits are kept while the database is away, one for each proxy; without it they get 503
+    /// Directory in which hits are kept while the database is away, and what answering them needs, keys too; one for each
+    /// proxy; without it hits get 503
     #[arg(long, env = "MARKETING_TRACKING_SPOOL", value_name = "DIRECTORY")]
     pub spool: Option<PathBuf>,
 

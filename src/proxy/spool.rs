@@ -41,6 +41,7 @@ pub struct SpoolSettings {
 /// Takes hits in. Cheap to clone; the writer ends with the last clone.
 #[derive(Clone)]
 pub struct Spool {
+    directory: Arc<Path>,
     requests: mpsc::Sender<Request>,
     books: Arc<Books>,
 }
@@ -96,7 +97,17 @@ impl Spool {
         let writer = std::thread::Builder::new()
             .name("spool".to_owned())
             .spawn(move || scribe.work(queue))?;
-        Ok((Self { requests, books }, SpoolWriter(writer)))
+        let spool = Self {
+            directory: settings.directory.as_path().into(),
+            requests,
+            books,
+        };
+        Ok((spool, SpoolWriter(writer)))
+    }
+
+    /// Which no other process uses.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Tries whether the directory can be used. A process that uses it now shows that it can.

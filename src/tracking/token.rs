@@ -47,12 +47,16 @@ pub struct Token {
     pub link: Option<i64>,
 }
 
+/// A key: its id and its secret.
+pub type Key = (u8, [u8; 32]);
+
 /// The secrets that sign tokens. The first signs, all verify: a new key is put in front and the old ones stay as long
 /// as their links shall work.
 #[derive(Clone)]
 pub struct Keyring {
     /// HMAC states already keyed: a verification then costs two SHA-256 blocks instead of four.
     keys: Vec<(u8, Hmac<Sha256>)>,
+    source: Vec<Key>,
 }
 
 impl fmt::Debug for Keyring {
@@ -66,20 +70,28 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Builds a keyring of (key id, secret) pairs. `None` when there is no key, or an id occurs twice.
-    pub fn new(keys: Vec<(u8, [u8; 32])>) -> Option<Self> {
+    /// Builds a keyring. `None` when there is no key, or an id occurs twice.
+    pub fn new(keys: Vec<Key>) -> Option<Self> {
         let mut keyed = Vec::with_capacity(keys.len());
-        for (id, secret) in keys {
-            if keyed.iter().any(|(other, _)| *other == id) {
+        for (id, secret) in &keys {
+            if keyed.iter().any(|(other, _)| other == id) {
                 return None;
             }
-            keyed.push((id, Hmac::<Sha256>::new_from_slice(&secret).ok()?));
+            keyed.push((*id, Hmac::<Sha256>::new_from_slice(secret).ok()?));
         }
         if keyed.is_empty() {
             None
         } else {
-            Some(Self { keys: keyed })
+            Some(Self {
+                keys: keyed,
+                source: keys,
+            })
         }
+    }
+
+    /// What it was built from.
+    pub fn keys(&self) -> &[Key] {
+        &self.source
     }
 
     /// Signs with the first key. The result consists of `A–Z a–z 0–9 - _` only, 26 to 56 characters.

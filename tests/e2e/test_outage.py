@@ -1,12 +1,14 @@
 """The database away, the proxy killed: no answered hit is lost, none counts twice."""
 
 import http.client
+import json
 import signal
+import stat
 import time
 
 import pytest
 import requests
-from e2e.load import Readers
+from e2e.load import RECORDED, Readers
 
 from harness import Proxy, wait_until
 
@@ -95,6 +97,54 @@ def test_an_unknown_link_has_to_wait_for_the_database(shop, cluster, spooling):
     cluster.start()
     wait_until(lambda: requests.get(f"{proxy.base}/c/{click}", allow_redirects=False).status_code == 302, 30, what="the link to work")
     wait_until(lambda: shop.events() == [("email_clicked", 1), ("email_opened", 1)], what="both in the log")
+
+
+def test_a_proxy_that_is_restarted_during_an_outage_answers_what_was_known(shop, cluster, spooling, tmp_path):
+    shop.query("select marketing_automation.tracking_keys()")
+    [known], [unknown] = shop.query("select id from marketing_automation.link_ids(array['https://shop.example/', 'https://other.example/']) order by url desc")
+    first, second, other = _click(shop, 1, known), _click(shop, 2, known), _click(shop, 3, unknown)
+    image = "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 4, 1)")
+    found = (302, "https://shop.example/")
+    proxy = spooling()
+    assert _follow(proxy, first) == found
+    _stop(proxy)
+    kept = tmp_path / "one" / "known.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+    cluster.stop("immediate")
+    proxy.start()
+    assert requests.get(proxy.base + "/readyz").text == "ready, without the database\n"
+    assert _follow(proxy, second) == found
+    assert _follow(proxy, other)[0] == 503
+    cluster.start()
+    wait_until(lambda: sorted(shop.query(RECORDED)) == [("email_clicked", 1), ("email_clicked", 2)], what="both clicks in the database")
+    assert _follow(proxy, other) == (302, "https://other.example/")
+
+    # A key that is withdrawn meanwhile works until the database says so.
+    _stop(proxy)
+    new = shop.value("select marketing_automation.rotate_tracking_key(valid_for => '0')")
+    cluster.stop("immediate")
+    proxy.start()
+    assert _follow(proxy, image)[0] == 200
+    cluster.start()
+    wait_until(lambda: _follow(proxy, image)[0] == 404, what="the withdrawn key to be forgotten")
+    _stop(proxy)
+    assert [key[0] for key in json.loads(kept.read_text())["keys"]] == [new]
+    assert ("email_opened", 4) not in shop.query(RECORDED)
+
+
+def _click(shop, record, link):
+    return "/c/" + shop.value("select marketing_automation.sign_token('email_clicked', %s, 1, %s)", record, link)
+
+
+def _follow(proxy, path):
+    answer = requests.get(proxy.base + path, allow_redirects=False)
+    return answer.status_code, answer.headers.get("Location")
+
+
+def _stop(proxy):
+    proxy.process.send_signal(signal.SIGTERM)
+    assert proxy.process.wait(10) == 0
 
 
 def test_a_spool_in_use_is_not_shared(shop, spooling, tmp_path):

@@ -45,7 +45,7 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
     let verified = state.keys.verify(Purpose::Click, token).await?;
     let link = verified.link.ok_or(Refusal::NotFound)?;
     let hit = hit(state, HitKind::Click, token, &request);
-    if let Some(location) = state.links.get(link) {
+    if let Some(location) = state.links.get(link, !state.recorder.is_available()) {
         state.recorder.record(hit, true).await?;
         return redirect(StatusCode::FOUND, &location).ok_or(Refusal::NotFound);
     }

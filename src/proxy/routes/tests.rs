@@ -12,7 +12,6 @@ use crate::proxy::control::Control;
 use crate::proxy::database::Database;
 use crate::proxy::hit::{Answer, Hit};
 use crate::proxy::keys::Keys;
-use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::pages::PageStore;
 use crate::proxy::recorder::{Recorder, answer_with};
@@ -54,7 +53,7 @@ pub fn app_taking_bounces(
     let recorded = tokio::spawn(answer_with(queue, move |_| answer.clone()));
     let state = State {
         keys: Arc::new(keys),
-        links: Links::default(),
+        links: Arc::default(),
         recorder,
         pages: PageStore::new(Arc::clone(&control)),
         control,
