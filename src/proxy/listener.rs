@@ -18,6 +18,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -37,6 +38,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const HEADER_LIMIT: usize = 8 * 1024;
 /// Connections at a time; more wait in the kernel.
 const CONNECTION_LIMIT: usize = 4096;
+/// Open files for everything else: connections to the database, the spool.
+const OTHER_FILES: usize = 64;
 /// After an error of `accept` such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -144,7 +147,7 @@ impl Listener {
             graceful: GracefulShutdown::new(),
             tasks: JoinSet::new(),
         };
-        let slots = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+        let slots = Arc::new(Semaphore::new(connection_limit()));
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -270,6 +273,34 @@ impl Connections {
         self.graceful.shutdown().await;
         while self.tasks.join_next().await.is_some() {}
     }
+}
+
+/// As many connections as the process may have open files for. It takes what it may, as what shells and service managers
+/// give without being asked, 1024, is for programs that use select(2).
+fn connection_limit() -> usize {
+    let wanted = CONNECTION_LIMIT + OTHER_FILES;
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = |limit: &Rlimit| {
+        let files = limit.current.and_then(|files| usize::try_from(files).ok());
+        files.unwrap_or(usize::MAX)
+    };
+    if allowed(&limit) < wanted {
+        let more = limit
+            .maximum
+            .map_or(wanted as u64, |most| most.min(wanted as u64));
+        limit.current = limit.current.max(Some(more));
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            limit = getrlimit(Resource::Nofile);
+        }
+    }
+    let files = allowed(&limit);
+    if files < wanted {
+        warn!(
+            files,
+            "open files are limited, and so are connections: see LimitNOFILE of systemd.exec(5)"
+        );
+    }
+    files.saturating_sub(OTHER_FILES).clamp(1, CONNECTION_LIMIT)
 }
 
 /// Removes a socket file that a killed process left behind. One that is in use stays, and so does any other file.

@@ -163,6 +163,32 @@ def test_slow_clients_keep_nobody_waiting_and_are_cut_off(start, image):
     wait_until(are_cut_off, 30, 0.5, what="the slow connections to be closed")
 
 
+@pytest.mark.parametrize("limit", ["soft", "hard"])
+def test_many_connections_leave_files_for_the_rest(shop, cluster, image, tmp_path, limit):
+    proxy = Proxy(shop.tracking_url(), arguments=("--spool", str(tmp_path)))
+    proxy._command = ["sh", "-c", f'ulimit {dict(soft="-S", hard="-H -S")[limit]} -n 80; exec "$@"', "sh", *proxy._command]
+    proxy.start()
+    try:
+        reader = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+        _ask(reader, image)
+        others = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(100)]
+        cluster.stop("immediate")
+        assert [_ask(reader, image) for _ in range(3)] == [200] * 3, "spooled"
+        cluster.start()
+        assert "Too many open files" not in proxy.log.read_text()
+        for other in others:
+            other.close()
+    finally:
+        proxy.stop()
+
+
+def _ask(connection, path):
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
 def _run(*arguments, **environment):
     return subprocess.run([PROGRAM, *arguments], capture_output=True, text=True, env=environment, timeout=30)
 
