@@ -16,17 +16,17 @@ use crate::email::template::PageContext;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
-body{margin:0;padding:2rem 1.25rem;font:1.125rem/1.5 system-ui,sans-serif}\
+body{margin:0;padding:2rem 1.25rem;font:1.125rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\
 main{max-width:32rem;margin:0 auto}\
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}\
-p,fieldset{margin:0 0 1.5rem;overflow-wrap:anywhere}\
+p,fieldset{margin:0 0 1.5rem}\
 fieldset{border:0;padding:0;min-width:0}\
 legend{padding:0;margin:0 0 .5rem}\
-label{display:flex;gap:.75rem;align-items:baseline;padding:.625rem 0}\
-input{width:1.125rem;height:1.125rem;margin:0;flex:none;align-self:center}\
-form+form,form p{margin:0 0 1rem}\
-form+form{margin-top:1rem}\
-button{font:inherit;font-weight:600;min-height:3rem;padding:.5rem 1.5rem;border:.125rem solid #1d4ed8;border-radius:.5rem;\
+label{display:flex;gap:.75rem;padding:.625rem 0}\
+input{width:1.125rem;height:1.125rem;margin:.28rem 0;flex:none}\
+form p{margin:0 0 1rem}\
+form+form{margin-top:2rem}\
+button{font:inherit;font-weight:600;max-width:100%;min-height:3rem;padding:.5rem 1.5rem;border:.125rem solid #1d4ed8;border-radius:.5rem;\
 background:#1d4ed8;color:#fff;cursor:pointer}\
 button.quiet{background:transparent;color:inherit;border-color:currentColor}\
 :focus-visible{outline:.2rem solid #f59e0b;outline-offset:.15rem}";
