@@ -11,51 +11,63 @@ return (
 comment on function marketing_automation.robot_by_look(text, text, inet) is
     'API: private. The rule by which a single hit is a robot''s, of those that look at nothing but the hit; null: none';
 
-create function marketing_automation.classify_events(ids uuid[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+create function marketing_automation.classify_events(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     burst marketing_automation.robot_rule;
     speed marketing_automation.robot_rule;
     trap marketing_automation.robot_rule;
+    buckets smallint[];
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
     select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
     select r.* into trap from marketing_automation.robot_rule r where r.kind = 'hidden_link' and r.is_enabled order by r.name limit 1;
-    with hit as materialized (
-        select e.* from marketing_automation.event e where e.id = any (ids) and e.kind in ('email_opened', 'email_clicked')
-        union
+    if speed.name is not null then
+        -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
+        buckets := array(
+            select distinct marketing_automation.log_bucket(e.occurred_at + d)
+            from marketing_automation.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d where e.ctid = any (hits));
+    end if;
+    with mail as (
         -- The other clicks in the same mails: only together are they a burst, or follow the hidden link.
-        select e.* from marketing_automation.event e
-        join (select distinct c.record_id, c.activity_id from marketing_automation.event c where c.id = any (ids) and c.kind = 'email_clicked') c
-            on c.record_id = e.record_id and c.activity_id = e.activity_id
-        where e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
+        select distinct e.record_id, e.activity_id from marketing_automation.event e
+        where e.ctid = any (hits) and e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
+    ), hit as materialized (
+        select e.ctid as place, e.* from marketing_automation.event e
+        where e.ctid = any (hits) and (e.kind = 'email_opened' or e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is null)
+        union all
+        select e.ctid, e.* from mail m join marketing_automation.event e on e.record_id = m.record_id and e.activity_id = m.activity_id
+        where e.kind = 'email_clicked'
     ), bursting as materialized (
         -- By a window, as a join of the hits with themselves is quadratic.
-        select c.id
-        from (select h.id, array_agg(h.link_id) over (
+        select c.place
+        from (select h.place, array_agg(h.link_id) over (
                   partition by h.record_id, h.activity_id order by h.occurred_at
                   range between coalesce(burst.within, interval '0') preceding and coalesce(burst.within, interval '0') following) as links
-              from hit h where h.kind = 'email_clicked') c
+              from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h where h.kind = 'email_clicked') h
+              where h.clicks >= burst.links) c
         where cardinality(c.links) >= burst.links and (select count(distinct l.id) from unnest(c.links) l (id)) >= burst.links
     ), verdict as (
-        select h.id, coalesce(
+        select h.place, h.robot as before, coalesce(
             (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind in ('method', 'user_agent', 'network')),
             case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
             case when trap.name is not null and exists (
                 select from marketing_automation.event o
-                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.kind = 'email_clicked' and o.link_id = 0
+                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
                   and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
-            case when h.id in (select b.id from bursting b) then burst.name end,
+            case when h.place in (select b.place from bursting b) then burst.name end,
             case when speed.name is not null and exists (
                 select from marketing_automation.message_log m
-                where m.record_id = h.record_id and m.activity_id = h.activity_id and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
+                where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
+                  and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
         from hit h
     )
     update marketing_automation.event e set robot = v.robot
-    from verdict v where v.id = e.id and e.robot is distinct from v.robot;
+    from verdict v where e.ctid = v.place and v.robot is distinct from v.before;
 end $$;
-comment on function marketing_automation.classify_events(uuid[]) is
-    'API: private. Judges opens and clicks, whose look has been judged, by when they came, and with a click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+comment on function marketing_automation.classify_events(tid[]) is
+    'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a click the other clicks in its mail. '
+    'The caller holds the rows of their mails in finished_activity';
 
 create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -84,7 +96,7 @@ begin
       and (l.robot is not null or exists (
           select from marketing_automation.robot_rule r
           where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null when 'network' then e.address is not null end));
-    perform marketing_automation.classify_events(ids);
+    perform marketing_automation.classify_events(array(select e.ctid from marketing_automation.event e where e.id = any (ids)));
     -- What turns out to be a person's has the effect that it should have had.
     select c.no_opens, c.no_clicks into no_opens, no_clicks
     from marketing_automation.withheld_consent(array(
