@@ -100,6 +100,7 @@ mod schema {
             marketing_automation::check_templates,
             marketing_automation::check_page,
             marketing_automation::sign_token,
+            marketing_automation::verify_token,
             marketing_automation::verify_tokens,
             marketing_automation::sign_return_path,
             marketing_automation::verify_return_path,

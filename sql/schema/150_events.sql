@@ -22,47 +22,49 @@ comment on function marketing_automation.kept_user_agent(text) is
     'as browsers do themselves by now (chromium.org/updates/ua-reduction)';
 
 create function marketing_automation.record_events(
-    ids uuid[], kinds text[], tokens text[], occurred_at timestamptz[], methods text[], addresses inet[], user_agents text[]
+    ids uuid[], kinds text[], tokens text[], occurred_at timestamptz[], methods text[], addresses inet[], user_agents text[],
+    asked integer[] default null
 ) returns table (n integer, known boolean, location text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+    records bigint[];
+    activities integer[];
+    links bigint[];
 begin
-    if exists (select from unnest(array[cardinality(kinds), cardinality(tokens), cardinality(occurred_at), cardinality(methods),
-                                        cardinality(addresses), cardinality(user_agents)]) as c (length)
-               where c.length is distinct from cardinality(ids)) then
+    if (cardinality(ids) = all (array[cardinality(kinds), cardinality(tokens), cardinality(occurred_at), cardinality(methods),
+                                      cardinality(addresses), cardinality(user_agents)])) is not true then
         raise exception 'arrays of record_events() differ in length' using errcode = 'array_subscript_error';
     end if;
     if array_position(ids, null) is not null then
         raise exception 'ids of record_events() must not be null' using errcode = 'null_value_not_allowed';
     end if;
-    if not coalesce('{email_opened,email_clicked}' @> kinds, false) or array_position(kinds, null) is not null then
+    if not '{email_opened,email_clicked}' @> kinds or array_position(kinds, null) is not null then
         raise exception 'kinds of record_events() must be email_opened or email_clicked' using errcode = 'invalid_parameter_value';
     end if;
-    if not coalesce('{GET,HEAD,POST,PREFETCH}' @> methods, false) or array_position(methods, null) is not null then
+    if not '{GET,HEAD,POST,PREFETCH}' @> methods or array_position(methods, null) is not null then
         raise exception 'methods of record_events() must be GET, HEAD, POST or PREFETCH' using errcode = 'invalid_parameter_value';
     end if;
-    return query
-        with hit as materialized (
-            select u.*, t.record_id, t.activity_id, t.link_id
-            from unnest(ids, kinds, occurred_at, methods, addresses, user_agents) with ordinality as u (id, kind, occurred_at, method, address, user_agent, n)
-            left join marketing_automation.verify_tokens(kinds, tokens) t on t.n = u.n
-        ), recorded as (
-            insert into marketing_automation.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent)
-            -- A clock that runs ahead, or is not set, must not move what follows.
-            select h.id, greatest(least(h.occurred_at, statement_timestamp()), '2000-01-01'), h.kind, h.record_id, h.activity_id, h.link_id, h.method,
-                   marketing_automation.address_prefix(h.address), left(h.user_agent, 200)
-            from hit h
-            -- A test's links work, and tell nothing.
-            where h.record_id <> 0
-        )
-        select h.n::integer, h.record_id is not null, l.url
-        from hit h left join marketing_automation.link l on l.id = h.link_id
-        order by h.n;
-    if cardinality(ids) > 0 then
+    select v.records, v.activities, v.links into records, activities, links from marketing_automation.verify_tokens(kinds, tokens) v;
+    insert into marketing_automation.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent)
+    -- A clock that runs ahead, or is not set, must not move what follows.
+    select h.id, greatest(least(h.occurred_at, statement_timestamp()), '2000-01-01'), h.kind, h.record_id, h.activity_id, h.link_id, h.method,
+           marketing_automation.address_prefix(h.address), left(h.user_agent, 200)
+    from unnest(ids, kinds, occurred_at, methods, addresses, user_agents, records, activities, links)
+        as h (id, kind, occurred_at, method, address, user_agent, record_id, activity_id, link_id)
+    -- A test's links work, and tell nothing.
+    where h.record_id <> 0;
+    if found then
         perform marketing_automation.notify_mailer();
     end if;
+    if asked is null or asked <> '{}' then
+        return query
+            select a.n, records[a.n] is not null, l.url
+            from unnest(coalesce(asked, array(select generate_series(1, cardinality(ids))))) with ordinality as a (n, position)
+            left join marketing_automation.link l on l.id = links[a.n]
+            order by a.position;
+    end if;
 end $$;
-comment on function marketing_automation.record_events(uuid[], text[], text[], timestamptz[], text[], inet[], text[]) is
+comment on function marketing_automation.record_events(uuid[], text[], text[], timestamptz[], text[], inet[], text[], integer[]) is
     'API: proxy. Records a batch of opens and clicks, all arrays alike in length; apply_events() does the rest. kinds: email_opened or email_clicked; '
-    'methods: GET, HEAD, POST or PREFETCH; addresses and user_agents may be null. One row per hit, n from 1: '
+    'methods: GET, HEAD, POST or PREFETCH; addresses and user_agents may be null. One row for each hit that is asked for, n from 1; asked: null for all. '
     'known is false for a token that is malformed or forged, location is where a click leads. Hits of tests (record 0) are not recorded; an id seen before is ignored when it is applied';
-

@@ -182,7 +182,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
                 select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)),
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
     from (select 1) as one
-    left join marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t on true
+    left join marketing_automation.verify_token('unsubscribed', token) t on true
     left join marketing_automation.record r on r.id = t.record_id
     -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
     left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
@@ -198,7 +198,7 @@ declare
     leaving marketing_automation.record;
     is_news boolean;
 begin
-    select t.* into verified from marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t;
+    select t.* into verified from marketing_automation.verify_token('unsubscribed', token) t;
     leaving := marketing_automation.lock_record(verified.record_id);
     -- A test's link (record 0) goes where the real one will, and unsubscribes nobody.
     if leaving.id is not null then
@@ -228,7 +228,7 @@ declare
     verified record;
     returning_one marketing_automation.record;
 begin
-    select t.* into verified from marketing_automation.verify_tokens(array['unsubscribed'], array[token]) t;
+    select t.* into verified from marketing_automation.verify_token('unsubscribed', token) t;
     returning_one := marketing_automation.lock_record(verified.record_id);
     with gone as (
         delete from marketing_automation.unsubscription u

@@ -52,6 +52,20 @@ fn purpose(kind: &str) -> Option<Purpose> {
     }
 }
 
+/// What a token says, if it was signed for this kind of event.
+fn verify(keyring: &Keyring, kind: &str, token: &str) -> Option<Token> {
+    let purpose = purpose(kind)?;
+    let token = keyring.verify(purpose, token)?;
+    // A click without a link, or an open with one, is none that we signed.
+    let fits = match purpose {
+        Purpose::Click => token.link.is_some(),
+        Purpose::Open => token.link.is_none(),
+        Purpose::Unsubscribe => true,
+        Purpose::Bounce => false,
+    };
+    fits.then_some(token)
+}
+
 thread_local! {
     /// Random bytes fetched ahead, and how many of them are used: a system call for each record would cost 1 µs.
     static RANDOM: RefCell<([u8; 4096], usize)> = const { RefCell::new(([0; 4096], 4096)) };
@@ -78,23 +92,21 @@ fn random_bytes() -> [u8; 16] {
 mod marketing_automation {
     use super::*;
 
-    /// Verifies tokens against the kinds of event that they are presented for; those that do not verify are left out.
+    /// Verifies a token against the kind of event that it is presented for.
     #[pg_extern(sql = r#"
-create function marketing_automation.verify_tokens(kinds text[], tokens text[])
-returns table (n integer, record_id bigint, activity_id integer, link_id bigint)
+create function marketing_automation.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer, link_id bigint)
 language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.verify_tokens(text[], text[]) is
-    'API: private. What the tokens that verify say, n their position from 1; kinds: email_opened, email_clicked or unsubscribed, for each token';
+comment on function marketing_automation.verify_token(text, text) is
+    'API: private. What a token says, no row if it does not verify; kind: email_opened, email_clicked or unsubscribed';
 "#)]
     #[allow(clippy::type_complexity)] // The macro wants the row written out.
-    fn verify_tokens(
-        kinds: Vec<Option<String>>,
-        tokens: Vec<Option<String>>,
+    fn verify_token(
+        kind: &str,
+        token: &str,
     ) -> Result<
         TableIterator<
             'static,
             (
-                name!(n, i32),
                 name!(record_id, i64),
                 name!(activity_id, i32),
                 name!(link_id, Option<i64>),
@@ -102,27 +114,50 @@ comment on function marketing_automation.verify_tokens(text[], text[]) is
         >,
         spi::Error,
     > {
-        let Some(keyring) = keyring()? else {
-            return Ok(TableIterator::new([]));
-        };
-        let verified: Vec<_> = kinds
-            .into_iter()
-            .zip(tokens)
-            .zip(1..)
-            .filter_map(|((kind, token), n)| {
-                let purpose = purpose(&kind?)?;
-                let token = keyring.verify(purpose, &token?)?;
-                // A click without a link, or an open with one, is none that we signed.
-                let fits = match purpose {
-                    Purpose::Click => token.link.is_some(),
-                    Purpose::Open => token.link.is_none(),
-                    Purpose::Unsubscribe => true,
-                    Purpose::Bounce => false,
-                };
-                fits.then_some((n, token.record, token.activity, token.link))
-            })
+        let verified = keyring()?.and_then(|keyring| verify(&keyring, kind, token));
+        let row = verified.map(|token| (token.record, token.activity, token.link));
+        Ok(TableIterator::new(row))
+    }
+
+    /// Verifies tokens, each against the kind of event that it is presented for.
+    #[pg_extern(sql = r#"
+create function marketing_automation.verify_tokens(kinds text[], tokens text[]) returns table (records bigint[], activities integer[], links bigint[])
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
+comment on function marketing_automation.verify_tokens(text[], text[]) is
+    'API: private. One row: what the tokens say, as columns for unnest(); nulls for one that does not verify. kinds: as in verify_token(), for each token';
+"#)]
+    #[allow(clippy::type_complexity)] // The macro wants the row written out.
+    fn verify_tokens(
+        kinds: Array<&str>,
+        tokens: Array<&str>,
+    ) -> Result<
+        TableIterator<
+            'static,
+            (
+                name!(records, Vec<Option<i64>>),
+                name!(activities, Vec<Option<i32>>),
+                name!(links, Vec<Option<i64>>),
+            ),
+        >,
+        spi::Error,
+    > {
+        let keyring = keyring()?;
+        let verified: Vec<Option<Token>> = kinds
+            .iter()
+            .zip(tokens.iter())
+            .map(|(kind, token)| verify(keyring.as_ref()?, kind?, token?))
             .collect();
-        Ok(TableIterator::new(verified))
+        Ok(TableIterator::once((
+            verified
+                .iter()
+                .map(|token| Some(token.as_ref()?.record))
+                .collect(),
+            verified
+                .iter()
+                .map(|token| Some(token.as_ref()?.activity))
+                .collect(),
+            verified.iter().map(|token| token.as_ref()?.link).collect(),
+        )))
     }
 
     /// Signs a token, as the mailer does for the URLs of a mail.
@@ -215,8 +250,8 @@ mod tests {
         for kind in ["email_opened", "email_clicked", "unsubscribed"] {
             let seen = Spi::get_one_with_args::<String>(
                 "select string_agg(k.kind, ',') from unnest(array['email_opened', 'email_clicked', 'unsubscribed']) k (kind),
-                 lateral marketing_automation.verify_tokens(array[k.kind],
-                    array[marketing_automation.sign_token($1, 7, 3, case when $1 = 'email_clicked' then 9 end)]) t
+                 lateral marketing_automation.verify_token(k.kind,
+                    marketing_automation.sign_token($1, 7, 3, case when $1 = 'email_clicked' then 9 end)) t
                  where (t.record_id, t.activity_id) = (7, 3)",
                 &[kind.into()],
             );
@@ -243,9 +278,14 @@ mod tests {
             Spi::get_one::<String>("select marketing_automation.sign_token('email_opened', 1, 1)");
         assert_eq!(signed, Ok(None));
         let verified = Spi::get_one::<i64>(
-            "select count(*) from marketing_automation.verify_tokens(array['email_opened'], array['AAAA'])",
+            "select count(*) from marketing_automation.verify_token('email_opened', 'AAAA')",
         );
         assert_eq!(verified, Ok(Some(0)));
+        let verified = Spi::get_one::<bool>(
+            "select (records, activities, links) = (array[null::bigint, null], array[null::integer, null], array[null::bigint, null])
+             from marketing_automation.verify_tokens(array['email_opened', null], array['AAAA', 'AAAA'])",
+        );
+        assert_eq!(verified, Ok(Some(true)));
     }
 
     #[pg_test]

@@ -15,7 +15,7 @@ use crate::proxy::hit::{Answer, Hit};
 /// the time limit of a request.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(4);
 
-const RECORD: &str = "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7) where n = any ($8)";
+const RECORD: &str = "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7, $8)";
 
 /// Prepares the statement that hits are recorded with.
 pub(super) async fn prepare(client: &Client) -> Result<Statement, Error> {

@@ -3,7 +3,7 @@
 select count(*) from marketing_automation.tracking_keys();
 select marketing_automation.sign_token('email_opened', 1, 1) as first \gset
 create view shop.verified as
-    select k.name, exists (select from marketing_automation.verify_tokens(array['email_opened'], array[k.token])) as verifies
+    select k.name, exists (select from marketing_automation.verify_token('email_opened', k.token)) as verifies
     from (values ('first', current_setting('shop.first')), ('second', current_setting('shop.second'))) k (name, token);
 select marketing_automation.rotate_tracking_key();
 select marketing_automation.sign_token('email_opened', 1, 1) as second \gset
