@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -18,6 +19,11 @@ use super::spool::Spool;
 const QUEUE_LENGTH: usize = 8192;
 /// Hits in one transaction: enough to make its commit cheap, few enough to end in milliseconds.
 pub const BATCH_SIZE: usize = 1000;
+/// In a rush a batch waits so long, or a moment more, for hits that are about to come, as PostgreSQL does with
+/// `commit_delay`: larger batches cost less for each hit.
+const GATHERING: Duration = Duration::from_millis(1);
+/// So many hits at a time are a rush.
+const RUSH: usize = 16;
 
 /// The hit could not be recorded: the database is away or overloaded. The reader should try again later.
 #[derive(Debug, PartialEq, Eq)]
@@ -144,16 +150,24 @@ fn keep_or_drop(spool: Option<&Spool>, waiting: Waiting) {
 }
 
 impl HitQueue {
-    /// Waits for hits and moves up to `BATCH_SIZE` of them into `waiting`; none when the recorder is gone. Hits are never
-    /// lost when the future is dropped: they are in the queue or in `waiting`.
-    async fn take(&self, waiting: &mut Vec<Waiting>) {
+    /// Waits for hits and moves up to `BATCH_SIZE` of them into `waiting`, which is empty; none when the recorder is gone.
+    /// `last`: how many were taken before. Hits are never lost when the future is dropped: they are in the queue or in
+    /// `waiting`.
+    async fn take(&self, waiting: &mut Vec<Waiting>, last: usize) {
         let mut receiver = self.hits.lock().await;
+        let enough = enough(last, receiver.len());
         receiver.recv_many(waiting, BATCH_SIZE).await;
-        // Lets requests that have arrived meanwhile join: costs nothing when there are none.
-        tokio::task::yield_now().await;
-        while waiting.len() < BATCH_SIZE {
-            let Ok(hit) = receiver.try_recv() else { break };
-            waiting.push(hit);
+        if waiting.len() >= enough {
+            return;
+        }
+        let mut gathered = std::pin::pin!(tokio::time::sleep(GATHERING));
+        while waiting.len() < enough {
+            let room = BATCH_SIZE - waiting.len();
+            tokio::select! {
+                biased;
+                taken = receiver.recv_many(waiting, room) => if taken == 0 { return },
+                () = &mut gathered => return,
+            }
         }
     }
 
@@ -168,6 +182,15 @@ impl HitQueue {
                 keep_or_drop(self.spool.as_ref(), waiting);
             }
         }
+    }
+}
+
+/// How many hits are worth waiting for, given how many were recorded together and how many have come meanwhile: most of
+/// them, since readers whose hits were just answered may have more, and none when there is no rush.
+fn enough(last: usize, queued: usize) -> usize {
+    match last + queued {
+        0..RUSH => 1,
+        rush => (rush * 3 / 4).min(BATCH_SIZE),
     }
 }
 
@@ -285,11 +308,12 @@ impl Worker {
 
     /// Records batch after batch, beginning with the one that failed before.
     async fn record_all(&mut self, mut session: Session, mut repeated: Batch) -> End {
+        let mut last = 0;
         loop {
             let again = !repeated.is_empty();
             let batch = match again {
                 true => std::mem::take(&mut repeated),
-                false => match self.next_batch(&mut session).await {
+                false => match self.next_batch(&mut session, last).await {
                     Ok(batch) => batch,
                     Err(end) => return end,
                 },
@@ -304,7 +328,8 @@ impl Worker {
             {
                 Ok(answers) => {
                     self.backoff.reset();
-                    self.metrics.count_batch(answers.len());
+                    last = answers.len();
+                    self.metrics.count_batch(last);
                     answer(batch, answers);
                 }
                 Err(error) if again => {
@@ -333,12 +358,12 @@ impl Worker {
     }
 
     /// Waits for hits, and for the end of the connection meanwhile.
-    async fn next_batch(&self, session: &mut Session) -> Result<Batch, End> {
+    async fn next_batch(&self, session: &mut Session, last: usize) -> Result<Batch, End> {
         let mut waiting = Batch::new();
         let lost = tokio::select! {
             biased;
             () = session.closed() => true,
-            () = self.queue.take(&mut waiting) => false,
+            () = self.queue.take(&mut waiting, last) => false,
         };
         match (lost, waiting.is_empty()) {
             (false, false) => Ok(waiting),
@@ -355,7 +380,7 @@ pub(super) async fn answer_with(queue: HitQueue, said: impl Fn(&Hit) -> Answer) 
     let mut recorded = Vec::new();
     loop {
         let mut batch = Batch::new();
-        queue.take(&mut batch).await;
+        queue.take(&mut batch, 0).await;
         if batch.is_empty() {
             return recorded;
         }

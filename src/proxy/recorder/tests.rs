@@ -25,7 +25,7 @@ fn available() -> (Recorder, HitQueue) {
 
 async fn take(queue: &HitQueue) -> Batch {
     let mut batch = Batch::new();
-    queue.take(&mut batch).await;
+    queue.take(&mut batch, 0).await;
     batch
 }
 
@@ -60,6 +60,42 @@ async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
             Some(n.to_string())
         );
     }
+}
+
+#[tokio::test]
+async fn in_a_rush_a_batch_waits_a_moment_for_more() {
+    let (recorder, queue) = available();
+    let record = |hits: usize| {
+        for _ in 0..hits {
+            let recorder = recorder.clone();
+            tokio::spawn(async move { recorder.record(hit(), true).await });
+        }
+    };
+    record(20);
+    tokio::task::yield_now().await;
+    let (mut batch, mut next) = (Batch::new(), Batch::new());
+    let late = async {
+        tokio::task::yield_now().await;
+        record(40);
+    };
+    tokio::join!(queue.take(&mut batch, 40), late);
+    assert_eq!(
+        batch.len(),
+        60,
+        "three quarters of 60 are worth waiting for"
+    );
+    record(1);
+    tokio::time::timeout(Duration::from_secs(5), queue.take(&mut next, 60))
+        .await
+        .expect("it does not wait for ever");
+    assert_eq!(next.len(), 1);
+}
+
+#[test]
+fn a_few_hits_wait_for_no_others() {
+    assert_eq!([enough(0, 0), enough(1, 0), enough(8, 7)], [1, 1, 1]);
+    assert_eq!([enough(8, 8), enough(31, 33)], [12, 48]);
+    assert_eq!(enough(BATCH_SIZE, QUEUE_LENGTH), BATCH_SIZE);
 }
 
 #[tokio::test]
