@@ -9,27 +9,40 @@ use marketing_automation::proxy::check::check;
 use marketing_automation::proxy::options::{LogFormat, Options};
 use marketing_automation::proxy::tls::Tls;
 use marketing_automation::proxy::{Settings, serve};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let options = Options::parse();
-    let check_only = options.check;
-    let outcome = match options.with_file() {
-        Ok(options) if check_only => return report(&options).await,
-        Ok(options) => run(&options).await,
+fn main() -> ExitCode {
+    let outcome = match Options::parse().with_file() {
+        Ok(options) => start(&options),
         Err(error) => Err(error.to_string()),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Also when there is no log yet.
-            eprintln!("marketing-tracking-proxy: {error}");
-            ExitCode::FAILURE
-        }
+    outcome.unwrap_or_else(|error| {
+        // Also when there is no log yet.
+        eprintln!("marketing-tracking-proxy: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start(options: &Options) -> Result<ExitCode, String> {
+    let threads = match options.threads() {
+        Ok(threads) => threads,
+        // The report will say it.
+        Err(_) if options.check => 1,
+        Err(error) => return Err(error.to_string()),
+    };
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start threads: {error}"))?;
+    if options.check {
+        return Ok(runtime.block_on(report(options)));
     }
+    runtime.block_on(run(options))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn report(options: &Options) -> ExitCode {

@@ -15,6 +15,8 @@ use super::listener::Listen;
 use super::spool::SpoolSettings;
 use super::tls::{Tls, TlsError};
 
+const MOST_THREADS: usize = 64;
+
 /// Tracking proxy of the PostgreSQL extension marketing_automation: records opens and clicks, redirects, unsubscribes.
 ///
 /// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')), with
@@ -44,6 +46,11 @@ pub struct Options {
     /// Connections that record opens and clicks, 1 to 16; the more, the fewer hits share a commit [default: 1]
     #[arg(long, env = "MARKETING_TRACKING_CONNECTIONS")]
     pub connections: Option<usize>,
+
+    /// Threads that answer requests, 1 to 64; the database needs cores too where it is on the same machine
+    /// [default: half of the cores]
+    #[arg(long, env = "MARKETING_TRACKING_THREADS")]
+    pub threads: Option<usize>,
 
     /// Directory in which hits are kept while the database is away, and what answering them needs, keys too; one for each
     /// proxy; without it hits get 503
@@ -145,6 +152,8 @@ pub enum OptionsError {
     NoDatabase,
     #[error("--connections must be 1 to 16, not {0}")]
     Connections(usize),
+    #[error("--threads must be 1 to 64, not {0}")]
+    Threads(usize),
     #[error("--tls-certificate and --tls-key belong together")]
     HalfTls,
     #[error("TLS is for a TCP socket, and --listen names a Unix socket")]
@@ -173,6 +182,7 @@ impl Options {
             listen: self.listen.or(file.listen),
             database: self.database.or(file.database),
             connections: self.connections.or(file.connections),
+            threads: self.threads.or(file.threads),
             spool: self.spool.or(file.spool),
             spool_limit: self.spool_limit.or(file.spool_limit),
             trusted_proxies: self.trusted_proxies.or(file.trusted_proxies),
@@ -186,6 +196,18 @@ impl Options {
         }
     }
 
+    /// How many threads to serve with.
+    pub fn threads(&self) -> Result<usize, OptionsError> {
+        let threads = self.threads.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / 2).clamp(1, MOST_THREADS)
+        });
+        match threads {
+            1..=MOST_THREADS => Ok(threads),
+            _ => Err(OptionsError::Threads(threads)),
+        }
+    }
+
     /// The settings, with defaults, checked.
     pub fn settings(&self) -> Result<Settings, OptionsError> {
         let listen = self.listen.clone().unwrap_or_default();
@@ -193,6 +215,7 @@ impl Options {
         if !(1..=16).contains(&connections) {
             return Err(OptionsError::Connections(connections));
         }
+        self.threads()?;
         let tls = match (&self.tls_certificate, &self.tls_key) {
             (Some(_), Some(_)) if matches!(listen, Listen::Unix(_)) => {
                 return Err(OptionsError::TlsOnUnixSocket);
@@ -305,6 +328,7 @@ mod tests {
             ),
             (&[], "no database is given"),
             (&["--database", "host=x", "--connections", "17"], "1 to 16"),
+            (&["--database", "host=x", "--threads", "0"], "1 to 64"),
             (
                 &["--database", "host=x", "--tls-key", "/k"],
                 "belong together",

@@ -235,4 +235,4 @@ def test_help_is_complete():
     for option in ("config", "listen", "database", "connections", "spool", "spool-limit", "trusted-proxies", "forwarded-header",
                    "tls-certificate", "tls-key", "bounce-token-file", "log", "log-format", "check"):  # fmt: skip
         assert f"--{option}" in text
-    assert text.count("[env: MARKETING_TRACKING_") == 13
+    assert text.count("[env: MARKETING_TRACKING_") == 14
