@@ -4,6 +4,7 @@
 //! into parse trees ([`expression`]), compile templates, verify tokens, and send mail.
 
 mod address;
+mod argument;
 mod bounce;
 mod expression;
 mod launcher;

@@ -193,29 +193,11 @@ impl Returned {
     }
 
     fn add_return_paths(&mut self, value: &str) {
-        let found = value
-            .split(|c: char| c.is_whitespace() || "<>,;\"()".contains(c))
-            .filter(|word| word.contains('@'));
-        for address in found {
-            if self.return_paths.len() < MAX_TRACES
-                && !self.return_paths.iter().any(|known| known == address)
-            {
-                self.return_paths.push(address.to_owned());
-            }
-        }
+        add_traces(&mut self.return_paths, value, "<>,;\"()");
     }
 
     fn add_message_ids(&mut self, value: &str) {
-        let found = value
-            .split(|c: char| c.is_whitespace() || "<>,".contains(c))
-            .filter(|word| word.contains('@'));
-        for id in found {
-            if self.message_ids.len() < MAX_TRACES
-                && !self.message_ids.iter().any(|known| known == id)
-            {
-                self.message_ids.push(id.to_owned());
-            }
-        }
+        add_traces(&mut self.message_ids, value, "<>,");
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -347,6 +329,18 @@ fn notice(mail: &Returned) -> Option<Report> {
         Kind::Soft
     };
     Some(Report::refused(kind, status, refusal::reason(said)))
+}
+
+/// Adds the addresses or Message-IDs that stand between separators, each once.
+fn add_traces(traces: &mut Vec<String>, value: &str, separators: &str) {
+    let found = value
+        .split(|c: char| c.is_whitespace() || separators.contains(c))
+        .filter(|word| word.contains('@'));
+    for trace in found {
+        if traces.len() < MAX_TRACES && !traces.iter().any(|known| known == trace) {
+            traces.push(trace.to_owned());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 pub use address::check_address;
 pub use bounce_address::BounceAddress;
 
-/// RFC 5322, section 2.1.1, without CRLF.
-const MAX_LINE_BYTES: usize = 998;
+/// Longest line, in bytes (RFC 5322, section 2.1.1: 998 without CRLF).
+pub(crate) const MAX_LINE_BYTES: usize = 998;
 /// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
 const MAX_NAME_CHARACTERS: usize = 200;
 
@@ -261,11 +261,15 @@ pub(crate) fn is_forbidden_in_header(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// Whether a header field can hold this between `<` and `>`.
+fn fits_angle_brackets(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>'))
+}
+
 /// RFC 5322, section 3.6.4: `left@right`, without white space or angle brackets.
 fn check_message_id(id: &str) -> Result<(), LetterError> {
-    let well_formed = id
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>'))
+    let well_formed = fits_angle_brackets(id)
         && id.split_once('@').is_some_and(|(left, right)| {
             !left.is_empty() && !right.is_empty() && !right.contains('@')
         });
@@ -280,9 +284,7 @@ fn check_message_id(id: &str) -> Result<(), LetterError> {
 }
 
 fn check_url(url: &str) -> Result<(), LetterError> {
-    let fits = url
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>'))
+    let fits = fits_angle_brackets(url)
         && url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     match fits {
         true => Ok(()),

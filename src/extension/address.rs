@@ -1,21 +1,11 @@
 //! Mail addresses as SQL checks and compares them.
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::argument::refuse;
 use crate::email::transport::TransportConfig;
 use crate::email::{identity, message};
-
-/// Raises that an argument is wrong, and why.
-fn refuse(error: &dyn std::fmt::Display, function: &'static str) {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-        error.to_string(),
-        function,
-    )
-    .report(PgLogLevel::ERROR);
-}
 
 #[pg_schema]
 mod marketing_automation {
@@ -41,7 +31,7 @@ comment on function marketing_automation.check_address(text) is
 "#)]
     fn check_address(address: &str) {
         if let Err(error) = message::check_address(address) {
-            refuse(&error, "check_address");
+            refuse(error);
         }
     }
 
@@ -65,7 +55,7 @@ comment on function marketing_automation.check_smtp_url(text) is
 "#)]
     fn check_smtp_url(url: &str) {
         if let Err(error) = TransportConfig::parse(url) {
-            refuse(&error, "check_smtp_url");
+            refuse(error);
         }
     }
 }

@@ -79,12 +79,11 @@ fn relation_name(relation: pg_sys::Oid) -> String {
         let name = pg_sys::get_rel_name(relation);
         let namespace = pg_sys::get_namespace_name(pg_sys::get_rel_namespace(relation));
         if name.is_null() || namespace.is_null() {
-            ErrorReport::new(
+            ereport!(
+                ERROR,
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                format!("relation with OID {} does not exist", relation.to_u32()),
-                "check_expression",
-            )
-            .report(PgLogLevel::ERROR);
+                format!("relation with OID {} does not exist", relation.to_u32())
+            );
         }
         CStr::from_ptr(pg_sys::quote_qualified_identifier(namespace, name))
             .to_string_lossy()

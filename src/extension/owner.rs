@@ -234,12 +234,11 @@ fn require_membership(owner: pg_sys::Oid) {
         )
     };
     if !is_member {
-        ErrorReport::new(
+        ereport!(
+            ERROR,
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("must be a member of role \"{name}\""),
-            "query_as_member",
-        )
-        .report(PgLogLevel::ERROR);
+            format!("must be a member of role \"{name}\"")
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::{OnceCell, RefCell};
 use pgrx::prelude::*;
 use pgrx::spi::OwnedPreparedStatement;
 
+use super::argument::refuse;
 use crate::email::message::BounceAddress;
 use crate::tracking::return_path;
 use crate::tracking::token::{Keyring, Purpose, Token};
@@ -174,7 +175,7 @@ comment on function marketing_automation.sign_token(text, bigint, integer, bigin
         link_id: Option<i64>,
     ) -> Result<Option<String>, spi::Error> {
         let Some(purpose) = purpose(kind) else {
-            pgrx::error!("kind \"{kind}\" of token does not exist");
+            refuse(format!("kind \"{kind}\" of token does not exist"));
         };
         let token = Token {
             record: record_id,
@@ -213,10 +214,7 @@ comment on function marketing_automation.sign_return_path(text, bigint, integer)
         record_id: i64,
         activity_id: i32,
     ) -> Result<Option<String>, spi::Error> {
-        let address = match BounceAddress::parse(bounce_address) {
-            Ok(address) => address,
-            Err(error) => pgrx::error!("{error}"),
-        };
+        let address = BounceAddress::parse(bounce_address).unwrap_or_else(|error| refuse(error));
         Ok(keyring()?
             .map(|keyring| address.with(&return_path::sign(&keyring, record_id, activity_id))))
     }

@@ -1,10 +1,9 @@
 //! Collects words into folded lines.
 
+use crate::email::message::MAX_LINE_BYTES;
+
 /// Width at which lines are folded, in characters (RFC 5322, section 2.1.1, recommends at most 78).
 pub(super) const WIDTH: usize = 76;
-
-/// Longest line, in bytes (RFC 5322, section 2.1.1: 998 without CRLF).
-pub(super) const MAX_LINE_BYTES: usize = 998;
 
 /// Text that grows line by line: white space collapses, lines are folded between words only.
 #[derive(Debug, Default)]

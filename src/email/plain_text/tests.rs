@@ -1,5 +1,6 @@
 use super::*;
-use fold::{MAX_LINE_BYTES, WIDTH};
+use crate::email::message::MAX_LINE_BYTES;
+use fold::WIDTH;
 
 #[test]
 fn paragraphs_are_folded_between_words_and_urls_stay_whole() {

@@ -30,6 +30,9 @@ pub(super) struct Scope {
 
 impl Object for Scope {}
 
+/// Formats a value, as long as the style asks for.
+type TimeFormat = fn(&Locale, &str, Option<&str>) -> Result<String, String>;
+
 /// Makes an environment without templates, with the limits, functions and filters of mails.
 pub(super) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
@@ -57,30 +60,21 @@ pub(super) fn environment() -> Environment<'static> {
     environment.remove_global("debug");
     environment.add_global("unsubscribe_url", Target::Unsubscribe(None).placeholder());
     environment.add_function("short", short);
-    environment.add_filter(
-        "format_date",
-        |state: &State, value: &Value, format: Option<&str>| {
-            localised(state, "format_date", value, |locale, text| {
-                locale.format_date(text, format)
-            })
-        },
-    );
-    environment.add_filter(
-        "format_datetime",
-        |state: &State, value: &Value, format: Option<&str>| {
-            localised(state, "format_datetime", value, |locale, text| {
-                locale.format_datetime(text, format)
-            })
-        },
-    );
-    environment.add_filter(
-        "format_timedelta",
-        |state: &State, value: &Value, format: Option<&str>| {
-            localised(state, "format_timedelta", value, |locale, text| {
-                locale.format_timedelta(text, format)
-            })
-        },
-    );
+    let of_time: [(&'static str, TimeFormat); 3] = [
+        ("format_date", Locale::format_date),
+        ("format_datetime", Locale::format_datetime),
+        ("format_timedelta", Locale::format_timedelta),
+    ];
+    for (name, format) in of_time {
+        environment.add_filter(
+            name,
+            move |state: &State, value: &Value, style: Option<&str>| {
+                localised(state, name, value, |locale, text| {
+                    format(locale, text, style)
+                })
+            },
+        );
+    }
     environment.add_filter(
         "format_number",
         |state: &State, value: &Value, decimals: Option<u8>| {

@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use super::database;
@@ -19,14 +18,12 @@ use crate::tracking::url::BaseUrl;
 const NOT_SET: &str = "not-set.invalid";
 
 fn refuse(what: &str, reason: &str) -> ! {
-    ErrorReport::new(
+    ereport!(
+        ERROR,
         PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
         format!("{what} cannot be sent"),
-        "render_preview",
-    )
-    .set_detail(reason.to_owned())
-    .report(PgLogLevel::ERROR);
-    unreachable!("an ERROR does not return")
+        reason.to_owned()
+    );
 }
 
 /// The header lines of a message, with the line ends of psql.
