@@ -22,25 +22,32 @@ end $$;
 comment on function marketing_automation.require_membership(regrole, text) is
     'API: private. Raises insufficient_privilege unless the current user is a member of owner';
 
+create function marketing_automation.owner_guard() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_op <> 'INSERT' then
+        perform marketing_automation.require_membership(old.owner, format('%s "%s"', tg_table_name, old.name));
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    perform marketing_automation.require_membership(new.owner, format('%s "%s"', tg_table_name, new.name));
+    return new;
+end $$;
+comment on function marketing_automation.owner_guard() is 'API: private. Only members of its owner change a model, scenario or snippet';
+
 -- Models
 
-create function marketing_automation.model_guard() returns trigger
+create function marketing_automation.model_fixed() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if (case when tg_op <> 'INSERT' then old.name end) in ('party', 'sale') or (case when tg_op <> 'DELETE' then new.name end) in ('party', 'sale') then
         raise exception 'models party and sale are shipped with the extension and cannot be changed'
             using errcode = 'object_not_in_prerequisite_state', hint = 'Register a model of another name with register_model().';
     end if;
-    if tg_op <> 'INSERT' then
-        perform marketing_automation.require_membership(old.owner, format('model "%s"', old.name));
-    end if;
-    if tg_op = 'DELETE' then
-        return old;
-    end if;
-    perform marketing_automation.require_membership(new.owner, format('model "%s"', new.name));
-    return new;
+    return case when tg_op = 'DELETE' then old else new end;
 end $$;
-comment on function marketing_automation.model_guard() is 'API: private. Only members of its owner change a model, nobody the shipped ones';
+comment on function marketing_automation.model_fixed() is 'API: private. Nobody changes the shipped models';
 
 create function marketing_automation.model_parts(model marketing_automation.model)
 returns table (part text, what text, expression text, is_condition boolean)
@@ -135,8 +142,10 @@ begin
 end $$;
 comment on function marketing_automation.model_cascade() is 'API: private. Scenarios follow a renamed model';
 
+create trigger fixed before insert or update or delete on marketing_automation.model
+    for each row execute function marketing_automation.model_fixed();
 create trigger guard before insert or update or delete on marketing_automation.model
-    for each row execute function marketing_automation.model_guard();
+    for each row execute function marketing_automation.owner_guard();
 create trigger validate before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation.model_validate();
 create trigger cascade after update on marketing_automation.model
@@ -169,20 +178,6 @@ create trigger cascade after delete on marketing_automation.party
     for each row execute function marketing_automation.party_cascade();
 
 -- Scenarios
-
-create function marketing_automation.scenario_guard() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if tg_op <> 'INSERT' then
-        perform marketing_automation.require_membership(old.owner, format('scenario "%s"', old.name));
-    end if;
-    if tg_op = 'DELETE' then
-        return old;
-    end if;
-    perform marketing_automation.require_membership(new.owner, format('scenario "%s"', new.name));
-    return new;
-end $$;
-comment on function marketing_automation.scenario_guard() is 'API: private. Only members of its owner change a scenario';
 
 create function marketing_automation.scenario_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -257,7 +252,7 @@ end $$;
 comment on function marketing_automation.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
 
 create trigger guard before insert or update or delete on marketing_automation.scenario
-    for each row execute function marketing_automation.scenario_guard();
+    for each row execute function marketing_automation.owner_guard();
 create trigger validate before insert or update or delete on marketing_automation.scenario
     for each row execute function marketing_automation.scenario_validate();
 create trigger cascade after delete on marketing_automation.scenario

@@ -27,20 +27,6 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation.template_user() is 'API: private. All that may use snippets';
 
-create function marketing_automation.snippet_guard() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if tg_op <> 'INSERT' then
-        perform marketing_automation.require_membership(old.owner, format('snippet "%s"', old.name));
-    end if;
-    if tg_op = 'DELETE' then
-        return old;
-    end if;
-    perform marketing_automation.require_membership(new.owner, format('snippet "%s"', new.name));
-    return new;
-end $$;
-comment on function marketing_automation.snippet_guard() is 'API: private. Only members of its owner change a snippet';
-
 create function marketing_automation.snippet_number() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -86,7 +72,7 @@ comment on function marketing_automation.snippet_validate() is
     'API: private. A snippet compiles, uses what exists and not itself, and what uses it still works';
 
 create trigger guard before insert or update or delete on marketing_automation.snippet
-    for each row execute function marketing_automation.snippet_guard();
+    for each row execute function marketing_automation.owner_guard();
 create trigger number before insert or update on marketing_automation.snippet
     for each row execute function marketing_automation.snippet_number();
 create trigger validate after insert or update or delete on marketing_automation.snippet
