@@ -8,7 +8,7 @@ import requests.utils
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from e2e.shop import Shop  # noqa: E402
+from e2e.shop import Shop, sending_to  # noqa: E402
 from harness import Cluster, Proxy, SmtpSink, free_port  # noqa: E402
 
 CRON_DATABASE = "cron_shop"
@@ -43,11 +43,7 @@ def cluster(sink_of_the_run, proxy_port):
     """A server that preloads pg_cron and the extension."""
     cluster = Cluster(
         cron_database=CRON_DATABASE,
-        settings={
-            "marketing_automation.email_from": "Shop <shop@example.org>",
-            "marketing_automation.automation_base": f"http://127.0.0.1:{proxy_port}",
-            "marketing_automation.smtp_url": sink_of_the_run.url,
-        },
+        settings=sending_to(sink_of_the_run, f"http://127.0.0.1:{proxy_port}"),
     ).start()
     yield cluster
     if cluster.process is not None:

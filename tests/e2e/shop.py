@@ -1,6 +1,8 @@
 """A small shop in a database of its own, and what a test does with it."""
 
+import os
 import re
+import signal
 from dataclasses import dataclass
 
 from harness import wait_until
@@ -23,6 +25,15 @@ select marketing_automation.register_model('customer', 'shop.customer', key => '
 """
 
 BODY = '<p>Hello {{ record.name }}, <a href="https://shop.example/start">start</a>.</p>'
+
+
+def sending_to(sink, base="http://127.0.0.1:9"):
+    """The settings without which nothing is sent: sender, base URL of the proxy (nobody listens on port 9), SMTP server."""
+    return {
+        "marketing_automation.email_from": "Shop <shop@example.org>",
+        "marketing_automation.automation_base": base,
+        "marketing_automation.smtp_url": sink.url,
+    }
 
 
 @dataclass
@@ -146,6 +157,15 @@ class Shop:
     def wait_for_worker(self):
         """Waits for the mailer and returns its process id."""
         return wait_until(self.worker, what=f"a mailer in {self.database}")
+
+    def end_worker(self, pid):
+        """Asks the mailer to end, and waits until it has."""
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+
+    def is_blocked(self):
+        """Whether some session waits for a lock."""
+        return self.value("select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
 
     def events(self):
         """[(kind, count)] of the log."""

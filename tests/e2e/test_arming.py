@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from e2e.shop import TABLES, Shop
+from e2e.shop import TABLES, Shop, sending_to
 
 from harness import Cluster, wait_until
 
@@ -15,15 +15,7 @@ STATUS = "select state, last_error from marketing_automation.worker_status()"
 def primary(sink):
     """A server of its own, with a mail that waits and cannot be sent."""
     sink.refuse()
-    cluster = Cluster(
-        preload="marketing_automation",
-        settings={
-            "marketing_automation.email_from": "Shop <shop@example.org>",
-            "marketing_automation.automation_base": "http://127.0.0.1:9",
-            "marketing_automation.smtp_url": sink.url,
-            "wal_level": "replica",
-        },
-    ).start()
+    cluster = Cluster(preload="marketing_automation", settings=sending_to(sink) | {"wal_level": "replica"}).start()
     cluster.query(f"create database {DATABASE}")
     shop = Shop(cluster, DATABASE)
     shop.psql(TABLES.format(database=DATABASE, role=shop.marketer, tracking=shop.tracking))

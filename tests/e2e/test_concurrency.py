@@ -178,10 +178,7 @@ def test_an_event_that_arrives_while_its_negative_side_runs_waits_for_the_outcom
     )  # fmt: skip
     applying = threading.Thread(target=shop.query, args=("select marketing_automation.apply_events()",))
     applying.start()
-    wait_until(
-        lambda: shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
-        what="the event to wait for the side that runs",
-    )
+    wait_until(shop.is_blocked, what="the event to wait for the side that runs")
     getattr(processing, end)()
     applying.join()
     wait_until(lambda: shop.events() == [(f"email_{kind}", 1)], what="the event in the log")
@@ -218,8 +215,7 @@ def test_what_records_depend_on_does_not_change_while_they_enter(shop, change):
     changing = threading.Thread(target=attempt)
     changing.start()
     wait_until(
-        lambda: not changing.is_alive()
-        or shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
+        lambda: not changing.is_alive() or shop.is_blocked(),
         what="the change to wait for the enrolling",
     )
     enrolling.commit()
@@ -244,10 +240,7 @@ def test_a_goal_that_two_sessions_see_is_one_conversion(shop, end):
     one.cursor().execute("select marketing_automation.process_due()")
     processing = threading.Thread(target=other.cursor().execute, args=("select marketing_automation.process_due()",))
     processing.start()
-    wait_until(
-        lambda: shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
-        what="one session to wait for the conversions of the other",
-    )
+    wait_until(shop.is_blocked, what="one session to wait for the conversions of the other")
     getattr(one, end)()
     processing.join()
     other.commit()
@@ -270,10 +263,7 @@ def test_who_leaves_again_while_their_party_is_resubscribed_meets_no_deadlock(sh
     leaving.cursor().execute("select marketing_automation.lock_record(id) from marketing_automation.record")
     resubscribing = threading.Thread(target=shop.query, args=("select marketing_automation.resubscribe('1')",))
     resubscribing.start()
-    wait_until(
-        lambda: shop.value("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"),
-        what="the administrator to wait for the record",
-    )
+    wait_until(shop.is_blocked, what="the administrator to wait for the record")
     leaving.cursor().execute(leave, (token,))
     leaving.commit()
     resubscribing.join()

@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 
 import psycopg2
-from e2e.shop import TABLES, Shop
+from e2e.shop import TABLES, Shop, sending_to
 
 from harness import Cluster, SmtpSink, wait_until
 
@@ -21,14 +21,7 @@ def test_every_mail_of_a_campaign_is_accounted_for_whatever_dies():
     print(f"CRASH_SEED={seed}")
     dice = random.Random(seed)
     sink = SmtpSink().start()
-    cluster = Cluster(
-        preload="marketing_automation",
-        settings={
-            "marketing_automation.email_from": "Shop <shop@example.org>",
-            "marketing_automation.automation_base": "http://127.0.0.1:9",
-            "marketing_automation.smtp_url": sink.url,
-        },
-    ).start()
+    cluster = Cluster(preload="marketing_automation", settings=sending_to(sink)).start()
     cluster.query("create database shop")
     shop = Shop(cluster, "shop")
     shop.psql(TABLES.format(database="shop", role=shop.marketer, tracking=shop.tracking))

@@ -1,7 +1,5 @@
 """SMTP servers that refuse, delay, hang or vanish."""
 
-import os
-import signal
 import time
 
 from harness import wait_until
@@ -142,8 +140,7 @@ def test_only_what_the_server_may_have_is_in_doubt(shop, sink, cluster):
         shop.tick()
         sink.wait_for(8)
         pid = shop.worker()
-        os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+        shop.end_worker(pid)
         sink.behave()
         wait_until(lambda: set(shop.messages().values()) == {"sent", "in_doubt"}, 60, what="the others to be sent")
         assert list(shop.messages().values()).count("in_doubt") == 8

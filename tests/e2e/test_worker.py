@@ -56,8 +56,7 @@ def test_a_worker_that_ends_comes_back(shop, sink):
     shop.scenario()
     pid = shop.wait_for_worker()
     started = time.monotonic()
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    shop.end_worker(pid)
     assert time.monotonic() - started < 1
     shop.tick()
     sink.wait_for(1, timeout=60)
@@ -75,8 +74,7 @@ def test_a_worker_in_the_middle_of_a_statement_ends_at_once(shop):
         what="the worker to be in its statement",
     )
     started = time.monotonic()
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    shop.end_worker(pid)
     assert time.monotonic() - started < 1
 
 
@@ -90,8 +88,7 @@ def test_a_worker_full_of_huge_mails_stays_small_and_ends_at_once(shop, sink):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 600_000
     started = time.monotonic()
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), interval=0.01, what="the worker to end")
+    shop.end_worker(pid)
     assert time.monotonic() - started < 1
 
 
