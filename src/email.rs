@@ -20,9 +20,3 @@ pub mod rendered;
 pub mod rewrite;
 pub mod template;
 pub mod transport;
-
-pub use message::{Letter, LetterError, Mail};
-pub use rendered::{Assembled, Rendered, Target};
-pub use template::{MailTemplate, Part, Recipient, TemplateError};
-
-pub use transport::{Connection, SendError, SendErrorKind, TransportConfig};

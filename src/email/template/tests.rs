@@ -1,7 +1,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::email::rendered::{Consent, Target};
+use crate::email::rendered::{Assembled, Consent, Target};
 
 mod consent;
 mod errors;
@@ -52,7 +52,7 @@ fn render(subject: &str, body: &str) -> Result<Rendered, TemplateError> {
     compile(None, subject, body)?.render(&context(), &recipient())
 }
 
-fn assembled(rendered: &Rendered) -> crate::email::Assembled {
+fn assembled(rendered: &Rendered) -> Assembled {
     let everything = Consent {
         opens: true,
         clicks: true,
@@ -60,7 +60,7 @@ fn assembled(rendered: &Rendered) -> crate::email::Assembled {
     assembled_with(rendered, everything)
 }
 
-fn assembled_with(rendered: &Rendered, consent: Consent) -> crate::email::Assembled {
+fn assembled_with(rendered: &Rendered, consent: Consent) -> Assembled {
     rendered.assemble(consent, false, url_of)
 }
 

@@ -137,14 +137,6 @@ impl TransportConfig {
         self
     }
 
-    /// Gives the user that needs a password, when the URL names one.
-    pub fn user(&self) -> Option<&str> {
-        match &self.target {
-            ConfigTarget::Smtp(smtp) => smtp.user.as_deref(),
-            ConfigTarget::Directory(_) => None,
-        }
-    }
-
     pub(super) fn smtp(&self) -> Option<&SmtpConfig> {
         match &self.target {
             ConfigTarget::Smtp(smtp) => Some(smtp),
