@@ -15,7 +15,6 @@ mod position;
 mod revocation;
 mod scan;
 mod server;
-mod setting;
 mod settings;
 mod status;
 mod template;

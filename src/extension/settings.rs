@@ -1,6 +1,7 @@
 //! The settings `marketing_automation.*`, each checked when it is set.
 
 mod check;
+mod show;
 
 use std::ffi::CString;
 
