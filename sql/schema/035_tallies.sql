@@ -23,6 +23,8 @@ create table marketing_automation.activity_tally (
     not_sent integer not null default 0,
     opened integer not null default 0,
     clicked integer not null default 0,
+    robot_opens integer not null default 0,
+    robot_clicks integer not null default 0,
     merged boolean not null default false
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation.activity_tally is
@@ -30,6 +32,10 @@ comment on table marketing_automation.activity_tally is
 comment on column marketing_automation.activity_tally.period is 'tally_period() of finished_activity.finished_at, which is message.created_at too; -infinity: the sum of all periods, as far as merged';
 comment on column marketing_automation.activity_tally.mailed is 'Mails queued; those that are neither sent nor not_sent are under way';
 comment on column marketing_automation.activity_tally.not_sent is 'Mails that failed or were suppressed';
+comment on column marketing_automation.activity_tally.opened is 'Mails of which an open by a person was reported';
+comment on column marketing_automation.activity_tally.clicked is 'Mails of which a click by a person was reported';
+comment on column marketing_automation.activity_tally.robot_opens is 'Opens of mails, each of them, that are a robot''s: see event.robot';
+comment on column marketing_automation.activity_tally.robot_clicks is 'Clicks in mails, each of them, that are a robot''s';
 create index activity_tally_activity on marketing_automation.activity_tally (activity_id, period);
 -- For totals and for merge_tallies().
 create index activity_tally_current on marketing_automation.activity_tally (activity_id) where not merged or period = '-infinity';
@@ -72,9 +78,9 @@ begin
             returning t.*
         )
         insert into marketing_automation.activity_tally
-            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, merged)
+            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks, merged)
         select t.activity_id, p.period, sum(t.done), sum(t.cancelled), sum(t.failed), sum(t.mailed), sum(t.sent), sum(t.not_sent),
-               sum(t.opened), sum(t.clicked), true
+               sum(t.opened), sum(t.clicked), sum(t.robot_opens), sum(t.robot_clicks), true
         from taken t cross join lateral marketing_automation.tally_sums(t.period, t.merged) p (period) group by t.activity_id, p.period;
     end if;
     if exists (select from marketing_automation.scenario_tally t where not t.merged offset threshold - 1) then

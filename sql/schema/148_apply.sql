@@ -77,6 +77,7 @@ declare
     fresh tid[];
     no_opens bigint[];
     no_clicks bigint[];
+    changes integer[];
     details text := marketing_automation.setting('hit_details');
 begin
     perform from marketing_automation.finished_activity f
@@ -102,9 +103,12 @@ begin
         from look l cross join lateral unnest(l.hits) h
         where case h.kind when 'email_opened' then h.record_id <> all (no_opens) else h.record_id <> all (no_clicks) end
         on conflict do nothing
-        returning event.ctid
+        returning event.ctid, event.record_id, event.activity_id, event.kind, event.robot
     )
-    select array_agg(i.ctid) into fresh from inserted i;
+    select array_agg(i.ctid), array_agg(i.record_id) filter (where i.robot is not null), array_agg(i.activity_id) filter (where i.robot is not null),
+           array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
+    into fresh, records, activities, kinds, changes from inserted i;
+    perform marketing_automation.tally_robots(records, activities, kinds, changes);
     perform marketing_automation.classify_events(fresh);
     select array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at)
     into records, activities, kinds, times

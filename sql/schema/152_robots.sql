@@ -11,6 +11,22 @@ return (
 comment on function marketing_automation.robot_by_look(text, text, inet) is
     'API: private. The rule by which a single hit is a robot''s, of those that look at nothing but the hit; null: none';
 
+create function marketing_automation.tally_robots(records bigint[], activities integer[], kinds text[], changes integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    if records is null then
+        return;
+    end if;
+    insert into marketing_automation.activity_tally (activity_id, period, robot_opens, robot_clicks)
+    select u.activity_id, marketing_automation.tally_period(f.finished_at),
+           coalesce(sum(u.change) filter (where u.kind = 'email_opened'), 0), coalesce(sum(u.change) filter (where u.kind = 'email_clicked'), 0)
+    from unnest(records, activities, kinds, changes) as u (record_id, activity_id, kind, change)
+    join marketing_automation.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
+    group by 1, 2;
+end $$;
+comment on function marketing_automation.tally_robots(bigint[], integer[], text[], integer[]) is
+    'API: private. Counts opens and clicks that are a robot''s (change 1), or not any more (-1), with their mails. Null: none. The caller holds the rows of the mails in finished_activity';
+
 create function marketing_automation.classify_events(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
@@ -18,6 +34,10 @@ declare
     speed marketing_automation.robot_rule;
     trap marketing_automation.robot_rule;
     buckets smallint[];
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    changes integer[];
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
     select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
@@ -61,9 +81,14 @@ begin
                 where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
                   and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
         from hit h
+    ), judged as (
+        update marketing_automation.event e set robot = v.robot
+        from verdict v where e.ctid = v.place and v.robot is distinct from v.before
+        returning e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
     )
-    update marketing_automation.event e set robot = v.robot
-    from verdict v where e.ctid = v.place and v.robot is distinct from v.before;
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
+    into records, activities, kinds, changes from judged j where j.change <> 0;
+    perform marketing_automation.tally_robots(records, activities, kinds, changes);
 end $$;
 comment on function marketing_automation.classify_events(tid[]) is
     'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a click the other clicks in its mail. '
@@ -77,6 +102,10 @@ declare
     were_robots uuid[];
     no_opens bigint[];
     no_clicks bigint[];
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    changes integer[];
 begin
     select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
     from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
@@ -85,17 +114,22 @@ begin
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
     with look as (
-        select marketing_automation.robot_by_look(e.method, e.user_agent, e.address) as robot, array_agg(e.id) as ids
+        select marketing_automation.robot_by_look(e.method, e.user_agent, e.address) as robot, e.robot is not null as was_robot, array_agg(e.id) as ids
         from marketing_automation.event e where e.id = any (ids)
-        group by e.method, e.user_agent, e.address
+        group by e.method, e.user_agent, e.address, e.robot is not null
+    ), judged as (
+        update marketing_automation.event e set robot = l.robot
+        from look l cross join lateral unnest(l.ids) u (id)
+        where e.id = u.id and e.robot is distinct from l.robot
+          -- A verdict by what hit_details has not kept stands for as long as its rule does.
+          and (l.robot is not null or exists (
+              select from marketing_automation.robot_rule r
+              where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null when 'network' then e.address is not null end))
+        returning e.record_id, e.activity_id, e.kind, (l.robot is not null)::integer - l.was_robot::integer as change
     )
-    update marketing_automation.event e set robot = l.robot
-    from look l cross join lateral unnest(l.ids) u (id)
-    where e.id = u.id and e.robot is distinct from l.robot
-      -- A verdict by what hit_details has not kept stands for as long as its rule does.
-      and (l.robot is not null or exists (
-          select from marketing_automation.robot_rule r
-          where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null when 'network' then e.address is not null end));
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
+    into records, activities, kinds, changes from judged j where j.change <> 0;
+    perform marketing_automation.tally_robots(records, activities, kinds, changes);
     perform marketing_automation.classify_events(array(select e.ctid from marketing_automation.event e where e.id = any (ids)));
     -- What turns out to be a person's has the effect that it should have had.
     select c.no_opens, c.no_clicks into no_opens, no_clicks

@@ -48,25 +48,27 @@ comment on function marketing_automation.activity_named(marketing_automation.sce
 
 create function marketing_automation.activity_count(scenario text)
 returns table (activity_id integer, waiting bigint, done bigint, cancelled bigint, failed bigint,
-               mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint)
+               mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint, robot_clicks bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with chosen as (
         select t.activity_id as id, t.ordinal
         from marketing_automation.scenario_named(scenario) s cross join lateral marketing_automation.activity_tree(s.id) t
     ), tallied as (
         select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
-               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent
+               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
+               sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
         from marketing_automation.activity_tally t
         where t.activity_id in (select c.id from chosen c) and (not t.merged or t.period = '-infinity') group by 1
     )
     select c.id, (select count(*) from marketing_automation.waiting_activity w where w.activity_id = c.id), coalesce(t.done, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
-           coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0), coalesce(t.not_sent, 0)
+           coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0), coalesce(t.not_sent, 0),
+           coalesce(t.robot_opens, 0), coalesce(t.robot_clicks, 0)
     from chosen c
     left join tallied t on t.activity_id = c.id
     order by c.ordinal
 $$;
 comment on function marketing_automation.activity_count(text) is
-    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not sent (failed or suppressed), opened, clicked';
+    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
 
 create function marketing_automation.record_count(scenario text, out records bigint, out blocked bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -109,7 +111,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    case when c.under_way > 0 then format('%s under way', c.under_way) end,
                    case when c.not_sent > 0 then format('%s not sent', c.not_sent) end,
                    case when n.action = 'send_email' then format('opened %s (%s)', c.opened, marketing_automation.percentage(c.opened, c.sent)) end,
-                   case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked, marketing_automation.percentage(c.clicked, c.sent)) end)
+                   case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked, marketing_automation.percentage(c.clicked, c.sent)) end,
+                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
         from marketing_automation.scenario_named(scenario) s
         cross join lateral marketing_automation.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id

@@ -155,7 +155,7 @@ comment on view marketing_automation.scenario_report is
     'API: public. Each scenario''s records (of a draft: the rows that its domain matches now), how many are blocked, their share between 0 and 1; trends of the last ten days; its conversions, how many and their value';
 
 create view marketing_automation.activity_report as
-select s.name as scenario, a.name as activity, c.waiting, c.done, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened, c.clicked,
+select s.name as scenario, a.name as activity, c.waiting, c.done, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened, c.clicked, c.robot_opens, c.robot_clicks,
        marketing_automation.rate(c.opened, c.sent) as open_rate, marketing_automation.rate(c.clicked, c.sent) as click_rate,
        marketing_automation.rate(c.clicked, c.opened) as click_through_rate,
        t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
@@ -165,5 +165,5 @@ join marketing_automation.activity a on a.id = c.activity_id
 cross join lateral marketing_automation.activity_report_by(s.name, a.name, 'day', current_date, current_date) t
 order by s.name, c.ordinality;
 comment on view marketing_automation.activity_report is
-    'API: public. Each activity''s records by state, its mails (under way, sent, not sent, opened, clicked), rates between 0 and 1 (opened and clicked of the sent, clicked of '
+    'API: public. Each activity''s records by state, its mails (under way, sent, not sent, opened, clicked), the opens and clicks, each of them, that were a robot''s, rates between 0 and 1 (opened and clicked of the sent, clicked of '
     'the opened); trends of the last ten days';

@@ -5,22 +5,27 @@ create view shop.recount as
 with counted as (
     select activity_id, marketing_automation.tally_period(finished_at) as period,
            (state = 'done')::int as done, (state = 'cancelled')::int as cancelled, (state = 'failed')::int as failed,
-           (outcome = 'mailed')::int as mailed, 0 as sent, 0 as not_sent, (opened_at is not null)::int as opened, (clicked_at is not null)::int as clicked
+           (outcome = 'mailed')::int as mailed, 0 as sent, 0 as not_sent, (opened_at is not null)::int as opened, (clicked_at is not null)::int as clicked,
+           0 as robot_opens, 0 as robot_clicks
     from marketing_automation.finished_activity
     union all
     select activity_id, marketing_automation.tally_period(created_at), 0, 0, 0, 0,
-           (sent_at is not null)::int, (state in ('failed', 'suppressed'))::int, 0, 0
+           (sent_at is not null)::int, (state in ('failed', 'suppressed'))::int, 0, 0, 0, 0
     from marketing_automation.message where record_id is not null
     union all
-    select activity_id, period, -done, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked from marketing_automation.activity_tally where period > '-infinity'
+    select e.activity_id, marketing_automation.tally_period(f.finished_at), 0, 0, 0, 0, 0, 0, 0, 0, (e.kind = 'email_opened')::int, (e.kind = 'email_clicked')::int
+    from marketing_automation.event e
+    join marketing_automation.finished_activity f on f.record_id = e.record_id and f.activity_id = e.activity_id where e.robot is not null
+    union all
+    select activity_id, period, -done, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked, -robot_opens, -robot_clicks from marketing_automation.activity_tally where period > '-infinity'
     union all
     -- Totals are the same, merged or not.
-    select activity_id, '-infinity', done, cancelled, failed, mailed, sent, not_sent, opened, clicked from marketing_automation.activity_tally where merged and period > '-infinity'
+    select activity_id, '-infinity', done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks from marketing_automation.activity_tally where merged and period > '-infinity'
     union all
-    select activity_id, '-infinity', -done, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked from marketing_automation.activity_tally where period = '-infinity'
+    select activity_id, '-infinity', -done, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked, -robot_opens, -robot_clicks from marketing_automation.activity_tally where period = '-infinity'
 )
 select activity_id, period, sum(done) as done, sum(cancelled) as cancelled, sum(failed) as failed, sum(mailed) as mailed, sum(sent) as sent,
-       sum(not_sent) as not_sent, sum(opened) as opened, sum(clicked) as clicked
+       sum(not_sent) as not_sent, sum(opened) as opened, sum(clicked) as clicked, sum(robot_opens) as robot_opens, sum(robot_clicks) as robot_clicks
 from counted group by activity_id, period;
 create view shop.recount_records as
 select scenario_id, period, sum(records) as records, sum(blocked) as blocked
@@ -33,11 +38,11 @@ from (select scenario_id, marketing_automation.tally_period(entered_at) as perio
       from marketing_automation.scenario_tally where merged) c
 group by scenario_id, period;
 create view shop.difference as
-select s.name, a.name as activity, done, cancelled, failed, mailed, sent, not_sent, opened, clicked
+select s.name, a.name as activity, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks
 from shop.recount r join marketing_automation.activity a on a.id = r.activity_id join marketing_automation.scenario s on s.id = a.scenario_id
-where (done, cancelled, failed, mailed, sent, not_sent, opened, clicked) <> (0, 0, 0, 0, 0, 0, 0, 0)
+where (done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 union all
-select s.name, null, records, blocked, 0, 0, 0, 0, 0, 0
+select s.name, null, records, blocked, 0, 0, 0, 0, 0, 0, 0, 0
 from shop.recount_records r join marketing_automation.scenario s on s.id = r.scenario_id
 where (records, blocked) <> (0, 0);
 
@@ -59,9 +64,10 @@ select marketing_automation.run('tallies');
 -- Parts of it fail: a condition that divides by zero would keep the whole scenario from enrolling.
 update shop.guest set divisor = 1 where divisor = 0;
 
+create table shop.judged (robots bigint, people bigint);
 create procedure shop.random_step(clock timestamptz) language plpgsql as $$
 declare
-    dice int := floor(random() * 14);
+    dice int := floor(random() * 15);
     scenario int := (select s.id from marketing_automation.scenario s where s.name = 'tallies');
 begin
     case
@@ -77,9 +83,11 @@ begin
         update marketing_automation.waiting_activity w set at = clock + interval '30 minutes' where w.at > clock + interval '1 day';
     when dice <= 10 then
         perform marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(h.kind),
-            array_agg(marketing_automation.sign_token(h.kind, h.record_id, h.activity_id, case when h.kind = 'email_clicked' then 1 end)),
-            array_agg(clock), array_agg('GET'::text), array_agg(null::inet), array_agg(null::text))
-        from (select m.record_id, m.activity_id, case when random() < 0.6 then 'email_opened' else 'email_clicked' end as kind
+            array_agg(marketing_automation.sign_token(h.kind, h.record_id, h.activity_id, case when h.kind = 'email_clicked' then h.link end)),
+            array_agg(clock), array_agg(h.method), array_agg(null::inet), array_agg(null::text))
+        from (select m.record_id, m.activity_id, case when random() < 0.6 then 'email_opened' else 'email_clicked' end as kind,
+                     -- A robot tells by its method, or by a third link in the same mail.
+                     case when random() < 0.2 then 'HEAD' else 'GET' end as method, 1 + floor(random() * 4)::bigint as link
               from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id and r.scenario_id = scenario
               where m.state = 'sent' and random() < 0.2) h
         having count(*) > 0;
@@ -87,6 +95,9 @@ begin
         perform marketing_automation.block(r.uuid) from marketing_automation.record r where r.scenario_id = scenario and random() < 0.01;
         perform marketing_automation.forget(g.email) from shop.guest g where g.email is not null and random() < 0.005;
     when dice = 12 then
+        update marketing_automation.robot_rule set is_enabled = not is_enabled where name in ('head', 'all_links') and random() < 0.5;
+        insert into shop.judged select * from marketing_automation.reclassify_events(clock - interval '20 minutes');
+    when dice = 13 then
         perform case m.state when 'failed' then marketing_automation.retry(m.id) else marketing_automation.cancel(m.id) end
         from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id and r.scenario_id = scenario
         where m.state in ('failed', 'queued') and random() < 0.1;
@@ -126,9 +137,12 @@ select * from shop.difference;
 
 -- It was a campaign in which everything occurred.
 select max(t.done) > 0 as done, max(t.cancelled) > 0 as cancelled, max(t.failed) > 0 as failed, max(t.mailed) > 0 as mailed, max(t.sent) > 0 as sent,
-       max(t.not_sent) > 0 as not_sent, max(t.opened) > 0 as opened, max(t.clicked) > 0 as clicked, count(distinct t.period) > 10 as periods
+       max(t.not_sent) > 0 as not_sent, max(t.opened) > 0 as opened, max(t.clicked) > 0 as clicked,
+       max(t.robot_opens) > 0 as robot_opens, max(t.robot_clicks) > 0 as robot_clicks, count(distinct t.period) > 10 as periods
 from marketing_automation.activity_tally t join marketing_automation.activity a on a.id = t.activity_id
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'tallies';
+
+select max(robots) > 0 as became_robots, max(people) > 0 as became_people from shop.judged;
 
 -- Whoever has reached the goal has one conversion, and nothing has run since.
 select count(distinct f.record_id) > 0 as arrived, count(*) filter (where c.id is null) as without_conversion
@@ -151,6 +165,8 @@ select marketing_automation.merge_tallies(2);
 select merged from marketing_automation.activity_tally where activity_id = 0;
 delete from marketing_automation.activity_tally where activity_id = 0;
 delete from marketing_automation.suppression where reason = 'forgotten';
+update marketing_automation.robot_rule set is_enabled = true where name in ('head', 'all_links');
+drop table shop.judged;
 select marketing_automation.stop('tallies');
 drop view shop.difference, shop.recount, shop.recount_records;
 drop procedure shop.random_campaign, shop.random_step;
