@@ -48,16 +48,18 @@ begin
             select distinct marketing_automation.log_bucket(e.occurred_at + d)
             from marketing_automation.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d where e.ctid = any (hits));
     end if;
-    with mail as (
-        -- The other clicks in the same mails: only together are they a burst, or follow the hidden link.
-        select distinct e.record_id, e.activity_id from marketing_automation.event e
-        where e.ctid = any (hits) and e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
+    with fresh as materialized (
+        select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind in ('email_opened', 'email_clicked')
+    ), mail as (
+        select distinct f.record_id, f.activity_id from fresh f where f.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
     ), hit as materialized (
-        select e.ctid as place, e.* from marketing_automation.event e
-        where e.ctid = any (hits) and (e.kind = 'email_opened' or e.kind = 'email_clicked' and coalesce(burst.name, trap.name) is null)
+        select f.* from fresh f where f.kind = 'email_opened' or coalesce(burst.name, trap.name) is null
         union all
-        select e.ctid, e.* from mail m join marketing_automation.event e on e.record_id = m.record_id and e.activity_id = m.activity_id
-        where e.kind = 'email_clicked'
+        -- All clicks in the same mails: only together are they a burst, or follow the hidden link. offset: mail by mail, however
+        -- few clicks there were when the log was last analyzed.
+        select c.* from mail m cross join lateral (
+            select e.ctid, e.* from marketing_automation.event e
+            where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked' offset 0) c
     ), bursting as materialized (
         -- By a window, as a join of the hits with themselves is quadratic.
         select c.place
