@@ -26,8 +26,8 @@ comment on column marketing_automation.event.party is 'Who was unsubscribed or r
 comment on column marketing_automation.event.scenario_id is 'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
 comment on column marketing_automation.event.robot is 'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
 -- For classify_events: the clicks in a mail, and those on its hidden link.
-create index event_click on marketing_automation.event (record_id, activity_id) where kind = 'email_clicked';
-create index event_hidden_click on marketing_automation.event (record_id, activity_id) where link_id = 0;
+create index event_click on marketing_automation.event (record_id, activity_id, occurred_at) where kind = 'email_clicked';
+create index event_hidden_click on marketing_automation.event (record_id, activity_id, occurred_at) where link_id = 0;
 
 -- Written by record_events(), emptied by apply_events(). Without an index: appending is what a reader waits for.
 create table marketing_automation.event_inbox (

@@ -119,7 +119,7 @@ create table marketing_automation.robot_rule (
     kind text not null check (kind in ('method', 'user_agent', 'network', 'burst', 'speed', 'hidden_link')),
     pattern text,
     links integer check (links > 1),
-    within interval check (within > interval '0'),
+    within interval check (within > interval '0' and within <= interval '30 days'),
     is_enabled boolean not null default true,
     note text,
     is_shipped boolean not null default false,

@@ -38,10 +38,12 @@ declare
     activities integer[];
     kinds text[];
     changes integer[];
+    reach interval;
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
     select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
     select r.* into trap from marketing_automation.robot_rule r where r.kind = 'hidden_link' and r.is_enabled order by r.name limit 1;
+    reach := greatest(burst.within, trap.within);
     if speed.name is not null then
         -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
         buckets := array(
@@ -51,24 +53,42 @@ begin
     with fresh as materialized (
         select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind in ('email_opened', 'email_clicked')
     ), mail as (
-        select distinct f.record_id, f.activity_id from fresh f where f.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
+        select f.record_id, f.activity_id, min(f.occurred_at) - reach as since, max(f.occurred_at) + reach as until
+        from fresh f where f.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
+        group by f.record_id, f.activity_id
     ), hit as materialized (
-        select f.* from fresh f where f.kind = 'email_opened' or coalesce(burst.name, trap.name) is null
+        select f.*, true as is_judged from fresh f where f.kind = 'email_opened' or coalesce(burst.name, trap.name) is null
         union all
-        -- All clicks in the same mails: only together are they a burst, or follow the hidden link. offset: mail by mail, however
-        -- few clicks there were when the log was last analyzed.
-        select c.* from mail m cross join lateral (
+        -- All clicks in the same mails: only together are they a burst, or follow the hidden link. What came long before or after
+        -- has nothing to do with these, however much of it there is. offset: mail by mail, however few clicks there were when
+        -- the log was last analyzed.
+        select c.*, c.occurred_at between m.since and m.until from mail m cross join lateral (
             select e.ctid, e.* from marketing_automation.event e
-            where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked' offset 0) c
+            where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
+              -- And what decides about the outermost of them.
+              and e.occurred_at between m.since - coalesce(burst.within, interval '0') and m.until + coalesce(burst.within, interval '0') offset 0) c
+    ), click as materialized (
+        select h.* from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h where h.kind = 'email_clicked') h
+        where h.clicks >= burst.links
+    ), reached as (
+        -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
+        -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
+        -- a single mail could be clicked often enough to hold up all others.
+        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) + burst.within as until
+        from (select c.*, count(*) filter (where c.starts) over (partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) as stretch
+              from (select c.*, coalesce(c.occurred_at - lag(c.occurred_at) over (
+                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
+                    from click c) c) c
+        group by c.record_id, c.activity_id, c.link_id, c.stretch
     ), bursting as materialized (
-        -- By a window, as a join of the hits with themselves is quadratic.
-        select c.place
-        from (select h.place, array_agg(h.link_id) over (
-                  partition by h.record_id, h.activity_id order by h.occurred_at
-                  range between coalesce(burst.within, interval '0') preceding and coalesce(burst.within, interval '0') following) as links
-              from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h where h.kind = 'email_clicked') h
-              where h.clicks >= burst.links) c
-        where cardinality(c.links) >= burst.links and (select count(distinct l.id) from unnest(c.links) l (id)) >= burst.links
+        select m.place
+        from (select m.place, sum(m.links) over (partition by m.record_id, m.activity_id order by m.at, m.turn) as links
+              from (select r.record_id, r.activity_id, r.since as at, 1 as turn, 1 as links, null::tid as place from reached r
+                    union all
+                    select c.record_id, c.activity_id, c.occurred_at, 2, 0, c.place from click c
+                    union all
+                    select r.record_id, r.activity_id, r.until, 3, -1, null from reached r) m) m
+        where m.place is not null and m.links >= burst.links
     ), verdict as (
         select h.place, h.robot as before, coalesce(
             (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind in ('method', 'user_agent', 'network')),
@@ -82,7 +102,7 @@ begin
                 select from marketing_automation.message_log m
                 where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
                   and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
-        from hit h
+        from hit h where h.is_judged
     ), judged as (
         update marketing_automation.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before

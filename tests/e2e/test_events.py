@@ -69,3 +69,46 @@ def test_events_are_applied_while_sending_is_disarmed(shop):
     _open(shop)
     wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
     assert _outcomes(shop) == {"opened": "waiting", "not opened": "event_arrived"}
+
+
+# 40 mails with clicks on four links, some on the hidden one, in an order of their own.
+CLICKS = """
+    insert into marketing_automation.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
+    select gen_random_uuid(), timestamptz '2026-01-01' + floor(random() * 600) * interval '0.5 s', 'email_clicked', -1 - n %% 40, 1,
+           case when random() < 0.02 then 0 else 1 + floor(random() * 4) end, 'GET'
+    from generate_series(1, %s) n"""
+# What the rules say of each click when it is compared with all others.
+COMPARED = """
+    with click as (select * from marketing_automation.event where kind = 'email_clicked'), near as (
+        select c.id, c.robot, max(r.name) filter (where o.link_id = 0) as trap,
+               count(distinct o.link_id) filter (where o.occurred_at between c.occurred_at - interval '5 s' and c.occurred_at + interval '5 s') >= 3 as bursts
+        from click c join click o on o.record_id = c.record_id and o.occurred_at between c.occurred_at - interval '10 s' and c.occurred_at + interval '10 s'
+        join marketing_automation.robot_rule r on r.name = 'hidden_link'
+        group by c.id, c.robot)
+    select count(*) filter (where robot is distinct from coalesce(trap, case when bursts then 'all_links' end)),
+           least(count(*) filter (where robot is null), count(*) filter (where robot = 'all_links'), count(*) filter (where robot = 'hidden_link')) > 0
+    from near"""
+
+
+def test_clicks_are_judged_as_if_each_was_compared_with_all_others(shop):
+    cursor = shop.connect().cursor()
+    cursor.execute("select setseed(0.5)")
+    for _ in range(5):
+        cursor.execute(CLICKS, (300,))
+        cursor.execute("select marketing_automation.apply_events()")
+        assert shop.query(COMPARED) == [(0, True)]
+    cursor.execute("update marketing_automation.event set robot = null")
+    cursor.execute("select * from marketing_automation.reclassify_events('-infinity')")
+    assert shop.query(COMPARED) == [(0, True)]
+
+
+def test_a_mail_that_is_clicked_without_end_holds_up_nobody(shop):
+    shop.query(
+        """insert into marketing_automation.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
+           select gen_random_uuid(), timestamptz '2026-01-01' + n * interval '0.2 ms', 'email_clicked', -1, 1, 1 + n % 2, 'GET'
+           from generate_series(1, 20000) n"""
+    )
+    cursor = shop.connect(options="-c statement_timeout=30s").cursor()
+    # A second; minutes if each click were compared with those around it.
+    cursor.execute("select marketing_automation.apply_events(20000)")
+    assert shop.events() == [("email_clicked", 20000)]
