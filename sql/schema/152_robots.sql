@@ -139,10 +139,13 @@ begin
         select marketing_automation.robot_by_look(e.method, e.user_agent, e.address) as robot, e.robot is not null as was_robot, array_agg(e.id) as ids
         from marketing_automation.event e where e.id = any (ids)
         group by e.method, e.user_agent, e.address, e.robot is not null
+    ), seen as materialized (
+        -- Without the ids of the whole group, of which a join would carry a copy with each of them.
+        select u.id, l.robot, l.was_robot from look l cross join lateral unnest(l.ids) u (id)
     ), judged as (
         update marketing_automation.event e set robot = l.robot
-        from look l cross join lateral unnest(l.ids) u (id)
-        where e.id = u.id and e.robot is distinct from l.robot
+        from seen l
+        where e.id = l.id and e.robot is distinct from l.robot
           -- A verdict by what hit_details has not kept stands for as long as its rule does.
           and (l.robot is not null or exists (
               select from marketing_automation.robot_rule r
