@@ -56,14 +56,14 @@ comment on function marketing_automation.rotate_tracking_key(interval) is
 create function marketing_automation.tracking_keys() returns table (id smallint, secret bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if not exists (select from marketing_automation.tracking_key) then
+    if not exists (select from marketing_automation.valid_tracking_key) then
         -- Two at once: the second waits here, and then has a second key, which does no harm.
         perform marketing_automation.rotate_tracking_key();
     end if;
     return query select k.id, k.secret from marketing_automation.valid_tracking_key k order by k.position;
 end $$;
 comment on function marketing_automation.tracking_keys() is
-    'API: proxy. Keys that sign and verify tracking tokens, the signing one first; the first call makes one';
+    'API: proxy. Keys that sign and verify tracking tokens, the signing one first; makes one where there is none, or all have ended';
 
 create table marketing_automation.page (
     name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed')),
