@@ -3,9 +3,6 @@
 -- Whoever applies an event locks the activities that it is about, in the order of 140_process.sql, and only then deletes it
 -- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
 -- before it runs a negative side, and an event that was committed before always counts.
---
--- random_page_cost = 1: what is read has just been written or mailed, so it is in memory; with the default the planner reads
--- a log of a million rows in full to find 5,000.
 
 create function marketing_automation.mark_events(
     records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'

@@ -23,7 +23,7 @@ create function marketing_automation.claim_messages(batch_size integer, thorough
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
                track_opens boolean, track_clicks boolean)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
 as $$
@@ -169,7 +169,7 @@ create function marketing_automation.finish_messages(
     results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
     now timestamptz default null
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 #variable_conflict use_column
 declare
     finished bigint;
