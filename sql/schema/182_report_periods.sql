@@ -87,7 +87,7 @@ comment on function marketing_automation.scenario_report_by(text, text, date, da
 create function marketing_automation.activity_report_by(
     scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
 ) returns table (name text, starts_on date, done bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint, clicked bigint,
-                 open_rate numeric, click_rate numeric, click_through_rate numeric,
+                 robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric, click_through_rate numeric,
                  done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -106,13 +106,14 @@ begin
     ), counted as (
         select t.activity_id, date_trunc(activity_report_by.period, t.period::timestamp)::date as starts_on,
                sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
-               sum(t.opened) as opened, sum(t.clicked) as clicked
+               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
         from marketing_automation.activity_tally t
         where t.activity_id = any (chosen) and t.period >= (select min(s.starts_on) from span s)::timestamptz
         group by 1, 2
     ), filled as (
         select a.id, a.name, s.starts_on, s.is_shown, coalesce(c.done, 0) as done, coalesce(c.cancelled, 0) as cancelled, coalesce(c.failed, 0) as failed,
                coalesce(c.sent, 0) as sent, coalesce(c.not_sent, 0) as not_sent, coalesce(c.opened, 0) as opened, coalesce(c.clicked, 0) as clicked,
+               coalesce(c.robot_opens, 0) as robot_opens, coalesce(c.robot_clicks, 0) as robot_clicks,
                marketing_automation.rate(c.opened, c.sent) as open_rate, marketing_automation.rate(c.clicked, c.sent) as click_rate,
                marketing_automation.rate(c.clicked, c.opened) as click_through_rate
         from marketing_automation.activity a cross join span s
@@ -125,13 +126,13 @@ begin
                marketing_automation.sparkline(array_agg(f.click_through_rate) over last_ten) as click_through_rate_trend
         from filled f window last_ten as (partition by f.id order by f.starts_on rows 9 preceding)
     )
-    select t.name, t.starts_on, t.done, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.open_rate, t.click_rate, t.click_through_rate,
+    select t.name, t.starts_on, t.done, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.robot_opens, t.robot_clicks, t.open_rate, t.click_rate, t.click_through_rate,
            t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
     from trended t where t.is_shown order by array_position(chosen, t.id), t.starts_on;
 end $$;
 comment on function marketing_automation.activity_report_by(text, text, text, date, date) is
     'API: public. As scenario_report_by, for one activity of a scenario (null: each of them, in the order of the tree). What became of a mail counts in the period in which its '
-    'activity ran. Rates are between 0 and 1: open_rate and click_rate of the sent, click_through_rate of the opened';
+    'activity ran, what robots did with it too. Rates are between 0 and 1: open_rate and click_rate of the sent, click_through_rate of the opened';
 
 create function marketing_automation.reported_records(scenario text, out records bigint, out blocked bigint)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

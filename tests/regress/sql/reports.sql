@@ -14,17 +14,19 @@ create function shop.play(first int, last int, at timestamptz) returns void lang
     select marketing_automation.finish_messages(array_agg(c.id order by c.id), array_agg(c.attempt), array_agg(case when c.n = c.of then 'failed' else 'sent' end), array_agg('reply'::text), array_agg(0::float))
     from (select c.*, row_number() over (order by c.id) as n, count(*) over () as of from marketing_automation.claim_messages(100) c) c;
 $$;
-create function shop.read(kind text, keys text[]) returns bigint language sql as $$
+create function shop.read(kind text, keys text[], method text default 'GET') returns bigint language sql as $$
     select count(e.known) from marketing_automation.record r
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reports'
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
     cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[kind],
-        array[marketing_automation.sign_token(kind, r.id, a.id, case when kind = 'email_clicked' then 1 end)], array[now()], array['GET'], array[null::inet], array[null::text]) e
+        array[marketing_automation.sign_token(kind, r.id, a.id, case when kind = 'email_clicked' then 1 end)], array[now()], array[method], array[null::inet], array[null::text]) e
     where r.key = any (keys)
 $$;
 select shop.play(1, 4, '2025-12-30 10:00+00');
 select shop.play(5, 10, '2026-01-01 04:30+00');
 select shop.read('email_opened', '{1,5,6,7}'), shop.read('email_clicked', '{5}');
+-- What robots do is apart.
+select shop.read('email_opened', '{1,2,5}', 'HEAD'), shop.read('email_opened', '{2}', 'HEAD'), shop.read('email_clicked', '{6}', 'PREFETCH');
 select marketing_automation.apply_events() >= 0 as applied;
 select marketing_automation.block(r.uuid) from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reports' where r.key in ('4', '9');
 
@@ -33,7 +35,7 @@ set timezone = 'UTC';
 select * from marketing_automation.scenario_report_by('reports', 'day', '2025-12-29', '2026-01-02');
 select * from marketing_automation.scenario_report_by('reports', 'month', to_date => '2026-02-10');
 select * from marketing_automation.scenario_report_by('reports', 'year', '2024-06-01', '2026-02-10');
-select name, starts_on, done, sent, not_sent, opened, clicked, open_rate, click_rate, click_through_rate
+select name, starts_on, done, sent, not_sent, opened, clicked, robot_opens, robot_clicks, open_rate, click_rate, click_through_rate
 from marketing_automation.activity_report_by('reports', 'hello', 'day', '2025-12-29', '2026-01-02');
 select name, starts_on, done, done_trend, open_rate_trend, click_rate_trend, click_through_rate_trend
 from marketing_automation.activity_report_by('reports', period => 'month', from_date => '2025-12-31', to_date => '2026-01-01');
