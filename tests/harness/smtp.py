@@ -51,6 +51,7 @@ class SmtpSink:
         self.url = f"smtp://127.0.0.1:{self.port}"
         self.mails = []
         self.connections = 0
+        self.hanging = 0  # sessions that wait for an answer in vain
         self._answers = []
         self._sender_answer = None
         self._greeting = None
@@ -162,8 +163,12 @@ class SmtpSink:
         if self._drop_at == stage:
             server.transport.abort()
         if stage in (self._hang_at, self._drop_at):
-            while stage in (self._hang_at, self._drop_at):
-                await asyncio.sleep(0.05)
+            self.hanging += 1
+            try:
+                while stage in (self._hang_at, self._drop_at):
+                    await asyncio.sleep(0.05)
+            finally:
+                self.hanging -= 1
             server.transport.abort()
 
     # -- the thread ------------------------------------------------------------------------------
