@@ -61,6 +61,21 @@ def shop(cluster, sink, request):
 
 
 @pytest.fixture
+def start_proxy(shop):
+    """Starts proxies on that database, or another one, each on a port of its own."""
+    started = []
+
+    def start(*arguments, database=None, wait=True, shell=None, **environment):
+        proxy = Proxy(database or shop.tracking_url(), arguments=arguments, environment=environment, shell=shell)
+        started.append(proxy)
+        return proxy.start(wait)
+
+    yield start
+    for proxy in started:
+        proxy.stop()
+
+
+@pytest.fixture
 def proxy(shop, cluster, proxy_port):
     """The proxy on that database, as a role that may only record."""
     proxy = Proxy(shop.tracking_url(), port=proxy_port).start()

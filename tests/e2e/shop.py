@@ -98,6 +98,10 @@ class Shop:
                 f"insert into shop.customer ({', '.join(row)}) values ({', '.join(['%s'] * len(row))})", *row.values()
             )
 
+    def crowd(self, size):
+        """Inserts customers c1, c2 and so on, each with an address at example.org."""
+        self.query("insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, %s) n", size)
+
     def scenario(self, name="welcome", domain="true", unsubscribable=True, run=True, mail=True, **hello):
         """A scenario, by the marketer; with `mail`, its root is the mail `hello`."""
         self.query(

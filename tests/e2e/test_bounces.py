@@ -1,5 +1,6 @@
 """What comes back: refusals at once, and returned mails."""
 
+import functools
 import http.client
 import os
 import pathlib
@@ -9,7 +10,7 @@ import subprocess
 import pytest
 import requests
 
-from harness import Proxy, free_port, wait_until
+from harness import free_port, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MANUAL = ROOT / "docs" / "mail.md"
@@ -48,35 +49,23 @@ def test_only_a_mailbox_that_does_not_exist_is_suppressed_at_once(shop, sink):
 @pytest.fixture
 def returned(shop, sink, cluster):
     """The report of a mail server that Ada's mail did not arrive."""
-    cluster.set(marketing_automation__bounce_address="bounces@shop.example")
-    try:
+    with cluster.having(marketing_automation__bounce_address="bounces@shop.example"):
         shop.customers("Ada")
         shop.scenario()
         shop.tick()
         [mail] = sink.wait_for(1)
         shop.wait_for_message("ada@example.org", "sent")
-    finally:
-        cluster.set(marketing_automation__bounce_address=None)
     assert mail.sender.startswith("bounces+") and mail.sender.endswith("@shop.example")
     shop.query(f"select marketing_automation.grant_access('{shop.tracking}', 'bounces')")
     return SAMPLE.read_bytes().replace(b"bounces+0abcdefghijk@shop.example", mail.sender.encode())
 
 
 @pytest.fixture
-def start(shop, tmp_path):
+def start(start_proxy, tmp_path):
     """Starts proxies that take returned mails."""
     (tmp_path / "token").write_text(TOKEN + "\n")
     (tmp_path / "token").chmod(0o600)
-    started = []
-
-    def start(database=None, wait=True):
-        proxy = Proxy(database or shop.tracking_url(), arguments=("--bounce-token-file", tmp_path / "token"))
-        started.append(proxy)
-        return proxy.start(wait)
-
-    yield start
-    for proxy in started:
-        proxy.stop()
+    return functools.partial(start_proxy, "--bounce-token-file", tmp_path / "token")
 
 
 def _script(number, directory, **replaced):
@@ -136,7 +125,7 @@ def test_the_proxy_takes_what_comes_back(shop, returned, start):
 
 
 def test_the_script_that_the_manual_shows_for_the_proxy_keeps_what_cannot_be_recorded(shop, returned, start, tmp_path):
-    proxy, away = start(), start(f"host=127.0.0.1 port={free_port()} user=x", wait=False)
+    proxy, away = start(), start(database=f"host=127.0.0.1 port={free_port()} user=x", wait=False)
     (tmp_path / "authorization").write_text(f"Authorization: Bearer {TOKEN}\n")
     wait_until(lambda: _answers(away), what="the proxy without a database")
     refused = requests.post(away.base + "/bounce", returned, headers={"Authorization": f"Bearer {TOKEN}"})

@@ -60,10 +60,7 @@ OUTCOMES = """
 
 
 def test_everything_at_once_keeps_the_invariants(shop, sink):
-    shop.query(
-        "insert into shop.customer (id, name, email) select i, 'c' || i, 'c' || i || '@example.org' from generate_series(1, %s) i",
-        RECORDS,
-    )
+    shop.crowd(RECORDS)
     shop.scenario(unsubscribable=False, run=False)
     shop.activity("opened", parent="hello", on_event="email_opened", action=None, subject=None, body=None)
     shop.activity("not opened", parent="hello", on_event="email_not_opened", delay="300 ms", action=None, subject=None, body=None)

@@ -25,10 +25,7 @@ def test_every_mail_of_a_campaign_is_accounted_for_whatever_dies():
     cluster.query("create database shop")
     shop = Shop(cluster, "shop")
     shop.psql(TABLES.format(database="shop", role=shop.marketer, tracking=shop.tracking))
-    shop.query(
-        "insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, %s) n",
-        2 * MAILS,
-    )
+    shop.crowd(2 * MAILS)
     try:
         for in_doubt, first in (("hold", 1), ("resend", MAILS + 1)):
             sink.clear()

@@ -10,25 +10,16 @@ import pytest
 import requests
 from e2e.load import RECORDED, Readers
 
-from harness import Proxy, wait_until
+from harness import wait_until
 
 # Longer than every time limit of the proxy, so that none of them runs out under way.
 OUTAGE_SECONDS = 30
 
 
 @pytest.fixture
-def spooling(shop, tmp_path):
+def spooling(start_proxy, tmp_path):
     """Starts proxies with a spool each; a name used again is the same spool."""
-    started = []
-
-    def start(name="one"):
-        proxy = Proxy(shop.tracking_url(), arguments=("--spool", str(tmp_path / name))).start()
-        started.append(proxy)
-        return proxy
-
-    yield start
-    for proxy in started:
-        proxy.stop()
+    return lambda name="one", **options: start_proxy("--spool", tmp_path / name, **options)
 
 
 def test_an_outage_of_the_database_loses_no_answered_hit(shop, cluster, spooling):
@@ -147,32 +138,24 @@ def _stop(proxy):
     assert proxy.process.wait(10) == 0
 
 
-def test_a_spool_in_use_is_not_shared(shop, spooling, tmp_path):
+def test_a_spool_in_use_is_not_shared(spooling):
     spooling("one")
-    second = Proxy(shop.tracking_url(), arguments=("--spool", str(tmp_path / "one"))).start(wait=False)
-    try:
-        wait_until(lambda: second.process.poll() is not None, 10, what="the second proxy to end")
-        assert "another process uses it" in second.log.read_text()
-    finally:
-        second.stop()
+    second = spooling("one", wait=False)
+    wait_until(lambda: second.process.poll() is not None, 10, what="the second proxy to end")
+    assert "another process uses it" in second.log.read_text()
 
 
-def test_a_full_disk_refuses_hits_and_leaves_no_files(shop, cluster, tmp_path):
-    proxy = Proxy(shop.tracking_url(), arguments=("--spool", str(tmp_path)))
+def test_a_full_disk_refuses_hits_and_leaves_no_files(shop, cluster, spooling, tmp_path):
     # To the proxy, files that may not grow are a full disk.
-    proxy._command = ["sh", "-c", 'trap "" XFSZ; ulimit -f 0; exec "$@"', "sh", *proxy._command]
-    proxy.start()
+    proxy = spooling("full", shell='trap "" XFSZ; ulimit -f 0')
     shop.query("select marketing_automation.tracking_keys()")
     image = proxy.base + "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
-    try:
-        wait_until(lambda: requests.get(image).status_code == 200, what="the proxy to know the key")
-        cluster.stop("immediate")
-        assert [requests.get(image).status_code for _ in range(5)] == [503] * 5
-        assert not list(tmp_path.glob("*.hits"))
-        cluster.start()
-        wait_until(lambda: requests.get(image).status_code == 200, 30, what="the database to take hits again")
-    finally:
-        proxy.stop()
+    wait_until(lambda: requests.get(image).status_code == 200, what="the proxy to know the key")
+    cluster.stop("immediate")
+    assert [requests.get(image).status_code for _ in range(5)] == [503] * 5
+    assert not list((tmp_path / "full").glob("*.hits"))
+    cluster.start()
+    wait_until(lambda: requests.get(image).status_code == 200, 30, what="the database to take hits again")
 
 
 def _kill(proxy):

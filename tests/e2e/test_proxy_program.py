@@ -12,26 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from harness import Proxy, free_port, self_signed, wait_until
+from harness import free_port, self_signed, wait_until
 from harness.proxy import BINARY
 from harness.paths import TARGET
 
 PROGRAM = TARGET / "debug" / BINARY
-
-
-@pytest.fixture
-def start(shop):
-    """Starts proxies with arguments."""
-    started = []
-
-    def start(*arguments, wait=True, **environment):
-        proxy = Proxy(shop.tracking_url(), arguments=arguments, environment=environment)
-        started.append(proxy)
-        return proxy.start(wait)
-
-    yield start
-    for proxy in started:
-        proxy.stop()
 
 
 @pytest.fixture
@@ -41,9 +26,9 @@ def image(shop):
     return "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
 
 
-def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start, tmp_path, image):
+def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start_proxy, tmp_path, image):
     first = self_signed(tmp_path, "IP:127.0.0.1")
-    proxy = start("--tls-certificate", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem"), wait=False)
+    proxy = start_proxy("--tls-certificate", str(tmp_path / "chain.pem"), "--tls-key", str(tmp_path / "key.pem"), wait=False)
 
     def shown():
         try:
@@ -71,8 +56,8 @@ def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start, tmp_path, 
         requests.get(f"http://127.0.0.1:{proxy.port}/healthz")
 
 
-def test_sigterm_lets_a_request_under_way_finish(shop, start, image):
-    proxy = start()
+def test_sigterm_lets_a_request_under_way_finish(shop, start_proxy, image):
+    proxy = start_proxy()
     connection = shop.connect(autocommit=False)
     connection.cursor().execute("lock marketing_automation.event_inbox")
     with ThreadPoolExecutor() as pool:
@@ -86,8 +71,8 @@ def test_sigterm_lets_a_request_under_way_finish(shop, start, image):
     wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open in the log")
 
 
-def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(shop, start, image):
-    proxy = start("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")
+def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(shop, start_proxy, image):
+    proxy = start_proxy("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")
     applying = shop.connect(autocommit=False)
     applying.cursor().execute("select from marketing_automation.event_application for update")
     requests.get(proxy.base + image, headers={"X-Forwarded-For": "1.2.3.4, 198.51.100.77, 10.1.1.1", "User-Agent": "reader 1.2"})
@@ -101,8 +86,8 @@ def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(s
     ]
 
 
-def test_nobody_else_is_believed(shop, start, image):
-    proxy = start()
+def test_nobody_else_is_believed(shop, start_proxy, image):
+    proxy = start_proxy()
     applying = shop.connect(autocommit=False)
     applying.cursor().execute("select from marketing_automation.event_application for update")
     answer = requests.get(proxy.base + image, headers={"X-Forwarded-For": "198.51.100.77", "X-Request-Id": "mine"})
@@ -111,8 +96,8 @@ def test_nobody_else_is_believed(shop, start, image):
     applying.rollback()
 
 
-def test_the_log_is_json_and_names_no_person(start, image):
-    proxy = start("--log-format", "json", "--log", "debug", "--trusted-proxies", "127.0.0.1/32")
+def test_the_log_is_json_and_names_no_person(start_proxy, image):
+    proxy = start_proxy("--log-format", "json", "--log", "debug", "--trusted-proxies", "127.0.0.1/32")
     requests.get(proxy.base + image, headers={"X-Request-Id": "r-1", "X-Forwarded-For": "198.51.100.77", "User-Agent": "personal agent"})
     wait_until(lambda: "r-1" in proxy.log.read_text(), what="the request in the log")
     text = proxy.log.read_text()
@@ -123,8 +108,8 @@ def test_the_log_is_json_and_names_no_person(start, image):
         assert secret not in text
 
 
-def test_requests_that_are_too_long_are_refused(start):
-    proxy = start()
+def test_requests_that_are_too_long_are_refused(start_proxy):
+    proxy = start_proxy()
     for request, status in (
         (b"GET /o/" + b"A" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414, 431)),
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"A" * 20_000 + b"\r\n\r\n", (431,)),
@@ -139,8 +124,8 @@ def test_requests_that_are_too_long_are_refused(start):
     assert requests.get(proxy.base + "/healthz").status_code == 200
 
 
-def test_slow_clients_keep_nobody_waiting_and_are_cut_off(start, image):
-    proxy = start()
+def test_slow_clients_keep_nobody_waiting_and_are_cut_off(start_proxy, image):
+    proxy = start_proxy()
     slow = [socket.create_connection(("127.0.0.1", proxy.port), 10) for _ in range(500)]
     for connection in slow:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: ")
@@ -164,22 +149,17 @@ def test_slow_clients_keep_nobody_waiting_and_are_cut_off(start, image):
 
 
 @pytest.mark.parametrize("limit", ["soft", "hard"])
-def test_many_connections_leave_files_for_the_rest(shop, cluster, image, tmp_path, limit):
-    proxy = Proxy(shop.tracking_url(), arguments=("--spool", str(tmp_path)))
-    proxy._command = ["sh", "-c", f'ulimit {dict(soft="-S", hard="-H -S")[limit]} -n 80; exec "$@"', "sh", *proxy._command]
-    proxy.start()
-    try:
-        reader = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
-        _ask(reader, image)
-        others = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(100)]
-        cluster.stop("immediate")
-        assert [_ask(reader, image) for _ in range(3)] == [200] * 3, "spooled"
-        cluster.start()
-        assert "Too many open files" not in proxy.log.read_text()
-        for other in others:
-            other.close()
-    finally:
-        proxy.stop()
+def test_many_connections_leave_files_for_the_rest(start_proxy, cluster, image, tmp_path, limit):
+    proxy = start_proxy("--spool", tmp_path, shell=f"ulimit {dict(soft='-S', hard='-H -S')[limit]} -n 80")
+    reader = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    _ask(reader, image)
+    others = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(100)]
+    cluster.stop("immediate")
+    assert [_ask(reader, image) for _ in range(3)] == [200] * 3, "spooled"
+    cluster.start()
+    assert "Too many open files" not in proxy.log.read_text()
+    for other in others:
+        other.close()
 
 
 def _ask(connection, path):

@@ -108,14 +108,13 @@ class Web(WebProgram):
 @pytest.fixture
 def mail(cluster, shop, sink):
     """A mail that has arrived."""
-    cluster.set(marketing_automation__hit_details="full")
-    shop.customers("Ada")
-    shop.scenario(body='<p><a href="https://shop.example/a?b=1&amp;c=2">a</a> <a href="unsubscribe">leave</a></p>')
-    shop.tick()
-    [mail] = sink.wait_for(1)
-    shop.wait_for_message("ada@example.org", "sent")
-    yield mail
-    cluster.set(marketing_automation__hit_details=None)
+    with cluster.having(marketing_automation__hit_details="full"):
+        shop.customers("Ada")
+        shop.scenario(body='<p><a href="https://shop.example/a?b=1&amp;c=2">a</a> <a href="unsubscribe">leave</a></p>')
+        shop.tick()
+        [mail] = sink.wait_for(1)
+        shop.wait_for_message("ada@example.org", "sent")
+        yield mail
 
 
 def test_a_web_server_before_the_proxy(shop, web, mail):

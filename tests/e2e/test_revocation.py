@@ -1,7 +1,6 @@
 """What must not be mailed any more is not, from the moment that the client knows its commit."""
 
 import pytest
-from e2e.test_smtp import crowd
 
 from harness import wait_until
 
@@ -31,14 +30,13 @@ CLAIMED = """
 @pytest.fixture
 def few_connections(cluster):
     """So few that a good part of a claim waits for one."""
-    cluster.set(marketing_automation__smtp_connections=CONNECTIONS)
-    yield
-    cluster.set(marketing_automation__smtp_connections=None)
+    with cluster.having(marketing_automation__smtp_connections=CONNECTIONS):
+        yield
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_claimed_leaves_after_the_commit_that_forbids_it(shop, sink, few_connections, way):
-    crowd(shop, 1000)
+    shop.crowd(1000)
     sink.delay(0.05)
     shop.scenario()
     shop.tick()

@@ -15,14 +15,6 @@ def relay(sink):
     relay.refuse()
 
 
-def crowd(shop, size):
-    """Customers c1, c2 and so on."""
-    shop.query(
-        "insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, %s) n",
-        size,
-    )
-
-
 def server(shop, name, url, **columns):
     """A row of smtp_server, which the mailer knows at once."""
     row = {"name": name, "url": url, **columns}
@@ -42,7 +34,7 @@ def all_sent(shop, size):
 
 
 def test_equals_share_by_weight(shop, sink, relay):
-    crowd(shop, 200)
+    shop.crowd(200)
     shop.query("select marketing_automation.pause()")
     server(shop, "big", sink.url, weight=3)
     server(shop, "small", relay.url, weight=1)
@@ -58,7 +50,7 @@ def test_equals_share_by_weight(shop, sink, relay):
 
 
 def test_a_server_that_dies_is_replaced_until_it_is_back_and_no_mail_is_lost_or_doubled(shop, sink, relay):
-    crowd(shop, 400)
+    shop.crowd(400)
     server(shop, "first", sink.url, priority=1)
     server(shop, "second", relay.url, priority=2)
     sink.delay(0.02)
@@ -94,7 +86,7 @@ def probe(shop):
 
 
 def test_the_senders_domain_chooses_its_server(shop, sink, relay):
-    crowd(shop, 20)
+    shop.crowd(20)
     server(shop, "general", sink.url, priority=1)
     server(shop, "news", relay.url, priority=9, sender_domain="News.Example")
     shop.scenario(run=False, mail=False)
@@ -114,7 +106,7 @@ def test_the_senders_domain_chooses_its_server(shop, sink, relay):
 
 
 def test_a_warm_up_hands_the_rest_to_the_next_server_and_holds_over_a_restart(shop, sink, relay):
-    crowd(shop, 50)
+    shop.crowd(50)
     shop.query("insert into marketing_automation.smtp_warmup values ('new', 1, 10), ('new', 2, 1000)")
     server(shop, "new", sink.url, priority=1, warmup_started="today")
     server(shop, "old", relay.url, priority=2)
@@ -131,7 +123,7 @@ def test_a_warm_up_hands_the_rest_to_the_next_server_and_holds_over_a_restart(sh
 
 
 def test_a_pace_holds_for_a_server_alone(shop, sink):
-    crowd(shop, 30)
+    shop.crowd(30)
     server(shop, "slow", sink.url, per_second=10)
     shop.scenario()
     shop.tick()
@@ -144,7 +136,7 @@ def test_a_pace_holds_for_a_server_alone(shop, sink):
 
 
 def test_a_server_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
-    crowd(shop, 5)
+    shop.crowd(5)
     server(shop, "locked", sink.url, password_file="/nonexistent/password")
     server(shop, "open", sink.url, priority=2)
     shop.scenario()
@@ -157,7 +149,7 @@ def test_a_server_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
 
 
 def test_a_server_that_hangs_does_not_hold_up_the_others(shop, sink, relay):
-    crowd(shop, 200)
+    shop.crowd(200)
     shop.query(f"alter database {shop.database} set marketing_automation.smtp_timeout = 1")
     server(shop, "answers", sink.url)
     server(shop, "hangs", relay.url, connections=2)
@@ -176,7 +168,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_others(shop, sink, relay):
 
 
 def test_mails_that_wait_for_a_server_that_hangs_leave_by_another_once_it_is_disabled(shop, sink, relay):
-    crowd(shop, 20)
+    shop.crowd(20)
     server(shop, "hangs", relay.url, connections=2)
     relay.hang("data")
     shop.scenario()
@@ -190,7 +182,7 @@ def test_mails_that_wait_for_a_server_that_hangs_leave_by_another_once_it_is_dis
 
 
 def test_a_mail_that_hangs_does_not_keep_its_server_from_being_probed(shop, sink):
-    crowd(shop, 1)
+    shop.crowd(1)
     shop.scenario()
     sink.hang("rcpt", "c1@*")
     shop.tick()
@@ -206,7 +198,7 @@ def test_a_mail_that_hangs_does_not_keep_its_server_from_being_probed(shop, sink
 
 
 def test_a_url_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
-    crowd(shop, 5)
+    shop.crowd(5)
     # As a dump of another version may bring it.
     shop.psql(
         f"set session_replication_role = replica; insert into marketing_automation.smtp_server (name, url) values ('odd', 'lmtp://x'), ('good', '{sink.url}')"

@@ -7,14 +7,6 @@ from harness import wait_until
 STATUS = "select state, last_error from marketing_automation.worker_status()"
 
 
-def crowd(shop, size):
-    """Customers c1, c2 and so on."""
-    shop.query(
-        "insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, %s) n",
-        size,
-    )
-
-
 def wait_for_pause(shop, error):
     """Waits until the worker says that it pauses, and why."""
     wait_until(
@@ -81,7 +73,7 @@ def test_mails_wait_for_a_server_that_is_down(shop, sink):
 
 
 def test_a_refusal_of_the_sender_is_the_servers_trouble_and_costs_no_mail(shop, sink):
-    crowd(shop, 30)
+    shop.crowd(30)
     sink.answer_senders("530 5.7.0 authentication required")
     shop.scenario()
     shop.tick()
@@ -92,7 +84,7 @@ def test_a_refusal_of_the_sender_is_the_servers_trouble_and_costs_no_mail(shop, 
 
 
 def test_a_server_that_turns_us_away_is_left_alone(shop, sink):
-    crowd(shop, 500)
+    shop.crowd(500)
     sink.greet("421 4.7.0 too many connections")
     before = sink.connections
     shop.scenario()
@@ -107,7 +99,7 @@ def test_a_server_that_turns_us_away_is_left_alone(shop, sink):
 
 
 def test_the_same_refusal_again_and_again_does_not_cost_the_campaign(shop, sink):
-    crowd(shop, 200)
+    shop.crowd(200)
     sink.answer("*", "550 5.7.1 blocked, see https://blocklist.example")
     shop.scenario()
     shop.tick()
@@ -132,9 +124,8 @@ def test_a_connection_that_hangs_holds_up_no_other_mail(shop, sink):
 
 
 def test_only_what_the_server_may_have_is_in_doubt(shop, sink, cluster):
-    crowd(shop, 100)
-    cluster.set(marketing_automation__in_doubt="hold")
-    try:
+    shop.crowd(100)
+    with cluster.having(marketing_automation__in_doubt="hold"):
         sink.hang("data")
         shop.scenario()
         shop.tick()
@@ -144,8 +135,6 @@ def test_only_what_the_server_may_have_is_in_doubt(shop, sink, cluster):
         sink.behave()
         wait_until(lambda: set(shop.messages().values()) == {"sent", "in_doubt"}, 60, what="the others to be sent")
         assert list(shop.messages().values()).count("in_doubt") == 8
-    finally:
-        cluster.set(marketing_automation__in_doubt=None)
 
 
 def test_a_reply_that_never_came_leads_to_a_second_try_under_the_same_id(shop, sink):
@@ -190,7 +179,7 @@ def test_a_restart_waits_for_replies_that_are_on_their_way(shop, sink, cluster):
 
 
 def test_a_crash_loses_no_mail_and_repeats_none_that_was_recorded(shop, sink, cluster):
-    shop.query("insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, 2000) n")
+    shop.crowd(2000)
     shop.scenario()
     shop.tick()
     sink.wait_for(200)

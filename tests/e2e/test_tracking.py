@@ -173,14 +173,11 @@ def test_a_mail_without_consent_has_no_image_and_links_as_they_were_written(shop
 
 
 def test_who_follows_the_hidden_link_of_a_mail_is_a_robot(cluster, shop, sink, proxy):
-    cluster.set(marketing_automation__hidden_link="on")
-    try:
+    with cluster.having(marketing_automation__hidden_link="on"):
         shop.customers("Ada")
         shop.scenario(body='<p><a href="https://shop.example/a">a</a></p>')
         shop.tick()
         [mail] = sink.wait_for(1)
-    finally:
-        cluster.set(marketing_automation__hidden_link=None)
     seen, hidden = links(mail)
     assert 'aria-hidden="true"' in mail.html and hidden not in mail.text
     assert requests.get(hidden, allow_redirects=False).status_code == 404

@@ -79,7 +79,7 @@ def test_a_worker_in_the_middle_of_a_statement_ends_at_once(shop):
 
 
 def test_a_worker_full_of_huge_mails_stays_small_and_ends_at_once(shop, sink):
-    shop.query("insert into shop.customer (id, name, email) select n, 'c' || n, 'c' || n || '@example.org' from generate_series(1, 300) n")
+    shop.crowd(300)
     shop.scenario(body=BODY + "{% for i in range(4) %}<p>" + "so much to say " * 15_000 + "</p>{% endfor %}")
     shop.tick()
     sink.wait_for(5, timeout=60)
@@ -105,8 +105,7 @@ def test_a_lock_of_somebody_else_does_not_keep_the_mailer_away(shop, sink):
 
 def test_mails_that_somebody_has_locked_are_waited_for_in_peace(shop, sink, cluster):
     shop.customers("Ada")
-    cluster.set(track_functions="pl")
-    try:
+    with cluster.having(track_functions="pl"):
         shop.scenario()
         sink.refuse()
         shop.tick()
@@ -121,8 +120,6 @@ def test_mails_that_somebody_has_locked_are_waited_for_in_peace(shop, sink, clus
         assert shop.value(claims) - before <= 8
         locker.rollback()
         sink.wait_for(1, timeout=10)
-    finally:
-        cluster.set(track_functions=None)
 
 
 def test_a_launcher_that_is_terminated_comes_back(shop, cluster):
@@ -178,12 +175,9 @@ def test_settings_are_reread_on_sighup(shop, sink, cluster):
     shop.customers("Ada")
     shop.scenario()
     shop.wait_for_worker()
-    cluster.set(marketing_automation__email_from="Other <other@example.org>")
-    try:
+    with cluster.having(marketing_automation__email_from="Other <other@example.org>"):
         shop.tick()
         assert sink.wait_for(1)[0].message["From"] == "Other <other@example.org>"
-    finally:
-        cluster.set(marketing_automation__email_from=None)
 
 
 def test_settings_of_the_database_come_and_go(shop, sink, cluster):
@@ -221,11 +215,8 @@ def test_mail_goes_into_files_when_the_url_says_so(shop, cluster):
     directory = cluster.directory / "mail"
     directory.mkdir(exist_ok=True)
     shutil.chown(directory, server_account())
-    cluster.set(marketing_automation__smtp_url=f"file://{directory}")
-    try:
+    with cluster.having(marketing_automation__smtp_url=f"file://{directory}"):
         shop.scenario()
         shop.tick()
         shop.wait_for_message("ada@example.org", "sent")
         assert len(list(directory.glob("*.eml"))) == 1
-    finally:
-        cluster.set(marketing_automation__smtp_url=None)

@@ -1,5 +1,6 @@
 """A throw-away PostgreSQL cluster."""
 
+import contextlib
 import getpass
 import os
 import pathlib
@@ -209,6 +210,15 @@ class Cluster:
                     cursor.execute(f"alter system set {name} = %s", (str(value),))
             cursor.execute("select pg_reload_conf()")
         connection.close()
+
+    @contextlib.contextmanager
+    def having(self, **settings):
+        """With these settings, written as by `set`, and without them afterwards."""
+        self.set(**settings)
+        try:
+            yield
+        finally:
+            self.set(**dict.fromkeys(settings))
 
     def log_text(self):
         """All that the server has logged."""

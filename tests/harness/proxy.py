@@ -8,13 +8,18 @@ BINARY = "marketing-tracking-proxy"
 
 
 class Proxy(WebProgram):
-    """Runs the proxy on a free port of 127.0.0.1, or where `listen` says, until the program ends."""
+    """Runs the proxy on a free port of 127.0.0.1, or where `listen` says, until the program ends.
 
-    def __init__(self, database_url, profile="debug", port=None, listen=None, detached=False, arguments=(), environment=None):
+    `shell`: what a shell does, such as setting limits, before it becomes the proxy.
+    """
+
+    def __init__(self, database_url, profile="debug", port=None, listen=None, detached=False, arguments=(), environment=None, shell=None):
         self.port = port or lifetime.free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         super().__init__("proxy", self.base + "/readyz", detached)
         self._command = [TARGET / profile / BINARY, "--listen", listen or f"127.0.0.1:{self.port}", *arguments]
+        if shell:
+            self._command = ["sh", "-c", f'{shell}; exec "$@"', "sh", *self._command]
         # The URL holds a password, and a command line is readable by everybody.
         self._environment = dict(environment or {})
         self.set_database(database_url)
