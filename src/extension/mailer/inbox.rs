@@ -14,33 +14,62 @@ const BATCH: i32 = 5000;
 const PAUSE: Duration = Duration::from_millis(20);
 /// In a rush answering readers and sending mails come first: it rests so many times as long as the batch took.
 const RESTS: u32 = 3;
+/// A sleep may end so much before its time.
+const EARLY: Duration = Duration::from_millis(2);
 /// While somebody else applies events.
 const TAKEN: Duration = Duration::from_millis(200);
 
 /// When to look into the inbox again.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    next: Option<Instant>,
+    rest: Option<Rest>,
     last_error: Option<String>,
+}
+
+/// A pause after a batch, and how long it is when there is a rush: when something else wakes the mailer meanwhile.
+#[derive(Debug)]
+struct Rest {
+    until: Instant,
+    in_a_rush: Instant,
+}
+
+impl Rest {
+    fn new(ended: Instant, pause: Duration, took: Duration) -> Self {
+        Self {
+            until: ended + pause,
+            in_a_rush: ended + pause.max(took * RESTS),
+        }
+    }
+
+    /// How long it lasts from now on, None when it is over; called whenever the mailer wakes.
+    fn left(&mut self, now: Instant) -> Option<Duration> {
+        if now + EARLY < self.until {
+            self.until = self.in_a_rush;
+        }
+        self.until
+            .checked_duration_since(now)
+            .filter(|left| !left.is_zero())
+    }
 }
 
 impl Inbox {
     /// Applies a batch if it is time. Gives how long to sleep at most before the next call; None: until woken.
     pub(super) fn apply(&mut self) -> Option<Duration> {
         let began = Instant::now();
-        if let Some(next) = self.next.filter(|next| *next > began) {
-            return Some(next - began);
+        if let Some(left) = self.rest.as_mut().and_then(|rest| rest.left(began)) {
+            return Some(left);
         }
         let applied = transaction::run_in_extension(|| database::apply_batch(BATCH));
         let (more, pause) = match applied {
             // Whatever comes will wake the worker.
             Ok(Some(0)) => (false, PAUSE),
-            Ok(Some(_)) => (true, (began.elapsed() * RESTS).max(PAUSE)),
+            Ok(Some(_)) => (true, PAUSE),
             Ok(None) => (true, TAKEN),
             Err(_) => (true, AFTER_ERROR),
         };
         self.note(applied.err());
-        self.next = Some(Instant::now() + pause);
+        let ended = Instant::now();
+        self.rest = Some(Rest::new(ended, pause, ended - began));
         more.then_some(pause)
     }
 
@@ -53,5 +82,25 @@ impl Inbox {
             }
         }
         self.last_error = error;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_longer_when_it_is_woken() {
+        let ended = Instant::now();
+        let ms = |n| Duration::from_millis(n);
+        let rest = || Rest::new(ended, ms(20), ms(100));
+        assert_eq!(rest().left(ended + ms(19)), Some(ms(1)), "as it was set");
+        assert_eq!(rest().left(ended + ms(20)), None);
+        let mut woken = rest();
+        assert_eq!(woken.left(ended + ms(5)), Some(ms(295)));
+        assert_eq!(woken.left(ended + ms(200)), Some(ms(100)));
+        assert_eq!(woken.left(ended + ms(300)), None);
+        let mut short = Rest::new(ended, ms(20), ms(1));
+        assert_eq!(short.left(ended + ms(5)), Some(ms(15)));
     }
 }
