@@ -114,20 +114,19 @@ mod tests {
 
     #[test]
     fn signal_files_tell_how_a_server_starts() {
-        let data = std::env::temp_dir().join(format!("ma-start-{}", std::process::id()));
-        std::fs::create_dir_all(&data).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
         let touch = |name: &str| std::fs::write(data.join(name), "").unwrap();
-        assert_eq!(Start::of(&data), Start::Primary);
+        assert_eq!(Start::of(data), Start::Primary);
         touch("backup_label");
-        assert_eq!(Start::of(&data), Start::Restored);
+        assert_eq!(Start::of(data), Start::Restored);
         // pg_basebackup -R
         touch("standby.signal");
-        assert_eq!(Start::of(&data), Start::Standby);
+        assert_eq!(Start::of(data), Start::Standby);
         // Both: a standby.
         touch("recovery.signal");
-        assert_eq!(Start::of(&data), Start::Standby);
+        assert_eq!(Start::of(data), Start::Standby);
         std::fs::remove_file(data.join("standby.signal")).unwrap();
-        assert_eq!(Start::of(&data), Start::Restored);
-        std::fs::remove_dir_all(&data).unwrap();
+        assert_eq!(Start::of(data), Start::Restored);
     }
 }

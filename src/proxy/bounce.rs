@@ -79,21 +79,19 @@ mod tests {
     use super::*;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
+
+    use tempfile::NamedTempFile;
 
     const TOKEN: &str = "0123456789abcdef0123456789ABCDE-._~+/==";
 
-    fn file(name: &str, text: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("bounce-{name}-{}", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        path
+    fn file(text: &str) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
     }
 
     fn load(text: &str) -> Result<BounceToken, TokenError> {
-        let path = file("token", text);
-        let token = BounceToken::load(&path);
-        std::fs::remove_file(path).unwrap();
-        token
+        BounceToken::load(file(text).path())
     }
 
     #[test]
@@ -141,16 +139,15 @@ mod tests {
 
     #[test]
     fn a_file_that_others_can_use_is_noticed() {
-        let path = file("mode", TOKEN);
+        let file = file(TOKEN);
         let found = |mode| {
-            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            too_open(&path).unwrap()
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            too_open(file.path()).unwrap()
         };
         assert_eq!(found(0o600), None);
         assert_eq!(found(0o400), None);
         for mode in [0o604, 0o620, 0o660, 0o644, 0o601] {
             assert_eq!(found(mode), Some(mode), "{mode:o}");
         }
-        std::fs::remove_file(path).unwrap();
     }
 }

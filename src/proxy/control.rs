@@ -152,17 +152,7 @@ impl Connections {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A server that accepts and is silent.
-    fn silent(name: &str) -> (tokio::net::UnixListener, Database) {
-        let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let path = directory.join(".s.PGSQL.5432");
-        let _ = std::fs::remove_file(&path);
-        let listener = tokio::net::UnixListener::bind(&path).unwrap();
-        let database = Database::parse(&format!("host={} user=u", directory.display())).unwrap();
-        (listener, database)
-    }
+    use crate::proxy::database::tests::Silent;
 
     async fn keys(lane: &Lane) -> Result<(), DatabaseError> {
         lane.call(|session| async move { session.keyring().await.map(drop) })
@@ -171,9 +161,9 @@ mod tests {
 
     #[tokio::test]
     async fn questions_whose_callers_have_gone_count_until_they_end() {
-        let (_listener, database) = silent("abandoned");
+        let silent = Silent::start();
         let patience = Duration::from_millis(300);
-        let lane = Lane::new(&database, 2, 2, patience);
+        let lane = Lane::new(&silent.database(""), 2, 2, patience);
         for _ in 0..2 {
             let gone = timeout(Duration::from_millis(10), keys(&lane)).await;
             assert!(gone.is_err());
@@ -185,8 +175,8 @@ mod tests {
 
     #[tokio::test]
     async fn lanes_do_not_fill_each_other() {
-        let (_listener, database) = silent("lanes");
-        let control = Control::new(&database);
+        let silent = Silent::start();
+        let control = Control::new(&silent.database(""));
         for _ in 0..PROBES_UNDER_WAY {
             let _ = timeout(Duration::from_millis(1), keys(&control.probes)).await;
         }

@@ -242,4 +242,4 @@ fn describe(error: &tokio_postgres::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -339,7 +339,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
-        let path = std::env::temp_dir().join(format!("tracking-proxy-{}.sock", std::process::id()));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
         drop(UnixListener::bind(&path).unwrap());
         let listen = Listen::Unix(path.clone());
         let first = Listener::bind(&listen).await.unwrap();
@@ -353,10 +354,10 @@ mod tests {
 
     #[tokio::test]
     async fn other_files_are_never_removed() {
-        let path = std::env::temp_dir().join(format!("tracking-proxy-{}.txt", std::process::id()));
-        std::fs::write(&path, "precious").unwrap();
-        assert!(Listener::bind(&Listen::Unix(path.clone())).await.is_err());
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
-        std::fs::remove_file(&path).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "precious").unwrap();
+        let listen = Listen::Unix(file.path().to_owned());
+        assert!(Listener::bind(&listen).await.is_err());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     }
 }

@@ -273,12 +273,18 @@ fn read(path: &Path) -> Result<Options, OptionsError> {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::NamedTempFile;
+
     use super::*;
 
-    fn file(name: &str, text: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("options-{name}-{}.toml", std::process::id()));
-        std::fs::write(&path, text).unwrap();
-        path
+    fn file(text: &str) -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    fn path(file: &NamedTempFile) -> &str {
+        file.path().to_str().unwrap()
     }
 
     fn parse(arguments: &[&str]) -> Options {
@@ -287,12 +293,11 @@ mod tests {
 
     #[test]
     fn a_flag_overrides_the_file_and_the_file_the_default() {
-        let path = file(
-            "order",
+        let file = file(
             "database = \"host=file\"\nlisten = \"unix:/run/file.sock\"\nconnections = 5\n\
              trusted-proxies = [\"10.0.0.0/8\", \"::1/128\"]\nforwarded-header = \"forwarded\"\nlog-format = \"json\"\n",
         );
-        let options = parse(&["--config", path.to_str().unwrap(), "--connections", "3"]);
+        let options = parse(&["--config", path(&file), "--connections", "3"]);
         let options = options.with_file().unwrap();
         let settings = options.settings().unwrap();
         assert_eq!(settings.database, "host=file");
@@ -302,24 +307,20 @@ mod tests {
         assert_eq!(settings.trust.header, ForwardedHeader::Forwarded);
         assert_eq!(options.log_format, Some(LogFormat::Json));
         assert!(settings.spool.is_none() && settings.tls.is_none());
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn what_is_wrong_is_named_without_secrets() {
-        for (name, text, expected) in [
-            ("unknown", "colour = 'red'", "unknown field `colour`"),
-            ("type", "\nconnections = 'password=secret'", "(line 2)"),
-            ("syntax", "database = 'secret", "is not valid"),
+        for (text, expected) in [
+            ("colour = 'red'", "unknown field `colour`"),
+            ("\nconnections = 'password=secret'", "(line 2)"),
+            ("database = 'secret", "is not valid"),
         ] {
-            let path = file(name, text);
-            let error = parse(&["--config", path.to_str().unwrap()])
-                .with_file()
-                .unwrap_err();
+            let file = file(text);
+            let error = parse(&["--config", path(&file)]).with_file().unwrap_err();
             let said = error.to_string();
             assert!(said.contains(expected), "{said}");
             assert!(!said.contains("secret\n"), "{said}");
-            std::fs::remove_file(path).unwrap();
         }
         for (arguments, expected) in [
             (

@@ -157,12 +157,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_next_process_knows_the_keys_and_links_of_the_last() {
-        let directory = std::env::temp_dir().join(format!("snapshot-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir(&directory).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
         let path = directory.join(FILE);
 
-        let first = restore(&directory);
+        let first = restore(directory);
         first.save_now();
         assert!(!path.exists() && !first.keys.are_known());
         first
@@ -175,7 +174,7 @@ mod tests {
             0o600
         );
 
-        let second = restore(&directory);
+        let second = restore(directory);
         let keyring = second.keys.current().unwrap();
         assert_eq!(keyring.keys(), [(7, [1; 32]), (8, [2; 32])]);
         assert_eq!(
@@ -185,13 +184,12 @@ mod tests {
         second.keys.set(Keyring::new(vec![(8, [2; 32])]).unwrap());
         second.save_now();
         assert_eq!(
-            restore(&directory).keys.current().unwrap().keys(),
+            restore(directory).keys.current().unwrap().keys(),
             [(8, [2; 32])]
         );
 
         fs::write(&path, "{\"keys\":[[1,\"secret\"]],\"links\":[]}").unwrap();
-        assert!(!restore(&directory).keys.are_known());
+        assert!(!restore(directory).keys.are_known());
         assert!(!read(&path).unwrap_err().to_string().contains("secret"));
-        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -204,10 +204,10 @@ async fn a_closed_port_is_a_connection_error() {
 
 #[tokio::test]
 async fn files_appear_whole_and_only_in_their_directory() {
-    let directory =
-        std::env::temp_dir().join(format!("marketing-automation-mails-{}", std::process::id()));
-    std::fs::create_dir_all(directory.join("in")).unwrap();
-    let config = TransportConfig::parse(&format!("file://{}/in", directory.display())).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let inside = directory.path().join("in");
+    std::fs::create_dir(&inside).unwrap();
+    let config = TransportConfig::parse(&format!("file://{}", inside.display())).unwrap();
     let mut connection = config.connect(STEP).await.unwrap();
     let first = mail("m1@example.org");
     assert_eq!(
@@ -218,18 +218,18 @@ async fn files_appear_whole_and_only_in_their_directory() {
     let mut escaping = mail("m2@example.org");
     escaping.message_id = "../../m2@example.org".to_owned();
     connection.send(&escaping).await.unwrap();
-    let mut names: Vec<String> = std::fs::read_dir(directory.join("in"))
+    let mut names: Vec<String> = std::fs::read_dir(&inside)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
     assert_eq!(names, ["_._.._m2@example.org.eml", "m1@example.org.eml"]);
     assert_eq!(
-        std::fs::read(directory.join("in/m1@example.org.eml")).unwrap(),
+        std::fs::read(inside.join("m1@example.org.eml")).unwrap(),
         first.bytes()
     );
-    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
-    std::fs::remove_dir_all(&directory).unwrap();
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    directory.close().unwrap();
     let error = connection.send(&first).await.unwrap_err();
     assert_eq!(
         (error.kind, error.in_doubt),

@@ -1,4 +1,29 @@
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+
 use super::*;
+
+/// A server that accepts and is silent.
+pub struct Silent {
+    directory: TempDir,
+    _listener: UnixListener,
+}
+
+impl Silent {
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
+        Self {
+            directory,
+            _listener: listener,
+        }
+    }
+
+    pub fn database(&self, options: &str) -> Database {
+        let directory = self.directory.path().display();
+        Database::parse(&format!("host={directory} user=u {options}")).unwrap()
+    }
+}
 
 #[test]
 fn connection_strings_and_urls_are_understood() {
@@ -33,15 +58,9 @@ fn every_host_has_its_time() {
 
 #[tokio::test]
 async fn a_server_that_accepts_and_is_silent_is_given_up() {
-    let directory = std::env::temp_dir().join(format!("silent-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join(".s.PGSQL.5432");
-    let _ = std::fs::remove_file(&path);
-    let _silent = tokio::net::UnixListener::bind(&path).unwrap();
-    let text = format!("host={} user=u connect_timeout=1", directory.display());
-    let error = Database::parse(&text).unwrap().connect().await.err();
+    let silent = Silent::start();
+    let error = silent.database("connect_timeout=1").connect().await.err();
     assert!(matches!(error, Some(DatabaseError::Timeout)), "{error:?}");
-    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use std::time::{Duration, SystemTime};
 
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::super::hit::{HitKind, HitMethod};
@@ -18,13 +19,16 @@ fn hit(n: u128) -> Hit {
     }
 }
 
-struct Directory(PathBuf);
+struct Directory(TempDir);
 
 impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("spool-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Does not exist before it is opened.
+    fn path(&self) -> PathBuf {
+        self.0.path().join("spool")
     }
 
     fn open(&self) -> io::Result<(Spool, SpoolWriter)> {
@@ -33,15 +37,9 @@ impl Directory {
 
     fn open_up_to(&self, limit: u64) -> io::Result<(Spool, SpoolWriter)> {
         Spool::open(&SpoolSettings {
-            directory: self.0.clone(),
+            directory: self.path(),
             limit,
         })
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -100,7 +98,7 @@ fn what_is_cut_off_at_the_end_is_torn_and_what_is_changed_before_it_is_damaged()
 
 #[tokio::test]
 async fn hits_survive_a_restart_and_come_back_in_order() {
-    let directory = Directory::new("restart");
+    let directory = Directory::new();
     let (spool, writer) = directory.open().unwrap();
     for answer in keep(&spool, (0..3).map(hit)).await {
         assert_eq!(answer, Ok(Answer::kept()));
@@ -113,12 +111,12 @@ async fn hits_survive_a_restart_and_come_back_in_order() {
     assert_eq!(replay(&spool).await, (0..3).map(hit).collect::<Vec<_>>());
     assert_eq!(replay(&spool).await, (3..5).map(hit).collect::<Vec<_>>());
     assert_eq!(spool.bytes(), 0);
-    assert!(segment::list(&directory.0).unwrap().is_empty());
+    assert!(segment::list(&directory.path()).unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_full_spool_refuses_until_it_is_replayed() {
-    let directory = Directory::new("full");
+    let directory = Directory::new();
     let (spool, _writer) = directory.open_up_to(1000).unwrap();
     let answers = keep(&spool, (0..20).map(hit)).await;
     let kept = answers.iter().filter(|answer| answer.is_ok()).count();
@@ -137,16 +135,16 @@ async fn a_full_spool_refuses_until_it_is_replayed() {
 
 #[tokio::test]
 async fn a_segment_that_cannot_be_made_does_not_keep_out_those_after_it() {
-    let directory = Directory::new("taken");
+    let directory = Directory::new();
     let (spool, _writer) = directory.open().unwrap();
-    fs::write(directory.0.join("0000000000000000.hits"), "").unwrap();
+    fs::write(directory.path().join("0000000000000000.hits"), "").unwrap();
     let answers = keep(&spool, (0..2).map(hit)).await;
     assert_eq!(answers, [Err(Unavailable), Ok(Answer::kept())]);
 }
 
 #[tokio::test]
 async fn hits_whose_answer_is_not_known_are_not_kept() {
-    let directory = Directory::new("unknown");
+    let directory = Directory::new();
     let (spool, _writer) = directory.open().unwrap();
     let (recorder, _queue) = Recorder::new(Some(spool.clone()));
     assert_eq!(recorder.record(hit(1), false).await, Err(Unavailable));
@@ -155,19 +153,19 @@ async fn hits_whose_answer_is_not_known_are_not_kept() {
 
 #[tokio::test]
 async fn a_damaged_segment_is_kept_for_a_person() {
-    let directory = Directory::new("damaged");
-    fs::create_dir_all(&directory.0).unwrap();
+    let directory = Directory::new();
+    fs::create_dir_all(directory.path()).unwrap();
     let mut bytes = Vec::new();
     segment::encode(&hit(1), &mut bytes);
     let second = bytes.len();
     segment::encode(&hit(2), &mut bytes);
     segment::encode(&hit(3), &mut bytes);
     bytes[second + 20] ^= 1;
-    fs::write(directory.0.join("0000000000000007.hits"), &bytes).unwrap();
+    fs::write(directory.path().join("0000000000000007.hits"), &bytes).unwrap();
     let (spool, _writer) = directory.open().unwrap();
     assert_eq!(replay(&spool).await, [hit(1)]);
     assert_eq!(
-        fs::read(directory.0.join("0000000000000007.damaged")).unwrap(),
+        fs::read(directory.path().join("0000000000000007.damaged")).unwrap(),
         bytes
     );
     assert_eq!(spool.bytes(), 0);
@@ -175,7 +173,7 @@ async fn a_damaged_segment_is_kept_for_a_person() {
 
 #[tokio::test]
 async fn a_directory_serves_one_process() {
-    let directory = Directory::new("lock");
+    let directory = Directory::new();
     let (spool, writer) = directory.open().unwrap();
     let error = directory.open().err().unwrap();
     assert!(error.to_string().contains("another process"), "{error}");

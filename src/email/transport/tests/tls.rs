@@ -1,10 +1,10 @@
 //! The transport against servers with TLS.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -17,12 +17,12 @@ use super::*;
 
 /// An authority in a file, and a server with a certificate of it for 127.0.0.1.
 struct Authority {
-    file: PathBuf,
+    file: NamedTempFile,
     acceptor: TlsAcceptor,
 }
 
 impl Authority {
-    fn new(test: &str) -> Authority {
+    fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -43,21 +43,12 @@ impl Authority {
                 PrivatePkcs8KeyDer::from(server_key.serialize_der()).into(),
             )
             .unwrap();
-        let file = std::env::temp_dir().join(format!(
-            "marketing-automation-{test}-{}.pem",
-            std::process::id()
-        ));
+        let file = NamedTempFile::new().unwrap();
         std::fs::write(&file, authority.pem()).unwrap();
         Authority {
             file,
             acceptor: TlsAcceptor::from(Arc::new(config)),
         }
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.file);
     }
 }
 
@@ -110,8 +101,8 @@ async fn deliver(url: &str) -> Result<String, SendError> {
 
 #[tokio::test]
 async fn implicit_tls_needs_a_trusted_certificate() {
-    let authority = Authority::new("implicit");
-    let ca = authority.file.display();
+    let authority = Authority::new();
+    let ca = authority.file.path().display();
     let port = serve(authority.acceptor.clone(), None).await;
     assert_eq!(
         deliver(&format!("smtps://127.0.0.1:{port}?ca={ca}"))
@@ -136,8 +127,8 @@ async fn implicit_tls_needs_a_trusted_certificate() {
 
 #[tokio::test]
 async fn required_starttls_needs_a_trusted_certificate_and_opportunistic_does_not() {
-    let authority = Authority::new("starttls");
-    let ca = authority.file.display();
+    let authority = Authority::new();
+    let ca = authority.file.path().display();
     for (parameters, succeeds) in [
         (format!("?tls=required&ca={ca}"), true),
         ("?tls=required".to_owned(), false),
@@ -152,7 +143,7 @@ async fn required_starttls_needs_a_trusted_certificate_and_opportunistic_does_no
 
 #[tokio::test]
 async fn replies_injected_before_tls_are_not_taken_for_replies_inside() {
-    let authority = Authority::new("injection");
+    let authority = Authority::new();
     let port = serve(
         authority.acceptor.clone(),
         Some("220 go\r\n250-evil\r\n250 AUTH PLAIN\r\n"),
@@ -170,7 +161,7 @@ async fn replies_injected_before_tls_are_not_taken_for_replies_inside() {
 
 #[tokio::test]
 async fn a_refused_starttls_is_an_error() {
-    let authority = Authority::new("refused");
+    let authority = Authority::new();
     let port = serve(
         authority.acceptor.clone(),
         Some("454 4.7.0 TLS not available\r\n"),
@@ -188,7 +179,7 @@ async fn a_refused_starttls_is_an_error() {
 
 #[tokio::test]
 async fn a_missing_authority_file_is_named() {
-    let port = serve(Authority::new("missing").acceptor.clone(), None).await;
+    let port = serve(Authority::new().acceptor.clone(), None).await;
     let error = deliver(&format!("smtps://127.0.0.1:{port}?ca=/no/such/file.pem"))
         .await
         .unwrap_err();
