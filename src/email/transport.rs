@@ -13,7 +13,7 @@ mod tls;
 
 use std::time::Duration;
 
-pub use config::{ConfigError, Tls, TransportConfig};
+pub use config::{ConfigError, TransportConfig};
 pub use error::{SendError, SendErrorKind};
 
 use crate::email::message::Mail;

@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 /// How much encryption a connection must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tls {
+pub(super) enum Tls {
     /// TLS from the first byte (RFC 8314), with a valid certificate.
     Implicit,
     /// STARTTLS with a valid certificate, or no mail.
