@@ -148,6 +148,17 @@ def test_slow_clients_keep_nobody_waiting_and_are_cut_off(start_proxy, image):
     wait_until(are_cut_off, 30, 0.5, what="the slow connections to be closed")
 
 
+def test_not_ready_before_tokens_can_be_verified(shop, start_proxy, image):
+    shop.query(f'revoke execute on function marketing_automation.tracking_keys() from "{shop.tracking}"')
+    proxy = start_proxy(wait=False)
+    wait_until(lambda: "hits can be recorded" in proxy.log.read_text(), what="the proxy to reach the database")
+    assert requests.get(proxy.base + image).status_code == 503
+    assert requests.get(proxy.base + "/readyz").status_code == 503
+    shop.query(f'grant execute on function marketing_automation.tracking_keys() to "{shop.tracking}"')
+    wait_until(proxy.ready, 15, what="the proxy to be ready")
+    assert requests.get(proxy.base + image).status_code == 200
+
+
 @pytest.mark.parametrize("limit", ["soft", "hard"])
 def test_many_connections_leave_files_for_the_rest(start_proxy, cluster, image, tmp_path, limit):
     proxy = start_proxy("--spool", tmp_path, shell=f"ulimit {dict(soft='-S', hard='-H -S')[limit]} -n 80")

@@ -16,14 +16,15 @@ use crate::proxy::metrics::Gauges;
 /// For an answer to `/readyz`: whoever asks must not have to wait for a server that is silent.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether hits would be answered now: recorded, which the workers know, and a batch without hits, since a lock or a
-/// missing right shows only when it is met; or else spooled.
+/// Whether hits would be answered now: verified, and recorded, which the workers know, and a batch without hits, since a lock
+/// or a missing right shows only when it is met; or else spooled.
 pub async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
+    if !state.keys.are_known() {
+        return Err(Refusal::Unavailable);
+    }
     match recordable(&state).await {
         Ok(()) => Ok("ready\n"),
-        Err(_) if state.keys.are_known() && state.recorder.can_spool() => {
-            Ok("ready, without the database\n")
-        }
+        Err(_) if state.recorder.can_spool() => Ok("ready, without the database\n"),
         Err(refusal) => Err(refusal),
     }
 }
