@@ -1,6 +1,8 @@
-//! Where links lead, as far as is known: links are stored once and never change, so that what was seen stays true.
+//! Where links lead, as far as is known. Links are stored once and change only when a person is forgotten whose address is
+//! in them, or by an administrator's hand: what was seen stays true for a while, and is not kept for ever.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -12,6 +14,14 @@ const OVERHEAD: u64 = 64;
 /// For the cache to plan with.
 const TYPICAL_ENTRIES: usize = 10_000;
 
+/// How long the database is not asked again.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+/// How long what the database has said is kept for the next process.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A link, where it leads, and when the database has said so.
+pub type Known = (i64, String, SystemTime);
+
 /// A bounded cache of web addresses by the id of their link.
 pub struct Links {
     cache: Cache<i64, Target, Bytes>,
@@ -21,8 +31,10 @@ pub struct Links {
 #[derive(Clone)]
 struct Target {
     url: String,
-    /// Whether the database said so to this process.
-    confirmed: bool,
+    /// When the database said so.
+    said_at: SystemTime,
+    /// When it did to this process.
+    heard_at: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -44,26 +56,43 @@ impl Default for Links {
 }
 
 impl Links {
-    /// Where a link leads. What an earlier process knew counts only while the database `is_away`: it may be another one
-    /// by now, or have been restored.
+    /// Where a link leads. While the database `is_away`, also what it has not confirmed for an hour, or to an earlier process
+    /// only: it may be another one by now, or have been restored.
     pub fn get(&self, link: i64, is_away: bool) -> Option<String> {
         let target = self.cache.get(&link)?;
-        (target.confirmed || is_away).then_some(target.url)
+        let is_fresh = target.heard_at.is_some_and(|at| at.elapsed() < FRESH);
+        (is_fresh || is_away).then_some(target.url)
     }
 
     /// Remembers what the database has said.
     pub fn learn(&self, link: i64, url: &str) {
-        self.insert(link, url.to_owned(), true);
+        let target = Target {
+            url: url.to_owned(),
+            said_at: SystemTime::now(),
+            heard_at: Some(Instant::now()),
+        };
+        self.cache.insert(link, target);
         self.learned.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Remembers what an earlier process knew.
-    pub fn remember(&self, link: i64, url: String) {
-        self.insert(link, url, false);
+    /// Forgets a link that the database does not know any more.
+    pub fn forget(&self, link: i64) {
+        if self.cache.remove(&link).is_some() {
+            self.learned.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    fn insert(&self, link: i64, url: String, confirmed: bool) {
-        self.cache.insert(link, Target { url, confirmed });
+    /// Remembers what an earlier process knew.
+    pub fn remember(&self, (link, url, said_at): Known) {
+        let heard_at = None;
+        self.cache.insert(
+            link,
+            Target {
+                url,
+                said_at,
+                heard_at,
+            },
+        );
     }
 
     /// How often something was learned.
@@ -71,10 +100,13 @@ impl Links {
         self.learned.load(Ordering::Relaxed)
     }
 
-    /// All that is known.
-    pub fn known(&self) -> Vec<(i64, String)> {
+    /// What is known and was heard not too long ago.
+    pub fn known(&self) -> Vec<Known> {
         let known = self.cache.iter();
-        known.map(|(link, target)| (link, target.url)).collect()
+        known
+            .map(|(link, target)| (link, target.url, target.said_at))
+            .filter(|(_, _, said_at)| said_at.elapsed().is_ok_and(|age| age < KEPT))
+            .collect()
     }
 }
 
@@ -102,10 +134,34 @@ mod tests {
     #[test]
     fn what_an_earlier_process_knew_counts_while_the_database_is_away() {
         let links = Links::default();
-        links.remember(1, "https://old.example/".to_owned());
+        links.remember((1, "https://old.example/".to_owned(), SystemTime::now()));
         assert_eq!(links.get(1, false), None);
         assert_eq!(links.get(1, true).as_deref(), Some("https://old.example/"));
         links.learn(1, "https://new.example/");
         assert_eq!(links.get(1, false).as_deref(), Some("https://new.example/"));
+    }
+
+    #[test]
+    fn what_was_not_confirmed_for_long_is_asked_again_and_not_kept() {
+        let links = Links::default();
+        let url = || "https://shop.example/?for=ada@example.org".to_owned();
+        links.remember((1, url(), SystemTime::now() - KEPT));
+        links.remember((2, url(), SystemTime::now()));
+        links.cache.insert(
+            3,
+            Target {
+                url: url(),
+                said_at: SystemTime::now(),
+                heard_at: Instant::now().checked_sub(FRESH),
+            },
+        );
+        assert_eq!(links.get(3, false), None);
+        assert_eq!(links.get(3, true), Some(url()));
+        let mut kept: Vec<i64> = links.known().iter().map(|known| known.0).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [2, 3]);
+        links.forget(3);
+        assert_eq!(links.get(3, true), None);
+        assert_eq!(links.learned(), 1);
     }
 }

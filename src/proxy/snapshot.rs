@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::keys::Keys;
-use super::links::Links;
+use super::links::{Known, Links};
 use crate::tracking::token::{Key, Keyring};
 
 const FILE: &str = "known.json";
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 #[derive(Serialize, Deserialize)]
 struct Content {
     keys: Vec<Key>,
-    links: Vec<(i64, String)>,
+    links: Vec<Known>,
 }
 
 /// The file, and what is to be kept in it.
@@ -54,8 +54,8 @@ impl Snapshot {
                     "keys and links of the last run are known"
                 );
                 keys.set(keyring);
-                for (link, url) in known {
-                    links.remember(link, url);
+                for link in known {
+                    links.remember(link);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -112,7 +112,7 @@ impl Snapshot {
     }
 }
 
-fn read(path: &Path) -> io::Result<(Keyring, Vec<(i64, String)>)> {
+fn read(path: &Path) -> io::Result<(Keyring, Vec<Known>)> {
     // Without the parser's message, which may quote a secret.
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is not what was written");
     let content: Content = serde_json::from_slice(&fs::read(path)?).map_err(|_| damaged())?;

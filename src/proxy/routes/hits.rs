@@ -49,7 +49,18 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
         state.recorder.record(hit, true).await?;
         return redirect(StatusCode::FOUND, &location).ok_or(Refusal::NotFound);
     }
-    let answer = state.recorder.record(hit, false).await?;
+    let answer = match state.recorder.record(hit.clone(), false).await {
+        Ok(answer) => answer,
+        Err(unavailable) => {
+            // It went away just now: what it once said will do. The same id counts once.
+            let location = state.links.get(link, true).ok_or(unavailable)?;
+            state.recorder.record(hit, true).await?;
+            return redirect(StatusCode::FOUND, &location).ok_or(Refusal::NotFound);
+        }
+    };
+    if answer.known && answer.location.is_none() {
+        state.links.forget(link);
+    }
     let location = answer.location.filter(|_| answer.known);
     let location = location.ok_or(Refusal::NotFound)?;
     state.links.learn(link, &location);

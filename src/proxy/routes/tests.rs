@@ -12,6 +12,7 @@ use crate::proxy::control::Control;
 use crate::proxy::database::Database;
 use crate::proxy::hit::{Answer, Hit};
 use crate::proxy::keys::Keys;
+use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::pages::PageStore;
 use crate::proxy::recorder::{Recorder, answer_with};
@@ -45,23 +46,30 @@ pub fn app_taking_bounces(
     answer: Answer,
     bounce_token: Option<BounceToken>,
 ) -> (Router, JoinHandle<Vec<Hit>>) {
+    let (recorder, queue) = Recorder::new(None);
+    let recorded = tokio::spawn(answer_with(queue, move |_| answer.clone()));
+    (app_with(recorder, Arc::default(), bounce_token), recorded)
+}
+
+pub fn app_with(
+    recorder: Recorder,
+    links: Arc<Links>,
+    bounce_token: Option<BounceToken>,
+) -> Router {
     let database = Database::parse("host=/nonexistent user=nobody").unwrap();
     let control = Arc::new(Control::new(&database));
     let keys = Keys::new(Arc::clone(&control));
     keys.set(keyring());
-    let (recorder, queue) = Recorder::new(None);
-    let recorded = tokio::spawn(answer_with(queue, move |_| answer.clone()));
-    let state = State {
+    app(Arc::new(State {
         keys: Arc::new(keys),
-        links: Arc::default(),
+        links,
         recorder,
         pages: PageStore::new(Arc::clone(&control)),
         control,
         metrics: Arc::new(Metrics::default()),
         trust: Trust::default(),
         bounce_token,
-    };
-    (app(Arc::new(state)), recorded)
+    }))
 }
 
 pub fn known(location: Option<&str>) -> Answer {

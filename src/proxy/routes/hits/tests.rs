@@ -4,7 +4,12 @@ use axum::http::header::{CONTENT_LENGTH, LOCATION, USER_AGENT};
 use super::*;
 use crate::proxy::client::{Peer, REQUEST_ID};
 use crate::proxy::hit::Answer;
-use crate::proxy::routes::tests::{SHOP, app_answering, body, deliver, header, known, send, token};
+use crate::proxy::links::Links;
+use crate::proxy::recorder::{Recorder, answer_with};
+use crate::proxy::routes::tests::{
+    SHOP, app_answering, app_with, body, deliver, header, known, send, token,
+};
+use crate::proxy::spool::{Spool, SpoolSettings};
 
 #[tokio::test]
 async fn a_click_is_recorded_and_redirected() {
@@ -136,4 +141,35 @@ async fn redirects_go_to_web_pages_only() {
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{location:?}");
         assert_eq!(header(&response, LOCATION), "");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_was_to_be_confirmed_works_when_the_database_goes_just_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let (spool, _writer) = Spool::open(&SpoolSettings {
+        directory: directory.path().to_owned(),
+        limit: 1 << 20,
+    })
+    .unwrap();
+    let links = Arc::new(Links::default());
+    links.remember((3, SHOP.to_owned(), SystemTime::now()));
+    let (recorder, queue) = Recorder::new(Some(spool.clone()));
+    let database = tokio::spawn(answer_with(queue, |_| panic!("the database goes")));
+    let app = app_with(recorder, links, None);
+    let response = send(&app, "GET", &format!("/c/{}", token(Purpose::Click))).await;
+    assert_eq!(response.status(), StatusCode::FOUND);
+    assert_eq!(header(&response, LOCATION), SHOP);
+    assert!(database.await.is_err() && spool.bytes() > 0);
+}
+
+#[tokio::test]
+async fn a_link_that_the_database_does_not_know_any_more_is_forgotten() {
+    let links = Arc::new(Links::default());
+    links.remember((3, SHOP.to_owned(), SystemTime::now()));
+    let (recorder, queue) = Recorder::new(None);
+    let _recorded = tokio::spawn(answer_with(queue, |_| known(None)));
+    let app = app_with(recorder, Arc::clone(&links), None);
+    let response = send(&app, "GET", &format!("/c/{}", token(Purpose::Click))).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert_eq!(links.get(3, true), None);
 }
