@@ -19,7 +19,15 @@ OUTAGE_SECONDS = 30
 @pytest.fixture
 def spooling(start_proxy, tmp_path):
     """Starts proxies with a spool each; a name used again is the same spool."""
-    return lambda name="one", **options: start_proxy("--spool", tmp_path / name, **options)
+
+    def start(name="one", **options):
+        proxy = start_proxy("--spool", tmp_path / name, **options)
+        if options.get("wait", True):
+            # With a spool it is ready in the moment before it has reached the database.
+            wait_until(lambda: requests.get(proxy.base + "/readyz").text == "ready\n", what="the proxy to reach the database")
+        return proxy
+
+    return start
 
 
 def test_an_outage_of_the_database_loses_no_answered_hit(shop, cluster, spooling):
