@@ -74,37 +74,39 @@ select marketing_automation.stop('simulate');
 drop function shop.simulate, shop.contents;
 
 -- The same as what happens: random trees, rows and events, simulated and lived through.
+-- By a hash, as what random() gives depends on the order in which a plan asks for it.
+create function shop.chance(variadic of_what text[]) returns float language sql immutable as
+$$ select (hashtextextended(of_what::text, 0) & 2147483647) / 2147483648.0 $$;
 create function shop.random_tree(scenario text) returns void language plpgsql as $$
 declare
     parent marketing_automation.activity;
     event text;
 begin
-    perform marketing_automation.create_scenario(scenario, 'prospect', unsubscribable => random() < 0.5);
+    perform marketing_automation.create_scenario(scenario, 'prospect', unsubscribable => shop.chance(scenario, 'unsubscribable') < 0.5);
     for i in 1 .. 9 loop
         parent := null;
-        if i > 1 and random() < 0.9 then
+        if i > 1 and shop.chance(scenario, i::text, 'parent') < 0.9 then
             select a.* into parent from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-            where s.name = scenario order by random() limit 1;
+            where s.name = scenario order by shop.chance(scenario, i::text, a.name) limit 1;
         end if;
-        event := case when parent.action = 'send_email' and random() < 0.8
-                      then (array['email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked'])[1 + floor(random() * 4)] end;
+        event := case when parent.action = 'send_email' and shop.chance(scenario, i::text, 'event') < 0.8
+                      then (array['email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked'])[1 + floor(shop.chance(scenario, i::text, 'kind') * 4)] end;
         perform marketing_automation.add_activity(scenario, 'a' || i, parent.name, event,
-            condition => case when parent.id is null or random() < 0.6 then null
-                              else (array['self.id % 2 = 0', 'self.id > 2', '10 / self.divisor > 0', 'null'])[1 + floor(random() * 4)] end,
-            delay => case when event like '%not%' or random() < 0.7 then random() * interval '4 days' end,
-            action => case when i = 1 or random() < 0.6 then 'send_email' end, subject => 's', body => 'b');
+            condition => case when parent.id is null or shop.chance(scenario, i::text, 'condition') < 0.6 then null
+                              else (array['self.id % 2 = 0', 'self.id > 2', '10 / self.divisor > 0', 'null'])[1 + floor(shop.chance(scenario, i::text, 'which') * 4)] end,
+            delay => case when event like '%not%' or shop.chance(scenario, i::text, 'delayed') < 0.7 then shop.chance(scenario, i::text, 'delay') * interval '4 days' end,
+            action => case when i = 1 or shop.chance(scenario, i::text, 'action') < 0.6 then 'send_email' end, subject => 's', body => 'b');
     end loop;
 end $$;
 create table shop.script (scenario text, key text, events jsonb);
--- The chance depends on the row, so that each has a number of its own.
 create function shop.random_script(its_scenario text) returns void language sql as $$
     insert into shop.script
     select its_scenario, p.id::text, coalesce((
-        select jsonb_agg(jsonb_build_object('activity', a.name, 'event', k.kind, 'after', random() * interval '6 days'))
+        select jsonb_agg(jsonb_build_object('activity', a.name, 'event', k.kind, 'after', shop.chance(its_scenario, p.id::text, a.name, k.kind, k.chance::text, 'after') * interval '6 days'))
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.name = its_scenario
         cross join (values ('email_opened', 0.5), ('email_opened', 0.2), ('email_clicked', 0.4), ('unsubscribed', 0.03)) k (kind, chance)
-        where a.action = 'send_email' and random() < k.chance + 0 * p.id), '[]')
+        where a.action = 'send_email' and shop.chance(its_scenario, p.id::text, a.name, k.kind, k.chance::text) < k.chance), '[]')
     from shop.prospect p
 $$;
 -- Runs a scenario as it is run, but for the clock; the mail server takes every mail at once.
@@ -150,7 +152,6 @@ end $$;
 
 -- Whatever else is due in this database must not be.
 update marketing_automation.scenario set state = 'stopped' where state = 'running';
-select setseed(0.25);
 select count(shop.random_tree('random ' || i)), count(shop.random_script('random ' || i)) from generate_series(1, 10) i;
 create table shop.simulated as
 select c.scenario, c.key, s.* from shop.script c
@@ -186,5 +187,5 @@ update marketing_automation.scenario set state = 'stopped' where name like 'rand
 drop view shop.told, shop.happened;
 drop table shop.script, shop.simulated, shop.lived;
 drop procedure shop.live;
-drop function shop.random_tree, shop.random_script;
+drop function shop.random_tree, shop.random_script, shop.chance;
 reset datestyle;
