@@ -54,18 +54,29 @@ async fn replay_segment(
             return Ok(());
         }
     };
+    let mut refused = 0;
     for batch in segment.hits.chunks(BATCH_SIZE) {
         let hits: Arc<[Hit]> = batch.into();
-        control
+        let answers = control
             .replays
             .call(move |session| {
                 let hits = Arc::clone(&hits);
-                async move { session.record(hits.iter().map(|hit| (hit, true))).await }
+                async move { session.record(hits.iter().map(|hit| (hit, false))).await }
             })
             .await?;
         metrics.count_replayed(batch.len());
+        refused += answers.iter().filter(|answer| !answer.known).count();
     }
-    info!(hits = segment.hits.len(), "spooled hits are recorded");
+    info!(
+        hits = segment.hits.len() - refused,
+        "spooled hits are recorded"
+    );
+    if refused > 0 {
+        warn!(
+            hits = refused,
+            "spooled hits are not recorded: the keys that signed them have ended"
+        );
+    }
     if let Err(error) = spool.forget(&segment) {
         warn!(%error, "a segment of the spool stays, and will be replayed again");
     }

@@ -127,6 +127,7 @@ def test_a_proxy_that_is_restarted_during_an_outage_answers_what_was_known(shop,
     assert _follow(proxy, image)[0] == 200
     cluster.start()
     wait_until(lambda: _follow(proxy, image)[0] == 404, what="the withdrawn key to be forgotten")
+    wait_until(lambda: "the keys that signed them have ended" in proxy.log.read_text(), what="the hit to be refused")
     _stop(proxy)
     assert [key[0] for key in json.loads(kept.read_text())["keys"]] == [new]
     assert ("email_opened", 4) not in shop.query(RECORDED)
