@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from bench import database, mail, queue, tracking  # noqa: E402
+from bench import backlog, database, mail, tracking  # noqa: E402
 from bench.result import Results  # noqa: E402
 from harness import Cluster, free_port  # noqa: E402
 
@@ -35,7 +35,7 @@ def main():
     database.rescan(results, cluster, DATABASE, rows)
     database.process(results, cluster, DATABASE, mails)
     # BENCH_SCALE=5: a million.
-    queue.health(results, cluster, 2 * mails)
+    backlog.health(results, cluster, 2 * mails)
 
     cluster.stop()
     with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:

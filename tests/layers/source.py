@@ -8,6 +8,8 @@ PGSPOT = "pgspot==0.9.4"
 PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
 COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamptz)"
+# Imports what a folder's program does, and does not run it.
+LOAD = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='loaded')"
 
 
 def format_(log):
@@ -16,12 +18,14 @@ def format_(log):
 
 
 def lint(log):
-    """clippy has nothing to say about either feature set, nor pgspot about the install script."""
+    """clippy has nothing to say about either feature set, nor pgspot about the install script; what no test runs loads."""
     for features in (("--features", "pg15 pg_test"), PROXY):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
+    for program in ("bench", "demo"):
+        log.check("/usr/bin/python3", "-B", "-c", LOAD, ROOT / "tests" / program)
 
 
 def unit(log):
