@@ -20,10 +20,14 @@ def test_pg_cron_enrolls_and_processes(cluster, sink):
     shop.psql(TABLES.format(database=CRON_DATABASE, role=shop.marketer, tracking=shop.tracking))
     shop.customers("Ada")
     shop.scenario()
+    shop.query("select * from marketing_automation.enroll()")
+    shop.customers("Bob")
+    # Within one minute: Ada is for the one job, Bob for the other.
     shop.query("select * from marketing_automation.schedule_jobs(enroll => '* * * * *', process => '* * * * *')")
     shop.query("select * from marketing_automation.schedule_jobs()")  # again: replaces
     assert shop.value("select count(*) from cron.job") == 2
-    sink.wait_for(1, timeout=140)
+    sink.wait_for(1, timeout=80)
+    wait_until(lambda: shop.value("select count(*) from marketing_automation.record") == 2, what="Bob to enter")
     assert wait_until(
         lambda: shop.query("select distinct status from cron.job_run_details where status not in ('starting', 'running')"),
         what="the jobs to end",
