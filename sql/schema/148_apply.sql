@@ -70,7 +70,6 @@ declare
     records bigint[];
     activities integer[];
     kinds text[];
-    times timestamptz[];
     fresh tid[];
     no_opens bigint[];
     no_clicks bigint[];
@@ -107,13 +106,10 @@ begin
     into fresh, records, activities, kinds, changes from inserted i;
     perform marketing_automation.tally_robots(records, activities, kinds, changes);
     perform marketing_automation.classify_events(fresh);
-    select array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at)
-    into records, activities, kinds, times
     -- What has become a robot's is not there any more: an update moves a row.
-    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null;
-    if records is not null then
-        perform marketing_automation.mark_events(records, activities, kinds, times, no_opens);
-    end if;
+    perform marketing_automation.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind), array_agg(e.occurred_at), no_opens)
+    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    having count(*) > 0;
 end $$;
 comment on function marketing_automation.apply_hits(tid[]) is
     'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to goes without a trace';

@@ -43,6 +43,7 @@ begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
     select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
     select r.* into trap from marketing_automation.robot_rule r where r.kind = 'hidden_link' and r.is_enabled order by r.name limit 1;
+    -- How far apart clicks can be that decide about each other; null: none do.
     reach := greatest(burst.within, trap.within);
     if speed.name is not null then
         -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
@@ -54,10 +55,10 @@ begin
         select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind in ('email_opened', 'email_clicked')
     ), mail as (
         select f.record_id, f.activity_id, min(f.occurred_at) - reach as since, max(f.occurred_at) + reach as until
-        from fresh f where f.kind = 'email_clicked' and coalesce(burst.name, trap.name) is not null
+        from fresh f where f.kind = 'email_clicked' and reach is not null
         group by f.record_id, f.activity_id
     ), hit as materialized (
-        select f.*, true as is_judged from fresh f where f.kind = 'email_opened' or coalesce(burst.name, trap.name) is null
+        select f.*, true as is_judged from fresh f where f.kind = 'email_opened' or reach is null
         union all
         -- All clicks in the same mails: only together are they a burst, or follow the hidden link. What came long before or after
         -- has nothing to do with these, however much of it there is. offset: mail by mail, however few clicks there were when

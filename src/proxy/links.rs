@@ -84,15 +84,12 @@ impl Links {
 
     /// Remembers what an earlier process knew.
     pub fn remember(&self, (link, url, said_at): Known) {
-        let heard_at = None;
-        self.cache.insert(
-            link,
-            Target {
-                url,
-                said_at,
-                heard_at,
-            },
-        );
+        let target = Target {
+            url,
+            said_at,
+            heard_at: None,
+        };
+        self.cache.insert(link, target);
     }
 
     /// How often something was learned.

@@ -33,7 +33,6 @@ pub(super) async fn prepare(client: &Client) -> Result<Statement, Error> {
 }
 
 /// The hits of a batch as the arrays that record_events() takes.
-#[derive(Default)]
 struct Columns<'a> {
     ids: Vec<Uuid>,
     kinds: Vec<&'static str>,
