@@ -14,7 +14,7 @@ LAYERS := format lint unit server regress e2e
 RUN_LAYERS := $(PYTHON) -B tests/layers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install package test $(LAYERS:%=test-%) bench demo demo-stop doc clean
+.PHONY: help setup build install package test $(LAYERS:%=test-%) bench demo demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,10 +59,11 @@ demo: setup ## a campaign from start to end on a throw-away server; KEEP=1 leave
 demo-stop: ## end a demo that was kept
 	@$(PYTHON) -B tests/demo stop
 
-# Alone, the proxy's features show what mail, SMTP and tracking must not name; together they are the whole crate.
-doc: setup ## rustdoc of the crate with its private parts, in target/doc; warnings are errors
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --no-default-features --features proxy
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --features proxy
-
 clean: ## remove everything that was built
 	rm -rf $(CARGO_TARGET_DIR) target tests/results
+
+# The proxy's features alone show that mail, SMTP and tracking name nothing of the extension; then the whole crate.
+.PHONY: doc
+doc: setup ## rustdoc of the crate with its private parts, in target/doc; warnings are errors
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --no-default-features --features proxy
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --no-default-features --features "pg$(or $(PG),15) proxy"
