@@ -25,7 +25,8 @@
 //! `email` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
 //! `pg15` … `pg18`, the proxy behind `proxy`.
 
-pub mod email;
+pub mod mail;
+pub mod smtp;
 pub mod tracking;
 
 #[cfg(feature = "extension")]

@@ -11,9 +11,9 @@ pub mod backoff;
 pub mod bounce;
 pub mod check;
 pub mod client;
-pub mod control;
 pub mod database;
 pub mod form;
+pub mod group_commit;
 pub mod hit;
 pub mod keys;
 pub mod links;
@@ -22,13 +22,13 @@ pub mod metrics;
 pub mod options;
 pub mod page;
 pub mod pages;
-pub mod recorder;
+pub mod pools;
 pub mod replay;
 pub mod routes;
 pub mod snapshot;
 pub mod spool;
+pub mod texts;
 pub mod tls;
-pub mod wording;
 
 use std::io;
 use std::sync::Arc;
@@ -40,14 +40,14 @@ use tracing::{info, warn};
 
 use bounce::BounceToken;
 use client::Trust;
-use control::Control;
 use database::{Database, DatabaseError};
+use group_commit::Recorder;
 use keys::Keys;
 use links::Links;
 use listener::{Listen, Listener};
 use metrics::Metrics;
 use pages::PageStore;
-use recorder::Recorder;
+use pools::Control;
 pub use routes::app;
 use snapshot::Snapshot;
 use spool::{Spool, SpoolSettings, SpoolWriter};
@@ -133,7 +133,7 @@ impl State {
         let (recorder, queue) = Recorder::new(spool.clone());
         let mut workers = JoinSet::new();
         for _ in 0..connections.max(1) {
-            workers.spawn(recorder::work(
+            workers.spawn(group_commit::work(
                 queue.clone(),
                 database.clone(),
                 Arc::clone(&metrics),

@@ -1,6 +1,7 @@
 //! Hands mails to an SMTP server, or writes them to a directory.
 
 mod auth;
+mod client;
 mod config;
 mod content;
 mod dialogue;
@@ -8,7 +9,6 @@ mod directory;
 mod error;
 mod extensions;
 mod reply;
-mod smtp;
 mod tls;
 
 use std::time::Duration;
@@ -16,9 +16,9 @@ use std::time::Duration;
 pub use config::{ConfigError, TransportConfig};
 pub use error::{SendError, SendErrorKind};
 
-use crate::email::message::Mail;
+use crate::mail::message::Mail;
+use client::Session;
 use directory::Directory;
-use smtp::Session;
 
 /// Least time for the reply to the final dot (RFC 5321, section 4.5.3.2.6): the server may have taken the mail when we
 /// give up, and a second attempt would deliver it twice.

@@ -84,7 +84,7 @@ unsafe extern "C-unwind" fn point(argument: *mut c_void) {
 
 /// Runs `body`, which parses or plans `text` behind `prefix`; an error gets its position within `text`, and `what` as
 /// its context.
-pub(super) fn pointing_into<R>(
+pub(in crate::extension) fn pointing_into<R>(
     text: &str,
     prefix: &str,
     what: &str,

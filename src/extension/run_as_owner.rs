@@ -45,7 +45,7 @@ const SETTINGS: [(&CStr, &CStr); 12] = [
 /// Read-only means what it does for a transaction: PostgreSQL 15 lets large objects, notifications and advisory locks
 /// through. An ERROR inside leaves through here: the abort of the (sub)transaction restores user and settings, as
 /// everywhere in PostgreSQL.
-pub(super) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
+pub(in crate::extension) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
     require_role(owner);
     // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
     // the abort.
@@ -155,7 +155,7 @@ fn keys_parameter(keys: Option<pg_sys::Datum>) -> pg_sys::ParamListInfo {
 
 /// Plans `query` as its owner and checks its rights without evaluating a row, and raises what is wrong with it.
 /// Only with `keys` does it have a parameter: an expression by itself has none.
-pub(super) fn plan(owner: pg_sys::Oid, query: &str, keys: bool) {
+pub(in crate::extension) fn plan(owner: pg_sys::Oid, query: &str, keys: bool) {
     // A limit of 0 starts the executor, which checks the rights, and fetches nothing.
     let Ok(probe) = CString::new(format!("{query} limit 0")) else {
         pgrx::error!("query contains a null byte");

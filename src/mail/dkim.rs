@@ -16,7 +16,7 @@ use ring::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 
-use crate::email::message::Mail;
+use crate::mail::message::Mail;
 
 /// Header fields that are signed where they are there, and sealed: listed once more than they are there, so that none can
 /// be added (RFC 6376, section 8.15). RFC 8058, section 4, demands the two of unsubscribing.

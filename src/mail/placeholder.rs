@@ -69,7 +69,7 @@ impl Target {
     }
 }
 
-/// What [`crate::email::template`] writes into the source of a body, for the mails that come of it.
+/// What [`crate::mail::template`] writes into the source of a body, for the mails that come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     /// A link that holds no expression, by its number.

@@ -5,8 +5,8 @@
 
 mod fold;
 
-use crate::email::markup::{Tag, Token, Tokens};
-use crate::email::placeholder;
+use crate::mail::html_tokens::{Tag, Token, Tokens};
+use crate::mail::placeholder;
 use fold::Folder;
 
 /// Deepest nesting of lists and quotes that shows; more would leave no room for text.

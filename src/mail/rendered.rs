@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-pub use crate::email::placeholder::Target;
+pub use crate::mail::placeholder::Target;
 
-use crate::email::{beacon, placeholder};
+use crate::mail::{placeholder, tracking_pixel};
 
 /// A rendered mail whose tracked URLs are still placeholders.
 #[derive(Debug, Clone)]
@@ -61,10 +61,10 @@ impl Rendered {
         let html = match (consent.opens, hidden_link && consent.clicks) {
             (true, false) => Cow::Borrowed(self.html.as_str()),
             (opens, hidden) => {
-                let image = beacon::open_image();
+                let image = tracking_pixel::open_image();
                 let mut end = String::new();
                 if hidden {
-                    end.push_str(&beacon::hidden_link());
+                    end.push_str(&tracking_pixel::hidden_link());
                 }
                 if opens {
                     end.push_str(&image);

@@ -4,8 +4,8 @@ pub(crate) mod href;
 
 use std::ops::Range;
 
-use crate::email::markup::{Token, Tokens};
-use crate::email::placeholder::{self, Links, Mark, Target, trackable_url};
+use crate::mail::html_tokens::{Token, Tokens};
+use crate::mail::placeholder::{self, Links, Mark, Target, trackable_url};
 use href::hrefs;
 
 /// Replaces the `href` of every `<a>` and `<area>` that leads to http or https by a placeholder.

@@ -7,9 +7,9 @@ mod limits;
 mod names;
 mod null;
 mod page;
-mod prelink;
 mod scan;
 mod snippets;
+mod static_links;
 mod translations;
 
 use std::collections::HashMap;
@@ -25,14 +25,14 @@ pub use page::{PageContext, PageTemplate};
 pub use snippets::Snippets;
 pub use translations::{Choice, Texts, Translations, check};
 
-use crate::email::locale::{self, Locale};
-use crate::email::placeholder::Links;
-use crate::email::rendered::Rendered;
-use crate::email::{beacon, mjml, plain_text, rewrite};
+use crate::mail::locale::{self, Locale};
+use crate::mail::placeholder::Links;
+use crate::mail::rendered::Rendered;
+use crate::mail::{mjml, plain_text, rewrite, tracking_pixel};
 use environment::Scope;
 use limits::{Limited, MAX_HEADER_BYTES, check_context, too_long};
-use prelink::Marked;
 use rewrite::Replaced;
+use static_links::Marked;
 
 /// How to write dates and numbers for the person who gets the mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl MailTemplate {
     /// Marks the links of the body, where all of them can be found in its sources.
     fn mark_links(&mut self, sources: Vec<(String, String)>) {
         let texts: Vec<&str> = sources.iter().map(|(_, text)| text.as_str()).collect();
-        let Some((marked, links)) = prelink::mark(&texts) else {
+        let Some((marked, links)) = static_links::mark(&texts) else {
             return;
         };
         let mut environment = self.environment.clone();
@@ -229,7 +229,7 @@ impl MailTemplate {
             None => html_of(body, &mut links)?,
         };
         let text = plain_text::from_html(&html);
-        let html = beacon::insert_open_image(html);
+        let html = tracking_pixel::insert_open_image(html);
         Ok(Rendered {
             sender,
             subject,
@@ -313,7 +313,7 @@ fn header(part: Part, text: String) -> Result<String, TemplateError> {
     }
     match text
         .chars()
-        .find(|&c| crate::email::message::is_forbidden_in_header(c))
+        .find(|&c| crate::mail::message::is_forbidden_in_header(c))
     {
         Some(c) => Err(TemplateError::new(
             part,

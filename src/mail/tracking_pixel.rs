@@ -1,7 +1,7 @@
 //! The open image and the hidden link: what stands at the end of a mail without its author having written it.
 
-use crate::email::markup::{Token, Tokens};
-use crate::email::placeholder::Target;
+use crate::mail::html_tokens::{Token, Tokens};
+use crate::mail::placeholder::Target;
 
 /// Puts the open image before the last `</body>`, or at the end of a document without one.
 pub(crate) fn insert_open_image(mut html: String) -> String {
@@ -37,7 +37,7 @@ fn end_of_body(html: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::email::placeholder;
+    use crate::mail::placeholder;
 
     #[test]
     fn open_image_goes_before_the_last_end_of_body_outside_comments() {

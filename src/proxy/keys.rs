@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::control::Control;
 use super::database::DatabaseError;
+use super::pools::Control;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 /// How long a withdrawn key may go on working.

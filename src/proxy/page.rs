@@ -11,8 +11,8 @@ use tracing::warn;
 use super::database::Subscription;
 use super::form::{ACTION, RESUBSCRIBE, SCOPE, SCOPE_EVERYTHING};
 use super::pages::{PageName, Pages, Words};
-use super::wording::Text;
-use crate::email::template::PageContext;
+use super::texts::Text;
+use crate::mail::template::PageContext;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\

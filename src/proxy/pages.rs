@@ -8,10 +8,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::control::Control;
 use super::database::PageSource;
-use super::wording::{Text, WORDINGS, Wording};
-use crate::email::template::PageTemplate;
+use super::pools::Control;
+use super::texts::{Text, WORDINGS, Wording};
+use crate::mail::template::PageTemplate;
 
 /// How old what a reader sees may be.
 const FRESH: Duration = Duration::from_secs(5);

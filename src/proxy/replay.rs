@@ -7,11 +7,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::control::Control;
 use super::database::DatabaseError;
+use super::group_commit::{Availability, BATCH_SIZE};
 use super::hit::Hit;
 use super::metrics::Metrics;
-use super::recorder::{Availability, BATCH_SIZE};
+use super::pools::Control;
 use super::spool::Spool;
 
 /// How often to look whether the database is back: the recorder finds out.

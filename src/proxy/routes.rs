@@ -21,9 +21,9 @@ use tracing::{debug, warn};
 
 use super::State;
 use super::client::REQUEST_ID;
-use super::control::Lane;
 use super::database::{DatabaseError, Session};
 use super::metrics::Route;
+use super::pools::Lane;
 use refusal::Refusal;
 
 /// From the last byte of the header to the first byte of the answer.

@@ -146,8 +146,8 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::proxy::control::Control;
     use crate::proxy::database::Database;
+    use crate::proxy::pools::Control;
 
     fn restore(directory: &Path) -> Snapshot {
         let database = Database::parse("host=/nonexistent user=nobody").unwrap();

@@ -19,8 +19,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
+use super::group_commit::Waiting;
 use super::hit::{Answer, Hit};
-use super::recorder::Waiting;
 use segment::{End, Writer};
 
 /// Hits that may wait for the disk.

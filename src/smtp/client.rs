@@ -17,7 +17,7 @@ use super::error::{SendError, SendErrorKind};
 use super::extensions::Extensions;
 use super::reply::Reply;
 use super::{auth, content, tls};
-use crate::email::message::Mail;
+use crate::mail::message::Mail;
 
 /// The server ends the session with this reply (RFC 5321, section 3.8).
 const SERVICE_CLOSING: u16 = 421;

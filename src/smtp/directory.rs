@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{SendError, SendErrorKind};
-use crate::email::message::Mail;
+use crate::mail::message::Mail;
 
 /// Longest file name that is made of a Message-ID, in bytes.
 const MAX_NAME_BYTES: usize = 200;

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::email::message::{Letter, build};
+use crate::mail::message::{Letter, build};
 
 mod auth;
 mod doubt;

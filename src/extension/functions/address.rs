@@ -4,8 +4,8 @@ use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::argument::refuse;
-use crate::email::transport::TransportConfig;
-use crate::email::{identity, message};
+use crate::mail::{canonical_address, message};
+use crate::smtp::TransportConfig;
 
 #[pg_schema]
 mod marketing_automation {
@@ -19,7 +19,7 @@ comment on function marketing_automation.address_hash(text) is
     'API: public. SHA-256 of a mail address in lower case, its domain as punycode: the key of the table suppression';
 "#)]
     fn address_hash(address: &str) -> Vec<u8> {
-        Sha256::digest(identity::canonical(address)).to_vec()
+        Sha256::digest(canonical_address::canonical(address)).to_vec()
     }
 
     /// Raises unless a mail can go to this address.
@@ -43,7 +43,7 @@ comment on function marketing_automation.address_domain(text) is
     'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
 "#)]
     fn address_domain(address: &str) -> Option<String> {
-        identity::domain(address)
+        canonical_address::domain(address)
     }
 
     /// Raises unless mail can be sent with this URL.

@@ -2,7 +2,7 @@
 
 use pgrx::prelude::*;
 
-use crate::email::bounce;
+use crate::mail::bounce;
 
 #[pg_schema]
 mod marketing_automation {

@@ -5,8 +5,8 @@ use std::ffi::{CStr, CString};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::owner;
-use super::position::pointing_into;
+use crate::extension::error_position::pointing_into;
+use crate::extension::run_as_owner;
 
 /// Raises unless `text` is one SQL expression: no list, no clause after it, no second statement.
 fn require_one_expression(text: &str, what: &str) {
@@ -106,7 +106,7 @@ comment on function marketing_automation.check_condition(regrole, regclass, text
         require_one_expression(expression, what);
         let prefix = format!("select from {} as self where (\n", relation_name(relation));
         pointing_into(expression, &prefix, what, || {
-            owner::plan(owner, &format!("{prefix}{expression}\n)"), false)
+            run_as_owner::plan(owner, &format!("{prefix}{expression}\n)"), false)
         });
     }
 
@@ -128,7 +128,7 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
         // In a WHERE clause, where neither aggregates and window functions nor sets may stand.
         let prefix = format!("select from {relation_name} as self where ((\n");
         pointing_into(expression, &prefix, what, || {
-            owner::plan(
+            run_as_owner::plan(
                 owner,
                 &format!("{prefix}{expression}\n)::pg_catalog.text is not null)"),
                 false,
@@ -137,7 +137,7 @@ comment on function marketing_automation.check_expression(regrole, regclass, tex
         let query = format!(
             "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
         );
-        owner::as_owner(owner, || Spi::get_one::<pg_sys::Oid>(&query))
+        run_as_owner::as_owner(owner, || Spi::get_one::<pg_sys::Oid>(&query))
             .ok()
             .flatten()
             // An untyped literal.

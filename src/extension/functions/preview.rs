@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use pgrx::prelude::*;
 
-use super::database;
-use super::letter;
-use super::templates::translations_of;
-use crate::email::message::{self, Letter};
-use crate::email::placeholder::Target;
-use crate::email::rendered::Consent;
-use crate::email::template::{Recipient, context};
-use crate::extension::{settings, template};
+use super::template;
+use crate::extension::settings;
+use crate::extension::worker::templates::translations_of;
+use crate::extension::worker::{compose, spi_store};
+use crate::mail::message::{self, Letter};
+use crate::mail::placeholder::Target;
+use crate::mail::rendered::Consent;
+use crate::mail::template::{Recipient, context};
 use crate::tracking::url::BaseUrl;
 
 /// Stands for what is not set yet; the domain never exists (RFC 6761, section 6.4).
@@ -69,7 +69,7 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
         spi::Error,
     > {
         let snippets = std::sync::Arc::new(template::snippets()?);
-        let found = translations_of(database::mail_templates(vec![activity_id])?, &snippets);
+        let found = translations_of(spi_store::mail_templates(vec![activity_id])?, &snippets);
         let Some((_, activity)) = found.into_iter().next() else {
             return Ok(TableIterator::new([]));
         };
@@ -123,7 +123,7 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
             message_id: &format!("preview.{activity_id}@{NOT_SET}"),
             date: SystemTime::now(),
             unsubscribe_url: Some(&unsubscribe_url),
-            feedback_id: Some(&letter::feedback_id(
+            feedback_id: Some(&compose::feedback_id(
                 activity_id,
                 &activity.scenario,
                 NOT_SET,

@@ -3,7 +3,7 @@
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
-use super::workers;
+use crate::extension::worker::registry;
 
 fn timestamp(at: pg_sys::TimestampTz) -> Option<TimestampWithTimeZone> {
     (at != 0)
@@ -48,7 +48,7 @@ comment on function marketing_automation.worker_status() is
         };
         // SAFETY: a plain variable of the process.
         let slot =
-            workers::preloaded().then(|| workers::of_database(unsafe { pg_sys::MyDatabaseId }));
+            registry::preloaded().then(|| registry::of_database(unsafe { pg_sys::MyDatabaseId }));
         let row = match slot {
             None => {
                 let error =
@@ -69,7 +69,7 @@ comment on function marketing_automation.worker_status() is
             Some(None) => (
                 database,
                 None,
-                workers::State::Absent.name().to_owned(),
+                registry::State::Absent.name().to_owned(),
                 None,
                 0,
                 0,

@@ -3,12 +3,10 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::email::template::{
-    self, Names, PageTemplate, Snippets, TemplateError, Texts, Undefined,
-};
+use crate::mail::template::{self, Names, PageTemplate, Snippets, TemplateError, Texts, Undefined};
 
 /// All snippets, as the current snapshot shows them.
-pub(super) fn snippets() -> spi::Result<Snippets> {
+pub(in crate::extension) fn snippets() -> spi::Result<Snippets> {
     Spi::connect(|client| {
         let mut snippets = Snippets::default();
         for row in client.select(

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 use pgrx::spi::OwnedPreparedStatement;
 
 use super::argument::refuse;
-use crate::email::message::BounceAddress;
+use crate::mail::message::BounceAddress;
 use crate::tracking::return_path;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// The key ring as the database holds it, the signing key first; None while no key has been made.
-pub(super) fn keyring() -> spi::Result<Option<Keyring>> {
+pub(in crate::extension) fn keyring() -> spi::Result<Option<Keyring>> {
     let keys = Spi::connect(|client| {
         let plan = match KEYS_PLAN.with(|place| place.get().copied()) {
             Some(plan) => plan,

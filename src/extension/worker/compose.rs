@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use super::job::{Job, Outcome, Parcel};
-use crate::email::message::{self, Letter, Mail};
-use crate::email::placeholder::Target;
-use crate::email::rendered::Rendered;
-use crate::email::template::{Recipient, context};
+use crate::mail::message::{self, Letter, Mail};
+use crate::mail::placeholder::Target;
+use crate::mail::rendered::Rendered;
+use crate::mail::template::{Recipient, context};
 use crate::tracking::return_path;
 use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 
@@ -128,7 +128,7 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
 }
 
 /// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
-pub(super) fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
+pub(in crate::extension) fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
     let scenario: String = scenario
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

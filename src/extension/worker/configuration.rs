@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
-use super::database::{self, ServerRow};
 use super::dkim::{self, Dkim};
-use super::fleet;
+use super::routing;
 use super::server::{Definition, Server};
-use crate::email::dkim::Signer;
-use crate::email::message::BounceAddress;
-use crate::extension::workers::State;
-use crate::extension::{settings, token};
+use super::spi_store::{self, ServerRow};
+use crate::extension::functions::token;
+use crate::extension::settings;
+use crate::extension::worker::registry::State;
+use crate::mail::dkim::Signer;
+use crate::mail::message::BounceAddress;
 use crate::tracking::token::Keyring;
 use crate::tracking::url::BaseUrl;
 
@@ -43,7 +44,7 @@ impl std::fmt::Debug for Secret {
 #[derive(Debug)]
 pub(super) struct Configuration {
     source: Source,
-    /// In the order of fleet::choose(); at least one.
+    /// In the order of routing::choose(); at least one.
     pub(super) servers: Vec<Arc<Server>>,
     /// Why others cannot be used.
     faults: Vec<String>,
@@ -150,9 +151,9 @@ impl Configuration {
             }));
         }
         // In the order in which the tables were created, as DROP EXTENSION locks them.
-        let rows = database::smtp_servers()?;
+        let rows = spi_store::smtp_servers()?;
         if previous.is_none() {
-            database::forget_server_states()?;
+            spi_store::forget_server_states()?;
         }
         let keys = Spi::connect_mut(|client| {
             client
@@ -260,6 +261,6 @@ fn commission(
     if servers.is_empty() {
         return Err(unconfigured(faults.join("; ")));
     }
-    fleet::sort(&mut servers);
+    routing::sort(&mut servers);
     Ok((servers, faults))
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::email::transport::SendError;
+use crate::smtp::SendError;
 
 /// One line of text and, where it holds a reply of the server, its codes.
 #[derive(Debug, Clone, PartialEq, Eq)]

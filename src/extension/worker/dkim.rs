@@ -4,8 +4,8 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::configuration::{Missing, Secret, unconfigured};
-use crate::email::dkim::Signer;
 use crate::extension::settings;
+use crate::mail::dkim::Signer;
 
 /// What the settings and the key file say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) fn read() -> Result<Option<Dkim>, Missing> {
 impl Dkim {
     pub(super) fn signer(&self) -> Result<Signer, Missing> {
         Signer::new(&self.domain, &self.selector, self.key.0.as_bytes()).map_err(|error| {
-            use crate::email::dkim::DkimError::{Domain, Selector};
+            use crate::mail::dkim::DkimError::{Domain, Selector};
             let setting = match error {
                 Domain(_) => "dkim_domain",
                 Selector(_) => "dkim_selector",

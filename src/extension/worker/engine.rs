@@ -1,7 +1,7 @@
 //! The mailer's rounds: collect and record what has ended, claim what comes next.
 
 mod claim;
-mod results;
+mod complete;
 mod servers;
 
 use std::collections::HashSet;
@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
+use super::bgworker;
+use super::claim_size::Pace;
 use super::configuration::{self, Configuration};
-use super::couriers::Couriers;
-use super::database;
 use super::job::{Delivery, Event};
-use super::lookout::Lookout;
-use super::pace::Pace;
+use super::pool::Couriers;
+use super::registry::{self, State};
+use super::scan_interval::Lookout;
 use super::server::Server;
+use super::spi_store;
 use super::templates::Templates;
-use super::{AFTER_ERROR, process, transaction};
+use super::transaction::{self, AFTER_ERROR};
 use crate::extension::settings;
-use crate::extension::workers::{self, State};
 
 /// Without anything to do, look again after this time: settings, arm(), mails whose notice was lost.
 const POLL: Duration = Duration::from_secs(10);
@@ -92,7 +93,7 @@ impl Mailer {
 
     /// Shows an error in worker_status(), and in the log when it is a new one.
     pub(super) fn note_error(&mut self, error: String) {
-        workers::note_error(&error);
+        registry::note_error(&error);
         if self.last_error.as_ref() != Some(&error) {
             log!("marketing_automation mailer: {error}");
             self.last_error = Some(error);
@@ -102,7 +103,7 @@ impl Mailer {
     /// Takes back what note_error() showed: it is over, and news when it happens again.
     fn forget_error(&mut self) {
         if self.last_error.take().is_some() {
-            workers::clear_error();
+            registry::clear_error();
         }
     }
 
@@ -115,7 +116,7 @@ impl Mailer {
         result
             .map_err(|error| {
                 // A stop cancels the statement that runs.
-                if !process::is_stopping() {
+                if !bgworker::is_stopping() {
                     self.note_error(error);
                 }
                 self.pause(AFTER_ERROR);
@@ -141,7 +142,7 @@ impl Mailer {
             self.configuration = match configuration {
                 Ok(configuration) => Some(configuration),
                 Err(missing) => {
-                    workers::update(|slot| slot.state = missing.state);
+                    registry::update(|slot| slot.state = missing.state);
                     self.note_error(missing.reason);
                     None
                 }
@@ -158,7 +159,7 @@ impl Mailer {
         };
         if self.purged_at.is_none_or(|at| at.elapsed() >= PURGE) {
             self.purged_at = Some(Instant::now());
-            let purged = transaction::run_in_extension(|| database::purge_messages(retention));
+            let purged = transaction::run_in_extension(|| spi_store::purge_messages(retention));
             self.checked(purged);
         }
     }
@@ -190,7 +191,7 @@ impl Mailer {
                 true => State::Idle,
                 false => State::Sending,
             };
-            workers::update(|slot| slot.state = state);
+            registry::update(|slot| slot.state = state);
             match configuration.faults() {
                 Some(faults) => self.note_error(faults),
                 None if self.is_any_away() => {}
@@ -217,13 +218,13 @@ impl Mailer {
         if std::mem::take(&mut self.busy) && !self.in_flight.is_empty() {
             reports.mute();
             if !reports.is_urgent() {
-                process::wait(BREATH.min(sleep));
+                bgworker::wait(BREATH.min(sleep));
             }
         } else if !reports.has_news() {
             if self.in_flight.is_empty() {
-                process::rest(SETTLE);
+                bgworker::rest(SETTLE);
             }
-            process::wait(sleep);
+            bgworker::wait(sleep);
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::{AFTER_ERROR, database, process, transaction};
-use crate::extension::workers;
+use super::transaction::{self, AFTER_ERROR};
+use super::{bgworker, registry, spi_store};
 
 /// Events in one transaction: enough that its statements are cheap for each, few enough that mails wait a moment only.
 const BATCH: i32 = 5000;
@@ -59,7 +59,7 @@ impl Inbox {
         if let Some(left) = self.rest.as_mut().and_then(|rest| rest.left(began)) {
             return Some(left);
         }
-        let applied = transaction::run_in_extension(|| database::apply_batch(BATCH));
+        let applied = transaction::run_in_extension(|| spi_store::apply_batch(BATCH));
         let (more, pause) = match applied {
             // Whatever comes will wake the worker.
             Ok(Some(0)) => (false, PAUSE),
@@ -75,8 +75,8 @@ impl Inbox {
 
     /// Shows an error in worker_status(), and in the log when it is a new one.
     fn note(&mut self, error: Option<String>) {
-        if let Some(error) = error.as_ref().filter(|_| !process::is_stopping()) {
-            workers::note_error(error);
+        if let Some(error) = error.as_ref().filter(|_| !bgworker::is_stopping()) {
+            registry::note_error(error);
             if self.last_error.as_ref() != Some(error) {
                 log!("marketing_automation mailer: events are not applied: {error}");
             }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::breaker::Pass;
 use super::configuration::Configuration;
-use super::database::Claimed;
-use super::gate::Pass;
-use super::reason::Reason;
-use crate::email::identity;
-use crate::email::rendered::Rendered;
-use crate::email::template::{Choice, MailTemplate, TemplateError, Translations};
-use crate::extension::revocation;
+use super::diagnostic::Reason;
+use super::spi_store::Claimed;
+use crate::extension::worker::revocation;
+use crate::mail::canonical_address;
+use crate::mail::rendered::Rendered;
+use crate::mail::template::{Choice, MailTemplate, TemplateError, Translations};
 
 /// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
 pub(super) struct Compiled {
@@ -55,7 +55,7 @@ pub(super) struct Job {
 
 /// As the trigger revoke_claims() names them; on the main thread.
 fn buckets(mail: &Claimed) -> [usize; 5] {
-    let hash = Sha256::digest(identity::canonical(&mail.email));
+    let hash = Sha256::digest(canonical_address::canonical(&mail.email));
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     // A test mail has neither record nor party.
     let record = mail.record.unwrap_or_default().to_string();
@@ -172,7 +172,7 @@ impl Parcel {
         let configuration = &self.mail.job.configuration;
         let sender = self.mail.rendered.sender.as_ref();
         let from = sender.or(configuration.email_from.as_ref())?;
-        identity::domain(from.trim_end().trim_end_matches('>'))
+        canonical_address::domain(from.trim_end().trim_end_matches('>'))
     }
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
 use pgrx::prelude::*;
 
-use super::mailer::{process, transaction};
-use super::{settings, workers};
+use super::{bgworker, registry, transaction};
+use crate::extension::settings;
 
 pub(super) const MAILER_TYPE: &str = "marketing_automation mailer";
 const LIBRARY: &str = "marketing_automation";
@@ -23,7 +23,7 @@ const RESTART: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(300);
 
 /// Registers the launcher with the postmaster: it starts when recovery has finished, so never on a standby.
-pub(super) fn register() {
+pub(in crate::extension) fn register() {
     BackgroundWorkerBuilder::new("marketing_automation launcher")
         .set_type("marketing_automation launcher")
         .set_library(LIBRARY)
@@ -83,14 +83,14 @@ struct Launcher {
 impl Launcher {
     /// Starts what is missing.
     fn reconcile(&mut self, missing: Vec<(pg_sys::Oid, String)>) {
-        if workers::take_look_again() {
+        if registry::take_look_again() {
             self.tried.clear();
         }
         self.tried.retain(|_, attempt| attempt.at.elapsed() < PROBE);
         for (database, name) in missing {
             // A mailer that found no extension left no slot, or an absent one without error.
             let has_extension =
-                workers::of_database(database).is_some_and(|slot| slot.started_at != 0);
+                registry::of_database(database).is_some_and(|slot| slot.started_at != 0);
             let too_soon = self.tried.get(&database).is_some_and(|attempt| {
                 let pause = match attempt.started && !has_extension {
                     true => PROBE,
@@ -119,10 +119,10 @@ impl Launcher {
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum) {
-    process::handle_signals();
+    bgworker::handle_signals();
     BackgroundWorker::connect_worker_to_spi(Some(&settings::launcher_database()), None);
-    process::use_own_settings();
-    workers::announce_launcher();
+    bgworker::use_own_settings();
+    registry::announce_launcher();
     let mut launcher = Launcher::default();
     let mut last_error = None;
     loop {
@@ -138,12 +138,12 @@ pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum)
                 last_error = Some(error);
             }
         }
-        process::wait(ROUND);
-        if process::is_stopping() {
+        bgworker::wait(ROUND);
+        if bgworker::is_stopping() {
             // Also when a person terminated it: while the server runs there is a launcher.
-            process::exit_to_be_restarted();
+            bgworker::exit_to_be_restarted();
             return;
         }
-        process::handle_interrupts();
+        bgworker::handle_interrupts();
     }
 }

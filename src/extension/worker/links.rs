@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use crate::email::rendered::Rendered;
+use crate::mail::rendered::Rendered;
 
 /// Most ids kept in memory.
 const CAPACITY: usize = 100_000;

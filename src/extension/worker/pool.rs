@@ -1,6 +1,8 @@
 //! Rendering, and the couriers that send, on a tokio runtime of its own threads. Nothing here touches PostgreSQL: plain data comes in
 //! over queues and goes out over a channel, and the main thread's latch is set by a signal to this process.
 
+mod sender;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc as channel;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,14 +11,14 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::courier::Courier;
-use super::fleet::{self, Choice};
+use super::compose;
+use super::diagnostic::Reason;
 use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
-use super::letter;
 use super::links::Links;
-use super::reason::Reason;
+use super::routing::{self, Choice};
 use super::server::Server;
-use crate::email::rendered::Rendered;
+use crate::mail::rendered::Rendered;
+use sender::Courier;
 
 /// Mails rendered by one task: some milliseconds.
 pub(super) const RENDER_CHUNK: usize = 25;
@@ -152,7 +154,7 @@ impl Office {
             job.finish(Outcome::Released);
             return;
         }
-        let rendered = match catch_unwind(AssertUnwindSafe(|| letter::render(&job))) {
+        let rendered = match catch_unwind(AssertUnwindSafe(|| compose::render(&job))) {
             Ok(Ok(rendered)) => rendered,
             Ok(Err(outcome)) => {
                 job.finish(outcome);
@@ -206,7 +208,7 @@ impl Office {
         let domain = parcel.sender_domain();
         let choice = {
             let _choosing = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
-            fleet::choose(&configuration.servers, domain.as_deref(), Instant::now())
+            routing::choose(&configuration.servers, domain.as_deref(), Instant::now())
         };
         let server = match choice {
             Choice::Server(server, pass) => {

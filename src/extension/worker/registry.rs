@@ -14,7 +14,7 @@ const SLOTS: usize = 64;
 const ERROR_BYTES: usize = 400;
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::extension) enum State {
     /// The database has no extension, or the worker has left.
     Absent,
     Starting,
@@ -30,7 +30,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::extension) fn name(self) -> &'static str {
         match self {
             State::Absent => "not running",
             State::Starting => "starting",
@@ -45,19 +45,19 @@ impl State {
 
 /// One database's worker.
 #[derive(Copy, Clone)]
-pub(super) struct Slot {
-    pub(super) database: pg_sys::Oid,
-    pub(super) pid: i32,
+pub(in crate::extension) struct Slot {
+    pub(in crate::extension) database: pg_sys::Oid,
+    pub(in crate::extension) pid: i32,
     /// Address of the worker's latch: it lies in shared memory, which all processes map at the same address. 0: none.
     latch: usize,
-    pub(super) state: State,
-    pub(super) started_at: pg_sys::TimestampTz,
-    pub(super) sent: i64,
-    pub(super) failed: i64,
-    pub(super) retried: i64,
+    pub(in crate::extension) state: State,
+    pub(in crate::extension) started_at: pg_sys::TimestampTz,
+    pub(in crate::extension) sent: i64,
+    pub(in crate::extension) failed: i64,
+    pub(in crate::extension) retried: i64,
     error: [u8; ERROR_BYTES],
     error_length: usize,
-    pub(super) error_at: pg_sys::TimestampTz,
+    pub(in crate::extension) error_at: pg_sys::TimestampTz,
 }
 
 impl Slot {
@@ -75,7 +75,7 @@ impl Slot {
         error_at: 0,
     };
 
-    pub(super) fn error(&self) -> Option<String> {
+    pub(in crate::extension) fn error(&self) -> Option<String> {
         (self.error_length > 0)
             .then(|| String::from_utf8_lossy(&self.error[..self.error_length]).into_owned())
     }
@@ -98,7 +98,7 @@ static WORKERS: PgLwLock<Workers> = unsafe { PgLwLock::new(c"marketing_automatio
 static AVAILABLE: AtomicBool = AtomicBool::new(false);
 
 /// Reserves the shared memory; only while the postmaster preloads libraries.
-pub(super) fn init() {
+pub(in crate::extension) fn init() {
     pg_shmem_init!(
         WORKERS = Workers {
             launcher_latch: 0,
@@ -109,7 +109,7 @@ pub(super) fn init() {
     AVAILABLE.store(true, Ordering::Relaxed);
 }
 
-pub(super) fn preloaded() -> bool {
+pub(in crate::extension) fn preloaded() -> bool {
     AVAILABLE.load(Ordering::Relaxed)
 }
 
@@ -126,19 +126,19 @@ fn wake(latch: usize) {
 }
 
 /// Makes the calling process the launcher.
-pub(super) fn announce_launcher() {
+pub(in crate::extension) fn announce_launcher() {
     let mut workers = WORKERS.exclusive();
     workers.launcher_latch = my_latch();
     workers.look_again = true;
 }
 
 /// Whether somebody asked the launcher to look at all databases; asks once.
-pub(super) fn take_look_again() -> bool {
+pub(in crate::extension) fn take_look_again() -> bool {
     std::mem::take(&mut WORKERS.exclusive().look_again)
 }
 
 /// The slot of a database, where there is one; without the process when it ended without leaving.
-pub(super) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
+pub(in crate::extension) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
     let slot = WORKERS
         .share()
         .slots
@@ -154,7 +154,7 @@ pub(super) fn of_database(database: pg_sys::Oid) -> Option<Slot> {
 }
 
 /// Changes the slot of the current database, where it has one.
-pub(super) fn update(change: impl FnOnce(&mut Slot)) {
+pub(in crate::extension) fn update(change: impl FnOnce(&mut Slot)) {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId };
     let mut workers = WORKERS.exclusive();
@@ -202,7 +202,7 @@ fn place(slots: &[Slot], database: pg_sys::Oid) -> Option<usize> {
 
 /// Why a process cannot be the worker of its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::extension) enum Refusal {
     /// Another process is.
     Taken,
     /// So many databases have one.
@@ -210,7 +210,7 @@ pub(super) enum Refusal {
 }
 
 /// Makes the calling process the one worker of the current database.
-pub(super) fn announce_worker() -> Result<(), Refusal> {
+pub(in crate::extension) fn announce_worker() -> Result<(), Refusal> {
     // SAFETY: plain variables and a clock.
     let (database, pid, now) = unsafe {
         (
@@ -238,7 +238,7 @@ pub(super) fn announce_worker() -> Result<(), Refusal> {
 }
 
 /// Gives the slot up when the worker leaves; what it says of the past stays until another database needs it.
-pub(super) fn leave() {
+pub(in crate::extension) fn leave() {
     update(|slot| {
         slot.pid = 0;
         slot.latch = 0;
@@ -247,7 +247,7 @@ pub(super) fn leave() {
 }
 
 /// Takes the error back when it is over.
-pub(super) fn clear_error() {
+pub(in crate::extension) fn clear_error() {
     update(|slot| {
         slot.error_length = 0;
         slot.error_at = 0;
@@ -255,7 +255,7 @@ pub(super) fn clear_error() {
 }
 
 /// Keeps what went wrong last, for worker_status().
-pub(super) fn note_error(message: &str) {
+pub(in crate::extension) fn note_error(message: &str) {
     // SAFETY: a clock.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };
     let mut end = message.len().min(ERROR_BYTES);
@@ -270,14 +270,14 @@ pub(super) fn note_error(message: &str) {
 }
 
 /// Makes the launcher look at all databases now.
-pub(super) fn wake_launcher() {
+pub(in crate::extension) fn wake_launcher() {
     let mut workers = WORKERS.exclusive();
     workers.look_again = true;
     wake(workers.launcher_latch);
 }
 
 /// Wakes the current database's worker; makes the launcher look for one to start where there is none.
-pub(super) fn wake_mailer() {
+pub(in crate::extension) fn wake_mailer() {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId };
     match of_database(database) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::database::Finished;
+use super::diagnostic::Reason;
 use super::job::{Delivery, Outcome};
-use super::reason::Reason;
-use crate::email::bounce;
+use super::spi_store::Finished;
+use crate::mail::bounce;
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
 /// between attempts in the long run, and allows shorter ones at first).

@@ -17,7 +17,7 @@ use pgrx::{
     PGRXSharedMemory, PgAtomic, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
 };
 
-use super::workers;
+use super::registry;
 
 /// 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
 const BUCKETS: usize = 4096;
@@ -30,12 +30,12 @@ struct Revocations {
 // SAFETY: atomics without pointers.
 unsafe impl PGRXSharedMemory for Revocations {}
 
-// SAFETY: initialised by pg_shmem_init! before any use: see workers::preloaded().
+// SAFETY: initialised by pg_shmem_init! before any use: see registry::preloaded().
 static REVOCATIONS: PgAtomic<Revocations> =
     unsafe { PgAtomic::new(c"marketing_automation revocations") };
 
 /// Reserves the shared memory; only while the postmaster preloads libraries.
-pub(super) fn init() {
+pub(in crate::extension) fn init() {
     pg_shmem_init!(
         REVOCATIONS = Revocations {
             count: AtomicU64::new(0),
@@ -45,12 +45,12 @@ pub(super) fn init() {
 }
 
 /// How many there have been; read before the snapshot of a claim.
-pub(super) fn count() -> u64 {
+pub(in crate::extension) fn count() -> u64 {
     REVOCATIONS.get().count.load(Ordering::SeqCst)
 }
 
 /// The bucket of a key in the current database.
-pub(super) fn bucket(kind: &str, key: &str) -> usize {
+pub(in crate::extension) fn bucket(kind: &str, key: &str) -> usize {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
     let mut hasher = DefaultHasher::new();
@@ -59,7 +59,7 @@ pub(super) fn bucket(kind: &str, key: &str) -> usize {
 }
 
 /// Whether one of the buckets had a revocation after the one with this number. For any thread of a mailer.
-pub(super) fn any_since(count: u64, buckets: &[usize]) -> bool {
+pub(in crate::extension) fn any_since(count: u64, buckets: &[usize]) -> bool {
     let last = &REVOCATIONS.get().last;
     buckets
         .iter()
@@ -92,7 +92,7 @@ comment on function marketing_automation.revoke_claims_of(text, text) is
     'it must be claimed again';
 "#)]
     fn revoke_claims_of(kind: &str, key: &str) {
-        if !workers::preloaded() {
+        if !registry::preloaded() {
             return;
         }
         let is_first = REVOKED.with_borrow_mut(|revoked| {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::gate::Pass;
+use super::breaker::Pass;
 use super::server::Server;
 
 /// A mail that finds no server is looked at again after this time at the latest: an administrator may have changed the limits.
@@ -107,7 +107,7 @@ fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Pass)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extension::mailer::server::Definition;
+    use crate::extension::worker::server::Definition;
 
     fn server(name: &str, sender_domain: Option<&str>, priority: i32, weight: i32) -> Arc<Server> {
         Arc::new(

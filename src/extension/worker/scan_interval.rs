@@ -1,5 +1,5 @@
 //! How often to look for due mails from the beginning of the queue, past all that has been taken while somebody keeps an old
-//! snapshot. Between such thorough looks the claims begin where they found mails last; see [`crate::extension::scan`].
+//! snapshot. Between such thorough looks the claims begin where they found mails last; see [`crate::extension::functions::queue_cursor`].
 
 use std::time::{Duration, Instant};
 

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::breaker::{Gate, Pass};
 use super::configuration::Secret;
-use super::desk::Desk;
-use super::gate::{Gate, Pass};
 use super::job::{Delivery, Outcome};
-use crate::email::transport::TransportConfig;
+use super::queue::Desk;
+use crate::smtp::TransportConfig;
 
 /// What an administrator says about a server: a row of smtp_server, or the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pgrx::prelude::*;
 
 use super::server::Definition;
-use crate::email::rendered::Consent;
+use crate::mail::rendered::Consent;
 
 /// A mail as claimed.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Claimed {
 
 /// Templates of one activity in one language; empty: its own.
 #[derive(Debug)]
-pub(super) struct TemplateRow {
+pub(in crate::extension) struct TemplateRow {
     pub(super) activity: i32,
     pub(super) version: i32,
     pub(super) name: String,
@@ -105,7 +105,7 @@ pub(super) fn claim_messages(batch_size: i32, thorough: bool) -> spi::Result<Vec
     })
 }
 
-pub(super) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRow>> {
+pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRow>> {
     Spi::connect(|client| {
         client
             .select(

@@ -6,22 +6,22 @@ use std::sync::{Arc, OnceLock};
 
 use pgrx::prelude::*;
 
-use super::database::{self, Claimed, TemplateRow};
 use super::job::Compiled;
-use crate::email::template::{Choice, Snippets, Texts, Translations};
-use crate::extension::template;
+use super::spi_store::{self, Claimed, TemplateRow};
+use crate::extension::functions::template;
+use crate::mail::template::{Choice, Snippets, Texts, Translations};
 
 /// An activity's templates, and what has been compiled of them.
-pub(super) struct Activity {
+pub(in crate::extension) struct Activity {
     version: i32,
-    pub(super) name: String,
-    pub(super) scenario: String,
-    pub(super) translations: Arc<Translations>,
+    pub(in crate::extension) name: String,
+    pub(in crate::extension) scenario: String,
+    pub(in crate::extension) translations: Arc<Translations>,
     compiled: HashMap<Choice, Arc<Compiled>>,
 }
 
 /// Puts the rows together: activities by their ids.
-pub(super) fn translations_of(
+pub(in crate::extension) fn translations_of(
     rows: Vec<TemplateRow>,
     snippets: &Arc<Snippets>,
 ) -> HashMap<i32, Activity> {
@@ -85,7 +85,7 @@ impl Templates {
         if claimed.is_empty() {
             return Ok(());
         }
-        let snippets_version = database::snippets_version()?;
+        let snippets_version = spi_store::snippets_version()?;
         if snippets_version != self.snippets_version {
             self.activities.clear();
             self.snippets = Arc::new(template::snippets()?);
@@ -108,7 +108,7 @@ impl Templates {
         for activity in &unknown {
             self.activities.remove(activity);
         }
-        let fetched = database::mail_templates(unknown)?;
+        let fetched = spi_store::mail_templates(unknown)?;
         self.activities
             .extend(translations_of(fetched, &self.snippets));
         Ok(())

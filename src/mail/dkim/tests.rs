@@ -4,7 +4,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use ring::signature::{ED25519, KeyPair as _, UnparsedPublicKey};
 
 use super::*;
-use crate::email::message::{Letter, build};
+use crate::mail::message::{Letter, build};
 
 fn mail() -> Mail {
     build(&Letter {

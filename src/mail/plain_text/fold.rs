@@ -1,6 +1,6 @@
 //! Collects words into folded lines.
 
-use crate::email::message::MAX_LINE_BYTES;
+use crate::mail::message::MAX_LINE_BYTES;
 
 /// Width at which lines are folded, in characters (RFC 5322, section 2.1.1, recommends at most 78).
 pub(super) const WIDTH: usize = 76;

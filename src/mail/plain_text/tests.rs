@@ -1,5 +1,5 @@
 use super::*;
-use crate::email::message::MAX_LINE_BYTES;
+use crate::mail::message::MAX_LINE_BYTES;
 use fold::WIDTH;
 
 #[test]

@@ -8,8 +8,8 @@ use minijinja::{
 };
 
 use super::null::{self, is_null};
-use crate::email::locale::Locale;
-use crate::email::placeholder::{Links, Target, trackable_url};
+use crate::mail::locale::Locale;
+use crate::mail::placeholder::{Links, Target, trackable_url};
 
 /// Instructions, bytes and items that one template may use for one mail; bounds memory at about 3 MB.
 pub(super) const FUEL: u64 = 50_000;

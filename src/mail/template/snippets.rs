@@ -8,7 +8,7 @@ use super::environment::environment;
 use super::expression;
 use super::scan::scan;
 use super::{MAX_SOURCE_BYTES, Part, TemplateError};
-use crate::email::locale::{fallbacks, normalized, primary};
+use crate::mail::locale::{fallbacks, normalized, primary};
 
 /// Longest sum of a template and the snippets that it uses, in bytes.
 const MAX_TOTAL_BYTES: usize = 1024 * 1024;

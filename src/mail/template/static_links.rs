@@ -17,9 +17,9 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::scan::{Scan, scan};
-use crate::email::placeholder::{self, Mark};
-use crate::email::rewrite::href::{Href, href, quoted_value, visit};
-use crate::email::rewrite::{Replaced, splice};
+use crate::mail::placeholder::{self, Mark};
+use crate::mail::rewrite::href::{Href, href, quoted_value, visit};
+use crate::mail::rewrite::{Replaced, splice};
 
 static ANY: LazyLock<Selector> =
     LazyLock::new(|| "*".parse().expect("the constant is a valid CSS selector"));

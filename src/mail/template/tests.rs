@@ -1,7 +1,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::email::rendered::{Assembled, Consent, Target};
+use crate::mail::rendered::{Assembled, Consent, Target};
 
 mod consent;
 mod errors;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::names::{Names, Undefined};
 use super::snippets::Snippets;
 use super::{MailTemplate, Part, Source, TemplateError};
-use crate::email::locale::{fallbacks, for_text, normalized};
+use crate::mail::locale::{fallbacks, for_text, normalized};
 
 /// Sender, subject and body in one language; None: this language has none of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

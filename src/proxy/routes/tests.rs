@@ -8,14 +8,14 @@ use tower::ServiceExt;
 use super::*;
 use crate::proxy::bounce::BounceToken;
 use crate::proxy::client::Trust;
-use crate::proxy::control::Control;
 use crate::proxy::database::Database;
+use crate::proxy::group_commit::{Recorder, answer_with};
 use crate::proxy::hit::{Answer, Hit};
 use crate::proxy::keys::Keys;
 use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::pages::PageStore;
-use crate::proxy::recorder::{Recorder, answer_with};
+use crate::proxy::pools::Control;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 pub const SHOP: &str = "https://shop.example/offer";

@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::super::group_commit::{Recorder, Unavailable};
 use super::super::hit::{HitKind, HitMethod};
-use super::super::recorder::{Recorder, Unavailable};
 use super::*;
 
 fn hit(n: u128) -> Hit {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::STEP;
-use crate::email::transport::{Connection, TransportConfig};
+use crate::smtp::{Connection, TransportConfig};
 
 /// What the server does when the client's line begins with a word.
 #[derive(Clone, Copy)]

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use pgrx::prelude::*;
 
 use super::{Mailer, POLL};
-use crate::extension::mailer::configuration::Configuration;
-use crate::extension::mailer::couriers;
-use crate::extension::mailer::database;
-use crate::extension::mailer::job::Job;
-use crate::extension::mailer::server::Server;
-use crate::extension::mailer::{AFTER_ERROR, LOCKED, transaction};
-use crate::extension::revocation;
 use crate::extension::settings;
-use crate::extension::workers::{self, State};
+use crate::extension::worker::configuration::Configuration;
+use crate::extension::worker::job::Job;
+use crate::extension::worker::pool;
+use crate::extension::worker::registry::{self, State};
+use crate::extension::worker::revocation;
+use crate::extension::worker::server::Server;
+use crate::extension::worker::spi_store;
+use crate::extension::worker::transaction::{self, AFTER_ERROR, LOCKED};
 
 impl Mailer {
     /// How many mails to claim now; or how long there is nothing to claim for, as all servers are closed.
@@ -24,7 +24,7 @@ impl Mailer {
         let detained = self.detained();
         let open = || servers.iter().filter(|server| !server.gate.is_closed());
         if open().next().is_none() {
-            workers::update(|slot| slot.state = State::Paused);
+            registry::update(|slot| slot.state = State::Paused);
             let opening = servers
                 .iter()
                 .filter_map(|server| server.gate.opens_in(now));
@@ -58,7 +58,7 @@ impl Mailer {
             .iter()
             .map(|server| i32::try_from(server.permits()).unwrap_or(i32::MAX));
         let wanted = i32::try_from(size).unwrap_or(i32::MAX);
-        for grant in database::grant_permits(names.collect(), in_hand.collect(), wanted)? {
+        for grant in spi_store::grant_permits(names.collect(), in_hand.collect(), wanted)? {
             wait = wait.min(grant.wait);
             let server = limited
                 .iter()
@@ -113,10 +113,10 @@ impl Mailer {
         let thorough = rest.is_none();
         let templates = &mut self.templates;
         let claimed = transaction::run_in_extension(|| {
-            let claimed = database::claim_messages(size, thorough)?;
+            let claimed = spi_store::claim_messages(size, thorough)?;
             templates.learn(&claimed)?;
             let next = match claimed.is_empty() && thorough {
-                true => database::next_due()?,
+                true => spi_store::next_due()?,
                 false => (None, None),
             };
             Ok((claimed, next))
@@ -132,7 +132,7 @@ impl Mailer {
         }
         self.on_hold = hold.is_some();
         if let Some(note) = hold {
-            workers::update(|slot| slot.state = State::Paused);
+            registry::update(|slot| slot.state = State::Paused);
             self.note_error(note);
         }
         if !found {
@@ -147,7 +147,7 @@ impl Mailer {
         self.in_flight.extend(claimed.iter().map(|mail| mail.id));
         let mut claimed = claimed.into_iter().peekable();
         while claimed.peek().is_some() {
-            let chunk = claimed.by_ref().take(couriers::RENDER_CHUNK);
+            let chunk = claimed.by_ref().take(pool::RENDER_CHUNK);
             let jobs = chunk.map(|mail| {
                 let compiled = self.templates.compiled(&mail);
                 let reports = self.couriers.reports();

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Mailer;
-use crate::extension::mailer::database::{self, Finished};
-use crate::extension::mailer::job::{Delivery, Event, Outcome, Parcel, RenderedMail};
-use crate::extension::mailer::server::Server;
-use crate::extension::mailer::{retry, transaction};
 use crate::extension::settings::{self, InDoubt};
-use crate::extension::workers;
+use crate::extension::worker::job::{Delivery, Event, Outcome, Parcel, RenderedMail};
+use crate::extension::worker::registry;
+use crate::extension::worker::server::Server;
+use crate::extension::worker::spi_store::{self, Finished};
+use crate::extension::worker::{retry, transaction};
 
 /// So many results are recorded at once, or what has gathered after a while: most of the cost is the same for one and
 /// for hundreds.
@@ -47,7 +47,7 @@ impl Mailer {
         let urls = rendered.iter().flat_map(|mail| mail.rendered.links());
         let unknown = self.couriers.links().unknown(urls);
         if !unknown.is_empty() {
-            let stored = transaction::run_in_extension(|| database::link_ids(unknown));
+            let stored = transaction::run_in_extension(|| spi_store::link_ids(unknown));
             if let Some(stored) = self.checked(stored) {
                 self.couriers.links().learn(stored);
             }
@@ -80,14 +80,14 @@ impl Mailer {
             .iter()
             .map(|delivery| retry::decide(delivery, hold, give_up))
             .collect();
-        let recorded = transaction::run_in_extension(|| database::finish_messages(&finished));
+        let recorded = transaction::run_in_extension(|| spi_store::finish_messages(&finished));
         if self.checked(recorded).is_none() {
             return;
         }
         self.record_dead_mailboxes();
         let count = |state: &str| finished.iter().filter(|mail| mail.state == state).count() as i64;
         let (sent, failed, retried) = (count("sent"), count("failed"), count("queued"));
-        workers::update(|slot| {
+        registry::update(|slot| {
             slot.sent += sent;
             slot.failed += failed;
             slot.retried += retried;
@@ -108,7 +108,7 @@ impl Mailer {
             .map(|delivery| delivery.id)
             .collect();
         if !dead.is_empty() {
-            let recorded = transaction::run_in_extension(|| database::record_dead_mailboxes(dead));
+            let recorded = transaction::run_in_extension(|| spi_store::record_dead_mailboxes(dead));
             self.checked(recorded);
         }
     }
@@ -119,13 +119,13 @@ impl Mailer {
         self.pace.learn(outcomes());
         if outcomes().any(|outcome| matches!(outcome, Outcome::Sent(_))) && !self.is_any_away() {
             self.last_error = None;
-            workers::clear_error();
+            registry::clear_error();
         }
         for delivery in deliveries {
             if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
                 &delivery.outcome
             {
-                workers::note_error(&format!("message {}: {reason}", delivery.id));
+                registry::note_error(&format!("message {}: {reason}", delivery.id));
             }
         }
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Mailer;
-use crate::extension::mailer::gate::News;
-use crate::extension::mailer::job::Delivery;
-use crate::extension::mailer::server::Server;
-use crate::extension::mailer::{database, transaction};
+use crate::extension::worker::breaker::News;
+use crate::extension::worker::job::Delivery;
+use crate::extension::worker::server::Server;
+use crate::extension::worker::{spi_store, transaction};
 
 impl Mailer {
     pub(super) fn servers(&self) -> &[Arc<Server>] {
@@ -77,7 +77,7 @@ impl Mailer {
         let noted = away
             .as_ref()
             .map(|(reason, pause)| (pause.as_secs_f64(), reason.as_str()));
-        let noted = transaction::run_in_extension(|| database::note_server(name, noted));
+        let noted = transaction::run_in_extension(|| spi_store::note_server(name, noted));
         self.checked(noted);
         if let Some((reason, _)) = away {
             let several = self.servers().len() > 1;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::couriers::Office;
-use super::desk::Seat;
-use super::gate::Pass;
-use super::job::{Outcome, Parcel};
-use super::letter;
-use super::reason::Reason;
-use super::server::Server;
-use crate::email::transport::{Connection, SendErrorKind};
+use super::Office;
+use crate::extension::worker::breaker::Pass;
+use crate::extension::worker::compose;
+use crate::extension::worker::diagnostic::Reason;
+use crate::extension::worker::job::{Outcome, Parcel};
+use crate::extension::worker::queue::Seat;
+use crate::extension::worker::server::Server;
+use crate::smtp::{Connection, SendErrorKind};
 
 /// One connection and who uses it.
 pub(super) struct Courier {
@@ -93,7 +93,7 @@ impl Courier {
         if let Some(objection) = self.objection(parcel) {
             return objection;
         }
-        let mail = match catch_unwind(AssertUnwindSafe(|| letter::address(parcel))) {
+        let mail = match catch_unwind(AssertUnwindSafe(|| compose::address(parcel))) {
             Ok(Ok(mail)) => mail,
             Ok(Err(outcome)) => return outcome,
             Err(_) => return Outcome::Retry("building the mail panicked".into()),
