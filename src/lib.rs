@@ -110,8 +110,8 @@ mod schema {
             marketing_automation::setting,
             marketing_automation::notify_mailer,
             marketing_automation::revoke_claims_of,
-            marketing_automation::scan_start,
-            marketing_automation::note_scan,
+            marketing_automation::queue_cursor,
+            marketing_automation::set_queue_cursor,
             marketing_automation::this_data_directory,
             marketing_automation::worker_status
         ]

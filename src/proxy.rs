@@ -2,8 +2,8 @@
 //!
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
-//! [`listener`] → [`routes`] → [`keys`] → [`recorder`] ([hits](hit), in batches) or [`control`] (all the rest) → [`database`].
-//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`]; what
+//! [`listener`] → [`routes`] → [`keys`] → [`recorder`] ([hits](hit), in batches) or [`pools`] (all the rest) → [`database`].
+//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`pools`] → [`database`]; what
 //! verifying and redirecting needs outlives the process too ([`snapshot`]).
 //! Returned mails come from mail servers that have a token ([`bounce`]).
 
@@ -47,10 +47,10 @@ use links::Links;
 use listener::{Listen, Listener};
 use metrics::Metrics;
 use pages::PageStore;
-use pools::Control;
+use pools::Pools;
 pub use routes::app;
 use snapshot::Snapshot;
-use spool::{Spool, SpoolSettings, SpoolWriter};
+use spool::{Spool, SpoolSettings, WriterThread};
 use tls::Tls;
 
 /// How long requests and hits that are under way may take after the signal to stop.
@@ -91,7 +91,7 @@ pub struct State {
     pub(crate) links: Arc<Links>,
     pub(crate) pages: PageStore,
     pub(crate) recorder: Recorder,
-    pub(crate) control: Arc<Control>,
+    pub(crate) pools: Arc<Pools>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trust: Trust,
     pub(crate) bounce_token: Option<BounceToken>,
@@ -101,11 +101,11 @@ pub struct State {
 pub struct Tasks {
     /// Ends by itself when the last state is gone and all hits are recorded.
     workers: JoinSet<()>,
-    control: Arc<Control>,
+    pools: Arc<Pools>,
     /// Those that never end.
     background: JoinSet<()>,
     snapshot: Option<Arc<Snapshot>>,
-    spool: Option<SpoolWriter>,
+    spool: Option<WriterThread>,
 }
 
 impl State {
@@ -113,13 +113,13 @@ impl State {
     pub fn start(
         database: &Database,
         connections: usize,
-        spool: Option<(Spool, SpoolWriter)>,
+        spool: Option<(Spool, WriterThread)>,
         trust: Trust,
         bounce_token: Option<BounceToken>,
     ) -> (Arc<Self>, Tasks) {
         let (spool, spool_writer) = spool.unzip();
-        let control = Arc::new(Control::new(database));
-        let keys = Arc::new(Keys::new(Arc::clone(&control)));
+        let pools = Arc::new(Pools::new(database));
+        let keys = Arc::new(Keys::new(Arc::clone(&pools)));
         let links = Arc::new(Links::default());
         let snapshot = spool.as_ref().map(|spool| {
             let directory = spool.directory().to_owned();
@@ -149,7 +149,7 @@ impl State {
             background.spawn(replay::replay(
                 spool,
                 recorder.availability(),
-                Arc::clone(&control),
+                Arc::clone(&pools),
                 Arc::clone(&metrics),
             ));
         }
@@ -157,16 +157,16 @@ impl State {
             Arc::new(Self {
                 keys,
                 links,
-                pages: PageStore::new(Arc::clone(&control)),
+                pages: PageStore::new(Arc::clone(&pools)),
                 recorder,
-                control: Arc::clone(&control),
+                pools: Arc::clone(&pools),
                 metrics,
                 trust,
                 bounce_token,
             }),
             Tasks {
                 workers,
-                control,
+                pools,
                 background,
                 snapshot,
                 spool: spool_writer,
@@ -178,7 +178,7 @@ impl State {
 impl Tasks {
     /// Waits until the hits that are still queued are recorded or spooled, and those who pressed the button unsubscribed.
     async fn finish(mut self) {
-        self.control.finish().await;
+        self.pools.finish().await;
         while self.workers.join_next().await.is_some() {}
         self.background.shutdown().await;
         if let Some(snapshot) = self.snapshot {

@@ -16,6 +16,7 @@ mod links;
 mod mailer;
 mod pool;
 mod queue;
+mod rate_limit;
 pub(super) mod registry;
 mod retry;
 pub(super) mod revocation;

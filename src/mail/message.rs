@@ -22,7 +22,7 @@ const MAX_NAME_CHARACTERS: usize = 200;
 
 /// Everything that a message is made of.
 #[derive(Debug, Clone)]
-pub struct Letter<'a> {
+pub struct Draft<'a> {
     /// Mailbox, e.g. `Shop <shop@example.org>`.
     pub from: &'a str,
     pub to_address: &'a str,
@@ -71,7 +71,7 @@ impl Mail {
 /// A field that cannot go into a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LetterError {
+pub enum MessageError {
     #[error("{field} holds the control character U+{:04X}", u32::from(*.character))]
     ControlCharacter {
         field: &'static str,
@@ -100,41 +100,38 @@ pub enum LetterError {
 /// # Errors
 /// The first field that holds a control character, an address that is none, a message id or URL that does not fit
 /// its header, or a line that is too long.
-pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
+pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
     // Rows hold what people have pasted; a line end in a name or around an address is no reason to send no mail.
-    let to_name = letter.to_name.map(display_name).unwrap_or_default();
-    let to_address = letter.to_address.trim();
+    let to_name = draft.to_name.map(display_name).unwrap_or_default();
+    let to_address = draft.to_address.trim();
     // lettre panics on a line end in a display name.
     let fields = [
-        ("sender", letter.from),
+        ("sender", draft.from),
         ("recipient address", to_address),
         ("recipient name", &to_name),
-        ("return path", letter.return_path.unwrap_or_default()),
-        ("subject", letter.subject),
-        ("message id", letter.message_id),
-        (
-            "unsubscribe URL",
-            letter.unsubscribe_url.unwrap_or_default(),
-        ),
-        ("feedback id", letter.feedback_id.unwrap_or_default()),
+        ("return path", draft.return_path.unwrap_or_default()),
+        ("subject", draft.subject),
+        ("message id", draft.message_id),
+        ("unsubscribe URL", draft.unsubscribe_url.unwrap_or_default()),
+        ("feedback id", draft.feedback_id.unwrap_or_default()),
     ];
     for (field, value) in fields {
         if let Some(character) = value.chars().find(|&c| is_forbidden_in_header(c)) {
-            return Err(LetterError::ControlCharacter { field, character });
+            return Err(MessageError::ControlCharacter { field, character });
         }
     }
-    let from = address::parse_mailbox("sender", letter.from)?;
+    let from = address::parse_mailbox("sender", draft.from)?;
     let to = address::parse_recipient("recipient address", to_address)?;
     let smtputf8 = !to.user().is_ascii();
     let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
-    check_message_id(letter.message_id)?;
+    check_message_id(draft.message_id)?;
 
-    let sender = match letter.return_path {
+    let sender = match draft.return_path {
         Some(text) => address::parse_address("return path", text)?,
         None => from.email.clone(),
     };
     let envelope = Envelope::new(Some(sender), vec![to.email.clone()])
-        .map_err(|error| LetterError::Build(error.to_string()))?;
+        .map_err(|error| MessageError::Build(error.to_string()))?;
     let mut message = Message::builder()
         .envelope(envelope.clone())
         .from(from.clone());
@@ -144,29 +141,29 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
         false => message.to(to.clone()),
     };
     message = message
-        .subject(letter.subject)
-        .date(letter.date)
-        .message_id(Some(format!("<{}>", letter.message_id)))
+        .subject(draft.subject)
+        .date(draft.date)
+        .message_id(Some(format!("<{}>", draft.message_id)))
         // RFC 3834, section 5: keeps vacation responders quiet.
         .raw_header(raw("Auto-Submitted", "auto-generated"))
         .raw_header(raw("Precedence", "bulk"));
-    if let Some(url) = letter.unsubscribe_url {
+    if let Some(url) = draft.unsubscribe_url {
         check_url(url)?;
         message = message
             .raw_header(raw("List-Unsubscribe", &format!("<{url}>"))) // RFC 2369, section 3.2
             .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")); // RFC 8058, section 3.1
     }
-    if let Some(id) = letter.feedback_id {
+    if let Some(id) = draft.feedback_id {
         message = message.raw_header(raw("Feedback-ID", id));
     }
     let mut message = message
         .multipart(
             // RFC 2046, section 5.1.4: the richest alternative comes last.
             MultiPart::alternative()
-                .singlepart(part(ContentType::TEXT_PLAIN, letter.text)?)
-                .singlepart(part(ContentType::TEXT_HTML, letter.html)?),
+                .singlepart(part(ContentType::TEXT_PLAIN, draft.text)?)
+                .singlepart(part(ContentType::TEXT_HTML, draft.html)?),
         )
-        .map_err(|error| LetterError::Build(error.to_string()))?;
+        .map_err(|error| MessageError::Build(error.to_string()))?;
     let headers = message.headers_mut();
     for (name, mailbox) in [("From", &from), ("To", &to)] {
         if let Some(shown) = mailbox.name.as_deref()
@@ -177,22 +174,22 @@ pub fn build(letter: &Letter<'_>) -> Result<Mail, LetterError> {
             headers.insert_raw(pre_encoded(name, mailbox.to_string(), encoded));
         }
     }
-    if encoded_word::is_needed(letter.subject) {
-        let encoded = encoded_word::encode(letter.subject);
-        headers.insert_raw(pre_encoded("Subject", letter.subject.to_owned(), encoded));
+    if encoded_word::is_needed(draft.subject) {
+        let encoded = encoded_word::encode(draft.subject);
+        headers.insert_raw(pre_encoded("Subject", draft.subject.to_owned(), encoded));
     }
     let bytes = message.formatted();
     check_lines(&bytes)?;
     Ok(Mail {
         envelope,
         bytes,
-        message_id: letter.message_id.to_owned(),
+        message_id: draft.message_id.to_owned(),
         smtputf8,
     })
 }
 
 /// Makes a part that is always encoded, so that no line of the content can end the SMTP data (RUSTSEC-2026-0561).
-fn part(content_type: ContentType, content: &str) -> Result<SinglePart, LetterError> {
+fn part(content_type: ContentType, content: &str) -> Result<SinglePart, MessageError> {
     let mostly_ascii = content.is_ascii()
         || content.bytes().filter(|byte| !byte.is_ascii()).count() * 6 < content.len();
     let body = if mostly_ascii || content.is_empty() {
@@ -202,7 +199,7 @@ fn part(content_type: ContentType, content: &str) -> Result<SinglePart, LetterEr
         )
     } else {
         Body::new_with_encoding(content.to_owned(), ContentTransferEncoding::Base64)
-            .map_err(|_| LetterError::Build("content does not fit base64".to_owned()))?
+            .map_err(|_| MessageError::Build("content does not fit base64".to_owned()))?
     };
     Ok(SinglePart::builder().header(content_type).body(body))
 }
@@ -238,7 +235,7 @@ fn display_name(name: &str) -> String {
 }
 
 /// Servers cut or refuse longer lines; whatever a header holds, it is found here.
-fn check_lines(bytes: &[u8]) -> Result<(), LetterError> {
+fn check_lines(bytes: &[u8]) -> Result<(), MessageError> {
     let mut start = 0;
     while start < bytes.len() {
         let end =
@@ -246,7 +243,7 @@ fn check_lines(bytes: &[u8]) -> Result<(), LetterError> {
         let line = &bytes[start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.len() > MAX_LINE_BYTES {
-            return Err(LetterError::LongLine {
+            return Err(MessageError::LongLine {
                 length: line.len(),
                 start: String::from_utf8_lossy(&line[..60]).into_owned(),
             });
@@ -268,14 +265,14 @@ fn fits_angle_brackets(text: &str) -> bool {
 }
 
 /// RFC 5322, section 3.6.4: `left@right`, without white space or angle brackets.
-fn check_message_id(id: &str) -> Result<(), LetterError> {
+fn check_message_id(id: &str) -> Result<(), MessageError> {
     let well_formed = fits_angle_brackets(id)
         && id.split_once('@').is_some_and(|(left, right)| {
             !left.is_empty() && !right.is_empty() && !right.contains('@')
         });
     match well_formed {
         true => Ok(()),
-        false => Err(LetterError::Field {
+        false => Err(MessageError::Field {
             field: "message id",
             value: id.to_owned(),
             reason: "is not of the form left@right",
@@ -283,12 +280,12 @@ fn check_message_id(id: &str) -> Result<(), LetterError> {
     }
 }
 
-fn check_url(url: &str) -> Result<(), LetterError> {
+fn check_url(url: &str) -> Result<(), MessageError> {
     let fits = fits_angle_brackets(url)
         && url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     match fits {
         true => Ok(()),
-        false => Err(LetterError::Field {
+        false => Err(MessageError::Field {
             field: "unsubscribe URL",
             value: url.to_owned(),
             reason: "is no http or https URL",

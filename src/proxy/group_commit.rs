@@ -32,7 +32,7 @@ pub struct Unavailable;
 /// Takes hits from the routes. Cheap to clone.
 #[derive(Clone)]
 pub struct Recorder {
-    hits: mpsc::Sender<Waiting>,
+    hits: mpsc::Sender<PendingHit>,
     availability: Availability,
     spool: Option<Spool>,
 }
@@ -51,14 +51,14 @@ impl Availability {
 }
 
 /// A hit and who waits for its answer.
-pub struct Waiting {
+pub struct PendingHit {
     pub hit: Hit,
     /// Whether the answer is known without the database, so that the hit need only be kept.
     answerable: bool,
     answer: oneshot::Sender<Answer>,
 }
 
-impl Waiting {
+impl PendingHit {
     /// Tells who waits; nobody listens when the reader has gone.
     pub fn answer(self, answer: Answer) {
         let _ = self.answer.send(answer);
@@ -68,8 +68,8 @@ impl Waiting {
 /// The other end of the recorder: hits that wait, for the workers of one process.
 #[derive(Clone)]
 pub struct HitQueue {
-    hits: Arc<Mutex<mpsc::Receiver<Waiting>>>,
-    recorder: mpsc::WeakSender<Waiting>,
+    hits: Arc<Mutex<mpsc::Receiver<PendingHit>>>,
+    recorder: mpsc::WeakSender<PendingHit>,
     availability: Availability,
     spool: Option<Spool>,
 }
@@ -97,7 +97,7 @@ impl Recorder {
     /// the spool. Dropping the future does not take the hit back.
     pub async fn record(&self, hit: Hit, answerable: bool) -> Result<Answer, Unavailable> {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting {
+        let pending = PendingHit {
             hit,
             answerable,
             answer,
@@ -105,13 +105,13 @@ impl Recorder {
         let refused = match self.is_available() {
             true => self
                 .hits
-                .try_send(waiting)
+                .try_send(pending)
                 .err()
                 .map(mpsc::error::TrySendError::into_inner),
-            false => Some(waiting),
+            false => Some(pending),
         };
-        if let Some(waiting) = refused {
-            keep_or_drop(self.spool.as_ref(), waiting);
+        if let Some(pending) = refused {
+            keep_or_drop(self.spool.as_ref(), pending);
         }
         answered.await.map_err(|_| Unavailable)
     }
@@ -143,29 +143,29 @@ impl Recorder {
 }
 
 /// Spools a hit that the database does not take; dropping it tells who waits.
-fn keep_or_drop(spool: Option<&Spool>, waiting: Waiting) {
-    if let Some(spool) = spool.filter(|_| waiting.answerable) {
-        spool.keep(waiting);
+fn keep_or_drop(spool: Option<&Spool>, pending: PendingHit) {
+    if let Some(spool) = spool.filter(|_| pending.answerable) {
+        spool.keep(pending);
     }
 }
 
 impl HitQueue {
-    /// Waits for hits and moves up to `BATCH_SIZE` of them into `waiting`, which is empty; none when the recorder is gone.
+    /// Waits for hits and moves up to `BATCH_SIZE` of them into `pending`, which is empty; none when the recorder is gone.
     /// `last`: how many were taken before. Hits are never lost when the future is dropped: they are in the queue or in
-    /// `waiting`.
-    async fn take(&self, waiting: &mut Vec<Waiting>, last: usize) {
+    /// `pending`.
+    async fn take(&self, pending: &mut Vec<PendingHit>, last: usize) {
         let mut receiver = self.hits.lock().await;
         let enough = enough(last, receiver.len());
-        receiver.recv_many(waiting, BATCH_SIZE).await;
-        if waiting.len() >= enough {
+        receiver.recv_many(pending, BATCH_SIZE).await;
+        if pending.len() >= enough {
             return;
         }
         let mut gathered = std::pin::pin!(tokio::time::sleep(GATHERING));
-        while waiting.len() < enough {
-            let room = BATCH_SIZE - waiting.len();
+        while pending.len() < enough {
+            let room = BATCH_SIZE - pending.len();
             tokio::select! {
                 biased;
-                taken = receiver.recv_many(waiting, room) => if taken == 0 { return },
+                taken = receiver.recv_many(pending, room) => if taken == 0 { return },
                 () = &mut gathered => return,
             }
         }
@@ -178,8 +178,8 @@ impl HitQueue {
     /// Spools or refuses all hits that wait now.
     fn refuse(&self) {
         if let Ok(mut hits) = self.hits.try_lock() {
-            while let Ok(waiting) = hits.try_recv() {
-                keep_or_drop(self.spool.as_ref(), waiting);
+            while let Ok(pending) = hits.try_recv() {
+                keep_or_drop(self.spool.as_ref(), pending);
             }
         }
     }
@@ -195,12 +195,12 @@ fn enough(last: usize, queued: usize) -> usize {
 }
 
 /// Hits taken together.
-type Batch = Vec<Waiting>;
+type Batch = Vec<PendingHit>;
 
 /// Tells who waits what the database said: one answer for each hit.
 fn answer(batch: Batch, answers: Vec<Answer>) {
-    for (waiting, answer) in batch.into_iter().zip(answers) {
-        waiting.answer(answer);
+    for (pending, answer) in batch.into_iter().zip(answers) {
+        pending.answer(answer);
     }
 }
 
@@ -322,7 +322,7 @@ impl Worker {
                 .record(
                     batch
                         .iter()
-                        .map(|waiting| (&waiting.hit, waiting.answerable)),
+                        .map(|pending| (&pending.hit, pending.answerable)),
                 )
                 .await
             {
@@ -350,25 +350,25 @@ impl Worker {
             return batch;
         };
         let (kept, rest): (Batch, Batch) =
-            batch.into_iter().partition(|waiting| waiting.answerable);
-        for waiting in kept {
-            spool.keep(waiting);
+            batch.into_iter().partition(|pending| pending.answerable);
+        for pending in kept {
+            spool.keep(pending);
         }
         rest
     }
 
     /// Waits for hits, and for the end of the connection meanwhile.
     async fn next_batch(&self, session: &mut Session, last: usize) -> Result<Batch, End> {
-        let mut waiting = Batch::new();
+        let mut pending = Batch::new();
         let lost = tokio::select! {
             biased;
             () = session.closed() => true,
-            () = self.queue.take(&mut waiting, last) => false,
+            () = self.queue.take(&mut pending, last) => false,
         };
-        match (lost, waiting.is_empty()) {
-            (false, false) => Ok(waiting),
+        match (lost, pending.is_empty()) {
+            (false, false) => Ok(pending),
             (false, true) => Err(End::Finished),
-            (true, _) => Err(End::Lost(self.spool(waiting))),
+            (true, _) => Err(End::Lost(self.spool(pending))),
         }
     }
 }
@@ -384,8 +384,8 @@ pub(super) async fn answer_with(queue: HitQueue, said: impl Fn(&Hit) -> Answer) 
         if batch.is_empty() {
             return recorded;
         }
-        recorded.extend(batch.iter().map(|waiting| waiting.hit.clone()));
-        let answers = batch.iter().map(|waiting| said(&waiting.hit)).collect();
+        recorded.extend(batch.iter().map(|pending| pending.hit.clone()));
+        let answers = batch.iter().map(|pending| said(&pending.hit)).collect();
         answer(batch, answers);
     }
 }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::database::PageSource;
-use super::pools::Control;
-use super::texts::{Text, WORDINGS, Wording};
+use super::pools::Pools;
+use super::texts::{TEXTS, Text, Texts};
 use crate::mail::template::PageTemplate;
 
 /// How old what a reader sees may be.
@@ -51,7 +51,7 @@ pub struct Words<'a> {
     /// BCP 47, for the `lang` attribute.
     pub language: &'a str,
     pages: &'a Pages,
-    builtin: Option<&'static Wording>,
+    builtin: Option<&'static Texts>,
 }
 
 impl Pages {
@@ -81,15 +81,13 @@ impl Pages {
         let wanted = normalized(language.unwrap_or_default());
         fallbacks(&wanted)
             .find_map(|tag| {
-                let builtin = WORDINGS.iter().find(|wording| wording.language == tag);
+                let builtin = TEXTS.iter().find(|texts| texts.language == tag);
                 let texts = self.texts.get_key_value(tag);
                 let known = texts.map(|(known, _)| known.as_str());
                 Some(Words {
-                    language: known.or(builtin.map(|wording| wording.language))?,
+                    language: known.or(builtin.map(|texts| texts.language))?,
                     pages: self,
-                    builtin: WORDINGS
-                        .iter()
-                        .find(|wording| primary(tag) == wording.language),
+                    builtin: TEXTS.iter().find(|texts| primary(tag) == texts.language),
                 })
             })
             .unwrap_or(Words {
@@ -116,9 +114,9 @@ impl<'a> Words<'a> {
         fallbacks(self.language)
             .find_map(written)
             .map(String::as_str)
-            .or(self.builtin.map(|wording| wording.text(text)))
+            .or(self.builtin.map(|texts| texts.text(text)))
             .or_else(|| written("en").map(String::as_str))
-            .unwrap_or_else(|| WORDINGS[0].text(text))
+            .unwrap_or_else(|| TEXTS[0].text(text))
     }
 
     pub fn direction(&self) -> &'static str {
@@ -149,15 +147,15 @@ fn fallbacks(tag: &str) -> impl Iterator<Item = &str> {
 
 /// Keeps the pages up to date, as readers come.
 pub struct PageStore {
-    control: Arc<Control>,
+    pools: Arc<Pools>,
     pages: RwLock<Arc<Pages>>,
     fetched: Mutex<Option<Instant>>,
 }
 
 impl PageStore {
-    pub fn new(control: Arc<Control>) -> Self {
+    pub fn new(pools: Arc<Pools>) -> Self {
         Self {
-            control,
+            pools,
             pages: RwLock::default(),
             fetched: Mutex::default(),
         }
@@ -174,7 +172,7 @@ impl PageStore {
         let mut fetched = self.fetched.lock().await;
         if fetched.is_none_or(|at| at.elapsed() > FRESH) {
             let sources = self
-                .control
+                .pools
                 .lookups
                 .call(|session| async move { session.page_sources().await })
                 .await;

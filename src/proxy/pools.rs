@@ -19,27 +19,27 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 const BOUNCES_UNDER_WAY: usize = 16;
 
 /// Lanes apart from each other and from the recorder, so that none waits behind what another is stuck with.
-pub struct Control {
+pub struct Pools {
     /// Keys and unsubscribe pages: all that takes no lock.
-    pub lookups: Lane,
+    pub lookups: Pool,
     /// May wait for the lock of a record.
-    pub unsubscriptions: Lane,
+    pub unsubscriptions: Pool,
     /// Batches without hits.
-    pub probes: Lane,
+    pub probes: Pool,
     /// Mails that came back.
-    pub bounces: Lane,
+    pub bounces: Pool,
     /// Batches of spooled hits.
-    pub replays: Lane,
+    pub replays: Pool,
 }
 
-impl Control {
+impl Pools {
     pub fn new(database: &Database) -> Self {
         Self {
-            lookups: Lane::new(database, 2, UNDER_WAY, PATIENCE),
-            unsubscriptions: Lane::new(database, 2, UNDER_WAY, PATIENCE),
-            probes: Lane::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
-            bounces: Lane::new(database, 1, BOUNCES_UNDER_WAY, PATIENCE),
-            replays: Lane::new(database, 1, 1, PATIENCE),
+            lookups: Pool::new(database, 2, UNDER_WAY, PATIENCE),
+            unsubscriptions: Pool::new(database, 2, UNDER_WAY, PATIENCE),
+            probes: Pool::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
+            bounces: Pool::new(database, 1, BOUNCES_UNDER_WAY, PATIENCE),
+            replays: Pool::new(database, 1, 1, PATIENCE),
         }
     }
 
@@ -52,7 +52,7 @@ impl Control {
 
 /// A few connections, opened when needed, each with one question at a time: what waits does so here, where it is counted,
 /// and not in the queue of a connection, which has no end.
-pub struct Lane {
+pub struct Pool {
     connections: Arc<Connections>,
     under_way: Arc<Semaphore>,
 }
@@ -64,7 +64,7 @@ struct Connections {
     patience: Duration,
 }
 
-impl Lane {
+impl Pool {
     fn new(database: &Database, connections: usize, under_way: usize, patience: Duration) -> Self {
         Self {
             connections: Arc::new(Connections {
@@ -154,8 +154,8 @@ mod tests {
     use super::*;
     use crate::proxy::database::tests::Silent;
 
-    async fn keys(lane: &Lane) -> Result<(), DatabaseError> {
-        lane.call(|session| async move { session.keyring().await.map(drop) })
+    async fn keys(pool: &Pool) -> Result<(), DatabaseError> {
+        pool.call(|session| async move { session.keyring().await.map(drop) })
             .await
     }
 
@@ -163,28 +163,28 @@ mod tests {
     async fn questions_whose_callers_have_gone_count_until_they_end() {
         let silent = Silent::start();
         let patience = Duration::from_millis(300);
-        let lane = Lane::new(&silent.database(""), 2, 2, patience);
+        let pool = Pool::new(&silent.database(""), 2, 2, patience);
         for _ in 0..2 {
-            let gone = timeout(Duration::from_millis(10), keys(&lane)).await;
+            let gone = timeout(Duration::from_millis(10), keys(&pool)).await;
             assert!(gone.is_err());
         }
-        assert!(matches!(keys(&lane).await, Err(DatabaseError::Busy)));
+        assert!(matches!(keys(&pool).await, Err(DatabaseError::Busy)));
         tokio::time::sleep(patience * 2).await;
-        assert!(matches!(keys(&lane).await, Err(DatabaseError::Timeout)));
+        assert!(matches!(keys(&pool).await, Err(DatabaseError::Timeout)));
     }
 
     #[tokio::test]
     async fn lanes_do_not_fill_each_other() {
         let silent = Silent::start();
-        let control = Control::new(&silent.database(""));
+        let pools = Pools::new(&silent.database(""));
         for _ in 0..PROBES_UNDER_WAY {
-            let _ = timeout(Duration::from_millis(1), keys(&control.probes)).await;
+            let _ = timeout(Duration::from_millis(1), keys(&pools.probes)).await;
         }
         assert!(matches!(
-            keys(&control.probes).await,
+            keys(&pools.probes).await,
             Err(DatabaseError::Busy)
         ));
-        let lookup = timeout(Duration::from_millis(10), keys(&control.lookups)).await;
+        let lookup = timeout(Duration::from_millis(10), keys(&pools.lookups)).await;
         assert!(lookup.is_err(), "it waits for the server");
     }
 }

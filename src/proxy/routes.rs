@@ -23,7 +23,7 @@ use super::State;
 use super::client::REQUEST_ID;
 use super::database::{DatabaseError, Session};
 use super::metrics::Route;
-use super::pools::Lane;
+use super::pools::Pool;
 use refusal::Refusal;
 
 /// From the last byte of the header to the first byte of the answer.
@@ -107,14 +107,14 @@ async fn limit(
 /// Asks the database something other than to record a hit.
 async fn ask<T, F>(
     state: &State,
-    lane: &Lane,
+    pool: &Pool,
     question: impl Fn(Arc<Session>) -> F + Send + Sync + 'static,
 ) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: Future<Output = Result<T, DatabaseError>> + Send,
 {
-    lane.call(question).await.map_err(|error| {
+    pool.call(question).await.map_err(|error| {
         match error {
             // A flood must not become a flood of messages.
             DatabaseError::Busy => debug!(%error, "the database was not asked"),

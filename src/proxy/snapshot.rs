@@ -147,11 +147,11 @@ mod tests {
 
     use super::*;
     use crate::proxy::database::Database;
-    use crate::proxy::pools::Control;
+    use crate::proxy::pools::Pools;
 
     fn restore(directory: &Path) -> Snapshot {
         let database = Database::parse("host=/nonexistent user=nobody").unwrap();
-        let keys = Arc::new(Keys::new(Arc::new(Control::new(&database))));
+        let keys = Arc::new(Keys::new(Arc::new(Pools::new(&database))));
         Snapshot::restore(directory.to_owned(), keys, Arc::default())
     }
 

@@ -20,13 +20,13 @@ macro_rules! texts {
         }
 
         /// All texts in one language. `{}` stands for the title of the scenario.
-        pub struct Wording {
+        pub struct Texts {
             /// BCP 47.
             pub language: &'static str,
             $($field: &'static str,)+
         }
 
-        impl Wording {
+        impl Texts {
             pub fn text(&self, text: Text) -> &'static str {
                 match text {
                     $(Text::$variant => self.$field,)+
@@ -65,8 +65,8 @@ texts! {
     TryLater = try_later,
 }
 
-pub const WORDINGS: [Wording; 9] = [
-    Wording {
+pub const TEXTS: [Texts; 9] = [
+    Texts {
         language: "en",
         title: "Unsubscribe",
         question: "Would you like to stop receiving e-mails from “{}”?",
@@ -88,7 +88,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Not available at the moment",
         try_later: "Please try again in a few minutes.",
     },
-    Wording {
+    Texts {
         language: "fr",
         title: "Se désabonner",
         question: "Souhaitez-vous ne plus recevoir d’e-mails de «\u{a0}{}\u{a0}»\u{202f}?",
@@ -110,7 +110,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Momentanément indisponible",
         try_later: "Veuillez réessayer dans quelques minutes.",
     },
-    Wording {
+    Texts {
         language: "de",
         title: "Abmelden",
         question: "Möchten Sie keine E-Mails von „{}“ mehr erhalten?",
@@ -132,7 +132,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Zurzeit nicht verfügbar",
         try_later: "Bitte versuchen Sie es in einigen Minuten noch einmal.",
     },
-    Wording {
+    Texts {
         language: "es",
         title: "Cancelar la suscripción",
         question: "¿Desea dejar de recibir correos electrónicos de «{}»?",
@@ -154,7 +154,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "No disponible en este momento",
         try_later: "Inténtelo de nuevo dentro de unos minutos.",
     },
-    Wording {
+    Texts {
         language: "it",
         title: "Annulla iscrizione",
         question: "Desidera non ricevere più e-mail da «{}»?",
@@ -176,7 +176,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Al momento non disponibile",
         try_later: "Riprovi tra qualche minuto.",
     },
-    Wording {
+    Texts {
         language: "nl",
         title: "Uitschrijven",
         question: "Wilt u geen e-mails meer ontvangen van ‘{}’?",
@@ -198,7 +198,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Op dit moment niet beschikbaar",
         try_later: "Probeer het over enkele minuten opnieuw.",
     },
-    Wording {
+    Texts {
         language: "pt",
         title: "Cancelar a subscrição",
         question: "Deseja deixar de receber e-mails de “{}”?",
@@ -220,7 +220,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Indisponível de momento",
         try_later: "Tente novamente dentro de alguns minutos.",
     },
-    Wording {
+    Texts {
         language: "pl",
         title: "Rezygnacja z subskrypcji",
         question: "Czy chcesz przestać otrzymywać wiadomości e-mail z listy „{}”?",
@@ -242,7 +242,7 @@ pub const WORDINGS: [Wording; 9] = [
         unavailable: "Chwilowo niedostępne",
         try_later: "Spróbuj ponownie za kilka minut.",
     },
-    Wording {
+    Texts {
         language: "ar",
         title: "إلغاء الاشتراك",
         question: "هل ترغب في التوقف عن تلقي الرسائل الإلكترونية من «{}»؟",
@@ -279,9 +279,9 @@ mod tests {
 
     #[test]
     fn every_language_names_the_scenario_where_it_must_and_nowhere_else() {
-        for wording in &WORDINGS {
+        for texts in &TEXTS {
             for text in Text::ALL {
-                let words = wording.text(*text);
+                let words = texts.text(*text);
                 let expected = usize::from(OF_SCENARIO.contains(text));
                 assert_eq!(words.matches("{}").count(), expected, "{words}");
                 assert!(

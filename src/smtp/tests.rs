@@ -3,7 +3,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::mail::message::{Letter, build};
+use crate::mail::message::{Draft, build};
 
 mod auth;
 mod doubt;
@@ -15,8 +15,8 @@ use server::{Do, Server};
 
 const STEP: Duration = Duration::from_millis(300);
 
-fn letter(id: &str) -> Letter<'_> {
-    Letter {
+fn letter(id: &str) -> Draft<'_> {
+    Draft {
         from: "Shop <shop@example.org>",
         to_address: "zoe@example.com",
         to_name: None,
@@ -108,7 +108,7 @@ async fn a_server_that_says_more_than_it_was_asked_gets_no_further_mail() {
 
 #[tokio::test]
 async fn addresses_outside_ascii_need_a_server_that_offers_smtputf8() {
-    let international = build(&Letter {
+    let international = build(&Draft {
         to_address: "zoë@example.com",
         ..letter("m1@example.org")
     })

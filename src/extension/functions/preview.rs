@@ -8,7 +8,7 @@ use super::template;
 use crate::extension::settings;
 use crate::extension::worker::templates::translations_of;
 use crate::extension::worker::{compose, spi_store};
-use crate::mail::message::{self, Letter};
+use crate::mail::message::{self, Draft};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Consent;
 use crate::mail::template::{Recipient, context};
@@ -112,7 +112,7 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
         });
         let sender = mail.sender.clone().or_else(settings::email_from);
         let nobody = format!("nobody@{NOT_SET}");
-        let message = message::build(&Letter {
+        let message = message::build(&Draft {
             from: sender.as_deref().unwrap_or(&nobody),
             to_address: email.as_deref().unwrap_or(&nobody),
             to_name: recipient_name.as_deref(),

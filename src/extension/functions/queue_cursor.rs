@@ -10,10 +10,10 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
 /// Queue, activity, lane.
-type Place = (String, i32, String);
+type Queue = (String, i32, String);
 
 thread_local! {
-    static FIRST: RefCell<HashMap<Place, TimestampWithTimeZone>> = RefCell::default();
+    static CURSORS: RefCell<HashMap<Queue, TimestampWithTimeZone>> = RefCell::default();
 }
 
 #[pg_schema]
@@ -28,11 +28,11 @@ comment on function marketing_automation.scan_start(text, integer, text) is
     'API: private. When the first row of this queue was due that this process found when it looked last; -infinity: it has not looked yet. Where the next look begins: '
     'before it are rows that have been taken already, and at most some that were committed late';
 "#)]
-    fn scan_start(queue: &str, activity_id: i32, lane: &str) -> TimestampWithTimeZone {
-        let place = (queue.to_owned(), activity_id, lane.to_owned());
-        FIRST.with_borrow(|first| {
-            first
-                .get(&place)
+    fn queue_cursor(queue: &str, activity_id: i32, domain_queue: &str) -> TimestampWithTimeZone {
+        let key = (queue.to_owned(), activity_id, domain_queue.to_owned());
+        CURSORS.with_borrow(|cursors| {
+            cursors
+                .get(&key)
                 .copied()
                 .unwrap_or_else(TimestampWithTimeZone::negative_infinity)
         })
@@ -44,14 +44,14 @@ create function marketing_automation.note_scan(queue text, activity_id integer, 
 language c volatile parallel unsafe strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
 comment on function marketing_automation.note_scan(text, integer, text, timestamptz) is 'API: private. Remembers at for scan_start(), and returns it';
 "#)]
-    fn note_scan(
+    fn set_queue_cursor(
         queue: &str,
         activity_id: i32,
-        lane: &str,
+        domain_queue: &str,
         at: TimestampWithTimeZone,
     ) -> TimestampWithTimeZone {
-        let place = (queue.to_owned(), activity_id, lane.to_owned());
-        FIRST.with_borrow_mut(|first| first.insert(place, at));
+        let key = (queue.to_owned(), activity_id, domain_queue.to_owned());
+        CURSORS.with_borrow_mut(|cursors| cursors.insert(key, at));
         at
     }
 }

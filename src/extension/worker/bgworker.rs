@@ -74,19 +74,19 @@ pub(in crate::extension) fn wait(patience: Duration) {
     if is_stopping() {
         return;
     }
-    sleep(patience, pg_sys::WL_LATCH_SET);
+    wait_latch(patience, pg_sys::WL_LATCH_SET);
     // SAFETY: this process's own latch.
     unsafe { pg_sys::ResetLatch(pg_sys::MyLatch) };
 }
 
 /// Sleeps until the time is over, whoever sets the latch meanwhile.
-pub(in crate::extension) fn rest(pause: Duration) {
+pub(in crate::extension) fn sleep(pause: Duration) {
     if !is_stopping() {
-        sleep(pause, 0);
+        wait_latch(pause, 0);
     }
 }
 
-fn sleep(patience: Duration, also: u32) {
+fn wait_latch(patience: Duration, also: u32) {
     let events = also | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     // SAFETY: this process's own latch, on its main thread.
     unsafe {

@@ -11,18 +11,18 @@ use super::retry::reconnect_pause;
 const SUSPICIOUS: usize = 20;
 
 #[derive(Default)]
-pub(super) struct Gate {
-    closed: AtomicBool,
-    record: Mutex<Record>,
+pub(super) struct CircuitBreaker {
+    tripped: AtomicBool,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Record {
+struct State {
     /// What the main thread has not heard yet.
-    news: Option<News>,
+    transition: Option<Transition>,
     /// How often in a row it was closed without an answer in between.
     failures: u32,
-    closed_until: Option<Instant>,
+    tripped_until: Option<Instant>,
     /// Whether a probe is on its way.
     probing: bool,
     reply: String,
@@ -30,113 +30,113 @@ struct Record {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
-    Closed { reason: String, pause: Duration },
-    Open,
+pub(super) enum Transition {
+    Tripped { reason: String, pause: Duration },
+    Recovered,
 }
 
 /// Leave to go through the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pass {
+pub(super) enum Admission {
     Free,
     /// The gate is closed, and this mail tries whether the server is back.
     Probe,
 }
 
-impl Gate {
-    fn record(&self) -> std::sync::MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+impl CircuitBreaker {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+    pub(super) fn is_tripped(&self) -> bool {
+        self.tripped.load(Ordering::Acquire)
     }
 
-    pub(super) fn close(&self, reason: String) {
-        let mut record = self.record();
+    pub(super) fn trip(&self, reason: String) {
+        let mut state = self.state();
         // What was in flight when it closed says the same once more; only a probe has news.
-        if self.is_closed() && !record.probing {
+        if self.is_tripped() && !state.probing {
             return;
         }
-        record.failures += 1;
-        record.probing = false;
-        let pause = reconnect_pause(record.failures);
-        record.closed_until = Some(Instant::now() + pause);
-        record.news = Some(News::Closed { reason, pause });
-        self.closed.store(true, Ordering::Release);
+        state.failures += 1;
+        state.probing = false;
+        let pause = reconnect_pause(state.failures);
+        state.tripped_until = Some(Instant::now() + pause);
+        state.transition = Some(Transition::Tripped { reason, pause });
+        self.tripped.store(true, Ordering::Release);
     }
 
     /// Whether a mail may go through at `now`; a probe must be ended by accepted(), refused(), close() or unprobed().
-    pub(super) fn admit(&self, now: Instant) -> Option<Pass> {
-        if !self.is_closed() {
-            return Some(Pass::Free);
+    pub(super) fn admit(&self, now: Instant) -> Option<Admission> {
+        if !self.is_tripped() {
+            return Some(Admission::Free);
         }
-        let mut record = self.record();
-        let over = record.closed_until.is_none_or(|until| until <= now);
-        let admitted = over && !record.probing;
-        record.probing |= admitted;
-        admitted.then_some(Pass::Probe)
+        let mut state = self.state();
+        let over = state.tripped_until.is_none_or(|until| until <= now);
+        let admitted = over && !state.probing;
+        state.probing |= admitted;
+        admitted.then_some(Admission::Probe)
     }
 
     /// How long until admit() lets somebody through; None: while a probe is on its way.
-    pub(super) fn opens_in(&self, now: Instant) -> Option<Duration> {
-        if !self.is_closed() {
+    pub(super) fn admits_in(&self, now: Instant) -> Option<Duration> {
+        if !self.is_tripped() {
             return Some(Duration::ZERO);
         }
-        let record = self.record();
-        let until = record.closed_until.unwrap_or(now);
-        (!record.probing).then(|| until.saturating_duration_since(now))
+        let state = self.state();
+        let until = state.tripped_until.unwrap_or(now);
+        (!state.probing).then(|| until.saturating_duration_since(now))
     }
 
     /// What has happened to the gate; tells it once.
-    pub(super) fn take_news(&self) -> Option<News> {
-        self.record().news.take()
+    pub(super) fn take_transition(&self) -> Option<Transition> {
+        self.state().transition.take()
     }
 
-    fn answered(&self, record: &mut Record, pass: Pass) {
-        match pass {
-            Pass::Probe => {
-                record.probing = false;
-                record.failures = 0;
-                record.news = Some(News::Open);
-                self.closed.store(false, Ordering::Release);
+    fn answered(&self, state: &mut State, admission: Admission) {
+        match admission {
+            Admission::Probe => {
+                state.probing = false;
+                state.failures = 0;
+                state.transition = Some(Transition::Recovered);
+                self.tripped.store(false, Ordering::Release);
             }
             // While the gate is closed, what ends now began before.
-            Pass::Free if !self.is_closed() => record.failures = 0,
-            Pass::Free => {}
+            Admission::Free if !self.is_tripped() => state.failures = 0,
+            Admission::Free => {}
         }
     }
 
     /// The server took a mail, or put one off.
-    pub(super) fn accepted(&self, pass: Pass) {
-        let mut record = self.record();
-        record.refusals = 0;
-        self.answered(&mut record, pass);
+    pub(super) fn accepted(&self, admission: Admission) {
+        let mut state = self.state();
+        state.refusals = 0;
+        self.answered(&mut state, admission);
     }
 
     /// The server refused a mail for good. After a long row of the same refusal each further one closes the gate again,
     /// so that one mail is lost for each pause and not the whole campaign.
-    pub(super) fn refused(&self, reply: &str, pass: Pass) {
-        let mut record = self.record();
-        if record.reply != reply {
-            record.reply = reply.to_owned();
-            record.refusals = 0;
+    pub(super) fn refused(&self, reply: &str, admission: Admission) {
+        let mut state = self.state();
+        if state.reply != reply {
+            state.reply = reply.to_owned();
+            state.refusals = 0;
         }
-        record.refusals += 1;
-        let refusals = record.refusals;
+        state.refusals += 1;
+        let refusals = state.refusals;
         if refusals < SUSPICIOUS {
-            self.answered(&mut record, pass);
+            self.answered(&mut state, admission);
             return;
         }
-        drop(record);
-        self.close(format!(
+        drop(state);
+        self.trip(format!(
             "{refusals} mails in a row were refused with the same reply: {reply}"
         ));
     }
 
     /// The probe ended without an answer of the server: another mail may be one.
-    pub(super) fn unprobed(&self) {
-        self.record().probing = false;
+    pub(super) fn cancel_probe(&self) {
+        self.state().probing = false;
     }
 }
 
@@ -144,9 +144,9 @@ impl Gate {
 mod tests {
     use super::*;
 
-    fn reason(gate: &Gate) -> Option<String> {
-        match gate.take_news() {
-            Some(News::Closed { reason, .. }) => Some(reason),
+    fn reason(breaker: &CircuitBreaker) -> Option<String> {
+        match breaker.take_transition() {
+            Some(Transition::Tripped { reason, .. }) => Some(reason),
             _ => None,
         }
     }
@@ -157,66 +157,66 @@ mod tests {
 
     #[test]
     fn a_closed_gate_says_why_once() {
-        let gate = Gate::default();
-        assert_eq!(gate.admit(Instant::now()), Some(Pass::Free));
-        gate.close("first".to_owned());
-        gate.close("second".to_owned());
-        assert!(gate.is_closed());
-        assert_eq!(gate.admit(Instant::now()), None);
-        assert_eq!(reason(&gate).as_deref(), Some("first"));
-        assert_eq!(gate.take_news(), None);
+        let breaker = CircuitBreaker::default();
+        assert_eq!(breaker.admit(Instant::now()), Some(Admission::Free));
+        breaker.trip("first".to_owned());
+        breaker.trip("second".to_owned());
+        assert!(breaker.is_tripped());
+        assert_eq!(breaker.admit(Instant::now()), None);
+        assert_eq!(reason(&breaker).as_deref(), Some("first"));
+        assert_eq!(breaker.take_transition(), None);
     }
 
     #[test]
     fn one_mail_at_a_time_probes_a_server_until_it_answers() {
-        let gate = Gate::default();
-        gate.close("down".to_owned());
-        assert!(gate.opens_in(Instant::now()).unwrap() > Duration::ZERO);
-        assert_eq!(gate.admit(later()), Some(Pass::Probe));
-        assert_eq!(gate.admit(later()), None);
-        assert_eq!(gate.opens_in(later()), None);
+        let breaker = CircuitBreaker::default();
+        breaker.trip("down".to_owned());
+        assert!(breaker.admits_in(Instant::now()).unwrap() > Duration::ZERO);
+        assert_eq!(breaker.admit(later()), Some(Admission::Probe));
+        assert_eq!(breaker.admit(later()), None);
+        assert_eq!(breaker.admits_in(later()), None);
         // Still down: the pause grows.
-        gate.close("still down".to_owned());
-        let pause = |news| match news {
-            Some(News::Closed { pause, .. }) => pause,
+        breaker.trip("still down".to_owned());
+        let pause = |transition| match transition {
+            Some(Transition::Tripped { pause, .. }) => pause,
             other => panic!("{other:?}"),
         };
-        assert_eq!(pause(gate.take_news()), reconnect_pause(2));
+        assert_eq!(pause(breaker.take_transition()), reconnect_pause(2));
         // A probe that never got there is no news; what began before the gate closed does not open it.
-        assert_eq!(gate.admit(later()), Some(Pass::Probe));
-        gate.unprobed();
-        gate.accepted(Pass::Free);
-        assert!(gate.is_closed());
-        assert_eq!(gate.admit(later()), Some(Pass::Probe));
-        gate.accepted(Pass::Probe);
-        assert!(!gate.is_closed());
-        assert_eq!(gate.take_news(), Some(News::Open));
-        gate.close("down again".to_owned());
-        assert_eq!(pause(gate.take_news()), reconnect_pause(1));
+        assert_eq!(breaker.admit(later()), Some(Admission::Probe));
+        breaker.cancel_probe();
+        breaker.accepted(Admission::Free);
+        assert!(breaker.is_tripped());
+        assert_eq!(breaker.admit(later()), Some(Admission::Probe));
+        breaker.accepted(Admission::Probe);
+        assert!(!breaker.is_tripped());
+        assert_eq!(breaker.take_transition(), Some(Transition::Recovered));
+        breaker.trip("down again".to_owned());
+        assert_eq!(pause(breaker.take_transition()), reconnect_pause(1));
     }
 
     #[test]
     fn only_a_row_of_equal_refusals_closes_the_gate() {
-        let gate = Gate::default();
-        let free = Pass::Free;
+        let breaker = CircuitBreaker::default();
+        let free = Admission::Free;
         for number in 0..3 * SUSPICIOUS {
-            gate.refused(&format!("550 no user {number}"), free);
+            breaker.refused(&format!("550 no user {number}"), free);
         }
         for _ in 0..SUSPICIOUS - 1 {
-            gate.refused("550 blocked", free);
+            breaker.refused("550 blocked", free);
         }
-        gate.accepted(free);
+        breaker.accepted(free);
         for _ in 0..SUSPICIOUS - 1 {
-            gate.refused("550 blocked", free);
+            breaker.refused("550 blocked", free);
         }
-        assert!(!gate.is_closed());
-        gate.refused("550 blocked", free);
-        assert!(gate.is_closed());
-        assert_eq!(gate.admit(later()), Some(Pass::Probe));
-        gate.refused("550 blocked", Pass::Probe);
-        assert!(gate.is_closed());
-        assert_eq!(gate.admit(later()), Some(Pass::Probe));
-        gate.refused("550 no such user", Pass::Probe);
-        assert!(!gate.is_closed());
+        assert!(!breaker.is_tripped());
+        breaker.refused("550 blocked", free);
+        assert!(breaker.is_tripped());
+        assert_eq!(breaker.admit(later()), Some(Admission::Probe));
+        breaker.refused("550 blocked", Admission::Probe);
+        assert!(breaker.is_tripped());
+        assert_eq!(breaker.admit(later()), Some(Admission::Probe));
+        breaker.refused("550 no such user", Admission::Probe);
+        assert!(!breaker.is_tripped());
     }
 }

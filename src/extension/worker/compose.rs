@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::job::{Job, Outcome, Parcel};
-use crate::mail::message::{self, Letter, Mail};
+use super::job::{Job, Outcome, ReadyMail};
+use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Rendered;
 use crate::mail::template::{Recipient, context};
@@ -44,13 +44,13 @@ pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
 }
 
 /// Puts the tracked URLs in and builds the message.
-pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
+pub(super) fn compose(ready: &ReadyMail) -> Result<Mail, Outcome> {
     let Job {
         mail,
         compiled,
         configuration,
         ..
-    } = &parcel.mail.job;
+    } = &ready.job;
     let record = mail.record.unwrap_or(TEST_RECORD);
     let sign = |purpose, link| {
         configuration.keyring.sign(
@@ -62,20 +62,21 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
             },
         )
     };
-    let link = |index: usize| parcel.links.get(index).copied();
+    let link = |index: usize| ready.links.get(index).copied();
     let base = &configuration.base;
-    let assembled = parcel.mail.rendered.assemble(
-        mail.consent,
-        configuration.hidden_link,
-        |target| match target {
-            Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
-            Target::Unsubscribe(page) => {
-                base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
-            }
-            Target::OpenImage => base.open(&sign(Purpose::Open, None)),
-            Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
-        },
-    );
+    let assembled =
+        ready.rendered.assemble(
+            mail.consent,
+            configuration.hidden_link,
+            |target| match target {
+                Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
+                Target::Unsubscribe(page) => {
+                    base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+                }
+                Target::OpenImage => base.open(&sign(Purpose::Open, None)),
+                Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
+            },
+        );
     let from = assembled
         .sender
         .as_ref()
@@ -101,7 +102,7 @@ pub(super) fn address(parcel: &Parcel) -> Result<Mail, Outcome> {
         None => format!("[Test] {}", assembled.subject),
     };
     let now = SystemTime::now();
-    let mut message = message::build(&Letter {
+    let mut message = message::build(&Draft {
         from,
         to_address: &mail.email,
         to_name: mail.recipient_name.as_deref(),

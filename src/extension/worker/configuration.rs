@@ -196,7 +196,7 @@ impl Configuration {
         if let Some(previous) = previous.filter(|previous| previous.source == source) {
             return Ok(Arc::clone(previous));
         }
-        let (servers, faults) = commission(previous, &source)?;
+        let (servers, faults) = build_servers(previous, &source)?;
         let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
             unconfigured(format!("marketing_automation.automation_base: {error}"))
         })?;
@@ -241,7 +241,7 @@ impl Configuration {
 
 /// The servers of a configuration, and why some cannot be used. One that is defined as before stays as it is, with its
 /// connections and what it knows.
-fn commission(
+fn build_servers(
     previous: Option<&Arc<Configuration>>,
     source: &Source,
 ) -> Result<(Vec<Arc<Server>>, Vec<String>), Missing> {

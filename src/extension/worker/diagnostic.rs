@@ -6,17 +6,17 @@ use crate::smtp::SendError;
 
 /// One line of text and, where it holds a reply of the server, its codes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reason {
+pub(super) struct Diagnostic {
     pub(super) text: String,
     /// SMTP reply code (RFC 5321, section 4.2.1).
     pub(super) code: Option<u16>,
 }
 
-impl Reason {
+impl Diagnostic {
     /// The server's reply as it came, on one line.
     pub(super) fn reply(text: String) -> Self {
         let code = text.get(..3).and_then(|code| code.parse().ok());
-        Reason { text, code }
+        Diagnostic { text, code }
     }
 
     /// Enhanced status code (RFC 3463), which stands after the reply code and begins with the same digit (RFC 2034,
@@ -39,28 +39,28 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
 }
 
-impl From<&SendError> for Reason {
+impl From<&SendError> for Diagnostic {
     fn from(error: &SendError) -> Self {
-        Reason {
+        Diagnostic {
             text: error.to_string(),
             code: error.code,
         }
     }
 }
 
-impl From<String> for Reason {
+impl From<String> for Diagnostic {
     fn from(text: String) -> Self {
-        Reason { text, code: None }
+        Diagnostic { text, code: None }
     }
 }
 
-impl From<&str> for Reason {
+impl From<&str> for Diagnostic {
     fn from(text: &str) -> Self {
         text.to_owned().into()
     }
@@ -85,18 +85,18 @@ mod tests {
             ("written to a file", None, None),
         ];
         for (text, code, status) in cases {
-            let reason = Reason::reply(text.to_owned());
+            let reason = Diagnostic::reply(text.to_owned());
             assert_eq!((reason.code, reason.status()), (code, status), "{text}");
         }
     }
 
     #[test]
     fn a_refusal_is_found_behind_the_step_that_it_answers() {
-        let refused = Reason {
+        let refused = Diagnostic {
             text: "RCPT TO: 550 5.1.1 no such user, see 450 4.2.0".to_owned(),
             code: Some(550),
         };
         assert_eq!(refused.status(), Some("5.1.1"));
-        assert_eq!(Reason::from("template: 550 5.1.1").status(), None);
+        assert_eq!(Diagnostic::from("template: 550 5.1.1").status(), None);
     }
 }

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use pgrx::prelude::*;
 
 use super::bgworker;
-use super::claim_size::Pace;
+use super::claim_size::ClaimSize;
 use super::configuration::{self, Configuration};
-use super::job::{Delivery, Event};
-use super::pool::Couriers;
+use super::job::{Delivered, Event};
+use super::pool::SenderPool;
 use super::registry::{self, State};
-use super::scan_interval::Lookout;
+use super::scan_interval::ScanInterval;
 use super::server::Server;
 use super::spi_store;
 use super::templates::Templates;
@@ -31,19 +31,19 @@ const RECONFIGURE: Duration = Duration::from_secs(60);
 const PURGE: Duration = Duration::from_secs(3600);
 /// How long mails that are with a server may take to end when the worker must stop; those that take longer are in doubt.
 /// DROP DATABASE WITH (FORCE) gives up after five seconds.
-const FAREWELL: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long mails come and go before the main thread looks at them.
-const BREATH: Duration = Duration::from_millis(20);
+const POLL_BUSY: Duration = Duration::from_millis(20);
 /// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
 /// become a rush of rounds.
-const SETTLE: Duration = Duration::from_millis(10);
+const COALESCE: Duration = Duration::from_millis(10);
 
 /// One mailer and what it has in flight.
-pub(super) struct Mailer {
-    couriers: Couriers,
+pub(super) struct Engine {
+    pool: SenderPool,
     templates: Templates,
-    pace: Pace,
-    lookout: Lookout,
+    claim_size: ClaimSize,
+    scan_interval: ScanInterval,
     purged_at: Option<Instant>,
     /// What ALTER DATABASE said when this session began.
     session_settings: Option<String>,
@@ -54,7 +54,7 @@ pub(super) struct Mailer {
     /// Servers of earlier configurations that still have mails.
     retired: Vec<Arc<Server>>,
     /// Results not yet recorded: kept over a failing transaction.
-    deliveries: Vec<Delivery>,
+    delivered: Vec<Delivered>,
     /// When the first of them came.
     gathering_since: Option<Instant>,
     /// Mails claimed, and not recorded yet.
@@ -68,20 +68,20 @@ pub(super) struct Mailer {
     last_error: Option<String>,
 }
 
-impl Mailer {
+impl Engine {
     pub(super) fn new(session_settings: Option<String>) -> std::io::Result<Self> {
-        Ok(Mailer {
-            couriers: Couriers::start()?,
+        Ok(Engine {
+            pool: SenderPool::start()?,
             templates: Templates::default(),
-            pace: Pace::default(),
-            lookout: Lookout::default(),
+            claim_size: ClaimSize::default(),
+            scan_interval: ScanInterval::default(),
             purged_at: None,
             session_settings,
             outdated: false,
             configuration: None,
             configured_at: None,
             retired: Vec::new(),
-            deliveries: Vec::new(),
+            delivered: Vec::new(),
             gathering_since: None,
             in_flight: HashSet::new(),
             busy: false,
@@ -165,13 +165,13 @@ impl Mailer {
     }
 
     /// One round; gives how long to sleep when nobody wakes the worker.
-    pub(super) fn round(&mut self, reload: bool) -> Duration {
+    pub(super) fn tick(&mut self, reload: bool) -> Duration {
         self.collect();
-        self.take_stale();
+        self.take_expired();
         if self.gathering().is_none_or(|left| left.is_zero()) {
-            self.record();
+            self.complete();
         }
-        self.heed_servers();
+        self.report_servers();
         let Some(configuration) = self.configure(reload) else {
             return POLL;
         };
@@ -184,8 +184,8 @@ impl Mailer {
         }
         self.purge();
         let sleep = self.claim(&configuration);
-        let is_closed = |server: &Arc<Server>| server.gate.is_closed();
-        let reachable = !configuration.servers.iter().all(is_closed);
+        let is_tripped = |server: &Arc<Server>| server.breaker.is_tripped();
+        let reachable = !configuration.servers.iter().all(is_tripped);
         if self.paused_until.is_none() && reachable && !self.on_hold {
             let state = match self.in_flight.is_empty() {
                 true => State::Idle,
@@ -207,45 +207,45 @@ impl Mailer {
     }
 
     /// Sleeps until there is something to do, for `sleep` at most.
-    pub(super) fn rest(&mut self, sleep: Duration) {
+    pub(super) fn sleep(&mut self, sleep: Duration) {
         let sleep = self.gathering().map_or(sleep, |left| left.min(sleep));
         // Claims become stale meanwhile.
         let sleep = match self.in_flight.is_empty() {
             true => sleep,
-            false => sleep.min(self.pace.fresh()),
+            false => sleep.min(self.claim_size.lease()),
         };
-        let reports = self.couriers.reports();
+        let reports = self.pool.reports();
         if std::mem::take(&mut self.busy) && !self.in_flight.is_empty() {
             reports.mute();
             if !reports.is_urgent() {
-                bgworker::wait(BREATH.min(sleep));
+                bgworker::wait(POLL_BUSY.min(sleep));
             }
         } else if !reports.has_news() {
             if self.in_flight.is_empty() {
-                bgworker::rest(SETTLE);
+                bgworker::sleep(COALESCE);
             }
             bgworker::wait(sleep);
         }
     }
 
     /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.
-    pub(super) fn farewell(&mut self) {
+    pub(super) fn drain(&mut self) {
         let servers: Vec<_> = self
             .servers()
             .iter()
             .chain(&self.retired)
             .cloned()
             .collect();
-        self.deliveries.extend(self.couriers.stop(&servers));
-        let deadline = Instant::now() + FAREWELL;
-        while self.deliveries.len() < self.in_flight.len() && Instant::now() < deadline {
-            for event in self.couriers.wait_for_events(Duration::from_millis(20)) {
-                self.deliveries.push(match event {
+        self.delivered.extend(self.pool.stop(&servers));
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        while self.delivered.len() < self.in_flight.len() && Instant::now() < deadline {
+            for event in self.pool.wait_for_events(Duration::from_millis(20)) {
+                self.delivered.push(match event {
                     Event::Rendered(mail) => mail.job.release(),
                     Event::Delivered(delivery) => delivery,
                 });
             }
         }
-        self.record();
+        self.complete();
     }
 }

@@ -21,7 +21,7 @@ const TAKEN: Duration = Duration::from_millis(200);
 
 /// When to look into the inbox again.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(super) struct EventApplier {
     rest: Option<Rest>,
     last_error: Option<String>,
 }
@@ -52,7 +52,7 @@ impl Rest {
     }
 }
 
-impl Inbox {
+impl EventApplier {
     /// Applies a batch if it is time. Gives how long to sleep at most before the next call; None: until woken.
     pub(super) fn apply(&mut self) -> Option<Duration> {
         let began = Instant::now();

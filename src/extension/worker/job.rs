@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::breaker::Pass;
+use super::breaker::Admission;
 use super::configuration::Configuration;
-use super::diagnostic::Reason;
+use super::diagnostic::Diagnostic;
 use super::spi_store::Claimed;
 use crate::extension::worker::revocation;
 use crate::mail::canonical_address;
@@ -45,7 +45,7 @@ pub(super) struct Job {
     pub(super) server: Arc<str>,
     /// Whether the server may have got it.
     pub(super) sending: bool,
-    fresh_until: Instant,
+    lease_until: Instant,
     /// How many revocations there were when it was claimed, and the buckets of those that would concern it.
     revocations: u64,
     buckets: [usize; 5],
@@ -73,7 +73,7 @@ impl Job {
         mail: Claimed,
         compiled: Option<Arc<Compiled>>,
         configuration: &Arc<Configuration>,
-        fresh_until: Instant,
+        lease_until: Instant,
         revocations: u64,
         reports: &Reports,
     ) -> Self {
@@ -85,14 +85,14 @@ impl Job {
             configuration: Arc::clone(configuration),
             server: "".into(),
             sending: false,
-            fresh_until,
+            lease_until,
             reports: Some(reports.clone()),
         }
     }
 
     /// Whether the claim, and with it the look at unsubscriptions, is recent enough to send on.
     pub(super) fn is_fresh(&self) -> bool {
-        Instant::now() < self.fresh_until
+        Instant::now() < self.lease_until
     }
 
     /// Whether somebody has blocked, unsubscribed, suppressed or stopped it since it was claimed; or only may have.
@@ -100,8 +100,8 @@ impl Job {
         revocation::any_since(self.revocations, &self.buckets)
     }
 
-    fn delivery(&self, outcome: Outcome) -> Delivery {
-        Delivery {
+    fn delivery(&self, outcome: Outcome) -> Delivered {
+        Delivered {
             id: self.mail.id,
             attempt: self.mail.attempt,
             age: self.mail.age,
@@ -118,13 +118,13 @@ impl Job {
     }
 
     /// Ends it on the main thread, which needs no report.
-    pub(super) fn end(mut self, outcome: Outcome) -> Delivery {
+    pub(super) fn end(mut self, outcome: Outcome) -> Delivered {
         self.reports = None;
         self.delivery(outcome)
     }
 
     /// Gives the claim back untried, on the main thread.
-    pub(super) fn release(self) -> Delivery {
+    pub(super) fn release(self) -> Delivered {
         self.end(Outcome::Released)
     }
 }
@@ -150,27 +150,35 @@ pub(super) struct RenderedMail {
     pub(super) _share: Option<OwnedSemaphorePermit>,
 }
 
-/// A rendered mail with the ids of its links, in the order of `rendered.links()`.
-pub(super) struct Parcel {
-    pub(super) mail: RenderedMail,
-    pub(super) links: Vec<i64>,
-    /// How it goes through the gate of its server.
-    pub(super) pass: Pass,
-}
-
-impl Parcel {
-    pub(super) fn new(mail: RenderedMail, links: Vec<i64>) -> Self {
-        Parcel {
-            mail,
+impl RenderedMail {
+    /// Goes on with the ids of its links, in the order of `rendered.links()`.
+    pub(super) fn ready(self, links: Vec<i64>) -> ReadyMail {
+        ReadyMail {
+            job: self.job,
+            rendered: self.rendered,
             links,
-            pass: Pass::Free,
+            admission: Admission::Free,
+            _share: self._share,
         }
     }
+}
 
+/// A rendered mail with the ids of its links: it can be composed and sent.
+pub(super) struct ReadyMail {
+    pub(super) job: Job,
+    pub(super) rendered: Rendered,
+    /// In the order of `rendered.links()`.
+    pub(super) links: Vec<i64>,
+    /// How the circuit breaker of its server let it through.
+    pub(super) admission: Admission,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl ReadyMail {
     /// Domain of its From address.
     pub(super) fn sender_domain(&self) -> Option<String> {
-        let configuration = &self.mail.job.configuration;
-        let sender = self.mail.rendered.sender.as_ref();
+        let configuration = &self.job.configuration;
+        let sender = self.rendered.sender.as_ref();
         let from = sender.or(configuration.email_from.as_ref())?;
         canonical_address::domain(from.trim_end().trim_end_matches('>'))
     }
@@ -179,24 +187,24 @@ impl Parcel {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// The server's reply.
-    Sent(Reason),
+    Sent(Diagnostic),
     /// For good.
-    Failed(Reason),
+    Failed(Diagnostic),
     /// For now.
-    Retry(Reason),
+    Retry(Diagnostic),
     /// The server may have taken it.
-    InDoubt(Reason),
+    InDoubt(Diagnostic),
     /// The server takes no mail, so this was no attempt at this one.
-    Unreachable(Reason),
+    Unreachable(Diagnostic),
     /// None of its servers takes it now; it is claimed again after this time.
     Later(Duration),
     /// Claimed too long ago: somebody may have unsubscribed since.
-    Stale,
+    LeaseExpired,
     Released,
 }
 
 #[derive(Debug)]
-pub(super) struct Delivery {
+pub(super) struct Delivered {
     pub(super) id: i64,
     pub(super) attempt: i32,
     pub(super) age: f64,
@@ -207,7 +215,7 @@ pub(super) struct Delivery {
 
 pub(super) enum Event {
     Rendered(Box<RenderedMail>),
-    Delivered(Delivery),
+    Delivered(Delivered),
 }
 
 /// The way back to the main thread.

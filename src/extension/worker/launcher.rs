@@ -16,7 +16,7 @@ use crate::extension::settings;
 pub(super) const MAILER_TYPE: &str = "marketing_automation mailer";
 const LIBRARY: &str = "marketing_automation";
 /// New databases and lost workers are noticed at the latest after this time.
-const ROUND: Duration = Duration::from_secs(10);
+const INTERVAL: Duration = Duration::from_secs(10);
 /// A mailer that died is started again after this time.
 const RESTART: Duration = Duration::from_secs(5);
 /// A database without the extension is looked into again after this time; CREATE EXTENSION asks for it at once.
@@ -138,7 +138,7 @@ pub extern "C-unwind" fn marketing_automation_launcher(_argument: pg_sys::Datum)
                 last_error = Some(error);
             }
         }
-        bgworker::wait(ROUND);
+        bgworker::wait(INTERVAL);
         if bgworker::is_stopping() {
             // Also when a person terminated it: while the server runs there is a launcher.
             bgworker::exit_to_be_restarted();

@@ -5,15 +5,15 @@
 //! ```
 //!
 //! Only this process's main thread touches PostgreSQL, in short transactions, none of them open while the network is
-//! used; rendering and SMTP run on a tokio runtime of their own ([`couriers`]) and answer over a channel. What is in
+//! used; rendering and SMTP run on a tokio runtime of their own ([`pool`]) and answer over a channel. What is in
 //! flight is bounded by two claims and by the memory of rendered mails; a claim is no larger than what leaves within a
 //! second ([`pace`]). An SQL error, a lost server or a panic in a mail end a round, not the worker.
 
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
-use super::engine::Mailer;
-use super::event_applier::Inbox;
+use super::engine::Engine;
+use super::event_applier::EventApplier;
 use super::installation::{Extension, look_for_extension};
 use super::registry::{self, Refusal};
 use super::transaction::{self, AFTER_ERROR, LOCKED};
@@ -34,7 +34,7 @@ fn find_installation() -> Option<pg_sys::Oid> {
 }
 
 /// Becomes the mailer of the database that the process is connected to; None: it has one, or cannot have one.
-fn begin() -> Option<Mailer> {
+fn begin() -> Option<Engine> {
     match registry::announce_worker() {
         Ok(()) => {}
         Err(Refusal::Taken) => return None,
@@ -45,9 +45,9 @@ fn begin() -> Option<Mailer> {
             return None;
         }
     }
-    let mailer = transaction::run(configuration::session_settings)
-        .and_then(|settings| Mailer::new(settings).map_err(|error| error.to_string()));
-    mailer
+    let engine = transaction::run(configuration::session_settings)
+        .and_then(|settings| Engine::new(settings).map_err(|error| error.to_string()));
+    engine
         .map_err(|error| {
             registry::note_error(&format!("the mailer does not start: {error}"));
             registry::leave();
@@ -69,11 +69,11 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     let Some(installation) = find_installation() else {
         return;
     };
-    let Some(mut mailer) = begin() else {
+    let Some(mut engine) = begin() else {
         return;
     };
     let hold = settings::in_doubt() == InDoubt::hold;
-    let mut inbox = Inbox::default();
+    let mut event_applier = EventApplier::default();
     let mut rescued = false;
     let mut reload = false;
     loop {
@@ -81,11 +81,11 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
             Ok(Extension::Usable(found)) if found == installation => {
                 if !rescued {
                     let result = transaction::run_in_extension(|| spi_store::rescue_messages(hold));
-                    rescued = mailer.checked(result).is_some();
+                    rescued = engine.checked(result).is_some();
                 }
-                let next_events = inbox.apply();
+                let next_events = event_applier.apply();
                 let sleep = if rescued {
-                    mailer.round(std::mem::take(&mut reload))
+                    engine.tick(std::mem::take(&mut reload))
                 } else {
                     AFTER_ERROR
                 };
@@ -105,19 +105,19 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
             }
             Err(error) => {
                 if !bgworker::is_stopping() {
-                    mailer.note_error(error);
+                    engine.note_error(error);
                 }
                 AFTER_ERROR
             }
         };
-        if mailer.may_be_replaced() {
+        if engine.may_be_replaced() {
             registry::leave();
             registry::wake_launcher();
             return;
         }
-        mailer.rest(sleep);
+        engine.sleep(sleep);
         if bgworker::is_stopping() {
-            mailer.farewell();
+            engine.drain();
             break;
         }
         reload |= bgworker::handle_interrupts();

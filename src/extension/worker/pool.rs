@@ -12,13 +12,13 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::compose;
-use super::diagnostic::Reason;
-use super::job::{Delivery, Event, Job, Outcome, Parcel, RenderedMail, Reports};
+use super::diagnostic::Diagnostic;
+use super::job::{Delivered, Event, Job, Outcome, ReadyMail, RenderedMail, Reports};
 use super::links::Links;
 use super::routing::{self, Choice};
 use super::server::Server;
 use crate::mail::rendered::Rendered;
-use sender::Courier;
+use sender::Sender;
 
 /// Mails rendered by one task: some milliseconds.
 pub(super) const RENDER_CHUNK: usize = 25;
@@ -27,27 +27,27 @@ const THREADS: usize = 2;
 /// Memory for mails that are rendered and not yet sent, in kilobytes; thousands of common mails, some dozens of huge ones.
 const RENDERED_KB: u32 = 64 * 1024;
 
-pub(super) struct Couriers {
+pub(super) struct SenderPool {
     /// None only while it is dropped.
     runtime: Option<Runtime>,
     events: channel::Receiver<Event>,
-    office: Arc<Office>,
+    shared: Arc<Shared>,
 }
 
 /// What rendering, the couriers and the main thread share.
-pub(super) struct Office {
+pub(super) struct Shared {
     handle: Handle,
     pub(super) reports: Reports,
     links: Links,
     /// Held while a server is chosen.
     choosing: Mutex<()>,
     /// Chunks that are rendered at the same time.
-    lanes: Semaphore,
+    render_slots: Semaphore,
     memory: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
-impl Couriers {
+impl SenderPool {
     /// Starts the runtime's threads, with all signals blocked: PostgreSQL's handlers belong to the main thread.
     pub(super) fn start() -> std::io::Result<Self> {
         // SAFETY: blocks all signals while the threads are made, which inherit the mask, and restores it.
@@ -67,28 +67,28 @@ impl Couriers {
             runtime?
         };
         let (reports, events) = Reports::new();
-        let office = Office {
+        let shared = Shared {
             handle: runtime.handle().clone(),
             reports,
             links: Links::default(),
             choosing: Mutex::default(),
-            lanes: Semaphore::new(THREADS),
+            render_slots: Semaphore::new(THREADS),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
             stopping: watch::Sender::new(false),
         };
-        Ok(Couriers {
+        Ok(SenderPool {
             runtime: Some(runtime),
             events,
-            office: Arc::new(office),
+            shared: Arc::new(shared),
         })
     }
 
     pub(super) fn reports(&self) -> &Reports {
-        &self.office.reports
+        &self.shared.reports
     }
 
     pub(super) fn links(&self) -> &Links {
-        &self.office.links
+        &self.shared.links
     }
 
     /// What has been finished since the last call.
@@ -105,36 +105,36 @@ impl Couriers {
 
     /// Whether rendered mails fill the memory that they may have.
     pub(super) fn is_full(&self) -> bool {
-        self.office.memory.available_permits() == 0
+        self.shared.memory.available_permits() == 0
     }
 
     /// Renders mails in the background. Those whose links are all known go on to a courier, the others come back as events.
     pub(super) fn render(&self, jobs: Vec<Job>) {
-        let office = Arc::clone(&self.office);
-        self.office.handle.spawn(async move {
-            let _lane = office.lanes.acquire().await;
+        let shared = Arc::clone(&self.shared);
+        self.shared.handle.spawn(async move {
+            let _slot = shared.render_slots.acquire().await;
             for job in jobs {
                 // Lets the thread serve others, and a stop come through.
                 tokio::task::yield_now().await;
-                office.render(job).await;
+                shared.render(job).await;
             }
         });
     }
 
     /// Sends mails in the background, over as many connections as are configured and needed.
-    pub(super) fn send(&self, parcels: Vec<Parcel>) {
-        self.office.dispatch(parcels);
+    pub(super) fn send(&self, mails: Vec<ReadyMail>) {
+        self.shared.dispatch(mails);
     }
 
     /// Takes back what is not yet with a courier of these servers; from now on couriers give back what is not yet with one.
-    pub(super) fn stop(&self, servers: &[Arc<Server>]) -> Vec<Delivery> {
-        self.office.stopping.send_replace(true);
-        let waiting = servers.iter().flat_map(|server| server.desk.clear());
-        waiting.map(|parcel| parcel.mail.job.release()).collect()
+    pub(super) fn stop(&self, servers: &[Arc<Server>]) -> Vec<Delivered> {
+        self.shared.stopping.send_replace(true);
+        let waiting = servers.iter().flat_map(|server| server.queue.clear());
+        waiting.map(|ready| ready.job.release()).collect()
     }
 }
 
-impl Drop for Couriers {
+impl Drop for SenderPool {
     fn drop(&mut self) {
         // A plain drop waits for whatever runs, such as a name server that does not answer.
         if let Some(runtime) = self.runtime.take() {
@@ -148,7 +148,7 @@ fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
-impl Office {
+impl Shared {
     async fn render(self: &Arc<Self>, job: Job) {
         if *self.stopping.borrow() {
             job.finish(Outcome::Released);
@@ -172,7 +172,7 @@ impl Office {
             _share: share,
         };
         match self.links.ids(&mail.rendered) {
-            Some(links) => self.dispatch(vec![Parcel::new(mail, links)]),
+            Some(links) => self.dispatch(vec![mail.ready(links)]),
             None => self.reports.send(Event::Rendered(Box::new(mail))),
         }
     }
@@ -187,51 +187,51 @@ impl Office {
 
     /// Hands mails to the servers that shall take them, over as many connections as are configured and needed. What none
     /// takes now is given back.
-    pub(super) fn dispatch(self: &Arc<Self>, parcels: Vec<Parcel>) {
-        for parcel in parcels {
-            if let Some((parcel, outcome)) = self.assign(parcel) {
-                parcel.mail.job.finish(outcome);
+    pub(super) fn dispatch(self: &Arc<Self>, mails: Vec<ReadyMail>) {
+        for ready in mails {
+            if let Some((ready, outcome)) = self.assign(ready) {
+                ready.job.finish(outcome);
             }
         }
     }
 
     /// Finds another server for a mail whose own turned out to be out of reach.
-    pub(super) fn reroute(self: &Arc<Self>, parcel: Parcel, reason: Reason) {
-        if let Some((parcel, _)) = self.assign(parcel) {
-            parcel.mail.job.finish(Outcome::Unreachable(reason));
+    pub(super) fn reroute(self: &Arc<Self>, ready: ReadyMail, reason: Diagnostic) {
+        if let Some((ready, _)) = self.assign(ready) {
+            ready.job.finish(Outcome::Unreachable(reason));
         }
     }
 
     /// Gives back what no server takes, and what becomes of it.
-    fn assign(self: &Arc<Self>, mut parcel: Parcel) -> Option<(Parcel, Outcome)> {
-        let configuration = Arc::clone(&parcel.mail.job.configuration);
-        let domain = parcel.sender_domain();
+    fn assign(self: &Arc<Self>, mut ready: ReadyMail) -> Option<(ReadyMail, Outcome)> {
+        let configuration = Arc::clone(&ready.job.configuration);
+        let domain = ready.sender_domain();
         let choice = {
             let _choosing = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
             routing::choose(&configuration.servers, domain.as_deref(), Instant::now())
         };
         let server = match choice {
-            Choice::Server(server, pass) => {
-                parcel.pass = pass;
+            Choice::Server(server, admission) => {
+                ready.admission = admission;
                 server
             }
-            Choice::Wait(wait) => return Some((parcel, Outcome::Later(wait))),
+            Choice::Wait(wait) => return Some((ready, Outcome::Later(wait))),
             Choice::Nobody => {
                 let domain = domain.unwrap_or_default();
                 let reason = format!("no server of smtp_server takes mail from {domain:?}");
-                return Some((parcel, Outcome::Retry(reason.into())));
+                return Some((ready, Outcome::Retry(reason.into())));
             }
         };
-        parcel.mail.job.server = Arc::clone(&server.label);
-        for seat in server.desk.put(vec![parcel], server.definition.connections) {
-            let courier = Courier {
-                seat,
+        ready.job.server = Arc::clone(&server.label);
+        for slot in server.queue.put(vec![ready], server.definition.connections) {
+            let sender = Sender {
+                slot,
                 server: Arc::clone(&server),
-                office: Arc::clone(self),
+                shared: Arc::clone(self),
                 stopping: self.stopping.subscribe(),
                 connection: None,
             };
-            self.handle.spawn(courier.run());
+            self.handle.spawn(sender.run());
         }
         None
     }

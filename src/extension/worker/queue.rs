@@ -8,144 +8,140 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::job::Parcel;
+use super::job::ReadyMail;
 
 /// A connection that nobody needs is closed after this time.
 const IDLE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
-pub(super) struct Desk {
-    books: Mutex<Books>,
+pub(super) struct SendQueue {
+    state: Mutex<State>,
     arrived: Notify,
 }
 
 #[derive(Default)]
-struct Books {
-    parcels: VecDeque<Parcel>,
-    couriers: usize,
-    /// Couriers that wait for a mail.
+struct State {
+    mails: VecDeque<ReadyMail>,
+    senders: usize,
+    /// SenderPool that wait for a mail.
     idle: usize,
     allowed: usize,
     /// When a courier last came for a mail, or was hired.
     served_at: Option<Instant>,
 }
 
-impl Books {
-    /// Couriers that have a mail.
+impl State {
+    /// SenderPool that have a mail.
     fn busy(&self) -> usize {
-        self.couriers - self.idle
+        self.senders - self.idle
     }
 }
 
-impl Desk {
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+impl SendQueue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes mails in; gives seats for the couriers that are needed for them beside those at work, `allowed` in all.
-    pub(super) fn put(self: &Arc<Self>, parcels: Vec<Parcel>, allowed: usize) -> Vec<Seat> {
-        let arrived = parcels.len();
-        let mut books = self.books();
-        books.parcels.extend(parcels);
-        books.allowed = allowed;
+    pub(super) fn put(self: &Arc<Self>, mails: Vec<ReadyMail>, allowed: usize) -> Vec<WorkerSlot> {
+        let arrived = mails.len();
+        let mut state = self.state();
+        state.mails.extend(mails);
+        state.allowed = allowed;
         // A busy courier may hang for long, so each mail that waits wants one who is free.
-        let wanted = (books.busy() + books.parcels.len()).min(allowed);
-        let hired = wanted.saturating_sub(books.couriers);
-        books.couriers += hired;
-        if hired > 0 {
-            books.served_at = Some(Instant::now());
+        let wanted = (state.busy() + state.mails.len()).min(allowed);
+        let started = wanted.saturating_sub(state.senders);
+        state.senders += started;
+        if started > 0 {
+            state.served_at = Some(Instant::now());
         }
-        drop(books);
+        drop(state);
         for _ in 0..arrived {
             self.arrived.notify_one();
         }
-        (0..hired)
-            .map(|_| Seat {
-                desk: Arc::clone(self),
+        (0..started)
+            .map(|_| WorkerSlot {
+                queue: Arc::clone(self),
                 taken: true,
             })
             .collect()
     }
 
     /// Takes all waiting mails back.
-    pub(super) fn clear(&self) -> Vec<Parcel> {
-        self.books().parcels.drain(..).collect()
+    pub(super) fn clear(&self) -> Vec<ReadyMail> {
+        self.state().mails.drain(..).collect()
     }
 
     /// Takes back the mails that have waited for too long, as couriers do when they come to them: all may hang.
-    pub(super) fn take_stale(&self) -> Vec<Parcel> {
-        let mut books = self.books();
-        let stale = |parcel: &Parcel| !parcel.mail.job.is_fresh();
-        let count = books
-            .parcels
-            .iter()
-            .take_while(|parcel| stale(parcel))
-            .count();
-        books.parcels.drain(..count).collect()
+    pub(super) fn take_expired(&self) -> Vec<ReadyMail> {
+        let mut state = self.state();
+        let expired = |mail: &ReadyMail| !mail.job.is_fresh();
+        let count = state.mails.iter().take_while(|mail| expired(mail)).count();
+        state.mails.drain(..count).collect()
     }
 
     /// Whether a mail waits here or is with a courier.
     pub(super) fn is_busy(&self) -> bool {
-        let books = self.books();
-        books.busy() > 0 || !books.parcels.is_empty()
+        let state = self.state();
+        state.busy() > 0 || !state.mails.is_empty()
     }
 
-    /// Couriers that have a mail.
+    /// SenderPool that have a mail.
     pub(super) fn busy(&self) -> usize {
-        self.books().busy()
+        self.state().busy()
     }
 
     /// Whether there may be no more couriers, and none has come back for so long.
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
-        let books = self.books();
-        let served = books.served_at.is_none_or(|at| at.elapsed() < patience);
-        !served && books.busy() > 0 && books.busy() >= books.allowed
+        let state = self.state();
+        let served = state.served_at.is_none_or(|at| at.elapsed() < patience);
+        !served && state.busy() > 0 && state.busy() >= state.allowed
     }
 }
 
 /// One courier's place; given up when it is dropped.
-pub(super) struct Seat {
-    desk: Arc<Desk>,
+pub(super) struct WorkerSlot {
+    queue: Arc<SendQueue>,
     taken: bool,
 }
 
-impl Seat {
+impl WorkerSlot {
     /// The next mail; None: the courier is needed no more, and no longer counted.
-    pub(super) async fn next(&mut self) -> Option<Parcel> {
+    pub(super) async fn next(&mut self) -> Option<ReadyMail> {
         let closing = Instant::now() + IDLE;
         loop {
-            let arrived = self.desk.arrived.notified();
+            let arrived = self.queue.arrived.notified();
             tokio::pin!(arrived);
             // Before the look into the queue, so that what arrives after it wakes.
             arrived.as_mut().enable();
             {
-                let mut books = self.desk.books();
-                books.served_at = Some(Instant::now());
-                let too_many = books.couriers > books.allowed;
-                let parcel = match too_many {
+                let mut state = self.queue.state();
+                state.served_at = Some(Instant::now());
+                let too_many = state.senders > state.allowed;
+                let mail = match too_many {
                     true => None,
-                    false => books.parcels.pop_front(),
+                    false => state.mails.pop_front(),
                 };
-                if parcel.is_some() {
-                    return parcel;
+                if mail.is_some() {
+                    return mail;
                 }
                 if too_many || Instant::now() >= closing {
-                    books.couriers -= 1;
+                    state.senders -= 1;
                     self.taken = false;
                     return None;
                 }
-                books.idle += 1;
+                state.idle += 1;
             }
             let _ = timeout_at(closing, arrived).await;
-            self.desk.books().idle -= 1;
+            self.queue.state().idle -= 1;
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for WorkerSlot {
     fn drop(&mut self) {
         if self.taken {
-            self.desk.books().couriers -= 1;
+            self.queue.state().senders -= 1;
         }
     }
 }

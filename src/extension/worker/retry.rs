@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diagnostic::Reason;
-use super::job::{Delivery, Outcome};
-use super::spi_store::Finished;
+use super::diagnostic::Diagnostic;
+use super::job::{Delivered, Outcome};
+use super::spi_store::Completed;
 use crate::mail::bounce;
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
@@ -17,10 +17,10 @@ const LONGEST: f64 = 3600.0;
 /// else get it again for days.
 const DOUBTS: i32 = 3;
 
-/// Seconds until the next attempt. `dice` in 0..1 spreads mails that failed together over half of the pause.
-fn pause(attempt: i32, dice: f64) -> f64 {
+/// Seconds until the next attempt. `jitter` in 0..1 spreads mails that failed together over half of the pause.
+fn pause(attempt: i32, jitter: f64) -> f64 {
     let doubled = FIRST * f64::powi(2.0, attempt.clamp(1, 20) - 1);
-    doubled.min(LONGEST) * (0.75 + dice / 2.0)
+    doubled.min(LONGEST) * (0.75 + jitter / 2.0)
 }
 
 /// How long to leave an SMTP server alone that could not be reached `failures` times in a row.
@@ -29,7 +29,7 @@ pub(super) fn reconnect_pause(failures: u32) -> Duration {
 }
 
 /// A number in 0..1 that differs from mail to mail and attempt to attempt (Knuth's multiplicative hash).
-fn dice(id: i64, attempt: i32) -> f64 {
+fn jitter(id: i64, attempt: i32) -> f64 {
     let mixed = (id as u64)
         .wrapping_add((attempt as u64) << 32)
         .wrapping_mul(0x9E37_79B9_7F4A_7C15);
@@ -38,7 +38,7 @@ fn dice(id: i64, attempt: i32) -> f64 {
 
 /// Decides what becomes of a mail. `hold`: in doubt, wait for a person; `give_up`: seconds after which temporary
 /// failures are final.
-pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished {
+pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Completed {
     let too_old = delivery.age > give_up;
     let state = match &delivery.outcome {
         Outcome::Sent(_) => "sent",
@@ -46,7 +46,7 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         Outcome::InDoubt(_) if hold || delivery.attempt >= DOUBTS => "in_doubt",
         Outcome::Retry(_) | Outcome::InDoubt(_) if too_old => "failed",
         Outcome::Retry(_) | Outcome::InDoubt(_) => "queued",
-        Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::Stale | Outcome::Released => {
+        Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::LeaseExpired | Outcome::Released => {
             "released"
         }
     };
@@ -56,7 +56,9 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         Outcome::Failed(_) => Some("failed"),
         Outcome::Retry(_) if too_old => Some("failed"),
         Outcome::Retry(_) => Some("deferred"),
-        Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::Stale | Outcome::Released => None,
+        Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::LeaseExpired | Outcome::Released => {
+            None
+        }
     };
     let reason = match &delivery.outcome {
         Outcome::Sent(reason)
@@ -64,27 +66,27 @@ pub(super) fn decide(delivery: &Delivery, hold: bool, give_up: f64) -> Finished 
         | Outcome::Retry(reason)
         | Outcome::InDoubt(reason)
         | Outcome::Unreachable(reason) => Some(reason),
-        Outcome::Later(_) | Outcome::Stale | Outcome::Released => None,
+        Outcome::Later(_) | Outcome::LeaseExpired | Outcome::Released => None,
     };
-    Finished {
+    Completed {
         id: delivery.id,
         attempt: delivery.attempt,
         state,
         result,
-        reply: reason.map(Reason::to_string),
+        reply: reason.map(Diagnostic::to_string),
         code: reason.and_then(|reason| reason.code).map(i32::from),
-        status: reason.and_then(Reason::status).map(str::to_owned),
+        status: reason.and_then(Diagnostic::status).map(str::to_owned),
         server: Arc::clone(&delivery.server),
         retry_seconds: match (&delivery.outcome, state) {
             (Outcome::Later(wait), _) => wait.as_secs_f64(),
-            (_, "queued") => pause(delivery.attempt, dice(delivery.id, delivery.attempt)),
+            (_, "queued") => pause(delivery.attempt, jitter(delivery.id, delivery.attempt)),
             _ => 0.0,
         },
     }
 }
 
 /// Whether the server refused the mail because the recipient's mailbox does not exist.
-pub(super) fn met_dead_mailbox(delivery: &Delivery) -> bool {
+pub(super) fn met_dead_mailbox(delivery: &Delivered) -> bool {
     match &delivery.outcome {
         // Without a code it was our own check.
         Outcome::Failed(reason) if reason.code.is_some() => {
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn dice_stay_in_range_and_differ() {
-        let rolled: Vec<f64> = (0..1000).map(|id| dice(id, 1)).collect();
+        let rolled: Vec<f64> = (0..1000).map(|id| jitter(id, 1)).collect();
         assert!(rolled.iter().all(|value| (0.0..1.0).contains(value)));
         let low = rolled.iter().filter(|value| **value < 0.5).count();
         assert!((400..600).contains(&low), "{low} of 1000 below 0.5");
@@ -131,8 +133,8 @@ mod tests {
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
-    fn delivery(attempt: i32, age: f64, outcome: Outcome) -> Delivery {
-        Delivery {
+    fn delivery(attempt: i32, age: f64, outcome: Outcome) -> Delivered {
+        Delivered {
             id: 1,
             attempt,
             age,
@@ -143,7 +145,7 @@ mod tests {
 
     #[test]
     fn outcomes_become_states() {
-        let why = || Reason::from("why");
+        let why = || Diagnostic::from("why");
         let (deferred, doubt) = (Some("deferred"), Some("in_doubt"));
         let cases = [
             (Outcome::Sent(why()), 0.0, false, "sent", Some("sent")),
@@ -161,7 +163,7 @@ mod tests {
             (Outcome::InDoubt(why()), 101.0, true, "in_doubt", doubt),
             (Outcome::InDoubt(why()), 101.0, false, "failed", doubt),
             (Outcome::Unreachable(why()), 101.0, false, "released", None),
-            (Outcome::Stale, 101.0, false, "released", None),
+            (Outcome::LeaseExpired, 101.0, false, "released", None),
             (Outcome::Released, 101.0, false, "released", None),
         ];
         for (outcome, age, hold, state, result) in cases {
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_the_server_said_is_kept_in_parts() {
-        let reply = Reason::reply("450 4.2.1 later".to_owned());
+        let reply = Diagnostic::reply("450 4.2.1 later".to_owned());
         let decided = decide(&delivery(1, 0.0, Outcome::Retry(reply)), false, 100.0);
         assert_eq!(decided.reply.as_deref(), Some("450 4.2.1 later"));
         assert_eq!(decided.code, Some(450));

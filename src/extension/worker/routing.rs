@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::breaker::Pass;
+use super::breaker::Admission;
 use super::server::Server;
 
 /// A mail that finds no server is looked at again after this time at the latest: an administrator may have changed the limits.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 pub(super) enum Choice {
-    Server(Arc<Server>, Pass),
+    Server(Arc<Server>, Admission),
     /// None of its servers takes it now.
     Wait(Duration),
     /// No server takes mail from this domain.
@@ -51,12 +51,15 @@ pub(super) fn choose(servers: &[Arc<Server>], domain: Option<&str>, now: Instant
     let mut wait = LONGEST_WAIT;
     for group in candidates.chunk_by(|one, other| rank(one) == rank(other)) {
         let (usable, others): (Vec<&Arc<Server>>, Vec<_>) = group.iter().partition(|server| {
-            !server.is_spent() && server.gate.opens_in(now) == Some(Duration::ZERO)
+            !server.is_exhausted() && server.breaker.admits_in(now) == Some(Duration::ZERO)
         });
-        for server in others.iter().filter(|server| !server.is_spent()) {
+        for server in others.iter().filter(|server| !server.is_exhausted()) {
             // While a probe is on its way, soon.
-            let opening = server.gate.opens_in(now).unwrap_or(Duration::from_secs(1));
-            wait = wait.min(opening);
+            let admits_in = server
+                .breaker
+                .admits_in(now)
+                .unwrap_or(Duration::from_secs(1));
+            wait = wait.min(admits_in);
         }
         if usable.is_empty() {
             continue;
@@ -64,25 +67,29 @@ pub(super) fn choose(servers: &[Arc<Server>], domain: Option<&str>, now: Instant
         let ready: Vec<&Arc<Server>> = usable
             .iter()
             .copied()
-            .filter(|server| server.has_permit())
+            .filter(|server| server.has_token())
             .collect();
-        if let Some((server, pass)) = take(&ready, now) {
-            return Choice::Server(server, pass);
+        if let Some((server, admission)) = take(&ready, now) {
+            return Choice::Server(server, admission);
         }
-        let slots = usable.iter().map(|server| server.next_slot(now));
-        return Choice::Wait(slots.min().unwrap_or(wait).min(LONGEST_WAIT));
+        let waits = usable.iter().map(|server| server.next_token_in(now));
+        return Choice::Wait(waits.min().unwrap_or(wait).min(LONGEST_WAIT));
     }
     Choice::Wait(wait)
 }
 
 /// Takes a permit of one of these servers: of one to be probed, else by smooth weighted round robin, as nginx does it: who
 /// comes back has missed nothing that it would have to catch up with.
-fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Pass)> {
+fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Admission)> {
     let mut order: Vec<(bool, i64, &Arc<Server>)> = ready
         .iter()
         .map(|server| {
             let weight = i64::from(server.definition.weight);
-            (!server.gate.is_closed(), -server.advance(weight), *server)
+            (
+                !server.breaker.is_tripped(),
+                -server.advance(weight),
+                *server,
+            )
         })
         .collect();
     order.sort_by_key(|(is_open, turn, _)| (*is_open, *turn));
@@ -92,15 +99,15 @@ fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Pass)> {
         .sum();
     order.into_iter().find_map(|(_, _, server)| {
         // Two mails may have looked at once.
-        let pass = server.gate.admit(now)?;
-        if !server.take_permit() {
-            if pass == Pass::Probe {
-                server.gate.unprobed();
+        let admission = server.breaker.admit(now)?;
+        if !server.take_token() {
+            if admission == Admission::Probe {
+                server.breaker.cancel_probe();
             }
             return None;
         }
         server.advance(-total);
-        Some((Arc::clone(server), pass))
+        Some((Arc::clone(server), admission))
     })
 }
 
@@ -151,17 +158,17 @@ mod tests {
         let now = Instant::now();
         assert_eq!(chosen(&servers, "news.example", now), "news");
         assert_eq!(chosen(&servers, "shop.example", now), "general");
-        servers[0].gate.close("down".to_owned());
+        servers[0].breaker.trip("down".to_owned());
         assert_eq!(chosen(&servers, "news.example", now), "general");
-        servers[1].gate.close("down".to_owned());
+        servers[1].breaker.trip("down".to_owned());
         assert_eq!(chosen(&servers, "news.example", now), "backup");
-        servers[2].gate.close("down".to_owned());
+        servers[2].breaker.trip("down".to_owned());
         assert_eq!(chosen(&servers, "news.example", now), "wait");
         // The pauses are over: one mail probes the best, the others go elsewhere meanwhile.
         let later = now + Duration::from_secs(100);
         assert_eq!(chosen(&servers, "news.example", later), "news");
         assert_eq!(chosen(&servers, "news.example", later), "general");
-        servers[0].gate.accepted(Pass::Probe);
+        servers[0].breaker.accepted(Admission::Probe);
         assert_eq!(chosen(&servers, "news.example", later), "news");
         assert_eq!(chosen(&servers[..1], "shop.example", later), "nobody");
     }
@@ -175,11 +182,11 @@ mod tests {
             names.iter().filter(|name| *name == "big").count()
         };
         assert_eq!(count(400), 300);
-        servers[0].gate.close("down".to_owned());
+        servers[0].breaker.trip("down".to_owned());
         assert_eq!(count(400), 0);
         let later = Instant::now() + Duration::from_secs(100);
         assert_eq!(chosen(&servers, "x", later), "big");
-        servers[0].gate.accepted(Pass::Probe);
+        servers[0].breaker.accepted(Admission::Probe);
         assert!((299..=301).contains(&count(400)));
     }
 
@@ -187,7 +194,7 @@ mod tests {
     fn a_pace_is_waited_for_and_a_spent_day_passed_over() {
         let servers = [limited("warming", 1), server("old", None, 2, 1)];
         let now = Instant::now();
-        servers[0].grant(2, false, Duration::from_secs(1));
+        servers[0].refill(2, false, Duration::from_secs(1));
         assert_eq!(chosen(&servers, "x", now), "warming");
         assert_eq!(chosen(&servers, "x", now), "warming");
         let wait = |servers: &[Arc<Server>]| match choose(servers, None, now) {
@@ -196,9 +203,9 @@ mod tests {
         };
         assert_eq!(wait(&servers), 1);
         assert_eq!(wait(&servers), 2);
-        servers[0].grant(0, true, Duration::from_secs(1));
+        servers[0].refill(0, true, Duration::from_secs(1));
         assert_eq!(chosen(&servers, "x", now), "old");
-        servers[0].return_permit();
+        servers[0].return_token();
         assert_eq!(chosen(&servers, "x", now), "warming");
         assert_eq!(wait(&servers[..1]), LONGEST_WAIT.as_secs());
     }

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::breaker::{Gate, Pass};
+use super::breaker::{Admission, CircuitBreaker};
 use super::configuration::Secret;
-use super::job::{Delivery, Outcome};
-use super::queue::Desk;
+use super::job::{Delivered, Outcome};
+use super::queue::SendQueue;
+use super::rate_limit::RateLimit;
 use crate::smtp::TransportConfig;
 
 /// What an administrator says about a server: a row of smtp_server, or the settings.
@@ -22,7 +23,7 @@ pub(super) struct Definition {
     pub(super) weight: i32,
     pub(super) connections: usize,
     pub(super) timeout: Duration,
-    /// Whether it has a pace or a warm-up, so that each mail takes a permit.
+    /// Whether it has a rate limit or a warm-up, so that each mail takes a token.
     pub(super) limited: bool,
 }
 
@@ -31,21 +32,15 @@ pub(super) struct Server {
     pub(super) transport: TransportConfig,
     /// What it is called in the log of attempts.
     pub(super) label: Arc<str>,
-    pub(super) desk: Arc<Desk>,
-    pub(super) gate: Gate,
-    books: Mutex<Books>,
+    pub(super) queue: Arc<SendQueue>,
+    pub(super) breaker: CircuitBreaker,
+    state: Mutex<State>,
 }
 
-/// What the server may still take, and its turn among others.
-struct Books {
-    permits: usize,
-    /// The warm-up allows no more than the permits in hand today.
-    is_spent: bool,
-    /// When the next mail that found no permit should come back.
-    next_slot: Instant,
-    /// Seconds between two permits.
-    pace: Duration,
-    /// For the weighted choice.
+/// What changes while the server is in use.
+struct State {
+    rate_limit: RateLimit,
+    /// Its turn among others, for the weighted choice.
     turn: i64,
     /// Whether it was stuck at the last look.
     was_stuck: bool,
@@ -68,13 +63,10 @@ impl Server {
         Ok(Server {
             label: transport.to_string().into(),
             transport,
-            desk: Arc::default(),
-            gate: Gate::default(),
-            books: Mutex::new(Books {
-                permits: 0,
-                is_spent: false,
-                next_slot: Instant::now(),
-                pace: Duration::from_millis(100),
+            queue: Arc::default(),
+            breaker: CircuitBreaker::default(),
+            state: Mutex::new(State {
+                rate_limit: RateLimit::new(Instant::now()),
                 turn: 0,
                 was_stuck: false,
             }),
@@ -82,92 +74,83 @@ impl Server {
         })
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Permits in hand; each lets one mail through to a limited server.
-    pub(super) fn permits(&self) -> usize {
-        self.books().permits
+    /// Tokens in hand; each lets one mail through to a limited server.
+    pub(super) fn tokens(&self) -> usize {
+        self.state().rate_limit.tokens()
     }
 
-    /// Takes what the database grants. `pace`: how long until there is more.
-    pub(super) fn grant(&self, permits: usize, is_spent: bool, pace: Duration) {
-        let mut books = self.books();
-        books.permits += permits;
-        books.is_spent = is_spent;
-        books.pace = pace;
+    /// Takes what the database grants; `interval`: how long until there is more.
+    pub(super) fn refill(&self, tokens: usize, is_exhausted: bool, interval: Duration) {
+        self.state()
+            .rate_limit
+            .refill(tokens, is_exhausted, interval);
     }
 
-    pub(super) fn take_permit(&self) -> bool {
-        if !self.definition.limited {
-            return true;
-        }
-        let mut books = self.books();
-        let left = books.permits.checked_sub(1);
-        books.permits = left.unwrap_or(0);
-        left.is_some()
+    pub(super) fn take_token(&self) -> bool {
+        !self.definition.limited || self.state().rate_limit.take()
     }
 
     /// The mail was not tried after all.
-    pub(super) fn return_permit(&self) {
+    pub(super) fn return_token(&self) {
         if self.definition.limited {
-            self.books().permits += 1;
+            self.state().rate_limit.put_back();
         }
     }
 
-    pub(super) fn has_permit(&self) -> bool {
-        !self.definition.limited || self.permits() > 0
+    pub(super) fn has_token(&self) -> bool {
+        !self.definition.limited || self.tokens() > 0
     }
 
-    pub(super) fn is_spent(&self) -> bool {
-        let books = self.books();
-        self.definition.limited && books.is_spent && books.permits == 0
+    /// Whether its warm-up allows no more today.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.definition.limited && self.state().rate_limit.is_exhausted()
     }
 
-    /// How long a mail that found no permit should stay away: each gets a slot of its own.
-    pub(super) fn next_slot(&self, now: Instant) -> Duration {
-        let mut books = self.books();
-        books.next_slot = books.next_slot.max(now) + books.pace;
-        books.next_slot.saturating_duration_since(now)
+    /// How long a mail that found no token should stay away.
+    pub(super) fn next_token_in(&self, now: Instant) -> Duration {
+        self.state().rate_limit.next_wait(now)
     }
 
     /// Whether all its connections have hung for as long as it may take to answer; the reply to the mail itself may take
     /// longer, which is no reason for others to wait.
     pub(super) fn is_stuck(&self) -> bool {
-        self.desk.is_stuck(self.definition.timeout)
+        self.queue.is_stuck(self.definition.timeout)
     }
 
     /// Whether it has become stuck or come loose since the last call.
-    pub(super) fn stuck_news(&self) -> Option<bool> {
+    pub(super) fn stuck_transition(&self) -> Option<bool> {
         let is_stuck = self.is_stuck();
-        let was_stuck = std::mem::replace(&mut self.books().was_stuck, is_stuck);
+        let was_stuck = std::mem::replace(&mut self.state().was_stuck, is_stuck);
         (is_stuck != was_stuck).then_some(is_stuck)
     }
 
     /// Whether its mails go elsewhere.
     pub(super) fn is_away(&self) -> bool {
-        self.gate.is_closed() || self.is_stuck()
+        self.breaker.is_tripped() || self.is_stuck()
     }
 
     /// Takes back the mails that have waited for a connection for too long.
-    pub(super) fn take_stale(&self) -> Vec<Delivery> {
-        let stale = self.desk.take_stale().into_iter();
-        stale
-            .map(|parcel| {
-                self.return_permit();
-                if parcel.pass == Pass::Probe {
-                    self.gate.unprobed();
+    pub(super) fn take_expired(&self) -> Vec<Delivered> {
+        let expired = self.queue.take_expired().into_iter();
+        expired
+            .map(|ready| {
+                self.return_token();
+                if ready.admission == Admission::Probe {
+                    self.breaker.cancel_probe();
                 }
-                parcel.mail.job.end(Outcome::Stale)
+                ready.job.end(Outcome::LeaseExpired)
             })
             .collect()
     }
 
     /// Adds to its turn, and gives it.
     pub(super) fn advance(&self, by: i64) -> i64 {
-        let mut books = self.books();
-        books.turn += by;
-        books.turn
+        let mut state = self.state();
+        state.turn += by;
+        state.turn
     }
 }

@@ -47,7 +47,7 @@ pub(in crate::extension) struct TemplateRow {
 
 /// A delivery's result as the database keeps it.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(super) struct Completed {
     pub(super) id: i64,
     pub(super) attempt: i32,
     /// What becomes of the mail: sent, failed, queued (again), released or in_doubt.
@@ -69,7 +69,7 @@ fn column<T: FromDatum + IntoDatum>(
     row.get::<T>(ordinal)?.ok_or(spi::Error::InvalidPosition)
 }
 
-pub(super) fn claim_messages(batch_size: i32, thorough: bool) -> spi::Result<Vec<Claimed>> {
+pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Vec<Claimed>> {
     Spi::connect_mut(|client| {
         client
             .update(
@@ -78,7 +78,7 @@ pub(super) fn claim_messages(batch_size: i32, thorough: bool) -> spi::Result<Vec
                         track_opens, track_clicks
                  from marketing_automation.claim_messages($1, $2)",
                 None,
-                &[batch_size.into(), thorough.into()],
+                &[batch_size.into(), full_scan.into()],
             )?
             .map(|row| {
                 Ok(Claimed {
@@ -151,22 +151,22 @@ pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {
     })
 }
 
-pub(super) fn finish_messages(finished: &[Finished]) -> spi::Result<()> {
-    fn column<'a, T>(finished: &'a [Finished], value: impl Fn(&'a Finished) -> T) -> Vec<T> {
-        finished.iter().map(value).collect()
+pub(super) fn complete_messages(completed: &[Completed]) -> spi::Result<()> {
+    fn column<'a, T>(completed: &'a [Completed], value: impl Fn(&'a Completed) -> T) -> Vec<T> {
+        completed.iter().map(value).collect()
     }
     Spi::run_with_args(
         "select marketing_automation.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
-            column(finished, |mail| mail.id).into(),
-            column(finished, |mail| mail.attempt).into(),
-            column(finished, |mail| mail.state).into(),
-            column(finished, |mail| mail.reply.as_deref()).into(),
-            column(finished, |mail| mail.retry_seconds).into(),
-            column(finished, |mail| mail.result).into(),
-            column(finished, |mail| mail.code).into(),
-            column(finished, |mail| mail.status.as_deref()).into(),
-            column(finished, |mail| &*mail.server).into(),
+            column(completed, |mail| mail.id).into(),
+            column(completed, |mail| mail.attempt).into(),
+            column(completed, |mail| mail.state).into(),
+            column(completed, |mail| mail.reply.as_deref()).into(),
+            column(completed, |mail| mail.retry_seconds).into(),
+            column(completed, |mail| mail.result).into(),
+            column(completed, |mail| mail.code).into(),
+            column(completed, |mail| mail.status.as_deref()).into(),
+            column(completed, |mail| &*mail.server).into(),
         ],
     )
 }
@@ -227,15 +227,15 @@ pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
 /// What a limited server may take.
 pub(super) struct Grant {
     pub(super) server: String,
-    pub(super) permits: usize,
+    pub(super) tokens: usize,
     /// The warm-up allows no more than the permits in hand today.
-    pub(super) is_spent: bool,
+    pub(super) is_exhausted: bool,
     /// How long until there is another permit.
     pub(super) wait: Duration,
 }
 
 /// Asks for permits: so many that each of these servers has `wanted` in hand, as far as its limits allow.
-pub(super) fn grant_permits(
+pub(super) fn grant_tokens(
     servers: Vec<String>,
     in_hand: Vec<i32>,
     wanted: i32,
@@ -250,8 +250,8 @@ pub(super) fn grant_permits(
             .map(|row| {
                 Ok(Grant {
                     server: column(&row, 1)?,
-                    permits: column::<i32>(&row, 2)?.unsigned_abs() as usize,
-                    is_spent: column(&row, 3)?,
+                    tokens: column::<i32>(&row, 2)?.unsigned_abs() as usize,
+                    is_exhausted: column(&row, 3)?,
                     wait: Duration::from_secs_f64(column::<f64>(&row, 4)?.clamp(0.0, 86_400.0)),
                 })
             })
@@ -267,13 +267,13 @@ pub(super) fn forget_server_states() -> spi::Result<()> {
 }
 
 /// Notes for smtp_server_status that a server is left alone for some seconds, or that it answers again.
-pub(super) fn note_server(name: &str, closed: Option<(f64, &str)>) -> spi::Result<()> {
+pub(super) fn note_server(name: &str, away: Option<(f64, &str)>) -> spi::Result<()> {
     Spi::run_with_args(
         "select marketing_automation.note_server($1, $2, $3)",
         &[
             name.into(),
-            closed.map(|(seconds, _)| seconds).into(),
-            closed.map(|(_, reason)| reason).into(),
+            away.map(|(seconds, _)| seconds).into(),
+            away.map(|(_, reason)| reason).into(),
         ],
     )
 }

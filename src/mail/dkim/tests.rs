@@ -4,10 +4,10 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use ring::signature::{ED25519, KeyPair as _, UnparsedPublicKey};
 
 use super::*;
-use crate::mail::message::{Letter, build};
+use crate::mail::message::{Draft, build};
 
 fn mail() -> Mail {
-    build(&Letter {
+    build(&Draft {
         from: "Shop <shop@example.org>",
         to_address: "zoe@example.com",
         to_name: None,

@@ -3,22 +3,22 @@
 use lettre::Address;
 use lettre::message::Mailbox;
 
-use super::LetterError;
+use super::MessageError;
 
 /// Checks a recipient address.
 ///
 /// # Errors
 /// Names the address and why it is none.
-pub fn check_address(address: &str) -> Result<(), LetterError> {
+pub fn check_address(address: &str) -> Result<(), MessageError> {
     parse_recipient("recipient address", address).map(drop)
 }
 
 /// Parses an address of ours, which every server must understand: in ASCII before the @.
-pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, LetterError> {
+pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, MessageError> {
     let address = parse_recipient(field, text)?;
     match address.user().is_ascii() {
         true => Ok(address),
-        false => Err(LetterError::Address {
+        false => Err(MessageError::Address {
             field,
             value: text.to_owned(),
             reason:
@@ -30,9 +30,9 @@ pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, 
 
 /// Parses `local@domain`; a domain outside ASCII becomes punycode (RFC 5891), which every server understands, and a local
 /// part outside ASCII remains (RFC 6531).
-pub(super) fn parse_recipient(field: &'static str, text: &str) -> Result<Address, LetterError> {
+pub(super) fn parse_recipient(field: &'static str, text: &str) -> Result<Address, MessageError> {
     let text = text.trim();
-    let refuse = |reason: &str| LetterError::Address {
+    let refuse = |reason: &str| MessageError::Address {
         field,
         value: text.to_owned(),
         reason: reason.to_owned(),
@@ -87,16 +87,18 @@ pub(super) fn parse_recipient(field: &'static str, text: &str) -> Result<Address
 }
 
 /// Parses `Name <local@domain>`, `"Name, quoted" <local@domain>` or `local@domain`.
-pub(super) fn parse_mailbox(field: &'static str, text: &str) -> Result<Mailbox, LetterError> {
+pub(super) fn parse_mailbox(field: &'static str, text: &str) -> Result<Mailbox, MessageError> {
     let text = text.trim();
     let Some(inner) = text.strip_suffix('>') else {
         return parse_address(field, text).map(Mailbox::from);
     };
-    let (name, address) = inner.rsplit_once('<').ok_or_else(|| LetterError::Address {
-        field,
-        value: text.to_owned(),
-        reason: "it ends with > but has no <".to_owned(),
-    })?;
+    let (name, address) = inner
+        .rsplit_once('<')
+        .ok_or_else(|| MessageError::Address {
+            field,
+            value: text.to_owned(),
+            reason: "it ends with > but has no <".to_owned(),
+        })?;
     let name = unquote(name.trim());
     Ok(Mailbox::new(
         Some(name).filter(|name| !name.is_empty()),

@@ -1,6 +1,6 @@
 //! The mailbox that takes bounces, and the return paths that are made of it.
 
-use super::LetterError;
+use super::MessageError;
 use super::address::parse_address;
 use crate::tracking::return_path;
 
@@ -21,10 +21,10 @@ impl BounceAddress {
     ///
     /// # Errors
     /// Why it is no address, or that its local part leaves no room for a token.
-    pub fn parse(text: &str) -> Result<Self, LetterError> {
+    pub fn parse(text: &str) -> Result<Self, MessageError> {
         let address = parse_address(FIELD, text)?;
         if address.user().len() > MAX_LOCAL_BYTES || !address.user().is_ascii() {
-            return Err(LetterError::Field {
+            return Err(MessageError::Field {
                 field: FIELD,
                 value: text.to_owned(),
                 reason: "needs an ASCII part before the @ of at most 16 characters, as a token is added to it",

@@ -5,8 +5,8 @@ use super::*;
 mod addresses;
 mod lines;
 
-fn letter() -> Letter<'static> {
-    Letter {
+fn draft() -> Draft<'static> {
+    Draft {
         from: "Shop <shop@example.org>",
         to_address: "zoe@example.com",
         to_name: Some("Zoë \"Z\" Müller, Dr."),
@@ -34,7 +34,7 @@ fn text(mail: &Mail) -> String {
 
 #[test]
 fn headers_are_those_of_an_automatic_bulk_mail() {
-    let mail = build(&letter()).unwrap();
+    let mail = build(&draft()).unwrap();
     let text = text(&mail);
     assert_eq!(header(&text, "From"), Some("Shop <shop@example.org>"));
     assert_eq!(header(&text, "Message-ID"), Some("<m1.a2@example.org>"));
@@ -79,9 +79,9 @@ fn headers_are_those_of_an_automatic_bulk_mail() {
 #[test]
 fn bounces_go_to_the_return_path_or_to_the_sender() {
     let sender = |return_path| {
-        let mail = build(&Letter {
+        let mail = build(&Draft {
             return_path,
-            ..letter()
+            ..draft()
         })
         .unwrap();
         assert!(!text(&mail).contains("Return-Path"));
@@ -96,11 +96,11 @@ fn bounces_go_to_the_return_path_or_to_the_sender() {
 
 #[test]
 fn the_same_letter_without_optional_fields_has_no_list_headers() {
-    let mail = build(&Letter {
+    let mail = build(&Draft {
         to_name: None,
         unsubscribe_url: None,
         feedback_id: None,
-        ..letter()
+        ..draft()
     })
     .unwrap();
     let text = text(&mail);
@@ -114,9 +114,9 @@ fn the_same_letter_without_optional_fields_has_no_list_headers() {
 fn message_ids_and_urls_must_fit_their_headers() {
     for id in ["", "x", "@x", "x@", "a b@c", "<a@b>", "a@b@c", "é@b"] {
         assert!(
-            build(&Letter {
+            build(&Draft {
                 message_id: id,
-                ..letter()
+                ..draft()
             })
             .is_err(),
             "{id}"
@@ -131,9 +131,9 @@ fn message_ids_and_urls_must_fit_their_headers() {
         "https://é.example/",
     ] {
         assert!(
-            build(&Letter {
+            build(&Draft {
                 unsubscribe_url: Some(url),
-                ..letter()
+                ..draft()
             })
             .is_err(),
             "{url}"

@@ -38,7 +38,7 @@ async fn hits_are_refused_at_once_without_a_database() {
 #[tokio::test]
 async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
     let (recorder, queue) = available();
-    let waiting: Vec<_> = (0..3)
+    let pending: Vec<_> = (0..3)
         .map(|_| {
             let recorder = recorder.clone();
             tokio::spawn(async move { recorder.record(hit(), true).await })
@@ -54,9 +54,9 @@ async fn hits_that_wait_together_share_a_batch_and_get_their_own_answers() {
         })
         .collect();
     answer(batch, answers);
-    for (n, waiting) in waiting.into_iter().enumerate() {
+    for (n, pending) in pending.into_iter().enumerate() {
         assert_eq!(
-            waiting.await.unwrap().unwrap().location,
+            pending.await.unwrap().unwrap().location,
             Some(n.to_string())
         );
     }
@@ -101,18 +101,18 @@ fn a_few_hits_wait_for_no_others() {
 #[tokio::test]
 async fn a_full_queue_refuses() {
     let (recorder, queue) = available();
-    let mut waiting = Vec::new();
+    let mut pending = Vec::new();
     for _ in 0..QUEUE_LENGTH {
         let (answer, answered) = oneshot::channel();
         recorder
             .hits
-            .try_send(Waiting {
+            .try_send(PendingHit {
                 hit: hit(),
                 answerable: true,
                 answer,
             })
             .unwrap();
-        waiting.push(answered);
+        pending.push(answered);
     }
     assert_eq!(recorder.depth(), QUEUE_LENGTH);
     assert_eq!(recorder.record(hit(), true).await, Err(Unavailable));
@@ -122,18 +122,18 @@ async fn a_full_queue_refuses() {
 #[tokio::test]
 async fn refused_hits_are_told() {
     let (recorder, queue) = available();
-    let waiting = tokio::spawn(async move { recorder.record(hit(), true).await });
+    let pending = tokio::spawn(async move { recorder.record(hit(), true).await });
     tokio::task::yield_now().await;
     queue.refuse();
-    assert_eq!(waiting.await.unwrap(), Err(Unavailable));
+    assert_eq!(pending.await.unwrap(), Err(Unavailable));
 }
 
 #[tokio::test]
 async fn hits_outlive_their_readers() {
     let (recorder, queue) = available();
-    let waiting = tokio::spawn(async move { recorder.record(hit(), true).await });
+    let pending = tokio::spawn(async move { recorder.record(hit(), true).await });
     tokio::task::yield_now().await;
-    waiting.abort();
+    pending.abort();
     let batch = take(&queue).await;
     assert_eq!(batch.len(), 1);
     answer(batch, vec![Answer::default()]);

@@ -38,7 +38,7 @@ async fn ingest(state: &State, request: Request) -> Result<Response, Refusal> {
         return Err(Refusal::BodyBroken);
     }
     let mail: Arc<[u8]> = mail.into();
-    let bounce = ask(state, &state.control.bounces, move |session| {
+    let bounce = ask(state, &state.pools.bounces, move |session| {
         let mail = Arc::clone(&mail);
         async move { session.ingest_bounce(&mail).await }
     })

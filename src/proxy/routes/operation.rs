@@ -33,7 +33,7 @@ async fn recordable(state: &State) -> Result<(), Refusal> {
     if !state.recorder.is_available() {
         return Err(Refusal::Unavailable);
     }
-    let probe = ask(state, &state.control.probes, |session| async move {
+    let probe = ask(state, &state.pools.probes, |session| async move {
         session.probe().await
     });
     tokio::time::timeout(READY_TIMEOUT, probe)

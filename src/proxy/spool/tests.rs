@@ -31,11 +31,11 @@ impl Directory {
         self.0.path().join("spool")
     }
 
-    fn open(&self) -> io::Result<(Spool, SpoolWriter)> {
+    fn open(&self) -> io::Result<(Spool, WriterThread)> {
         self.open_up_to(1 << 20)
     }
 
-    fn open_up_to(&self, limit: u64) -> io::Result<(Spool, SpoolWriter)> {
+    fn open_up_to(&self, limit: u64) -> io::Result<(Spool, WriterThread)> {
         Spool::open(&SpoolSettings {
             directory: self.path(),
             limit,

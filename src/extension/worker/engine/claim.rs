@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::{Mailer, POLL};
+use super::{Engine, POLL};
 use crate::extension::settings;
 use crate::extension::worker::configuration::Configuration;
 use crate::extension::worker::job::Job;
@@ -16,18 +16,18 @@ use crate::extension::worker::server::Server;
 use crate::extension::worker::spi_store;
 use crate::extension::worker::transaction::{self, AFTER_ERROR, LOCKED};
 
-impl Mailer {
+impl Engine {
     /// How many mails to claim now; or how long there is nothing to claim for, as all servers are closed.
     fn room(&mut self) -> Result<usize, Duration> {
         let now = Instant::now();
         let servers = self.servers().to_vec();
         let detained = self.detained();
-        let open = || servers.iter().filter(|server| !server.gate.is_closed());
+        let open = || servers.iter().filter(|server| !server.breaker.is_tripped());
         if open().next().is_none() {
             registry::update(|slot| slot.state = State::Paused);
             let opening = servers
                 .iter()
-                .filter_map(|server| server.gate.opens_in(now));
+                .filter_map(|server| server.breaker.admits_in(now));
             let wait = opening.min().unwrap_or(POLL);
             // One mail at a time finds out whether a server is back.
             return match wait.is_zero() && self.in_flight.len() <= detained {
@@ -37,9 +37,9 @@ impl Mailer {
         }
         let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
         let connections = open().map(|server| server.definition.connections).sum();
-        let size = self.pace.size(batch, connections);
+        let size = self.claim_size.size(batch, connections);
         // While one claim is on its way, the next is prepared.
-        match self.in_flight.len() > size + detained || self.couriers.is_full() {
+        match self.in_flight.len() > size + detained || self.pool.is_full() {
             true => Err(POLL),
             false => Ok(size),
         }
@@ -47,7 +47,10 @@ impl Mailer {
 
     /// Gets the permits of limited servers, and gives how many mails there are permits for and how long until there is
     /// another; no number: some server needs none. In a transaction.
-    fn permits(servers: &[Arc<Server>], size: usize) -> spi::Result<(Option<usize>, Duration)> {
+    fn refill_tokens(
+        servers: &[Arc<Server>],
+        size: usize,
+    ) -> spi::Result<(Option<usize>, Duration)> {
         let limited: Vec<&Arc<Server>> = servers
             .iter()
             .filter(|server| server.definition.limited)
@@ -56,20 +59,20 @@ impl Mailer {
         let names = limited.iter().map(|server| server.definition.name.clone());
         let in_hand = limited
             .iter()
-            .map(|server| i32::try_from(server.permits()).unwrap_or(i32::MAX));
+            .map(|server| i32::try_from(server.tokens()).unwrap_or(i32::MAX));
         let wanted = i32::try_from(size).unwrap_or(i32::MAX);
-        for grant in spi_store::grant_permits(names.collect(), in_hand.collect(), wanted)? {
+        for grant in spi_store::grant_tokens(names.collect(), in_hand.collect(), wanted)? {
             wait = wait.min(grant.wait);
             let server = limited
                 .iter()
                 .find(|server| server.definition.name == grant.server);
             if let Some(server) = server {
-                server.grant(grant.permits, grant.is_spent, grant.wait);
+                server.refill(grant.tokens, grant.is_exhausted, grant.wait);
             }
         }
         let open: Vec<_> = servers
             .iter()
-            .filter(|server| !server.gate.is_closed())
+            .filter(|server| !server.breaker.is_tripped())
             .collect();
         let takers = match open.is_empty() {
             // Probed with a permit too.
@@ -79,8 +82,8 @@ impl Mailer {
         if takers.iter().any(|server| !server.definition.limited) {
             return Ok((None, wait));
         }
-        let permits = takers.iter().map(|server| server.permits()).sum();
-        Ok((Some(permits), wait))
+        let tokens = takers.iter().map(|server| server.tokens()).sum();
+        Ok((Some(tokens), wait))
     }
 
     /// Claims mails and has them rendered; gives how long there is nothing more to claim.
@@ -90,16 +93,16 @@ impl Mailer {
             Err(wait) => return wait,
         };
         let servers = &configuration.servers;
-        let permits = match servers.iter().any(|server| server.definition.limited) {
-            true => transaction::run_in_extension(|| Self::permits(servers, size)),
+        let tokens = match servers.iter().any(|server| server.definition.limited) {
+            true => transaction::run_in_extension(|| Self::refill_tokens(servers, size)),
             false => Ok((None, POLL)),
         };
-        let size = match self.checked(permits) {
+        let size = match self.checked(tokens) {
             None => return AFTER_ERROR,
             Some((None, _)) => size,
-            Some((Some(permits), wait)) => {
+            Some((Some(tokens), wait)) => {
                 // Those in flight may still take theirs.
-                match permits.saturating_sub(self.in_flight.len()).min(size) {
+                match tokens.saturating_sub(self.in_flight.len()).min(size) {
                     0 => return wait.max(Duration::from_millis(10)),
                     permitted => permitted,
                 }
@@ -107,15 +110,15 @@ impl Mailer {
         };
         let size = i32::try_from(size).unwrap_or(i32::MAX);
         let started = Instant::now();
-        let fresh_until = started + self.pace.fresh();
+        let lease_until = started + self.claim_size.lease();
         let revocations = revocation::count();
-        let rest = self.lookout.rest(started);
-        let thorough = rest.is_none();
+        let until_full_scan = self.scan_interval.until_full_scan(started);
+        let full_scan = until_full_scan.is_none();
         let templates = &mut self.templates;
         let claimed = transaction::run_in_extension(|| {
-            let claimed = spi_store::claim_messages(size, thorough)?;
+            let claimed = spi_store::claim_messages(size, full_scan)?;
             templates.learn(&claimed)?;
-            let next = match claimed.is_empty() && thorough {
+            let next = match claimed.is_empty() && full_scan {
                 true => spi_store::next_due()?,
                 false => (None, None),
             };
@@ -125,10 +128,13 @@ impl Mailer {
             return AFTER_ERROR;
         };
         let found = !claimed.is_empty();
-        self.lookout
-            .looked(thorough, started, Instant::now(), found);
-        if !found && !thorough {
-            return self.lookout.rest(Instant::now()).unwrap_or_default();
+        self.scan_interval
+            .scanned(full_scan, started, Instant::now(), found);
+        if !found && !full_scan {
+            return self
+                .scan_interval
+                .until_full_scan(Instant::now())
+                .unwrap_or_default();
         }
         self.on_hold = hold.is_some();
         if let Some(note) = hold {
@@ -150,17 +156,17 @@ impl Mailer {
             let chunk = claimed.by_ref().take(pool::RENDER_CHUNK);
             let jobs = chunk.map(|mail| {
                 let compiled = self.templates.compiled(&mail);
-                let reports = self.couriers.reports();
+                let reports = self.pool.reports();
                 Job::new(
                     mail,
                     compiled,
                     configuration,
-                    fresh_until,
+                    lease_until,
                     revocations,
                     reports,
                 )
             });
-            self.couriers.render(jobs.collect());
+            self.pool.render(jobs.collect());
         }
         Duration::ZERO
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Mailer;
-use crate::extension::worker::breaker::News;
-use crate::extension::worker::job::Delivery;
+use super::Engine;
+use crate::extension::worker::breaker::Transition;
+use crate::extension::worker::job::Delivered;
 use crate::extension::worker::server::Server;
 use crate::extension::worker::{spi_store, transaction};
 
-impl Mailer {
+impl Engine {
     pub(super) fn servers(&self) -> &[Arc<Server>] {
         self.configuration
             .as_ref()
@@ -26,15 +26,15 @@ impl Mailer {
         let mut retired = std::mem::take(&mut self.retired);
         let is_current =
             |server: &Arc<Server>| self.servers().iter().any(|one| Arc::ptr_eq(one, server));
-        retired.retain(|server| !is_current(server) && server.desk.is_busy());
+        retired.retain(|server| !is_current(server) && server.queue.is_busy());
         self.retired = retired;
     }
 
     /// Takes back what has waited for a connection for too long.
-    pub(super) fn take_stale(&mut self) {
+    pub(super) fn take_expired(&mut self) {
         let servers = self.servers().iter().chain(&self.retired);
-        let stale: Vec<Delivery> = servers.flat_map(|server| server.take_stale()).collect();
-        self.deliveries.extend(stale);
+        let expired: Vec<Delivered> = servers.flat_map(|server| server.take_expired()).collect();
+        self.delivered.extend(expired);
     }
 
     /// Mails at servers that get no others now: they may hang there for minutes, and nobody else must wait for them.
@@ -43,29 +43,29 @@ impl Mailer {
         servers
             .filter(|server| server.is_away())
             .chain(&self.retired)
-            .map(|server| server.desk.busy())
+            .map(|server| server.queue.busy())
             .sum()
     }
 
     /// Tells which servers are away or back. Their mails go to other servers, or were given back.
-    pub(super) fn heed_servers(&mut self) {
+    pub(super) fn report_servers(&mut self) {
         for server in self.servers().to_vec() {
-            if let Some(is_stuck) = server.stuck_news() {
+            if let Some(is_stuck) = server.stuck_transition() {
                 let patience = server.definition.timeout;
                 let reason = format!(
                     "all connections to {} have waited for a reply for {} s",
                     server.label,
                     patience.as_secs()
                 );
-                if is_stuck || !server.gate.is_closed() {
+                if is_stuck || !server.breaker.is_tripped() {
                     self.note_server(&server, is_stuck.then_some((reason, patience)));
                 }
             }
-            match server.gate.take_news() {
-                Some(News::Closed { reason, pause }) => {
+            match server.breaker.take_transition() {
+                Some(Transition::Tripped { reason, pause }) => {
                     self.note_server(&server, Some((reason, pause)));
                 }
-                Some(News::Open) => self.note_server(&server, None),
+                Some(Transition::Recovered) => self.note_server(&server, None),
                 None => {}
             }
         }

@@ -5,46 +5,46 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Office;
-use crate::extension::worker::breaker::Pass;
+use super::Shared;
+use crate::extension::worker::breaker::Admission;
 use crate::extension::worker::compose;
-use crate::extension::worker::diagnostic::Reason;
-use crate::extension::worker::job::{Outcome, Parcel};
-use crate::extension::worker::queue::Seat;
+use crate::extension::worker::diagnostic::Diagnostic;
+use crate::extension::worker::job::{Outcome, ReadyMail};
+use crate::extension::worker::queue::WorkerSlot;
 use crate::extension::worker::server::Server;
 use crate::smtp::{Connection, SendErrorKind};
 
 /// One connection and who uses it.
-pub(super) struct Courier {
-    pub(super) seat: Seat,
+pub(super) struct Sender {
+    pub(super) slot: WorkerSlot,
     pub(super) server: Arc<Server>,
-    pub(super) office: Arc<Office>,
+    pub(super) shared: Arc<Shared>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) connection: Option<Connection>,
 }
 
-impl Courier {
+impl Sender {
     /// Delivers mails until no more come.
     pub(super) async fn run(mut self) {
-        while let Some(mut parcel) = self.seat.next().await {
-            let outcome = self.deliver(&mut parcel).await;
+        while let Some(mut ready) = self.slot.next().await {
+            let outcome = self.deliver(&mut ready).await;
             let untried = matches!(
                 outcome,
-                Outcome::Unreachable(_) | Outcome::Stale | Outcome::Released
+                Outcome::Unreachable(_) | Outcome::LeaseExpired | Outcome::Released
             );
             if untried {
-                self.server.return_permit();
+                self.server.return_token();
             }
-            if parcel.pass == Pass::Probe {
+            if ready.admission == Admission::Probe {
                 // Unless the server has answered by now.
-                self.server.gate.unprobed();
+                self.server.breaker.cancel_probe();
             }
             match outcome {
-                Outcome::Unreachable(reason) => self.office.reroute(parcel, reason),
-                Outcome::Released if self.is_closed_to(&parcel) && !*self.stopping.borrow() => {
-                    self.office.dispatch(vec![parcel]);
+                Outcome::Unreachable(reason) => self.shared.reroute(ready, reason),
+                Outcome::Released if self.is_tripped_for(&ready) && !*self.stopping.borrow() => {
+                    self.shared.dispatch(vec![ready]);
                 }
-                outcome => parcel.mail.job.finish(outcome),
+                outcome => ready.job.finish(outcome),
             }
         }
         if let Some(connection) = self.connection {
@@ -52,17 +52,17 @@ impl Courier {
         }
     }
 
-    fn is_closed_to(&self, parcel: &Parcel) -> bool {
-        parcel.pass == Pass::Free && self.server.gate.is_closed()
+    fn is_tripped_for(&self, ready: &ReadyMail) -> bool {
+        ready.admission == Admission::Free && self.server.breaker.is_tripped()
     }
 
     /// Why a mail must not leave now.
-    fn objection(&self, parcel: &Parcel) -> Option<Outcome> {
-        let job = &parcel.mail.job;
-        if *self.stopping.borrow() || self.is_closed_to(parcel) || job.is_revoked() {
+    fn objection(&self, ready: &ReadyMail) -> Option<Outcome> {
+        let job = &ready.job;
+        if *self.stopping.borrow() || self.is_tripped_for(ready) || job.is_revoked() {
             Some(Outcome::Released)
         } else if !job.is_fresh() {
-            Some(Outcome::Stale)
+            Some(Outcome::LeaseExpired)
         } else {
             None
         }
@@ -85,15 +85,15 @@ impl Courier {
     }
 
     fn unreachable(&self, reason: String) -> Outcome {
-        self.server.gate.close(reason.clone());
+        self.server.breaker.trip(reason.clone());
         Outcome::Unreachable(reason.into())
     }
 
-    async fn deliver(&mut self, parcel: &mut Parcel) -> Outcome {
-        if let Some(objection) = self.objection(parcel) {
+    async fn deliver(&mut self, ready: &mut ReadyMail) -> Outcome {
+        if let Some(objection) = self.objection(ready) {
             return objection;
         }
-        let mail = match catch_unwind(AssertUnwindSafe(|| compose::address(parcel))) {
+        let mail = match catch_unwind(AssertUnwindSafe(|| compose::compose(ready))) {
             Ok(Ok(mail)) => mail,
             Ok(Err(outcome)) => return outcome,
             Err(_) => return Outcome::Retry("building the mail panicked".into()),
@@ -104,18 +104,18 @@ impl Courier {
                 Err(outcome) => return outcome,
             };
             // Connecting may have taken its time.
-            if let Some(objection) = self.objection(parcel) {
+            if let Some(objection) = self.objection(ready) {
                 self.connection = Some(connection);
                 return objection;
             }
-            parcel.mail.job.sending = true;
+            ready.job.sending = true;
             let result = connection.send(&mail).await;
-            parcel.mail.job.sending = false;
+            ready.job.sending = false;
             let error = match result {
                 Ok(reply) => {
-                    self.server.gate.accepted(parcel.pass);
+                    self.server.breaker.accepted(ready.admission);
                     self.connection = Some(connection);
-                    return Outcome::Sent(Reason::reply(reply));
+                    return Outcome::Sent(Diagnostic::reply(reply));
                 }
                 Err(error) => error,
             };
@@ -131,12 +131,12 @@ impl Courier {
             }
             self.connection = Some(connection);
             if error.kind == SendErrorKind::Transient {
-                self.server.gate.accepted(parcel.pass);
+                self.server.breaker.accepted(ready.admission);
                 return Outcome::Retry((&error).into());
             }
             // Without a code it was our own check.
             if error.code.is_some() {
-                self.server.gate.refused(&error.message, parcel.pass);
+                self.server.breaker.refused(&error.message, ready.admission);
             }
             return Outcome::Failed((&error).into());
         }

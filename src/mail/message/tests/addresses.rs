@@ -12,10 +12,10 @@ fn white_space_around_addresses_and_in_names_does_no_harm() {
         (" Zoe\tM\u{2028}\n", "\"Zoe M\" <zoe@example.com>"),
         ("\r\n", "zoe@example.com"),
     ] {
-        let mail = build(&Letter {
+        let mail = build(&Draft {
             to_name: Some(name),
             to_address: "\tzoe@example.com\r\n",
-            ..letter()
+            ..draft()
         })
         .unwrap();
         assert_eq!(header(&text(&mail), "To"), Some(shown));
@@ -23,13 +23,7 @@ fn white_space_around_addresses_and_in_names_does_no_harm() {
     }
     for to_name in ["a\0", "a\u{7f}b", "\u{1b}[1m"] {
         let to_name = Some(to_name);
-        assert!(
-            build(&Letter {
-                to_name,
-                ..letter()
-            })
-            .is_err()
-        );
+        assert!(build(&Draft { to_name, ..draft() }).is_err());
     }
 }
 
@@ -62,9 +56,9 @@ fn addresses_are_refused_with_a_reason() {
             "longer than 254",
         ),
     ] {
-        let error = build(&Letter {
+        let error = build(&Draft {
             to_address: address,
-            ..letter()
+            ..draft()
         })
         .unwrap_err()
         .to_string();
@@ -86,10 +80,10 @@ fn an_address_outside_ascii_stands_in_utf8_and_only_there() {
             "To: =?utf-8?b?Wm/Dqw==?=\r\n <zoë@xn--bcher-kva.example>\r\n",
         ),
     ] {
-        let mail = build(&Letter {
+        let mail = build(&Draft {
             to_address: "zoë@bücher.example",
             to_name: name,
-            ..letter()
+            ..draft()
         })
         .unwrap();
         assert!(mail.smtputf8);
@@ -98,10 +92,10 @@ fn an_address_outside_ascii_stands_in_utf8_and_only_there() {
         assert!(text.contains(to), "{text}");
         assert!(text.replace(to, "").is_ascii());
     }
-    assert!(!build(&letter()).unwrap().smtputf8);
-    let error = build(&Letter {
+    assert!(!build(&draft()).unwrap().smtputf8);
+    let error = build(&Draft {
         from: "zoë@example.org",
-        ..letter()
+        ..draft()
     })
     .unwrap_err();
     assert!(error.to_string().contains("RFC 6531"), "{error}");
@@ -109,9 +103,9 @@ fn an_address_outside_ascii_stands_in_utf8_and_only_there() {
 
 #[test]
 fn domains_outside_ascii_become_punycode() {
-    let mail = build(&Letter {
+    let mail = build(&Draft {
         to_address: " zoe@Bücher.example ",
-        ..letter()
+        ..draft()
     })
     .unwrap();
     assert_eq!(mail.recipient(), "zoe@xn--bcher-kva.example");
@@ -139,12 +133,12 @@ fn senders_may_be_quoted_or_bare() {
             r#""A \"B\"" <shop@example.org>"#,
         ),
     ] {
-        let mail = build(&Letter { from, ..letter() }).unwrap();
+        let mail = build(&Draft { from, ..draft() }).unwrap();
         assert_eq!(header(&text(&mail), "From"), Some(shown));
     }
-    let error = build(&Letter {
+    let error = build(&Draft {
         from: "Shop shop@example.org>",
-        ..letter()
+        ..draft()
     })
     .unwrap_err();
     assert!(
@@ -153,9 +147,9 @@ fn senders_may_be_quoted_or_bare() {
             .starts_with("sender \"Shop shop@example.org>\" is no address"),
         "{error}"
     );
-    let mail = build(&Letter {
+    let mail = build(&Draft {
         from: "Läden <shop@example.org>",
-        ..letter()
+        ..draft()
     })
     .unwrap();
     assert_eq!(

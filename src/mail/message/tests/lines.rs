@@ -6,11 +6,11 @@ use super::*;
 fn bytes_are_ascii_lines_of_at_most_998_and_every_part_is_encoded() {
     let long = "é".repeat(5_000) + &"x".repeat(5_000) + "\r\n.\r\nMAIL FROM:<a@b>\n.\n\r\r";
     let url = format!("https://t.example/u/{}", "t".repeat(700));
-    let mail = build(&Letter {
+    let mail = build(&Draft {
         html: &long,
         text: &long,
         unsubscribe_url: Some(&url),
-        ..letter()
+        ..draft()
     })
     .unwrap();
     let text = text(&mail);
@@ -43,39 +43,39 @@ fn control_characters_are_errors_in_every_field() {
         let bad_name = format!("a{c}\u{1}b");
         let bad_sender = format!("a{c}b <a@b.org>");
         let url = format!("https://t.example/{c}");
-        for letter in [
-            Letter {
+        for draft in [
+            Draft {
                 from: &bad_sender,
-                ..letter()
+                ..draft()
             },
-            Letter {
+            Draft {
                 to_address: &bad,
-                ..letter()
+                ..draft()
             },
-            Letter {
+            Draft {
                 to_name: Some(&bad_name),
-                ..letter()
+                ..draft()
             },
-            Letter {
+            Draft {
                 subject: &bad,
-                ..letter()
+                ..draft()
             },
-            Letter {
+            Draft {
                 message_id: &bad,
-                ..letter()
+                ..draft()
             },
-            Letter {
+            Draft {
                 unsubscribe_url: Some(&url),
-                ..letter()
+                ..draft()
             },
-            Letter {
+            Draft {
                 feedback_id: Some(&bad),
-                ..letter()
+                ..draft()
             },
         ] {
-            let error = build(&letter).unwrap_err();
+            let error = build(&draft).unwrap_err();
             assert!(
-                matches!(error, LetterError::ControlCharacter { .. }),
+                matches!(error, MessageError::ControlCharacter { .. }),
                 "{error}"
             );
         }
@@ -86,10 +86,10 @@ fn control_characters_are_errors_in_every_field() {
 fn long_words_and_what_looks_encoded_are_encoded() {
     let long = "x".repeat(1_900);
     let name = "n".repeat(5_000);
-    let mail = build(&Letter {
+    let mail = build(&Draft {
         subject: &long,
         to_name: Some(&name),
-        ..letter()
+        ..draft()
     })
     .unwrap();
     let shown = text(&mail);
@@ -97,11 +97,11 @@ fn long_words_and_what_looks_encoded_are_encoded() {
     let cut = format!("To: {} <zoe", "n".repeat(MAX_NAME_CHARACTERS));
     assert!(shown.contains(&cut), "{shown}");
     let forged = "=?utf-8?q?Bank?=";
-    let mail = build(&Letter {
+    let mail = build(&Draft {
         from: "\"=?utf-8?q?Bank?=\" <shop@example.org>",
         to_name: Some(forged),
         subject: "1 =?utf-8?q?Bank?= é and a text that is a little longer",
-        ..letter()
+        ..draft()
     })
     .unwrap();
     let shown = text(&mail);
@@ -132,9 +132,9 @@ fn long_words_and_what_looks_encoded_are_encoded() {
 #[test]
 fn lines_that_stay_too_long_are_refused() {
     let url = format!("https://t.example/u/{}", "t".repeat(1_000));
-    let error = build(&Letter {
+    let error = build(&Draft {
         unsubscribe_url: Some(&url),
-        ..letter()
+        ..draft()
     })
     .unwrap_err();
     assert!(
@@ -144,9 +144,9 @@ fn lines_that_stay_too_long_are_refused() {
     );
     let from = format!("{} <shop@example.org>", "s".repeat(1_500));
     assert!(
-        build(&Letter {
+        build(&Draft {
             from: &from,
-            ..letter()
+            ..draft()
         })
         .is_ok()
     );
