@@ -6,8 +6,10 @@
 mod data_directory;
 mod error_position;
 mod functions;
+mod keyring;
 mod run_as_owner;
 mod settings;
+mod snippets;
 mod worker;
 
 use pgrx::prelude::*;

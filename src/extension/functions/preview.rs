@@ -1,11 +1,12 @@
 //! The mail that an activity would send, without sending or storing anything.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use pgrx::prelude::*;
 
-use super::template;
 use crate::extension::settings;
+use crate::extension::snippets::snippets;
 use crate::extension::worker::templates::translations_of;
 use crate::extension::worker::{compose, spi_store};
 use crate::mail::message::{self, Draft};
@@ -68,7 +69,7 @@ comment on function marketing_automation.render_preview(integer, jsonb, text, te
         >,
         spi::Error,
     > {
-        let snippets = std::sync::Arc::new(template::snippets()?);
+        let snippets = Arc::new(snippets()?);
         let found = translations_of(spi_store::mail_templates(vec![activity_id])?, &snippets);
         let Some((_, activity)) = found.into_iter().next() else {
             return Ok(TableIterator::new([]));

@@ -3,28 +3,8 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::mail::template::{self, Names, PageTemplate, Snippets, TemplateError, Texts, Undefined};
-
-/// All snippets, as the current snapshot shows them.
-pub(in crate::extension) fn snippets() -> spi::Result<Snippets> {
-    Spi::connect(|client| {
-        let mut snippets = Snippets::default();
-        for row in client.select(
-            "select name, language, body from marketing_automation.snippet",
-            None,
-            &[],
-        )? {
-            if let (Some(name), Some(language), Some(body)) = (
-                row.get::<String>(1)?,
-                row.get::<String>(2)?,
-                row.get::<String>(3)?,
-            ) {
-                snippets.add(&name, &language, body);
-            }
-        }
-        Ok(snippets)
-    })
-}
+use crate::extension::snippets::snippets;
+use crate::mail::template::{self, Names, PageTemplate, TemplateError, Texts, Undefined};
 
 fn report(
     level: PgLogLevel,

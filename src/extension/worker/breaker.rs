@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::retry::reconnect_pause;
-
 /// So many mails in a row refused for good with the same words: that is about us, not about the recipients.
 const SUSPICIOUS: usize = 20;
 
@@ -41,6 +39,11 @@ pub(super) enum Admission {
     Free,
     /// The gate is closed, and this mail tries whether the server is back.
     Probe,
+}
+
+/// How long to leave an SMTP server alone that could not be reached `failures` times in a row.
+fn reconnect_pause(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.clamp(1, 7).saturating_sub(1)).min(Duration::from_secs(60))
 }
 
 impl CircuitBreaker {
@@ -218,5 +221,13 @@ mod tests {
         assert_eq!(breaker.admit(later()), Some(Admission::Probe));
         breaker.refused("550 no such user", Admission::Probe);
         assert!(!breaker.is_tripped());
+    }
+
+    #[test]
+    fn a_server_out_of_reach_is_tried_again_at_growing_intervals() {
+        let seconds: Vec<u64> = (1..=8)
+            .map(|failures| reconnect_pause(failures).as_secs())
+            .collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::job::Outcome;
+use super::outcome::Outcome;
 
 /// How long a claim is good for.
 const LEASE: Duration = Duration::from_secs(1);

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use super::job::{Job, Outcome, ReadyMail};
+use super::job::{Job, ReadyMail};
+use super::outcome::Outcome;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Rendered;
@@ -48,12 +49,12 @@ pub(super) fn compose(ready: &ReadyMail) -> Result<Mail, Outcome> {
     let Job {
         mail,
         compiled,
-        configuration,
+        settings,
         ..
     } = &ready.job;
     let record = mail.record.unwrap_or(TEST_RECORD);
     let sign = |purpose, link| {
-        configuration.keyring.sign(
+        settings.keyring.sign(
             purpose,
             &Token {
                 record,
@@ -63,24 +64,18 @@ pub(super) fn compose(ready: &ReadyMail) -> Result<Mail, Outcome> {
         )
     };
     let link = |index: usize| ready.links.get(index).copied();
-    let base = &configuration.base;
-    let assembled =
-        ready.rendered.assemble(
-            mail.consent,
-            configuration.hidden_link,
-            |target| match target {
-                Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
-                Target::Unsubscribe(page) => {
-                    base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
-                }
-                Target::OpenImage => base.open(&sign(Purpose::Open, None)),
-                Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
-            },
-        );
-    let from = assembled
-        .sender
-        .as_ref()
-        .or(configuration.email_from.as_ref());
+    let base = &settings.base;
+    let assembled = ready
+        .rendered
+        .assemble(mail.consent, settings.hidden_link, |target| match target {
+            Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
+            Target::Unsubscribe(page) => {
+                base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+            }
+            Target::OpenImage => base.open(&sign(Purpose::Open, None)),
+            Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
+        });
+    let from = assembled.sender.as_ref().or(settings.email_from.as_ref());
     let Some(from) = from else {
         return Err(Outcome::Retry(
             "no sender: the activity has none and marketing_automation.email_from is not set"
@@ -90,13 +85,10 @@ pub(super) fn compose(ready: &ReadyMail) -> Result<Mail, Outcome> {
     let scenario = compiled
         .as_ref()
         .map_or("", |compiled| compiled.scenario.as_str());
-    let return_path = configuration.bounce_address.as_ref().map(|address| {
-        address.with(&return_path::sign(
-            &configuration.keyring,
-            record,
-            mail.activity,
-        ))
-    });
+    let return_path = settings
+        .bounce_address
+        .as_ref()
+        .map(|address| address.with(&return_path::sign(&settings.keyring, record, mail.activity)));
     let subject = match mail.record {
         Some(_) => assembled.subject,
         None => format!("[Test] {}", assembled.subject),
@@ -111,16 +103,13 @@ pub(super) fn compose(ready: &ReadyMail) -> Result<Mail, Outcome> {
         html: &assembled.html,
         text: &assembled.text,
         // The same for each attempt: the record's public id and the activity.
-        message_id: &format!(
-            "{}.{}@{}",
-            mail.record_uuid, mail.activity, configuration.host
-        ),
+        message_id: &format!("{}.{}@{}", mail.record_uuid, mail.activity, settings.host),
         date: now,
         unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
-        feedback_id: Some(&feedback_id(mail.activity, scenario, &configuration.host)),
+        feedback_id: Some(&feedback_id(mail.activity, scenario, &settings.host)),
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
-    if let Some(signer) = &configuration.dkim {
+    if let Some(signer) = &settings.dkim {
         signer
             .sign(&mut message, now)
             .map_err(|error| Outcome::Retry(format!("DKIM: {error}").into()))?;

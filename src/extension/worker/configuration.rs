@@ -6,13 +6,15 @@ use std::time::Duration;
 use pgrx::prelude::*;
 
 use super::dkim::{self, Dkim};
+use super::mail_settings::MailSettings;
+use super::registry::State;
 use super::routing;
-use super::server::{Definition, Server};
+use super::secret::Secret;
+use super::server::Server;
+use super::server::definition::Definition;
 use super::spi_store::{self, ServerRow};
-use crate::extension::functions::token;
+use crate::extension::keyring::keyring;
 use crate::extension::settings;
-use crate::extension::worker::registry::State;
-use crate::mail::dkim::Signer;
 use crate::mail::message::BounceAddress;
 use crate::tracking::token::Keyring;
 use crate::tracking::url::BaseUrl;
@@ -31,16 +33,6 @@ struct Source {
     keys: Vec<i16>,
 }
 
-/// A password or a key; never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(pub(super) String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("…")
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Configuration {
     source: Source,
@@ -48,17 +40,7 @@ pub(super) struct Configuration {
     pub(super) servers: Vec<Arc<Server>>,
     /// Why others cannot be used.
     faults: Vec<String>,
-    pub(super) base: BaseUrl,
-    /// Host of the base URL: the right side of Message-IDs.
-    pub(super) host: String,
-    pub(super) email_from: Option<String>,
-    /// None: bounces go to the From address.
-    pub(super) bounce_address: Option<BounceAddress>,
-    /// None: mails are not signed here.
-    pub(super) dkim: Option<Signer>,
-    /// Whether mails carry a link that only robots find.
-    pub(super) hidden_link: bool,
-    pub(super) keyring: Keyring,
+    pub(super) mail: Arc<MailSettings>,
 }
 
 /// Why nothing can be sent.
@@ -67,7 +49,7 @@ pub(super) struct Missing {
     pub(super) reason: String,
 }
 
-pub(super) fn unconfigured(reason: impl Into<String>) -> Missing {
+fn unconfigured(reason: impl Into<String>) -> Missing {
     Missing {
         state: State::Unconfigured,
         reason: reason.into(),
@@ -76,9 +58,9 @@ pub(super) fn unconfigured(reason: impl Into<String>) -> Missing {
 
 /// Reads the first line of a password file.
 fn read_password(path: &str) -> Result<Secret, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read the password file: {error}"))?;
-    Ok(Secret(text.lines().next().unwrap_or_default().to_owned()))
+    Secret::read(path)
+        .map(|text| text.first_line())
+        .map_err(|error| format!("cannot read the password file: {error}"))
 }
 
 /// The server that the settings describe.
@@ -165,7 +147,7 @@ impl Configuration {
                 .map(|row| row.get::<i16>(1))
                 .collect::<spi::Result<Vec<_>>>()
         })?;
-        let Some(keyring) = token::keyring()? else {
+        let Some(keyring) = keyring()? else {
             return Ok(Err(unconfigured("there is no tracking key")));
         };
         let keys = keys.into_iter().flatten().collect();
@@ -189,7 +171,7 @@ impl Configuration {
                 .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
             email_from: settings::email_from(),
             bounce_address: settings::bounce_address(),
-            dkim: dkim::read()?,
+            dkim: dkim::read().map_err(unconfigured)?,
             hidden_link: settings::hidden_link(),
             keys,
         };
@@ -219,16 +201,24 @@ impl Configuration {
             .map_err(|error| {
                 unconfigured(format!("marketing_automation.bounce_address: {error}"))
             })?;
+        let dkim = source
+            .dkim
+            .as_ref()
+            .map(Dkim::signer)
+            .transpose()
+            .map_err(unconfigured)?;
         Ok(Arc::new(Configuration {
             servers,
             faults,
-            base,
-            host,
-            email_from: source.email_from.clone(),
-            bounce_address,
-            dkim: source.dkim.as_ref().map(Dkim::signer).transpose()?,
-            hidden_link: source.hidden_link,
-            keyring,
+            mail: Arc::new(MailSettings {
+                base,
+                host,
+                email_from: source.email_from.clone(),
+                bounce_address,
+                dkim,
+                hidden_link: source.hidden_link,
+                keyring,
+            }),
             source,
         }))
     }

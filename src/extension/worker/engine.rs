@@ -13,7 +13,8 @@ use pgrx::prelude::*;
 use super::bgworker;
 use super::claim_size::ClaimSize;
 use super::configuration::{self, Configuration};
-use super::job::{Delivered, Event};
+use super::job::Event;
+use super::outcome::Delivered;
 use super::pool::SenderPool;
 use super::registry::{self, State};
 use super::scan_interval::ScanInterval;
@@ -140,7 +141,10 @@ impl Engine {
             self.outdated = session_settings != self.session_settings;
             let former = self.servers().to_vec();
             self.configuration = match configuration {
-                Ok(configuration) => Some(configuration),
+                Ok(configuration) => {
+                    self.pool.use_servers(&configuration.servers);
+                    Some(configuration)
+                }
                 Err(missing) => {
                     registry::update(|slot| slot.state = missing.state);
                     self.note_error(missing.reason);

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as channel;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::breaker::Admission;
-use super::configuration::Configuration;
-use super::diagnostic::Diagnostic;
+use super::mail_settings::MailSettings;
+use super::outcome::{Delivered, Outcome};
 use super::spi_store::Claimed;
 use crate::extension::worker::revocation;
 use crate::mail::canonical_address;
@@ -40,7 +40,7 @@ pub(super) struct Job {
     pub(super) mail: Claimed,
     /// None: the activity was deleted meanwhile.
     pub(super) compiled: Option<Arc<Compiled>>,
-    pub(super) configuration: Arc<Configuration>,
+    pub(super) settings: Arc<MailSettings>,
     /// The server that it goes to; empty: none has been chosen.
     pub(super) server: Arc<str>,
     /// Whether the server may have got it.
@@ -72,7 +72,7 @@ impl Job {
     pub(super) fn new(
         mail: Claimed,
         compiled: Option<Arc<Compiled>>,
-        configuration: &Arc<Configuration>,
+        settings: &Arc<MailSettings>,
         lease_until: Instant,
         revocations: u64,
         reports: &Reports,
@@ -82,7 +82,7 @@ impl Job {
             revocations,
             mail,
             compiled,
-            configuration: Arc::clone(configuration),
+            settings: Arc::clone(settings),
             server: "".into(),
             sending: false,
             lease_until,
@@ -177,40 +177,10 @@ pub(super) struct ReadyMail {
 impl ReadyMail {
     /// Domain of its From address.
     pub(super) fn sender_domain(&self) -> Option<String> {
-        let configuration = &self.job.configuration;
         let sender = self.rendered.sender.as_ref();
-        let from = sender.or(configuration.email_from.as_ref())?;
+        let from = sender.or(self.job.settings.email_from.as_ref())?;
         canonical_address::domain(from.trim_end().trim_end_matches('>'))
     }
-}
-
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// The server's reply.
-    Sent(Diagnostic),
-    /// For good.
-    Failed(Diagnostic),
-    /// For now.
-    Retry(Diagnostic),
-    /// The server may have taken it.
-    InDoubt(Diagnostic),
-    /// The server takes no mail, so this was no attempt at this one.
-    Unreachable(Diagnostic),
-    /// None of its servers takes it now; it is claimed again after this time.
-    Later(Duration),
-    /// Claimed too long ago: somebody may have unsubscribed since.
-    LeaseExpired,
-    Released,
-}
-
-#[derive(Debug)]
-pub(super) struct Delivered {
-    pub(super) id: i64,
-    pub(super) attempt: i32,
-    pub(super) age: f64,
-    /// Where it was to go.
-    pub(super) server: Arc<str>,
-    pub(super) outcome: Outcome,
 }
 
 pub(super) enum Event {

@@ -13,12 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::compose;
 use super::diagnostic::Diagnostic;
-use super::job::{Delivered, Event, Job, Outcome, ReadyMail, RenderedMail, Reports};
+use super::job::{Event, Job, ReadyMail, RenderedMail, Reports};
 use super::links::Links;
+use super::outcome::{Delivered, Outcome};
 use super::routing::{self, Choice};
 use super::server::Server;
 use crate::mail::rendered::Rendered;
-use sender::Sender;
+use sender::{Reroute, Sender};
 
 /// Mails rendered by one task: some milliseconds.
 pub(super) const RENDER_CHUNK: usize = 25;
@@ -39,8 +40,9 @@ pub(super) struct Shared {
     handle: Handle,
     pub(super) reports: Reports,
     links: Links,
-    /// Held while a server is chosen.
-    choosing: Mutex<()>,
+    /// Where mails can go. Held while a server is chosen and the mail put into its queue, so that nothing is put into a queue
+    /// of a server that has been replaced.
+    servers: Mutex<Vec<Arc<Server>>>,
     /// Chunks that are rendered at the same time.
     render_slots: Semaphore,
     memory: Arc<Semaphore>,
@@ -71,7 +73,7 @@ impl SenderPool {
             handle: runtime.handle().clone(),
             reports,
             links: Links::default(),
-            choosing: Mutex::default(),
+            servers: Mutex::default(),
             render_slots: Semaphore::new(THREADS),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
             stopping: watch::Sender::new(false),
@@ -81,6 +83,15 @@ impl SenderPool {
             events,
             shared: Arc::new(shared),
         })
+    }
+
+    /// Replaces the servers: mails that have none yet go to these from now on.
+    pub(super) fn use_servers(&self, servers: &[Arc<Server>]) {
+        *self
+            .shared
+            .servers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = servers.to_vec();
     }
 
     pub(super) fn reports(&self) -> &Reports {
@@ -185,31 +196,11 @@ impl Shared {
             .ok()
     }
 
-    /// Hands mails to the servers that shall take them, over as many connections as are configured and needed. What none
-    /// takes now is given back.
-    pub(super) fn dispatch(self: &Arc<Self>, mails: Vec<ReadyMail>) {
-        for ready in mails {
-            if let Some((ready, outcome)) = self.assign(ready) {
-                ready.job.finish(outcome);
-            }
-        }
-    }
-
-    /// Finds another server for a mail whose own turned out to be out of reach.
-    pub(super) fn reroute(self: &Arc<Self>, ready: ReadyMail, reason: Diagnostic) {
-        if let Some((ready, _)) = self.assign(ready) {
-            ready.job.finish(Outcome::Unreachable(reason));
-        }
-    }
-
     /// Gives back what no server takes, and what becomes of it.
     fn assign(self: &Arc<Self>, mut ready: ReadyMail) -> Option<(ReadyMail, Outcome)> {
-        let configuration = Arc::clone(&ready.job.configuration);
         let domain = ready.sender_domain();
-        let choice = {
-            let _choosing = self.choosing.lock().unwrap_or_else(PoisonError::into_inner);
-            routing::choose(&configuration.servers, domain.as_deref(), Instant::now())
-        };
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let choice = routing::choose(&servers, domain.as_deref(), Instant::now());
         let server = match choice {
             Choice::Server(server, admission) => {
                 ready.admission = admission;
@@ -227,12 +218,28 @@ impl Shared {
             let sender = Sender {
                 slot,
                 server: Arc::clone(&server),
-                shared: Arc::clone(self),
+                reroute: Arc::clone(self),
                 stopping: self.stopping.subscribe(),
                 connection: None,
             };
             self.handle.spawn(sender.run());
         }
         None
+    }
+}
+
+impl Reroute for Shared {
+    fn dispatch(self: &Arc<Self>, mails: Vec<ReadyMail>) {
+        for ready in mails {
+            if let Some((ready, outcome)) = self.assign(ready) {
+                ready.job.finish(outcome);
+            }
+        }
+    }
+
+    fn reroute(self: &Arc<Self>, ready: ReadyMail, reason: Diagnostic) {
+        if let Some((ready, _)) = self.assign(ready) {
+            ready.job.finish(Outcome::Unreachable(reason));
+        }
     }
 }

@@ -291,25 +291,14 @@ thread_local! {
     static WILL_WAKE: Cell<bool> = const { Cell::new(false) };
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// Wakes the mailer when, and only if, the current transaction commits; once, however often it is called.
-    #[pg_extern(sql = r#"
-create function marketing_automation.notify_mailer() returns void
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.notify_mailer() is
-    'API: private. Wakes the mailer of this database, or has it started, when the current transaction commits';
-"#)]
-    fn notify_mailer() {
-        if !preloaded() || WILL_WAKE.replace(true) {
-            return;
-        }
-        register_xact_callback(PgXactCallbackEvent::Commit, || {
-            WILL_WAKE.set(false);
-            wake_mailer();
-        });
-        register_xact_callback(PgXactCallbackEvent::Abort, || WILL_WAKE.set(false));
+/// Wakes the mailer when, and only if, the current transaction commits; once, however often it is called.
+pub(in crate::extension) fn wake_mailer_on_commit() {
+    if WILL_WAKE.replace(true) {
+        return;
     }
+    register_xact_callback(PgXactCallbackEvent::Commit, || {
+        WILL_WAKE.set(false);
+        wake_mailer();
+    });
+    register_xact_callback(PgXactCallbackEvent::Abort, || WILL_WAKE.set(false));
 }

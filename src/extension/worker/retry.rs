@@ -1,10 +1,9 @@
 //! What follows from a delivery's outcome: end, or try again later. Pure: the clock and the dice come from outside.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
-use super::job::{Delivered, Outcome};
+use super::outcome::{Delivered, Outcome};
 use super::spi_store::Completed;
 use crate::mail::bounce;
 
@@ -21,11 +20,6 @@ const DOUBTS: i32 = 3;
 fn pause(attempt: i32, jitter: f64) -> f64 {
     let doubled = FIRST * f64::powi(2.0, attempt.clamp(1, 20) - 1);
     doubled.min(LONGEST) * (0.75 + jitter / 2.0)
-}
-
-/// How long to leave an SMTP server alone that could not be reached `failures` times in a row.
-pub(super) fn reconnect_pause(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.clamp(1, 7).saturating_sub(1)).min(Duration::from_secs(60))
 }
 
 /// A number in 0..1 that differs from mail to mail and attempt to attempt (Knuth's multiplicative hash).
@@ -123,14 +117,6 @@ mod tests {
         assert!(rolled.iter().all(|value| (0.0..1.0).contains(value)));
         let low = rolled.iter().filter(|value| **value < 0.5).count();
         assert!((400..600).contains(&low), "{low} of 1000 below 0.5");
-    }
-
-    #[test]
-    fn a_server_out_of_reach_is_tried_again_at_growing_intervals() {
-        let seconds: Vec<u64> = (1..=8)
-            .map(|failures| reconnect_pause(failures).as_secs())
-            .collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     fn delivery(attempt: i32, age: f64, outcome: Outcome) -> Delivered {

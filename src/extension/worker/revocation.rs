@@ -17,8 +17,6 @@ use pgrx::{
     PGRXSharedMemory, PgAtomic, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
 };
 
-use super::registry;
-
 /// 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
 const BUCKETS: usize = 4096;
 
@@ -79,30 +77,15 @@ fn publish() {
     }
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// Revokes claims when, and only if, the current transaction commits.
-    #[pg_extern(sql = r#"
-create function marketing_automation.revoke_claims_of(kind text, key text) returns void
-language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.revoke_claims_of(text, text) is
-    'API: private. When the current transaction commits, no claimed mail of this record, party, address (its hash in hexadecimal digits), activity, or all, leaves any more: '
-    'it must be claimed again';
-"#)]
-    fn revoke_claims_of(kind: &str, key: &str) {
-        if !registry::preloaded() {
-            return;
-        }
-        let is_first = REVOKED.with_borrow_mut(|revoked| {
-            let is_first = revoked.is_empty();
-            revoked.insert(bucket(kind, key));
-            is_first
-        });
-        if is_first {
-            register_xact_callback(PgXactCallbackEvent::Commit, publish);
-            register_xact_callback(PgXactCallbackEvent::Abort, || REVOKED.take().clear());
-        }
+/// Revokes the claims of a key when, and only if, the current transaction commits.
+pub(in crate::extension) fn revoke_on_commit(kind: &str, key: &str) {
+    let is_first = REVOKED.with_borrow_mut(|revoked| {
+        let is_first = revoked.is_empty();
+        revoked.insert(bucket(kind, key));
+        is_first
+    });
+    if is_first {
+        register_xact_callback(PgXactCallbackEvent::Commit, publish);
+        register_xact_callback(PgXactCallbackEvent::Abort, || REVOKED.take().clear());
     }
 }

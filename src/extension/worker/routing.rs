@@ -114,7 +114,7 @@ fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Admission)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::extension::worker::server::Definition;
+    use crate::extension::worker::server::definition::Definition;
 
     fn server(name: &str, sender_domain: Option<&str>, priority: i32, weight: i32) -> Arc<Server> {
         Arc::new(

@@ -1,31 +1,17 @@
 //! An SMTP server of ours: how to reach it, what waits for it, whether it answers, and how much it may take.
 
+pub(super) mod definition;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::breaker::{Admission, CircuitBreaker};
-use super::configuration::Secret;
-use super::job::{Delivered, Outcome};
+use super::outcome::{Delivered, Outcome};
 use super::queue::SendQueue;
 use super::rate_limit::RateLimit;
+use super::secret::Secret;
 use crate::smtp::TransportConfig;
-
-/// What an administrator says about a server: a row of smtp_server, or the settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Definition {
-    pub(super) name: String,
-    pub(super) url: String,
-    pub(super) password: Option<Secret>,
-    /// Domain of From addresses that it is for; None: any.
-    pub(super) sender_domain: Option<String>,
-    /// Lower ones first.
-    pub(super) priority: i32,
-    pub(super) weight: i32,
-    pub(super) connections: usize,
-    pub(super) timeout: Duration,
-    /// Whether it has a rate limit or a warm-up, so that each mail takes a token.
-    pub(super) limited: bool,
-}
+use definition::Definition;
 
 pub(super) struct Server {
     pub(super) definition: Definition,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
-use super::server::Definition;
+use super::server::definition::Definition;
 use crate::mail::rendered::Consent;
 
 /// A mail as claimed.

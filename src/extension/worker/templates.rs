@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 
 use super::job::Compiled;
 use super::spi_store::{self, Claimed, TemplateRow};
-use crate::extension::functions::template;
+use crate::extension::snippets::snippets;
 use crate::mail::template::{Choice, Snippets, Texts, Translations};
 
 /// An activity's templates, and what has been compiled of them.
@@ -88,7 +88,7 @@ impl Templates {
         let snippets_version = spi_store::snippets_version()?;
         if snippets_version != self.snippets_version {
             self.activities.clear();
-            self.snippets = Arc::new(template::snippets()?);
+            self.snippets = Arc::new(snippets()?);
             self.snippets_version = snippets_version;
         }
         let mut unknown: Vec<i32> = claimed

@@ -160,7 +160,7 @@ impl Engine {
                 Job::new(
                     mail,
                     compiled,
-                    configuration,
+                    &configuration.mail,
                     lease_until,
                     revocations,
                     reports,

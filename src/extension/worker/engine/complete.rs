@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use crate::extension::settings::{self, InDoubt};
-use crate::extension::worker::job::{Delivered, Event, Outcome, RenderedMail};
+use crate::extension::worker::job::{Event, RenderedMail};
+use crate::extension::worker::outcome::{Delivered, Outcome};
 use crate::extension::worker::registry;
 use crate::extension::worker::server::Server;
 use crate::extension::worker::spi_store::{self, Completed};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::extension::worker::breaker::Transition;
-use crate::extension::worker::job::Delivered;
+use crate::extension::worker::outcome::Delivered;
 use crate::extension::worker::server::Server;
 use crate::extension::worker::{spi_store, transaction};
 

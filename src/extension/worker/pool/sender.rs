@@ -5,25 +5,35 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Shared;
 use crate::extension::worker::breaker::Admission;
 use crate::extension::worker::compose;
 use crate::extension::worker::diagnostic::Diagnostic;
-use crate::extension::worker::job::{Outcome, ReadyMail};
+use crate::extension::worker::job::ReadyMail;
+use crate::extension::worker::outcome::Outcome;
 use crate::extension::worker::queue::WorkerSlot;
 use crate::extension::worker::server::Server;
 use crate::smtp::{Connection, SendErrorKind};
 
+/// Finds servers for mails.
+pub(super) trait Reroute: Send + Sync + 'static {
+    /// Hands mails to the servers that shall take them, over as many connections as are configured and needed. What none takes
+    /// now is given back.
+    fn dispatch(self: &Arc<Self>, mails: Vec<ReadyMail>);
+
+    /// Finds another server for a mail whose own turned out to be out of reach.
+    fn reroute(self: &Arc<Self>, mail: ReadyMail, reason: Diagnostic);
+}
+
 /// One connection and who uses it.
-pub(super) struct Sender {
+pub(super) struct Sender<R> {
     pub(super) slot: WorkerSlot,
     pub(super) server: Arc<Server>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) reroute: Arc<R>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) connection: Option<Connection>,
 }
 
-impl Sender {
+impl<R: Reroute> Sender<R> {
     /// Delivers mails until no more come.
     pub(super) async fn run(mut self) {
         while let Some(mut ready) = self.slot.next().await {
@@ -40,9 +50,9 @@ impl Sender {
                 self.server.breaker.cancel_probe();
             }
             match outcome {
-                Outcome::Unreachable(reason) => self.shared.reroute(ready, reason),
+                Outcome::Unreachable(reason) => self.reroute.reroute(ready, reason),
                 Outcome::Released if self.is_tripped_for(&ready) && !*self.stopping.borrow() => {
-                    self.shared.dispatch(vec![ready]);
+                    self.reroute.dispatch(vec![ready]);
                 }
                 outcome => ready.job.finish(outcome),
             }
