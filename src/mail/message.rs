@@ -3,6 +3,7 @@
 mod address;
 mod bounce_address;
 mod encoded_word;
+mod error;
 mod quoted_printable;
 
 use std::time::SystemTime;
@@ -14,9 +15,9 @@ use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 
 pub use address::check_address;
 pub use bounce_address::BounceAddress;
+pub(crate) use error::MAX_LINE_BYTES;
+pub use error::MessageError;
 
-/// Longest line, in bytes (RFC 5322, section 2.1.1: 998 without CRLF).
-pub(crate) const MAX_LINE_BYTES: usize = 998;
 /// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
 const MAX_NAME_CHARACTERS: usize = 200;
 
@@ -66,33 +67,6 @@ impl Mail {
     pub fn recipient(&self) -> &str {
         self.envelope.to().first().map_or("", AsRef::as_ref)
     }
-}
-
-/// A field that cannot go into a message.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MessageError {
-    #[error("{field} holds the control character U+{:04X}", u32::from(*.character))]
-    ControlCharacter {
-        field: &'static str,
-        character: char,
-    },
-    #[error("{field} {value:?} is no address: {reason}")]
-    Address {
-        field: &'static str,
-        value: String,
-        reason: String,
-    },
-    #[error("{field} {value:?} {reason}")]
-    Field {
-        field: &'static str,
-        value: String,
-        reason: &'static str,
-    },
-    #[error("message has a line of {length} bytes, more than {MAX_LINE_BYTES}: {start:?}…")]
-    LongLine { length: usize, start: String },
-    #[error("message cannot be built: {0}")]
-    Build(String),
 }
 
 /// Builds the message: multipart/alternative of text and HTML, and the headers of an automatic bulk mail.

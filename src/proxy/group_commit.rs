@@ -13,6 +13,7 @@ use super::backoff::{self, Backoff};
 use super::database::{Database, DatabaseError, Session};
 use super::hit::{Answer, Hit};
 use super::metrics::Metrics;
+use super::pending_hit::PendingHit;
 use super::spool::Spool;
 
 /// Hits that may wait; more are spooled or refused, so that memory stays bounded when the database is slow.
@@ -47,21 +48,6 @@ pub struct Availability {
 impl Availability {
     pub fn get(&self) -> bool {
         self.reachable.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// A hit and who waits for its answer.
-pub struct PendingHit {
-    pub hit: Hit,
-    /// Whether the answer is known without the database, so that the hit need only be kept.
-    answerable: bool,
-    answer: oneshot::Sender<Answer>,
-}
-
-impl PendingHit {
-    /// Tells who waits; nobody listens when the reader has gone.
-    pub fn answer(self, answer: Answer) {
-        let _ = self.answer.send(answer);
     }
 }
 

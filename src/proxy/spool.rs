@@ -19,8 +19,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::group_commit::PendingHit;
 use super::hit::{Answer, Hit};
+use super::pending_hit::PendingHit;
 use segment::{End, SegmentWriter};
 
 /// Hits that may wait for the disk.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::reply::Reply;
+use super::reply::{Reply, one_line};
 
 /// What a failure means for the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +112,3 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
-
-/// Makes one line of at most 500 characters of text that may come from a server.
-pub(super) fn one_line(text: &str) -> String {
-    text.trim()
-        .chars()
-        .take(500)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}

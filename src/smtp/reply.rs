@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::error::one_line;
-
 /// Most bytes of one reply, all its lines together.
 pub(super) const MAX_REPLY_BYTES: usize = 16 * 1024;
 
@@ -88,6 +86,15 @@ fn parse_line(line: &[u8]) -> Option<(u16, bool, &[u8])> {
         Some((b'-', words)) => Some((code, false, words)),
         Some(_) => None,
     }
+}
+
+/// Makes one line of at most 500 characters of text that may come from a server.
+pub(super) fn one_line(text: &str) -> String {
+    text.trim()
+        .chars()
+        .take(500)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use lettre::Address;
 use lettre::message::Mailbox;
 
-use super::MessageError;
+use super::error::MessageError;
 
 /// Checks a recipient address.
 ///

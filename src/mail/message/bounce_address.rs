@@ -1,7 +1,7 @@
 //! The mailbox that takes bounces, and the return paths that are made of it.
 
-use super::MessageError;
 use super::address::parse_address;
+use super::error::MessageError;
 use crate::tracking::return_path;
 
 const FIELD: &str = "bounce address";

@@ -2,7 +2,8 @@
 
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{DatabaseError, Session};
+use super::error::DatabaseError;
+use super::session::Session;
 
 const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubscribed, everything \
     from marketing_automation.unsubscribe_page($1)";

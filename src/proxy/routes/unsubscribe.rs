@@ -7,17 +7,18 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::ask::ask;
 use super::body::read;
 use super::browser::{preferred_language, user_agent};
 use super::refusal::Refusal;
 use super::response::{NO_INDEX, NO_STORE, page_response, redirect};
-use super::{Visit, ask, limit, token_in};
-use crate::proxy::State;
+use super::visit::{Visit, limit, token_in};
 use crate::proxy::database::Subscription;
 use crate::proxy::form;
 use crate::proxy::metrics::Route;
 use crate::proxy::page;
 use crate::proxy::pages::Pages;
+use crate::proxy::state::State;
 use crate::tracking::token::Purpose;
 
 /// The only body that means anything has 26 bytes; multipart needs a few hundred.
