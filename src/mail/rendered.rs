@@ -76,23 +76,10 @@ impl Rendered {
         Assembled {
             sender: self.sender.as_deref().map(plain),
             subject: plain(&self.subject),
-            html: placeholder::fill(&html, |target| escape(known(target))),
+            html: placeholder::fill(&html, |target| {
+                html_escape::encode_quoted_attribute(&known(target)).into_owned()
+            }),
             text: plain(&self.text),
         }
-    }
-}
-
-fn escape(url: String) -> String {
-    if url
-        .bytes()
-        .any(|byte| matches!(byte, b'&' | b'"' | b'<' | b'>' | b'\''))
-    {
-        url.replace('&', "&amp;")
-            .replace('"', "&quot;")
-            .replace('\'', "&#39;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;")
-    } else {
-        url
     }
 }

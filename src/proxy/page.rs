@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use html_escape::encode_quoted_attribute as escape;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
@@ -256,22 +257,6 @@ fn about(text: &str, scenario: &str) -> String {
     // The title is in whatever script its author writes; <bdi> keeps it from turning the sentence around.
     let title = format!("<bdi>{}</bdi>", escape(scenario));
     escape(text).replacen("{}", &title, 1)
-}
-
-/// Makes text safe in HTML content and in quoted attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tracing::warn;
 use super::database::PageSource;
 use super::pools::Pools;
 use super::texts::{TEXTS, Text, Texts};
+use crate::mail::locale::{fallbacks, normalized, primary};
 use crate::mail::template::PageTemplate;
 
 /// How old what a reader sees may be.
@@ -100,7 +101,7 @@ impl Pages {
     /// The template that replaces a page for readers of a language.
     pub fn template(&self, page: PageName, language: Option<&str>) -> Option<&PageTemplate> {
         let wanted = normalized(language.unwrap_or_default());
-        fallbacks(&wanted).chain([""]).find_map(|tag| {
+        fallbacks(&wanted).find_map(|tag| {
             self.templates
                 .get(&(page.name().to_owned(), tag.to_owned()))
         })
@@ -120,29 +121,11 @@ impl<'a> Words<'a> {
     }
 
     pub fn direction(&self) -> &'static str {
-        match RIGHT_TO_LEFT.contains(&primary(self.language)) {
+        match RIGHT_TO_LEFT.contains(&primary(self.language).as_str()) {
             true => "rtl",
             false => "ltr",
         }
     }
-}
-
-/// `fr_CA.UTF-8` becomes `fr-ca`.
-fn normalized(language: &str) -> String {
-    let tag = language.split(['.', '@']).next().unwrap_or_default();
-    tag.trim().replace('_', "-").to_ascii_lowercase()
-}
-
-fn primary(tag: &str) -> &str {
-    tag.split('-').next().unwrap_or_default()
-}
-
-/// `zh-hant-tw`, `zh-hant`, `zh`.
-fn fallbacks(tag: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(tag), |tag| {
-        tag.rsplit_once('-').map(|(shorter, _)| shorter)
-    })
-    .filter(|tag| !tag.is_empty())
 }
 
 /// Keeps the pages up to date, as readers come.

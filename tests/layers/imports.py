@@ -17,6 +17,7 @@ CRATE = "marketing_automation"
 WALLS = {
     "mail": ("smtp", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
     "smtp": ("extension", "proxy", "pgrx", "tokio_postgres", "axum"),
+    "secret_file": ("mail", "smtp", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
     "tracking": ("mail", "smtp", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
     "proxy": ("smtp", "extension", "pgrx"),
     "extension": ("proxy", "tokio_postgres", "axum"),
