@@ -1,7 +1,8 @@
 //! The PostgreSQL side: settings, functions in Rust, the launcher and the mailer workers.
 //!
-//! What works on rows is SQL, in `sql/schema`; Rust does what SQL cannot: run user SQL as its owner ([`run_as_owner`]), look
-//! into parse trees ([`functions`]), compile templates, verify tokens, and send mail.
+//! What works on rows is SQL, in `sql/`; Rust does what SQL cannot: run user SQL as its owner ([`run_as_owner`]) with errors that
+//! point into it ([`error_position`]), look into parse trees, compile templates and verify tokens ([`functions`]), and send mail
+//! from background workers ([`worker`]).
 
 mod data_directory;
 mod error_position;

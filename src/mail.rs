@@ -1,8 +1,8 @@
-//! From templates to the SMTP server, without PostgreSQL: rendering, link rewriting, MIME and transport.
+//! Everything about a mail but its transport, without PostgreSQL: templates, links, MIME, DKIM, and the mails that come back.
 //!
 //! The way of one mail: [`template::MailTemplate::render`] gives a [`rendered::Rendered`] whose tracked URLs are
 //! placeholders, [`rendered::Rendered::assemble`] puts the signed URLs in, [`message::build`] makes the MIME message
-//! and [`crate::smtp::Connection::send`] hands it to the server. Nothing here reads the clock or the database.
+//! and [`dkim::Signer::sign`] signs it; [`crate::smtp`] hands it to a server. Nothing here reads the clock or the database.
 
 #![deny(unsafe_code)]
 

@@ -1,4 +1,7 @@
-//! Hands mails to an SMTP server, or writes them to a directory.
+//! The SMTP client: hands mails to a server over a connection that takes one after the other, or writes them to a directory, for
+//! trying things out. Knows nothing of PostgreSQL, and nothing of a mail but its envelope and bytes.
+
+#![deny(unsafe_code)]
 
 mod auth;
 mod client;

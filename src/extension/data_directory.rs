@@ -1,4 +1,4 @@
-//! What tells this server from a physical copy of it, and how it was started: see `sql/schema/161_arming.sql`.
+//! What tells this server from a physical copy of it, and how it was started, so that a copy sends nothing before `arm()`.
 
 use std::ffi::CStr;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Functions in Rust that SQL calls, by subject.
+//! Functions in Rust that SQL calls, by subject. What works on rows is SQL; these do what SQL cannot.
 
 mod address;
 mod argument;

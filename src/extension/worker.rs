@@ -1,4 +1,16 @@
-//! The background workers: the launcher, and a mailer for each database that has the extension.
+//! The background workers: one launcher, and a mailer for each database that has the extension.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | processes: who works where, how they start, wait and use transactions | [`launcher`], [`registry`], [`bgworker`], [`transaction`], [`installation`] |
+//! | a mailer and its loop | [`mailer`], [`engine`], [`event_applier`] |
+//! | what to claim and when | [`claim_size`], [`scan_interval`], [`revocation`] |
+//! | which server takes a mail | [`routing`], [`server`], [`breaker`], [`rate_limit`], [`queue`] |
+//! | one mail | [`job`], [`templates`], [`links`], [`compose`], [`pool`], [`outcome`], [`diagnostic`], [`retry`] |
+//! | what it works with | [`configuration`], [`mail_settings`], [`dkim`], [`secret`], [`spi_store`] |
+//!
+//! Servers and mails are plain data, and the threads of the pool never touch PostgreSQL: SQL is run by the main thread, in
+//! [`spi_store`], [`configuration`] and [`templates`].
 
 mod bgworker;
 mod breaker;

@@ -107,7 +107,7 @@ impl Recorder {
         self.availability.get()
     }
 
-    /// The same for who does not keep the recorder alive.
+    /// Like [`Self::is_available`], in a form that does not keep the recorder alive.
     pub fn availability(&self) -> Availability {
         self.availability.clone()
     }
@@ -128,7 +128,7 @@ impl Recorder {
     }
 }
 
-/// Spools a hit that the database does not take; dropping it tells who waits.
+/// Spools a hit that the database does not take. A hit that cannot be spooled is dropped, which tells its reader's request.
 fn keep_or_drop(spool: Option<&Spool>, pending: PendingHit) {
     if let Some(spool) = spool.filter(|_| pending.answerable) {
         spool.keep(pending);
@@ -171,8 +171,8 @@ impl HitQueue {
     }
 }
 
-/// How many hits are worth waiting for, given how many were recorded together and how many have come meanwhile: most of
-/// them, since readers whose hits were just answered may have more, and none when there is no rush.
+/// How many hits are worth waiting for, given how many were recorded together and how many have come meanwhile: three quarters of
+/// them, since readers whose hits were just answered may have more; one when there is no rush.
 fn enough(last: usize, queued: usize) -> usize {
     match last + queued {
         0..RUSH => 1,
@@ -183,7 +183,7 @@ fn enough(last: usize, queued: usize) -> usize {
 /// Hits taken together.
 type Batch = Vec<PendingHit>;
 
-/// Tells who waits what the database said: one answer for each hit.
+/// Gives the answers of the database to the requests that wait: one for each hit.
 fn answer(batch: Batch, answers: Vec<Answer>) {
     for (pending, answer) in batch.into_iter().zip(answers) {
         pending.answer(answer);

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::hit::{Answer, Hit};
 
-/// A hit and who waits for its answer.
+/// A hit, and where its request waits for the answer.
 pub struct PendingHit {
     pub hit: Hit,
     /// Whether the answer is known without the database, so that the hit need only be kept.
@@ -13,7 +13,7 @@ pub struct PendingHit {
 }
 
 impl PendingHit {
-    /// Tells who waits; nobody listens when the reader has gone.
+    /// Answers the request; nobody listens when the reader has gone.
     pub fn answer(self, answer: Answer) {
         let _ = self.answer.send(answer);
     }

@@ -1,4 +1,4 @@
-//! The connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, spooled hits.
+//! Pools of connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, spooled hits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::time::timeout;
 
 use super::database::{Database, DatabaseError, Session};
 
-/// Questions of one lane that are asked or wait to be; more are refused.
+/// Questions to one pool that are asked or wait to be; more are refused.
 const UNDER_WAY: usize = 64;
 /// For a question, once it is its turn; below the time limit of a request and above those of the server.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Probes are the same for everybody, and soon given up by who asked.
+/// Probes are the same for everybody, and whoever asked gives them up soon.
 const PROBES_UNDER_WAY: usize = 8;
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// Each holds a mail of a megabyte at most.
 const BOUNCES_UNDER_WAY: usize = 16;
 
-/// Lanes apart from each other and from the recorder, so that none waits behind what another is stuck with.
+/// Bulkheads: the pools are apart from each other and from the recorder, so that none waits behind what another is stuck with.
 pub struct Pools {
     /// Keys and unsubscribe pages: all that takes no lock.
     pub lookups: Pool,
@@ -50,7 +50,7 @@ impl Pools {
     }
 }
 
-/// A few connections, opened when needed, each with one question at a time: what waits does so here, where it is counted,
+/// A few connections, opened when needed, each with one question at a time. Further questions wait here, where they are counted,
 /// and not in the queue of a connection, which has no end.
 pub struct Pool {
     connections: Arc<Connections>,
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lanes_do_not_fill_each_other() {
+    async fn pools_do_not_fill_each_other() {
         let silent = Silent::start();
         let pools = Pools::new(&silent.database(""));
         for _ in 0..PROBES_UNDER_WAY {

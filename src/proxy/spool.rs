@@ -105,7 +105,7 @@ impl Spool {
         Ok((spool, WriterThread(writer)))
     }
 
-    /// Which no other process uses.
+    /// The directory, which no other process uses.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -119,7 +119,7 @@ impl Spool {
         }
     }
 
-    /// Takes a hit and who waits for it: answered when it is durable, dropped when that cannot be.
+    /// Takes a hit: it is answered when it is durable, and dropped when it cannot be made so.
     pub fn keep(&self, pending: PendingHit) {
         let _ = self.requests.try_send(Request::Keep(pending));
     }

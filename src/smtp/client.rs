@@ -1,6 +1,7 @@
 //! An SMTP session (RFC 5321): a connection that takes one mail after the other.
 //!
-//! Our own, as lettre's waits for the reply to each command and needs three round trips and five writes more for a mail.
+//! It is our own, because lettre's client waits for the reply to each command and needs three round trips and five writes more for a
+//! mail.
 
 use std::fmt;
 use std::future::Future;

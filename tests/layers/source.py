@@ -19,7 +19,7 @@ def format_(log):
 
 
 def lint(log):
-    """clippy has nothing to say about either feature set, nor pgspot about the install script; no circle of files, no wall broken."""
+    """clippy has nothing to say about either feature set, nor pgspot about the install script; the imports are in order; what no test runs loads."""
     for features in (("--features", "pg15 pg_test"), PROXY):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
     log.check("/usr/bin/python3", "-B", IMPORTS, ROOT / "src")

@@ -1,7 +1,7 @@
-//! Where queues begin: the rows that were taken from a queue stay in its index while an old snapshot sees them, and who
-//! looks for the first waiting row walks over all of them. So each process remembers where it found that row last, and
-//! begins there the next time. A row that is committed late and belongs before that place is found by whoever looks from
-//! the beginning, as all do from time to time.
+//! Cursors of queues. Rows that were taken from a queue stay in its index while an old snapshot sees them, and a search for the
+//! first waiting row walks over all of them. So each process remembers where it found that row last, and the next search begins
+//! there. A row that is committed late and belongs before the cursor is found by a full scan, which everybody makes from time
+//! to time.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
-/// Queue, activity, lane.
+/// Name of the queue, activity, queue of the domain.
 type Queue = (String, i32, String);
 
 thread_local! {
@@ -20,7 +20,7 @@ thread_local! {
 mod marketing_automation {
     use super::*;
 
-    /// Where the first waiting row of a queue was found last.
+    /// The cursor of a queue: where its first waiting row was found last.
     #[pg_extern(sql = r#"
 create function marketing_automation.scan_start(queue text, activity_id integer, lane text) returns timestamptz
 language c stable parallel restricted strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
@@ -38,7 +38,7 @@ comment on function marketing_automation.scan_start(text, integer, text) is
         })
     }
 
-    /// Remembers where the first waiting row of a queue was found.
+    /// Moves the cursor of a queue to where its first waiting row was found.
     #[pg_extern(sql = r#"
 create function marketing_automation.note_scan(queue text, activity_id integer, lane text, at timestamptz) returns timestamptz
 language c volatile parallel unsafe strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';

@@ -1,5 +1,5 @@
-//! What the launcher and the mailers do alike as background workers: stop, wait, and distrust the settings of the
-//! database they connect to.
+//! What launcher and mailers have in common as background workers: they stop, wait, and distrust the settings of the database
+//! that they connect to.
 
 use std::ffi::{CStr, c_int};
 use std::time::Duration;

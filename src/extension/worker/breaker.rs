@@ -1,5 +1,5 @@
-//! Whether an SMTP server is worth another try, as all couriers see it: the first one who finds it closed to us closes the
-//! gate, the others take their mails elsewhere, and after a pause one mail at a time probes it until the server answers.
+//! The circuit breaker of a server: the first sender that cannot reach it trips the breaker, the others take their mails elsewhere, and
+//! after a pause one mail at a time probes the server until it answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

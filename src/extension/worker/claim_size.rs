@@ -1,13 +1,13 @@
-//! How many mails to claim at once: as many as leave within a second. A claim looks at blocked records and
-//! unsubscriptions, and what waits longer than that is given back and looked at again.
+//! How many mails to claim at once: as many as leave within the lease of a claim, a second. A claim looks at blocked records and
+//! unsubscriptions; a mail that waits longer than the lease is given back, so that the next claim looks again.
 
 use std::time::Duration;
 
 use super::outcome::Outcome;
 
-/// How long a claim is good for.
+/// The lease: how long a claim is good for.
 const LEASE: Duration = Duration::from_secs(1);
-/// Where nothing gets through within a second, such as on an overloaded machine, a claim is good for longer.
+/// Where nothing gets through within a second, such as on an overloaded machine, the lease grows up to this.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
 
 pub(super) struct ClaimSize {
@@ -39,7 +39,7 @@ impl ClaimSize {
         self.lease
     }
 
-    /// Learns from how mails ended: doubles after a claim's worth of mails without a stale one, halves with one.
+    /// Learns from how mails ended: doubles after a claim's worth of mails whose leases held, halves when one has expired.
     pub(super) fn learn<'a>(&mut self, outcomes: impl Iterator<Item = &'a Outcome>) {
         for outcome in outcomes {
             match outcome {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_is_stale_claims_are_good_for_longer_until_one_gets_through() {
+    fn where_all_leases_expire_they_grow_until_a_mail_gets_through() {
         let mut claim_size = ClaimSize::default();
         for _ in 0..3 {
             let size = claim_size.size(500, 1);

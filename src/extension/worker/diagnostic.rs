@@ -1,10 +1,10 @@
-//! Why an attempt ended as it did: what the server said, taken apart, or what we say.
+//! Why an attempt ended as it did: the reply of the server with its codes, or a text of our own (RFC 3464 calls it diagnostic).
 
 use std::fmt;
 
 use crate::smtp::SendError;
 
-/// One line of text and, where it holds a reply of the server, its codes.
+/// One line of text and, when it holds a reply of the server, the code of this reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Diagnostic {
     pub(super) text: String,

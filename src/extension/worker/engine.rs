@@ -1,4 +1,4 @@
-//! The mailer's rounds: collect and record what has ended, claim what comes next.
+//! The loop of a mailer: collect and complete what has ended, configure, claim what comes next.
 
 mod claim;
 mod complete;
@@ -30,16 +30,16 @@ const POLL: Duration = Duration::from_secs(10);
 const RECONFIGURE: Duration = Duration::from_secs(60);
 /// How often old mails are removed, where a setting says so.
 const PURGE: Duration = Duration::from_secs(3600);
-/// How long mails that are with a server may take to end when the worker must stop; those that take longer are in doubt.
+/// How long mails that are with a server may take to end when the worker must stop; a mail that takes longer is in doubt.
 /// DROP DATABASE WITH (FORCE) gives up after five seconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long mails come and go before the main thread looks at them.
+/// While mails are in flight, the main thread looks at what has happened so often.
 const POLL_BUSY: Duration = Duration::from_millis(20);
-/// An idle mailer lets so much time pass between two rounds: each batch of hits wakes it, and a rush of them must not
-/// become a rush of rounds.
+/// An idle mailer lets so much time pass between two turns of the loop: each batch of hits wakes it, and a rush of hits must not
+/// become a rush of turns.
 const COALESCE: Duration = Duration::from_millis(10);
 
-/// One mailer and what it has in flight.
+/// What a mailer knows, and has in flight.
 pub(super) struct Engine {
     pool: SenderPool,
     templates: Templates,
@@ -60,7 +60,7 @@ pub(super) struct Engine {
     gathering_since: Option<Instant>,
     /// Mails claimed, and not recorded yet.
     in_flight: HashSet<i64>,
-    /// Something was claimed or has ended since the last rest.
+    /// Something was claimed or has ended since the last sleep.
     busy: bool,
     /// No claim before, after an SQL error.
     paused_until: Option<Instant>,
@@ -101,7 +101,7 @@ impl Engine {
         }
     }
 
-    /// Takes back what note_error() showed: it is over, and news when it happens again.
+    /// Takes back what note_error() showed: it is over, and is logged again when it happens again.
     fn forget_error(&mut self) {
         if self.last_error.take().is_some() {
             registry::clear_error();
@@ -168,7 +168,7 @@ impl Engine {
         }
     }
 
-    /// One round; gives how long to sleep when nobody wakes the worker.
+    /// One turn of the loop; gives how long to sleep when nobody wakes the worker.
     pub(super) fn tick(&mut self, reload: bool) -> Duration {
         self.collect();
         self.take_expired();
@@ -213,7 +213,7 @@ impl Engine {
     /// Sleeps until there is something to do, for `sleep` at most.
     pub(super) fn sleep(&mut self, sleep: Duration) {
         let sleep = self.gathering().map_or(sleep, |left| left.min(sleep));
-        // Claims become stale meanwhile.
+        // Leases expire meanwhile.
         let sleep = match self.in_flight.is_empty() {
             true => sleep,
             false => sleep.min(self.claim_size.lease()),
@@ -232,7 +232,7 @@ impl Engine {
         }
     }
 
-    /// Before the worker leaves: what is not yet at the server is given back, what is may end, all is recorded.
+    /// Before the worker leaves: gives back what is not yet with a server, waits for what is, and completes all of it.
     pub(super) fn drain(&mut self) {
         let servers: Vec<_> = self
             .servers()

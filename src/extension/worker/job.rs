@@ -1,8 +1,8 @@
-//! A claimed mail on its way, and what becomes of it.
+//! A claimed mail on its way: claimed, rendered, ready to be sent, delivered.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as channel;
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -12,28 +12,10 @@ use super::breaker::Admission;
 use super::mail_settings::MailSettings;
 use super::outcome::{Delivered, Outcome};
 use super::spi_store::Claimed;
+use super::templates::Compiled;
 use crate::extension::worker::revocation;
 use crate::mail::canonical_address;
 use crate::mail::rendered::Rendered;
-use crate::mail::template::{Choice, MailTemplate, TemplateError, Translations};
-
-/// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
-pub(super) struct Compiled {
-    pub(super) activity: String,
-    pub(super) scenario: String,
-    pub(super) translations: Arc<Translations>,
-    pub(super) choice: Choice,
-    pub(super) template: OnceLock<Result<MailTemplate, TemplateError>>,
-}
-
-impl Compiled {
-    /// The templates, or why they do not compile.
-    pub(super) fn template(&self) -> Result<&MailTemplate, &TemplateError> {
-        self.template
-            .get_or_init(|| self.translations.compile(&self.choice))
-            .as_ref()
-    }
-}
 
 /// A claimed mail and what it takes to render and send it. However it ends, its end is reported once.
 pub(super) struct Job {
@@ -91,7 +73,7 @@ impl Job {
     }
 
     /// Whether the claim, and with it the look at unsubscriptions, is recent enough to send on.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(super) fn has_lease(&self) -> bool {
         Instant::now() < self.lease_until
     }
 
@@ -194,7 +176,7 @@ pub(super) struct Reports {
     events: channel::Sender<Event>,
     /// Whether the main thread has been told and has not looked yet.
     told: Arc<AtomicBool>,
-    /// The same for what cannot wait.
+    /// Whether it has been woken for what cannot wait, and has not looked yet.
     woken: Arc<AtomicBool>,
 }
 
@@ -219,14 +201,14 @@ impl Reports {
         }
     }
 
-    /// Makes the main thread begin a round when it is at rest.
+    /// Makes the main thread take another turn when it sleeps.
     fn tell(&self) {
         if !self.told.swap(true, Ordering::AcqRel) {
             signal_main_thread();
         }
     }
 
-    /// Makes the main thread begin a round at once.
+    /// Makes the main thread take another turn at once.
     pub(super) fn wake(&self) {
         self.told.store(true, Ordering::Release);
         if !self.woken.swap(true, Ordering::AcqRel) {

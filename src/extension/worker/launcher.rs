@@ -15,7 +15,7 @@ use crate::extension::settings;
 
 pub(super) const MAILER_TYPE: &str = "marketing_automation mailer";
 const LIBRARY: &str = "marketing_automation";
-/// New databases and lost workers are noticed at the latest after this time.
+/// New databases and lost workers are noticed after this time at the latest.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// A mailer that died is started again after this time.
 const RESTART: Duration = Duration::from_secs(5);

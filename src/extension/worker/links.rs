@@ -1,4 +1,4 @@
-//! Ids of the links seen so far, by which rendered mails go on to a courier without a question to the database.
+//! The ids of links seen so far: a rendered mail whose links are all known goes on to a server without a question to the database.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

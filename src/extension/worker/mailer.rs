@@ -1,13 +1,14 @@
 //! The mailer: a background worker for each database that has the extension.
 //!
 //! ```text
-//! tx: claim ─► render (runtime) ─► tx: ids of new links ─► assemble, SMTP (runtime) ─► tx: results
+//! tx: claim ─► render (pool) ─► tx: ids of new links ─► compose, send (pool) ─► tx: complete
 //! ```
 //!
-//! Only this process's main thread touches PostgreSQL, in short transactions, none of them open while the network is
-//! used; rendering and SMTP run on a tokio runtime of their own ([`pool`]) and answer over a channel. What is in
-//! flight is bounded by two claims and by the memory of rendered mails; a claim is no larger than what leaves within a
-//! second ([`pace`]). An SQL error, a lost server or a panic in a mail end a round, not the worker.
+//! Only the main thread of the process touches PostgreSQL, in short transactions, and none of them is open while the network
+//! is used. Rendering and SMTP run on the threads of the sender pool ([`super::pool`]), which answers over a channel. Two claims
+//! at most are in flight, and rendered mails have a limit of memory; a claim is no larger than what leaves within a second
+//! ([`super::claim_size`]). An SQL error, a lost server or a panic in a mail ends a turn of the loop ([`super::engine`]), not the
+//! worker.
 
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;

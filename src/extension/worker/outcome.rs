@@ -9,9 +9,9 @@ use super::diagnostic::Diagnostic;
 pub(super) enum Outcome {
     /// The server's reply.
     Sent(Diagnostic),
-    /// For good.
+    /// Refused for good.
     Failed(Diagnostic),
-    /// For now.
+    /// Refused for now.
     Retry(Diagnostic),
     /// The server may have taken it.
     InDoubt(Diagnostic),
@@ -21,13 +21,16 @@ pub(super) enum Outcome {
     Later(Duration),
     /// Claimed too long ago: somebody may have unsubscribed since.
     LeaseExpired,
+    /// Given back untried.
     Released,
 }
 
+/// A mail that has been dealt with, whatever came of it.
 #[derive(Debug)]
 pub(super) struct Delivered {
     pub(super) id: i64,
     pub(super) attempt: i32,
+    /// Seconds since it was queued.
     pub(super) age: f64,
     /// Where it was to go.
     pub(super) server: Arc<str>,

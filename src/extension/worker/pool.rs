@@ -1,5 +1,5 @@
-//! Rendering, and the couriers that send, on a tokio runtime of its own threads. Nothing here touches PostgreSQL: plain data comes in
-//! over queues and goes out over a channel, and the main thread's latch is set by a signal to this process.
+//! The sender pool: renders mails and sends them, on threads of its own. Nothing here touches PostgreSQL: plain data comes in over
+//! queues and goes out over a channel, and a signal to this process sets the latch of the main thread.
 
 mod sender;
 
@@ -23,7 +23,7 @@ use sender::{Reroute, Sender};
 
 /// Mails rendered by one task: some milliseconds.
 pub(super) const RENDER_CHUNK: usize = 25;
-/// Two: rendering and SMTP share what a small server has.
+/// Threads for rendering and SMTP: a small server has no more to give.
 const THREADS: usize = 2;
 /// Memory for mails that are rendered and not yet sent, in kilobytes; thousands of common mails, some dozens of huge ones.
 const RENDERED_KB: u32 = 64 * 1024;
@@ -35,7 +35,7 @@ pub(super) struct SenderPool {
     shared: Arc<Shared>,
 }
 
-/// What rendering, the couriers and the main thread share.
+/// What rendering, the senders and the main thread share.
 pub(super) struct Shared {
     handle: Handle,
     pub(super) reports: Reports,
@@ -62,7 +62,7 @@ impl SenderPool {
                 .worker_threads(THREADS)
                 // For name resolution.
                 .max_blocking_threads(4)
-                .thread_name("ma-courier")
+                .thread_name("ma-sender")
                 .enable_all()
                 .build();
             libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
@@ -102,7 +102,7 @@ impl SenderPool {
         &self.shared.links
     }
 
-    /// What has been finished since the last call.
+    /// What has happened since the last call.
     pub(super) fn events(&self) -> Vec<Event> {
         self.reports().take_notice();
         self.events.try_iter().collect()
@@ -119,7 +119,7 @@ impl SenderPool {
         self.shared.memory.available_permits() == 0
     }
 
-    /// Renders mails in the background. Those whose links are all known go on to a courier, the others come back as events.
+    /// Renders mails in the background. A mail whose links are all known goes on to a server, any other comes back as an event.
     pub(super) fn render(&self, jobs: Vec<Job>) {
         let shared = Arc::clone(&self.shared);
         self.shared.handle.spawn(async move {
@@ -137,7 +137,7 @@ impl SenderPool {
         self.shared.dispatch(mails);
     }
 
-    /// Takes back what is not yet with a courier of these servers; from now on couriers give back what is not yet with one.
+    /// Takes back the mails that wait for a sender of these servers; from now on senders give back what has not been sent.
     pub(super) fn stop(&self, servers: &[Arc<Server>]) -> Vec<Delivered> {
         self.shared.stopping.send_replace(true);
         let waiting = servers.iter().flat_map(|server| server.queue.clear());

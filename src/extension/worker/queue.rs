@@ -1,5 +1,5 @@
-//! Where rendered mails wait for a courier, and how many couriers there are. Who is hired and who goes home is decided
-//! under the lock of the queue, so no mail is left without a courier.
+//! The queue of one server: mails that wait for a sender, and the slots of its senders. Whether a sender starts or ends is decided
+//! under the lock of the queue, so that no mail waits without a sender.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::job::ReadyMail;
 
-/// A connection that nobody needs is closed after this time.
+/// A sender that gets no mail for so long ends, and closes its connection.
 const IDLE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -23,15 +23,15 @@ pub(super) struct SendQueue {
 struct State {
     mails: VecDeque<ReadyMail>,
     senders: usize,
-    /// SenderPool that wait for a mail.
+    /// Senders that wait for a mail.
     idle: usize,
     allowed: usize,
-    /// When a courier last came for a mail, or was hired.
+    /// When a sender last asked for a mail, or was started.
     served_at: Option<Instant>,
 }
 
 impl State {
-    /// SenderPool that have a mail.
+    /// Senders that have a mail.
     fn busy(&self) -> usize {
         self.senders - self.idle
     }
@@ -42,13 +42,13 @@ impl SendQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes mails in; gives seats for the couriers that are needed for them beside those at work, `allowed` in all.
+    /// Takes mails in; gives slots for the senders to start for them beside those at work, `allowed` in all.
     pub(super) fn put(self: &Arc<Self>, mails: Vec<ReadyMail>, allowed: usize) -> Vec<WorkerSlot> {
         let arrived = mails.len();
         let mut state = self.state();
         state.mails.extend(mails);
         state.allowed = allowed;
-        // A busy courier may hang for long, so each mail that waits wants one who is free.
+        // A busy sender may hang for long, so each waiting mail needs one that is free.
         let wanted = (state.busy() + state.mails.len()).min(allowed);
         let started = wanted.saturating_sub(state.senders);
         state.senders += started;
@@ -72,15 +72,15 @@ impl SendQueue {
         self.state().mails.drain(..).collect()
     }
 
-    /// Takes back the mails that have waited for too long, as couriers do when they come to them: all may hang.
+    /// Takes back the mails whose lease has expired. Senders give such mails back too, but all of them may hang.
     pub(super) fn take_expired(&self) -> Vec<ReadyMail> {
         let mut state = self.state();
-        let expired = |mail: &ReadyMail| !mail.job.is_fresh();
+        let expired = |mail: &ReadyMail| !mail.job.has_lease();
         let count = state.mails.iter().take_while(|mail| expired(mail)).count();
         state.mails.drain(..count).collect()
     }
 
-    /// Whether a mail waits here or is with a courier.
+    /// Whether a mail waits here or is with a sender.
     pub(super) fn is_busy(&self) -> bool {
         let state = self.state();
         state.busy() > 0 || !state.mails.is_empty()
@@ -91,7 +91,7 @@ impl SendQueue {
         self.state().busy()
     }
 
-    /// Whether there may be no more couriers, and none has come back for so long.
+    /// Whether all senders that are allowed are busy, and none has asked for a mail for so long.
     pub(super) fn is_stuck(&self, patience: Duration) -> bool {
         let state = self.state();
         let served = state.served_at.is_none_or(|at| at.elapsed() < patience);
@@ -99,14 +99,14 @@ impl SendQueue {
     }
 }
 
-/// One courier's place; given up when it is dropped.
+/// The place of one sender among those that are allowed; dropping it gives the place up.
 pub(super) struct WorkerSlot {
     queue: Arc<SendQueue>,
     taken: bool,
 }
 
 impl WorkerSlot {
-    /// The next mail; None: the courier is needed no more, and no longer counted.
+    /// The next mail; None: the sender is not needed any more, and no longer counted.
     pub(super) async fn next(&mut self) -> Option<ReadyMail> {
         let closing = Instant::now() + IDLE;
         loop {

@@ -1,5 +1,5 @@
-//! What the launcher, the mailers and everybody else share: a table in shared memory of who works for which database,
-//! how it goes, and whose latch to set when there is something to send.
+//! The registry of workers: a table in shared memory that says for each database which process is its mailer, how this mailer is
+//! doing, and which latch wakes it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ pub(in crate::extension) enum State {
     Unconfigured,
     /// This is a copy of the database that was armed: see arm().
     Disarmed,
-    /// The SMTP server cannot be reached, tried again after a while; or somebody has called pause().
+    /// No SMTP server can be reached, and is tried again after a while; or somebody has called pause().
     Paused,
 }
 
@@ -167,7 +167,7 @@ pub(in crate::extension) fn update(change: impl FnOnce(&mut Slot)) {
     }
 }
 
-/// Whether the process is there and connected to the database; process ids are used again.
+/// Whether the process exists and is connected to the database: operating systems use process ids again.
 fn is_at_work(pid: i32, database: pg_sys::Oid) -> bool {
     if pid == 0 {
         return false;
@@ -179,8 +179,8 @@ fn is_at_work(pid: i32, database: pg_sys::Oid) -> bool {
     }
 }
 
-/// The place for a database's slot: its own, or one never used, or one of a database without the extension, or at worst
-/// one of a database whose worker rests.
+/// Where the slot of a database goes: its own place, or one never used, or one of a database without the extension, or at worst
+/// one of a database whose worker has left.
 fn place(slots: &[Slot], database: pg_sys::Oid) -> Option<usize> {
     let free = |slot: &Slot| slot.pid == 0 && slot.state == State::Absent;
     slots
@@ -237,7 +237,7 @@ pub(in crate::extension) fn announce_worker() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Gives the slot up when the worker leaves; what it says of the past stays until another database needs it.
+/// Gives the slot up when the worker leaves; its counts and its error stay until another database needs the slot.
 pub(in crate::extension) fn leave() {
     update(|slot| {
         slot.pid = 0;
@@ -246,7 +246,7 @@ pub(in crate::extension) fn leave() {
     });
 }
 
-/// Takes the error back when it is over.
+/// Takes the error back once it is over.
 pub(in crate::extension) fn clear_error() {
     update(|slot| {
         slot.error_length = 0;

@@ -1,4 +1,4 @@
-//! What follows from a delivery's outcome: end, or try again later. Pure: the clock and the dice come from outside.
+//! What follows from the outcome of a delivery: end, or try again later. Pure: it reads no clock and draws no random numbers.
 
 use std::sync::Arc;
 

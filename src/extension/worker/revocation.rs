@@ -1,11 +1,11 @@
 //! Revocations: commits that forbid mails which a mailer has claimed already (a block, an unsubscription, a suppressed
-//! address, a stopped scenario, a pause). Each has a number, and shared memory keeps the last number of each bucket of
-//! records, parties, addresses and activities. Before a mail goes to the SMTP server its courier compares the numbers of
-//! its buckets with the last one when it was claimed: some reads of memory. When one is newer, the claim is given back,
-//! and the next one says why the mail must not leave, or claims it again: another key may be in the same bucket.
+//! address, a stopped scenario, a pause). Each revocation has a number, and shared memory keeps the last number of each bucket of
+//! records, parties, addresses and activities. Before a mail goes to the SMTP server, its sender compares the numbers of the
+//! mail's buckets with the last number at the time of the claim, which costs some reads of memory. When one is newer, the mail is
+//! given back, and the next claim says why it must not leave, or claims it again: another key may be in the same bucket.
 //!
-//! A revocation is counted after its commit has become visible and before the client hears of it. So whoever does not
-//! find it began to send before the commit was told to anybody, and whose number was read after it sees the commit.
+//! A revocation is counted after its commit has become visible and before the client hears of it. So a sender that does not
+//! find it began to send before anybody was told of the commit, and a claim that read its number sees the commit.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use pgrx::{
     PGRXSharedMemory, PgAtomic, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
 };
 
-/// 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
+/// They take 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
 const BUCKETS: usize = 4096;
 
 struct Revocations {
@@ -42,7 +42,7 @@ pub(in crate::extension) fn init() {
     );
 }
 
-/// How many there have been; read before the snapshot of a claim.
+/// How many revocations there have been; read before the snapshot of a claim.
 pub(in crate::extension) fn count() -> u64 {
     REVOCATIONS.get().count.load(Ordering::SeqCst)
 }
@@ -56,7 +56,7 @@ pub(in crate::extension) fn bucket(kind: &str, key: &str) -> usize {
     hasher.finish() as usize % BUCKETS
 }
 
-/// Whether one of the buckets had a revocation after the one with this number. For any thread of a mailer.
+/// Whether one of the buckets had a revocation after the one with this number. Any thread of a mailer may ask.
 pub(in crate::extension) fn any_since(count: u64, buckets: &[usize]) -> bool {
     let last = &REVOCATIONS.get().last;
     buckets

@@ -1,6 +1,6 @@
-//! Which server takes a mail: those for the sender's domain before the general ones, lower priorities first, among
-//! equals by weight. A server that is out of reach, all of whose connections hang, or whose warm-up allows no more today, is
-//! passed over; one that is merely at its pace is waited for.
+//! Which server takes a mail: servers for the sender's domain come before general ones, lower priorities first, equals share by
+//! weight. A server is passed over while it is out of reach, while all its connections hang, and when its warm-up allows no more
+//! today; a server that merely has no token at the moment is waited for.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn rank(server: &Server) -> (bool, i32) {
     (definition.sender_domain.is_none(), definition.priority)
 }
 
-/// Chooses a server for a mail from `domain`, and takes a permit of it.
+/// Chooses a server for a mail from `domain`, and takes a token of it.
 pub(super) fn choose(servers: &[Arc<Server>], domain: Option<&str>, now: Instant) -> Choice {
     let takes = |server: &&Arc<Server>| {
         let its_domain = server.definition.sender_domain.as_deref();
@@ -78,8 +78,8 @@ pub(super) fn choose(servers: &[Arc<Server>], domain: Option<&str>, now: Instant
     Choice::Wait(wait)
 }
 
-/// Takes a permit of one of these servers: of one to be probed, else by smooth weighted round robin, as nginx does it: who
-/// comes back has missed nothing that it would have to catch up with.
+/// Takes a token of one of these servers: of one to be probed, else by smooth weighted round robin, as nginx does it. A server that
+/// comes back has missed no turns that it would have to catch up with.
 fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Admission)> {
     let mut order: Vec<(bool, i64, &Arc<Server>)> = ready
         .iter()
@@ -92,7 +92,7 @@ fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Admission)
             )
         })
         .collect();
-    order.sort_by_key(|(is_open, turn, _)| (*is_open, *turn));
+    order.sort_by_key(|(is_healthy, turn, _)| (*is_healthy, *turn));
     let total: i64 = ready
         .iter()
         .map(|server| i64::from(server.definition.weight))
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pace_is_waited_for_and_a_spent_day_passed_over() {
+    fn a_token_is_waited_for_and_an_exhausted_day_passed_over() {
         let servers = [limited("warming", 1), server("old", None, 2, 1)];
         let now = Instant::now();
         servers[0].refill(2, false, Duration::from_secs(1));

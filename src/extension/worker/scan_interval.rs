@@ -1,23 +1,23 @@
-//! How often to look for due mails from the beginning of the queue, past all that has been taken while somebody keeps an old
-//! snapshot. Between such thorough looks the claims begin where they found mails last; see [`crate::extension::functions::queue_cursor`].
+//! How often to claim by a full scan: from the beginning of the queue, past all rows that were taken while somebody keeps an old
+//! snapshot. Between full scans a claim begins at the queue's cursor; see [`crate::extension::functions::queue_cursor`].
 
 use std::time::{Duration, Instant};
 
-/// A mail that was committed late waits no longer for a thorough look while others keep coming.
+/// A mail that was committed late waits no longer than this for a full scan while others keep coming.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A thorough look is followed by a pause of so many times what it took: they cost a twentieth of the time at most.
+/// A full scan is followed by a pause of so many times what it took: full scans cost a twentieth of the time at most.
 const PAUSE_FACTOR: u32 = 20;
 
 #[derive(Default)]
 pub(super) struct ScanInterval {
-    /// When the last thorough look ended, and how long it took.
+    /// When the last full scan ended, and how long it took.
     last: Option<(Instant, Duration)>,
-    /// Whether the last look found nothing.
+    /// Whether the last scan found nothing.
     found_nothing: bool,
 }
 
 impl ScanInterval {
-    /// How long until a thorough look makes sense; None: now.
+    /// How long until a full scan makes sense; None: now.
     pub(super) fn until_full_scan(&self, now: Instant) -> Option<Duration> {
         let (ended, took) = self.last?;
         let pause = match self.found_nothing {
@@ -29,7 +29,7 @@ impl ScanInterval {
             .filter(|until_full_scan| !until_full_scan.is_zero())
     }
 
-    /// Learns how a look went.
+    /// Learns how a scan went.
     pub(super) fn scanned(
         &mut self,
         full_scan: bool,
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thorough_look_comes_first_and_then_when_nothing_is_found_or_it_is_time() {
+    fn a_full_scan_comes_first_and_then_when_nothing_is_found_or_it_is_time() {
         let ms = Duration::from_millis;
         let start = Instant::now();
         let mut scan_interval = ScanInterval::default();
@@ -63,7 +63,7 @@ mod tests {
             scan_interval.until_full_scan(start + ms(100) + LONGEST_PAUSE),
             None
         );
-        // The queue seems to be empty: soon, for what came before the place where the looks begin.
+        // The queue seems to be empty: a full scan comes soon, for rows that were committed behind the cursor.
         scan_interval.scanned(false, start + ms(200), start + ms(201), false);
         assert_eq!(
             scan_interval.until_full_scan(start + ms(300)),

@@ -1,4 +1,4 @@
-//! An SMTP server of ours: how to reach it, what waits for it, whether it answers, and how much it may take.
+//! An SMTP server that takes our mails: how to reach it, which mails wait for it, whether it answers, and how much it may take.
 
 pub(super) mod definition;
 
@@ -39,7 +39,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// None: the URL cannot be used, and says why.
+    /// An error says why the URL cannot be used.
     pub(super) fn new(definition: Definition) -> Result<Self, String> {
         let mut transport =
             TransportConfig::parse(&definition.url).map_err(|error| error.to_string())?;
@@ -80,7 +80,7 @@ impl Server {
         !self.definition.limited || self.state().rate_limit.take()
     }
 
-    /// The mail was not tried after all.
+    /// Gives a token back: its mail was not tried after all.
     pub(super) fn return_token(&self) {
         if self.definition.limited {
             self.state().rate_limit.put_back();
@@ -101,8 +101,8 @@ impl Server {
         self.state().rate_limit.next_wait(now)
     }
 
-    /// Whether all its connections have hung for as long as it may take to answer; the reply to the mail itself may take
-    /// longer, which is no reason for others to wait.
+    /// Whether all its connections have hung for as long as an answer may take. The reply to a mail itself may take longer, but
+    /// other mails need not wait for it.
     pub(super) fn is_stuck(&self) -> bool {
         self.queue.is_stuck(self.definition.timeout)
     }
@@ -119,7 +119,7 @@ impl Server {
         self.breaker.is_tripped() || self.is_stuck()
     }
 
-    /// Takes back the mails that have waited for a connection for too long.
+    /// Takes back the mails whose leases expired while they waited for a connection.
     pub(super) fn take_expired(&self) -> Vec<Delivered> {
         let expired = self.queue.take_expired().into_iter();
         expired

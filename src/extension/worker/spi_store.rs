@@ -1,4 +1,4 @@
-//! The mailer's questions to the database, each one statement; see sql/schema/160_mailer.sql.
+//! What the mailer asks of the database, each time one statement.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub(in crate::extension) struct TemplateRow {
     pub(super) body: Option<String>,
 }
 
-/// A delivery's result as the database keeps it.
+/// The result of a delivery as the database keeps it.
 #[derive(Debug)]
 pub(super) struct Completed {
     pub(super) id: i64,
@@ -228,13 +228,13 @@ pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
 pub(super) struct Grant {
     pub(super) server: String,
     pub(super) tokens: usize,
-    /// The warm-up allows no more than the permits in hand today.
+    /// The warm-up allows no more than the tokens in hand today.
     pub(super) is_exhausted: bool,
-    /// How long until there is another permit.
+    /// How long until there is another token.
     pub(super) wait: Duration,
 }
 
-/// Asks for permits: so many that each of these servers has `wanted` in hand, as far as its limits allow.
+/// Asks for tokens: so many that each of these servers has `wanted` in hand, as far as its limits allow.
 pub(super) fn grant_tokens(
     servers: Vec<String>,
     in_hand: Vec<i32>,

@@ -6,10 +6,27 @@ use std::sync::{Arc, OnceLock};
 
 use pgrx::prelude::*;
 
-use super::job::Compiled;
 use super::spi_store::{self, Claimed, TemplateRow};
 use crate::extension::snippets::snippets;
-use crate::mail::template::{Choice, Snippets, Texts, Translations};
+use crate::mail::template::{Choice, MailTemplate, Snippets, TemplateError, Texts, Translations};
+
+/// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
+pub(super) struct Compiled {
+    pub(super) activity: String,
+    pub(super) scenario: String,
+    pub(super) translations: Arc<Translations>,
+    pub(super) choice: Choice,
+    pub(super) template: OnceLock<Result<MailTemplate, TemplateError>>,
+}
+
+impl Compiled {
+    /// The templates, or why they do not compile.
+    pub(super) fn template(&self) -> Result<&MailTemplate, &TemplateError> {
+        self.template
+            .get_or_init(|| self.translations.compile(&self.choice))
+            .as_ref()
+    }
+}
 
 /// An activity's templates, and what has been compiled of them.
 pub(in crate::extension) struct Activity {

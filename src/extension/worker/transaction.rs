@@ -32,8 +32,8 @@ fn message(error: &CaughtError) -> String {
     }
 }
 
-/// Like [`run`], for what uses the extension's tables: DROP EXTENSION waits until it has ended, and it for a drop that is
-/// under way, before any other lock. A drop takes those of the tables one by one, so that the two would deadlock.
+/// Like [`run`], for what uses the extension's tables. It locks the extension before anything else, so that DROP EXTENSION waits
+/// for it, and it for a drop under way: a drop locks the tables one by one, and the two would deadlock.
 pub(in crate::extension) fn run_in_extension<R>(
     body: impl FnOnce() -> spi::Result<R>,
 ) -> Result<R, String> {

@@ -23,7 +23,7 @@ where
         match error {
             // A flood must not become a flood of messages.
             DatabaseError::Busy => debug!(%error, "the database was not asked"),
-            // That the database is away has been said by the recorder, once.
+            // The recorder has said once that the database is away.
             _ if state.recorder.is_available() => warn!(%error, "the database did not answer"),
             _ => {}
         }

@@ -17,36 +17,38 @@ use crate::extension::worker::spi_store;
 use crate::extension::worker::transaction::{self, AFTER_ERROR, LOCKED};
 
 impl Engine {
-    /// How many mails to claim now; or how long there is nothing to claim for, as all servers are closed.
+    /// How many mails to claim now; or how long not to claim, as no server takes any.
     fn room(&mut self) -> Result<usize, Duration> {
         let now = Instant::now();
         let servers = self.servers().to_vec();
-        let detained = self.detained();
-        let open = || servers.iter().filter(|server| !server.breaker.is_tripped());
-        if open().next().is_none() {
+        let hanging = self.hanging();
+        let admitting = || servers.iter().filter(|server| !server.breaker.is_tripped());
+        if admitting().next().is_none() {
             registry::update(|slot| slot.state = State::Paused);
-            let opening = servers
+            let waits = servers
                 .iter()
                 .filter_map(|server| server.breaker.admits_in(now));
-            let wait = opening.min().unwrap_or(POLL);
+            let wait = waits.min().unwrap_or(POLL);
             // One mail at a time finds out whether a server is back.
-            return match wait.is_zero() && self.in_flight.len() <= detained {
+            return match wait.is_zero() && self.in_flight.len() <= hanging {
                 true => Ok(1),
                 false => Err(wait.clamp(Duration::from_millis(10), POLL)),
             };
         }
         let batch = usize::try_from(settings::batch_size()).unwrap_or(1);
-        let connections = open().map(|server| server.definition.connections).sum();
+        let connections = admitting()
+            .map(|server| server.definition.connections)
+            .sum();
         let size = self.claim_size.size(batch, connections);
         // While one claim is on its way, the next is prepared.
-        match self.in_flight.len() > size + detained || self.pool.is_full() {
+        match self.in_flight.len() > size + hanging || self.pool.is_full() {
             true => Err(POLL),
             false => Ok(size),
         }
     }
 
-    /// Gets the permits of limited servers, and gives how many mails there are permits for and how long until there is
-    /// another; no number: some server needs none. In a transaction.
+    /// Refills the rate limits of limited servers; gives how many mails there are tokens for, and how long until there is another
+    /// token; no number: some server needs none. In a transaction.
     fn refill_tokens(
         servers: &[Arc<Server>],
         size: usize,
@@ -70,14 +72,14 @@ impl Engine {
                 server.refill(grant.tokens, grant.is_exhausted, grant.wait);
             }
         }
-        let open: Vec<_> = servers
+        let admitting: Vec<_> = servers
             .iter()
             .filter(|server| !server.breaker.is_tripped())
             .collect();
-        let takers = match open.is_empty() {
-            // Probed with a permit too.
+        let takers = match admitting.is_empty() {
+            // A probe takes a token too.
             true => servers.iter().collect(),
-            false => open,
+            false => admitting,
         };
         if takers.iter().any(|server| !server.definition.limited) {
             return Ok((None, wait));
@@ -104,7 +106,7 @@ impl Engine {
                 // Those in flight may still take theirs.
                 match tokens.saturating_sub(self.in_flight.len()).min(size) {
                     0 => return wait.max(Duration::from_millis(10)),
-                    permitted => permitted,
+                    allowed => allowed,
                 }
             }
         };

@@ -1,4 +1,4 @@
-//! What has ended or been rendered: collected, recorded, learnt from.
+//! Collects what has been rendered or has ended, completes the latter in the database, and learns from it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,14 +62,14 @@ impl Engine {
             return None;
         }
         let since = *self.gathering_since.get_or_insert_with(Instant::now);
-        // With closed gates the couriers give back what they have, and nothing else is to be waited for.
+        // When all breakers are tripped the senders give back what they have, and nothing else is to be waited for.
         let is_tripped = |server: &Arc<Server>| server.breaker.is_tripped();
         let enough = self.servers().iter().all(is_tripped)
             || self.delivered.len() >= BATCH.min(self.in_flight.len());
         (!enough).then(|| GATHER.saturating_sub(since.elapsed()))
     }
 
-    /// Records results and starts the children of sent mails.
+    /// Completes mails in the database, which starts the children of sent ones.
     pub(super) fn complete(&mut self) {
         if self.delivered.is_empty() {
             return;
@@ -115,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// What the results say about the server and the pace; troubles with single mails show in worker_status().
+    /// Learns what the results say about the servers and the claim size; troubles with single mails show in worker_status().
     fn learn(&mut self, delivered: &[Delivered]) {
         let outcomes = || delivered.iter().map(|delivery| &delivery.outcome);
         self.claim_size.learn(outcomes());

@@ -20,7 +20,7 @@ impl Engine {
         self.servers().iter().any(|server| server.is_away())
     }
 
-    /// Keeps an eye on the servers that are none of ours any more, until their last mail has ended.
+    /// Keeps the servers that are none of ours any more until their last mail has ended.
     pub(super) fn retire(&mut self, former: Vec<Arc<Server>>) {
         self.retired.extend(former);
         let mut retired = std::mem::take(&mut self.retired);
@@ -30,7 +30,7 @@ impl Engine {
         self.retired = retired;
     }
 
-    /// Takes back what has waited for a connection for too long.
+    /// Takes back the mails whose leases expired while they waited for a connection.
     pub(super) fn take_expired(&mut self) {
         let servers = self.servers().iter().chain(&self.retired);
         let expired: Vec<Delivered> = servers.flat_map(|server| server.take_expired()).collect();
@@ -38,7 +38,7 @@ impl Engine {
     }
 
     /// Mails at servers that get no others now: they may hang there for minutes, and nobody else must wait for them.
-    pub(super) fn detained(&self) -> usize {
+    pub(super) fn hanging(&self) -> usize {
         let servers = self.servers().iter();
         servers
             .filter(|server| server.is_away())
@@ -47,7 +47,7 @@ impl Engine {
             .sum()
     }
 
-    /// Tells which servers are away or back. Their mails go to other servers, or were given back.
+    /// Reports which servers are away or back. Mails of a server that is away go to other servers, or were given back.
     pub(super) fn report_servers(&mut self) {
         for server in self.servers().to_vec() {
             if let Some(is_stuck) = server.stuck_transition() {

@@ -1,4 +1,4 @@
-//! One connection to the SMTP server, and who uses it: builds a message, looks whether it may leave, sends it.
+//! A sender: owns one connection to a server, takes mail after mail from its queue, composes each, and sends it if it may still leave.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) trait Reroute: Send + Sync + 'static {
     fn reroute(self: &Arc<Self>, mail: ReadyMail, reason: Diagnostic);
 }
 
-/// One connection and who uses it.
+/// One connection, and what its user needs.
 pub(super) struct Sender<R> {
     pub(super) slot: WorkerSlot,
     pub(super) server: Arc<Server>,
@@ -71,7 +71,7 @@ impl<R: Reroute> Sender<R> {
         let job = &ready.job;
         if *self.stopping.borrow() || self.is_tripped_for(ready) || job.is_revoked() {
             Some(Outcome::Released)
-        } else if !job.is_fresh() {
+        } else if !job.has_lease() {
             Some(Outcome::LeaseExpired)
         } else {
             None
