@@ -10,21 +10,20 @@
 //! | step | where |
 //! | --- | --- |
 //! | define models, scenarios, activities | `sql/schema/020_definitions.sql`, `110_validate.sql` to `120_define.sql` |
-//! | run what users wrote as its owner | `src/extension/run_as_owner.rs`, `functions/expression.rs` |
+//! | run what users wrote as its owner | `src/extension/owner.rs`, `expression.rs` |
 //! | enroll, process | `sql/schema/130_enroll.sql`, `140_process.sql` |
-//! | claim, render, send, record | `src/extension/worker/mailer.rs`, `engine.rs`, `sql/schema/160_mailer.sql` |
-//! | who may send, what must not leave, limits | `sql/schema/161_arming.sql` to `166_limits.sql`, `168_servers.sql`, `src/extension/worker/revocation.rs`, `routing.rs`, `rate_limit.rs` |
-//! | templates, HTML, MIME, DKIM | `src/mail` |
-//! | SMTP | `src/smtp` |
+//! | claim, render, send, record | `src/extension/mailer.rs`, `sql/schema/160_mailer.sql` |
+//! | who may send, what must not leave, limits | `sql/schema/161_arming.sql` to `166_limits.sql`, `168_servers.sql`, `src/extension/revocation.rs` |
+//! | templates, HTML, MIME, DKIM, SMTP | `src/email` |
 //! | tokens and URLs | `src/tracking` |
 //! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/schema/150_events.sql`, `155_unsubscribe.sql` |
-//! | apply them, with consent; tell robots from people | `sql/schema/147_consent.sql`, `148_apply.sql`, `152_robots.sql`, `src/extension/worker/event_applier.rs` |
-//! | what comes back by mail | `sql/schema/167_bounces.sql`, `src/mail/bounce.rs` |
+//! | apply them, with consent; tell robots from people | `sql/schema/147_consent.sql`, `148_apply.sql`, `152_robots.sql`, `src/extension/mailer/inbox.rs` |
+//! | what comes back by mail | `sql/schema/167_bounces.sql`, `src/email/bounce.rs` |
 //! | counts for reports, kept by the statements that change the history | `sql/schema/035_tallies.sql` |
 //! | pg_cron, trying mails out, reports, rights | `sql/schema/170_schedule.sql`, `175_preview.sql`, `180_report.sql` to `186_simulate.sql`, `190_access.sql` |
 //!
-//! `mail`, `smtp` and `tracking` build and are tested without PostgreSQL. The extension is behind the features `pg15` … `pg18`, the
-//! proxy behind `proxy`; neither knows the other. `tests/layers/imports.py` says which room may know which.
+//! `email` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
+//! `pg15` … `pg18`, the proxy behind `proxy`.
 
 pub mod mail;
 pub mod secret_file;

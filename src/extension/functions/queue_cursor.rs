@@ -20,7 +20,7 @@ thread_local! {
 mod marketing_automation {
     use super::*;
 
-    /// The cursor of a queue: where its first waiting row was found last.
+    /// Where the first waiting row of a queue was found last.
     #[pg_extern(sql = r#"
 create function marketing_automation.scan_start(queue text, activity_id integer, lane text) returns timestamptz
 language c stable parallel restricted strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
@@ -38,7 +38,7 @@ comment on function marketing_automation.scan_start(text, integer, text) is
         })
     }
 
-    /// Moves the cursor of a queue to where its first waiting row was found.
+    /// Remembers where the first waiting row of a queue was found.
     #[pg_extern(sql = r#"
 create function marketing_automation.note_scan(queue text, activity_id integer, lane text, at timestamptz) returns timestamptz
 language c volatile parallel unsafe strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
