@@ -1,8 +1,8 @@
 //! Runs user SQL as its owner: the one place where expressions that users wrote are executed.
 //!
-//! As REFRESH MATERIALIZED VIEW does: the owner's user id, a security-restricted operation (CVE-2020-25695,
-//! CVE-2022-1552: no SET ROLE, no temporary objects left behind), pinned settings; and in addition read-only,
-//! so that not even a function that the expression calls can write. The result is complete, in a tuplestore, before
+//! It does as REFRESH MATERIALIZED VIEW does: the SQL runs under the owner's user id, in a security-restricted operation
+//! (CVE-2020-25695, CVE-2022-1552: no SET ROLE, no temporary objects left behind), and with pinned settings. In addition it runs
+//! read-only, so that not even a function that the expression calls can write. The result is complete, in a tuplestore, before
 //! the extension's own statement reads its first row.
 
 use std::ffi::{CStr, CString};

@@ -1,4 +1,5 @@
-//! Which spellings of a mail address are one mailbox: the key under which addresses are suppressed and limited.
+//! The canonical spelling of a mail address, under which addresses are suppressed and limited: it is the same for all spellings of
+//! one mailbox.
 
 /// Gives an address in the spelling by which it is compared: without surrounding blanks, in lower case, an
 /// internationalised domain as punycode (RFC 5891), without the dot of the DNS root.

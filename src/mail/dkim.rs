@@ -1,4 +1,4 @@
-//! DKIM signatures (RFC 6376; Ed25519: RFC 8463), for those whose mail server does not sign.
+//! DKIM signatures (RFC 6376; Ed25519: RFC 8463), for installations whose mail server does not sign.
 //!
 //! Our own, over ring, which TLS uses already: lettre and the crates that it could borrow from sign with the `rsa` crate
 //! (RUSTSEC-2023-0071, and three times slower), and `mail-auth` brings a DNS resolver and parsers of reports along.

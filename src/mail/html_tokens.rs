@@ -22,7 +22,7 @@ pub(crate) enum Token<'a> {
 /// A start tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag<'a> {
-    /// As it is written.
+    /// The name as it is written.
     pub(crate) name: &'a str,
     attributes: &'a str,
 }

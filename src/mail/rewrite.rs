@@ -1,4 +1,4 @@
-//! Rewrites the links of a mail.
+//! Rewrites the links of a mail: each target becomes a placeholder for a tracked URL.
 
 pub(crate) mod href;
 
@@ -47,7 +47,7 @@ enum Destination {
     Link(String),
     /// With the page to go to afterwards.
     Unsubscribe(Option<String>),
-    /// By a placeholder that is there already.
+    /// It was given by a placeholder that is there already.
     Given(Target),
 }
 
@@ -86,7 +86,7 @@ impl Replaced {
         }))
     }
 
-    /// What stands instead.
+    /// The value that replaces it.
     fn text(&self, links: &mut Links) -> String {
         let target = match &self.destination {
             Destination::Link(url) => Target::Link(links.intern(url)),

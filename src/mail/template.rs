@@ -43,7 +43,7 @@ pub struct Recipient {
     pub time_zone: String,
 }
 
-/// Gives what templates see: the row, and who and what it is about.
+/// Gives the variables of a template: the row, its recipient, and the scenario and activity that mail it.
 pub fn context(
     record: serde_json::Value,
     party: Option<&str>,
@@ -68,7 +68,7 @@ pub fn context(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source<'a> {
     pub text: &'a str,
-    /// The language that it is written in; dates and numbers are, too.
+    /// The language of its text, and so of dates and numbers in it.
     pub language: &'a str,
     /// The language of the snippets in it: a variant of `language`, or empty for their defaults.
     pub snippets: &'a str,
@@ -78,7 +78,7 @@ pub struct Source<'a> {
 #[derive(Debug)]
 pub struct MailTemplate {
     environment: Environment<'static>,
-    /// Of sender, subject and body; None: no such part.
+    /// The parts sender, subject and body; None: no such part.
     languages: [Option<String>; 3],
     /// Links that were found in the body and its snippets; None: they are looked for in every mail.
     links: Option<Vec<Replaced>>,

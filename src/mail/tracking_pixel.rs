@@ -1,4 +1,5 @@
-//! The open image and the hidden link: what stands at the end of a mail without its author having written it.
+//! The tracking pixel (the open image) and the hidden link, which are put at the end of a mail although its author has not written
+//! them.
 
 use crate::mail::html_tokens::{Token, Tokens};
 use crate::mail::placeholder::Target;

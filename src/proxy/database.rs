@@ -35,7 +35,7 @@ const SESSION_SETTINGS: &str =
 /// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
 const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
-/// Where the database is and who asks; connects on demand.
+/// The address of the database and the role that asks it; connects on demand.
 #[derive(Clone)]
 pub struct Database {
     config: Config,

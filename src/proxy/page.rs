@@ -117,7 +117,7 @@ pub fn resubscribed(pages: &Pages, subscription: &Subscription) -> Page {
     )
 }
 
-/// The page for a link that leads nowhere. Which of its parts is wrong, it does not say.
+/// The page for a link that leads nowhere. It does not say which part of the link is wrong.
 pub fn not_found(pages: &Pages, language: Option<&str>) -> Page {
     message(pages.words(language), Text::NotFound, Text::CheckLink)
 }
@@ -159,7 +159,7 @@ fn way_out(words: Words, subscription: &Subscription) -> String {
     )
 }
 
-/// The undo, and the next step of who has left one kind only.
+/// The undo, and the next step for a reader who has left one kind of mail only.
 fn way_back(words: Words, subscription: &Subscription) -> String {
     let mut forms = format!(
         "<form method=\"post\">\n<p>{}</p>\n<button class=\"quiet\" type=\"submit\" name=\"{ACTION}\" value=\"{RESUBSCRIBE}\">{}</button>\n</form>\n",

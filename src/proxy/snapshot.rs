@@ -131,7 +131,7 @@ fn write(directory: &Path, content: &Content) -> io::Result<()> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        // Who has the keys can sign tokens.
+        // Whoever has the keys can sign tokens.
         .mode(0o600)
         .open(&partial)?;
     let mut writer = BufWriter::new(file);

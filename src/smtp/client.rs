@@ -63,7 +63,7 @@ impl Session {
         if matches!(smtp.tls, Tls::Required | Tls::Opportunistic) && offered.starttls {
             ask(&mut dialogue, "STARTTLS", "STARTTLS", step_timeout).await?;
             dialogue = encrypt(dialogue, smtp, "STARTTLS", step_timeout).await?;
-            // What the server said in clear counts no more (RFC 3207, section 4.2).
+            // Replies that came in clear count no more (RFC 3207, section 4.2).
             offered = hello(&mut dialogue, step_timeout).await?;
         }
         if let Some(user) = &smtp.user {

@@ -1,4 +1,4 @@
-//! Mails as files, for trying things out and for tests.
+//! Writes mails to files, for trying things out and for tests.
 //!
 //! lettre's file transport names files by chance and writes them in place; here the name is the Message-ID, so a mail
 //! that is sent again replaces itself, and a reader never sees half a file.

@@ -1,4 +1,4 @@
-//! Arguments of SQL functions that make no sense.
+//! Refuses arguments of SQL functions.
 
 use std::fmt::Display;
 

@@ -17,7 +17,7 @@ const OWN_SETTINGS: [(&CStr, &CStr); 8] = [
     (c"default_transaction_deferrable", c"off"),
     (c"row_security", c"on"),
     (c"exit_on_error", c"off"),
-    // Who alters or drops our tables must not wait long for us, nor we for them.
+    // A session that alters or drops our tables must not wait long for us, nor we for it.
     (c"lock_timeout", c"1s"),
 ];
 

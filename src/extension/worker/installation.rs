@@ -25,7 +25,7 @@ pub(super) fn look_for_extension() -> Result<Extension, String> {
             Err(spi::Error::InvalidPosition) | Ok(None) => Ok(Extension::Absent),
             Err(error) => Err(error),
             Ok(Some(outbox)) => {
-                // SAFETY: a lock that the end of the transaction gives back. Who drops or alters the extension holds a
+                // SAFETY: a lock that the end of the transaction gives back. A session that drops or alters the extension holds a
                 // stronger one, and must not wait for us nor we for them.
                 let free = unsafe {
                     pg_sys::ConditionalLockRelationOid(

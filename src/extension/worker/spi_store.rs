@@ -293,7 +293,8 @@ pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
     )
 }
 
-/// Seconds until the next queued mail may be claimed, None: none is queued; and who has paused sending, if somebody has.
+/// Gives the seconds until the next queued mail may be claimed, None: none is queued; and a note of a pause, when somebody has
+/// paused sending.
 pub(super) fn next_due() -> spi::Result<(Option<f64>, Option<String>)> {
     Spi::get_two(
         "select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision,

@@ -92,7 +92,7 @@ fn path(expression: &Expr<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Of a method, as in `record.items()`, what counts is whose it is.
+/// A method, as in `record.items()`, counts for the value that it is called on.
 fn whose<'a, 'b>(called: &'b Expr<'a>) -> &'b Expr<'a> {
     match called {
         Expr::GetAttr(method) => &method.expr,

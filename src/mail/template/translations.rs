@@ -36,7 +36,7 @@ pub struct Translations {
     snippets: Arc<Snippets>,
 }
 
-/// Which texts a recipient gets. Recipients with equal choices share compiled templates; there are not more choices than
+/// The choice of texts for a recipient. Recipients with equal choices share compiled templates; there are not more choices than
 /// combinations of translations, whatever languages recipients have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Choice {

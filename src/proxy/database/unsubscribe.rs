@@ -1,4 +1,4 @@
-//! Who is subscribed, and what changes that.
+//! Questions about a subscription, and how it is ended and begun again.
 
 use tokio_postgres::types::{ToSql, Type};
 
