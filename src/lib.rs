@@ -25,7 +25,9 @@
 //! `email` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
 //! `pg15` … `pg18`, the proxy behind `proxy`.
 
-pub mod email;
+pub mod mail;
+pub mod secret_file;
+pub mod smtp;
 pub mod tracking;
 
 #[cfg(feature = "extension")]
@@ -109,8 +111,8 @@ mod schema {
             marketing_automation::setting,
             marketing_automation::notify_mailer,
             marketing_automation::revoke_claims_of,
-            marketing_automation::scan_start,
-            marketing_automation::note_scan,
+            marketing_automation::queue_cursor,
+            marketing_automation::set_queue_cursor,
             marketing_automation::this_data_directory,
             marketing_automation::worker_status
         ]

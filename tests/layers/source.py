@@ -6,6 +6,7 @@ from harness.paths import ROOT, TARGET
 PROXY = ("--no-default-features", "--features", "proxy")
 PGSPOT = "pgspot==0.9.4"
 PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
+IMPORTS = ROOT / "tests" / "layers" / "imports.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
 COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamptz)"
 # Imports what a folder's program does, and does not run it.
@@ -18,9 +19,10 @@ def format_(log):
 
 
 def lint(log):
-    """clippy has nothing to say about either feature set, nor pgspot about the install script; what no test runs loads."""
+    """clippy has nothing to say about either feature set, nor pgspot about the install script; the imports are in order; what no test runs loads."""
     for features in (("--features", "pg15 pg_test"), PROXY):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
+    log.check("/usr/bin/python3", "-B", IMPORTS, ROOT / "src")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)

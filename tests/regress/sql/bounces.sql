@@ -1,5 +1,5 @@
 \set SHOW_CONTEXT never
--- What comes back, applied. (How reports are read: see src/email/bounce.)
+-- What comes back, applied. (How reports are read: see src/mail/bounce.)
 create table shop.addressee (id integer primary key, email text);
 insert into shop.addressee select n, 'reader' || n || '@bounce.example' from generate_series(1, 9) n;
 select marketing_automation.register_model('addressee', 'shop.addressee', key => 'self.id', party => 'self.id', email => 'self.email');
