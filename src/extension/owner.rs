@@ -25,9 +25,8 @@ unsafe extern "C-unwind" {
 /// What user SQL runs under, whatever the calling session has set: rows must have the same text form, and operators the
 /// same meaning, for everybody. `search_path` as PostgreSQL 17 sets it for maintenance commands: another schema would let
 /// whoever may create in it capture operators.
-const SETTINGS: [(&CStr, &CStr); 12] = [
+const SETTINGS: [(&CStr, &CStr); 11] = [
     (c"search_path", c"pg_catalog, pg_temp"),
-    (c"transaction_read_only", c"on"),
     (c"row_security", c"on"),
     (c"datestyle", c"ISO, MDY"),
     (c"intervalstyle", c"postgres"),
@@ -40,11 +39,13 @@ const SETTINGS: [(&CStr, &CStr); 12] = [
     (c"transform_null_equals", c"off"),
 ];
 
-/// Runs `body` with the rights of `owner`, under [`SETTINGS`].
+/// Runs `body` with the rights of `owner`, under [`SETTINGS`], read-only.
 ///
-/// Read-only means what it does for a transaction: PostgreSQL 15 lets large objects, notifications and advisory locks
-/// through. An ERROR inside leaves through here: the abort of the (sub)transaction restores user and settings, as
-/// everywhere in PostgreSQL.
+/// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
+/// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
+/// nest level but the transaction's. Nothing that the query calls can switch it off: PostgreSQL refuses that once there
+/// is a snapshot. An ERROR inside leaves through here: the abort of the (sub)transaction restores user, settings and
+/// this variable, as everywhere in PostgreSQL (AbortSubTransaction, StartTransaction).
 pub(super) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
     require_role(owner);
     // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
@@ -53,10 +54,12 @@ pub(super) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
         let mut user = pg_sys::InvalidOid;
         let mut context = 0;
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        let read_only = pg_sys::XactReadOnly;
         let nest_level = pg_sys::NewGUCNestLevel();
         for (name, value) in SETTINGS {
             set_local(name, value);
         }
+        pg_sys::XactReadOnly = true;
         pg_sys::SetUserIdAndSecContext(
             owner,
             context
@@ -65,6 +68,8 @@ pub(super) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
         );
         let result = body();
         pg_sys::AtEOXact_GUC(false, nest_level);
+        // After the settings: one of them may be transaction_read_only, set to on by a function of the query.
+        pg_sys::XactReadOnly = read_only;
         pg_sys::SetUserIdAndSecContext(user, context);
         result
     }
@@ -383,5 +388,62 @@ mod tests {
         set_up();
         query_as_owner("with d as (delete from test_shop.t returning id) select id::text from d")
             .expect("unreachable");
+    }
+
+    /// Makes `test_shop.write()` of `body`, which a query of the owner may call.
+    fn set_up_function(body: &str) {
+        set_up();
+        Spi::run(&format!(
+            "grant insert on test_shop.t to test_owner;
+             create function test_shop.write() returns text language plpgsql as $f$ begin {body} return 'written'; end $f$"
+        ))
+        .expect("set up function");
+    }
+
+    #[pg_test(error = "cannot execute INSERT in a read-only transaction")]
+    fn a_function_that_the_query_calls_cannot_write() {
+        set_up_function("insert into test_shop.t values (2);");
+        query_as_owner("select test_shop.write()").expect("unreachable");
+    }
+
+    #[pg_test(error = "cannot execute INSERT in a read-only transaction")]
+    fn nor_after_an_error_that_it_caught() {
+        set_up_function(
+            "begin perform 1 / 0; exception when division_by_zero then null; end;
+             insert into test_shop.t values (2);",
+        );
+        query_as_owner("select test_shop.write()").expect("unreachable");
+    }
+
+    #[pg_test(error = "transaction read-write mode must be set before any query")]
+    fn nor_make_the_transaction_writable() {
+        set_up_function(
+            "perform set_config('transaction_read_only', 'off', true);
+             insert into test_shop.t values (2);",
+        );
+        query_as_owner("select test_shop.write()").expect("unreachable");
+    }
+
+    #[pg_test]
+    fn the_caller_may_write_again_afterwards_and_after_a_write_that_was_refused() {
+        set_up_function("insert into test_shop.t values (2);");
+        query_as_owner("select set_config('transaction_read_only', 'on', false)").expect("query");
+        Spi::run("insert into test_shop.t values (3)").expect("writable after a query");
+        Spi::run(
+            "do $$ begin
+                 begin
+                     perform from marketing_automation.query_as_owner('test_owner', 'select test_shop.write()', null) as q (x text);
+                     raise exception 'no error';
+                 exception when read_only_sql_transaction then
+                     insert into test_shop.t values (4);
+                 end;
+                 insert into test_shop.t values (5);
+             end $$",
+        )
+        .expect("writable after an error");
+        assert_eq!(
+            Spi::get_one::<String>("select string_agg(id::text, ' ' order by id) from test_shop.t"),
+            Ok(Some("1 3 4 5".to_owned()))
+        );
     }
 }
