@@ -25,9 +25,8 @@ unsafe extern "C-unwind" {
 /// What user SQL runs under, whatever the calling session has set: rows must have the same text form, and operators the
 /// same meaning, for everybody. `search_path` as PostgreSQL 17 sets it for maintenance commands: another schema would let
 /// whoever may create in it capture operators.
-const SETTINGS: [(&CStr, &CStr); 12] = [
+const SETTINGS: [(&CStr, &CStr); 11] = [
     (c"search_path", c"pg_catalog, pg_temp"),
-    (c"transaction_read_only", c"on"),
     (c"row_security", c"on"),
     (c"datestyle", c"ISO, MDY"),
     (c"intervalstyle", c"postgres"),
@@ -40,11 +39,13 @@ const SETTINGS: [(&CStr, &CStr); 12] = [
     (c"transform_null_equals", c"off"),
 ];
 
-/// Runs `body` with the rights of `owner`, under [`SETTINGS`].
+/// Runs `body` with the rights of `owner`, under [`SETTINGS`], read-only.
 ///
-/// Read-only means what it does for a transaction: PostgreSQL 15 lets large objects, notifications and advisory locks
-/// through. An ERROR inside leaves through here: the abort of the (sub)transaction restores user and settings, as
-/// everywhere in PostgreSQL.
+/// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
+/// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
+/// nest level but the transaction's. Nothing that the query calls can switch it off: PostgreSQL refuses that once there
+/// is a snapshot. An ERROR inside leaves through here: the abort of the (sub)transaction restores user, settings and
+/// this variable, as everywhere in PostgreSQL (AbortSubTransaction, StartTransaction).
 pub(in crate::extension) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
     require_role(owner);
     // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
@@ -53,10 +54,12 @@ pub(in crate::extension) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() 
         let mut user = pg_sys::InvalidOid;
         let mut context = 0;
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        let read_only = pg_sys::XactReadOnly;
         let nest_level = pg_sys::NewGUCNestLevel();
         for (name, value) in SETTINGS {
             set_local(name, value);
         }
+        pg_sys::XactReadOnly = true;
         pg_sys::SetUserIdAndSecContext(
             owner,
             context
@@ -65,6 +68,8 @@ pub(in crate::extension) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() 
         );
         let result = body();
         pg_sys::AtEOXact_GUC(false, nest_level);
+        // After the settings: one of them may be transaction_read_only, set to on by a function of the query.
+        pg_sys::XactReadOnly = read_only;
         pg_sys::SetUserIdAndSecContext(user, context);
         result
     }
@@ -174,30 +179,9 @@ pub(in crate::extension) fn plan(owner: pg_sys::Oid, query: &str, keys: bool) {
     });
 }
 
-extension_sql!(
-    r#"
-create function marketing_automation.query_as_owner(owner regrole, query text, keys text[]) returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
-comment on function marketing_automation.query_as_owner(regrole, text, text[]) is
-    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where user SQL runs';
-create function marketing_automation.query_as_member(owner regrole, query text, keys text[]) returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_member';
-comment on function marketing_automation.query_as_member(regrole, text, text[]) is
-    'API: private. query_as_owner for callers who are members of owner, and could SET ROLE to it: their rights grow by nothing';
-"#,
-    name = "query_as_owner",
-    requires = ["schema"]
-);
-
 /// Tells PostgreSQL the calling convention of [`query_as_owner`], as `PG_FUNCTION_INFO_V1` does in C.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_finfo_query_as_owner() -> &'static pg_sys::Pg_finfo_record {
-    &pg_sys::Pg_finfo_record { api_version: 1 }
-}
-
-/// The same of [`query_as_member`].
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn pg_finfo_query_as_member() -> &'static pg_sys::Pg_finfo_record {
     &pg_sys::Pg_finfo_record { api_version: 1 }
 }
 
@@ -209,37 +193,7 @@ pub extern "C-unwind" fn pg_finfo_query_as_member() -> &'static pg_sys::Pg_finfo
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: as the caller's.
-    unsafe { return_rows(fcinfo, |_| ()) }
-}
-
-/// [`query_as_owner`] for those who could become the owner by SET ROLE.
-///
-/// # Safety
-/// Called by PostgreSQL.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn query_as_member(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: as the caller's.
-    unsafe { return_rows(fcinfo, require_membership) }
-}
-
-/// Raises unless the current user is a member of `owner`.
-fn require_membership(owner: pg_sys::Oid) {
-    require_role(owner);
-    // SAFETY: look-ups in the syscache.
-    let (is_member, name) = unsafe {
-        (
-            pg_sys::is_member_of_role(pg_sys::GetUserId(), owner),
-            CStr::from_ptr(pg_sys::GetUserNameFromId(owner, false)).to_string_lossy(),
-        )
-    };
-    if !is_member {
-        ereport!(
-            ERROR,
-            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            format!("must be a member of role \"{name}\"")
-        );
-    }
+    unsafe { return_rows(fcinfo) }
 }
 
 /// A materialising function over (owner, query, keys): rows go from the executor into the tuplestore without passing
@@ -247,10 +201,7 @@ fn require_membership(owner: pg_sys::Oid) {
 ///
 /// # Safety
 /// With the call that PostgreSQL made.
-unsafe fn return_rows(
-    fcinfo: pg_sys::FunctionCallInfo,
-    check_owner: impl FnOnce(pg_sys::Oid),
-) -> pg_sys::Datum {
+unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
     unsafe {
         let call = &mut *fcinfo;
@@ -268,7 +219,6 @@ unsafe fn return_rows(
         let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
         let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[1].value.cast_mut_ptr()));
         let keys = (!arguments[2].isnull).then_some(arguments[2].value);
-        check_owner(owner);
 
         let per_query = (*(*result).econtext).ecxt_per_query_memory;
         let caller = pg_sys::MemoryContextSwitchTo(per_query);
@@ -298,20 +248,10 @@ unsafe fn return_rows(
     }
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// Plans `query` as `owner`; an error says why it would not run.
-    #[pg_extern(sql = r#"
-create function marketing_automation.plan_as_owner(owner regrole, query text) returns void
-language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.plan_as_owner(regrole, text) is
-    'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
-"#)]
-    fn plan_as_owner(owner: pg_sys::Oid, query: &str) {
-        plan(owner, query, true);
-    }
+/// Plans `query` as `owner`; an error says why it would not run.
+#[pg_extern(sql = false)]
+fn plan_as_owner(owner: pg_sys::Oid, query: &str) {
+    plan(owner, query, true);
 }
 
 #[cfg(any(test, feature = "pg_test"))]
@@ -335,7 +275,7 @@ mod tests {
 
     fn query_as_owner(query: &str) -> Result<Option<String>, spi::Error> {
         Spi::get_one_with_args::<String>(
-            "select q.x from marketing_automation.query_as_owner('test_owner', $1, null) as q (x text)",
+            "select q.x from marketing_automation_internal.query_as_owner('test_owner', $1, null) as q (x text)",
             &[query.into()],
         )
     }
@@ -360,7 +300,7 @@ mod tests {
              declare before text := current_user || current_setting('search_path') || current_setting('transaction_read_only');
              begin
                  begin
-                     perform from marketing_automation.query_as_owner('test_owner', 'select 1 / (id - 1) from test_shop.t', null) as q (x integer);
+                     perform from marketing_automation_internal.query_as_owner('test_owner', 'select 1 / (id - 1) from test_shop.t', null) as q (x integer);
                      raise exception 'no error';
                  exception when division_by_zero then null;
                  end;
@@ -383,5 +323,62 @@ mod tests {
         set_up();
         query_as_owner("with d as (delete from test_shop.t returning id) select id::text from d")
             .expect("unreachable");
+    }
+
+    /// Makes `test_shop.write()` of `body`, which a query of the owner may call.
+    fn set_up_function(body: &str) {
+        set_up();
+        Spi::run(&format!(
+            "grant insert on test_shop.t to test_owner;
+             create function test_shop.write() returns text language plpgsql as $f$ begin {body} return 'written'; end $f$"
+        ))
+        .expect("set up function");
+    }
+
+    #[pg_test(error = "cannot execute INSERT in a read-only transaction")]
+    fn a_function_that_the_query_calls_cannot_write() {
+        set_up_function("insert into test_shop.t values (2);");
+        query_as_owner("select test_shop.write()").expect("unreachable");
+    }
+
+    #[pg_test(error = "cannot execute INSERT in a read-only transaction")]
+    fn nor_after_an_error_that_it_caught() {
+        set_up_function(
+            "begin perform 1 / 0; exception when division_by_zero then null; end;
+             insert into test_shop.t values (2);",
+        );
+        query_as_owner("select test_shop.write()").expect("unreachable");
+    }
+
+    #[pg_test(error = "transaction read-write mode must be set before any query")]
+    fn nor_make_the_transaction_writable() {
+        set_up_function(
+            "perform set_config('transaction_read_only', 'off', true);
+             insert into test_shop.t values (2);",
+        );
+        query_as_owner("select test_shop.write()").expect("unreachable");
+    }
+
+    #[pg_test]
+    fn the_caller_may_write_again_afterwards_and_after_a_write_that_was_refused() {
+        set_up_function("insert into test_shop.t values (2);");
+        query_as_owner("select set_config('transaction_read_only', 'on', false)").expect("query");
+        Spi::run("insert into test_shop.t values (3)").expect("writable after a query");
+        Spi::run(
+            "do $$ begin
+                 begin
+                     perform from marketing_automation_internal.query_as_owner('test_owner', 'select test_shop.write()', null) as q (x text);
+                     raise exception 'no error';
+                 exception when read_only_sql_transaction then
+                     insert into test_shop.t values (4);
+                 end;
+                 insert into test_shop.t values (5);
+             end $$",
+        )
+        .expect("writable after an error");
+        assert_eq!(
+            Spi::get_one::<String>("select string_agg(id::text, ' ' order by id) from test_shop.t"),
+            Ok(Some("1 3 4 5".to_owned()))
+        );
     }
 }

@@ -12,6 +12,7 @@ from harness import Cluster, wait_until
 from harness.paths import pg_program
 
 
+@pytest.mark.needs("pg_cron")
 def test_pg_cron_enrolls_and_processes(cluster, sink):
     shop = Shop(cluster, CRON_DATABASE)
     if cluster.process is None:

@@ -1,8 +1,9 @@
 """The layers that need no server: formatting, lints, pure tests."""
 
+from harness.installation import server_version
 from harness.paths import ROOT, TARGET
 
-# How the crate is built without PostgreSQL; the extension's way is the default.
+# How the crate is built without PostgreSQL.
 PROXY = ("--no-default-features", "--features", "proxy")
 PGSPOT = "pgspot==0.9.4"
 PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
@@ -20,11 +21,12 @@ def format_(log):
 
 def lint(log):
     """clippy has nothing to say about either feature set, nor pgspot about the install script; the imports are in order; what no test runs loads."""
-    for features in (("--features", "pg15 pg_test"), PROXY):
+    server = f"pg{server_version()}"
+    for features in (("--no-default-features", "--features", f"{server} pg_test"), PROXY):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
     log.check("/usr/bin/python3", "-B", IMPORTS, ROOT / "src")
     schema = TARGET / "test-logs" / "schema.sql"
-    log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
+    log.run("cargo", "pgrx", "schema", server, "--no-default-features", "--out", schema)
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
     for program in ("bench", "demo"):
         log.check("/usr/bin/python3", "-B", "-c", LOAD, ROOT / "tests" / program)
