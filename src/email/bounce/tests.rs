@@ -1,6 +1,11 @@
 //! Reports as the large and the old servers write them.
 
+use super::returned::MAX_TRACES;
 use super::*;
+
+fn read(raw: &[u8]) -> Report {
+    super::read(raw, Rules::shipped())
+}
 
 const MAIL: &str = "0000000004d2-8f00-8a1b-2c3d-4e5f60718293.7@track.shop.example";
 const RETURN_PATH: &str = "bounces+0abcdefghijk@shop.example";
@@ -149,26 +154,56 @@ fn a_report_that_was_cut_off_or_damaged_is_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn the_failure_counts_among_several_recipients() {
-    let report = "Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; a@x\nAction: relayed\nStatus: 2.0.0\n\n\
-        Final-Recipient: rfc822; b@x\nAction: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; 550 5.1.1 gone\n";
-    let report = status_report(&fields(report));
-    assert_eq!(
-        (report.kind, report.status.as_deref()),
-        (Kind::Hard, Some("5.1.1"))
-    );
-    let report = status_report(&fields(
-        "Final-Recipient: rfc822; a@x\nAction: relayed\nStatus: 2.0.0\n",
-    ));
-    assert_eq!(report.kind, Kind::Delivered);
-}
-
-#[test]
 fn traces_are_bounded() {
     let many: String = (0..10_000)
         .map(|n| format!("References: <{n}@x>\nTo: {n}@x\n"))
         .collect();
+    let long = format!("References: <{}@x>\nTo: a@x\n", "x".repeat(1000));
+    assert_eq!(read(long.as_bytes()).message_ids, [""; 0]);
     let report = read(many.as_bytes());
     assert_eq!(report.message_ids.len(), MAX_TRACES);
     assert_eq!(report.return_paths.len(), MAX_TRACES);
+}
+
+#[test]
+fn a_report_within_a_mail_servers_notice_is_read() {
+    let mail = |from: &str| {
+        format!(
+            "From: {from}\nTo: {RETURN_PATH}\nSubject: Returned mail\nMIME-Version: 1.0\n\
+             Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: text/plain\n\nThere were errors.\n\n\
+             --a\nContent-Type: message/rfc822\n\nFrom: MAILER-DAEMON@inner.example\nMIME-Version: 1.0\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+             --b\nContent-Type: message/delivery-status\n\nAction: failed\nFinal-Recipient: rfc822; a@x\nStatus: 5.1.1\n\n\
+             --b\nContent-Type: message/rfc822\n\nMessage-ID: <{MAIL}>\n\nHello\n\n--b--\n--a--\n"
+        )
+    };
+    let report = read(mail("MAILER-DAEMON@gateway.example").as_bytes());
+    assert_eq!(
+        (report.kind, report.status.as_deref()),
+        (Kind::Hard, Some("5.1.1"))
+    );
+    assert!(report.message_ids.iter().any(|id| id == MAIL));
+    // A person who passes a bounce on bounces nothing.
+    assert_eq!(
+        read(mail("Ada <ada@example.org>").as_bytes()).kind,
+        Kind::Unknown
+    );
+}
+
+#[test]
+fn a_notice_in_html_is_read_and_its_subject_decoded() {
+    let mail = "From: postmaster@mx.example\nReturn-Path: <>\nMIME-Version: 1.0\n\
+        Subject: =?utf-8?Q?Unzustellbar:_Gr=C3=BC=C3=9Fe?=\nContent-Type: text/html; charset=utf-8\n\n\
+        <html><body><p>Ihre Nachricht kam nicht an.</p><p>Empf&auml;nger <b>unbekannt</b></p></body></html>\n";
+    assert_eq!(read(mail.as_bytes()).kind, Kind::Hard);
+}
+
+#[test]
+fn a_receipt_is_an_automatic_reply() {
+    let mail = "From: Ada <ada@example.org>\nReturn-Path: <>\nSubject: Not read: Delivery failed\nMIME-Version: 1.0\n\
+        Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n\
+        --b\nContent-Type: text/plain\n\nYour message was deleted without being read by a user unknown.\n\n\
+        --b\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; ada@example.org\n\
+        Disposition: automatic-action/MDN-sent-automatically; deleted\n\n--b--\n";
+    assert_eq!(read(mail.as_bytes()).kind, Kind::AutoReply);
 }

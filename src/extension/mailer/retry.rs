@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::database::Finished;
 use super::job::{Delivery, Outcome};
 use super::reason::Reason;
-use crate::email::bounce;
+use crate::email::bounce::{Refusal, Rules};
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
 /// between attempts in the long run, and allows shorter ones at first).
@@ -88,7 +88,13 @@ pub(super) fn met_dead_mailbox(delivery: &Delivery) -> bool {
     match &delivery.outcome {
         // Without a code it was our own check.
         Outcome::Failed(reason) if reason.code.is_some() => {
-            bounce::is_dead_mailbox(reason.status(), &reason.text)
+            let refusal = Refusal {
+                code: reason.code,
+                status: reason.status(),
+                text: &reason.text,
+                around: "",
+            };
+            refusal.is_dead_mailbox(Rules::shipped())
         }
         _ => false,
     }
