@@ -67,6 +67,10 @@ pub struct Report {
     pub return_paths: Vec<String>,
     /// Message-IDs, without angle brackets, that may be those of the mail that came back.
     pub message_ids: Vec<String>,
+    /// Tokens of URLs in List-Unsubscribe, which may be signed for the mail that came back ([`Purpose::Unsubscribe`]).
+    ///
+    /// [`Purpose::Unsubscribe`]: crate::tracking::token::Purpose::Unsubscribe
+    pub unsubscribe_tokens: Vec<String>,
 }
 
 impl Report {
@@ -77,6 +81,7 @@ impl Report {
             diagnostic: None,
             return_paths: Vec::new(),
             message_ids: Vec::new(),
+            unsubscribe_tokens: Vec::new(),
         }
     }
 
@@ -101,6 +106,7 @@ pub fn read(raw: &[u8], rules: &Rules) -> Report {
     Report {
         return_paths: mail.traces.return_paths.clone(),
         message_ids: mail.traces.message_ids.clone(),
+        unsubscribe_tokens: mail.traces.unsubscribe_tokens.clone(),
         ..judge(&mail, rules)
     }
 }

@@ -40,6 +40,7 @@ pub(super) struct Returned {
 pub(super) struct Traces {
     pub(super) return_paths: Vec<String>,
     pub(super) message_ids: Vec<String>,
+    pub(super) unsubscribe_tokens: Vec<String>,
 }
 
 impl Returned {
@@ -148,6 +149,8 @@ impl Traces {
                 "return-path" | "x-envelope-from" | "envelope-from" => {
                     self.add_return_paths(&field.value);
                 }
+                // Relays write their own Message-ID and envelope, and leave this as it is.
+                "list-unsubscribe" => self.add_unsubscribe_tokens(&field.value),
                 _ => {}
             }
         }
@@ -159,6 +162,19 @@ impl Traces {
 
     fn add_message_ids(&mut self, value: &str) {
         add(&mut self.message_ids, words(value, "<>,"));
+    }
+
+    /// Takes what stands behind `/u/` in the URLs of RFC 2369, in front of any query.
+    fn add_unsubscribe_tokens(&mut self, value: &str) {
+        let urls = value.split(|c: char| c.is_whitespace() || "<>,".contains(c));
+        let tokens = urls.filter_map(|url| {
+            let (_, behind) = url.split_once("://")?;
+            let (_, path) = behind.split_once("/u/")?;
+            let is_inside = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let end = path.find(|c| !is_inside(&c)).unwrap_or(path.len());
+            Some(&path[..end]).filter(|token| !token.is_empty())
+        });
+        add(&mut self.unsubscribe_tokens, tokens);
     }
 }
 

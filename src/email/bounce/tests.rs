@@ -2,6 +2,7 @@
 
 use super::returned::MAX_TRACES;
 use super::*;
+use crate::tracking::token::{Keyring, Purpose, Token};
 
 fn read(raw: &[u8]) -> Report {
     super::read(raw, Rules::shipped())
@@ -163,6 +164,82 @@ fn traces_are_bounded() {
     let report = read(many.as_bytes());
     assert_eq!(report.message_ids.len(), MAX_TRACES);
     assert_eq!(report.return_paths.len(), MAX_TRACES);
+}
+
+/// A report about a mail that a relay gave a Message-ID and an envelope of its own.
+fn relayed(kind: &str, report: &str, unsubscribe: &str) -> Vec<u8> {
+    format!(
+        "From: fbl@isp.example\nTo: abuse@shop.example\nSubject: x\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=x; boundary=b\n\n\
+         --b\nContent-Type: text/plain\n\nA report.\n\n--b\nContent-Type: message/{kind}\n\n{report}\n\
+         --b\nContent-Type: message/rfc822\n\nFrom: hello@shop.example\nReturn-Path: <0100-77@relay.example>\n\
+         Message-ID: <0100-77@relay.example>\nList-Unsubscribe: {unsubscribe}\nSubject: News\n\nHello\n\n--b--\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn a_mail_that_a_relay_renamed_is_known_by_its_unsubscribe_url() {
+    let keyring = Keyring::new(vec![(7, [7; 32])]).unwrap();
+    let token = Token {
+        record: 300,
+        activity: 5,
+        link: None,
+    };
+    let signed = keyring.sign(Purpose::Unsubscribe, &token);
+    let abuse = "Feedback-Type: abuse (reported)\nVersion: 1\n";
+    let failed = "Final-Recipient: rfc822; a@x\nAction: failed\nStatus: 5.1.1\n";
+    for (kind, report, is) in [
+        ("feedback-report", abuse, Kind::Complaint),
+        ("delivery-status", failed, Kind::Hard),
+    ] {
+        for list in [
+            format!("<https://track.shop.example/u/{signed}>"),
+            format!(
+                "<mailto:leave@shop.example?subject=x>,\n <https://track.shop.example/u/{signed}?page=1>"
+            ),
+            format!("<HTTPS://track.shop.example:8443/u/{signed}/>"),
+        ] {
+            let report = read(&relayed(kind, report, &list));
+            assert_eq!(report.kind, is, "{list}");
+            let found: Vec<_> = report
+                .unsubscribe_tokens
+                .iter()
+                .filter_map(|token| keyring.verify(Purpose::Unsubscribe, token))
+                .collect();
+            assert_eq!(found, [token], "{list}");
+        }
+    }
+}
+
+#[test]
+fn only_a_token_that_was_signed_for_unsubscribing_names_a_mail() {
+    let keyring = Keyring::new(vec![(7, [7; 32])]).unwrap();
+    let other = Keyring::new(vec![(7, [8; 32])]).unwrap();
+    let token = Token {
+        record: 300,
+        activity: 5,
+        link: None,
+    };
+    let signed = keyring.sign(Purpose::Unsubscribe, &token);
+    for path in [
+        format!("u/{}", keyring.sign(Purpose::Click, &token)),
+        format!("u/{}", keyring.sign(Purpose::Open, &token)),
+        format!("u/{}", other.sign(Purpose::Unsubscribe, &token)),
+        format!("u/{}", &signed[1..]),
+        format!("c/{signed}"),
+        format!("?u={signed}"),
+        "u/".to_owned(),
+    ] {
+        let list = format!("<https://track.shop.example/{path}>");
+        let report = read(&relayed("feedback-report", "Feedback-Type: abuse\n", &list));
+        assert_eq!(report.kind, Kind::Complaint);
+        let found = report
+            .unsubscribe_tokens
+            .iter()
+            .find_map(|token| keyring.verify(Purpose::Unsubscribe, token));
+        assert_eq!(found, None, "{path}");
+    }
 }
 
 #[test]
