@@ -4,6 +4,7 @@
 //! neither, notices in prose. `mail-parser` takes the mail apart; the fields inside the reports, which are no mails, are
 //! read here. Nothing here is trusted: the caller finds the mail by a signed return path or a random id.
 
+mod comparable;
 mod delivery_status;
 mod fields;
 mod notice;
@@ -14,6 +15,7 @@ mod words;
 
 use mail_parser::MessageParser;
 
+pub use comparable::comparable;
 use fields::Field;
 use notice::Writer;
 pub use refusal::Refusal;
