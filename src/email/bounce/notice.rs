@@ -44,7 +44,7 @@ impl<'a> Writer<'a> {
 
     /// Whether nobody wants an answer (RFC 5321, section 4.5.5), or a postmaster writes: mail servers do so, and so do
     /// programs that answer for people.
-    fn is_nobody(&self) -> bool {
+    fn is_null_sender_or_postmaster(&self) -> bool {
         let value = |name: &str| fields::value(self.header, name).map(str::to_lowercase);
         let is_empty = |value: &str| value.trim_matches(['<', '>', ' ']).is_empty();
         let from = value("from").unwrap_or_default();
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
         // Others than the daemon answer a mail when they are people, or programs that speak for some.
         let answers =
             fields::value(self.header, "in-reply-to").is_some() || self.answers_by_itself();
-        self.is_nobody() && !answers && self.tells(rules, said)
+        self.is_null_sender_or_postmaster() && !answers && self.tells(rules, said)
     }
 
     /// Whether subject or beginning are those of a notice.

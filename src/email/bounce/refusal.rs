@@ -94,6 +94,7 @@ pub(super) fn leading_code(text: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rules::{Rule, RuleKind};
     use super::*;
 
     fn is_dead(status: Option<&str>, text: &str) -> bool {
@@ -329,6 +330,34 @@ mod tests {
             ..Refusal::default()
         };
         assert!(!refusal.is_dead_mailbox(Rules::shipped()));
+    }
+
+    #[test]
+    fn rules_can_be_added_and_left_out() {
+        let text = "550 Der Mieter ist ausgezogen";
+        let gone = Rule {
+            kind: RuleKind::Reply,
+            pattern: "mieter % ausgezogen",
+            meaning: Meaning::Dead,
+        };
+        let is_dead = |rules: &Rules, text| {
+            let refusal = Refusal {
+                text,
+                ..Refusal::default()
+            };
+            refusal.is_dead_mailbox(rules)
+        };
+        assert!(!is_dead(Rules::shipped(), text));
+        let more = Rules::new(Rules::shipped_rows().chain([gone])).unwrap();
+        assert!(is_dead(&more, text));
+        assert!(!is_dead(
+            &more,
+            "550 Der Mieter ist ausgezogen, mailbox full"
+        ));
+        let less = Rules::shipped_rows().filter(|rule| rule.pattern != "user unknown");
+        let less = Rules::new(less).unwrap();
+        assert!(is_dead(Rules::shipped(), "550 User unknown"));
+        assert!(!is_dead(&less, "550 User unknown"));
     }
 
     #[test]

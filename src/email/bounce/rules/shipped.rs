@@ -1,9 +1,9 @@
 //! The rules as they are shipped. A phrase stands here because a server, or a large provider, uses it for a whole kind of
 //! refusals; what only one sample says belongs into the table of whoever met it.
 
-mod abroad;
 mod alive;
 mod dead;
+mod other_languages;
 
 use super::{Meaning, Rule, RuleKind};
 
@@ -37,7 +37,7 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
     (RuleKind::Reply, Meaning::Dead, dead::GONE),
     (RuleKind::Reply, Meaning::Dead, dead::TAKES_NONE),
     (RuleKind::Reply, Meaning::DeadDomain, dead::DOMAIN),
-    (RuleKind::Reply, Meaning::Dead, abroad::MAILBOX),
+    (RuleKind::Reply, Meaning::Dead, other_languages::MAILBOX),
     // Yahoo and those that it serves say so in reply to the mail.
     (
         RuleKind::Reply,

@@ -3,7 +3,6 @@
 pub(super) const MAILBOX: &[&str] = &[
     "user unknown",
     "unknown user",
-    "user % unknown",
     "unknown local user",
     "unknown local part",
     "unknown or illegal alias",
