@@ -29,7 +29,7 @@ comment on function marketing_automation.parse_bounce(bytea) is
             name!(message_ids, Vec<String>),
         ),
     > {
-        let report = bounce::read(raw);
+        let report = bounce::read(raw, bounce::Rules::shipped());
         // text holds no NUL.
         let clean = |text: String| text.replace('\0', "");
         TableIterator::once((

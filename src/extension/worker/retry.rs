@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::diagnostic::Diagnostic;
 use super::outcome::{Delivered, Outcome};
 use super::spi_store::Completed;
-use crate::mail::bounce;
+use crate::mail::bounce::{Refusal, Rules};
 
 /// First pause after a temporary failure; doubled with each attempt (RFC 5321, 4.5.4.1, asks for at least 30 minutes
 /// between attempts in the long run, and allows shorter ones at first).
@@ -84,7 +84,13 @@ pub(super) fn met_dead_mailbox(delivery: &Delivered) -> bool {
     match &delivery.outcome {
         // Without a code it was our own check.
         Outcome::Failed(reason) if reason.code.is_some() => {
-            bounce::is_dead_mailbox(reason.status(), &reason.text)
+            let refusal = Refusal {
+                code: reason.code,
+                status: reason.status(),
+                text: &reason.text,
+                around: "",
+            };
+            refusal.is_dead_mailbox(Rules::shipped())
         }
         _ => false,
     }

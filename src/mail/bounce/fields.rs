@@ -22,13 +22,14 @@ pub(super) fn fields(text: &str) -> Vec<Field> {
             continue;
         }
         let field = line.split_once(':').filter(|(name, _)| {
-            // RFC 5322, section 2.2: printable ASCII without blanks.
+            // RFC 5322, section 2.2: printable ASCII; section 4.5: blanks before the colon, as some still write them.
+            let name = name.trim_end_matches([' ', '\t']);
             !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
         });
         open = field.is_some();
         if let Some((name, value)) = field {
             found.push(Field {
-                name: name.to_ascii_lowercase(),
+                name: name.trim_end().to_ascii_lowercase(),
                 value: value.trim().to_owned(),
             });
         }
@@ -50,7 +51,7 @@ mod tests {
 
     #[test]
     fn fields_are_unfolded_and_other_lines_end_them() {
-        let text = "Status: 5.1.1\r\nDiagnostic-Code: smtp;\r\n 550 no\r\n\tsuch user\r\n\r\n  an indented line\r\nHi. This is: prose\r\nACTION: failed\r\n: x\r\n";
+        let text = "Status: 5.1.1\r\nDiagnostic-Code: smtp;\r\n 550 no\r\n\tsuch user\r\n\r\n  an indented line\r\nHi. This is: prose\r\nACTION : failed\r\n: x\r\n";
         let found: Vec<_> = fields(text)
             .into_iter()
             .map(|field| (field.name, field.value))
