@@ -58,54 +58,42 @@ fn data_directory() -> std::path::PathBuf {
     Path::new(&*data.to_string_lossy()).to_owned()
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// The data directory and what copying it changes.
-    #[pg_extern(sql = r#"
-create function marketing_automation.this_data_directory()
-returns table (path text, inode bigint, born timestamptz, machine_id text, started_as text)
-language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.this_data_directory() is
-    'API: private. Where the server''s data are, inode number and time of creation (where the file system knows it) of the file PG_VERSION, which is never '
-    'written again and which no copy can keep, the machine''s id (machine-id(5), where there is one), and whether the server was started as primary, standby or restored';
-"#)]
-    #[allow(clippy::type_complexity)] // The macro wants the row written out.
-    fn this_data_directory() -> Result<
-        TableIterator<
-            'static,
-            (
-                name!(path, String),
-                name!(inode, i64),
-                name!(born, Option<TimestampWithTimeZone>),
-                name!(machine_id, Option<String>),
-                name!(started_as, &'static str),
-            ),
-        >,
-        std::io::Error,
-    > {
-        let path = data_directory();
-        let version = std::fs::metadata(path.join("PG_VERSION"))?;
-        let born = version
-            .created()
-            .ok()
-            .and_then(|born| born.duration_since(UNIX_EPOCH + POSTGRES_EPOCH).ok())
-            .and_then(|born| i64::try_from(born.as_micros()).ok())
-            .and_then(|born| TimestampWithTimeZone::try_from(born).ok());
-        let machine_id = std::fs::read_to_string("/etc/machine-id").ok();
-        let machine_id = machine_id
-            .map(|id| id.trim().to_owned())
-            .filter(|id| !id.is_empty());
-        let start = START.get().copied().unwrap_or(Start::Primary);
-        Ok(TableIterator::once((
-            path.to_string_lossy().into_owned(),
-            version.ino().cast_signed(),
-            born,
-            machine_id,
-            start.name(),
-        )))
-    }
+/// The data directory and what copying it changes.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // The macro wants the row written out.
+fn this_data_directory() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(path, String),
+            name!(inode, i64),
+            name!(born, Option<TimestampWithTimeZone>),
+            name!(machine_id, Option<String>),
+            name!(started_as, &'static str),
+        ),
+    >,
+    std::io::Error,
+> {
+    let path = data_directory();
+    let version = std::fs::metadata(path.join("PG_VERSION"))?;
+    let born = version
+        .created()
+        .ok()
+        .and_then(|born| born.duration_since(UNIX_EPOCH + POSTGRES_EPOCH).ok())
+        .and_then(|born| i64::try_from(born.as_micros()).ok())
+        .and_then(|born| TimestampWithTimeZone::try_from(born).ok());
+    let machine_id = std::fs::read_to_string("/etc/machine-id").ok();
+    let machine_id = machine_id
+        .map(|id| id.trim().to_owned())
+        .filter(|id| !id.is_empty());
+    let start = START.get().copied().unwrap_or(Start::Primary);
+    Ok(TableIterator::once((
+        path.to_string_lossy().into_owned(),
+        version.ino().cast_signed(),
+        born,
+        machine_id,
+        start.name(),
+    )))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod address;
 mod argument;
 mod bounce;
+mod call_with_caller;
 mod expression;
 mod nearest_name;
 mod notify;

@@ -8,7 +8,7 @@ use pgrx::spi::OwnedPreparedStatement;
 use crate::tracking::token::Keyring;
 
 const KEYS: &str =
-    "select id, secret from marketing_automation.valid_tracking_key order by position";
+    "select id, secret from marketing_automation_internal.valid_tracking_key order by position";
 
 thread_local! {
     /// The query of `keyring()`, for the life of the backend: planning it for each batch of hits would cost more than

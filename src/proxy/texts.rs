@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_database_accepts_each_text_and_no_other() {
-        let schema = include_str!("../../sql/schema/055_tracking.sql");
+        let schema = include_str!("../../sql/tables/tracking.sql");
         let (_, check) = schema
             .split_once("create table marketing_automation.page_text")
             .unwrap();

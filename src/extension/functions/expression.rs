@@ -91,59 +91,44 @@ fn relation_name(relation: pg_sys::Oid) -> String {
     }
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
+/// Checks a boolean expression; the error is what PostgreSQL says of it in a WHERE clause.
+#[pg_extern(sql = false)]
+fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
+    require_one_expression(expression, what);
+    let prefix = format!("select from {} as self where (\n", relation_name(relation));
+    pointing_into(expression, &prefix, what, || {
+        run_as_owner::plan(owner, &format!("{prefix}{expression}\n)"), false)
+    });
+}
 
-    /// Checks a boolean expression; the error is what PostgreSQL says of it in a WHERE clause.
-    #[pg_extern(sql = r#"
-create function marketing_automation.check_condition(owner regrole, relation regclass, expression text, what text) returns void
-language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.check_condition(regrole, regclass, text, text) is
-    'API: private. Raises unless expression is exactly one boolean SQL expression over self that plans against relation with the rights of owner; what: its name in errors';
-"#)]
-    fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
-        require_one_expression(expression, what);
-        let prefix = format!("select from {} as self where (\n", relation_name(relation));
-        pointing_into(expression, &prefix, what, || {
-            run_as_owner::plan(owner, &format!("{prefix}{expression}\n)"), false)
-        });
-    }
-
-    /// Checks an expression of any scalar type that has a text form, and returns the type.
-    #[pg_extern(sql = r#"
-create function marketing_automation.check_expression(owner regrole, relation regclass, expression text, what text) returns regtype
-language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.check_expression(regrole, regclass, text, text) is
-    'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of owner; returns its type';
-"#)]
-    fn check_expression(
-        owner: pg_sys::Oid,
-        relation: pg_sys::Oid,
-        expression: &str,
-        what: &str,
-    ) -> pg_sys::Oid {
-        require_one_expression(expression, what);
-        let relation_name = relation_name(relation);
-        // In a WHERE clause, where neither aggregates and window functions nor sets may stand.
-        let prefix = format!("select from {relation_name} as self where ((\n");
-        pointing_into(expression, &prefix, what, || {
-            run_as_owner::plan(
-                owner,
-                &format!("{prefix}{expression}\n)::pg_catalog.text is not null)"),
-                false,
-            );
-        });
-        let query = format!(
-            "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
+/// Checks an expression of any scalar type that has a text form, and returns the type.
+#[pg_extern(sql = false)]
+fn check_expression(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+) -> pg_sys::Oid {
+    require_one_expression(expression, what);
+    let relation_name = relation_name(relation);
+    // In a WHERE clause, where neither aggregates and window functions nor sets may stand.
+    let prefix = format!("select from {relation_name} as self where ((\n");
+    pointing_into(expression, &prefix, what, || {
+        run_as_owner::plan(
+            owner,
+            &format!("{prefix}{expression}\n)::pg_catalog.text is not null)"),
+            false,
         );
-        run_as_owner::as_owner(owner, || Spi::get_one::<pg_sys::Oid>(&query))
-            .ok()
-            .flatten()
-            // An untyped literal.
-            .filter(|of_type| *of_type != pg_sys::UNKNOWNOID)
-            .unwrap_or(pg_sys::TEXTOID)
-    }
+    });
+    let query = format!(
+        "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
+    );
+    run_as_owner::as_owner(owner, || Spi::get_one::<pg_sys::Oid>(&query))
+        .ok()
+        .flatten()
+        // An untyped literal.
+        .filter(|of_type| *of_type != pg_sys::UNKNOWNOID)
+        .unwrap_or(pg_sys::TEXTOID)
 }
 
 #[cfg(any(test, feature = "pg_test"))]
@@ -156,7 +141,7 @@ mod tests {
         Spi::run(
             "create or replace function pg_temp.complaint(expression text) returns text language plpgsql as $$
              begin
-                 perform marketing_automation.check_condition(quote_ident(current_user)::regrole, 'marketing_automation.party', expression, 'domain');
+                 perform marketing_automation_internal.check_condition(quote_ident(current_user)::regrole, 'marketing_automation.party', expression, 'domain');
                  return null;
              exception when others then
                  return sqlerrm;

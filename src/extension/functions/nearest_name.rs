@@ -27,26 +27,16 @@ fn distance(one: &str, other: &str) -> c_int {
     }
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// The name that differs least from `name`; None if all differ by more than three letters or half of them.
-    #[pg_extern(sql = r#"
-create function marketing_automation.nearest_name(name text, names text[]) returns text
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.nearest_name(text, text[]) is
-    'API: private. The one of the names that was probably meant, for a hint; null: none differs by so few as three letters or half of them';
-"#)]
-    fn nearest_name(name: &str, names: Vec<Option<String>>) -> Option<String> {
-        let letters = c_int::try_from(name.chars().count()).unwrap_or(c_int::MAX);
-        let limit = MAX_DISTANCE.min(letters / 2);
-        names
-            .into_iter()
-            .flatten()
-            .map(|candidate| (distance(name, &candidate), candidate))
-            .filter(|(distance, _)| *distance <= limit)
-            .min_by_key(|(distance, _)| *distance)
-            .map(|(_, candidate)| candidate)
-    }
+/// The name that differs least from `name`; None if all differ by more than three letters or half of them.
+#[pg_extern(sql = false)]
+fn nearest_name(name: &str, names: Vec<Option<String>>) -> Option<String> {
+    let letters = c_int::try_from(name.chars().count()).unwrap_or(c_int::MAX);
+    let limit = MAX_DISTANCE.min(letters / 2);
+    names
+        .into_iter()
+        .flatten()
+        .map(|candidate| (distance(name, &candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
 }

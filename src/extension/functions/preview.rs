@@ -34,110 +34,99 @@ fn head(message: &[u8]) -> String {
     head.replace("\r\n", "\n")
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// Renders a mail; its links lead where their author wrote, as no link is stored.
-    #[pg_extern(sql = r#"
-create function marketing_automation.render_preview(activity_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text, track_opens boolean)
-returns table (sender text, subject text, html text, text text, headers text)
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
-    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
-"#)]
-    #[allow(clippy::type_complexity, clippy::too_many_arguments)] // The macro wants the row written out, both ways.
-    fn render_preview(
-        activity_id: i32,
-        record: pgrx::JsonB,
-        party: Option<String>,
-        email: Option<String>,
-        recipient_name: Option<String>,
-        language: Option<String>,
-        time_zone: Option<String>,
-        track_opens: bool,
-    ) -> Result<
-        TableIterator<
-            'static,
-            (
-                name!(sender, Option<String>),
-                name!(subject, String),
-                name!(html, String),
-                name!(text, String),
-                name!(headers, String),
-            ),
-        >,
-        spi::Error,
-    > {
-        let snippets = Arc::new(snippets()?);
-        let found = translations_of(spi_store::mail_templates(vec![activity_id])?, &snippets);
-        let Some((_, activity)) = found.into_iter().next() else {
-            return Ok(TableIterator::new([]));
-        };
-        let recipient = Recipient {
-            language: language.unwrap_or_default(),
-            time_zone: time_zone.unwrap_or_default(),
-        };
-        let context = context(
-            record.0,
-            party.as_deref(),
-            recipient_name.as_deref(),
-            email.as_deref(),
-            &recipient,
-            &activity.scenario,
-            &activity.name,
-        );
-        let what = format!("activity \"{}\"", activity.name);
-        let translations = &activity.translations;
-        let rendered = translations
-            .compile(&translations.choose(&recipient.language))
-            .and_then(|template| template.render(&context, &recipient))
-            .unwrap_or_else(|error| refuse(&what, &error.to_string()));
-
-        let base = settings::automation_base().and_then(|base| BaseUrl::parse(&base).ok());
-        let base = base.or_else(|| BaseUrl::parse(&format!("http://{NOT_SET}")).ok());
-        let Some(base) = base else {
-            refuse(&what, "marketing_automation.automation_base is no URL");
-        };
-        let unsubscribe_url = base.unsubscribe("preview");
-        let consent = Consent {
-            opens: track_opens,
-            clicks: true,
-        };
-        let links = rendered.links();
-        let mail = rendered.assemble(consent, false, |target| match target {
-            Target::Link(index) => links[index].clone(),
-            Target::Unsubscribe(_) => unsubscribe_url.clone(),
-            Target::OpenImage => base.open("preview"),
-            Target::HiddenLink => base.click("preview"),
-        });
-        let sender = mail.sender.clone().or_else(settings::email_from);
-        let nobody = format!("nobody@{NOT_SET}");
-        let message = message::build(&Draft {
-            from: sender.as_deref().unwrap_or(&nobody),
-            to_address: email.as_deref().unwrap_or(&nobody),
-            to_name: recipient_name.as_deref(),
-            return_path: None,
-            subject: &mail.subject,
-            html: &mail.html,
-            text: &mail.text,
-            message_id: &format!("preview.{activity_id}@{NOT_SET}"),
-            date: SystemTime::now(),
-            unsubscribe_url: Some(&unsubscribe_url),
-            feedback_id: Some(&compose::feedback_id(
-                activity_id,
-                &activity.scenario,
-                NOT_SET,
-            )),
-        })
+/// Renders a mail; its links lead where their author wrote, as no link is stored.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)] // The macro wants the row written out, both ways.
+fn render_preview(
+    activity_id: i32,
+    record: pgrx::JsonB,
+    party: Option<String>,
+    email: Option<String>,
+    recipient_name: Option<String>,
+    language: Option<String>,
+    time_zone: Option<String>,
+    track_opens: bool,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(sender, Option<String>),
+            name!(subject, String),
+            name!(html, String),
+            name!(text, String),
+            name!(headers, String),
+        ),
+    >,
+    spi::Error,
+> {
+    let snippets = Arc::new(snippets()?);
+    let found = translations_of(spi_store::mail_templates(vec![activity_id])?, &snippets);
+    let Some((_, activity)) = found.into_iter().next() else {
+        return Ok(TableIterator::new([]));
+    };
+    let recipient = Recipient {
+        language: language.unwrap_or_default(),
+        time_zone: time_zone.unwrap_or_default(),
+    };
+    let context = context(
+        record.0,
+        party.as_deref(),
+        recipient_name.as_deref(),
+        email.as_deref(),
+        &recipient,
+        &activity.scenario,
+        &activity.name,
+    );
+    let what = format!("activity \"{}\"", activity.name);
+    let translations = &activity.translations;
+    let rendered = translations
+        .compile(&translations.choose(&recipient.language))
+        .and_then(|template| template.render(&context, &recipient))
         .unwrap_or_else(|error| refuse(&what, &error.to_string()));
-        let row = (
-            sender,
-            mail.subject,
-            mail.html,
-            mail.text,
-            head(message.bytes()),
-        );
-        Ok(TableIterator::once(row))
-    }
+
+    let base = settings::automation_base().and_then(|base| BaseUrl::parse(&base).ok());
+    let base = base.or_else(|| BaseUrl::parse(&format!("http://{NOT_SET}")).ok());
+    let Some(base) = base else {
+        refuse(&what, "marketing_automation.automation_base is no URL");
+    };
+    let unsubscribe_url = base.unsubscribe("preview");
+    let consent = Consent {
+        opens: track_opens,
+        clicks: true,
+    };
+    let links = rendered.links();
+    let mail = rendered.assemble(consent, false, |target| match target {
+        Target::Link(index) => links[index].clone(),
+        Target::Unsubscribe(_) => unsubscribe_url.clone(),
+        Target::OpenImage => base.open("preview"),
+        Target::HiddenLink => base.click("preview"),
+    });
+    let sender = mail.sender.clone().or_else(settings::email_from);
+    let nobody = format!("nobody@{NOT_SET}");
+    let message = message::build(&Draft {
+        from: sender.as_deref().unwrap_or(&nobody),
+        to_address: email.as_deref().unwrap_or(&nobody),
+        to_name: recipient_name.as_deref(),
+        return_path: None,
+        subject: &mail.subject,
+        html: &mail.html,
+        text: &mail.text,
+        message_id: &format!("preview.{activity_id}@{NOT_SET}"),
+        date: SystemTime::now(),
+        unsubscribe_url: Some(&unsubscribe_url),
+        feedback_id: Some(&compose::feedback_id(
+            activity_id,
+            &activity.scenario,
+            NOT_SET,
+        )),
+    })
+    .unwrap_or_else(|error| refuse(&what, &error.to_string()));
+    let row = (
+        sender,
+        mail.subject,
+        mail.html,
+        mail.text,
+        head(message.bytes()),
+    );
+    Ok(TableIterator::once(row))
 }

@@ -16,42 +16,27 @@ thread_local! {
     static CURSORS: RefCell<HashMap<Queue, TimestampWithTimeZone>> = RefCell::default();
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
+/// Where the first waiting row of a queue was found last.
+#[pg_extern(sql = false)]
+fn queue_cursor(queue: &str, activity_id: i32, domain_queue: &str) -> TimestampWithTimeZone {
+    let key = (queue.to_owned(), activity_id, domain_queue.to_owned());
+    CURSORS.with_borrow(|cursors| {
+        cursors
+            .get(&key)
+            .copied()
+            .unwrap_or_else(TimestampWithTimeZone::negative_infinity)
+    })
+}
 
-    /// Where the first waiting row of a queue was found last.
-    #[pg_extern(sql = r#"
-create function marketing_automation.scan_start(queue text, activity_id integer, lane text) returns timestamptz
-language c stable parallel restricted strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.scan_start(text, integer, text) is
-    'API: private. When the first row of this queue was due that this process found when it looked last; -infinity: it has not looked yet. Where the next look begins: '
-    'before it are rows that have been taken already, and at most some that were committed late';
-"#)]
-    fn queue_cursor(queue: &str, activity_id: i32, domain_queue: &str) -> TimestampWithTimeZone {
-        let key = (queue.to_owned(), activity_id, domain_queue.to_owned());
-        CURSORS.with_borrow(|cursors| {
-            cursors
-                .get(&key)
-                .copied()
-                .unwrap_or_else(TimestampWithTimeZone::negative_infinity)
-        })
-    }
-
-    /// Remembers where the first waiting row of a queue was found.
-    #[pg_extern(sql = r#"
-create function marketing_automation.note_scan(queue text, activity_id integer, lane text, at timestamptz) returns timestamptz
-language c volatile parallel unsafe strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.note_scan(text, integer, text, timestamptz) is 'API: private. Remembers at for scan_start(), and returns it';
-"#)]
-    fn set_queue_cursor(
-        queue: &str,
-        activity_id: i32,
-        domain_queue: &str,
-        at: TimestampWithTimeZone,
-    ) -> TimestampWithTimeZone {
-        let key = (queue.to_owned(), activity_id, domain_queue.to_owned());
-        CURSORS.with_borrow_mut(|cursors| cursors.insert(key, at));
-        at
-    }
+/// Remembers where the first waiting row of a queue was found.
+#[pg_extern(sql = false)]
+fn set_queue_cursor(
+    queue: &str,
+    activity_id: i32,
+    domain_queue: &str,
+    at: TimestampWithTimeZone,
+) -> TimestampWithTimeZone {
+    let key = (queue.to_owned(), activity_id, domain_queue.to_owned());
+    CURSORS.with_borrow_mut(|cursors| cursors.insert(key, at));
+    at
 }

@@ -11,84 +11,71 @@ fn timestamp(at: pg_sys::TimestampTz) -> Option<TimestampWithTimeZone> {
         .flatten()
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// State of the current database's mailer worker.
-    #[pg_extern(sql = r#"
-create function marketing_automation.worker_status()
-returns table (database text, pid integer, state text, started_at timestamptz, sent bigint, failed bigint, retried bigint, last_error text, last_error_at timestamptz)
-language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.worker_status() is
-    'API: public. The mailer of this database: idle, sending, paused (by pause(), or the SMTP server is out of reach), unconfigured, disarmed, starting, not running or not preloaded; '
-    'mails sent, failed and put off since the server started; the last error';
-"#)]
-    #[allow(clippy::type_complexity)] // The macro wants the row written out.
-    fn worker_status() -> TableIterator<
-        'static,
-        (
-            name!(database, String),
-            name!(pid, Option<i32>),
-            name!(state, String),
-            name!(started_at, Option<TimestampWithTimeZone>),
-            name!(sent, i64),
-            name!(failed, i64),
-            name!(retried, i64),
-            name!(last_error, Option<String>),
-            name!(last_error_at, Option<TimestampWithTimeZone>),
+/// State of the current database's mailer worker.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // The macro wants the row written out.
+fn worker_status() -> TableIterator<
+    'static,
+    (
+        name!(database, String),
+        name!(pid, Option<i32>),
+        name!(state, String),
+        name!(started_at, Option<TimestampWithTimeZone>),
+        name!(sent, i64),
+        name!(failed, i64),
+        name!(retried, i64),
+        name!(last_error, Option<String>),
+        name!(last_error_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    // SAFETY: reads the catalog in a transaction.
+    let database = unsafe {
+        let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
+        std::ffi::CStr::from_ptr(name)
+            .to_string_lossy()
+            .into_owned()
+    };
+    // SAFETY: a plain variable of the process.
+    let slot =
+        registry::preloaded().then(|| registry::of_database(unsafe { pg_sys::MyDatabaseId }));
+    let row = match slot {
+        None => {
+            let error = "marketing_automation is not in shared_preload_libraries: no mail is sent"
+                .to_owned();
+            (
+                database,
+                None,
+                "not preloaded".to_owned(),
+                None,
+                0,
+                0,
+                0,
+                Some(error),
+                None,
+            )
+        }
+        Some(None) => (
+            database,
+            None,
+            registry::State::Absent.name().to_owned(),
+            None,
+            0,
+            0,
+            0,
+            None,
+            None,
         ),
-    > {
-        // SAFETY: reads the catalog in a transaction.
-        let database = unsafe {
-            let name = pg_sys::get_database_name(pg_sys::MyDatabaseId);
-            std::ffi::CStr::from_ptr(name)
-                .to_string_lossy()
-                .into_owned()
-        };
-        // SAFETY: a plain variable of the process.
-        let slot =
-            registry::preloaded().then(|| registry::of_database(unsafe { pg_sys::MyDatabaseId }));
-        let row = match slot {
-            None => {
-                let error =
-                    "marketing_automation is not in shared_preload_libraries: no mail is sent"
-                        .to_owned();
-                (
-                    database,
-                    None,
-                    "not preloaded".to_owned(),
-                    None,
-                    0,
-                    0,
-                    0,
-                    Some(error),
-                    None,
-                )
-            }
-            Some(None) => (
-                database,
-                None,
-                registry::State::Absent.name().to_owned(),
-                None,
-                0,
-                0,
-                0,
-                None,
-                None,
-            ),
-            Some(Some(slot)) => (
-                database,
-                (slot.pid != 0).then_some(slot.pid),
-                slot.state.name().to_owned(),
-                timestamp(slot.started_at),
-                slot.sent,
-                slot.failed,
-                slot.retried,
-                slot.error(),
-                timestamp(slot.error_at),
-            ),
-        };
-        TableIterator::once(row)
-    }
+        Some(Some(slot)) => (
+            database,
+            (slot.pid != 0).then_some(slot.pid),
+            slot.state.name().to_owned(),
+            timestamp(slot.started_at),
+            slot.sent,
+            slot.failed,
+            slot.retried,
+            slot.error(),
+            timestamp(slot.error_at),
+        ),
+    };
+    TableIterator::once(row)
 }

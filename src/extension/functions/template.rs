@@ -90,112 +90,81 @@ fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
     columns.map(|columns| Names::new(&columns.0))
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    /// Raises unless a page's template compiles and, if it needs one, shows the form.
-    #[pg_extern(sql = r#"
-create function marketing_automation.check_page(what text, body text, needs_form boolean) returns void
-language c strict volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.check_page(text, text, boolean) is
-    'API: private. Raises with line and column unless the template of a page compiles and, if it needs one, shows the form; what: which page';
-"#)]
-    fn check_page(what: &str, body: &str, needs_form: bool) {
-        let detail = match PageTemplate::compile(body) {
-            Err(error) => error.to_string(),
-            Ok(page) if needs_form && !page.shows_form() => {
-                "It has no {{ form }}, without which nobody could unsubscribe.".to_owned()
-            }
-            Ok(_) => return,
-        };
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
-            format!("template of {what} cannot be used"),
-            "check_page",
-        )
-        .set_detail(detail)
-        .set_hint("A page is a minijinja (Jinja2) template of a whole HTML document: <!doctype html><html lang=\"{{ language }}\" dir=\"{{ direction }}\">… {{ form }} …")
-        .report(PgLogLevel::ERROR);
-    }
-
-    /// Raises with part, line and column unless the templates compile. Null parts are not looked at.
-    #[pg_extern(sql = r#"
-create function marketing_automation.check_templates(what text, sender text, subject text, body text, language text, columns jsonb) returns void
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.check_templates(text, text, text, text, text, jsonb) is
-    'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; warns of names that they ask about in vain. '
-    'what: whose they are; columns: template_columns(), null: unknown';
-"#)]
-    fn check_templates(
-        what: &str,
-        sender: Option<&str>,
-        subject: Option<&str>,
-        body: Option<&str>,
-        language: &str,
-        columns: Option<pgrx::JsonB>,
-    ) -> Result<(), spi::Error> {
-        let texts = texts(sender, subject, body);
-        let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
-        judge(&format!("template of {what}"), checked);
-        Ok(())
-    }
-
-    /// Raises unless a snippet that has been written compiles.
-    #[pg_extern(sql = r#"
-create function marketing_automation.check_snippet(name text, language text) returns void
-language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.check_snippet(text, text) is
-    'API: private. Raises with line and column unless the snippet compiles in this language, and uses snippets that exist and not itself';
-"#)]
-    fn check_snippet(name: &str, language: &str) -> Result<(), spi::Error> {
-        let include = format!("{{% include \"{name}\" %}}");
-        let texts = texts(None, None, Some(&include));
-        let checked = template::check(&texts, language, &snippets()?, None);
-        judge(&format!("snippet \"{name}\""), checked);
-        Ok(())
-    }
-
-    /// What is wrong with templates because of the snippets that they use.
-    #[pg_extern(sql = r#"
-create function marketing_automation.snippet_fault(sender text, subject text, body text, language text, columns jsonb) returns text
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.snippet_fault(text, text, text, text, jsonb) is
-    'API: private. What the snippets in the templates do wrong there, or which one is missing; null: nothing. Arguments as of check_templates()';
-"#)]
-    fn snippet_fault(
-        sender: Option<&str>,
-        subject: Option<&str>,
-        body: Option<&str>,
-        language: &str,
-        columns: Option<pgrx::JsonB>,
-    ) -> Result<Option<String>, spi::Error> {
-        let texts = texts(sender, subject, body);
-        let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
-        Ok(match checked {
-            Err(error) => Some(error),
-            Ok(undefined) => undefined
-                .into_iter()
-                .find(|found| found.error.snippet.is_some() && !found.is_guarded)
-                .map(|found| found.error),
+/// Raises unless a page's template compiles and, if it needs one, shows the form.
+#[pg_extern(sql = false)]
+fn check_page(what: &str, body: &str, needs_form: bool) {
+    let detail = match PageTemplate::compile(body) {
+        Err(error) => error.to_string(),
+        Ok(page) if needs_form && !page.shows_form() => {
+            "It has no {{ form }}, without which nobody could unsubscribe.".to_owned()
         }
-        .filter(|error| error.lacks_snippet || error.snippet.is_some())
-        .map(|error| error.to_string()))
-    }
+        Ok(_) => return,
+    };
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+        format!("template of {what} cannot be used"),
+        "check_page",
+    )
+    .set_detail(detail)
+    .set_hint("A page is a minijinja (Jinja2) template of a whole HTML document: <!doctype html><html lang=\"{{ language }}\" dir=\"{{ direction }}\">… {{ form }} …")
+    .report(PgLogLevel::ERROR);
+}
 
-    /// The snippets that templates use.
-    #[pg_extern(sql = r#"
-create function marketing_automation.used_snippets(sender text, subject text, body text) returns text[]
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.used_snippets(text, text, text) is
-    'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
-"#)]
-    fn used_snippets(
-        sender: Option<&str>,
-        subject: Option<&str>,
-        body: Option<&str>,
-    ) -> Result<Vec<String>, spi::Error> {
-        let sources = [sender, subject, body];
-        Ok(snippets()?.names_in(sources.into_iter().flatten()))
+/// Raises with part, line and column unless the templates compile. Null parts are not looked at.
+#[pg_extern(sql = false)]
+fn check_templates(
+    what: &str,
+    sender: Option<&str>,
+    subject: Option<&str>,
+    body: Option<&str>,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<(), spi::Error> {
+    let texts = texts(sender, subject, body);
+    let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
+    judge(&format!("template of {what}"), checked);
+    Ok(())
+}
+
+/// Raises unless a snippet that has been written compiles.
+#[pg_extern(sql = false)]
+fn check_snippet(name: &str, language: &str) -> Result<(), spi::Error> {
+    let include = format!("{{% include \"{name}\" %}}");
+    let texts = texts(None, None, Some(&include));
+    let checked = template::check(&texts, language, &snippets()?, None);
+    judge(&format!("snippet \"{name}\""), checked);
+    Ok(())
+}
+
+/// What is wrong with templates because of the snippets that they use.
+#[pg_extern(sql = false)]
+fn snippet_fault(
+    sender: Option<&str>,
+    subject: Option<&str>,
+    body: Option<&str>,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<Option<String>, spi::Error> {
+    let texts = texts(sender, subject, body);
+    let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
+    Ok(match checked {
+        Err(error) => Some(error),
+        Ok(undefined) => undefined
+            .into_iter()
+            .find(|found| found.error.snippet.is_some() && !found.is_guarded)
+            .map(|found| found.error),
     }
+    .filter(|error| error.lacks_snippet || error.snippet.is_some())
+    .map(|error| error.to_string()))
+}
+
+/// The snippets that templates use.
+#[pg_extern(sql = false)]
+fn used_snippets(
+    sender: Option<&str>,
+    subject: Option<&str>,
+    body: Option<&str>,
+) -> Result<Vec<String>, spi::Error> {
+    let sources = [sender, subject, body];
+    Ok(snippets()?.names_in(sources.into_iter().flatten()))
 }

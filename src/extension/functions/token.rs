@@ -55,152 +55,118 @@ fn random_bytes() -> [u8; 16] {
     })
 }
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
+/// Verifies a token against the kind of event that it is presented for.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // The macro wants the row written out.
+fn verify_token(
+    kind: &str,
+    token: &str,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(record_id, i64),
+            name!(activity_id, i32),
+            name!(link_id, Option<i64>),
+        ),
+    >,
+    spi::Error,
+> {
+    let verified = keyring()?.and_then(|keyring| verify(&keyring, kind, token));
+    let row = verified.map(|token| (token.record, token.activity, token.link));
+    Ok(TableIterator::new(row))
+}
 
-    /// Verifies a token against the kind of event that it is presented for.
-    #[pg_extern(sql = r#"
-create function marketing_automation.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer, link_id bigint)
-language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.verify_token(text, text) is
-    'API: private. What a token says, no row if it does not verify; kind: email_opened, email_clicked or unsubscribed';
-"#)]
-    #[allow(clippy::type_complexity)] // The macro wants the row written out.
-    fn verify_token(
-        kind: &str,
-        token: &str,
-    ) -> Result<
-        TableIterator<
-            'static,
-            (
-                name!(record_id, i64),
-                name!(activity_id, i32),
-                name!(link_id, Option<i64>),
-            ),
-        >,
-        spi::Error,
-    > {
-        let verified = keyring()?.and_then(|keyring| verify(&keyring, kind, token));
-        let row = verified.map(|token| (token.record, token.activity, token.link));
-        Ok(TableIterator::new(row))
-    }
-
-    /// Verifies tokens, each against the kind of event that it is presented for.
-    #[pg_extern(sql = r#"
-create function marketing_automation.verify_tokens(kinds text[], tokens text[]) returns table (records bigint[], activities integer[], links bigint[])
-language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.verify_tokens(text[], text[]) is
-    'API: private. One row: what the tokens say, as columns for unnest(); nulls for one that does not verify. kinds: as in verify_token(), for each token';
-"#)]
-    #[allow(clippy::type_complexity)] // The macro wants the row written out.
-    fn verify_tokens(
-        kinds: Array<&str>,
-        tokens: Array<&str>,
-    ) -> Result<
-        TableIterator<
-            'static,
-            (
-                name!(records, Vec<Option<i64>>),
-                name!(activities, Vec<Option<i32>>),
-                name!(links, Vec<Option<i64>>),
-            ),
-        >,
-        spi::Error,
-    > {
-        let keyring = keyring()?;
-        let verified: Vec<Option<Token>> = kinds
+/// Verifies tokens, each against the kind of event that it is presented for.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // The macro wants the row written out.
+fn verify_tokens(
+    kinds: Array<&str>,
+    tokens: Array<&str>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(records, Vec<Option<i64>>),
+            name!(activities, Vec<Option<i32>>),
+            name!(links, Vec<Option<i64>>),
+        ),
+    >,
+    spi::Error,
+> {
+    let keyring = keyring()?;
+    let verified: Vec<Option<Token>> = kinds
+        .iter()
+        .zip(tokens.iter())
+        .map(|(kind, token)| verify(keyring.as_ref()?, kind?, token?))
+        .collect();
+    Ok(TableIterator::once((
+        verified
             .iter()
-            .zip(tokens.iter())
-            .map(|(kind, token)| verify(keyring.as_ref()?, kind?, token?))
-            .collect();
-        Ok(TableIterator::once((
-            verified
-                .iter()
-                .map(|token| Some(token.as_ref()?.record))
-                .collect(),
-            verified
-                .iter()
-                .map(|token| Some(token.as_ref()?.activity))
-                .collect(),
-            verified.iter().map(|token| token.as_ref()?.link).collect(),
-        )))
-    }
+            .map(|token| Some(token.as_ref()?.record))
+            .collect(),
+        verified
+            .iter()
+            .map(|token| Some(token.as_ref()?.activity))
+            .collect(),
+        verified.iter().map(|token| token.as_ref()?.link).collect(),
+    )))
+}
 
-    /// Signs a token, as the mailer does for the URLs of a mail.
-    #[pg_extern(sql = r#"
-create function marketing_automation.sign_token(kind text, record_id bigint, activity_id integer, link_id bigint default null) returns text
-language c stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.sign_token(text, bigint, integer, bigint) is
-    'API: private. Token of an URL in a mail, as the mailer signs it; kind: email_opened, email_clicked or unsubscribed. Null while there is no tracking key';
-"#)]
-    fn sign_token(
-        kind: &str,
-        record_id: i64,
-        activity_id: i32,
-        link_id: Option<i64>,
-    ) -> Result<Option<String>, spi::Error> {
-        let Some(purpose) = purpose(kind) else {
-            refuse(format!("kind \"{kind}\" of token does not exist"));
-        };
-        let token = Token {
-            record: record_id,
-            activity: activity_id,
-            link: link_id,
-        };
-        Ok(keyring()?.map(|keyring| keyring.sign(purpose, &token)))
-    }
+/// Signs a token, as the mailer does for the URLs of a mail.
+#[pg_extern(sql = false)]
+fn sign_token(
+    kind: &str,
+    record_id: i64,
+    activity_id: i32,
+    link_id: Option<i64>,
+) -> Result<Option<String>, spi::Error> {
+    let Some(purpose) = purpose(kind) else {
+        refuse(format!("kind \"{kind}\" of token does not exist"));
+    };
+    let token = Token {
+        record: record_id,
+        activity: activity_id,
+        link: link_id,
+    };
+    Ok(keyring()?.map(|keyring| keyring.sign(purpose, &token)))
+}
 
-    /// The mail that a bounce speaks of.
-    #[pg_extern(sql = r#"
-create function marketing_automation.verify_return_path(address text) returns table (record_id bigint, activity_id integer)
-language c strict stable parallel safe rows 1 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.verify_return_path(text) is
-    'API: private. The mail whose return path (see marketing_automation.bounce_address) an address is, in any case, with or without angle brackets; no row when none of the tracking keys signed it';
-"#)]
-    fn verify_return_path(
-        address: &str,
-    ) -> Result<TableIterator<'static, (name!(record_id, i64), name!(activity_id, i32))>, spi::Error>
-    {
-        let token = keyring()?.and_then(|keyring| return_path::verify(&keyring, address));
-        Ok(TableIterator::new(
-            token.map(|token| (token.record, token.activity)),
-        ))
-    }
+/// The mail that a bounce speaks of.
+#[pg_extern(sql = false)]
+fn verify_return_path(
+    address: &str,
+) -> Result<TableIterator<'static, (name!(record_id, i64), name!(activity_id, i32))>, spi::Error> {
+    let token = keyring()?.and_then(|keyring| return_path::verify(&keyring, address));
+    Ok(TableIterator::new(
+        token.map(|token| (token.record, token.activity)),
+    ))
+}
 
-    /// Makes the return path of a mail, as the mailer does.
-    #[pg_extern(sql = r#"
-create function marketing_automation.sign_return_path(bounce_address text, record_id bigint, activity_id integer) returns text
-language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.sign_return_path(text, bigint, integer) is
-    'API: private. Envelope sender of a mail, as the mailer makes it of marketing_automation.bounce_address. Null while there is no tracking key';
-"#)]
-    fn sign_return_path(
-        bounce_address: &str,
-        record_id: i64,
-        activity_id: i32,
-    ) -> Result<Option<String>, spi::Error> {
-        let address = BounceAddress::parse(bounce_address).unwrap_or_else(|error| refuse(error));
-        Ok(keyring()?
-            .map(|keyring| address.with(&return_path::sign(&keyring, record_id, activity_id))))
-    }
+/// Makes the return path of a mail, as the mailer does.
+#[pg_extern(sql = false)]
+fn sign_return_path(
+    bounce_address: &str,
+    record_id: i64,
+    activity_id: i32,
+) -> Result<Option<String>, spi::Error> {
+    let address = BounceAddress::parse(bounce_address).unwrap_or_else(|error| refuse(error));
+    Ok(
+        keyring()?
+            .map(|keyring| address.with(&return_path::sign(&keyring, record_id, activity_id))),
+    )
+}
 
-    /// A random uuid that carries the record's id: RFC 9562 version 8, 48 bits of id, then 74 random bits.
-    ///
-    /// Without a pinned search_path, as it runs no SQL: switching it would cost 2 µs for each record that enters.
-    #[pg_extern(sql = r#"
-create function marketing_automation.new_record_uuid(record_id bigint) returns uuid
-language c strict volatile parallel safe as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.new_record_uuid(bigint) is
-    'API: private. A random public id (RFC 9562 version 8) from which record_id() reads the id, so that it needs no index of its own';
-"#)]
-    fn new_record_uuid(record_id: i64) -> pgrx::Uuid {
-        let mut bytes = random_bytes();
-        bytes[..6].copy_from_slice(&record_id.to_be_bytes()[2..]);
-        bytes[6] = (bytes[6] & 0x0f) | 0x80;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        pgrx::Uuid::from_bytes(bytes)
-    }
+/// A random uuid that carries the record's id: RFC 9562 version 8, 48 bits of id, then 74 random bits.
+///
+/// Without a pinned search_path, as it runs no SQL: switching it would cost 2 µs for each record that enters.
+#[pg_extern(sql = false)]
+fn new_record_uuid(record_id: i64) -> pgrx::Uuid {
+    let mut bytes = random_bytes();
+    bytes[..6].copy_from_slice(&record_id.to_be_bytes()[2..]);
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    pgrx::Uuid::from_bytes(bytes)
 }
 
 #[cfg(any(test, feature = "pg_test"))]
@@ -214,8 +180,8 @@ mod tests {
         for kind in ["email_opened", "email_clicked", "unsubscribed"] {
             let seen = Spi::get_one_with_args::<String>(
                 "select string_agg(k.kind, ',') from unnest(array['email_opened', 'email_clicked', 'unsubscribed']) k (kind),
-                 lateral marketing_automation.verify_token(k.kind,
-                    marketing_automation.sign_token($1, 7, 3, case when $1 = 'email_clicked' then 9 end)) t
+                 lateral marketing_automation_internal.verify_token(k.kind,
+                    marketing_automation_internal.sign_token($1, 7, 3, case when $1 = 'email_clicked' then 9 end)) t
                  where (t.record_id, t.activity_id) = (7, 3)",
                 &[kind.into()],
             );
@@ -228,26 +194,27 @@ mod tests {
         Spi::run("select marketing_automation.tracking_keys()").expect("a key is made");
         let seen = Spi::get_one::<String>(
             "select string_agg(format('%s %s', p.record_id, p.activity_id), ',')
-             from marketing_automation.sign_return_path('bounces@shop.example', 300, 5) address,
+             from marketing_automation_internal.sign_return_path('bounces@shop.example', 300, 5) address,
                   unnest(array[address, upper(address), 'bounces+x@shop.example', 'bounces@shop.example']) tried,
-                  marketing_automation.verify_return_path(tried) p",
+                  marketing_automation_internal.verify_return_path(tried) p",
         );
         assert_eq!(seen, Ok(Some("300 5,300 5".to_owned())));
     }
 
     #[pg_test]
     fn without_a_key_nothing_is_signed_or_verified() {
-        Spi::run("delete from marketing_automation.tracking_key").expect("deleted");
-        let signed =
-            Spi::get_one::<String>("select marketing_automation.sign_token('email_opened', 1, 1)");
+        Spi::run("delete from marketing_automation_internal.tracking_key").expect("deleted");
+        let signed = Spi::get_one::<String>(
+            "select marketing_automation_internal.sign_token('email_opened', 1, 1)",
+        );
         assert_eq!(signed, Ok(None));
         let verified = Spi::get_one::<i64>(
-            "select count(*) from marketing_automation.verify_token('email_opened', 'AAAA')",
+            "select count(*) from marketing_automation_internal.verify_token('email_opened', 'AAAA')",
         );
         assert_eq!(verified, Ok(Some(0)));
         let verified = Spi::get_one::<bool>(
             "select (records, activities, links) = (array[null::bigint, null], array[null::integer, null], array[null::bigint, null])
-             from marketing_automation.verify_tokens(array['email_opened', null], array['AAAA', 'AAAA'])",
+             from marketing_automation_internal.verify_tokens(array['email_opened', null], array['AAAA', 'AAAA'])",
         );
         assert_eq!(verified, Ok(Some(true)));
     }
@@ -256,7 +223,7 @@ mod tests {
     fn the_public_uuid_gives_its_id_back() {
         for id in [1_i64, 255, 65_536, (1 << 48) - 1] {
             let back = Spi::get_one_with_args::<i64>(
-                "select marketing_automation.record_id(marketing_automation.new_record_uuid($1))",
+                "select marketing_automation.record_id(marketing_automation_internal.new_record_uuid($1))",
                 &[id.into()],
             );
             assert_eq!(back, Ok(Some(id)));

@@ -124,7 +124,9 @@ impl Configuration {
     pub(super) fn read(
         previous: Option<&Arc<Configuration>>,
     ) -> spi::Result<Result<Arc<Configuration>, Missing>> {
-        if let Some(reason) = Spi::get_one::<String>("select marketing_automation.check_armed()")? {
+        if let Some(reason) =
+            Spi::get_one::<String>("select marketing_automation_internal.check_armed()")?
+        {
             return Ok(Err(Missing {
                 state: State::Disarmed,
                 reason: format!(

@@ -18,7 +18,7 @@ pub(super) fn look_for_extension() -> Result<Extension, String> {
     transaction::run(|| {
         let outbox = Spi::get_one::<pg_sys::Oid>(
             "select c.oid from pg_catalog.pg_extension e
-             join pg_catalog.pg_class c on c.relname = 'outbox' and c.relnamespace = pg_catalog.to_regnamespace('marketing_automation')
+             join pg_catalog.pg_class c on c.relname = 'outbox' and c.relnamespace = pg_catalog.to_regnamespace('marketing_automation_internal')
              where e.extname = 'marketing_automation'",
         );
         match outbox {

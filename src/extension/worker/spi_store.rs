@@ -76,7 +76,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
                         coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
                         track_opens, track_clicks
-                 from marketing_automation.claim_messages($1, $2)",
+                 from marketing_automation_internal.claim_messages($1, $2)",
                 None,
                 &[batch_size.into(), full_scan.into()],
             )?
@@ -110,7 +110,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
         client
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body
-                 from marketing_automation.mail_templates($1)",
+                 from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
             )?
@@ -142,7 +142,7 @@ pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {
     Spi::connect_mut(|client| {
         client
             .update(
-                "select url, id from marketing_automation.link_ids($1)",
+                "select url, id from marketing_automation_internal.link_ids($1)",
                 None,
                 &[urls.into()],
             )?
@@ -156,7 +156,7 @@ pub(super) fn complete_messages(completed: &[Completed]) -> spi::Result<()> {
         completed.iter().map(value).collect()
     }
     Spi::run_with_args(
-        "select marketing_automation.finish_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "select marketing_automation_internal.complete_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
             column(completed, |mail| mail.id).into(),
             column(completed, |mail| mail.attempt).into(),
@@ -174,7 +174,7 @@ pub(super) fn complete_messages(completed: &[Completed]) -> spi::Result<()> {
 /// Suppresses the recipients of these mails, which the server refused because their mailboxes do not exist.
 pub(super) fn record_dead_mailboxes(ids: Vec<i64>) -> spi::Result<()> {
     Spi::run_with_args(
-        "select marketing_automation.record_dead_mailboxes($1)",
+        "select marketing_automation_internal.record_dead_mailboxes($1)",
         &[ids.into()],
     )
 }
@@ -243,7 +243,7 @@ pub(super) fn grant_tokens(
     Spi::connect_mut(|client| {
         client
             .update(
-                "select server, permits, is_spent, wait_seconds from marketing_automation.grant_permits($1, $2, $3)",
+                "select server, permits, is_spent, wait_seconds from marketing_automation_internal.grant_send_tokens($1, $2, $3)",
                 None,
                 &[servers.into(), in_hand.into(), wanted.into()],
             )?
@@ -262,14 +262,14 @@ pub(super) fn grant_tokens(
 /// A mailer that begins knows of no server that is out of reach.
 pub(super) fn forget_server_states() -> spi::Result<()> {
     Spi::run(
-        "update marketing_automation.smtp_usage set paused_until = null where paused_until is not null",
+        "update marketing_automation_internal.smtp_usage set paused_until = null where paused_until is not null",
     )
 }
 
 /// Notes for smtp_server_status that a server is left alone for some seconds, or that it answers again.
-pub(super) fn note_server(name: &str, away: Option<(f64, &str)>) -> spi::Result<()> {
+pub(super) fn report_server(name: &str, away: Option<(f64, &str)>) -> spi::Result<()> {
     Spi::run_with_args(
-        "select marketing_automation.note_server($1, $2, $3)",
+        "select marketing_automation_internal.report_server($1, $2, $3)",
         &[
             name.into(),
             away.map(|(seconds, _)| seconds).into(),
@@ -281,14 +281,14 @@ pub(super) fn note_server(name: &str, away: Option<(f64, &str)>) -> spi::Result<
 /// Applies events of the inbox; None: somebody else does.
 pub(super) fn apply_batch(batch_size: i32) -> spi::Result<Option<i32>> {
     Spi::get_one_with_args(
-        "select marketing_automation.apply_batch($1)",
+        "select marketing_automation_internal.apply_batch($1)",
         &[batch_size.into()],
     )
 }
 
 pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
     Spi::run_with_args(
-        "select marketing_automation.rescue_messages($1)",
+        "select marketing_automation_internal.rescue_messages($1)",
         &[hold.into()],
     )
 }
@@ -297,7 +297,7 @@ pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
 /// paused sending.
 pub(super) fn next_due() -> spi::Result<(Option<f64>, Option<String>)> {
     Spi::get_two(
-        "select extract(epoch from marketing_automation.next_due() - statement_timestamp())::double precision,
-                marketing_automation.pause_note()",
+        "select extract(epoch from marketing_automation_internal.next_due() - statement_timestamp())::double precision,
+                marketing_automation_internal.pause_note()",
     )
 }

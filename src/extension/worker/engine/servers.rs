@@ -58,26 +58,26 @@ impl Engine {
                     patience.as_secs()
                 );
                 if is_stuck || !server.breaker.is_tripped() {
-                    self.note_server(&server, is_stuck.then_some((reason, patience)));
+                    self.report_server(&server, is_stuck.then_some((reason, patience)));
                 }
             }
             match server.breaker.take_transition() {
                 Some(Transition::Tripped { reason, pause }) => {
-                    self.note_server(&server, Some((reason, pause)));
+                    self.report_server(&server, Some((reason, pause)));
                 }
-                Some(Transition::Recovered) => self.note_server(&server, None),
+                Some(Transition::Recovered) => self.report_server(&server, None),
                 None => {}
             }
         }
     }
 
     /// Notes why a server is left alone for a while, or that it is back.
-    fn note_server(&mut self, server: &Server, away: Option<(String, Duration)>) {
+    fn report_server(&mut self, server: &Server, away: Option<(String, Duration)>) {
         let name = &server.definition.name;
         let noted = away
             .as_ref()
             .map(|(reason, pause)| (pause.as_secs_f64(), reason.as_str()));
-        let noted = transaction::run_in_extension(|| spi_store::note_server(name, noted));
+        let noted = transaction::run_in_extension(|| spi_store::report_server(name, noted));
         self.checked(noted);
         if let Some((reason, _)) = away {
             let several = self.servers().len() > 1;
