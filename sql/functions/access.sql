@@ -18,7 +18,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
      'unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress is_suppressed pause resume'),
     ('marketer', 'execute',
      'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
-    ('marketer', 'insert, update, delete',
+    ('marketer', 'write',
      'model party sale scenario activity activity_translation snippet page page_text robot_rule')
 $$;
 comment on function marketing_automation_internal.access_right() is
@@ -32,9 +32,15 @@ declare
 begin
     execute format('grant usage on schema marketing_automation to %I', role);
     for statement in
-        select format('grant %s on %s to %I', r.privilege,
-                      case r.privilege when 'execute' then format('routine %s', p.oid::regprocedure) else
-                          format('marketing_automation.%I', o.name) end, role)
+        select case r.privilege
+            when 'execute' then format('grant execute on routine %s to %I', p.oid::regprocedure, role)
+            when 'select' then format('grant select on marketing_automation.%I to %I', o.name, role)
+            -- Not identity columns: an id that somebody has chosen may belong to another row later, or mean all.
+            when 'write' then format('grant delete, insert (%1$s), update (%1$s) on marketing_automation.%2$I to %3$I',
+                (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+                 where a.attrelid = format('marketing_automation.%I', o.name)::regclass and a.attnum > 0
+                   and not a.attisdropped and a.attidentity = ''), o.name, role)
+            end
         from marketing_automation_internal.access_right() r
         cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
         left join pg_proc p on r.privilege = 'execute' and p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name

@@ -4,9 +4,17 @@
 create function marketing_automation_internal.guard() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    -- Found by name and language: who owns a name, owns it in all of them.
+    has_languages boolean := tg_table_name in ('snippet', 'page', 'page_text');
     written record;
     owner regrole;
 begin
+    if has_languages and tg_op <> 'DELETE' then
+        if tg_op = 'INSERT' or new.name <> old.name then
+            execute format('select t.owner from marketing_automation.%I t where t.name = $1 limit 1', tg_table_name) into owner using new.name;
+            new.owner := coalesce(owner, new.owner);
+        end if;
+    end if;
     -- What is changed, and what it becomes: both must be the writer's.
     for written in
         select o.row from (values (case when tg_op <> 'INSERT' then to_jsonb(old) end),
@@ -14,7 +22,7 @@ begin
         where o.row is not null
     loop
         owner := case
-            when tg_table_name in ('model', 'scenario', 'snippet') then (written.row ->> 'owner')::regrole
+            when has_languages or tg_table_name in ('model', 'scenario') then (written.row ->> 'owner')::regrole
             else (
                 select s.owner from marketing_automation.scenario s
                 where s.id = case tg_table_name
@@ -35,9 +43,10 @@ begin
         if not pg_has_role(owner::oid, 'MEMBER') then
             raise exception 'must be a member of role % to write %', owner,
                 case tg_table_name when 'activity_translation' then format('translations of activity %s', written.row ->> 'activity_id')
-                     else format('%s "%s"', tg_table_name, written.row ->> 'name') end
+                     else format('%s "%s"', replace(tg_table_name, '_', ' '), written.row ->> 'name') end
                 using errcode = 'insufficient_privilege',
-                      hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
+                      hint = case when has_languages then 'Take another name: who owns one owns it in all languages.'
+                             else 'Expressions run with the rights of the owner, so only members of that role may change them.' end;
         end if;
     end loop;
     return case when tg_op = 'DELETE' then old else new end;
@@ -45,3 +54,12 @@ end $$;
 comment on function marketing_automation_internal.guard() is
     'API: private. Trigger: only members of its owner change a model, scenario or snippet, and only members of its scenario''s owner '
     'an activity or a translation';
+
+create function marketing_automation_internal.share_owner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('update marketing_automation.%I t set owner = $1 where t.name = $2 and t.owner <> $1', tg_table_name) using new.owner, new.name;
+    return null;
+end $$;
+comment on function marketing_automation_internal.share_owner() is
+    'API: private. Trigger: a snippet, page or text that gets another owner gets it in all languages';

@@ -12,6 +12,18 @@ end $$;
 comment on function marketing_automation_internal.page_validate() is
     'API: private. The template compiles, and shows the form without which nobody could unsubscribe';
 
+create trigger guard before insert or update or delete on marketing_automation.page
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger share_owner after update of owner on marketing_automation.page
+    for each row execute function marketing_automation_internal.share_owner();
+
+create trigger guard before insert or update or delete on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger share_owner after update of owner on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.share_owner();
+
 create trigger validate before insert or update on marketing_automation.page
     for each row execute function marketing_automation_internal.page_validate();
 

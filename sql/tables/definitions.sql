@@ -68,7 +68,8 @@ comment on column marketing_automation.sale.currency is 'ISO 4217 code';
 create index sale_party_id on marketing_automation.sale (party_id);
 
 create table marketing_automation.scenario (
-    id integer generated always as identity primary key,
+    -- 0 stands for every scenario in unsubscription and event.
+    id integer generated always as identity primary key check (id > 0),
     name text not null unique check (name <> ''),
     title text check (title <> ''),
     model text not null,
@@ -126,7 +127,7 @@ comment on column marketing_automation.scenario_status.last_error_code is 'SQLST
 comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
 
 create table marketing_automation.activity (
-    id integer generated always as identity primary key,
+    id integer generated always as identity primary key check (id > 0),
     scenario_id integer not null,
     name text not null check (name <> ''),
     parent_id integer,
@@ -199,5 +200,5 @@ comment on column marketing_automation.snippet.language is
     'Language tag of a translation; empty: the default. A text takes the translation in its own language, in the recipient''s '
     'variant of it';
 comment on column marketing_automation.snippet.body is 'minijinja template; escaped as the template that uses it is';
-comment on column marketing_automation.snippet.owner is 'Only members of this role may change it; every scenario may use it';
+comment on column marketing_automation.snippet.owner is 'Only members of this role may change the snippet of this name, in any language; every scenario may use it';
 comment on column marketing_automation.snippet.version is 'Raised by each change; the mailer forgets its compiled templates by it';

@@ -26,6 +26,7 @@ create table marketing_automation.page (
     name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed')),
     language text not null default '' check (language ~ '^([A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*)?$'),
     body text not null,
+    owner regrole not null default quote_ident(current_user)::regrole,
     primary key (name, language)
 );
 comment on table marketing_automation.page is
@@ -34,6 +35,7 @@ comment on column marketing_automation.page.name is
     'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo';
 comment on column marketing_automation.page.language is
     'BCP 47 or POSIX language tag, fr falls in for fr-CA; empty: for all languages without a page of their own';
+comment on column marketing_automation.page.owner is 'Only members of this role may change the page of this name, in any language';
 comment on column marketing_automation.page.body is
     'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
     'show), scenario, language, direction (ltr or rtl), unsubscribed, everything, text (the built-in texts by name). Scripts do not '
@@ -45,12 +47,14 @@ create table marketing_automation.page_text (
         'title', 'question', 'which', 'this_kind', 'everything', 'button', 'done', 'effect', 'effect_everything', 'already', 'mistake',
         'again', 'leave_everything', 'resubscribed', 'resubscribed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
     text text not null check (text <> '' and length(text) <= 1000),
+    owner regrole not null default quote_ident(current_user)::regrole,
     primary key (language, name)
 );
 comment on table marketing_automation.page_text is
     'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
     'pl and ar are)';
 comment on column marketing_automation.page_text.name is 'Which text: see docs/tracking.md';
+comment on column marketing_automation.page_text.owner is 'Only members of this role may change the text of this name, in any language';
 comment on column marketing_automation.page_text.text is 'Plain text; {} stands for the title of the scenario';
 
 create table marketing_automation.robot_rule (
