@@ -278,8 +278,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
              from marketing_automation_internal.domain_queue_budget b) l
          cross join lateral (
              select o.due_at from marketing_automation_internal.outbox o
-             where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued' and o.record_id
-                 is not null order by o.due_at limit 1) o),
+             where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
+                 and o.record_id is not null order by o.due_at limit 1) o),
         (select min(o.due_at) from marketing_automation_internal.outbox o where o.record_id is null and o.state = 'queued')), 'infinity')
     where not exists (select from marketing_automation.sending_pause)
 $$;

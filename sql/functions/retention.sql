@@ -70,8 +70,8 @@ begin
         delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
-        select e.activity_id, marketing_automation_internal.counter_period(e.created_at), count(*) from ended e where e.record_id
-            is not null group by 1, 2
+        select e.activity_id, marketing_automation_internal.counter_period(e.created_at), count(*) from ended e
+            where e.record_id is not null group by 1, 2
     )
     insert into marketing_automation_internal.message_log (id, record_id, activity_id, key, email, context, track_opens, track_clicks,
         created_at, state, attempts, finished_at)
@@ -98,8 +98,8 @@ begin
         party = case when lower(r.party) = any (needles) then null else r.party end
     where r.id = any (whose);
     perform marketing_automation_internal.cancel_waiting(r) from unnest(whose) as w (r);
-    update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose) and f.error
-        is not null;
+    update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
+        and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
     delete from marketing_automation.event e where e.record_id is null and lower(e.party) = any (needles);

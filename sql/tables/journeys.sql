@@ -61,8 +61,8 @@ create table marketing_automation_internal.finished_activity (
             else 'done'
         end),
     constraint finished_activity_error_is_kept check ((outcome = 'error') = (error is not null and error_code is not null)),
-    constraint finished_activity_only_mails_are_read check (outcome = 'mailed' or (opened_at is null and clicked_at is null and bounced_at
-        is null))
+    constraint finished_activity_only_mails_are_read check (outcome = 'mailed' or (opened_at is null and clicked_at is null
+        and bounced_at is null))
 ) with (fillfactor = 90);
 comment on table marketing_automation_internal.finished_activity is
     'API: private. Activities that ran, were cancelled or failed: its primary key is why an activity runs at most once for a record';

@@ -13,7 +13,7 @@ use super::mail_settings::MailSettings;
 use super::outcome::{Delivered, Outcome};
 use super::spi_store::Claimed;
 use super::templates::Compiled;
-use crate::extension::worker::revocation;
+use crate::extension::worker::revocation::{self, Subject};
 use crate::mail::canonical_address;
 use crate::mail::rendered::Rendered;
 
@@ -42,11 +42,11 @@ fn buckets(mail: &Claimed) -> [usize; 5] {
     // A test mail has neither record nor party.
     let record = mail.record.unwrap_or_default().to_string();
     [
-        revocation::bucket("record", &record),
-        revocation::bucket("party", mail.party.as_deref().unwrap_or_default()),
-        revocation::bucket("address", &hash),
-        revocation::bucket("activity", &mail.activity.to_string()),
-        revocation::bucket("all", ""),
+        revocation::bucket(Subject::Record, &record),
+        revocation::bucket(Subject::Party, mail.party.as_deref().unwrap_or_default()),
+        revocation::bucket(Subject::Address, &hash),
+        revocation::bucket(Subject::Activity, &mail.activity.to_string()),
+        revocation::bucket(Subject::All, ""),
     ]
 }
 

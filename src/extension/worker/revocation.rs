@@ -20,6 +20,34 @@ use pgrx::{
 /// They take 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
 const BUCKETS: usize = 4096;
 
+/// What a commit may forbid the mails of. The triggers in sql/functions/revocation.sql name these kinds; a word that is none of
+/// them is an error there, since the mails that it meant would leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::extension) enum Subject {
+    Record,
+    Party,
+    /// A mail address, by its hash.
+    Address,
+    Activity,
+    /// Every mail of the database.
+    All,
+}
+
+impl Subject {
+    pub(in crate::extension) const NAMES: [(Subject, &str); 5] = [
+        (Subject::Record, "record"),
+        (Subject::Party, "party"),
+        (Subject::Address, "address"),
+        (Subject::Activity, "activity"),
+        (Subject::All, "all"),
+    ];
+
+    pub(in crate::extension) fn named(name: &str) -> Option<Self> {
+        let mut names = Self::NAMES.iter();
+        names.find(|of| of.1 == name).map(|of| of.0)
+    }
+}
+
 struct Revocations {
     count: AtomicU64,
     last: [AtomicU64; BUCKETS],
@@ -48,11 +76,11 @@ pub(in crate::extension) fn count() -> u64 {
 }
 
 /// The bucket of a key in the current database.
-pub(in crate::extension) fn bucket(kind: &str, key: &str) -> usize {
+pub(in crate::extension) fn bucket(subject: Subject, key: &str) -> usize {
     // SAFETY: a plain variable of the process.
     let database = unsafe { pg_sys::MyDatabaseId }.to_u32();
     let mut hasher = DefaultHasher::new();
-    (database, kind, key).hash(&mut hasher);
+    (database, subject, key).hash(&mut hasher);
     hasher.finish() as usize % BUCKETS
 }
 
@@ -78,10 +106,10 @@ fn publish() {
 }
 
 /// Revokes the claims of a key when, and only if, the current transaction commits.
-pub(in crate::extension) fn revoke_on_commit(kind: &str, key: &str) {
+pub(in crate::extension) fn revoke_on_commit(subject: Subject, key: &str) {
     let is_first = REVOKED.with_borrow_mut(|revoked| {
         let is_first = revoked.is_empty();
-        revoked.insert(bucket(kind, key));
+        revoked.insert(bucket(subject, key));
         is_first
     });
     if is_first {

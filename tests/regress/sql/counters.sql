@@ -51,8 +51,8 @@ select * from shop.difference;
 create table shop.guest (id int primary key, email text, divisor int not null default 1, has_booked boolean not null default false);
 insert into shop.guest select i, case when i % 7 > 0 then 'guest' || i || '@shop.example' end, (i % 11)::int from generate_series(1, 400) i;
 select marketing_automation.register_model('guest', 'shop.guest', key => 'self.id', party => 'self.id', email => 'self.email');
-select marketing_automation.create_scenario('tallies', 'guest', unsubscribable => true, goal => 'self.has_booked', goal_ends_journey => true) > 0 as created;
-select count(marketing_automation.add_activity('tallies', name, parent, on_event, condition, delay, action, subject => 's', body => 'b')) as added
+select marketing_automation.create_scenario('counted', 'guest', unsubscribable => true, goal => 'self.has_booked', goal_ends_journey => true) > 0 as created;
+select count(marketing_automation.add_activity('counted', name, parent, on_event, condition, delay, action, subject => 's', body => 'b')) as added
 from (values ('mail', null, null, null, null, 'send_email'),
              ('branch', null, null, '1 / self.divisor > 0', interval '10 minutes', null),
              ('opened', 'mail', 'email_opened', null, null, 'send_email'),
@@ -60,7 +60,7 @@ from (values ('mail', null, null, null, null, 'send_email'),
              ('clicked', 'mail', 'email_clicked', 'self.id % 3 > 0', interval '20 minutes', null),
              ('idle', 'mail', 'email_not_clicked', null, interval '50 minutes', null),
              ('after', 'branch', null, '10 / self.divisor > 1', interval '20 minutes', 'send_email')) a (name, parent, on_event, condition, delay, action);
-select marketing_automation.run('tallies');
+select marketing_automation.run('counted');
 -- Parts of it fail: a condition that divides by zero would keep the whole scenario from enrolling.
 update shop.guest set divisor = 1 where divisor = 0;
 
@@ -68,11 +68,11 @@ create table shop.judged (robots bigint, people bigint);
 create procedure shop.random_step(clock timestamptz) language plpgsql as $$
 declare
     dice int := floor(random() * 15);
-    scenario int := (select s.id from marketing_automation.scenario s where s.name = 'tallies');
+    scenario int := (select s.id from marketing_automation.scenario s where s.name = 'counted');
 begin
     case
     when dice = 0 then
-        perform marketing_automation.enroll('tallies', clock);
+        perform marketing_automation.enroll('counted', clock);
     when dice <= 5 then
         perform marketing_automation.process_due(40, clock);
     when dice <= 7 then
@@ -126,7 +126,7 @@ begin
         end;
     end loop;
 end $$;
-select marketing_automation.enroll('tallies', '2026-03-01 12:00+00');
+select marketing_automation.enroll('counted', '2026-03-01 12:00+00');
 update shop.guest set divisor = 0 where id % 13 = 0;
 select setseed(0.5);
 set client_min_messages = error;
@@ -140,18 +140,18 @@ select max(t.done) > 0 as done, max(t.cancelled) > 0 as cancelled, max(t.failed)
        max(t.not_sent) > 0 as not_sent, max(t.opened) > 0 as opened, max(t.clicked) > 0 as clicked,
        max(t.robot_opens) > 0 as robot_opens, max(t.robot_clicks) > 0 as robot_clicks, count(distinct t.period) > 10 as periods
 from marketing_automation_internal.activity_counter t join marketing_automation.activity a on a.id = t.activity_id
-join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'tallies';
+join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'counted';
 
 select max(robots) > 0 as became_robots, max(people) > 0 as became_people from shop.judged;
 
 -- Whoever has reached the goal has one conversion, and nothing has run since.
 select count(distinct f.record_id) > 0 as arrived, count(*) filter (where c.id is null) as without_conversion
 from marketing_automation_internal.finished_activity f join marketing_automation.activity a on a.id = f.activity_id
-join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'tallies'
+join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'counted'
 left join marketing_automation.conversion c on c.record_id = f.record_id and c.source = 'goal' where f.outcome = 'goal_reached';
 select count(*) from marketing_automation.conversion c
 join marketing_automation_internal.finished_activity f on f.record_id = c.record_id and f.finished_at > c.at
-where c.source = 'goal' and c.scenario_id = (select s.id from marketing_automation.scenario s where s.name = 'tallies')
+where c.source = 'goal' and c.scenario_id = (select s.id from marketing_automation.scenario s where s.name = 'counted')
   and f.outcome not in ('goal_reached', 'blocked', 'event_arrived', 'error');
 
 -- Merging leaves one row for each count and period, and the sums as they were; below the threshold it does nothing.
@@ -167,6 +167,6 @@ delete from marketing_automation_internal.activity_counter where activity_id = 0
 delete from marketing_automation.suppression where reason = 'forgotten';
 update marketing_automation.robot_rule set is_enabled = true where name in ('head', 'all_links');
 drop table shop.judged;
-select marketing_automation.stop('tallies');
+select marketing_automation.stop('counted');
 drop view shop.difference, shop.recount, shop.recount_records;
 drop procedure shop.random_campaign, shop.random_step;
