@@ -2,7 +2,7 @@
 -- again when hits are applied.
 
 create function marketing_automation_internal.consenting_records(
-    scenario marketing_automation.scenario, query text, records bigint[], out opens bigint[], out clicks bigint[]
+    scenario marketing_automation.scenario, relation regclass, query text, records bigint[], out opens bigint[], out clicks bigint[]
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
@@ -16,7 +16,7 @@ begin
             select r.id, r.key from marketing_automation.record r where r.id = any (records)
         ), found as materialized (
             select q.*
-            from marketing_automation_internal.query_as_owner(scenario.owner, query, array(select i.key from its i)) as q (key text,
+            from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select i.key from its i)) as q (key text,
                 opens boolean, clicks boolean)
         )
         select coalesce(array_agg(i.id) filter (where f.opens), '{}'), coalesce(array_agg(i.id) filter (where f.clicks), '{}')
@@ -33,13 +33,13 @@ begin
     opens := '{}';
     clicks := '{}';
     if half > 0 then
-        first := marketing_automation_internal.consenting_records(scenario, query, records[:half]);
-        second := marketing_automation_internal.consenting_records(scenario, query, records[half + 1:]);
+        first := marketing_automation_internal.consenting_records(scenario, relation, query, records[:half]);
+        second := marketing_automation_internal.consenting_records(scenario, relation, query, records[half + 1:]);
         opens := first.opens || second.opens;
         clicks := first.clicks || second.clicks;
     end if;
 end $$;
-comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, text, bigint[]) is
+comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]) is
     'API: private. Of these records of a scenario, those whose rows consent to opens and to clicks now; a row that is gone, or of '
     'which an expression fails, does not';
 
@@ -79,9 +79,9 @@ begin
                     concat_ws(', ', marketing_automation_internal.as_text(model.key),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
-                perform marketing_automation_internal.plan_as_owner(scenario.owner, query);
-                select c.opens, c.clicks into opens, clicks from marketing_automation_internal.consenting_records(scenario, query,
-                    part.records) c;
+                perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, query);
+                select c.opens, c.clicks into opens, clicks
+                from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
                 if marketing_automation_internal.is_passing_error(code) then

@@ -21,7 +21,7 @@ declare
     found_first text[];
 begin
     begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner,
+        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
         return '{}';
@@ -62,7 +62,7 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
-        from marketing_automation_internal.query_as_owner(scenario.owner, source, poison) as q (key text, party text, roots integer[])
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, poison) as q (key text, party text, roots integer[])
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
@@ -107,7 +107,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     -- All that its activities will need, too: nobody enters a campaign that could not mail them.
-    perform marketing_automation_internal.plan_as_owner(scenario.owner, format('select %s from %s as self',
+    perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, format('select %s from %s as self',
         string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
             from marketing_automation_internal.model_parts(model) p;
     if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
@@ -124,7 +124,7 @@ begin
             raise;
         end if;
         keys := array(
-            select q.key from marketing_automation_internal.query_as_owner(scenario.owner,
+            select q.key from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
                 marketing_automation_internal.entering_query(scenario, model, marketing_automation_internal.as_text(model.key)),
                     null) as q (key text)
             where q.key is not null);

@@ -54,15 +54,15 @@ comment on function marketing_automation_internal.nearest_name(text, text[]) is
     'API: private. The one of the names that was probably meant, for a hint; null: none differs by so few as three letters or half '
     'of them';
 
-create function marketing_automation_internal.query_as_owner(owner regrole, query text, keys text[]) returns setof record
+create function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
-comment on function marketing_automation_internal.query_as_owner(regrole, text, text[]) is
+comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
     'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where '
     'user SQL runs';
 
-create function marketing_automation_internal.plan_as_owner(owner regrole, query text) returns void
+create function marketing_automation_internal.plan_as_owner(owner regrole, relation regclass, query text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'plan_as_owner_wrapper';
-comment on function marketing_automation_internal.plan_as_owner(regrole, text) is
+comment on function marketing_automation_internal.plan_as_owner(regrole, regclass, text) is
     'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
 
 create function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void

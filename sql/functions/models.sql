@@ -88,7 +88,7 @@ begin
             -- row(a, b): it plans, but a record without a type of its own is never read back from text.
             raise undefined_object;
         end if;
-        perform marketing_automation_internal.plan_as_owner(new.owner, marketing_automation_internal.key_query(new.relation, new.key,
+        perform marketing_automation_internal.plan_as_owner(new.owner, new.relation, marketing_automation_internal.key_query(new.relation, new.key,
             new.key_type, ''));
     exception when undefined_object or undefined_function then
         raise exception 'key of model "%" is of type %, by which rows cannot be found again', new.name, new.key_type

@@ -34,7 +34,7 @@ begin
     return query
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
-        from marketing_automation_internal.query_as_owner(scenario.owner,
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_text(model.key), 'to_jsonb(self.*)', marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),

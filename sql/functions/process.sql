@@ -16,6 +16,7 @@ create function marketing_automation_internal.process_activity(activity marketin
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
+    model marketing_automation.model;
     processed integer;
     message text;
     code text;
@@ -24,8 +25,9 @@ begin
     begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
-        perform marketing_automation_internal.usable_model(scenario);
-        perform marketing_automation_internal.plan_as_owner(scenario.owner, marketing_automation_internal.record_query(activity.id));
+        model := marketing_automation_internal.usable_model(scenario);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.record_query(activity.id));
         processed := marketing_automation_internal.process_or_fail(activity, array(
             select d.record_id from (
                 select w.record_id from marketing_automation_internal.waiting_activity w

@@ -22,6 +22,7 @@ create function marketing_automation_internal.process_records(activity marketing
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
+    relation regclass;
     query text := marketing_automation_internal.record_query(activity.id);
     -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
     mail_due timestamptz := least(now, clock_timestamp());
@@ -30,6 +31,7 @@ declare
     queued integer;
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
     if activity.on_event is not null then
         -- Not waiting, since applying events has locked others before: what somebody holds is left for the next batch.
         records := array(
@@ -60,7 +62,7 @@ begin
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation_internal.query_as_owner(scenario.owner, query, array(select l.key from live l where not l.blocked
+        from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked
             and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean)

@@ -39,15 +39,48 @@ const SETTINGS: [(&CStr, &CStr); 11] = [
     (c"transform_null_equals", c"off"),
 ];
 
-/// Runs `body` with the rights of `owner`, under [`SETTINGS`], read-only.
+/// Whose rights an expression has that `owner` runs on `relation`: those of the owner, but never a superuser's on a relation that
+/// is not a superuser's. Who owns a view may replace it, and its functions run with the rights of whoever reads it; so such a
+/// relation is read as its owner, as REFRESH MATERIALIZED VIEW and logical replication do.
+fn running_role(owner: pg_sys::Oid, relation: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: look-ups in the syscache.
+    unsafe {
+        if !pg_sys::superuser_arg(owner) {
+            return owner;
+        }
+        let class =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
+        if class.is_null() {
+            ErrorReport::new(
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("relation with OID {} does not exist", relation.to_u32()),
+                "running_role",
+            )
+            .report(PgLogLevel::ERROR);
+        }
+        let its_owner = (*pg_sys::GETSTRUCT(class).cast::<pg_sys::FormData_pg_class>()).relowner;
+        pg_sys::ReleaseSysCache(class);
+        match pg_sys::superuser_arg(its_owner) {
+            true => owner,
+            false => its_owner,
+        }
+    }
+}
+
+/// Runs `body` with the rights of `owner` on `relation` (see [`running_role`]), under [`SETTINGS`], read-only.
 ///
 /// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
 /// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
 /// nest level but the transaction's. Nothing that the query calls can switch it off: PostgreSQL refuses that once there
 /// is a snapshot. An ERROR inside leaves through here: the abort of the (sub)transaction restores user, settings and
 /// this variable, as everywhere in PostgreSQL (AbortSubTransaction, StartTransaction).
-pub(in crate::extension) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() -> R) -> R {
+pub(in crate::extension) fn as_owner<R>(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    body: impl FnOnce() -> R,
+) -> R {
     require_role(owner);
+    let role = running_role(owner, relation);
     // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
     // the abort.
     unsafe {
@@ -61,7 +94,7 @@ pub(in crate::extension) fn as_owner<R>(owner: pg_sys::Oid, body: impl FnOnce() 
         }
         pg_sys::XactReadOnly = true;
         pg_sys::SetUserIdAndSecContext(
-            owner,
+            role,
             context
                 | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
                 | pg_sys::SECURITY_RESTRICTED_OPERATION as i32,
@@ -160,13 +193,18 @@ fn keys_parameter(keys: Option<pg_sys::Datum>) -> pg_sys::ParamListInfo {
 
 /// Plans `query` as its owner and checks its rights without evaluating a row, and raises what is wrong with it.
 /// Only with `keys` does it have a parameter: an expression by itself has none.
-pub(in crate::extension) fn plan(owner: pg_sys::Oid, query: &str, keys: bool) {
+pub(in crate::extension) fn plan(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    query: &str,
+    keys: bool,
+) {
     // A limit of 0 starts the executor, which checks the rights, and fetches nothing.
     let Ok(probe) = CString::new(format!("{query} limit 0")) else {
         pgrx::error!("query contains a null byte");
     };
     // SAFETY: no receiver.
-    as_owner(owner, || unsafe {
+    as_owner(owner, relation, || unsafe {
         let parameters = if keys {
             // Of a known type, though empty.
             keys_parameter(Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
@@ -196,7 +234,7 @@ pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo)
     unsafe { return_rows(fcinfo) }
 }
 
-/// A materialising function over (owner, query, keys): rows go from the executor into the tuplestore without passing
+/// A materialising function over (owner, relation, query, keys): rows go from the executor into the tuplestore without passing
 /// through Rust.
 ///
 /// # Safety
@@ -205,7 +243,7 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
     unsafe {
         let call = &mut *fcinfo;
-        let arguments = call.args.as_slice(3);
+        let arguments = call.args.as_slice(4);
         let result = call.resultinfo.cast::<pg_sys::ReturnSetInfo>();
         if result.is_null()
             || ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32)
@@ -213,12 +251,13 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         {
             pgrx::error!("query_as_owner must be called in FROM");
         }
-        if arguments[..2].iter().any(|argument| argument.isnull) {
-            pgrx::error!("owner and query of query_as_owner must not be null");
+        if arguments[..3].iter().any(|argument| argument.isnull) {
+            pgrx::error!("owner, relation and query of query_as_owner must not be null");
         }
         let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
-        let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[1].value.cast_mut_ptr()));
-        let keys = (!arguments[2].isnull).then_some(arguments[2].value);
+        let relation = pg_sys::Oid::from(arguments[1].value.value() as u32);
+        let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[2].value.cast_mut_ptr()));
+        let keys = (!arguments[3].isnull).then_some(arguments[3].value);
 
         let per_query = (*(*result).econtext).ecxt_per_query_memory;
         let caller = pg_sys::MemoryContextSwitchTo(per_query);
@@ -238,7 +277,9 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             c"query_as_owner: unexpected type of row".as_ptr(),
         );
 
-        as_owner(owner, || execute(query, keys_parameter(keys), receiver));
+        as_owner(owner, relation, || {
+            execute(query, keys_parameter(keys), receiver)
+        });
 
         (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
         (*result).setResult = store;
@@ -250,8 +291,8 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
 
 /// Plans `query` as `owner`; an error says why it would not run.
 #[pg_extern(sql = false)]
-fn plan_as_owner(owner: pg_sys::Oid, query: &str) {
-    plan(owner, query, true);
+fn plan_as_owner(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
+    plan(owner, relation, query, true);
 }
 
 #[cfg(any(test, feature = "pg_test"))]
@@ -275,7 +316,7 @@ mod tests {
 
     fn query_as_owner(query: &str) -> Result<Option<String>, spi::Error> {
         Spi::get_one_with_args::<String>(
-            "select q.x from marketing_automation_internal.query_as_owner('test_owner', $1, null) as q (x text)",
+            "select q.x from marketing_automation_internal.query_as_owner('test_owner', 'test_shop.t', $1, null) as q (x text)",
             &[query.into()],
         )
     }
@@ -300,7 +341,7 @@ mod tests {
              declare before text := current_user || current_setting('search_path') || current_setting('transaction_read_only');
              begin
                  begin
-                     perform from marketing_automation_internal.query_as_owner('test_owner', 'select 1 / (id - 1) from test_shop.t', null) as q (x integer);
+                     perform from marketing_automation_internal.query_as_owner('test_owner', 'test_shop.t', 'select 1 / (id - 1) from test_shop.t', null) as q (x integer);
                      raise exception 'no error';
                  exception when division_by_zero then null;
                  end;
@@ -367,7 +408,7 @@ mod tests {
         Spi::run(
             "do $$ begin
                  begin
-                     perform from marketing_automation_internal.query_as_owner('test_owner', 'select test_shop.write()', null) as q (x text);
+                     perform from marketing_automation_internal.query_as_owner('test_owner', 'test_shop.t', 'select test_shop.write()', null) as q (x text);
                      raise exception 'no error';
                  exception when read_only_sql_transaction then
                      insert into test_shop.t values (4);

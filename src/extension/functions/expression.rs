@@ -97,7 +97,7 @@ fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, 
     require_one_expression(expression, what);
     let prefix = format!("select from {} as self where (\n", relation_name(relation));
     pointing_into(expression, &prefix, what, || {
-        run_as_owner::plan(owner, &format!("{prefix}{expression}\n)"), false)
+        run_as_owner::plan(owner, relation, &format!("{prefix}{expression}\n)"), false)
     });
 }
 
@@ -116,6 +116,7 @@ fn check_expression(
     pointing_into(expression, &prefix, what, || {
         run_as_owner::plan(
             owner,
+            relation,
             &format!("{prefix}{expression}\n)::pg_catalog.text is not null)"),
             false,
         );
@@ -123,7 +124,7 @@ fn check_expression(
     let query = format!(
         "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
     );
-    run_as_owner::as_owner(owner, || Spi::get_one::<pg_sys::Oid>(&query))
+    run_as_owner::as_owner(owner, relation, || Spi::get_one::<pg_sys::Oid>(&query))
         .ok()
         .flatten()
         // An untyped literal.

@@ -73,6 +73,28 @@ reset role;
 select paused_by from marketing_automation.sending_pause;
 select marketing_automation.resume();
 
+-- A superuser's expression never runs as a superuser on a relation of somebody else, who may replace it.
+create schema regress_bob authorization regress_bob;
+set role regress_bob;
+create table regress_bob.lead (id integer primary key, email text);
+insert into regress_bob.lead values (1, 'lead@shop.example');
+create function regress_bob.reads_as() returns text language sql stable as $$ select current_user::text $$;
+create view regress_bob.leads as select l.id, l.email, 'nobody'::text as reads_as from regress_bob.lead l;
+reset role;
+select marketing_automation.register_model('lead', 'regress_bob.leads', key => 'self.id', party => 'self.reads_as', email => 'self.email');
+select marketing_automation.create_scenario('leads', 'lead', domain => 'self.reads_as <> ''postgres''') > 0 as created;
+select marketing_automation.add_activity('leads', 'call', condition => 'self.reads_as <> ''postgres''', action => null) > 0 as added;
+select marketing_automation.run('leads');
+set role regress_bob;
+create or replace view regress_bob.leads as select l.id, l.email, regress_bob.reads_as() as reads_as from regress_bob.lead l;
+reset role;
+select * from marketing_automation.enroll('leads');
+select marketing_automation.process_due() > 0 as processed;
+select r.party, ra.outcome from marketing_automation.record r
+join marketing_automation.record_activity ra on ra.record_id = r.id where r.scenario_id = marketing_automation.scenario_id('leads');
+select marketing_automation.stop('leads');
+drop schema regress_bob cascade;
+
 drop table shop.visitor;
 select marketing_automation.stop('guests');
 delete from marketing_automation.page;
