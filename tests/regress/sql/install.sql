@@ -56,7 +56,10 @@ select database, state from marketing_automation.worker_status() where state in 
 -- A schema of that name that is not ours is not taken over.
 drop extension marketing_automation;
 create schema marketing_automation;
+-- PostgreSQL 18 says where in the script.
+\set SHOW_CONTEXT never
 create extension marketing_automation;
+\set SHOW_CONTEXT errors
 drop schema marketing_automation;
 create extension marketing_automation;
 
