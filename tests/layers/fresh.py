@@ -21,6 +21,7 @@ COMMANDS = {
     "test-regress": ("REGRESS=templates",),
     "test-regress-accept": ("NAME=templates",),
     "bench": ("BENCH_SCALE=0.01",),
+    "doc": (),
     "demo": ("KEEP=1",),
     "demo-stop": (),
     "clean": (),
