@@ -1,56 +1,73 @@
 # One command per job; `make help` lists them. Debian 12 (or alike) with Rust is enough: what else
 # is missing, `make setup` installs, and the targets that need it call it themselves.
 
-PG_CONFIG ?= /usr/lib/postgresql/15/bin/pg_config
+# The server to build for: PG_CONFIG names one that is installed, PG a version, for which `.ci/setup` finds
+# a server to build and test with.
+ifdef PG_CONFIG
+PG := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
+endif
+PG ?= 15
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+PG_CONFIG ?= $(if $(filter 15,$(PG)),/usr/lib/postgresql/15/bin,$(CARGO_TARGET_DIR)/servers/$(PG))/pg_config
+# Where pgrx looks up what to build for. One folder per version, so that each has build artifacts that stay.
+PGRX_HOME := $(CARGO_TARGET_DIR)/pgrx/$(PG)
 # Keep synchronised with the pgrx trio in Cargo.toml: cargo-pgrx refuses other versions.
 PGRX_VERSION := 0.18.1
+# Without it cargo-pgrx builds all dependencies with flags of its own, so that the proxy's are built again.
+# The flags keep a section of the library that some linkers drop; `make install` fails where one does.
+CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND := 1
 PROXY := marketing-tracking-proxy
 PYTHON := /usr/bin/python3
-CARGO_TARGET_DIR ?= $(CURDIR)/target
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
-export PG_CONFIG PGRX_VERSION CARGO_TARGET_DIR
+export PG PG_CONFIG PGRX_HOME PGRX_VERSION CARGO_TARGET_DIR CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND
 
-LAYERS := format lint unit server regress e2e
+LAYERS := format lint unit server regress e2e makefile
 RUN_LAYERS := $(PYTHON) -B tests/layers
+FETCHED := $(filter $(CARGO_TARGET_DIR)/servers/%,$(PG_CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install package test $(LAYERS:%=test-%) bench demo demo-stop clean
+.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept bench demo demo-stop clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PG_CONFIG=$(PG_CONFIG)"
+	@echo "  PG=$(PG) PG_CONFIG=$(PG_CONFIG)"
 
-setup: ## install what is missing: Debian packages and cargo-pgrx
+setup: ## install what is missing: Debian packages, cargo-pgrx, and the server of PG=15, 16, 17 or 18
 	@.ci/setup
 
-build: setup ## build the extension and the proxy (debug)
-	cargo build --features pg15
+setup-build:
+	@.ci/setup build
+
+build: setup-build ## build the extension and the proxy (debug)
+	cargo build --no-default-features --features pg$(PG)
 	cargo build --no-default-features --features proxy --bin $(PROXY)
 
-install: setup ## build in release mode and install into the server of PG_CONFIG
-	cargo pgrx install --release --pg-config $(PG_CONFIG) $(if $(SUDO),--sudo)
-	cargo build --release --no-default-features --features proxy --bin $(PROXY)
-	$(SUDO) install -m 755 $(CARGO_TARGET_DIR)/release/$(PROXY) $$($(PG_CONFIG) --bindir)/
+install: setup-build ## build in release mode and put into the server of PG_CONFIG, or below DESTDIR
+	$(if $(FETCHED),$(error name the server to install into: make install PG_CONFIG=/path/to/pg_config))
+	@.ci/install
 
-package: setup ## make a tarball of the release files under target/
+package: setup-build ## make a tarball of the release files under target/
+	$(if $(FETCHED),$(error name a server of the kind to install into: make package PG_CONFIG=/path/to/pg_config))
 	@.ci/package
 
-test: setup ## run all layers; TESTS="e2e unit" picks some
+test: setup ## run all layers; TESTS="e2e unit" picks some, PG=18 another server
 	@$(RUN_LAYERS) $(TESTS)
 
 test-format: setup ## rustfmt
 test-lint: setup ## clippy for both feature sets, pgspot on the install script
 test-unit: setup ## the pure parts and the proxy, without a server
-test-server: setup ## #[pg_test]s inside a PostgreSQL server
-test-regress: setup ## pg_regress with golden files
+test-server: setup ## #[pg_test]s inside a PostgreSQL server; SERVER=name picks some
+test-regress: setup ## pg_regress with golden files; REGRESS="install events" picks some
 test-e2e: setup ## real cluster, SMTP socket and proxy; E2E="-k name" picks some
+test-makefile: setup ## everything in this file once, in a fresh clone
 $(LAYERS:%=test-%):
 	@$(RUN_LAYERS) $(@:test-%=%)
 
+test-regress-accept: ## take what a test of the last run printed as its golden file: NAME=events
+	@$(PYTHON) -B tests/layers/accept.py $(NAME)
+
 bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker
 	@.ci/setup bench
-	@$(MAKE) --no-print-directory install
 	@$(PYTHON) -B tests/bench
 
 demo: setup ## a campaign from start to end on a throw-away server; KEEP=1 leaves it running

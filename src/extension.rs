@@ -1,25 +1,17 @@
 //! The PostgreSQL side: settings, functions in Rust, the launcher and the mailer workers.
 //!
-//! What works on rows is SQL, in `sql/schema`; Rust does what SQL cannot: run user SQL as its owner ([`owner`]), look
-//! into parse trees ([`expression`]), compile templates, verify tokens, and send mail.
+//! What works on rows is SQL, in `sql/`; Rust does what SQL cannot: run user SQL as its owner ([`run_as_owner`]) with errors that
+//! point into it ([`error_position`]), look into parse trees, compile templates and verify tokens ([`functions`]), and send mail
+//! from background workers ([`worker`]).
 
-mod address;
-mod argument;
-mod bounce;
-mod expression;
-mod launcher;
-mod mailer;
-mod nearest;
-mod owner;
-mod position;
-mod revocation;
-mod scan;
-mod server;
+mod data_directory;
+mod error_position;
+mod functions;
+mod keyring;
+mod run_as_owner;
 mod settings;
-mod status;
-mod template;
-mod token;
-mod workers;
+mod snippets;
+mod worker;
 
 use pgrx::prelude::*;
 
@@ -31,9 +23,9 @@ pub extern "C-unwind" fn _PG_init() {
     // SAFETY: as above. pg_upgrade starts servers that must not send mail.
     let upgrading = unsafe { pg_sys::IsBinaryUpgrade };
     if preloading && !upgrading {
-        workers::init();
-        revocation::init();
-        server::init();
-        launcher::register();
+        worker::registry::init();
+        worker::revocation::init();
+        data_directory::init();
+        worker::launcher::register();
     }
 }

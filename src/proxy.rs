@@ -2,8 +2,8 @@
 //!
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
-//! [`listener`] → [`routes`] → [`keys`] → [`recorder`] ([hits](hit), in batches) or [`control`] (all the rest) → [`database`].
-//! While the database is away, hits take another: [`recorder`] → [`spool`] → [`replay`] → [`control`] → [`database`]; what
+//! [`listener`] → [`routes`] → [`keys`] → [`group_commit`] ([hits](hit), in batches) or [`pools`] (all the rest) → [`database`].
+//! While the database is away, hits take another: [`group_commit`] → [`spool`] → [`replay`] → [`pools`] → [`database`]; what
 //! verifying and redirecting needs outlives the process too ([`snapshot`]).
 //! Returned mails come from mail servers that have a token ([`bounce`]).
 
@@ -11,9 +11,9 @@ pub mod backoff;
 pub mod bounce;
 pub mod check;
 pub mod client;
-pub mod control;
 pub mod database;
 pub mod form;
+pub mod group_commit;
 pub mod hit;
 pub mod keys;
 pub mod links;
@@ -22,35 +22,30 @@ pub mod metrics;
 pub mod options;
 pub mod page;
 pub mod pages;
-pub mod recorder;
+pub mod pending_hit;
+pub mod pools;
 pub mod replay;
 pub mod routes;
 pub mod snapshot;
 pub mod spool;
+pub mod state;
+pub mod texts;
 pub mod tls;
-pub mod wording;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use bounce::BounceToken;
 use client::Trust;
-use control::Control;
 use database::{Database, DatabaseError};
-use keys::Keys;
-use links::Links;
 use listener::{Listen, Listener};
-use metrics::Metrics;
-use pages::PageStore;
-use recorder::Recorder;
 pub use routes::app;
-use snapshot::Snapshot;
-use spool::{Spool, SpoolSettings, SpoolWriter};
+use spool::{Spool, SpoolSettings};
+use state::State;
 use tls::Tls;
 
 /// How long requests and hits that are under way may take after the signal to stop.
@@ -83,111 +78,6 @@ pub enum ServeError {
     Listen { listen: Listen, error: io::Error },
     #[error("cannot use the spool directory {directory}: {error}")]
     Spool { directory: String, error: io::Error },
-}
-
-/// What the routes share.
-pub struct State {
-    pub(crate) keys: Arc<Keys>,
-    pub(crate) links: Arc<Links>,
-    pub(crate) pages: PageStore,
-    pub(crate) recorder: Recorder,
-    pub(crate) control: Arc<Control>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) trust: Trust,
-    pub(crate) bounce_token: Option<BounceToken>,
-}
-
-/// The tasks behind a [`State`].
-pub struct Tasks {
-    /// Ends by itself when the last state is gone and all hits are recorded.
-    workers: JoinSet<()>,
-    control: Arc<Control>,
-    /// Those that never end.
-    background: JoinSet<()>,
-    snapshot: Option<Arc<Snapshot>>,
-    spool: Option<SpoolWriter>,
-}
-
-impl State {
-    /// Starts the tasks that record hits and fetch keys. The database may be away; they will find it.
-    pub fn start(
-        database: &Database,
-        connections: usize,
-        spool: Option<(Spool, SpoolWriter)>,
-        trust: Trust,
-        bounce_token: Option<BounceToken>,
-    ) -> (Arc<Self>, Tasks) {
-        let (spool, spool_writer) = spool.unzip();
-        let control = Arc::new(Control::new(database));
-        let keys = Arc::new(Keys::new(Arc::clone(&control)));
-        let links = Arc::new(Links::default());
-        let snapshot = spool.as_ref().map(|spool| {
-            let directory = spool.directory().to_owned();
-            Arc::new(Snapshot::restore(
-                directory,
-                Arc::clone(&keys),
-                Arc::clone(&links),
-            ))
-        });
-        let metrics = Arc::new(Metrics::default());
-        let (recorder, queue) = Recorder::new(spool.clone());
-        let mut workers = JoinSet::new();
-        for _ in 0..connections.max(1) {
-            workers.spawn(recorder::work(
-                queue.clone(),
-                database.clone(),
-                Arc::clone(&metrics),
-            ));
-        }
-        let mut background = JoinSet::new();
-        let refreshed = Arc::clone(&keys);
-        background.spawn(async move { refreshed.refresh().await });
-        if let Some(snapshot) = &snapshot {
-            background.spawn(Arc::clone(snapshot).keep());
-        }
-        if let Some(spool) = spool {
-            background.spawn(replay::replay(
-                spool,
-                recorder.availability(),
-                Arc::clone(&control),
-                Arc::clone(&metrics),
-            ));
-        }
-        (
-            Arc::new(Self {
-                keys,
-                links,
-                pages: PageStore::new(Arc::clone(&control)),
-                recorder,
-                control: Arc::clone(&control),
-                metrics,
-                trust,
-                bounce_token,
-            }),
-            Tasks {
-                workers,
-                control,
-                background,
-                snapshot,
-                spool: spool_writer,
-            },
-        )
-    }
-}
-
-impl Tasks {
-    /// Waits until the hits that are still queued are recorded or spooled, and those who pressed the button unsubscribed.
-    async fn finish(mut self) {
-        self.control.finish().await;
-        while self.workers.join_next().await.is_some() {}
-        self.background.shutdown().await;
-        if let Some(snapshot) = self.snapshot {
-            snapshot.save().await;
-        }
-        if let Some(spool) = self.spool {
-            spool.finish().await;
-        }
-    }
 }
 
 /// Serves until `shutdown` is ready, then lets requests and hits under way finish, for 5 seconds at most.

@@ -1,7 +1,6 @@
 //! Who may hand in returned mails: whoever has the bearer token (RFC 6750) that a file holds.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use axum::http::HeaderMap;
@@ -65,20 +64,9 @@ fn digest(token: &str) -> Digested {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// The mode of a file of secrets that others can use, by the rule of PostgreSQL's ssl_key_file: for the owner only, or
-/// root's and for its group to read.
-pub(super) fn too_open(path: &Path) -> io::Result<Option<u32>> {
-    let metadata = std::fs::metadata(path)?;
-    let mode = metadata.mode() & 0o7777;
-    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
-    Ok((mode & forbidden != 0).then_some(mode))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
 
     use tempfile::NamedTempFile;
 
@@ -135,19 +123,5 @@ mod tests {
         }
         let missing = BounceToken::load(Path::new("/nonexistent/token"));
         assert!(matches!(missing, Err(TokenError::File { .. })));
-    }
-
-    #[test]
-    fn a_file_that_others_can_use_is_noticed() {
-        let file = file(TOKEN);
-        let found = |mode| {
-            std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-            too_open(file.path()).unwrap()
-        };
-        assert_eq!(found(0o600), None);
-        assert_eq!(found(0o400), None);
-        for mode in [0o604, 0o620, 0o660, 0o644, 0o601] {
-            assert_eq!(found(mode), Some(mode), "{mode:o}");
-        }
     }
 }

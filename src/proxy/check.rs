@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use super::bounce;
 use super::database::{Database, Session};
 use super::options::Options;
 use super::spool::Spool;
+use crate::secret_file;
 
 /// What was found out, one line each.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub async fn check(options: &Options) -> Report {
         report.note(&what, Spool::try_out(spool));
     }
     if let Some(path) = &options.bounce_token_file
-        && let Ok(Some(mode)) = bounce::too_open(path)
+        && let Ok(Some(mode)) = secret_file::too_open(path)
     {
         report.lines.push(format!(
             "warning {} has the mode {mode:04o}: it should be readable by the user of the proxy only, 0600, or 0640 if root owns it",

@@ -1,4 +1,4 @@
-//! Who asks: the address of the reader, seen through reverse proxies, and the id of the request.
+//! The client of a request: the address of the reader, seen through reverse proxies, and the id of the request.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;

@@ -10,7 +10,7 @@ pub const SCOPE_EVERYTHING: &str = "everything";
 
 /// What a POST asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum Request {
     /// Of a mail client by itself: the body holds `List-Unsubscribe=One-Click` (RFC 8058, section 3.1).
     OneClick,
     /// Of a reader who pressed the button.
@@ -22,32 +22,32 @@ pub enum Wish {
 /// Reads a form, also one in `multipart/form-data` (RFC 8058 allows both).
 ///
 /// A body that cannot be read unsubscribes: that is what the URL is for.
-pub fn wish(content_type: &str, body: &[u8]) -> Wish {
+pub fn read_request(content_type: &str, body: &[u8]) -> Request {
     match boundary(content_type) {
-        Some(boundary) => wish_of(parts(&boundary, body)),
-        None => wish_of(
+        Some(boundary) => request_of(parts(&boundary, body)),
+        None => request_of(
             form_urlencoded::parse(body)
                 .map(|(name, value)| (name.into_owned(), value.into_owned())),
         ),
     }
 }
 
-fn wish_of(fields: impl Iterator<Item = (String, String)>) -> Wish {
-    let mut wish = Wish::Unsubscribe { everything: false };
+fn request_of(fields: impl Iterator<Item = (String, String)>) -> Request {
+    let mut request = Request::Unsubscribe { everything: false };
     for (name, value) in fields {
         match (name.as_str(), value.trim()) {
-            (ACTION, RESUBSCRIBE) => wish = Wish::Resubscribe,
-            (SCOPE, SCOPE_EVERYTHING) => wish = Wish::Unsubscribe { everything: true },
+            (ACTION, RESUBSCRIBE) => request = Request::Resubscribe,
+            (SCOPE, SCOPE_EVERYTHING) => request = Request::Unsubscribe { everything: true },
             (name, value)
                 if name.eq_ignore_ascii_case("List-Unsubscribe")
                     && value.eq_ignore_ascii_case("One-Click") =>
             {
-                return Wish::OneClick;
+                return Request::OneClick;
             }
             _ => {}
         }
     }
-    wish
+    request
 }
 
 /// The boundary of a multipart form; `None` for any other content type.
@@ -113,7 +113,10 @@ mod tests {
                 multipart,
             ),
         ] {
-            assert_eq!(wish(content_type, body.as_bytes()), Wish::OneClick);
+            assert_eq!(
+                read_request(content_type, body.as_bytes()),
+                Request::OneClick
+            );
         }
     }
 
@@ -125,12 +128,15 @@ mod tests {
             ("scope=all", false),
         ] {
             assert_eq!(
-                wish(FORM, body.as_bytes()),
-                Wish::Unsubscribe { everything },
+                read_request(FORM, body.as_bytes()),
+                Request::Unsubscribe { everything },
                 "{body}"
             );
         }
-        assert_eq!(wish(FORM, b"action=resubscribe"), Wish::Resubscribe);
+        assert_eq!(
+            read_request(FORM, b"action=resubscribe"),
+            Request::Resubscribe
+        );
     }
 
     #[test]
@@ -148,9 +154,9 @@ mod tests {
             ("multipart/form-data; boundary=", "--\n\n--\n\n--"),
             ("text/plain", "\u{0}\u{fffd}%%%"),
         ] {
-            let expected = Wish::Unsubscribe { everything: false };
+            let expected = Request::Unsubscribe { everything: false };
             assert_eq!(
-                wish(content_type, body.as_bytes()),
+                read_request(content_type, body.as_bytes()),
                 expected,
                 "{content_type} {body}"
             );

@@ -16,7 +16,7 @@ pub struct Hit {
     pub token: String,
     pub occurred_at: SystemTime,
     pub method: HitMethod,
-    /// Network of who asked, of which the database knows how long it is.
+    /// Network of the reader; the database knows how many of its bits to keep.
     pub address: Option<IpAddr>,
     pub user_agent: Option<String>,
 }

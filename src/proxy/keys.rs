@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::control::Control;
 use super::database::DatabaseError;
+use super::pools::Pools;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 /// How long a withdrawn key may go on working.
@@ -27,7 +27,7 @@ pub enum Refused {
 
 /// The current keys. Verifying needs no database.
 pub struct Keys {
-    control: Arc<Control>,
+    pools: Arc<Pools>,
     keyring: RwLock<Option<Arc<Keyring>>>,
     last_fetch: Mutex<LastFetch>,
 }
@@ -40,9 +40,9 @@ struct LastFetch {
 
 impl Keys {
     /// Starts without keys.
-    pub fn new(control: Arc<Control>) -> Self {
+    pub fn new(pools: Arc<Pools>) -> Self {
         Self {
-            control,
+            pools,
             keyring: RwLock::new(None),
             last_fetch: Mutex::new(LastFetch::default()),
         }
@@ -82,7 +82,7 @@ impl Keys {
             return false;
         }
         let outcome = self
-            .control
+            .pools
             .lookups
             .call(|session| async move { session.keyring().await })
             .await;

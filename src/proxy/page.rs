@@ -5,14 +5,15 @@ use std::sync::LazyLock;
 use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use html_escape::encode_quoted_attribute as escape;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::database::Subscription;
 use super::form::{ACTION, RESUBSCRIBE, SCOPE, SCOPE_EVERYTHING};
 use super::pages::{PageName, Pages, Words};
-use super::wording::Text;
-use crate::email::template::PageContext;
+use super::texts::Text;
+use crate::mail::template::PageContext;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\
@@ -116,7 +117,7 @@ pub fn resubscribed(pages: &Pages, subscription: &Subscription) -> Page {
     )
 }
 
-/// The page for a link that leads nowhere. Which of its parts is wrong, it does not say.
+/// The page for a link that leads nowhere. It does not say which part of the link is wrong.
 pub fn not_found(pages: &Pages, language: Option<&str>) -> Page {
     message(pages.words(language), Text::NotFound, Text::CheckLink)
 }
@@ -158,7 +159,7 @@ fn way_out(words: Words, subscription: &Subscription) -> String {
     )
 }
 
-/// The undo, and the next step of who has left one kind only.
+/// The undo, and the next step for a reader who has left one kind of mail only.
 fn way_back(words: Words, subscription: &Subscription) -> String {
     let mut forms = format!(
         "<form method=\"post\">\n<p>{}</p>\n<button class=\"quiet\" type=\"submit\" name=\"{ACTION}\" value=\"{RESUBSCRIBE}\">{}</button>\n</form>\n",
@@ -256,22 +257,6 @@ fn about(text: &str, scenario: &str) -> String {
     // The title is in whatever script its author writes; <bdi> keeps it from turning the sentence around.
     let title = format!("<bdi>{}</bdi>", escape(scenario));
     escape(text).replacen("{}", &title, 1)
-}
-
-/// Makes text safe in HTML content and in quoted attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(character),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::control::Control;
 use super::database::PageSource;
-use super::wording::{Text, WORDINGS, Wording};
-use crate::email::template::PageTemplate;
+use super::pools::Pools;
+use super::texts::{TEXTS, Text, Texts};
+use crate::mail::locale::{fallbacks, normalized, primary};
+use crate::mail::template::PageTemplate;
 
 /// How old what a reader sees may be.
 const FRESH: Duration = Duration::from_secs(5);
@@ -51,7 +52,7 @@ pub struct Words<'a> {
     /// BCP 47, for the `lang` attribute.
     pub language: &'a str,
     pages: &'a Pages,
-    builtin: Option<&'static Wording>,
+    builtin: Option<&'static Texts>,
 }
 
 impl Pages {
@@ -81,15 +82,13 @@ impl Pages {
         let wanted = normalized(language.unwrap_or_default());
         fallbacks(&wanted)
             .find_map(|tag| {
-                let builtin = WORDINGS.iter().find(|wording| wording.language == tag);
+                let builtin = TEXTS.iter().find(|texts| texts.language == tag);
                 let texts = self.texts.get_key_value(tag);
                 let known = texts.map(|(known, _)| known.as_str());
                 Some(Words {
-                    language: known.or(builtin.map(|wording| wording.language))?,
+                    language: known.or(builtin.map(|texts| texts.language))?,
                     pages: self,
-                    builtin: WORDINGS
-                        .iter()
-                        .find(|wording| primary(tag) == wording.language),
+                    builtin: TEXTS.iter().find(|texts| primary(tag) == texts.language),
                 })
             })
             .unwrap_or(Words {
@@ -102,7 +101,7 @@ impl Pages {
     /// The template that replaces a page for readers of a language.
     pub fn template(&self, page: PageName, language: Option<&str>) -> Option<&PageTemplate> {
         let wanted = normalized(language.unwrap_or_default());
-        fallbacks(&wanted).chain([""]).find_map(|tag| {
+        fallbacks(&wanted).find_map(|tag| {
             self.templates
                 .get(&(page.name().to_owned(), tag.to_owned()))
         })
@@ -116,48 +115,30 @@ impl<'a> Words<'a> {
         fallbacks(self.language)
             .find_map(written)
             .map(String::as_str)
-            .or(self.builtin.map(|wording| wording.text(text)))
+            .or(self.builtin.map(|texts| texts.text(text)))
             .or_else(|| written("en").map(String::as_str))
-            .unwrap_or_else(|| WORDINGS[0].text(text))
+            .unwrap_or_else(|| TEXTS[0].text(text))
     }
 
     pub fn direction(&self) -> &'static str {
-        match RIGHT_TO_LEFT.contains(&primary(self.language)) {
+        match RIGHT_TO_LEFT.contains(&primary(self.language).as_str()) {
             true => "rtl",
             false => "ltr",
         }
     }
 }
 
-/// `fr_CA.UTF-8` becomes `fr-ca`.
-fn normalized(language: &str) -> String {
-    let tag = language.split(['.', '@']).next().unwrap_or_default();
-    tag.trim().replace('_', "-").to_ascii_lowercase()
-}
-
-fn primary(tag: &str) -> &str {
-    tag.split('-').next().unwrap_or_default()
-}
-
-/// `zh-hant-tw`, `zh-hant`, `zh`.
-fn fallbacks(tag: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(tag), |tag| {
-        tag.rsplit_once('-').map(|(shorter, _)| shorter)
-    })
-    .filter(|tag| !tag.is_empty())
-}
-
 /// Keeps the pages up to date, as readers come.
 pub struct PageStore {
-    control: Arc<Control>,
+    pools: Arc<Pools>,
     pages: RwLock<Arc<Pages>>,
     fetched: Mutex<Option<Instant>>,
 }
 
 impl PageStore {
-    pub fn new(control: Arc<Control>) -> Self {
+    pub fn new(pools: Arc<Pools>) -> Self {
         Self {
-            control,
+            pools,
             pages: RwLock::default(),
             fetched: Mutex::default(),
         }
@@ -174,7 +155,7 @@ impl PageStore {
         let mut fetched = self.fetched.lock().await;
         if fetched.is_none_or(|at| at.elapsed() > FRESH) {
             let sources = self
-                .control
+                .pools
                 .lookups
                 .call(|session| async move { session.page_sources().await })
                 .await;

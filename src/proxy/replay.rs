@@ -7,11 +7,11 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::control::Control;
 use super::database::DatabaseError;
+use super::group_commit::{Availability, BATCH_SIZE};
 use super::hit::Hit;
 use super::metrics::Metrics;
-use super::recorder::{Availability, BATCH_SIZE};
+use super::pools::Pools;
 use super::spool::Spool;
 
 /// How often to look whether the database is back: the recorder finds out.
@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub async fn replay(
     spool: Spool,
     available: Availability,
-    control: Arc<Control>,
+    pools: Arc<Pools>,
     metrics: Arc<Metrics>,
 ) {
     let mut backoff = Backoff::default();
@@ -30,7 +30,7 @@ pub async fn replay(
         while !available.get() {
             tokio::time::sleep(LOOK).await;
         }
-        match replay_segment(&spool, &path, &control, &metrics).await {
+        match replay_segment(&spool, &path, &pools, &metrics).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
                 warn!(%error, "spooled hits were not recorded, trying again");
@@ -43,7 +43,7 @@ pub async fn replay(
 async fn replay_segment(
     spool: &Spool,
     path: &Path,
-    control: &Control,
+    pools: &Pools,
     metrics: &Metrics,
 ) -> Result<(), DatabaseError> {
     let segment = match spool.read(path).await {
@@ -57,7 +57,7 @@ async fn replay_segment(
     let mut refused = 0;
     for batch in segment.hits.chunks(BATCH_SIZE) {
         let hits: Arc<[Hit]> = batch.into();
-        let answers = control
+        let answers = pools
             .replays
             .call(move |session| {
                 let hits = Arc::clone(&hits);

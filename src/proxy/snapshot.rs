@@ -131,7 +131,7 @@ fn write(directory: &Path, content: &Content) -> io::Result<()> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
-        // Who has the keys can sign tokens.
+        // Whoever has the keys can sign tokens.
         .mode(0o600)
         .open(&partial)?;
     let mut writer = BufWriter::new(file);
@@ -146,12 +146,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::proxy::control::Control;
     use crate::proxy::database::Database;
+    use crate::proxy::pools::Pools;
 
     fn restore(directory: &Path) -> Snapshot {
         let database = Database::parse("host=/nonexistent user=nobody").unwrap();
-        let keys = Arc::new(Keys::new(Arc::new(Control::new(&database))));
+        let keys = Arc::new(Keys::new(Arc::new(Pools::new(&database))));
         Snapshot::restore(directory.to_owned(), keys, Arc::default())
     }
 

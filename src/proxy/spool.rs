@@ -20,8 +20,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use super::hit::{Answer, Hit};
-use super::recorder::Waiting;
-use segment::{End, Writer};
+use super::pending_hit::PendingHit;
+use segment::{End, SegmentWriter};
 
 /// Hits that may wait for the disk.
 const QUEUE_LENGTH: usize = 8192;
@@ -43,23 +43,23 @@ pub struct SpoolSettings {
 pub struct Spool {
     directory: Arc<Path>,
     requests: mpsc::Sender<Request>,
-    books: Arc<Books>,
+    state: Arc<State>,
 }
 
 enum Request {
-    Keep(Waiting),
+    Keep(PendingHit),
     Seal(oneshot::Sender<()>),
 }
 
 /// What the writer and the replayer share.
-struct Books {
+struct State {
     sealed: Mutex<VecDeque<PathBuf>>,
     bytes: AtomicU64,
     limit: u64,
     arrived: Notify,
 }
 
-impl Books {
+impl State {
     fn sealed(&self) -> MutexGuard<'_, VecDeque<PathBuf>> {
         self.sealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +67,7 @@ impl Books {
 
 impl Spool {
     /// Takes a directory, which is made if need be, and starts the writer. Another process that uses it is an error.
-    pub fn open(settings: &SpoolSettings) -> io::Result<(Self, SpoolWriter)> {
+    pub fn open(settings: &SpoolSettings) -> io::Result<(Self, WriterThread)> {
         fs::create_dir_all(&settings.directory)?;
         let lock = lock(&settings.directory)?;
         let segments = segment::list(&settings.directory)?;
@@ -78,34 +78,34 @@ impl Spool {
         if bytes > 0 {
             info!(bytes, "hits of the last run are in the spool");
         }
-        let books = Arc::new(Books {
+        let state = Arc::new(State {
             bytes: AtomicU64::new(bytes),
             limit: settings.limit,
             arrived: Notify::new(),
             sealed: Mutex::new(segments.iter().map(|(_, path)| path.clone()).collect()),
         });
-        books.arrived.notify_one();
+        state.arrived.notify_one();
         let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
-        let scribe = Scribe {
+        let writer = Writer {
             directory: settings.directory.clone(),
             next: segments.last().map_or(0, |(number, _)| number + 1),
             current: None,
-            books: Arc::clone(&books),
+            state: Arc::clone(&state),
             failed: false,
             _lock: lock,
         };
         let writer = std::thread::Builder::new()
             .name("spool".to_owned())
-            .spawn(move || scribe.work(queue))?;
+            .spawn(move || writer.work(queue))?;
         let spool = Self {
             directory: settings.directory.as_path().into(),
             requests,
-            books,
+            state,
         };
-        Ok((spool, SpoolWriter(writer)))
+        Ok((spool, WriterThread(writer)))
     }
 
-    /// Which no other process uses.
+    /// The directory, which no other process uses.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -119,32 +119,32 @@ impl Spool {
         }
     }
 
-    /// Takes a hit and who waits for it: answered when it is durable, dropped when that cannot be.
-    pub fn keep(&self, waiting: Waiting) {
-        let _ = self.requests.try_send(Request::Keep(waiting));
+    /// Takes a hit: it is answered when it is durable, and dropped when it cannot be made so.
+    pub fn keep(&self, pending: PendingHit) {
+        let _ = self.requests.try_send(Request::Keep(pending));
     }
 
     /// Bytes that wait to be replayed.
     pub fn bytes(&self) -> u64 {
-        self.books.bytes.load(Ordering::Relaxed)
+        self.state.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether there is room for more.
     pub fn has_room(&self) -> bool {
-        self.bytes() < self.books.limit
+        self.bytes() < self.state.limit
     }
 
     /// Waits for hits to replay, seals them, and gives the oldest segment.
     pub async fn oldest(&self) -> PathBuf {
         loop {
-            let arrived = self.books.arrived.notified();
-            if self.books.sealed().is_empty() && self.bytes() > 0 {
+            let arrived = self.state.arrived.notified();
+            if self.state.sealed().is_empty() && self.bytes() > 0 {
                 let (sealed, done) = oneshot::channel();
                 if self.requests.send(Request::Seal(sealed)).await.is_ok() {
                     let _ = done.await;
                 }
             }
-            if let Some(path) = self.books.sealed().front().cloned() {
+            if let Some(path) = self.state.sealed().front().cloned() {
                 return path;
             }
             arrived.await;
@@ -185,10 +185,10 @@ impl Spool {
 
     /// Leaves a segment to the next start of the process.
     pub fn skip(&self, path: &Path, bytes: u64) {
-        self.books.sealed().retain(|sealed| sealed != path);
+        self.state.sealed().retain(|sealed| sealed != path);
         let less = |counted: u64| Some(counted.saturating_sub(bytes));
         let _ = self
-            .books
+            .state
             .bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
@@ -203,9 +203,9 @@ pub struct Segment {
 }
 
 /// The writer's thread.
-pub struct SpoolWriter(JoinHandle<()>);
+pub struct WriterThread(JoinHandle<()>);
 
-impl SpoolWriter {
+impl WriterThread {
     /// Waits until all that was taken in is durable; there must be no spool left.
     pub async fn finish(self) {
         let _ = tokio::task::spawn_blocking(move || self.0.join()).await;
@@ -231,16 +231,16 @@ fn lock(directory: &Path) -> io::Result<File> {
 }
 
 /// Writes segments, on a thread of its own: fsync blocks.
-struct Scribe {
+struct Writer {
     directory: PathBuf,
     next: u64,
-    current: Option<Writer>,
-    books: Arc<Books>,
+    current: Option<SegmentWriter>,
+    state: Arc<State>,
     failed: bool,
     _lock: File,
 }
 
-impl Scribe {
+impl Writer {
     fn work(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut requests = Vec::new();
         while queue.blocking_recv_many(&mut requests, GROUP) > 0 {
@@ -248,7 +248,7 @@ impl Scribe {
             let mut seals = Vec::new();
             for request in requests.drain(..) {
                 match request {
-                    Request::Keep(waiting) => group.push(waiting),
+                    Request::Keep(pending) => group.push(pending),
                     Request::Seal(done) => seals.push(done),
                 }
             }
@@ -263,19 +263,19 @@ impl Scribe {
     }
 
     /// Makes hits durable and answers them; drops them when it cannot.
-    fn keep(&mut self, group: Vec<Waiting>) {
+    fn keep(&mut self, group: Vec<PendingHit>) {
         if group.is_empty() {
             return;
         }
         let mut records = Vec::with_capacity(group.len() * 256);
-        for waiting in &group {
-            segment::encode(&waiting.hit, &mut records);
+        for pending in &group {
+            segment::encode(&pending.hit, &mut records);
         }
         match self.append(&records) {
             Ok(()) => {
                 self.failed = false;
-                for waiting in group {
-                    waiting.answer(Answer::kept());
+                for pending in group {
+                    pending.answer(Answer::kept());
                 }
             }
             Err(error) => {
@@ -289,7 +289,7 @@ impl Scribe {
 
     fn append(&mut self, records: &[u8]) -> io::Result<()> {
         let length = records.len() as u64;
-        if self.books.bytes.load(Ordering::Relaxed) + length > self.books.limit {
+        if self.state.bytes.load(Ordering::Relaxed) + length > self.state.limit {
             return Err(io::Error::other("the spool is as large as it may become"));
         }
         let writer = match &mut self.current {
@@ -299,15 +299,15 @@ impl Scribe {
                 // Whatever is wrong with this one need not be wrong with the next.
                 self.next += 1;
                 self.current
-                    .insert(Writer::create(&self.directory, number)?)
+                    .insert(SegmentWriter::create(&self.directory, number)?)
             }
         };
         writer.append(records)?;
-        self.books.bytes.fetch_add(length, Ordering::Relaxed);
+        self.state.bytes.fetch_add(length, Ordering::Relaxed);
         if writer.bytes >= SEGMENT_BYTES {
             self.seal();
         }
-        self.books.arrived.notify_one();
+        self.state.arrived.notify_one();
         Ok(())
     }
 
@@ -315,7 +315,7 @@ impl Scribe {
     fn seal(&mut self) {
         match self.current.take() {
             Some(writer) if writer.bytes == 0 => drop(fs::remove_file(writer.path)),
-            Some(writer) => self.books.sealed().push_back(writer.path),
+            Some(writer) => self.state.sealed().push_back(writer.path),
             None => {}
         }
     }

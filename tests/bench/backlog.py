@@ -10,7 +10,7 @@ BATCH = 1000
 CLAIM = 500
 
 FINISH = """
-select marketing_automation.finish_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)),
+select marketing_automation_internal.complete_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)),
        count(*)
 from unnest(%s::bigint[], %s::integer[]) as c (id, attempt)"""
 
@@ -28,7 +28,7 @@ def health(results, cluster, mails):
     )
     old = cluster.connect(database, autocommit=False)
     old.set_session(isolation_level="REPEATABLE READ")
-    old.cursor().execute("select count(*) from marketing_automation.outbox")
+    old.cursor().execute("select count(*) from marketing_automation_internal.outbox")
     connection = cluster.connect(database)
     with connection.cursor() as cursor:
         cursor.execute("select * from marketing_automation.enroll('queue')")
@@ -41,7 +41,7 @@ def health(results, cluster, mails):
             "where schemaname = 'marketing_automation' and relname in ('waiting_activity', 'outbox')"
         )
         results.note(f"dead rows that the old snapshot keeps from being removed: {cursor.fetchone()[0]}")
-        cursor.execute("select count(*) from marketing_automation.outbox where state <> 'sent'")
+        cursor.execute("select count(*) from marketing_automation_internal.outbox where state <> 'sent'")
         assert cursor.fetchone()[0] == 0
     connection.close()
     old.close()
@@ -57,7 +57,7 @@ def _process(cursor):
 
 def _claim(cursor):
     started = time.monotonic()
-    cursor.execute("select id, attempt from marketing_automation.claim_messages(%s, thorough => false)", (CLAIM,))
+    cursor.execute("select id, attempt from marketing_automation_internal.claim_messages(%s, full_scan => false)", (CLAIM,))
     claimed = cursor.fetchall()
     seconds = time.monotonic() - started
     assert len(claimed) == CLAIM

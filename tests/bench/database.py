@@ -60,7 +60,7 @@ def enroll(results, cluster, database, rows):
         seconds = _timed(cursor, "select * from marketing_automation.enroll('all')")
     connection.close()
     entered = cluster.value(
-        "select count(*) from marketing_automation.record r join marketing_automation.waiting_activity w on w.record_id = r.id",
+        "select count(*) from marketing_automation.record r join marketing_automation_internal.waiting_activity w on w.record_id = r.id",
         dbname=database,
     )
     assert entered == rows, f"{entered} entered, not {rows}"

@@ -22,7 +22,7 @@ CONNECTIONS = 256
 # So many that the pauses are long beside an answer.
 HALF_LOAD_CONNECTIONS = 900
 RECORDED = """select (select count(*) from marketing_automation.event where kind = %(kind)s)
-                   + (select count(*) from marketing_automation.event_inbox where kind = %(kind)s)"""
+                   + (select count(*) from marketing_automation_internal.event_inbox where kind = %(kind)s)"""
 
 
 def hits(results, cluster, database, proxy_port):

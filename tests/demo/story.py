@@ -4,7 +4,6 @@ import pathlib
 import secrets
 import shlex
 import shutil
-import subprocess
 from collections import Counter
 
 from demo import inbox as inbox_
@@ -12,7 +11,8 @@ from demo import kept
 from demo.recipients import Mail
 from demo.screen import note, step, title
 from harness import Cluster, Proxy, free_port, wait_until
-from harness.paths import ROOT, TARGET
+from harness.installation import PG_CONFIG, Installation, run_logged
+from harness.paths import TARGET, ask, has_extension
 
 HERE = pathlib.Path(__file__).parent
 DATABASE = "shop"
@@ -23,14 +23,14 @@ TICKS = 150
 def play(keep):
     """Plays the demo; with `keep`, leaves everything running."""
     title("marketing_automation: a campaign inside the database that already holds the customers")
-    _build()
+    installation = _build()
     inbox, cluster, proxy = _start(keep)
     try:
         _campaign(cluster, inbox, proxy)
     except Exception:
         shutil.copy(cluster.log, TARGET / "demo" / "server.log")
         raise
-    _end(keep, cluster, inbox, proxy)
+    _end(keep, installation, cluster, inbox, proxy)
 
 
 def _campaign(cluster, inbox, proxy):
@@ -58,16 +58,16 @@ def _campaign(cluster, inbox, proxy):
 
 
 def _build():
+    """The extension and the proxy in release mode, in an installation of the server that is the demo's own."""
     log = TARGET / "demo" / "build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with step("Build in release mode and install (some minutes the first time)"):
-        with open(log, "w", encoding="utf-8") as output:
-            done = subprocess.run(
-                ["make", "--no-print-directory", "install"],
-                cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        if done.returncode != 0:
-            raise SystemExit(f"the build failed; see {log}\n" + "\n".join(log.read_text().splitlines()[-20:]))
+    log.write_text("")
+    with step("Build in release mode (some minutes the first time)"):
+        installation = Installation().use()
+        if not has_extension("pg_cron"):
+            raise RuntimeError(f"the demo needs pg_cron, which this {ask(PG_CONFIG, 'version')} has not: make demo PG=15")
+        installation.install(run_logged(log), "release")
+    return installation
 
 
 def _start(keep):
@@ -85,7 +85,7 @@ def _start(keep):
             "marketing_automation.smtp_url": inbox.smtp_url,
         },
     )
-    with step(f"A throw-away PostgreSQL 15 on port {cluster.port}") as show:
+    with step(f"A throw-away {ask(PG_CONFIG, 'version').partition(' (')[0]} on port {cluster.port}") as show:
         cluster.start()
         show("shared_preload_libraries = 'pg_cron,marketing_automation'")
     return inbox, cluster, Proxy(None, profile="release", port=proxy_port, detached=keep)
@@ -251,16 +251,17 @@ def _report(cluster, inbox, unsubscribed):
         note(cluster.psql(query, dbname=DATABASE, options=("-P", "footer=off", "-x" if "worker_status" in query else "-q")))
 
 
-def _end(keep, cluster, inbox, proxy):
+def _end(keep, installation, cluster, inbox, proxy):
     if not keep:
         title("Everything has been stopped and removed. `make demo KEEP=1` leaves it running to look around.")
         return
     inbox.leave_running()
     proxy.leave_running()
     cluster.leave_running()
+    installation.keep()
     kept.remember(
         [(proxy.process, kept.STOP), (cluster.process, kept.STOP_SERVER), (inbox.process, kept.STOP)],
-        [proxy.directory, cluster.directory, inbox.directory],
+        [proxy.directory, cluster.directory, inbox.directory, installation.directory],
     )
     title("It is left running. Where to look:")
     note(f"SQL    {shlex.join(cluster.psql_command(DATABASE))}")

@@ -10,11 +10,24 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from e2e.shop import Shop, sending_to  # noqa: E402
 from harness import Cluster, Proxy, SmtpSink, free_port  # noqa: E402
+from harness.paths import has_extension  # noqa: E402
 
 CRON_DATABASE = "cron_shop"
 
 # Tests follow links as people do: the library's own name is a robot's.
 requests.utils.default_user_agent = lambda *_: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(extension): left out on a server that does not have this extension")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what this server cannot run; the layer reads the lines."""
+    lacking = {item: mark.args[0] for item in items for mark in item.iter_markers("needs") if not has_extension(mark.args[0])}
+    for item, extension in lacking.items():
+        print(f"left out: {item.name} needs {extension}")
+    items[:] = [item for item in items if item not in lacking]
 
 
 @pytest.fixture(scope="session")

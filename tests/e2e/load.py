@@ -6,10 +6,10 @@ import threading
 from harness import wait_until
 
 TOKENS = """
-    select k.kind, n, marketing_automation.sign_token(k.kind, n, 1, case k.kind when 'email_clicked' then %s end)
+    select k.kind, n, marketing_automation_internal.sign_token(k.kind, n, 1, case k.kind when 'email_clicked' then %s end)
     from generate_series(1, %s) n, unnest(array['email_clicked', 'email_opened']) k (kind) order by n, k.kind"""
 RECORDED = """
-    select kind, record_id from marketing_automation.event union all select kind, record_id from marketing_automation.event_inbox"""
+    select kind, record_id from marketing_automation.event union all select kind, record_id from marketing_automation_internal.event_inbox"""
 PATHS = {"email_clicked": "/c/", "email_opened": "/o/"}
 
 
@@ -22,7 +22,7 @@ class Readers:
 
     def __init__(self, shop, ports, threads=4, tokens=20_000, rate=300):
         shop.query("select marketing_automation.tracking_keys()")
-        link = shop.value("select id from marketing_automation.link_ids(array['https://shop.example/'])")
+        link = shop.value("select id from marketing_automation_internal.link_ids(array['https://shop.example/'])")
         hits = shop.query(TOKENS, link, tokens)
         self.shop = shop
         self.answered = [[] for _ in range(threads)]
@@ -57,7 +57,7 @@ class Readers:
         """Every answered hit is recorded exactly once. A hit whose answer was lost on its way may be recorded too."""
         answered = {hit for hits in self.answered for hit in hits}
         wait_until(lambda: answered <= set(self.shop.query(RECORDED)), what=f"{len(answered)} answered hits in the database")
-        wait_until(lambda: self.shop.value("select count(*) from marketing_automation.event_inbox") == 0, what="all to be applied")
+        wait_until(lambda: self.shop.value("select count(*) from marketing_automation_internal.event_inbox") == 0, what="all to be applied")
         recorded = self.shop.query(RECORDED)
         assert len(recorded) == len(set(recorded)), "hits were recorded twice"
 

@@ -129,7 +129,7 @@ class Shop:
 
     def pass_time(self, interval):
         """Makes waiting activities due that are due within `interval`."""
-        self.query("update marketing_automation.waiting_activity set at = at - %s::interval", interval)
+        self.query("update marketing_automation_internal.waiting_activity set at = at - %s::interval", interval)
 
     def messages(self):
         """{address: state} of all mails."""
@@ -148,8 +148,8 @@ class Shop:
 
     def retry_now(self):
         """Ends the pause before the next attempt of every mail."""
-        self.query("update marketing_automation.outbox set due_at = now()")
-        self.query("select marketing_automation.notify_mailer()")
+        self.query("update marketing_automation_internal.outbox set due_at = now()")
+        self.query("select marketing_automation_internal.notify_mailer()")
 
     def worker(self):
         """The process id of this database's mailer, or None."""

@@ -14,7 +14,7 @@ from harness import free_port, wait_until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MANUAL = ROOT / "docs" / "mail.md"
-SAMPLE = ROOT / "src" / "email" / "bounce" / "samples" / "postfix_user_unknown.eml"
+SAMPLE = ROOT / "src" / "mail" / "bounce" / "samples" / "postfix_user_unknown.eml"
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 # What the manual's script for the proxy has where a test needs its own.

@@ -65,7 +65,7 @@ def test_two_sessions_enroll_at_once_without_doubles(shop):
     for thread in threads:
         thread.join()
     assert shop.value("select count(*) from marketing_automation.record") == 5000
-    assert shop.value("select count(*) from marketing_automation.waiting_activity") == 5000
+    assert shop.value("select count(*) from marketing_automation_internal.waiting_activity") == 5000
 
 
 def test_a_stopped_scenario_keeps_its_mails_until_it_runs_again(shop, sink):

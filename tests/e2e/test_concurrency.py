@@ -18,22 +18,22 @@ RECORDS = 3000
 # Each finds what must not be; see SPEC's invariants.
 VIOLATIONS = {
     "waits and is finished": """
-        select count(*) from marketing_automation.waiting_activity join marketing_automation.finished_activity using (record_id, activity_id)""",
+        select count(*) from marketing_automation_internal.waiting_activity join marketing_automation_internal.finished_activity using (record_id, activity_id)""",
     "both sides of an event ran": """
-        select count(*) from marketing_automation.finished_activity p
+        select count(*) from marketing_automation_internal.finished_activity p
         join marketing_automation.activity a on a.id = p.activity_id and a.on_event in ('email_opened', 'email_clicked')
         join marketing_automation.activity n on n.parent_id = a.parent_id and n.on_event = replace(a.on_event, 'email_', 'email_not_')
-        join marketing_automation.finished_activity f on f.activity_id = n.id and f.record_id = p.record_id
+        join marketing_automation_internal.finished_activity f on f.activity_id = n.id and f.record_id = p.record_id
         where p.state = 'done' and f.state = 'done'""",
     "two mails of one activity": """
         select count(*) from (select from marketing_automation.message group by record_id, activity_id having count(*) > 1) m""",
     "mailed without a mail": """
-        select count(*) from marketing_automation.finished_activity f
+        select count(*) from marketing_automation_internal.finished_activity f
         where f.outcome = 'mailed' and not exists (
             select from marketing_automation.message m where (m.record_id, m.activity_id) = (f.record_id, f.activity_id))""",
     "opened by the log, not by the state": """
         select count(*) from marketing_automation.event e
-        join marketing_automation.finished_activity f on (f.record_id, f.activity_id) = (e.record_id, e.activity_id)
+        join marketing_automation_internal.finished_activity f on (f.record_id, f.activity_id) = (e.record_id, e.activity_id)
         where e.kind = 'email_opened' and f.opened_at is null""",
     "not exactly one side of an event came of a mail that was sent": """
         select count(*) from marketing_automation.message m
@@ -44,7 +44,7 @@ VIOLATIONS = {
             select count(*) from marketing_automation.record_activity ra
             where ra.record_id = m.record_id and ra.activity_id in (p.id, n.id) and ra.state <> 'cancelled')""",
     "waits for a blocked record": """
-        select count(*) from marketing_automation.waiting_activity w
+        select count(*) from marketing_automation_internal.waiting_activity w
         join marketing_automation.record r on r.id = w.record_id and r.blocked_at is not null""",
 }
 
@@ -54,8 +54,8 @@ OUTCOMES = """
         select count(*) filter (where f.outcome = 'event_arrived') as before,
                count(*) filter (where f.state = 'done' and case a.on_event when 'email_not_opened' then m.opened_at else m.clicked_at end is not null) as after
         from marketing_automation.activity a
-        left join marketing_automation.finished_activity f on f.activity_id = a.id
-        left join marketing_automation.finished_activity m on m.record_id = f.record_id and m.activity_id = a.parent_id
+        left join marketing_automation_internal.finished_activity f on f.activity_id = a.id
+        left join marketing_automation_internal.finished_activity m on m.record_id = f.record_id and m.activity_id = a.parent_id
         where a.on_event in ('email_not_opened', 'email_not_clicked') group by a.id) o"""
 
 
@@ -68,7 +68,7 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
     shop.activity("not clicked", parent="hello", on_event="email_not_clicked", delay="400 ms", action=None, subject=None, body=None)
     shop.query("select marketing_automation.run('welcome')")
     shop.query("select marketing_automation.tracking_keys()")
-    link = shop.value("select id from marketing_automation.link_ids(array['https://shop.example/'])")
+    link = shop.value("select id from marketing_automation_internal.link_ids(array['https://shop.example/'])")
     shop.wait_for_worker()
     enough = threading.Event()
     errors = []
@@ -116,7 +116,7 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
         kinds, records, activities = (list(column) for column in zip(*hits))
         cursor.execute(
             """with hit as (
-                   select h.n, h.kind, marketing_automation.sign_token(h.kind, h.record, h.activity, case h.kind when 'email_clicked' then %s end) as token
+                   select h.n, h.kind, marketing_automation_internal.sign_token(h.kind, h.record, h.activity, case h.kind when 'email_clicked' then %s end) as token
                    from unnest(%s, %s, %s) with ordinality h (kind, record, activity, n))
                select marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(kind order by n), array_agg(token order by n),
                    array_agg(clock_timestamp()), array_agg('GET'::text), array_agg(null::inet), array_agg(null::text)) from hit""",
@@ -141,7 +141,7 @@ def test_everything_at_once_keeps_the_invariants(shop, sink):
 
     wait_until(
         lambda: not shop.value(
-            "select exists (select from marketing_automation.outbox) or exists (select from marketing_automation.event_inbox)"
+            "select exists (select from marketing_automation_internal.outbox) or exists (select from marketing_automation_internal.event_inbox)"
         ),
         SECONDS,
         what="all mails and events to be done with",
@@ -159,7 +159,7 @@ def test_an_event_that_arrives_while_its_negative_side_runs_waits_for_the_outcom
     shop.activity("negative", parent="hello", on_event=f"email_not_{kind}", delay="1 day", action=None, subject=None, body=None)
     shop.query("select marketing_automation.run('welcome')")
     shop.query("select marketing_automation.tracking_keys()")
-    link = shop.value("select id from marketing_automation.link_ids(array['https://shop.example/'])")
+    link = shop.value("select id from marketing_automation_internal.link_ids(array['https://shop.example/'])")
     shop.tick()
     shop.wait_for_message("ada@example.org", "sent")
     shop.pass_time("2 days")
@@ -169,7 +169,7 @@ def test_an_event_that_arrives_while_its_negative_side_runs_waits_for_the_outcom
     shop.query(
         """select e.known from marketing_automation.message m
            cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[%s],
-               array[marketing_automation.sign_token(%s, m.record_id, m.activity_id, %s)],
+               array[marketing_automation_internal.sign_token(%s, m.record_id, m.activity_id, %s)],
                array[clock_timestamp()], array['GET'], array[null::inet], array[null::text]) e""",
         f"email_{kind}", f"email_{kind}", link if kind == "clicked" else None,
     )  # fmt: skip
@@ -231,7 +231,7 @@ def test_a_goal_that_two_sessions_see_is_one_conversion(shop, end):
 
     one, other = shop.connect(autocommit=False), shop.connect(autocommit=False)
     other.cursor().execute(
-        "select from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id "
+        "select from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id "
         "where a.name = 'second' for update of w"
     )
     one.cursor().execute("select marketing_automation.process_due()")
@@ -251,13 +251,13 @@ def test_who_leaves_again_while_their_party_is_resubscribed_meets_no_deadlock(sh
     shop.scenario()
     shop.query("select marketing_automation.tracking_keys()")
     shop.query("select * from marketing_automation.enroll()")
-    token = shop.value("select marketing_automation.sign_token('unsubscribed', id, 1) from marketing_automation.record")
+    token = shop.value("select marketing_automation_internal.sign_token('unsubscribed', id, 1) from marketing_automation.record")
     leave = "select marketing_automation.unsubscribe_by_token(%s, false, null)"
     shop.query(leave, token)
 
     leaving = shop.connect(autocommit=False)
     # As far as unsubscribe_by_token() gets in one moment, and the rest of it in another.
-    leaving.cursor().execute("select marketing_automation.lock_record(id) from marketing_automation.record")
+    leaving.cursor().execute("select marketing_automation_internal.lock_record(id) from marketing_automation.record")
     resubscribing = threading.Thread(target=shop.query, args=("select marketing_automation.resubscribe('1')",))
     resubscribing.start()
     wait_until(shop.is_blocked, what="the administrator to wait for the record")

@@ -68,9 +68,9 @@ def mailer(shop):
 
 def all_ended(shop):
     """Whether no mail is under way; those that wait for another attempt need not wait long."""
-    shop.query("update marketing_automation.outbox set due_at = now() where state = 'queued' and due_at > now()")
-    shop.query("select marketing_automation.notify_mailer()")
-    return not shop.value("select count(*) from marketing_automation.outbox where state <> 'in_doubt'")
+    shop.query("update marketing_automation_internal.outbox set due_at = now() where state = 'queued' and due_at > now()")
+    shop.query("select marketing_automation_internal.notify_mailer()")
+    return not shop.value("select count(*) from marketing_automation_internal.outbox where state <> 'in_doubt'")
 
 
 def account(shop, sink, scenario):

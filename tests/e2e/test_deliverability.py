@@ -46,7 +46,7 @@ def test_each_mail_has_a_return_path_that_leads_back_to_it(shop, sink, configure
         assert mail.message["From"] == "Shop <shop@example.org>"
         # A server that stands between may fold the case.
         [(email,)] = shop.query(
-            "select m.email from marketing_automation.verify_return_path(upper(%s)) p "
+            "select m.email from marketing_automation_internal.verify_return_path(upper(%s)) p "
             "join marketing_automation.message m using (record_id, activity_id)",
             f"<{mail.sender}>",
         )

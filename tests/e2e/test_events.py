@@ -23,7 +23,7 @@ def _open(shop, cursor=None):
     sql = """
         select e.known from marketing_automation.message m
         cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-            array[marketing_automation.sign_token('email_opened', m.record_id, m.activity_id)],
+            array[marketing_automation_internal.sign_token('email_opened', m.record_id, m.activity_id)],
             array[clock_timestamp()], array['GET'], array[null::inet], array[null::text]) e"""
     if cursor:
         return cursor.execute(sql)
@@ -39,7 +39,7 @@ def _outcomes(shop):
 @pytest.mark.usefixtures("mailed")
 def test_an_event_that_nobody_has_applied_counts_before_the_negative_side(shop):
     keeper = shop.connect(autocommit=False)
-    keeper.cursor().execute("select from marketing_automation.event_application for update")
+    keeper.cursor().execute("select from marketing_automation_internal.event_application for update")
     _open(shop)
     shop.pass_time("2 days")
     shop.query("select marketing_automation.process_due()")
@@ -63,7 +63,7 @@ def test_an_event_committed_after_the_negative_side_ran_changes_nothing_but_the_
 
 @pytest.mark.usefixtures("mailed")
 def test_events_are_applied_while_sending_is_disarmed(shop):
-    shop.query("delete from marketing_automation.armed")
+    shop.query("delete from marketing_automation_internal.armed")
     shop.query("select pg_reload_conf()")
     wait_until(lambda: shop.value("select state from marketing_automation.worker_status()") == "disarmed", what="the mailer to be disarmed")
     _open(shop)
@@ -73,7 +73,7 @@ def test_events_are_applied_while_sending_is_disarmed(shop):
 
 # 40 mails with clicks on four links, some on the hidden one, in an order of their own.
 CLICKS = """
-    insert into marketing_automation.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
+    insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
     select gen_random_uuid(), timestamptz '2026-01-01' + floor(random() * 600) * interval '0.5 s', 'email_clicked', -1 - n %% 40, 1,
            case when random() < 0.02 then 0 else 1 + floor(random() * 4) end, 'GET'
     from generate_series(1, %s) n"""
@@ -104,7 +104,7 @@ def test_clicks_are_judged_as_if_each_was_compared_with_all_others(shop):
 
 def test_a_mail_that_is_clicked_without_end_holds_up_nobody(shop):
     shop.query(
-        """insert into marketing_automation.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
+        """insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
            select gen_random_uuid(), timestamptz '2026-01-01' + n * interval '0.2 ms', 'email_clicked', -1, 1, 1 + n % 2, 'GET'
            from generate_series(1, 20000) n"""
     )

@@ -54,7 +54,7 @@ def test_a_limit_counts_for_mails_that_are_queued_already(shop, sink):
     assert of_domain(sink, "gmail.example") == []
     wait_until(lambda: shop.query(STATUS) == [("idle", None)], what="the pause to be over")
     shop.query("delete from marketing_automation.domain_limit")
-    shop.query("select marketing_automation.notify_mailer()")
+    shop.query("select marketing_automation_internal.notify_mailer()")
     sink.wait_for(31)
 
 

@@ -12,6 +12,7 @@ from harness import Cluster, wait_until
 from harness.paths import pg_program
 
 
+@pytest.mark.needs("pg_cron")
 def test_pg_cron_enrolls_and_processes(cluster, sink):
     shop = Shop(cluster, CRON_DATABASE)
     if cluster.process is None:
@@ -54,7 +55,7 @@ def test_without_preloading_everything_works_but_mail_and_says_so():
     assert shop.messages() == {"ada@example.org": "queued"}
     assert shop.query("select pid, state from marketing_automation.worker_status()") == [(None, "not preloaded")]
     shop.query("select marketing_automation.tracking_keys()")
-    token = shop.value("select marketing_automation.sign_token('email_opened', id, 1, null) from marketing_automation.record")
+    token = shop.value("select marketing_automation_internal.sign_token('email_opened', id, 1, null) from marketing_automation.record")
     shop.query(
         "select marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array[%s], array[now()], array['GET'],"
         " array[null::inet], array['Firefox'])",
@@ -112,7 +113,7 @@ def test_a_parallel_restore_loses_nothing(shop, cluster, tmp_path):
     shop.query("insert into marketing_automation.sale (party_id) select id from marketing_automation.party")
     shop.tick()
     # At rest: else the mailer goes on while the dump is compared.
-    wait_until(lambda: not shop.value("select count(*) from marketing_automation.outbox"), what="all mails to be sent")
+    wait_until(lambda: not shop.value("select count(*) from marketing_automation_internal.outbox"), what="all mails to be sent")
     connection = ("-h", str(cluster.directory), "-p", str(cluster.port), "-U", "postgres")
     archive = tmp_path / "dump"
     subprocess.run([pg_program("pg_dump"), *connection, "-Fd", "-f", archive, shop.database], check=True)

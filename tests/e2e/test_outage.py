@@ -83,9 +83,9 @@ def test_an_unknown_link_has_to_wait_for_the_database(shop, cluster, spooling):
     proxy = spooling()
     shop.query("select marketing_automation.tracking_keys()")
     click = shop.value(
-        "select marketing_automation.sign_token('email_clicked', 1, 1, (select id from marketing_automation.link_ids(array['https://shop.example/'])))"
+        "select marketing_automation_internal.sign_token('email_clicked', 1, 1, (select id from marketing_automation_internal.link_ids(array['https://shop.example/'])))"
     )
-    opened = shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
+    opened = shop.value("select marketing_automation_internal.sign_token('email_opened', 1, 1)")
     cluster.stop("immediate")
     # Those under way when the connection broke wait for the second try.
     connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
@@ -100,9 +100,9 @@ def test_an_unknown_link_has_to_wait_for_the_database(shop, cluster, spooling):
 
 def test_a_proxy_that_is_restarted_during_an_outage_answers_what_was_known(shop, cluster, spooling, tmp_path):
     shop.query("select marketing_automation.tracking_keys()")
-    [known], [unknown] = shop.query("select id from marketing_automation.link_ids(array['https://shop.example/', 'https://other.example/']) order by url desc")
+    [known], [unknown] = shop.query("select id from marketing_automation_internal.link_ids(array['https://shop.example/', 'https://other.example/']) order by url desc")
     first, second, other = _click(shop, 1, known), _click(shop, 2, known), _click(shop, 3, unknown)
-    image = "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 4, 1)")
+    image = "/o/" + shop.value("select marketing_automation_internal.sign_token('email_opened', 4, 1)")
     found = (302, "https://shop.example/")
     proxy = spooling()
     assert _follow(proxy, first) == found
@@ -134,7 +134,7 @@ def test_a_proxy_that_is_restarted_during_an_outage_answers_what_was_known(shop,
 
 
 def _click(shop, record, link):
-    return "/c/" + shop.value("select marketing_automation.sign_token('email_clicked', %s, 1, %s)", record, link)
+    return "/c/" + shop.value("select marketing_automation_internal.sign_token('email_clicked', %s, 1, %s)", record, link)
 
 
 def _follow(proxy, path):
@@ -158,7 +158,7 @@ def test_a_full_disk_refuses_hits_and_leaves_no_files(shop, cluster, spooling, t
     # To the proxy, files that may not grow are a full disk.
     proxy = spooling("full", shell='trap "" XFSZ; ulimit -f 0')
     shop.query("select marketing_automation.tracking_keys()")
-    image = proxy.base + "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
+    image = proxy.base + "/o/" + shop.value("select marketing_automation_internal.sign_token('email_opened', 1, 1)")
     wait_until(lambda: requests.get(image).status_code == 200, what="the proxy to know the key")
     cluster.stop("immediate")
     assert [requests.get(image).status_code for _ in range(5)] == [503] * 5

@@ -23,7 +23,7 @@ PROGRAM = TARGET / "debug" / BINARY
 def image(shop):
     """The path of an open image."""
     shop.query("select marketing_automation.tracking_keys()")
-    return "/o/" + shop.value("select marketing_automation.sign_token('email_opened', 1, 1)")
+    return "/o/" + shop.value("select marketing_automation_internal.sign_token('email_opened', 1, 1)")
 
 
 def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start_proxy, tmp_path, image):
@@ -59,7 +59,7 @@ def test_tls_with_a_certificate_that_is_replaced_while_it_runs(start_proxy, tmp_
 def test_sigterm_lets_a_request_under_way_finish(shop, start_proxy, image):
     proxy = start_proxy()
     connection = shop.connect(autocommit=False)
-    connection.cursor().execute("lock marketing_automation.event_inbox")
+    connection.cursor().execute("lock marketing_automation_internal.event_inbox")
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(requests.get, proxy.base + image)
         wait_until(lambda: shop.value("select count(*) from pg_locks where not granted") > 0, what="the hit to wait for the lock")
@@ -74,9 +74,9 @@ def test_sigterm_lets_a_request_under_way_finish(shop, start_proxy, image):
 def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(shop, start_proxy, image):
     proxy = start_proxy("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")
     applying = shop.connect(autocommit=False)
-    applying.cursor().execute("select from marketing_automation.event_application for update")
+    applying.cursor().execute("select from marketing_automation_internal.event_application for update")
     requests.get(proxy.base + image, headers={"X-Forwarded-For": "1.2.3.4, 198.51.100.77, 10.1.1.1", "User-Agent": "reader 1.2"})
-    assert shop.query("select address::text, user_agent from marketing_automation.event_inbox") == [("198.51.100.0/24", "reader 1.2")]
+    assert shop.query("select address::text, user_agent from marketing_automation_internal.event_inbox") == [("198.51.100.0/24", "reader 1.2")]
     requests.get(proxy.base + image, headers={"DNT": "1", "Purpose": "prefetch"})
     applying.rollback()
     wait_until(lambda: shop.events() == [("email_opened", 2)], what="the opens in the log")
@@ -89,10 +89,10 @@ def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(s
 def test_nobody_else_is_believed(shop, start_proxy, image):
     proxy = start_proxy()
     applying = shop.connect(autocommit=False)
-    applying.cursor().execute("select from marketing_automation.event_application for update")
+    applying.cursor().execute("select from marketing_automation_internal.event_application for update")
     answer = requests.get(proxy.base + image, headers={"X-Forwarded-For": "198.51.100.77", "X-Request-Id": "mine"})
     assert answer.headers["X-Request-Id"] != "mine"
-    assert shop.query("select address::text from marketing_automation.event_inbox") == [("127.0.0.0/24",)]
+    assert shop.query("select address::text from marketing_automation_internal.event_inbox") == [("127.0.0.0/24",)]
     applying.rollback()
 
 

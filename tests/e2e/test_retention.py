@@ -6,9 +6,9 @@ from harness import wait_until
 def test_the_mailer_removes_mails_that_are_older_than_the_setting(shop, cluster):
     shop.scenario(run=False)
     shop.query(
-        """insert into marketing_automation.message_log (id, activity_id, key, email, context, created_at, state, attempts, finished_at, bucket)
+        """insert into marketing_automation_internal.message_log (id, activity_id, key, email, context, created_at, state, attempts, finished_at, bucket)
             select -age, a.id, 'k', 'a@example.org', '{}', now(), 'failed', 1, now() - age * interval '1 hour',
-                   marketing_automation.log_bucket(now() - age * interval '1 hour')
+                   marketing_automation_internal.log_bucket(now() - age * interval '1 hour')
             from marketing_automation.activity a, unnest(array[1, 1440]) as age"""
     )
     pid = shop.wait_for_worker()

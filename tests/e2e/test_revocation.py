@@ -23,7 +23,7 @@ WAYS = {
         select c.email from claimed c, (select from marketing_automation.stop('welcome')) as stopped""",
 }
 CLAIMED = """
-    select o.email, r.uuid, r.party, r.scenario_id from marketing_automation.outbox o
+    select o.email, r.uuid, r.party, r.scenario_id from marketing_automation_internal.outbox o
     join marketing_automation.record r on r.id = o.record_id where o.state = 'sending'"""
 
 

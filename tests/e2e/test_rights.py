@@ -8,7 +8,7 @@ ESCALATIONS = {
     "sets_a_role": "execute 'set role postgres'; return true;",
     "sets_session_authorization": "execute 'set session authorization postgres'; return true;",
     "reads_a_secret": "return (select count(*) >= 0 from public.secret);",
-    "reads_the_keys": "return (select count(*) >= 0 from marketing_automation.tracking_key);",
+    "reads_the_keys": "return (select count(*) >= 0 from marketing_automation_internal.tracking_key);",
     "writes_elsewhere": "insert into public.secret values (1); return true;",
     "reads_a_server_file": "return pg_read_file('postmaster.opts') is not null;",
 }

@@ -62,7 +62,7 @@ def test_a_server_that_dies_is_replaced_until_it_is_back_and_no_mail_is_lost_or_
     relay.wait_for(1)
     wait_until(lambda: shop.value(STATUS, "first") == "out of reach", what="the first server to be given up")
     # What was at the dying server is in doubt, and tried again after a minute.
-    wait_until(lambda: shop.query("select 1 where not exists (select from marketing_automation.outbox where attempts = 0)"), what="all to be tried")
+    wait_until(lambda: shop.query("select 1 where not exists (select from marketing_automation_internal.outbox where attempts = 0)"), what="all to be tried")
     sink.behave()
     sink.start()
     shop.retry_now()

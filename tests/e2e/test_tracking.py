@@ -116,7 +116,7 @@ def test_the_proxy_outlives_a_restart_of_the_server(shop, mail, proxy, cluster):
 def test_not_ready_while_the_inbox_of_events_is_locked(shop, proxy):
     assert proxy.ready()
     connection = shop.connect(autocommit=False)
-    connection.cursor().execute("lock marketing_automation.event_inbox")
+    connection.cursor().execute("lock marketing_automation_internal.event_inbox")
     assert requests.get(proxy.base + "/readyz", timeout=4).status_code == 503
     connection.rollback()
     wait_until(proxy.ready, 15, what="the proxy to be ready again")
@@ -168,7 +168,7 @@ def test_a_mail_without_consent_has_no_image_and_links_as_they_were_written(shop
     # Ada changes her mind: her link still leads on, and what comes after it shows that the click has been dropped.
     shop.query("update shop.customer set newsletter = false")
     assert requests.get(links(ada)[0], allow_redirects=False).headers["Location"] == "https://shop.example/a?b=1&c=2"
-    wait_until(lambda: shop.value("select count(*) from marketing_automation.event_inbox") == 0, what="an empty inbox")
+    wait_until(lambda: shop.value("select count(*) from marketing_automation_internal.event_inbox") == 0, what="an empty inbox")
     assert "email_clicked" not in dict(shop.events())
 
 

@@ -32,8 +32,8 @@ def test_dropping_the_extension_waits_for_a_transaction_of_the_worker_before_any
     waits = "select coalesce(max(wait_event), '') from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like %s"
     shop.wait_for_worker()
     holder = shop.connect(autocommit=False)
-    holder.cursor().execute("lock table marketing_automation.event_inbox in access exclusive mode")
-    shop.query("select marketing_automation.notify_mailer()")
+    holder.cursor().execute("lock table marketing_automation_internal.event_inbox in access exclusive mode")
+    shop.query("select marketing_automation_internal.notify_mailer()")
     wait_until(lambda: shop.value(waits, "marketing_automation") == "relation", what="the mailer to wait for the inbox")
     dropping = threading.Thread(target=shop.query, args=("drop extension marketing_automation cascade",))
     dropping.start()
@@ -65,10 +65,10 @@ def test_a_worker_that_ends_comes_back(shop, sink):
 def test_a_worker_in_the_middle_of_a_statement_ends_at_once(shop):
     pid = shop.wait_for_worker()
     shop.query(
-        "create or replace function marketing_automation.next_due() returns timestamptz language sql "
+        "create or replace function marketing_automation_internal.next_due() returns timestamptz language sql "
         "as 'select now() from pg_sleep(60)'"
     )
-    shop.query("select marketing_automation.notify_mailer()")
+    shop.query("select marketing_automation_internal.notify_mailer()")
     wait_until(
         lambda: shop.value("select wait_event = 'PgSleep' from pg_stat_activity where pid = %s", pid),
         what="the worker to be in its statement",
@@ -111,7 +111,7 @@ def test_mails_that_somebody_has_locked_are_waited_for_in_peace(shop, sink, clus
         shop.tick()
         wait_until(lambda: shop.value("select state = 'paused' from marketing_automation.worker_status()"), what="a pause")
         locker = shop.connect(autocommit=False)
-        locker.cursor().execute("select from marketing_automation.outbox for update")
+        locker.cursor().execute("select from marketing_automation_internal.outbox for update")
         sink.start()
         claims = "select calls from pg_stat_user_functions where funcname = 'claim_messages'"
         time.sleep(3)
@@ -162,11 +162,11 @@ def test_the_worker_survives_sql_errors_and_tells_them(shop, sink):
     shop.customers("Ada")
     shop.scenario()
     pid = shop.wait_for_worker()
-    shop.query("alter function marketing_automation.claim_messages(integer, boolean) rename to gone")
+    shop.query("alter function marketing_automation_internal.claim_messages(integer, boolean) rename to gone")
     shop.tick()
     error = "select last_error from marketing_automation.worker_status() where database = current_database()"
     wait_until(lambda: "claim_messages" in (shop.value(error) or ""), what="the worker to tell its error")
-    shop.query("alter function marketing_automation.gone(integer, boolean) rename to claim_messages")
+    shop.query("alter function marketing_automation_internal.gone(integer, boolean) rename to claim_messages")
     sink.wait_for(1)
     assert shop.worker() == pid
 

@@ -12,7 +12,7 @@ import tempfile
 import psycopg2
 
 from . import lifetime
-from .paths import pg_program
+from .paths import has_extension, pg_program
 
 # `postgres` refuses to run as root, so root lends it the account that Debian's package made.
 SERVER_USER = "postgres" if os.geteuid() == 0 else None
@@ -37,14 +37,15 @@ class Cluster:
     """One cluster in a short temporary directory, on a free port; the socket is in there too.
 
     Who may use the socket is trusted and must be of the same account or root, as the directory is
-    private; over TCP a role needs its password. A `detached` one can be left running.
+    private; over TCP a role needs its password. A `detached` one can be left running. Unless told what to
+    `preload`, it is the extension, with pg_cron where the server has that.
     """
 
     superuser = "postgres"
 
     def __init__(
         self,
-        preload="pg_cron,marketing_automation",
+        preload=None,
         cron_database="postgres",
         settings=None,
         durable=False,
@@ -60,6 +61,8 @@ class Cluster:
         self.log = self.directory / "server.log"
         self.process = None
         self._connections = []
+        if preload is None:
+            preload = "pg_cron,marketing_automation" if has_extension("pg_cron") else "marketing_automation"
         self._settings = {
             **SETTINGS,
             **({} if durable else FORGETFUL),

@@ -1,6 +1,6 @@
-"""Runs the layers of tests: `python3 tests/layers [layer …]`, all of them without arguments.
+"""Runs the layers of tests, all of them without arguments; `make test` starts it, and names the server.
 
-A line per layer on the terminal, the full output of each in target/test-logs/LAYER.log, and the end
+A line per layer on the terminal, the full output of each in target/test-logs/pgNN/LAYER.log, and the end
 of what failed here too. The last line counts the tests.
 """
 
@@ -10,13 +10,15 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from harness.paths import TARGET  # noqa: E402
+from harness.installation import PG_CONFIG, server_version  # noqa: E402
+from harness.paths import TARGET, ask  # noqa: E402
 from layers.layer import Failed, Log  # noqa: E402
 from layers.database import e2e, regress, server  # noqa: E402
+from layers.fresh import makefile  # noqa: E402
 from layers.source import format_, lint, unit  # noqa: E402
 
 # Cheap before dear, and those that share build artifacts after one another.
-LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e}
+LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e, "makefile": makefile}
 TAIL = 60
 
 
@@ -25,8 +27,9 @@ def main(names):
     if unknown:
         print(f"no such layer: {', '.join(unknown)}; there are {', '.join(LAYERS)}", file=sys.stderr)
         return 2
-    logs = TARGET / "test-logs"
+    logs = TARGET / "test-logs" / f"pg{server_version()}"
     logs.mkdir(parents=True, exist_ok=True)
+    print(ask(PG_CONFIG, "version"), flush=True)
     passed = failed = 0
     for name in LAYERS:
         if names and name not in names:
@@ -42,7 +45,10 @@ def main(names):
             log.failed = max(log.failed, 1)
         seconds = time.monotonic() - started
         skipped = f", {log.skipped} skipped" if log.skipped else ""
-        print(f"{verdict} ({seconds:.0f} s; {log.passed} passed, {log.failed} failed{skipped})", flush=True)
+        left_out = f", {len(log.left_out)} left out" if log.left_out else ""
+        print(f"{verdict} ({seconds:.0f} s; {log.passed} passed, {log.failed} failed{skipped}{left_out})", flush=True)
+        for reason in log.left_out:
+            print(f"  left out: {reason}")
         if log.failed:
             print(f"  what failed ends like this; all of it is in {log.path}")
             for output in log.failures:

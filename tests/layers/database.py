@@ -9,21 +9,25 @@ import subprocess
 import tempfile
 
 from harness import Cluster, lifetime
-from harness.paths import PG_CONFIG, ROOT, TARGET, pg_config
+from harness.installation import Installation, pg_regress, server_version
+from harness.paths import ROOT, TARGET, has_extension, pg_config
 from layers.layer import Failed
-from layers.source import PROXY
 
 REGRESS = ROOT / "tests" / "regress"
 SUDO = () if os.geteuid() == 0 else ("sudo",)
+# What some golden files need besides the extension; not every server has it.
+NEEDS = {"schedule_jobs": ("pg_cron",), "model_kinds": ("postgres_fdw", "file_fdw")}
 
 
 def server(log):
-    """#[pg_test]s, by `cargo pgrx test` in a cluster of its own."""
-    # cargo-pgrx installs by sudo only when the server is to run as somebody else.
-    may_install = os.geteuid() != 0 and os.access(pg_config("pkglibdir"), os.W_OK)
-    runas = () if may_install else ("--runas", "postgres")
+    """#[pg_test]s, by `cargo pgrx test` in a cluster and an installation of its own."""
+    runas = ("--runas", "postgres") if os.geteuid() == 0 else ()
+    feature = f"pg{server_version()}"
+    # First, as the build is not to depend on the place of this run's installation.
+    log.run("cargo", "test", "--no-run", "--no-default-features", "--features", f"{feature} pg_test")
+    installation = Installation()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="ma-t-", dir="/tmp"))
-    directory.chmod(0o755 if may_install else 0o1777)
+    directory.chmod(0o1777 if runas else 0o755)
 
     def clean():
         for pid_file in directory.glob("*/postmaster.pid"):
@@ -32,25 +36,32 @@ def server(log):
 
     lifetime.stop_at_exit(clean)
     try:
-        log.cargo_test("cargo", "pgrx", "test", "pg15", *runas, "--pgdata", directory)
+        log.cargo_test(
+            "cargo", "pgrx", "test", feature, *shlex.split(os.environ.get("SERVER", "")), "--no-default-features",
+            *runas, "--pgdata", directory, environment={"PGRX_HOME": str(installation.pgrx_home())},
+        )  # fmt: skip
     finally:
         lifetime.cancel_stop(clean)
         clean()
+        installation.remove()
 
 
 def regress(log):
     """pg_regress: tests/regress/sql/NAME.sql against tests/regress/expected/NAME.out."""
-    names = _regress_names()
-    if not names:
-        raise Failed(f"no test in {REGRESS}/sql")
     _install(log)
-    output = TARGET / "regress"
+    chosen = os.environ.get("REGRESS", "").split() or _regress_names()
+    if not chosen:
+        raise Failed(f"no test in {REGRESS}/sql")
+    names = [name for name in chosen if all(has_extension(extension) for extension in NEEDS.get(name, ()))]
+    for name in sorted(set(chosen) - set(names)):
+        log.leave_out(f"{name} needs {' and '.join(NEEDS[name])}")
+    output = TARGET / "regress" / f"pg{server_version()}"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     cluster = Cluster(cron_database="regression").start()
     try:
         status, text = log.run(
-            pg_config("pgxs").parent / "../test/regress/pg_regress",
+            pg_regress(),
             f"--bindir={pg_config('bindir')}", f"--inputdir={REGRESS}", f"--outputdir={output}",
             f"--host={cluster.directory}", f"--port={cluster.port}", f"--user={cluster.superuser}",
             "--dbname=regression", "--use-existing", *names,
@@ -58,8 +69,10 @@ def regress(log):
         )  # fmt: skip
     finally:
         cluster.destroy()
-    verdicts = re.findall(r"^(?:test )?.*\.\.\. (ok|FAILED)", text, re.M)
-    log.count(verdicts.count("ok"), verdicts.count("FAILED"))
+    # As pg_regress prints them before PostgreSQL 16, and since.
+    verdicts = re.findall(r"^test .*\.\.\. (ok|FAILED)|^(ok|not ok) \d", text, re.M)
+    passed = sum("ok" in verdict for verdict in verdicts)
+    log.count(passed, len(verdicts) - passed)
     differences = output / "regression.diffs"
     if differences.exists():
         log.note(differences.read_text(errors="replace"))
@@ -71,7 +84,6 @@ def regress(log):
 def e2e(log):
     """pytest over tests/e2e: a real cluster, a real SMTP socket, the real proxy."""
     _install(log)
-    log.run("cargo", "build", *PROXY, "--bin", "marketing-tracking-proxy")
     # Without these web servers the test of them fails, and no other.
     log.run(".ci/setup", "e2e", must_pass=False)
     status, text = log.run(
@@ -80,21 +92,23 @@ def e2e(log):
         must_pass=False,
     )  # fmt: skip
     summary = text.strip().splitlines()[-1]
+    for reason in re.findall(r"^left out: (.*)$", text, re.M):
+        log.leave_out(reason)
     number = {what: int(count) for count, what in re.findall(r"(\d+) (passed|failed|error|skipped)", summary)}
     log.count(number.get("passed", 0), number.get("failed", 0) + number.get("error", 0), number.get("skipped", 0))
     if status != 0 and not log.failed:
         raise Failed(f"pytest ended with {status}: {summary}")
 
 
-_installed = False
+_installation = None
 
 
 def _install(log):
-    """Installs the plain debug build: the one that `cargo pgrx test` leaves behind holds tests.*."""
-    global _installed
-    if not _installed:
-        log.run("cargo", "pgrx", "install", "--pg-config", PG_CONFIG, *(("--sudo",) if SUDO else ()))
-        _installed = True
+    """Installs the plain debug build, once for all layers: the one of `cargo pgrx test` holds tests.*."""
+    global _installation
+    if _installation is None:
+        _installation = Installation().use()
+        _installation.install(lambda command, environment: log.run(*command, environment=environment), "debug")
 
 
 def _regress_names():

@@ -1,11 +1,13 @@
 """The layers that need no server: formatting, lints, pure tests."""
 
+from harness.installation import server_version
 from harness.paths import ROOT, TARGET
 
-# How the crate is built without PostgreSQL; the extension's way is the default.
+# How the crate is built without PostgreSQL.
 PROXY = ("--no-default-features", "--features", "proxy")
 PGSPOT = "pgspot==0.9.4"
 PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
+IMPORTS = ROOT / "tests" / "layers" / "imports.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
 COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamptz)"
 # Imports what a folder's program does, and does not run it.
@@ -18,11 +20,13 @@ def format_(log):
 
 
 def lint(log):
-    """clippy has nothing to say about either feature set, nor pgspot about the install script; what no test runs loads."""
-    for features in (("--features", "pg15 pg_test"), PROXY):
+    """clippy has nothing to say about either feature set, nor pgspot about the install script; the imports are in order; what no test runs loads."""
+    server = f"pg{server_version()}"
+    for features in (("--no-default-features", "--features", f"{server} pg_test"), PROXY):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
+    log.check("/usr/bin/python3", "-B", IMPORTS, ROOT / "src")
     schema = TARGET / "test-logs" / "schema.sql"
-    log.run("cargo", "pgrx", "schema", "pg15", "--out", schema)
+    log.run("cargo", "pgrx", "schema", server, "--no-default-features", "--out", schema)
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
     for program in ("bench", "demo"):
         log.check("/usr/bin/python3", "-B", "-c", LOAD, ROOT / "tests" / program)

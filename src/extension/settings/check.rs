@@ -5,8 +5,8 @@ use std::fmt::Display;
 
 use pgrx::prelude::*;
 
-use crate::email::message::BounceAddress;
-use crate::email::transport::TransportConfig;
+use crate::mail::message::BounceAddress;
+use crate::smtp::TransportConfig;
 use crate::tracking::url::BaseUrl;
 
 #[pg_guard]

@@ -5,23 +5,13 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-#[pg_schema]
-mod marketing_automation {
-    use super::*;
-
-    #[pg_extern(sql = r#"
-create function marketing_automation.setting(name text) returns text
-language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', '@FUNCTION_NAME@';
-comment on function marketing_automation.setting(text) is
-    'API: private. Value of marketing_automation.NAME, as SHOW gives it';
-"#)]
-    fn setting(name: &str) -> Option<String> {
-        let name = CString::new(format!("marketing_automation.{name}")).ok()?;
-        // SAFETY: a C string on the main thread; the result is a copy in the current memory context, or null.
-        let value = unsafe {
-            let value = pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), false);
-            (!value.is_null()).then(|| CStr::from_ptr(value))
-        };
-        value.map(|value| value.to_string_lossy().into_owned())
-    }
+#[pg_extern(sql = false)]
+fn setting(name: &str) -> Option<String> {
+    let name = CString::new(format!("marketing_automation.{name}")).ok()?;
+    // SAFETY: a C string on the main thread; the result is a copy in the current memory context, or null.
+    let value = unsafe {
+        let value = pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), false);
+        (!value.is_null()).then(|| CStr::from_ptr(value))
+    };
+    value.map(|value| value.to_string_lossy().into_owned())
 }

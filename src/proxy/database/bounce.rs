@@ -2,7 +2,8 @@
 
 use tokio_postgres::types::Type;
 
-use super::{DatabaseError, Session};
+use super::error::DatabaseError;
+use super::session::Session;
 
 const INGEST_BOUNCE: &str =
     "select kind, status, message from marketing_automation.ingest_bounce($1)";

@@ -8,7 +8,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Statement};
 use uuid::Uuid;
 
-use super::{DatabaseError, Session};
+use super::error::DatabaseError;
+use super::session::Session;
 use crate::proxy::hit::{Answer, Hit};
 
 /// For a batch; more than the server's own limit, so that this ends only what the server did not. Twice this is less than

@@ -1,8 +1,9 @@
-//! Who is subscribed, and what changes that.
+//! Questions about a subscription, and how it is ended and begun again.
 
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{DatabaseError, Session};
+use super::error::DatabaseError;
+use super::session::Session;
 
 const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubscribed, everything \
     from marketing_automation.unsubscribe_page($1)";

@@ -92,7 +92,7 @@ fn a_hostile_title_stays_text() {
     let page = unsubscribe(&Pages::default(), &hostile).html;
     assert!(!page.contains("<script"));
     assert!(
-        page.contains("&lt;/bdi&gt;{}&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;")
+        page.contains("&lt;/bdi&gt;{}&lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;&amp;&quot;")
     );
 }
 

@@ -8,13 +8,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::ask::ask;
 use super::body::read;
 use super::refusal::Refusal;
 use super::response::NO_STORE;
-use super::{Visit, ask, limit};
-use crate::proxy::State;
+use super::visit::{Visit, limit};
 use crate::proxy::database::Bounce;
 use crate::proxy::metrics::Route;
+use crate::proxy::state::State;
 
 pub const PATH: &str = "/bounce";
 /// Of a longer mail `ingest_bounce()` would read no more.
@@ -38,7 +39,7 @@ async fn ingest(state: &State, request: Request) -> Result<Response, Refusal> {
         return Err(Refusal::BodyBroken);
     }
     let mail: Arc<[u8]> = mail.into();
-    let bounce = ask(state, &state.control.bounces, move |session| {
+    let bounce = ask(state, &state.pools.bounces, move |session| {
         let mail = Arc::clone(&mail);
         async move { session.ingest_bounce(&mail).await }
     })

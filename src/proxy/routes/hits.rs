@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::browser::{is_prefetch, user_agent, wants_privacy};
 use super::refusal::Refusal;
 use super::response::{NO_INDEX, NO_REFERRER, redirect};
-use super::{Visit, limit, token_in};
-use crate::proxy::State;
+use super::visit::{Visit, limit, token_in};
 use crate::proxy::hit::{Hit, HitKind, HitMethod};
 use crate::proxy::metrics::Route;
+use crate::proxy::state::State;
 use crate::tracking::token::Purpose;
 
 /// Also told to caches that do not know `no-store` alone, or the second open would never arrive.

@@ -8,10 +8,10 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::ask;
+use super::ask::ask;
 use super::refusal::Refusal;
-use crate::proxy::State;
 use crate::proxy::metrics::Gauges;
+use crate::proxy::state::State;
 
 /// For an answer to `/readyz`: whoever asks must not have to wait for a server that is silent.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ async fn recordable(state: &State) -> Result<(), Refusal> {
     if !state.recorder.is_available() {
         return Err(Refusal::Unavailable);
     }
-    let probe = ask(state, &state.control.probes, |session| async move {
+    let probe = ask(state, &state.pools.probes, |session| async move {
         session.probe().await
     });
     tokio::time::timeout(READY_TIMEOUT, probe)

@@ -5,10 +5,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::response::{NO_STORE, page_response};
+use crate::proxy::group_commit::Unavailable;
 use crate::proxy::keys::Refused;
 use crate::proxy::page;
 use crate::proxy::pages::Pages;
-use crate::proxy::recorder::Unavailable;
 
 /// Seconds after which to try again when the database is away.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");

@@ -8,14 +8,14 @@ use tower::ServiceExt;
 use super::*;
 use crate::proxy::bounce::BounceToken;
 use crate::proxy::client::Trust;
-use crate::proxy::control::Control;
 use crate::proxy::database::Database;
+use crate::proxy::group_commit::{Recorder, answer_with};
 use crate::proxy::hit::{Answer, Hit};
 use crate::proxy::keys::Keys;
 use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::pages::PageStore;
-use crate::proxy::recorder::{Recorder, answer_with};
+use crate::proxy::pools::Pools;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 pub const SHOP: &str = "https://shop.example/offer";
@@ -57,15 +57,15 @@ pub fn app_with(
     bounce_token: Option<BounceToken>,
 ) -> Router {
     let database = Database::parse("host=/nonexistent user=nobody").unwrap();
-    let control = Arc::new(Control::new(&database));
-    let keys = Keys::new(Arc::clone(&control));
+    let pools = Arc::new(Pools::new(&database));
+    let keys = Keys::new(Arc::clone(&pools));
     keys.set(keyring());
     app(Arc::new(State {
         keys: Arc::new(keys),
         links,
         recorder,
-        pages: PageStore::new(Arc::clone(&control)),
-        control,
+        pages: PageStore::new(Arc::clone(&pools)),
+        pools,
         metrics: Arc::new(Metrics::default()),
         trust: Trust::default(),
         bounce_token,

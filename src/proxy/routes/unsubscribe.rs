@@ -7,17 +7,18 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::ask::ask;
 use super::body::read;
 use super::browser::{preferred_language, user_agent};
 use super::refusal::Refusal;
 use super::response::{NO_INDEX, NO_STORE, page_response, redirect};
-use super::{Visit, ask, limit, token_in};
-use crate::proxy::State;
+use super::visit::{Visit, limit, token_in};
 use crate::proxy::database::Subscription;
-use crate::proxy::form::{Wish, wish};
+use crate::proxy::form;
 use crate::proxy::metrics::Route;
 use crate::proxy::page;
 use crate::proxy::pages::Pages;
+use crate::proxy::state::State;
 use crate::tracking::token::Purpose;
 
 /// The only body that means anything has 26 bytes; multipart needs a few hundred.
@@ -61,17 +62,19 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    let wish = wish(content_type, &read(body, BODY_LIMIT).await?);
+    let request = form::read_request(content_type, &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);
     let wished = token.to_owned();
-    let location = ask(state, &state.control.unsubscriptions, move |session| {
+    let location = ask(state, &state.pools.unsubscriptions, move |session| {
         let (token, user_agent) = (wished.clone(), user_agent.clone());
         async move {
             let user_agent = user_agent.as_deref();
-            match wish {
-                Wish::Resubscribe => session.resubscribe(&token, user_agent).await.map(|()| None),
-                Wish::OneClick => session.unsubscribe(&token, false, user_agent).await,
-                Wish::Unsubscribe { everything } => {
+            match request {
+                form::Request::Resubscribe => {
+                    session.resubscribe(&token, user_agent).await.map(|()| None)
+                }
+                form::Request::OneClick => session.unsubscribe(&token, false, user_agent).await,
+                form::Request::Unsubscribe { everything } => {
                     session.unsubscribe(&token, everything, user_agent).await
                 }
             }
@@ -80,12 +83,12 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     .await?;
     let subscription = subscription(state, token).await?;
     let pages = state.pages.fresh().await;
-    Ok(done(&pages, wish, &subscription, location.as_deref()))
+    Ok(done(&pages, request, &subscription, location.as_deref()))
 }
 
 async fn subscription(state: &State, token: &str) -> Result<Subscription, Refusal> {
     let token = token.to_owned();
-    let subscription = ask(state, &state.control.lookups, move |session| {
+    let subscription = ask(state, &state.pools.lookups, move |session| {
         let token = token.clone();
         async move { session.subscription(&token).await }
     })
@@ -97,12 +100,12 @@ async fn subscription(state: &State, token: &str) -> Result<Subscription, Refusa
 /// mail's author chose, or our own.
 fn done(
     pages: &Pages,
-    wish: Wish,
+    request: form::Request,
     subscription: &Subscription,
     location: Option<&str>,
 ) -> Response {
-    match wish {
-        Wish::OneClick => {
+    match request {
+        form::Request::OneClick => {
             let headers = [
                 (CONTENT_TYPE, PLAIN_TEXT),
                 (CACHE_CONTROL, NO_STORE),
@@ -111,8 +114,8 @@ fn done(
             let line = page::one_click(pages, subscription.language.as_deref());
             (headers, line).into_response()
         }
-        Wish::Resubscribe => page_response(page::resubscribed(pages, subscription)),
-        Wish::Unsubscribe { .. } => location
+        form::Request::Resubscribe => page_response(page::resubscribed(pages, subscription)),
+        form::Request::Unsubscribe { .. } => location
             .and_then(|location| redirect(StatusCode::SEE_OTHER, location))
             .unwrap_or_else(|| page_response(page::unsubscribed(pages, subscription))),
     }

@@ -70,13 +70,13 @@ pub fn decode(mut bytes: &[u8]) -> (Vec<Hit>, End) {
 }
 
 /// The segment that is being written.
-pub struct Writer {
+pub struct SegmentWriter {
     file: File,
     pub path: PathBuf,
     pub bytes: u64,
 }
 
-impl Writer {
+impl SegmentWriter {
     /// Makes the file of a number, durably.
     pub fn create(directory: &Path, number: u64) -> io::Result<Self> {
         let path = directory.join(format!("{number:016}.{SUFFIX}"));

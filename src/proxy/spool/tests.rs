@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::super::group_commit::{Recorder, Unavailable};
 use super::super::hit::{HitKind, HitMethod};
-use super::super::recorder::{Recorder, Unavailable};
 use super::*;
 
 fn hit(n: u128) -> Hit {
@@ -31,11 +31,11 @@ impl Directory {
         self.0.path().join("spool")
     }
 
-    fn open(&self) -> io::Result<(Spool, SpoolWriter)> {
+    fn open(&self) -> io::Result<(Spool, WriterThread)> {
         self.open_up_to(1 << 20)
     }
 
-    fn open_up_to(&self, limit: u64) -> io::Result<(Spool, SpoolWriter)> {
+    fn open_up_to(&self, limit: u64) -> io::Result<(Spool, WriterThread)> {
         Spool::open(&SpoolSettings {
             directory: self.path(),
             limit,

@@ -20,8 +20,8 @@ where c.relnamespace = 'marketing_automation'::regnamespace and c.relkind in ('r
 set role regress_proxy;
 select count(*) > 0 as keys from marketing_automation.tracking_keys();
 select n, known from marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array['x'], array[now()], array['GET'], array[null]::inet[], array[null]::text[]);
-select * from marketing_automation.tracking_key;
-select marketing_automation.sign_token('unsubscribed', 1, 1);
+select * from marketing_automation_internal.tracking_key;
+select marketing_automation_internal.sign_token('unsubscribed', 1, 1);
 select * from marketing_automation.enroll();
 reset role;
 
@@ -30,7 +30,7 @@ set role regress_reader;
 select count(*) > 0 as records from marketing_automation.record;
 select count(*) >= 0 as messages from marketing_automation.message;
 select count(*) from marketing_automation.tree('process');
-select * from marketing_automation.tracking_key;
+select * from marketing_automation_internal.tracking_key;
 select marketing_automation.stop('process');
 delete from marketing_automation.event;
 reset role;

@@ -42,7 +42,7 @@ select s.name, a.name, ra.state, ra.at - :'later' as due_after from marketing_au
 join marketing_automation.activity a on a.id = ra.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name in ('mine', 'theirs')
 order by 1, 2;
 -- A mail of the future leaves now: nobody could wait for it.
-select m.due_at <= now() as due, m.created_at - :'later' as created_after from marketing_automation.outbox m
+select m.due_at <= now() as due, m.created_at - :'later' as created_after from marketing_automation_internal.outbox m
 join marketing_automation.activity a on a.id = m.activity_id and a.name = 'second' where m.email = 'time@shop.example';
 -- A superuser: everything.
 call marketing_automation.process_all_due(now => :'later'::timestamptz + interval '2 days');

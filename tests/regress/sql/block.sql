@@ -18,7 +18,7 @@ select u.party from marketing_automation.unsubscription u join marketing_automat
 select kind, count(*) from marketing_automation.event e join shop.records r on r.id = e.record_id group by 1;
 
 -- By the token of a mail: the page changes nothing, the POST does, once.
-select marketing_automation.sign_token('unsubscribed', r.id, a.id) as token
+select marketing_automation_internal.sign_token('unsubscribed', r.id, a.id) as token
 from shop.records r join marketing_automation.activity a on a.name = 'mail'
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'block' where r.key = '2' \gset
 select * from marketing_automation.unsubscribe_page(:'token');
@@ -31,7 +31,7 @@ select * from marketing_automation.unsubscribe_page('forged');
 select marketing_automation.unsubscribe_by_token('forged', true, null);
 select marketing_automation.unsubscribe_by_token(null, true, null);
 -- A token of another purpose does not unsubscribe.
-select marketing_automation.unsubscribe_by_token(marketing_automation.sign_token('email_opened', r.id, 1), true, null) from shop.records r where r.key = '3';
+select marketing_automation.unsubscribe_by_token(marketing_automation_internal.sign_token('email_opened', r.id, 1), true, null) from shop.records r where r.key = '3';
 select blocked from shop.records where key = '3';
 
 -- Another record of an unsubscribed party is not mailed: cancelled when it comes up, even if nobody blocked it.
@@ -42,7 +42,7 @@ select r.key, ra.state, ra.outcome from marketing_automation.record_activity ra
 join shop.records r on r.id = ra.record_id join marketing_automation.activity a on a.id = ra.activity_id and a.name = 'mail' order by 1;
 
 -- Where to go afterwards comes from the link in the token.
-select marketing_automation.sign_token('unsubscribed', r.id, a.id, l.id) as token
+select marketing_automation_internal.sign_token('unsubscribed', r.id, a.id, l.id) as token
 from shop.records r join marketing_automation.activity a on a.name = 'mail'
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'block'
 join marketing_automation.link l on l.url = 'https://a.example/' where r.key = '5' \gset
@@ -54,7 +54,7 @@ select marketing_automation.run('late');
 select * from marketing_automation.enroll('late');
 select marketing_automation.block(r.uuid) from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late' where r.key = '1';
 update marketing_automation.scenario set unsubscribable = true where name = 'late';
-select marketing_automation.unsubscribe_by_token(marketing_automation.sign_token('unsubscribed', r.id, a.id), false, null)
+select marketing_automation.unsubscribe_by_token(marketing_automation_internal.sign_token('unsubscribed', r.id, a.id), false, null)
 from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'late'
 join marketing_automation.activity a on a.scenario_id = s.id where r.key = '1';
 select u.party from marketing_automation.unsubscription u join marketing_automation.scenario s on s.id = u.scenario_id and s.name = 'late';

@@ -1,5 +1,5 @@
 \set SHOW_CONTEXT never
--- What comes back, applied. (How reports are read: see src/email/bounce.)
+-- What comes back, applied. (How reports are read: see src/mail/bounce.)
 create table shop.addressee (id integer primary key, email text);
 insert into shop.addressee select n, 'reader' || n || '@bounce.example' from generate_series(1, 9) n;
 select marketing_automation.register_model('addressee', 'shop.addressee', key => 'self.id', party => 'self.id', email => 'self.email');
@@ -11,8 +11,8 @@ select marketing_automation.add_activity('bounces', 'later', parent => 'mail', o
 select marketing_automation.run('bounces');
 select * from marketing_automation.enroll('bounces');
 call marketing_automation.process_all_due();
-create temporary table claimed as select * from marketing_automation.claim_messages(100);
-select marketing_automation.finish_messages(array_agg(id), array_agg(attempt), array_agg(case when email like 'reader8@%' then 'failed' else 'sent' end),
+create temporary table claimed as select * from marketing_automation_internal.claim_messages(100);
+select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg(case when email like 'reader8@%' then 'failed' else 'sent' end),
     array_agg(case when email like 'reader8@%' then '550 5.1.1 <reader8@bounce.example>: no such user' else '250 ok' end), array_agg(0::double precision)) from claimed;
 create view shop.state as
     select r.key, m.state, r.blocked_at is not null as blocked, s.reason,
@@ -31,7 +31,7 @@ create function shop.report(key text, action text, status text, by_path boolean 
         'Content-Type: multipart/report; report-type=delivery-status; boundary=x\n\n--x\nContent-Type: message/delivery-status\n\n'
         'Reporting-MTA: dns; mx.bounce.example\n\nFinal-Recipient: rfc822; reader%s@bounce.example\nAction: %s\nStatus: %s\n'
         'Diagnostic-Code: smtp; 550 %s <reader%s@bounce.example> refused\n\n--x\nContent-Type: text/rfc822-headers\n\nMessage-ID: <%s>\n\n--x--\n',
-        case when by_path then marketing_automation.sign_return_path('bounces@shop.example', r.id, a.id) else 'bounces@shop.example' end, note,
+        case when by_path then marketing_automation_internal.sign_return_path('bounces@shop.example', r.id, a.id) else 'bounces@shop.example' end, note,
         key, report.action, status, status, key, case when by_path then 'lost@elsewhere.example' else r.uuid || '.' || a.id || '@track.shop.example' end), 'UTF8')
     from marketing_automation.record r
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'bounces'
@@ -61,7 +61,7 @@ select * from shop.state where key in ('2', '3', '4') order by key;
 set marketing_automation.soft_bounce_limit = 2;
 select * from shop.ingest(shop.report('3', 'failed', '5.2.2'));
 select * from shop.state where key = '3';
-update marketing_automation.message_log set email = 'Reader3@bounce.example' where email = 'reader5@bounce.example';
+update marketing_automation_internal.message_log set email = 'Reader3@bounce.example' where email = 'reader5@bounce.example';
 select * from shop.ingest(shop.report('5', 'failed', '5.2.2'));
 select * from shop.state where key = '3';
 reset marketing_automation.soft_bounce_limit;
@@ -72,10 +72,25 @@ join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'bounc
 join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
 cross join lateral shop.ingest(convert_to(format(E'To: abuse@shop.example\nContent-Type: multipart/report; report-type=feedback-report; boundary=x\n\n--x\n'
     'Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nOriginal-Mail-From: <%s>\n\n--x--\n',
-    marketing_automation.sign_return_path('bounces@shop.example', r.id, a.id)), 'UTF8')) i
+    marketing_automation_internal.sign_return_path('bounces@shop.example', r.id, a.id)), 'UTF8')) i
 where r.key = '6';
 select * from shop.state where key = '6';
 select count(*) from marketing_automation.unsubscription u join marketing_automation.scenario s on s.id = u.scenario_id and s.name = 'bounces' where u.party = '6';
+
+-- A relay has rewritten envelope and Message-ID: the signed token of List-Unsubscribe is still there. That of a click proves nothing.
+create function shop.rewritten(key text, token_of text) returns bytea language sql as $$
+    select convert_to(format(E'To: abuse@shop.example\nContent-Type: multipart/report; report-type=feedback-report; boundary=x\n\n--x\n'
+        'Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nOriginal-Mail-From: <0100@relay.example>\n\n--x\n'
+        'Content-Type: message/rfc822\n\nMessage-ID: <0100@relay.example>\nList-Unsubscribe: <https://track.shop.example/u/%s>\n\nx\n--x--\n',
+        marketing_automation_internal.sign_token(token_of, r.id, a.id, case token_of when 'email_clicked' then 1 end)), 'UTF8')
+    from marketing_automation.record r
+    join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'bounces'
+    join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
+    where r.key = rewritten.key
+$$;
+select * from shop.ingest(shop.rewritten('5', 'email_clicked'));
+select * from shop.ingest(shop.rewritten('5', 'unsubscribed'));
+select * from shop.state where key = '5';
 
 -- What proves nothing touches nobody, and is kept for a person.
 select * from shop.ingest(convert_to(replace(convert_from(shop.report('7', 'failed', '5.1.1'), 'UTF8'), 'bounces+', 'bounces+0'), 'UTF8'));
@@ -87,7 +102,7 @@ select kind, diagnostic, octet_length(raw) > 0 as kept from marketing_automation
 select marketing_automation.ingest_bounce('');
 
 -- A server that says so at once.
-select marketing_automation.record_dead_mailboxes(array(select m.id from marketing_automation.message m where m.email = 'reader8@bounce.example'));
+select marketing_automation_internal.record_dead_mailboxes(array(select m.id from marketing_automation.message m where m.email = 'reader8@bounce.example'));
 select * from shop.state where key = '8';
 
 -- Of a forgotten person no bounce tells, and one that comes later does no harm.
@@ -109,4 +124,4 @@ drop owned by regress_bounces;
 drop role regress_bounces;
 select marketing_automation.stop('bounces');
 drop view shop.state;
-drop function shop.report, shop.ingest;
+drop function shop.rewritten, shop.report, shop.ingest;

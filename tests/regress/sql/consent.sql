@@ -31,18 +31,18 @@ $$;
 select * from shop.mails();
 select marketing_automation.send_test('consent', 'mail', '2', 'me@shop.example') > 0 as sent, marketing_automation.send_test('quiet', 'mail', '5', 'me@shop.example') > 0 as sent;
 select * from shop.mails() where test;
-create temporary table sent as select * from marketing_automation.claim_messages(100) c where c.email like '_@shop.example' or c.email = 'me@shop.example';
+create temporary table sent as select * from marketing_automation_internal.claim_messages(100) c where c.email like '_@shop.example' or c.email = 'me@shop.example';
 select email, track_opens, track_clicks from sent order by 1, 2, 3;
 -- A mail that is sent once more is as it was.
-select marketing_automation.finish_messages(array[id], array[attempt], array['failed'], array['550 no'], array[0::double precision]) from sent where email = '3@shop.example';
+select marketing_automation_internal.complete_messages(array[id], array[attempt], array['failed'], array['550 no'], array[0::double precision]) from sent where email = '3@shop.example';
 select marketing_automation.retry(id) from sent where email = '3@shop.example';
 select * from shop.mails() where key = '3';
-insert into sent select * from marketing_automation.claim_messages(100);
-select marketing_automation.finish_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) > 0 as finished from sent;
+insert into sent select * from marketing_automation_internal.claim_messages(100);
+select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) > 0 as finished from sent;
 select * from shop.mails();
 
 -- Hits, also of those whose mails have neither image nor tracked links: whatever is not agreed to leaves no trace, and links lead on.
-select count(*) as links from marketing_automation.link_ids(array['https://a.example/']);
+select count(*) as links from marketing_automation_internal.link_ids(array['https://a.example/']);
 create function shop.hits(kind text, keys text[]) returns table (key text, known boolean, location text) language sql as $$
     select r.key, e.known, e.location
     from marketing_automation.record r
@@ -50,7 +50,7 @@ create function shop.hits(kind text, keys text[]) returns table (key text, known
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
     cross join lateral (select l.id from marketing_automation.link l where l.url = 'https://a.example/') l
     cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[hits.kind],
-        array[marketing_automation.sign_token(hits.kind, r.id, a.id, case when hits.kind = 'email_clicked' then l.id end)],
+        array[marketing_automation_internal.sign_token(hits.kind, r.id, a.id, case when hits.kind = 'email_clicked' then l.id end)],
         array[now()], array['GET'], array['2001:db8:1:2::3'::inet], array['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0']) e
     where r.key = any (hits.keys) order by 1
 $$;
@@ -58,12 +58,12 @@ create view shop.seen as
     select r.key, f.opened_at is not null as opened, f.clicked_at is not null as clicked,
            (select count(*) from marketing_automation.event e where e.record_id = r.id and e.kind = 'email_opened') as opens,
            (select count(*) from marketing_automation.event e where e.record_id = r.id and e.kind = 'email_clicked') as clicks,
-           (select string_agg(a.name, ', ' order by a.name) from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
+           (select string_agg(a.name, ', ' order by a.name) from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
             where w.record_id = r.id) as waiting
     from marketing_automation.record r
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name in ('consent', 'quiet')
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
-    join marketing_automation.finished_activity f on f.record_id = r.id and f.activity_id = a.id;
+    join marketing_automation_internal.finished_activity f on f.record_id = r.id and f.activity_id = a.id;
 select * from shop.hits('email_opened', '{2,3,4,5}');
 select * from shop.hits('email_clicked', '{2,3,4,5}');
 select marketing_automation.apply_events() >= 0 as applied;
@@ -84,7 +84,7 @@ select key from shop.hits('email_opened', '{1,2,3}');
 select key from shop.hits('email_clicked', '{1,2,3}');
 select marketing_automation.apply_events() >= 0 as applied;
 select * from shop.seen where key in ('1', '2', '3') order by key;
-select count(*) as left_behind from marketing_automation.event_inbox;
+select count(*) as left_behind from marketing_automation_internal.event_inbox;
 
 -- So it is when the expression no longer fits the table; whoever applies is warned, be it the mailer.
 alter table shop.subscriber rename column clicks to tracking;
@@ -92,7 +92,7 @@ set client_min_messages = error;
 select key from shop.hits('email_clicked', '{1}');
 select marketing_automation.apply_events() >= 0 as applied;
 select * from shop.seen where key = '1';
-select count(*) as left_behind from marketing_automation.event_inbox;
+select count(*) as left_behind from marketing_automation_internal.event_inbox;
 reset client_min_messages;
 alter table shop.subscriber rename column tracking to clicks;
 

@@ -23,7 +23,7 @@ select r.key, r.party, r.entered_at at time zone 'UTC' as entered_at, r.blocked_
        array_agg(a.name || ' ' || (w.at - r.entered_at) order by a.name) as waiting
 from marketing_automation.record r
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'enroll'
-join marketing_automation.waiting_activity w on w.record_id = r.id
+join marketing_automation_internal.waiting_activity w on w.record_id = r.id
 join marketing_automation.activity a on a.id = w.activity_id
 group by r.id order by r.key;
 select substr(uuid::text, 15, 1) as version, count(distinct uuid) = count(*) as distinct_uuids from marketing_automation.record group by 1;

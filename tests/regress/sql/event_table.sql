@@ -46,7 +46,7 @@ from (values
     ('clicked', 'mail', 'email_clicked', null, null, null),
     ('not clicked 2', 'mail', 'email_not_clicked', null, '2 days', null)) a (name, parent, event, condition, delay, action);
 select marketing_automation.run('reading');
-select id as link from marketing_automation.link_ids(array['https://a.example/']) \gset
+select id as link from marketing_automation_internal.link_ids(array['https://a.example/']) \gset
 
 create function pg_temp.hit(scenario text, reader integer, kind text, link bigint default null, id uuid default gen_random_uuid()) returns void language plpgsql as $$
 begin
@@ -54,17 +54,17 @@ begin
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = hit.scenario
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
     cross join lateral marketing_automation.record_events(array[hit.id], array[hit.kind],
-        array[marketing_automation.sign_token(hit.kind, r.id, a.id, hit.link)], array[clock_timestamp()], array['GET'], array[null::inet], array[null::text])
+        array[marketing_automation_internal.sign_token(hit.kind, r.id, a.id, hit.link)], array[clock_timestamp()], array['GET'], array[null::inet], array[null::text])
     where r.key = hit.reader::text;
     perform marketing_automation.apply_events();
 end $$;
 create function pg_temp.open(reader integer) returns void language sql as $$ select pg_temp.hit('reading', reader, 'email_opened') $$;
 create function pg_temp.send(state text, readers integer[]) returns bigint language plpgsql as $$
 declare
-    ids bigint[] := array(select o.id from marketing_automation.outbox o where o.email = 'reader@shop.example' and o.key::integer = any (readers));
+    ids bigint[] := array(select o.id from marketing_automation_internal.outbox o where o.email = 'reader@shop.example' and o.key::integer = any (readers));
 begin
-    update marketing_automation.outbox o set state = 'sending', attempts = 1, first_attempt_at = now() where o.id = any (ids);
-    return (select marketing_automation.finish_messages(ids, array_fill(1, array[cardinality(ids)]), array_fill(send.state, array[cardinality(ids)]),
+    update marketing_automation_internal.outbox o set state = 'sending', attempts = 1, first_attempt_at = now() where o.id = any (ids);
+    return (select marketing_automation_internal.complete_messages(ids, array_fill(1, array[cardinality(ids)]), array_fill(send.state, array[cardinality(ids)]),
         array_fill(null::text, array[cardinality(ids)]), array_fill(0::double precision, array[cardinality(ids)])));
 end $$;
 
@@ -81,11 +81,11 @@ select pg_temp.hit('reading', 8, 'email_opened'), pg_temp.hit('reading', 8, 'ema
        pg_temp.hit('reading', 9, 'email_clicked', :link), pg_temp.hit('reading', 9, 'email_opened');
 begin;
 -- Not the mailer applies this one, with the setting of its own.
-select from marketing_automation.event_application for update;
+select from marketing_automation_internal.event_application for update;
 set local marketing_automation.click_implies_open = off;
 select pg_temp.hit('reading', 7, 'email_clicked', :link);
 commit;
-update marketing_automation.waiting_activity w set at = now() - interval '1 second'
+update marketing_automation_internal.waiting_activity w set at = now() - interval '1 second'
 from marketing_automation.record r, marketing_automation.activity a
 where r.id = w.record_id and (r.key, a.name) in (('10', 'not opened 1'), ('11', 'not clicked 2')) and a.id = w.activity_id;
 select pg_temp.open(10), pg_temp.hit('reading', 11, 'email_clicked', :link);
@@ -153,15 +153,15 @@ select format('| %s | %s | %s | %s |', t.id, t.story, pg_temp.ending('adding', t
 from shop.story t where t.id > 29 order by t.id;
 
 -- The delay of a positive child counts from the event; what is logged is every report but the repeated one.
-select distinct round(extract(epoch from f.at - e.opened_at)) from marketing_automation.finished_activity f
+select distinct round(extract(epoch from f.at - e.opened_at)) from marketing_automation_internal.finished_activity f
 join marketing_automation.activity a on a.id = f.activity_id and a.name = 'opened'
 join shop.ending e on e.activity = 'mail' and e.scenario = 'reading' and e.opened_at is not null
 join marketing_automation.record r on r.id = f.record_id and r.key = e.reader::text
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reading';
 select r.key, count(*) from marketing_automation.event e join marketing_automation.record r on r.id = e.record_id
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reading' where r.key in ('3', '4') and e.kind = 'email_opened' group by 1 order by 1;
-select count(*) from marketing_automation.waiting_activity w join marketing_automation.record r on r.id = w.record_id
+select count(*) from marketing_automation_internal.waiting_activity w join marketing_automation.record r on r.id = w.record_id
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name in ('reading', 'adding');
-select count(*) from marketing_automation.waiting_activity join marketing_automation.finished_activity using (record_id, activity_id);
+select count(*) from marketing_automation_internal.waiting_activity join marketing_automation_internal.finished_activity using (record_id, activity_id);
 select marketing_automation.stop('reading'), marketing_automation.stop('adding');
 drop view shop.ending cascade;

@@ -43,13 +43,13 @@ select * from shop.explain('3');
 
 -- How the mail fares.
 create function shop.finish(key text, state text, reply text) returns bigint language sql as $$
-    select marketing_automation.finish_messages(array[m.id], array[o.attempts], array[finish.state], array[reply], array[3600])
-    from marketing_automation.message m join marketing_automation.outbox o on o.id = m.id
+    select marketing_automation_internal.complete_messages(array[m.id], array[o.attempts], array[finish.state], array[reply], array[3600])
+    from marketing_automation.message m join marketing_automation_internal.outbox o on o.id = m.id
     join marketing_automation.record r on r.id = m.record_id join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'explain'
     where r.key = finish.key
 $$;
 select marketing_automation.suppress('visitor6@shop.example');
-select count(*) from marketing_automation.claim_messages(100);
+select count(*) from marketing_automation_internal.claim_messages(100);
 select shop.finish('1', 'sent', '250 ok'), shop.finish('2', 'queued', '451 later'), shop.finish('4', 'failed', '550 no such user'), shop.finish('5', 'sent', '250 ok');
 select * from shop.explain('1');
 select * from shop.explain('2') where about like '%hello' or about like '%survey';
@@ -62,7 +62,7 @@ create function shop.open(key text) returns boolean language sql as $$
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'explain'
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
     cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-        array[marketing_automation.sign_token('email_opened', r.id, a.id)], array[now()], array['GET'], array[null::inet], array[null::text]) e
+        array[marketing_automation_internal.sign_token('email_opened', r.id, a.id)], array[now()], array['GET'], array[null::inet], array[null::text]) e
     where r.key = open.key
 $$;
 select shop.open('1');
@@ -71,7 +71,7 @@ update shop.visitor set divisor = case id when 1 then 0 else 9 end where id in (
 select marketing_automation.process_due(now => now() + interval '2 minutes');
 select * from shop.explain('1');
 -- The negative side ran.
-update marketing_automation.waiting_activity w set at = now() from marketing_automation.activity a, marketing_automation.record r
+update marketing_automation_internal.waiting_activity w set at = now() from marketing_automation.activity a, marketing_automation.record r
 where a.id = w.activity_id and a.name = 'reminder' and r.id = w.record_id and r.key = '5' and r.scenario_id = a.scenario_id;
 select * from shop.explain('5') where about like '%reminder';
 select marketing_automation.process_due(now => now());

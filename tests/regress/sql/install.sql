@@ -2,32 +2,53 @@
 create extension marketing_automation;
 
 select 'function' as kind, p.oid::regprocedure::text as object
-from pg_proc p where p.pronamespace = 'marketing_automation'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+from pg_proc p where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and obj_description(p.oid, 'pg_proc') is null
 union all
 select 'relation', c.oid::regclass::text
-from pg_class c where c.relnamespace = 'marketing_automation'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null
+from pg_class c where c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null
 order by 1, 2;
 
-select n.nspname from pg_namespace n cross join lateral aclexplode(n.nspacl) a where n.nspname = 'marketing_automation' and a.grantee = 0;
+select n.nspname from pg_namespace n cross join lateral aclexplode(n.nspacl) a where n.nspname like 'marketing\_automation%' and a.grantee = 0;
 select p.oid::regprocedure
 from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-where p.pronamespace = 'marketing_automation'::regnamespace and a.grantee = 0;
+where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and a.grantee = 0;
+
+-- What people use is in the one schema, what the machine needs in the other, where nobody has been granted anything.
+select 'function' as kind, p.oid::regprocedure::text as object
+from pg_proc p
+where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
+  and (obj_description(p.oid, 'pg_proc') like 'API: private.%') <> (p.pronamespace = 'marketing_automation_internal'::regnamespace)
+union all
+select 'relation', c.oid::regclass::text
+from pg_class c
+where c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and c.relkind in ('r', 'p', 'v')
+  and (obj_description(c.oid, 'pg_class') like 'API: private.%') <> (c.relnamespace = 'marketing_automation_internal'::regnamespace)
+order by 1, 2;
+create role regress_all;
+select count(*) from unnest(array['tracking', 'bounces', 'reader', 'operator', 'marketer']) a cross join lateral marketing_automation.grant_access('regress_all', a) g;
+select has_schema_privilege('regress_all', 'marketing_automation_internal', 'usage') as may_use,
+       (select count(*) from pg_proc p where p.pronamespace = 'marketing_automation_internal'::regnamespace
+          and has_function_privilege('regress_all', p.oid, 'execute')) as callable,
+       (select count(*) from pg_class c where c.relnamespace = 'marketing_automation_internal'::regnamespace and c.relkind in ('r', 'p', 'v')
+          and has_table_privilege('regress_all', c.oid, 'select, insert, update, delete, truncate')) as accessible;
+drop owned by regress_all;
+drop role regress_all;
 
 -- Every function whose names are looked up when it runs pins its search_path; only the procedure that commits cannot.
 select p.oid::regprocedure
 from pg_proc p
-where p.pronamespace = 'marketing_automation'::regnamespace
-  and p.prosqlbody is null and p.proname <> 'new_record_uuid' -- in C, runs no SQL
+where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
+  and p.prosqlbody is null and p.proname <> 'new_record_uuid' and p.prosrc <> 'call_with_caller' -- in C, run no SQL
   and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false);
 
 -- What works on batches of the hot tables is planned anew each time: a plan made while they were empty is quadratic later.
 select p.proname from pg_proc p
-where p.pronamespace = 'marketing_automation'::regnamespace and p.proconfig @> array['plan_cache_mode=force_custom_plan'] order by 1;
+where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and p.proconfig @> array['plan_cache_mode=force_custom_plan'] order by 1;
 
 -- Only this is not dumped: what arms this server must not travel.
 select c.oid::regclass
 from pg_class c join pg_extension e on e.extname = 'marketing_automation'
-where c.relnamespace = 'marketing_automation'::regnamespace and c.relkind in ('r', 'S') and not c.oid = any (e.extconfig);
+where c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and c.relkind in ('r', 'S') and not c.oid = any (e.extconfig);
 
 select marketing_automation.is_armed();
 select database, state from marketing_automation.worker_status() where state in ('not preloaded');
@@ -35,7 +56,10 @@ select database, state from marketing_automation.worker_status() where state in 
 -- A schema of that name that is not ours is not taken over.
 drop extension marketing_automation;
 create schema marketing_automation;
+-- PostgreSQL 18 says where in the script.
+\set SHOW_CONTEXT never
 create extension marketing_automation;
+\set SHOW_CONTEXT errors
 drop schema marketing_automation;
 create extension marketing_automation;
 

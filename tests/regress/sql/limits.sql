@@ -12,67 +12,67 @@ select marketing_automation.register_model('person', 'shop.person', key => 'self
 select marketing_automation.create_scenario('limits', 'person') > 0 as created;
 select marketing_automation.add_activity('limits', 'mail', subject => 's', body => 'b') > 0 as added;
 select marketing_automation.run('limits');
-create function shop.lanes() returns table (lane text, state text, mails bigint) language sql as $$
-    select o.lane, o.state, count(*) from marketing_automation.outbox o join marketing_automation.activity a on a.id = o.activity_id
+create function shop.queues() returns table (domain_queue text, state text, mails bigint) language sql as $$
+    select o.domain_queue, o.state, count(*) from marketing_automation_internal.outbox o join marketing_automation.activity a on a.id = o.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'limits' group by 1, 2 order by 1, 2 $$;
 create function shop.claimed(batch integer) returns table (domain text, mails bigint) language sql as $$
-    select marketing_automation.address_domain(c.email), count(*) from marketing_automation.claim_messages(batch) c group by 1 order by 1 $$;
+    select marketing_automation_internal.address_domain(c.email), count(*) from marketing_automation_internal.claim_messages(batch) c group by 1 order by 1 $$;
 create procedure shop.pass(seconds integer) language sql as $$
-    update marketing_automation.domain_bucket set refilled_at = refilled_at - make_interval(secs => seconds) $$;
+    update marketing_automation_internal.domain_queue set refilled_at = refilled_at - make_interval(secs => seconds) $$;
 
--- Queued by a process that knows the limits, each mail is in the lane of its domain.
+-- Queued by a process that knows the limits, each mail is in the domain_queue of its domain.
 select * from marketing_automation.enroll('limits');
 call marketing_automation.process_all_due();
-select * from shop.lanes();
+select * from shop.queues();
 -- The bucket is full: as many as in a second. The others are not held up.
 select * from shop.claimed(100);
 select * from shop.claimed(100);
 -- Half a second brings one.
-update marketing_automation.domain_bucket set refilled_at = statement_timestamp() - interval '0.5 s' where domain = 'gmail.example';
+update marketing_automation_internal.domain_queue set refilled_at = statement_timestamp() - interval '0.5 s' where domain = 'gmail.example';
 select * from shop.claimed(100);
 -- Hours bring no more than the burst.
 call shop.pass(3600);
 select * from shop.claimed(100);
-select * from shop.lanes();
+select * from shop.queues();
 
 -- When the worker looks again.
-update marketing_automation.outbox set state = 'queued';
-update marketing_automation.domain_bucket set tokens = 0, refilled_at = now() where domain = 'gmail.example';
-select marketing_automation.next_due() <= now() as other_is_due;
-update marketing_automation.outbox set due_at = 'infinity' where lane = '';
+update marketing_automation_internal.outbox set state = 'queued';
+update marketing_automation_internal.domain_queue set tokens = 0, refilled_at = now() where domain = 'gmail.example';
+select marketing_automation_internal.next_due() <= now() as other_is_due;
+update marketing_automation_internal.outbox set due_at = 'infinity' where domain_queue = '';
 begin;
-update marketing_automation.domain_bucket set tokens = 0, refilled_at = now() where domain = 'gmail.example';
-select marketing_automation.next_due() - now() as in_a_while;
-update marketing_automation.outbox set due_at = now() + interval '1 hour' where lane = 'gmail.example';
-select marketing_automation.next_due() - now() as later;
-delete from marketing_automation.outbox where lane = 'gmail.example';
-select marketing_automation.next_due() as never;
+update marketing_automation_internal.domain_queue set tokens = 0, refilled_at = now() where domain = 'gmail.example';
+select marketing_automation_internal.next_due() - now() as in_a_while;
+update marketing_automation_internal.outbox set due_at = now() + interval '1 hour' where domain_queue = 'gmail.example';
+select marketing_automation_internal.next_due() - now() as later;
+delete from marketing_automation_internal.outbox where domain_queue = 'gmail.example';
+select marketing_automation_internal.next_due() as never;
 rollback;
 
--- A limit that comes when mails are queued already: they change lanes when a claim meets them, and one claim gets past them.
-update marketing_automation.outbox set due_at = now() where due_at = 'infinity';
-update marketing_automation.outbox set lane = '', due_at = case when lane = '' then now() else now() - interval '1 minute' end;
-update marketing_automation.domain_bucket set tokens = 0, refilled_at = now();
+-- A limit that comes when mails are queued already: they change queues when a claim meets them, and one claim gets past them.
+update marketing_automation_internal.outbox set due_at = now() where due_at = 'infinity';
+update marketing_automation_internal.outbox set domain_queue = '', due_at = case when domain_queue = '' then now() else now() - interval '1 minute' end;
+update marketing_automation_internal.domain_queue set tokens = 0, refilled_at = now();
 select * from shop.claimed(2);
-select * from shop.lanes();
+select * from shop.queues();
 
 -- Without the limit nothing holds them.
-update marketing_automation.outbox set state = 'queued';
+update marketing_automation_internal.outbox set state = 'queued';
 delete from marketing_automation.domain_limit where domain <> 'slow.example';
 select * from shop.claimed(100);
 
 -- A pause: nothing is claimed from its commit on.
-update marketing_automation.outbox set state = 'queued';
+update marketing_automation_internal.outbox set state = 'queued';
 select marketing_automation.pause('the shop is closed');
 select marketing_automation.pause('again');
-select regexp_replace(marketing_automation.pause_note(), 'since .* by \S+:', 'since … by …:') as note, paused_by = session_user as by_me from marketing_automation.sending_pause;
-select count(*), marketing_automation.next_due() from marketing_automation.claim_messages(100);
+select regexp_replace(marketing_automation_internal.pause_note(), 'since .* by \S+:', 'since … by …:') as note, paused_by = session_user as by_me from marketing_automation.sending_pause;
+select count(*), marketing_automation_internal.next_due() from marketing_automation_internal.claim_messages(100);
 select marketing_automation.resume();
-select count(*), marketing_automation.pause_note() from marketing_automation.claim_messages(100);
+select count(*), marketing_automation_internal.pause_note() from marketing_automation_internal.claim_messages(100);
 
 delete from marketing_automation.domain_limit;
-delete from marketing_automation.domain_bucket;
-update marketing_automation.outbox set lane = '';
+delete from marketing_automation_internal.domain_queue;
+update marketing_automation_internal.outbox set domain_queue = '';
 select marketing_automation.stop('limits');
-drop function shop.lanes, shop.claimed;
+drop function shop.queues, shop.claimed;
 drop procedure shop.pass;

@@ -18,40 +18,40 @@ select key, state, attempts from shop.mail order by key;
 create function shop.error_of(verb text, message bigint) returns text language plpgsql as $$
 begin execute format('select marketing_automation.%I($1)', verb) using message; return 'none'; exception when others then return sqlerrm; end $$;
 -- Two claim; nobody claims what another has.
-create temporary table claimed as select * from marketing_automation.claim_messages(2);
+create temporary table claimed as select * from marketing_automation_internal.claim_messages(2);
 select count(*), min(attempt), max(attempt) from claimed;
-create temporary table claimed_too as select * from marketing_automation.claim_messages(10);
+create temporary table claimed_too as select * from marketing_automation_internal.claim_messages(10);
 select count(*) from claimed_too;
-select count(*) from marketing_automation.claim_messages(10);
+select count(*) from marketing_automation_internal.claim_messages(10);
 select key, state, attempts from shop.mail order by key;
 
 -- Sent, failed for good, put off, given back.
-select marketing_automation.finish_messages(
+select marketing_automation_internal.complete_messages(
     array(select id from shop.mail order by key), array[1, 1, 1, 1], array['sent', 'failed', 'queued', 'released'],
     array['250 2.0.0 taken', 'RCPT TO: 550 5.1.1 no such user', 'RCPT TO: 451 later', null], array[0, 0, 3600, 0],
     codes => array[250, 550, 451, null], statuses => array['2.0.0', '5.1.1', null, null], servers => array_fill('mail.example:587'::text, array[4]));
 select key, state, attempts, smtp_reply, has_sent_at, server, next_attempt_at > now() as later from shop.mail order by key;
 -- A result that comes late, or twice, changes nothing.
-select marketing_automation.finish_messages(array(select id from shop.mail order by key), array[1, 1, 1, 1], array['failed', 'sent', 'sent', 'sent'],
+select marketing_automation_internal.complete_messages(array(select id from shop.mail order by key), array[1, 1, 1, 1], array['failed', 'sent', 'sent', 'sent'],
     array['x', 'x', 'x', 'x'], array[0, 0, 0, 0]);
 select key, state, attempts, smtp_reply from shop.mail order by key;
 
 -- Children: of the mail that was taken, none of the one that failed.
 select m.key, a.name, w.at - l.sent_at as after
-from marketing_automation.waiting_activity w
+from marketing_automation_internal.waiting_activity w
 join marketing_automation.activity a on a.id = w.activity_id and a.name in ('after', 'silent')
 join shop.mail m on true
-join marketing_automation.message_log l on l.id = m.id and l.record_id = w.record_id
+join marketing_automation_internal.message_log l on l.id = m.id and l.record_id = w.record_id
 order by 1, 2;
 
 -- Put off means not before; the next attempt counts. In doubt, it is held.
-select count(*) from marketing_automation.claim_messages(10);
-update marketing_automation.outbox set due_at = now();
-select attempt from marketing_automation.claim_messages(10);
-select marketing_automation.finish_messages(array(select id from shop.mail where state = 'sending' and key = '3'), array[2], array['in_doubt'], array['connection lost'], array[0]);
+select count(*) from marketing_automation_internal.claim_messages(10);
+update marketing_automation_internal.outbox set due_at = now();
+select attempt from marketing_automation_internal.claim_messages(10);
+select marketing_automation_internal.complete_messages(array(select id from shop.mail where state = 'sending' and key = '3'), array[2], array['in_doubt'], array['connection lost'], array[0]);
 select key, state, attempts, smtp_reply from shop.mail where state not in ('sent', 'failed') order by key;
 -- A mailer died: what it had in flight.
-select marketing_automation.rescue_messages(hold => true);
+select marketing_automation_internal.rescue_messages(hold => true);
 select key, state, smtp_reply from shop.mail where state not in ('sent', 'failed') order by key;
 
 -- Every attempt is there.
@@ -61,22 +61,22 @@ create view shop.attempt as
 select * from shop.attempt order by key, attempt;
 
 -- A stopped scenario's mails stay.
-update marketing_automation.outbox set state = 'queued', due_at = now();
+update marketing_automation_internal.outbox set state = 'queued', due_at = now();
 select marketing_automation.stop('messages');
-select count(*) from marketing_automation.claim_messages(10);
+select count(*) from marketing_automation_internal.claim_messages(10);
 select marketing_automation.draft('messages'), marketing_automation.run('messages');
 
 -- Blocked and unsubscribed meanwhile: suppressed at the last moment.
 select marketing_automation.block(r.uuid) from marketing_automation.record r join shop.mail m on m.key = r.key
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'messages' where m.state in ('queued', 'deferred');
-select count(*) from marketing_automation.claim_messages(10);
+select count(*) from marketing_automation_internal.claim_messages(10);
 select key, state, smtp_reply from shop.mail where state = 'suppressed' order by key;
 
 -- A person decides: again, or never.
 select marketing_automation.retry((select id from shop.mail where state = 'failed'));
 select key, state, attempts, smtp_reply from shop.mail where key = '2';
-select attempt, age_seconds from marketing_automation.claim_messages(10);
-select marketing_automation.finish_messages(array(select id from shop.mail where key = '2'), array[2], array['queued'], array['connection lost'], array[60],
+select attempt, age_seconds from marketing_automation_internal.claim_messages(10);
+select marketing_automation_internal.complete_messages(array(select id from shop.mail where key = '2'), array[2], array['queued'], array['connection lost'], array[60],
     results => array['in_doubt'], servers => array['mail.example:587']);
 select * from shop.attempt where key = '2' order by attempt;
 select marketing_automation.cancel((select id from shop.mail where key = '2'));
@@ -86,8 +86,8 @@ select regexp_replace(sqlerrm_of, '\d+', 'N') as error from (values
     (shop.error_of('retry', 0)), (shop.error_of('cancel', 0)), (shop.error_of('retry', null))) e (sqlerrm_of);
 
 -- Each address stored once.
-select count(*), count(distinct id) from marketing_automation.link_ids(array['https://a.example/', 'https://a.example/', 'https://b.example/']);
-select count(*) from marketing_automation.link_ids(array['https://b.example/', 'https://c.example/' || repeat('x', 5000)]);
+select count(*), count(distinct id) from marketing_automation_internal.link_ids(array['https://a.example/', 'https://a.example/', 'https://b.example/']);
+select count(*) from marketing_automation_internal.link_ids(array['https://b.example/', 'https://c.example/' || repeat('x', 5000)]);
 select left(url, 30) as url, octet_length(digest) from marketing_automation.link order by url;
 select marketing_automation.stop('messages');
 drop function shop.error_of;

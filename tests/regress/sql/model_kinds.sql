@@ -59,7 +59,7 @@ declare
         join marketing_automation.activity a on a.scenario_id = r.scenario_id and a.id = activity);
     plan json;
 begin
-    execute 'explain (verbose, format json) ' || replace(marketing_automation.record_query(activity), '$1', quote_literal(keys) || '::text[]') into plan;
+    execute 'explain (verbose, format json) ' || replace(marketing_automation_internal.record_query(activity), '$1', quote_literal(keys) || '::text[]') into plan;
     return (
         with recursive node as (
             select plan -> 0 -> 'Plan' as n

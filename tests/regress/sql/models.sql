@@ -39,7 +39,7 @@ end $$;
 select marketing_automation.create_scenario('plan', 'customer');
 select marketing_automation.add_activity('plan', 'only', subject => 's', body => 'b') > 0 as added;
 set enable_seqscan = off;
-select shop.plan(marketing_automation.record_query((select id from marketing_automation.activity where name = 'only')));
+select shop.plan(marketing_automation_internal.record_query((select id from marketing_automation.activity where name = 'only')));
 reset enable_seqscan;
 
 -- In use, builtin.

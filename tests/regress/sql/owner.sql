@@ -89,7 +89,7 @@ insert into marketing_automation.scenario (name, model, owner) values ('trojan',
 insert into marketing_automation.model (name, relation, key, key_type, owner) values ('trojan', 'marketing_automation.party', 'self.id', 'text', 'postgres');
 select marketing_automation.create_scenario('fine', 'party') > 0 as created;
 update marketing_automation.scenario set owner = 'postgres' where name = 'fine';
-select * from marketing_automation.query_as_owner('postgres', 'select 1', null) as q (x integer);
+select * from marketing_automation_internal.query_as_owner('postgres', 'shop.customer', 'select 1', null) as q (x integer);
 select marketing_automation.enroll(now => '2026-01-01');
 reset role;
 

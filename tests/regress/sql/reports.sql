@@ -11,15 +11,15 @@ create function shop.play(first int, last int, at timestamptz) returns void lang
     select marketing_automation.enroll('reports', at);
     select marketing_automation.process_due(now => at);
     -- The last one's mail fails.
-    select marketing_automation.finish_messages(array_agg(c.id order by c.id), array_agg(c.attempt), array_agg(case when c.n = c.of then 'failed' else 'sent' end), array_agg('reply'::text), array_agg(0::float))
-    from (select c.*, row_number() over (order by c.id) as n, count(*) over () as of from marketing_automation.claim_messages(100) c) c;
+    select marketing_automation_internal.complete_messages(array_agg(c.id order by c.id), array_agg(c.attempt), array_agg(case when c.n = c.of then 'failed' else 'sent' end), array_agg('reply'::text), array_agg(0::float))
+    from (select c.*, row_number() over (order by c.id) as n, count(*) over () as of from marketing_automation_internal.claim_messages(100) c) c;
 $$;
 create function shop.read(kind text, keys text[], method text default 'GET') returns bigint language sql as $$
     select count(e.known) from marketing_automation.record r
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reports'
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
     cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[kind],
-        array[marketing_automation.sign_token(kind, r.id, a.id, case when kind = 'email_clicked' then 1 end)], array[now()], array[method], array[null::inet], array[null::text]) e
+        array[marketing_automation_internal.sign_token(kind, r.id, a.id, case when kind = 'email_clicked' then 1 end)], array[now()], array[method], array[null::inet], array[null::text]) e
     where r.key = any (keys)
 $$;
 select shop.play(1, 4, '2025-12-30 10:00+00');
@@ -78,7 +78,7 @@ select records, records_trend is not null as has_trend from marketing_automation
 select count(*) from marketing_automation.activity_report where scenario = 'reports';
 select count(*) from marketing_automation.scenario_report_by('reports', 'day', '2025-12-30', '2026-01-01');
 select count(*) from marketing_automation.tree('reports');
-select count(*) from marketing_automation.activity_tally;
+select count(*) from marketing_automation_internal.activity_counter;
 reset role;
 drop owned by shop_reader;
 drop role shop_reader;

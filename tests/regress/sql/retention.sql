@@ -11,38 +11,38 @@ create view shop.kept as
     from marketing_automation.message m
     join marketing_automation.record r on r.id = m.record_id
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'retention';
-create temporary table claimed as select * from marketing_automation.claim_messages(2);
-select marketing_automation.finish_messages(array_agg(id order by id), array[1, 1], array['sent', 'failed'], array['250 2.0.0 taken', '550 5.1.1 <customer2@shop.example> unknown'],
+create temporary table claimed as select * from marketing_automation_internal.claim_messages(2);
+select marketing_automation_internal.complete_messages(array_agg(id order by id), array[1, 1], array['sent', 'failed'], array['250 2.0.0 taken', '550 5.1.1 <customer2@shop.example> unknown'],
     array[0, 0]) from claimed;
 
 -- Partitions: each has its turn of 30 days, and none is purged before its last day is old enough.
-select count(*), min(marketing_automation.log_bucket(t)), max(marketing_automation.log_bucket(t))
+select count(*), min(marketing_automation_internal.log_bucket(t)), max(marketing_automation_internal.log_bucket(t))
 from generate_series(timestamptz '2026-01-01 UTC', '2026-01-01 UTC'::timestamptz + interval '28799 hours', '720 hours') t;
-select marketing_automation.log_bucket(now()) = marketing_automation.log_bucket(now() + interval '28800 hours') as again_after_1200_days;
+select marketing_automation_internal.log_bucket(now()) = marketing_automation_internal.log_bucket(now() + interval '28800 hours') as again_after_1200_days;
 select marketing_automation.purge_messages('0 days'), marketing_automation.purge_messages('1140 days');
 select marketing_automation.purge_messages('1141 days');
 select marketing_automation.purge_messages('-1 day');
 select marketing_automation.purge_messages(null);
 -- As if they had ended long ago.
 create temporary table turn as select now() - n * interval '720 hours' as at, n from generate_series(1, 39) n;
-insert into marketing_automation.message_log (id, activity_id, key, email, context, created_at, state, attempts, finished_at, bucket)
-select -n, a.id, 'old', 'old@shop.example', '{}', t.at, 'failed', 1, t.at, marketing_automation.log_bucket(t.at)
+insert into marketing_automation_internal.message_log (id, activity_id, key, email, context, created_at, state, attempts, finished_at, bucket)
+select -n, a.id, 'old', 'old@shop.example', '{}', t.at, 'failed', 1, t.at, marketing_automation_internal.log_bucket(t.at)
 from turn t, marketing_automation.activity a where a.name = 'mail' and a.scenario_id = (select id from marketing_automation.scenario where name = 'retention');
-insert into marketing_automation.attempt_log (message_id, attempt, ended_at, state) select -n, 1, at, 'failed' from turn;
+insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state) select -n, 1, at, 'failed' from turn;
 select marketing_automation.purge_messages('720 days') as purged;
-select max(n) as oldest_mail from turn where exists (select from marketing_automation.message_log l where l.id = -n);
-select count(*) from marketing_automation.attempt_log t join turn on message_id = -n;
+select max(n) as oldest_mail from turn where exists (select from marketing_automation_internal.message_log l where l.id = -n);
+select count(*) from marketing_automation_internal.attempt_log t join turn on message_id = -n;
 select marketing_automation.purge_messages('0 days') as purged;
 select key, state from shop.kept order by key;
 
 -- Erasure: by address, however it is written.
-select count(*) from marketing_automation.link_ids(array['https://shop.example/offer?to=customer1%40shop.example&x=1', 'https://shop.example/plain']);
+select count(*) from marketing_automation_internal.link_ids(array['https://shop.example/offer?to=customer1%40shop.example&x=1', 'https://shop.example/plain']);
 select * from marketing_automation.forget(' Customer1@SHOP.example');
 select * from marketing_automation.forget('customer2@shop.example');
 select * from marketing_automation.forget('customer3@shop.example');
 select * from marketing_automation.forget('nobody@shop.example');
 select key, state, email, is_empty, record_key, blocked from shop.kept order by key;
-select t.state, t.code, t.reply from marketing_automation.attempt_log t join shop.kept k on k.id = t.message_id order by 1;
+select t.state, t.code, t.reply from marketing_automation_internal.attempt_log t join shop.kept k on k.id = t.message_id order by 1;
 select url from marketing_automation.link where url like 'https://shop.example/offer%' or url like '%/plain' order by 1;
 select a.name, ra.state, ra.outcome, count(*) from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id
 where ra.record_id in (select record_id from shop.kept) group by 1, 2, 3 order by 1, 2;

@@ -21,11 +21,11 @@ create function pg_temp.retry(of_key text, of_name text) returns void language s
     join shop.retrial t on t.record_id = ra.record_id and t.activity_id = ra.activity_id where t.key = of_key and t.name = of_name $$;
 create function pg_temp.open(of_key text) returns void language sql as $$
     select marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-        array[marketing_automation.sign_token('email_opened', t.record_id, t.activity_id)], array[now()], array['GET'], array[null::inet], array[null::text])
+        array[marketing_automation_internal.sign_token('email_opened', t.record_id, t.activity_id)], array[now()], array['GET'], array[null::inet], array[null::text])
     from shop.retrial t where t.key = of_key and t.name = 'mail' $$;
 select marketing_automation.process_due(now => '2026-03-01 12:00+00');
-create temporary table sent as select * from marketing_automation.claim_messages(100);
-select marketing_automation.finish_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) from sent;
+create temporary table sent as select * from marketing_automation_internal.claim_messages(100);
+select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) from sent;
 select marketing_automation.process_due(now => now() + interval '1 day');
 select key, name, state, outcome, error, error_code from shop.retrial where name <> 'mail' order by key, name;
 
@@ -55,6 +55,6 @@ call marketing_automation.process_all_due();
 select key, name, state, outcome, error from shop.retrial where name <> 'mail' order by key, name;
 
 -- Invariants: nothing both waits and is finished.
-select count(*) from marketing_automation.waiting_activity join marketing_automation.finished_activity using (record_id, activity_id);
+select count(*) from marketing_automation_internal.waiting_activity join marketing_automation_internal.finished_activity using (record_id, activity_id);
 select marketing_automation.stop('retry');
 drop view shop.retrial cascade;

@@ -39,20 +39,20 @@ select marketing_automation.add_activity('robots', 'clicked', parent => 'mail', 
 select marketing_automation.run('robots');
 select enrolled from marketing_automation.enroll('robots');
 call marketing_automation.process_all_due();
-select marketing_automation.finish_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) > 0 as sent
-from marketing_automation.claim_messages(100) c where c.activity_id in (select a.id from marketing_automation.activity a where a.name = 'mail');
+select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision)) > 0 as sent
+from marketing_automation_internal.claim_messages(100) c where c.activity_id in (select a.id from marketing_automation.activity a where a.name = 'mail');
 create view shop.mail as
     select r.id as record_id, r.key, a.id as activity_id from marketing_automation.record r
     join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'robots'
     join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail';
 create view shop.read as
     select m.key, f.opened_at is not null as opened, f.clicked_at is not null as clicked,
-           (select string_agg(a.name, ', ' order by a.name) from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
+           (select string_agg(a.name, ', ' order by a.name) from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
             where w.record_id = m.record_id) as waiting
-    from shop.mail m join marketing_automation.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id;
+    from shop.mail m join marketing_automation_internal.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id;
 create procedure shop.hit(key text, kind text, at timestamptz, agent text, method text default 'GET', link text default null, address inet default null) language sql as $$
     select marketing_automation.record_events(array[gen_random_uuid()], array[hit.kind],
-        array[marketing_automation.sign_token(hit.kind, m.record_id, m.activity_id, case when hit.link = 'hidden' then 0 when hit.link is not null then (select u.id from marketing_automation.link_ids(array[hit.link]) u) end)],
+        array[marketing_automation_internal.sign_token(hit.kind, m.record_id, m.activity_id, case when hit.link = 'hidden' then 0 when hit.link is not null then (select u.id from marketing_automation_internal.link_ids(array[hit.link]) u) end)],
         array[at], array[method], array[address], array[agent])
     from shop.mail m where m.key = hit.key;
     select marketing_automation.apply_events();

@@ -32,7 +32,7 @@ select records, blocked from marketing_automation.record_count('changes');
 select marketing_automation.process_due(now => '2026-03-01 13:00+00');
 update marketing_automation.activity set subject = 'new' where id = pg_temp.activity('mail');
 select t.subject, m.key, m.context ->> 'level' as level from marketing_automation.message m
-join marketing_automation.mail_templates(array[pg_temp.activity('mail')]) t on t.activity_id = m.activity_id order by 2;
+join marketing_automation_internal.mail_templates(array[pg_temp.activity('mail')]) t on t.activity_id = m.activity_id order by 2;
 -- Delay: those who start later. Condition: whenever it runs next; of a root activity also who starts it.
 update marketing_automation.activity set delay = '2 days' where id = pg_temp.activity('later');
 insert into shop.member values (4, 'member 4', null, 3);
@@ -80,7 +80,7 @@ update marketing_automation.scenario set state = 'stopped' where name = 'changes
 update marketing_automation.scenario set state = 'running' where name = 'changes';
 select * from marketing_automation.enroll('changes');
 call marketing_automation.process_all_due(now => '2026-04-01 13:00+00');
-select count(*) from marketing_automation.claim_messages(10);
+select count(*) from marketing_automation_internal.claim_messages(10);
 select records, blocked from marketing_automation.record_count('changes');
 update marketing_automation.scenario set state = 'draft' where name = 'changes';
 -- A draft again: its domain counts, though records have entered.
@@ -91,7 +91,7 @@ update marketing_automation.scenario set state = 'running' where name = 'changes
 select * from marketing_automation.enroll('changes', '2026-04-01 13:00+00');
 call marketing_automation.process_all_due(now => '2026-04-01 13:00+00');
 select name, state, count(*) from shop.change where name in ('follow-up', 'later') group by 1, 2 order by 1, 2;
-select count(*) from marketing_automation.claim_messages(10);
+select count(*) from marketing_automation_internal.claim_messages(10);
 
 -- What it consists of is checked when it starts, as its model may have changed since each part was written.
 select marketing_automation.stop('changes');

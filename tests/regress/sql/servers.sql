@@ -25,38 +25,38 @@ drop role regress_servers;
 -- A pace: the mails of a second at once, then as time passes; what is in hand counts. In one transaction time stands still
 -- for now(), not for the bucket: so it is moved by hand.
 insert into marketing_automation.smtp_server (name, url, per_second, enabled) values ('paced', 'smtp://mail.example', 4, false);
-select * from marketing_automation.grant_permits('{paced}', '{0}', 100);
-update marketing_automation.smtp_usage set refilled_at = statement_timestamp() + interval '1 minute' where server = 'paced';
-select * from marketing_automation.grant_permits('{paced}', '{0}', 100);
-update marketing_automation.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
-select * from marketing_automation.grant_permits('{paced}', '{3}', 100);
-update marketing_automation.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
-select * from marketing_automation.grant_permits('{paced}', '{0}', 2);
+select * from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 100);
+update marketing_automation_internal.smtp_usage set refilled_at = statement_timestamp() + interval '1 minute' where server = 'paced';
+select * from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 100);
+update marketing_automation_internal.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
+select * from marketing_automation_internal.grant_send_tokens('{paced}', '{3}', 100);
+update marketing_automation_internal.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
+select * from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 2);
 
 -- A ramp: by day, a missing one as the last before it, none after the last.
 insert into marketing_automation.smtp_warmup values ('new', 1, 5), ('new', 3, 8);
 insert into marketing_automation.smtp_server (name, url, warmup_started, enabled) values ('new', 'smtp://mail.example', current_date, false);
-select server, permits, is_spent from marketing_automation.grant_permits('{new}', '{0}', 4);
-select server, permits, is_spent from marketing_automation.grant_permits('{new}', '{0}', 4);
-select server, permits, is_spent, wait_seconds between 0 and 90000 as until_tomorrow from marketing_automation.grant_permits('{new}', '{1}', 4);
+select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 4);
+select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 4);
+select server, permits, is_spent, wait_seconds between 0 and 90000 as until_tomorrow from marketing_automation_internal.grant_send_tokens('{new}', '{1}', 4);
 select taken_today, allowed_today from marketing_automation.smtp_server_status where name = 'new';
 update marketing_automation.smtp_server set warmup_started = current_date - 1 where name = 'new';
-select daily from marketing_automation.smtp_allowance where server = 'new';
+select daily from marketing_automation_internal.smtp_allowance where server = 'new';
 update marketing_automation.smtp_server set warmup_started = current_date - 3 where name = 'new';
-select daily from marketing_automation.smtp_allowance where server = 'new';
+select daily from marketing_automation_internal.smtp_allowance where server = 'new';
 update marketing_automation.smtp_server set warmup_started = current_date + 1 where name = 'new';
-select daily from marketing_automation.smtp_allowance where server = 'new';
+select daily from marketing_automation_internal.smtp_allowance where server = 'new';
 -- Yesterday's mails do not count today.
 update marketing_automation.smtp_server set warmup_started = current_date where name = 'new';
-update marketing_automation.smtp_usage set day = current_date - 1 where server = 'new';
-select server, permits, is_spent from marketing_automation.grant_permits('{new}', '{0}', 100);
+update marketing_automation_internal.smtp_usage set day = current_date - 1 where server = 'new';
+select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 100);
 
 -- How a server is doing.
 update marketing_automation.smtp_server set enabled = true where name = 'new';
-select marketing_automation.note_server('new', 60, 'connection refused');
+select marketing_automation_internal.report_server('new', 60, 'connection refused');
 select state, paused_until > now() as paused, last_error from marketing_automation.smtp_server_status where name = 'new';
-select marketing_automation.note_server('new', null, null);
+select marketing_automation_internal.report_server('new', null, null);
 select state, paused_until, last_error from marketing_automation.smtp_server_status where name = 'new';
 delete from marketing_automation.smtp_server;
 delete from marketing_automation.smtp_warmup;
-delete from marketing_automation.smtp_usage;
+delete from marketing_automation_internal.smtp_usage;

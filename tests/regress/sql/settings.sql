@@ -19,6 +19,9 @@ select name, context, min_val, max_val, unit from pg_settings where name like 'm
 create role regress_user;
 set role regress_user;
 set marketing_automation.smtp_url = 'file:///tmp';
+-- PostgreSQL words this refusal, and not the same in each version.
+\set VERBOSITY sqlstate
 show marketing_automation.smtp_password_file;
+\set VERBOSITY default
 reset role;
 drop role regress_user;

@@ -119,7 +119,7 @@ declare
 begin
     perform marketing_automation.enroll(its_scenario, start);
     loop
-        select min(w.at) into due from marketing_automation.waiting_activity w
+        select min(w.at) into due from marketing_automation_internal.waiting_activity w
         join marketing_automation.activity a on a.id = w.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name = its_scenario;
         select r.uuid, r.id, r.key, a.id as activity_id, e.event ->> 'event' as kind, m.sent_at + (e.event ->> 'after')::interval as at, r.key || ' ' || e.n as name into hit
         from shop.script c
@@ -137,15 +137,15 @@ begin
                 perform marketing_automation.block(hit.uuid);
             else
                 perform marketing_automation.record_events(array[gen_random_uuid()], array[hit.kind],
-                    array[marketing_automation.sign_token(hit.kind, hit.id, hit.activity_id, case when hit.kind = 'email_clicked' then 1 end)],
+                    array[marketing_automation_internal.sign_token(hit.kind, hit.id, hit.activity_id, case when hit.kind = 'email_clicked' then 1 end)],
                     array[hit.at], array['GET'], array[null::inet], array[null::text]);
                 perform marketing_automation.apply_events();
             end if;
         else
             clock := due;
             perform marketing_automation.process_due(now => clock);
-            perform marketing_automation.finish_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::float), now => clock)
-            from marketing_automation.claim_messages(100) c having count(*) > 0;
+            perform marketing_automation_internal.complete_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::float), now => clock)
+            from marketing_automation_internal.claim_messages(100) c having count(*) > 0;
         end if;
     end loop;
 end $$;
@@ -162,7 +162,7 @@ do $$ begin for i in 1 .. 10 loop call shop.live('random ' || i, '2026-03-01 12:
 create table shop.lived as
 select s.name as scenario, r.key, a.name as activity, f.outcome, case when f.state <> 'cancelled' or f.outcome = 'opposite_executed' then f.finished_at end as at,
        f.opened_at, f.clicked_at
-from marketing_automation.finished_activity f
+from marketing_automation_internal.finished_activity f
 join marketing_automation.record r on r.id = f.record_id
 join marketing_automation.activity a on a.id = f.activity_id
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name like 'random %';
@@ -182,7 +182,7 @@ union all
 (select 'only happened', h.* from (table shop.happened except table shop.told) h) order by 2, 3, 6 limit 20;
 -- Everything has occurred.
 select outcome, count(*) > 3 as often from shop.told group by 1 order by 1;
-select count(*) from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name like 'random %';
+select count(*) from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name like 'random %';
 update marketing_automation.scenario set state = 'stopped' where name like 'random %';
 drop view shop.told, shop.happened;
 drop table shop.script, shop.simulated, shop.lived;

@@ -27,11 +27,11 @@ select marketing_automation.run('suppression');
 select * from marketing_automation.enroll('suppression');
 call marketing_automation.process_all_due();
 select marketing_automation.suppress('Suppressed1@shop.example', 'complaint');
-select email from marketing_automation.claim_messages(10);
+select email from marketing_automation_internal.claim_messages(10);
 select email, state, smtp_reply from marketing_automation.message where email like 'suppressed%' order by email;
 -- What is not sent starts nothing.
-select count(*) from marketing_automation.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id and a.name = 'next';
-select marketing_automation.finish_messages(array(select id from marketing_automation.outbox where email = 'suppressed2@shop.example'),
+select count(*) from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id and a.name = 'next';
+select marketing_automation_internal.complete_messages(array(select id from marketing_automation_internal.outbox where email = 'suppressed2@shop.example'),
     array[1], array['sent'], array['250 ok'], array[0]);
 select marketing_automation.stop('suppression');
 update shop.customer set email = 'customer' || id || '@shop.example' where id in (1, 2);

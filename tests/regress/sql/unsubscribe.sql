@@ -30,12 +30,12 @@ create view shop.history as
     where p.name in ('Uma', 'Vic') and e.occurred_at > (select at from shop.start)
     order by e.occurred_at, e.kind, e.scenario_id desc nulls last;
 create function shop.token(sale text) returns text language sql as $$
-    select marketing_automation.sign_token('unsubscribed', h.id, a.id) from shop.here h, marketing_automation.activity a
+    select marketing_automation_internal.sign_token('unsubscribed', h.id, a.id) from shop.here h, marketing_automation.activity a
     where h.sale = token.sale and a.name = 'mail' limit 1
 $$;
 create function shop.sent() returns bigint language sql as $$
-    select marketing_automation.finish_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision))
-    from marketing_automation.claim_messages(100)
+    select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision))
+    from marketing_automation_internal.claim_messages(100)
 $$;
 select marketing_automation.process_due(now => '2026-03-01 12:00+00');
 select shop.sent();
@@ -49,7 +49,7 @@ select scenario, sale, blocked, activities from shop.here order by 1, 2;
 -- What waits for the other sale is cancelled when it falls due, a third never enters.
 insert into marketing_automation.sale (party_id, number) select id, 'three' from marketing_automation.party where name = 'Uma';
 select scenario, enrolled from marketing_automation.enroll('sales', '2026-03-01 12:00+00');
-update marketing_automation.waiting_activity w set at = '2026-03-02 12:00+00' from shop.here h where h.id = w.record_id and h.sale = 'two';
+update marketing_automation_internal.waiting_activity w set at = '2026-03-02 12:00+00' from shop.here h where h.id = w.record_id and h.sale = 'two';
 select marketing_automation.process_due(now => '2026-03-02 12:00+00');
 select scenario, sale, blocked, activities from shop.here order by 1, 2;
 -- The undo: what was cancelled by the button waits again; the third enters.
@@ -89,7 +89,7 @@ select marketing_automation.block(uuid) from shop.here where sale = 'one';
 select e.known from shop.here h join marketing_automation.scenario s on s.name = h.scenario
 join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
 cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-    array[marketing_automation.sign_token('email_opened', h.id, a.id)], array[now()], array['GET'], array[null::inet], array['browser']) e where h.sale = 'one';
+    array[marketing_automation_internal.sign_token('email_opened', h.id, a.id)], array[now()], array['GET'], array[null::inet], array['browser']) e where h.sale = 'one';
 select marketing_automation.apply_events() >= 0 as applied;
 select marketing_automation.unblock(uuid) from shop.here where sale = 'one';
 select marketing_automation.unblock(uuid) from shop.here where sale = 'one';
@@ -98,7 +98,7 @@ select scenario, sale, blocked, activities from shop.here where sale = 'one';
 select * from shop.history;
 
 -- Invariant: nothing both waits and is finished.
-select count(*) from marketing_automation.waiting_activity join marketing_automation.finished_activity using (record_id, activity_id);
+select count(*) from marketing_automation_internal.waiting_activity join marketing_automation_internal.finished_activity using (record_id, activity_id);
 select marketing_automation.stop(s) from unnest(array['newsletter', 'sales']) s;
 
 -- Pages of one's own: a form is needed where there is something to do.

@@ -3,9 +3,9 @@ use axum::http::header::{CONTENT_LENGTH, LOCATION, USER_AGENT};
 
 use super::*;
 use crate::proxy::client::{Peer, REQUEST_ID};
+use crate::proxy::group_commit::{Recorder, answer_with};
 use crate::proxy::hit::Answer;
 use crate::proxy::links::Links;
-use crate::proxy::recorder::{Recorder, answer_with};
 use crate::proxy::routes::tests::{
     SHOP, app_answering, app_with, body, deliver, header, known, send, token,
 };

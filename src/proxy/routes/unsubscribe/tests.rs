@@ -67,20 +67,20 @@ async fn broken_bodies_are_not_called_large() {
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
 }
 
-fn answered(wish: Wish, location: Option<&str>) -> Response {
+fn answered(request: form::Request, location: Option<&str>) -> Response {
     let subscription = Subscription {
         language: Some("de".to_owned()),
         scenario: "welcome".to_owned(),
         has_party: true,
-        unsubscribed: wish != Wish::Resubscribe,
+        unsubscribed: request != form::Request::Resubscribe,
         everything: false,
     };
-    done(&Pages::default(), wish, &subscription, location)
+    done(&Pages::default(), request, &subscription, location)
 }
 
 #[tokio::test]
 async fn one_click_gets_a_line_and_no_redirect() {
-    let response = answered(Wish::OneClick, Some(SHOP));
+    let response = answered(form::Request::OneClick, Some(SHOP));
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(header(&response, LOCATION), "");
     assert_eq!(header(&response, "set-cookie"), "");
@@ -89,14 +89,14 @@ async fn one_click_gets_a_line_and_no_redirect() {
 
 #[tokio::test]
 async fn a_reader_goes_on_to_the_chosen_page_or_gets_a_confirmation() {
-    let wish = Wish::Unsubscribe { everything: false };
-    let response = answered(wish, Some(SHOP));
+    let request = form::Request::Unsubscribe { everything: false };
+    let response = answered(request, Some(SHOP));
     assert_eq!(
         (response.status(), header(&response, LOCATION)),
         (StatusCode::SEE_OTHER, SHOP)
     );
     for location in [None, Some("javascript:alert(1)")] {
-        let response = answered(wish, location);
+        let response = answered(request, location);
         assert_eq!(response.status(), StatusCode::OK);
         assert!(header(&response, CONTENT_SECURITY_POLICY).contains("default-src 'none'"));
         assert_eq!(header(&response, X_CONTENT_TYPE_OPTIONS), "nosniff");
@@ -107,7 +107,7 @@ async fn a_reader_goes_on_to_the_chosen_page_or_gets_a_confirmation() {
 
 #[tokio::test]
 async fn the_undo_stays_on_our_page() {
-    let response = answered(Wish::Resubscribe, Some(SHOP));
+    let response = answered(form::Request::Resubscribe, Some(SHOP));
     assert_eq!(response.status(), StatusCode::OK);
     let page = String::from_utf8(body(response).await.to_vec()).unwrap();
     assert!(page.contains("<h1>Sie sind wieder angemeldet</h1>"));

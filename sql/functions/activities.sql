@@ -1,0 +1,166 @@
+-- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
+
+create function marketing_automation_internal.activity_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    parent marketing_automation.activity;
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    if tg_op = 'DELETE' then
+        -- After an enrolling that is under way, which may let somebody wait for it.
+        perform marketing_automation_internal.lock_scenario(old.scenario_id);
+        if exists (select from marketing_automation.record r where r.scenario_id = old.scenario_id)
+            and (exists (select from marketing_automation_internal.waiting_activity w where w.activity_id = old.id)
+                 or exists (select from marketing_automation_internal.finished_activity f where f.activity_id = old.id)) then
+            raise exception 'activity "%" waits or has run for records and cannot be deleted', old.name
+                using errcode = 'object_in_use', detail = 'What waits for it would be lost, and its mails would lose their log.',
+                      hint = 'Set its condition to false to skip it from now on.';
+        end if;
+        return old;
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    if tg_op = 'UPDATE' then
+        if (new.id, new.scenario_id) <> (old.id, old.scenario_id) then
+            raise exception 'activity "%" cannot move to another scenario', old.name using errcode = 'feature_not_supported';
+        end if;
+        new.version := greatest(new.version, old.version)
+            + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
+    end if;
+    if new.delay < interval '0' or new.delay > interval '10 years' then
+        raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative'
+            else 'longer than 10 years' end
+            using errcode = 'check_violation', hint = 'A delay counts from the start of the activity; leave it null to run at once.';
+    end if;
+    if new.expires_after <= interval '0' or new.expires_after > interval '10 years' then
+        raise exception 'expires_after of activity "%" is %', new.name,
+                case when new.expires_after > interval '0' then 'longer than 10 years' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It counts from when the activity runs; leave it null if its mail is never too late.';
+    end if;
+    if new.on_event like '%\_not\_%' and new.delay is null then
+        raise exception 'activity "%" on % needs a delay', new.name, new.on_event
+            using errcode = 'check_violation',
+                hint = 'The delay says how long to wait for the event before concluding that it did not happen.';
+    end if;
+    if new.on_event is not null and new.parent_id is null then
+        raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
+            using errcode = 'check_violation', hint = 'Give it a parent that sends an e-mail, or no event.';
+    end if;
+    if new.action = 'send_email' and (new.subject is null or new.body is null) then
+        raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
+            using errcode = 'check_violation';
+    end if;
+    select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
+    if not found then
+        raise exception 'scenario % of activity "%" does not exist', new.scenario_id, new.name using errcode = 'foreign_key_violation';
+    end if;
+    if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
+        -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
+        perform marketing_automation_internal.lock_scenario(new.scenario_id);
+        if exists (select from marketing_automation.record r where r.scenario_id = new.scenario_id) then
+            raise exception '% of activity "%" cannot change: records have entered scenario "%"',
+                case when new.parent_id is distinct from old.parent_id then 'parent'
+                     when new.on_event is distinct from old.on_event then 'event' else 'action' end, old.name, scenario.name
+                using errcode = 'object_in_use', detail = 'Some may wait for it by the old rules, and would run by the new ones.',
+                      hint = 'Add another activity, and delete this one or, if it waits or has run for records, set its condition to false.';
+        end if;
+    end if;
+    if new.parent_id is not null then
+        select a.* into parent from marketing_automation.activity a where a.id = new.parent_id for key share;
+        if not found then
+            raise exception 'parent % of activity "%" does not exist', new.parent_id, new.name using errcode = 'foreign_key_violation';
+        end if;
+        if parent.scenario_id <> new.scenario_id then
+            raise exception 'parent "%" of activity "%" belongs to another scenario', parent.name, new.name
+                using errcode = 'check_violation';
+        end if;
+        if new.on_event is not null and parent.action is distinct from 'send_email' then
+            raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
+                using errcode = 'check_violation', hint = 'Only a parent whose action is send_email emits that event.';
+        end if;
+        if tg_op = 'UPDATE' and exists (
+            with recursive ancestor as (
+                select new.parent_id as id
+                union
+                select a.parent_id from marketing_automation.activity a join ancestor using (id) where a.parent_id is not null
+            )
+            select from ancestor where ancestor.id = new.id) then
+            raise exception 'activity "%" cannot follow "%", which follows it: a tree has no cycles', new.name, parent.name
+                using errcode = 'check_violation';
+        end if;
+    end if;
+    if tg_op = 'UPDATE' and new.action is distinct from 'send_email' and exists (
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event is not null) then
+        raise exception 'activity "%" must send an e-mail: children wait for its events', new.name using errcode = 'check_violation';
+    end if;
+    model := marketing_automation_internal.usable_model(scenario);
+    if new.condition is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, new.condition,
+            format('condition of activity "%s"', new.name));
+    end if;
+    -- Templates that have not changed may have lost a column since: their mails say so.
+    if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
+        perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
+                                                     scenario.language, marketing_automation_internal.template_columns(model.relation));
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.activity_validate() is
+    'API: private. The rules of the tree, conditions that are one boolean expression, templates that compile; keeps activities that '
+    'have run';
+
+create function marketing_automation_internal.activity_cascade() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.activity a where a.parent_id = old.id;
+    delete from marketing_automation.activity_translation t where t.activity_id = old.id;
+    delete from marketing_automation_internal.activity_counter t where t.activity_id = old.id;
+    delete from marketing_automation_internal.outbox o where o.record_id is null and o.activity_id = old.id;
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_cascade() is
+    'API: private. Children, translations and queued tests of a deleted activity go with it';
+
+create trigger guard before insert or update or delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.activity_validate();
+
+create trigger cascade after delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.activity_cascade();
+
+create function marketing_automation_internal.activity_translation_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return case when tg_op = 'DELETE' then old else new end;
+    end if;
+    if tg_op <> 'DELETE' then
+        perform from marketing_automation.activity a where a.id = new.activity_id for key share;
+        if not found then
+            raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
+        end if;
+        perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
+            new.sender, new.subject, new.body,
+                                                     new.language, marketing_automation_internal.template_columns(m.relation))
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        left join marketing_automation.model m on m.name = s.model
+        where a.id = new.activity_id;
+    end if;
+    -- The mailer caches compiled templates by the activity's version.
+    update marketing_automation.activity a set version = a.version + 1
+    where a.id in (case when tg_op <> 'DELETE' then new.activity_id end, case when tg_op <> 'INSERT' then old.activity_id end);
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+comment on function marketing_automation_internal.activity_translation_validate() is
+    'API: private. Templates of a translation compile; raises the activity''s version';
+
+create trigger guard before insert or update or delete on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.activity_translation_validate();

@@ -1,0 +1,217 @@
+-- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
+--
+-- Whoever applies an event locks the activities that it is about, in the order of process.sql, and only then deletes it
+-- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
+-- before it runs a negative side, and an event that was committed before always counts.
+
+create function marketing_automation_internal.mark_events(
+    records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
+) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    implies_open boolean := marketing_automation_internal.setting('click_implies_open');
+begin
+    with mark as materialized (
+        -- The first of each kind that is not marked yet.
+        select u.record_id, u.activity_id, k.kind, min(u.occurred_at) as occurred_at
+        from unnest(records, activities, kinds, times) as u (record_id, activity_id, kind, occurred_at)
+        cross join lateral unnest(case
+            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and implies_open
+            then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
+        join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
+        where f.outcome = 'mailed'
+          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
+        group by u.record_id, u.activity_id, k.kind
+    ), marked as (
+        update marketing_automation_internal.finished_activity f
+        set opened_at = coalesce(f.opened_at, m.opened_at), clicked_at = coalesce(f.clicked_at, m.clicked_at),
+            bounced_at = coalesce(f.bounced_at, m.bounced_at)
+        from (select k.record_id, k.activity_id,
+                     min(k.occurred_at) filter (where k.kind = 'email_opened') as opened_at,
+                     min(k.occurred_at) filter (where k.kind = 'email_clicked') as clicked_at,
+                     min(k.occurred_at) filter (where k.kind = 'email_bounced') as bounced_at
+              from mark k group by k.record_id, k.activity_id) m
+        where f.record_id = m.record_id and f.activity_id = m.activity_id
+        returning f.activity_id, f.finished_at, m.opened_at, m.clicked_at
+    ), opposite as (
+        delete from marketing_automation_internal.waiting_activity w
+        using mark m join marketing_automation.activity o
+            on o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind)
+        where w.record_id = m.record_id and w.activity_id = o.id
+        returning w.record_id, w.activity_id, w.at
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select o.record_id, o.activity_id, 'cancelled', 'event_arrived', o.at, statement_timestamp() from opposite o
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, opened, clicked, cancelled)
+        select m.activity_id, marketing_automation_internal.counter_period(m.finished_at), count(m.opened_at), count(m.clicked_at),
+            0 from marked m group by 1, 2
+        union all
+        select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
+            from opposite o group by 1, 2
+    )
+    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+    select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
+    from mark m
+    join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
+    join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind
+    where not exists (
+            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = c.id)
+      and not exists (
+            -- A negative side that has run closes the positive one.
+            select from marketing_automation.activity o
+            join marketing_automation_internal.finished_activity f on f.activity_id = o.id and f.record_id = m.record_id
+                and f.state = 'done'
+            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind))
+    on conflict do nothing;
+end $$;
+comment on function marketing_automation_internal.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
+    'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite '
+    'ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
+
+create function marketing_automation_internal.apply_hits(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    fresh tid[];
+    no_opens bigint[];
+    no_clicks bigint[];
+    changes integer[];
+    details text := marketing_automation_internal.setting('hit_details');
+begin
+    perform from marketing_automation_internal.finished_activity f
+    join (select distinct i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)) h
+        on h.record_id = f.record_id and h.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+
+    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    from marketing_automation_internal.withheld_consent(array(select distinct i.record_id from marketing_automation_internal.event_inbox i
+        where i.ctid = any (hits))) c;
+
+    with hit as (
+        delete from marketing_automation_internal.event_inbox i where i.ctid = any (hits) returning i.method, i.user_agent, i.address,
+            i as inbox
+    ), look as (
+        -- Judged by all that came, before hit_details leaves less of it.
+        select marketing_automation_internal.robot_by_look(h.method, h.user_agent, h.address) as robot,
+               marketing_automation_internal.kept_user_agent(h.user_agent) as user_agent,
+               case when details = 'full' then h.address end as address,
+               array_agg(h.inbox) as hits
+        from hit h group by h.method, h.user_agent, h.address
+    ), inserted as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
+        select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, l.address, l.user_agent, l.robot
+        from look l cross join lateral unnest(l.hits) h
+        where case h.kind when 'email_opened' then h.record_id <> all (no_opens) else h.record_id <> all (no_clicks) end
+        on conflict do nothing
+        returning event.ctid, event.record_id, event.activity_id, event.kind, event.robot
+    )
+    select array_agg(i.ctid), array_agg(i.record_id) filter (where i.robot is not null),
+        array_agg(i.activity_id) filter (where i.robot is not null),
+           array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
+    into fresh, records, activities, kinds, changes from inserted i;
+    perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    perform marketing_automation_internal.classify_events(fresh);
+    -- What has become a robot's is not there any more: an update moves a row.
+    perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
+        array_agg(e.occurred_at), no_opens)
+    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    having count(*) > 0;
+end $$;
+comment on function marketing_automation_internal.apply_hits(tid[]) is
+    'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
+    'goes without a trace';
+
+create function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(hits) / 2;
+    message text;
+    code text;
+begin
+    begin
+        perform marketing_automation_internal.apply_hits(hits);
+        return;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        if marketing_automation_internal.is_passing_error(code) then
+            raise;
+        end if;
+    end;
+    -- As process_or_fail() does: the poisonous one stays behind with its error, the others go through.
+    if half > 0 then
+        perform marketing_automation_internal.apply_or_fail(hits[:half]);
+        perform marketing_automation_internal.apply_or_fail(hits[half + 1:]);
+        return;
+    end if;
+    update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = any (hits);
+end $$;
+comment on function marketing_automation_internal.apply_or_fail(tid[]) is
+    'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
+
+create function marketing_automation_internal.apply_batch(batch_size integer) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    position tid;
+    last tid;
+    hits tid[];
+    rest tid[];
+begin
+    select a.position into position from marketing_automation_internal.event_application a for update skip locked;
+    if not found then
+        return null;
+    end if;
+    -- In order of record, for whoever has to halve them.
+    select array_agg(h.ctid order by h.record_id, h.activity_id), max(h.ctid) into hits, last
+    from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
+          where i.ctid > position and i.error is null limit batch_size) h;
+    if coalesce(cardinality(hits), 0) < batch_size then
+        last := '(0,0)';
+        select array_agg(h.ctid order by h.record_id, h.activity_id) into rest
+        from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
+              where i.ctid <= position and i.error is null limit batch_size - coalesce(cardinality(hits), 0)) h;
+        hits := hits || rest;
+    end if;
+    if last <> position then
+        update marketing_automation_internal.event_application a set position = last;
+    end if;
+    if hits is null then
+        return 0;
+    end if;
+    perform marketing_automation_internal.apply_or_fail(hits);
+    return cardinality(hits);
+end $$;
+comment on function marketing_automation_internal.apply_batch(integer) is
+    'API: private. Applies at most batch_size events of the inbox and returns how many; null when another session is at it';
+
+create function marketing_automation.apply_events(batch_size integer default 5000) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    perform from marketing_automation_internal.event_application a for update;
+    return marketing_automation_internal.apply_batch(batch_size);
+end $$;
+comment on function marketing_automation.apply_events(integer) is
+    'API: public. Applies recorded opens and clicks, at most batch_size (1 to 100000), to activities and the log; returns how many, '
+    '0 when nothing is left. The mailer does this within a moment, and process_due() for its own records; for databases without a '
+    'mailer, or to be sure that it is done';
+
+create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    hits tid[] := array(
+        select i.ctid from marketing_automation_internal.event_inbox i
+        where i.activity_id = apply_events_of.activity_id and i.record_id = any (records) and i.error is null
+        order by i.record_id);
+begin
+    if hits <> '{}' then
+        perform marketing_automation_internal.apply_or_fail(hits);
+    end if;
+end $$;
+comment on function marketing_automation_internal.apply_events_of(integer, bigint[]) is
+    'API: private. Applies what the inbox holds about an activity of these records, whose rows in finished_activity the caller has '
+    'locked';

@@ -1,0 +1,125 @@
+-- Blocking records, and taking it back.
+
+create function marketing_automation_internal.cancel_waiting(of_record bigint) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    with cancelled as (
+        delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
+        returning w.record_id, w.activity_id, w.at
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
+    )
+    insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+    select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
+$$;
+comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
+
+create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.record;
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = of_record order by f.activity_id for no key update;
+    select r.* into result from marketing_automation.record r where r.id = of_record for no key update;
+    return result;
+end $$;
+comment on function marketing_automation_internal.lock_record(bigint) is
+    'API: private. Locks a record and what hangs on it, in the order of process.sql';
+
+create function marketing_automation_internal.block_record(blocked marketing_automation.record) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    is_news boolean := blocked.blocked_at is null;
+begin
+    if is_news then
+        update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+        values (blocked.scenario_id, marketing_automation_internal.counter_period(blocked.entered_at), 1);
+        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        values (gen_random_uuid(), statement_timestamp(), 'blocked', blocked.id);
+    end if;
+    -- Also of a record that was blocked before the scenario became unsubscribable.
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    select blocked.party, s.id, statement_timestamp() from marketing_automation.scenario s
+    where s.id = blocked.scenario_id and s.unsubscribable and blocked.party is not null
+    on conflict do nothing;
+    is_news := is_news or found;
+    perform marketing_automation_internal.cancel_waiting(blocked.id);
+    return is_news;
+end $$;
+comment on function marketing_automation_internal.block_record(marketing_automation.record) is
+    'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
+
+create function marketing_automation_internal.existing_record(record uuid) returns marketing_automation.record
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
+begin
+    if result.id is null or result.uuid is distinct from record then
+        raise exception 'record "%" does not exist', record
+            using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.existing_record(uuid) is
+    'API: private. The record of that public id, locked, or an error';
+
+create function marketing_automation.block(record uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(record));
+end $$;
+comment on function marketing_automation.block(uuid) is
+    'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
+    'unsubscribable, its party is unsubscribed from it';
+
+create function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    unblocked bigint;
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
+    order by f.record_id, f.activity_id for no key update;
+    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+    with unblocked as (
+        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
+        returning r.id, r.scenario_id, r.entered_at
+    ), counters as (
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+        select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
+    ), logged as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
+    ), taken_back as (
+        delete from marketing_automation_internal.finished_activity f
+        using unblocked u, marketing_automation.activity a
+        where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
+          -- "Not opened" is decided when the mail has been opened meanwhile.
+          and not exists (
+                select from marketing_automation_internal.finished_activity p
+                where p.record_id = f.record_id and p.activity_id = a.parent_id
+                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
+                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+        returning f.record_id, f.activity_id, f.at, f.finished_at
+    ), counted_back as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select t.record_id, t.activity_id, t.at from taken_back t
+    )
+    select count(*) into unblocked from unblocked;
+    return unblocked;
+end $$;
+comment on function marketing_automation_internal.unblock_records(bigint[]) is
+    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were '
+    'blocked';
+
+create function marketing_automation.unblock(record uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.unblock_records(array[(marketing_automation_internal.existing_record(record)).id]);
+end $$;
+comment on function marketing_automation.unblock(uuid) is
+    'API: public. Takes block() back: what it cancelled waits again, for the time that it had. Its party stays unsubscribed if it '
+    'is: see resubscribe()';

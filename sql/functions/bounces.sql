@@ -1,0 +1,161 @@
+-- What comes back: bounces and complaints, and refusals that say the same at once.
+
+create function marketing_automation_internal.mail_of_bounce(
+    return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
+) returns table (message_id bigint, email text, state text)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    with mail as materialized (
+        -- A signed return path, a Message-ID with the record's random uuid, or the signed token of List-Unsubscribe, which stays
+        -- where a relay has rewritten the other two: nobody else can name the mail.
+        (select p.record_id, p.activity_id, 0 as kind, u.n
+         from unnest(return_paths) with ordinality as u (address, n)
+         cross join lateral marketing_automation_internal.verify_return_path(u.address) p)
+        union all
+        select r.id, i.parts[2]::integer, 1, i.n
+        from (select regexp_match(lower(u.id), '^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(\d{1,9})@') as parts, u.n
+              from unnest(message_ids) with ordinality as u (id, n)) i
+        join marketing_automation.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
+        union all
+        select v.record_id, v.activity_id, 2, u.n
+        from unnest(unsubscribe_tokens) with ordinality as u (token, n)
+        cross join lateral marketing_automation_internal.verify_token('unsubscribed', u.token) v
+    )
+    select m.id, m.email, m.state
+    from mail f
+    cross join lateral (
+        select l.id, l.email, l.state from marketing_automation_internal.message_log l
+        where not under_way and l.record_id = f.record_id and l.activity_id = f.activity_id
+        union all
+        select o.id, o.email, o.state from marketing_automation_internal.outbox o
+        where under_way and o.attempts > 0 and o.record_id = f.record_id and o.activity_id = f.activity_id) m
+    order by f.kind, f.n limit 1;
+end $$;
+comment on function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean) is
+    'API: private. The mail that one of these return paths, Message-IDs or tokens of List-Unsubscribe belongs to, none if they prove '
+    'nothing: among those that ended, or those under way';
+
+create function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    records bigint[];
+    activities integer[];
+begin
+    perform from marketing_automation_internal.finished_activity f
+    join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
+        and m.id = any (message_ids)
+    order by f.record_id, f.activity_id for no key update of f;
+    update marketing_automation_internal.message_log m set state = 'bounced' where m.id = any (message_ids) and m.state = 'sent';
+    with fresh as (
+        -- One id per mail: it bounces once, however often we are told.
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+        select md5('email_bounced ' || m.id)::uuid, statement_timestamp(), 'email_bounced', m.record_id, m.activity_id
+        from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.record_id is not null
+        on conflict do nothing
+        returning event.record_id, event.activity_id
+    )
+    select array_agg(f.record_id), array_agg(f.activity_id) into records, activities from fresh f;
+    if records is not null then
+        perform marketing_automation_internal.mark_events(records, activities,
+            array_fill('email_bounced'::text, array[cardinality(records)]),
+                                                 array_fill(statement_timestamp(), array[cardinality(records)]));
+    end if;
+end $$;
+comment on function marketing_automation_internal.mark_bounced(bigint[]) is
+    'API: private. These mails did not arrive: email_bounced starts its children and cancels the opposite ones';
+
+create function marketing_automation_internal.complain(mail_id bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_record marketing_automation.record := marketing_automation_internal.lock_record(
+        (select m.record_id from marketing_automation_internal.message_log m where m.id = mail_id));
+begin
+    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+    select md5('complained ' || m.id)::uuid, statement_timestamp(), 'complained', m.record_id, m.activity_id
+    from marketing_automation_internal.message_log m where m.id = mail_id
+    on conflict do nothing;
+    if its_record.id is not null then
+        perform marketing_automation.block(its_record.uuid);
+    end if;
+end $$;
+comment on function marketing_automation_internal.complain(bigint) is
+    'API: private. The recipient of this mail marked it as spam: its record is blocked, as if they had unsubscribed';
+
+create function marketing_automation.ingest_bounce(raw bytea, out kind text, out status text, out message bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_digest bytea := sha256(raw);
+    report record;
+    mail record;
+    soft_limit integer := marketing_automation_internal.setting('soft_bounce_limit');
+    soft_window interval := marketing_automation_internal.setting('soft_bounce_window');
+    softs integer;
+begin
+    if raw is null or raw = '' then
+        raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    select r.* into report from marketing_automation_internal.parse_bounce(raw) r;
+    for round in 1..30 loop
+        select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
+            report.unsubscribe_tokens, under_way => false) m;
+        exit when found;
+        -- The next server may have refused it before ours was done, or before we have recorded that; or it was taken and we do not know it.
+        select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
+            report.unsubscribe_tokens, under_way => true) m;
+        exit when mail.state is distinct from 'sending';
+        perform pg_sleep(0.1);
+    end loop;
+    insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
+    values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from ''
+        then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
+            case when mail.email = '' then null when report.kind = 'unknown' or mail.message_id is null and report.kind <> 'auto_reply'
+                then substring(raw for 65536) end)
+    on conflict do nothing;
+    if not found then
+        select b.kind, b.status, b.message_id into kind, status, message from marketing_automation.bounce b where b.digest = its_digest;
+        return;
+    end if;
+    kind := report.kind;
+    status := report.status;
+    message := mail.message_id;
+    if message is null then
+        return;
+    end if;
+    if kind in ('hard', 'soft') then
+        perform marketing_automation_internal.mark_bounced(array[message]);
+    end if;
+    if mail.email = '' then
+        -- The person has been forgotten, and is suppressed as such.
+        return;
+    end if;
+    if kind = 'hard' then
+        perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
+    elsif kind = 'soft' and soft_limit > 0 then
+        select count(distinct b.message_id) into softs from marketing_automation.bounce b
+        where b.kind = 'soft' and b.address_hash = marketing_automation.address_hash(mail.email)
+            and b.received_at > statement_timestamp() - soft_window;
+        if softs >= soft_limit then
+            perform marketing_automation.suppress(mail.email, 'hard_bounce', format('%s soft bounces, the last: %s', softs,
+                report.diagnostic));
+        end if;
+    elsif kind = 'complaint' then
+        perform marketing_automation.suppress(mail.email, 'complaint', report.diagnostic);
+        perform marketing_automation_internal.complain(message);
+    end if;
+end $$;
+comment on function marketing_automation.ingest_bounce(bytea) is
+    'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
+    'it is about, null if none was found: hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
+    'soft_bounce_window; a complaint blocks the record too. The same mail twice counts once';
+
+create function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    perform marketing_automation_internal.mark_bounced(message_ids);
+    perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
+    from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
+end $$;
+comment on function marketing_automation_internal.record_dead_mailboxes(bigint[]) is
+    'API: private. The server refused these failed mails because their mailboxes do not exist: as a hard bounce';

@@ -1,0 +1,189 @@
+-- Verbs to define campaigns with. The tables may be written directly too: the same rules hold.
+
+create function marketing_automation.register_model(
+    name text, relation regclass, key text, party text default null, email text default null,
+    recipient_name text default null, language text default null, time_zone text default null,
+    track_opens text default null, track_clicks text default null
+) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.model as m
+        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    on conflict on constraint model_pkey do update
+    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
+        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
+        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
+$$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
+    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
+    'the alias self; track_opens and track_clicks boolean ones, null: yes';
+
+create function marketing_automation.unregister_model(name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.model m where m.name = unregister_model.name;
+    if not found then
+        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
+    end if;
+end $$;
+comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
+
+create function marketing_automation.create_scenario(
+    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
+    goal text default null, goal_ends_journey boolean default false,
+    track_opens boolean default true, track_clicks boolean default true
+) returns integer
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.scenario
+        (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks) returning id;
+$$;
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
+    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
+
+create function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.scenario;
+begin
+    select s.* into result from marketing_automation.scenario s where s.name = scenario_named.name;
+    if not found then
+        raise exception 'scenario "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.scenario;';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.scenario_named(text) is 'API: private. The scenario of that name, or an error';
+
+create function marketing_automation.scenario_id(name text) returns integer
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select (marketing_automation_internal.scenario_named(scenario_id.name)).id
+$$;
+comment on function marketing_automation.scenario_id(text) is 'API: public. The id of the scenario of that name, or an error';
+
+create function marketing_automation_internal.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.model;
+begin
+    select m.* into result from marketing_automation.model m where m.name = scenario.model;
+    if not found then
+        raise exception 'model "%" of scenario "%" does not exist', scenario.model, scenario.name
+            using errcode = 'undefined_object',
+                  detail = (select 'Models are ' || string_agg(quote_ident(m.name), ', ' order by m.name) || '.'
+                      from marketing_automation.model m),
+                  hint = 'Register a table or view with marketing_automation.register_model().';
+    end if;
+    if not exists (select from pg_class c where c.oid = result.relation) then
+        raise exception 'relation of model "%" does not exist any more', result.name
+            using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
+    end if;
+    -- Its expressions run with the rights of the scenario's owner, so whoever writes them must have those rights already.
+    if not exists (select from pg_roles r where r.oid = result.owner) or not pg_has_role(result.owner::oid, scenario.owner::oid,
+        'MEMBER') then
+        raise exception 'model "%" belongs to %, who is no member of %, the owner of scenario "%"', result.name, result.owner,
+            scenario.owner, scenario.name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Let the owner of the scenario, or a superuser, register a model of its own.';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.usable_model(marketing_automation.scenario) is
+    'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
+    'expressions that run as the scenario''s owner';
+
+create function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+begin
+    perform marketing_automation_internal.check_expression(scenario.owner, model.relation, p.expression, p.what)
+    from marketing_automation_internal.model_parts(model) p where not p.is_condition;
+    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, p.expression, p.what)
+    from marketing_automation_internal.model_parts(model) p where p.is_condition;
+    if only_of is null then
+        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.domain,
+            format('domain of scenario "%s"', scenario.name));
+    end if;
+    if scenario.goal is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.goal,
+            format('goal of scenario "%s"', scenario.name));
+    end if;
+    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, a.condition,
+        format('condition of activity "%s"', a.name))
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.condition is not null
+              and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+end $$;
+comment on function marketing_automation_internal.check_definition(marketing_automation.scenario, integer) is
+    'API: private. Raises what is wrong with any expression of a scenario, or with those that one activity needs, with its name as '
+    'context';
+
+create function marketing_automation_internal.definition_error(scenario marketing_automation.scenario, only_of integer default null)
+    returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+    what text;
+begin
+    perform marketing_automation_internal.check_definition(scenario, only_of);
+    return null;
+exception when others then
+    get stacked diagnostics message = message_text, what = pg_exception_context;
+    what := split_part(what, E'\n', 1);
+    return case when what ~ '^\w+ of (model|scenario|activity) "' then what || ': ' || message else message end;
+end $$;
+comment on function marketing_automation_internal.definition_error(marketing_automation.scenario, integer) is
+    'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: '
+    'all of them plan';
+
+create function marketing_automation.add_activity(
+    scenario text, name text, parent text default null, on_event text default null, condition text default null,
+    delay interval default null, action text default 'send_email', sender text default null, subject text default null,
+        body text default null,
+    expires_after interval default null
+) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := marketing_automation.scenario_id(scenario);
+    its_parent integer;
+    its_id integer;
+begin
+    if parent is not null then
+        select a.id into its_parent from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = parent;
+        if not found then
+            raise exception 'activity "%" does not exist in scenario "%"', parent, scenario
+                using errcode = 'undefined_object', hint = 'Add the parent first.';
+        end if;
+    end if;
+    insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
+        expires_after)
+    values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
+            add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
+            add_activity.expires_after)
+    returning id into its_id;
+    return its_id;
+end $$;
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is
+    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
+
+create function marketing_automation.run(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario s set state = 'running' where s.id = marketing_automation.scenario_id(run.scenario);
+$$;
+comment on function marketing_automation.run(text) is 'API: public. Starts a draft scenario: from now on it enrolls, processes and mails';
+
+create function marketing_automation.stop(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario s set state = 'stopped' where s.id = marketing_automation.scenario_id(stop.scenario);
+$$;
+comment on function marketing_automation.stop(text) is
+    'API: public. Stops a running scenario: nobody enters, its waiting activities and queued mails are kept and do not run';
+
+create function marketing_automation.draft(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario s set state = 'draft' where s.id = marketing_automation.scenario_id(draft.scenario);
+$$;
+comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';

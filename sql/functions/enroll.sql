@@ -1,0 +1,122 @@
+-- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
+
+create function marketing_automation_internal.time_or_now(caller regrole, at timestamptz, scenario_name text) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not isfinite(at) then
+        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value';
+    end if;
+    if at is not null
+        and not (select r.rolsuper from pg_roles r where r.oid = caller)
+        and not exists (
+            select from marketing_automation.scenario s
+            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner::oid, 'MEMBER')) then
+        raise exception 'only members of its owner may choose the time of %', case when scenario_name is null then 'a scenario' else
+            format('scenario "%s"', scenario_name) end
+            using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
+    end if;
+    -- Not statement_timestamp(): that stands still while a procedure runs for an hour.
+    return coalesce(at, clock_timestamp());
+end $$;
+comment on function marketing_automation_internal.time_or_now(regrole, timestamptz, text) is
+    'API: private. The time that a run of one scenario, or of all, assumes: the given one for those who may choose it for any of '
+    'them, else now';
+
+create function marketing_automation_internal.note_error(scenario_id integer, activity_id integer, message text, code text) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at, last_error_activity_id)
+    values (scenario_id, message, code, statement_timestamp(), activity_id)
+    on conflict on constraint scenario_status_pkey do update
+    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at,
+        last_error_activity_id = excluded.last_error_activity_id
+    where (s.last_error, s.last_error_code) is distinct from (excluded.last_error, excluded.last_error_code)
+    returning true;
+$$;
+comment on function marketing_automation_internal.note_error(integer, integer, text, text) is
+    'API: private. Keeps why a scenario does not enroll (activity_id null), or one of its activities does not run; null if that was '
+    'known before';
+
+create function marketing_automation_internal.forget_error(scenario_id integer, activity_id integer, now timestamptz) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario_status s
+    set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
+    where s.scenario_id = $1 and s.last_error is not null
+      and (s.last_error_activity_id is not distinct from $2
+           -- What could not run is not there any more.
+           or $2 is null and not exists (
+                select from marketing_automation_internal.waiting_activity w where w.activity_id = s.last_error_activity_id
+                    and w.at <= $3));
+$$;
+comment on function marketing_automation_internal.forget_error(integer, integer, timestamptz) is
+    'API: private. After a run without error: forgets that of enrolling (activity_id null), or of that activity';
+
+create function marketing_automation_internal.lock_scenario(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    -- A row of ours, not an advisory lock: that any role could take, and keep everybody from working.
+    insert into marketing_automation.scenario_status (scenario_id) values (scenario_id) on conflict do nothing;
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+$$;
+comment on function marketing_automation_internal.lock_scenario(integer) is
+    'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
+
+create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
+returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+    at timestamptz;
+    model text;
+    code text;
+    detail text;
+    broken text;
+begin
+    if scenario_name is not null then
+        chosen := marketing_automation_internal.scenario_named(scenario_name);
+        if chosen.state <> 'running' then
+            raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
+                using errcode = 'object_not_in_prerequisite_state', hint =
+                    format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                                                 else 'select marketing_automation.run(%1$L);' end, chosen.name);
+        end if;
+    end if;
+    at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+    for chosen in
+        select s.* from marketing_automation.scenario s
+        where s.state = 'running' and (scenario_name is null or s.name = scenario_name)
+          and (now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+        order by s.id
+    loop
+        scenario := chosen.name;
+        enrolled := 0;
+        error := null;
+        begin
+            enrolled := marketing_automation_internal.enroll_one(chosen, at);
+            -- The row is there, and locked: see lock_scenario().
+            update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+            perform marketing_automation_internal.forget_error(chosen.id, null, at);
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
+                broken = constraint_name;
+            model := format('of model "%s"', chosen.model);
+            error := case broken
+                when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
+                when 'record_has_key' then format('key %s is null in some row', model)
+                when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
+                when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
+                else coalesce(case when marketing_automation_internal.is_broken_definition(code)
+                    then marketing_automation_internal.definition_error(chosen) end, error) end;
+            raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+            perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+        end;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
+
+create function marketing_automation.enroll(scenario_name text default null, now timestamptz default null)
+returns table (scenario text, enrolled bigint, error text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.enroll(text, timestamptz) is
+    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or '
+    'one by name). An error in one is returned and kept in scenario_status, and the others still run. now: time to assume instead of '
+    'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';

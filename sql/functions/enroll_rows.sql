@@ -1,0 +1,157 @@
+-- Enrolling one scenario: its rows enter in one statement, in two where the condition of a root activity raises for some.
+
+create function marketing_automation_internal.root_choice(scenario_id integer) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('array_remove(array[%s]::integer[], null)', string_agg(
+               case when a.condition is null then a.id::text
+                    else format('case when %s then %s end', marketing_automation_internal.as_condition(a.condition), a.id) end,
+                        ', ' order by a.id))
+    from marketing_automation.activity a where a.scenario_id = root_choice.scenario_id and a.parent_id is null
+$$;
+comment on function marketing_automation_internal.root_choice(integer) is
+    'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
+    'whose condition holds';
+
+create function marketing_automation_internal.poisonous_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, keys text[]
+) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(keys) / 2;
+    found_first text[];
+begin
+    begin
+        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
+        return '{}';
+    exception when others then
+        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate) then
+            raise;
+        end if;
+    end;
+    if half = 0 then
+        return keys;
+    end if;
+    found_first := marketing_automation_internal.poisonous_keys(scenario, model, keys[:half]);
+    -- The first thousand are enough to know that it is not the fault of single rows.
+    return found_first || case when cardinality(found_first) < 1000 then marketing_automation_internal.poisonous_keys(scenario, model,
+        keys[half + 1:]) end;
+end $$;
+comment on function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]) is
+    'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when '
+    'they are a thousand';
+
+create function marketing_automation_internal.entering_query(
+    scenario marketing_automation.scenario, model marketing_automation.model, columns text
+) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+return format('select %s from %s as self where %s', columns, model.relation, marketing_automation_internal.as_condition(scenario.domain));
+comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Query for the rows that the domain matches';
+
+create function marketing_automation_internal.enter_rows(
+    scenario marketing_automation.scenario, model marketing_automation.model, roots text, poison text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    source text := marketing_automation_internal.entering_query(scenario, model, concat_ws(', ',
+        marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party), roots));
+    id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
+    entered bigint;
+begin
+    with entering as materialized (
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, poison) as q (key text, party text, roots integer[])
+        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and not exists (
+                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+    ), recorded as (
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now from entering e
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
+        -- are due at once would leave it no place to begin.
+        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
+        from entering e
+        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
+    )
+    select count(*) into entered from entering;
+    return entered;
+end $$;
+comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
+    timestamptz) is
+    'API: private. Enters all new matching rows in one statement; returns how many. roots: expression for the ids of the root '
+    'activities that a row starts, in which $1 is poison';
+
+create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- The planner takes query_as_owner for a thousand rows, and nested loops over a million would take hours.
+set enable_nestloop = off
+set jit = off
+as $$
+declare
+    model marketing_automation.model;
+    choice text;
+    keys text[];
+    poison text[];
+    entered bigint;
+begin
+    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
+    perform marketing_automation_internal.lock_scenario(scenario.id);
+    select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
+    if not found then
+        return 0;
+    end if;
+    model := marketing_automation_internal.usable_model(scenario);
+    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
+    perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, format('select %s from %s as self',
+        string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
+            from marketing_automation_internal.model_parts(model) p;
+    if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
+        -- A row enters once, ever: one that entered now would miss whatever is added.
+        return 0;
+    end if;
+    choice := marketing_automation_internal.root_choice(scenario.id);
+    begin
+        entered := marketing_automation_internal.enter_rows(scenario, model, choice, '{}', now);
+    exception when others then
+        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
+            or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+                and a.condition is not null) then
+            raise;
+        end if;
+        keys := array(
+            select q.key from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                marketing_automation_internal.entering_query(scenario, model, marketing_automation_internal.as_text(model.key)),
+                    null) as q (key text)
+            where q.key is not null);
+        poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
+        -- What is wrong with all rows, or with very many, is the scenario's fault.
+        if cardinality(poison) not between 1 and least(999, cardinality(keys) - 1) then
+            raise;
+        end if;
+    end;
+    if poison is not null then
+        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
+        entered := marketing_automation_internal.enter_rows(scenario, model,
+            format('case when %s = any ($1) then %L::integer[] else %s end',
+            marketing_automation_internal.as_text(model.key),
+            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null), choice),
+                poison, now);
+    end if;
+    if entered >= 10000 then
+        -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
+        analyze marketing_automation_internal.waiting_activity;
+    end if;
+    if entered > 0 then
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
+        values (scenario.id, marketing_automation_internal.counter_period(now), entered);
+    end if;
+    return entered;
+end $$;
+comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz) is
+    'API: private. Enters all new matching rows of one scenario in one statement, in two where the condition of a root activity '
+    'raises for some; returns how many';

@@ -1,0 +1,65 @@
+-- Who may change a definition: only members of the role with whose rights its expressions run. The triggers "guard" run as the
+-- writer, who may call no function of this schema: they contain all that they need.
+
+create function marketing_automation_internal.guard() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- Found by name and language: who owns a name, owns it in all of them.
+    has_languages boolean := tg_table_name in ('snippet', 'page', 'page_text');
+    written record;
+    owner regrole;
+begin
+    if has_languages and tg_op <> 'DELETE' then
+        if tg_op = 'INSERT' or new.name <> old.name then
+            execute format('select t.owner from marketing_automation.%I t where t.name = $1 limit 1', tg_table_name) into owner using new.name;
+            new.owner := coalesce(owner, new.owner);
+        end if;
+    end if;
+    -- What is changed, and what it becomes: both must be the writer's.
+    for written in
+        select o.row from (values (case when tg_op <> 'INSERT' then to_jsonb(old) end),
+            (case when tg_op <> 'DELETE' then to_jsonb(new) end)) as o (row)
+        where o.row is not null
+    loop
+        owner := case
+            when has_languages or tg_table_name in ('model', 'scenario') then (written.row ->> 'owner')::regrole
+            else (
+                select s.owner from marketing_automation.scenario s
+                where s.id = case tg_table_name
+                    when 'activity' then (written.row ->> 'scenario_id')::integer
+                    else (select a.scenario_id from marketing_automation.activity a
+                        where a.id = (written.row ->> 'activity_id')::integer) end)
+        end;
+        if owner is null then
+            -- Deleted together with what it belongs to: whoever could delete that one may. Otherwise only a superuser, who loads
+            -- a dump, goes on to "validate": the statement may see less than is there when it ends.
+            continue when tg_op = 'DELETE' or (select r.rolsuper from pg_roles r where r.rolname = current_user);
+            raise exception '% of % does not exist',
+                case tg_table_name when 'activity' then format('scenario %s', written.row ->> 'scenario_id')
+                     else format('activity %s', written.row ->> 'activity_id') end,
+                case tg_table_name when 'activity' then format('activity "%s"', written.row ->> 'name') else 'translation' end
+                using errcode = 'foreign_key_violation';
+        end if;
+        if not pg_has_role(owner::oid, 'MEMBER') then
+            raise exception 'must be a member of role % to write %', owner,
+                case tg_table_name when 'activity_translation' then format('translations of activity %s', written.row ->> 'activity_id')
+                     else format('%s "%s"', replace(tg_table_name, '_', ' '), written.row ->> 'name') end
+                using errcode = 'insufficient_privilege',
+                      hint = case when has_languages then 'Take another name: who owns one owns it in all languages.'
+                             else 'Expressions run with the rights of the owner, so only members of that role may change them.' end;
+        end if;
+    end loop;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+comment on function marketing_automation_internal.guard() is
+    'API: private. Trigger: only members of its owner change a model, scenario or snippet, and only members of its scenario''s owner '
+    'an activity or a translation';
+
+create function marketing_automation_internal.share_owner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('update marketing_automation.%I t set owner = $1 where t.name = $2 and t.owner <> $1', tg_table_name) using new.owner, new.name;
+    return null;
+end $$;
+comment on function marketing_automation_internal.share_owner() is
+    'API: private. Trigger: a snippet, page or text that gets another owner gets it in all languages';

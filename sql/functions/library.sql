@@ -1,0 +1,178 @@
+-- Functions of the shared library (src/extension/functions). A symbol, NAME_wrapper, is named by the SQL of every version that was
+-- ever installed: it never goes away, see docs/contributing.md.
+
+create function marketing_automation.address_hash(address text) returns bytea
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_hash_wrapper';
+comment on function marketing_automation.address_hash(text) is
+    'API: public. SHA-256 of a mail address in lower case, its domain as punycode: the key of the table suppression';
+
+create function marketing_automation_internal.check_address(address text) returns void
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_address_wrapper';
+comment on function marketing_automation_internal.check_address(text) is
+    'API: private. Raises unless a mail can go to this address (RFC 5321, section 4.1.2, without quoted local parts and address '
+    'literals)';
+
+create function marketing_automation_internal.address_domain(address text) returns text
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_domain_wrapper';
+comment on function marketing_automation_internal.address_domain(text) is
+    'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
+
+create function marketing_automation_internal.check_smtp_url(url text) returns void
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_smtp_url_wrapper';
+comment on function marketing_automation_internal.check_smtp_url(text) is
+    'API: private. Raises, without quoting it, unless the URL is one for marketing_automation.smtp_url';
+
+create function marketing_automation_internal.parse_bounce(raw bytea)
+returns table (kind text, status text, diagnostic text, return_paths text[], message_ids text[], unsubscribe_tokens text[])
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
+comment on function marketing_automation_internal.parse_bounce(bytea) is
+    'API: private. What a returned mail says, unverified: kind as in the table bounce, and addresses, Message-IDs and tokens of '
+    'List-Unsubscribe by which the mail may be found';
+
+create function marketing_automation_internal.check_condition(owner regrole, relation regclass, expression text, what text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_wrapper';
+comment on function marketing_automation_internal.check_condition(regrole, regclass, text, text) is
+    'API: private. Raises unless expression is exactly one boolean SQL expression over self that plans against relation with the '
+    'rights of owner; what: its name in errors';
+
+create function marketing_automation_internal.check_expression(owner regrole, relation regclass, expression text, what text) returns regtype
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_expression_wrapper';
+comment on function marketing_automation_internal.check_expression(regrole, regclass, text, text) is
+    'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of '
+    'owner; returns its type';
+
+create function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
+    recipient_name text, language text, time_zone text, track_opens boolean)
+returns table (sender text, subject text, html text, text text, headers text)
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_preview_wrapper';
+comment on function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
+    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
+
+create function marketing_automation_internal.nearest_name(name text, names text[]) returns text
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'nearest_name_wrapper';
+comment on function marketing_automation_internal.nearest_name(text, text[]) is
+    'API: private. The one of the names that was probably meant, for a hint; null: none differs by so few as three letters or half '
+    'of them';
+
+create function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
+comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
+    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where '
+    'user SQL runs';
+
+create function marketing_automation_internal.plan_as_owner(owner regrole, relation regclass, query text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'plan_as_owner_wrapper';
+comment on function marketing_automation_internal.plan_as_owner(regrole, regclass, text) is
+    'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
+
+create function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'revoke_claims_of_wrapper';
+comment on function marketing_automation_internal.revoke_claims_of(text, text) is
+    'API: private. When the current transaction commits, no claimed mail of this record, party, address (its hash in hexadecimal '
+    'digits), activity, or all, leaves any more: it must be claimed again';
+
+create function marketing_automation_internal.queue_cursor(queue text, activity_id integer, domain_queue text) returns timestamptz
+language c stable parallel restricted strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'queue_cursor_wrapper';
+comment on function marketing_automation_internal.queue_cursor(text, integer, text) is
+    'API: private. When the first row of this queue was due that this process found when it looked last; -infinity: it has not '
+    'looked yet. Where the next look begins: before it are rows that have been taken already, and at most some that were committed '
+    'late';
+
+create function marketing_automation_internal.set_queue_cursor(queue text, activity_id integer, domain_queue text, at timestamptz)
+    returns timestamptz
+language c volatile parallel unsafe strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'set_queue_cursor_wrapper';
+comment on function marketing_automation_internal.set_queue_cursor(text, integer, text, timestamptz) is
+    'API: private. Remembers at for queue_cursor(), and returns it';
+
+create function marketing_automation_internal.this_data_directory()
+returns table (path text, inode bigint, born timestamptz, machine_id text, started_as text)
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'this_data_directory_wrapper';
+comment on function marketing_automation_internal.this_data_directory() is
+    'API: private. Where the server''s data are, inode number and time of creation (where the file system knows it) of the file '
+    'PG_VERSION, which is never written again and which no copy can keep, the machine''s id (machine-id(5), where there is one), and '
+    'whether the server was started as primary, standby or restored';
+
+create function marketing_automation_internal.setting(name text) returns text
+language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'setting_wrapper';
+comment on function marketing_automation_internal.setting(text) is 'API: private. Value of marketing_automation.NAME, as SHOW gives it';
+
+create function marketing_automation.worker_status()
+returns table (database text, pid integer, state text, started_at timestamptz, sent bigint, failed bigint, retried bigint,
+    last_error text, last_error_at timestamptz)
+language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'worker_status_wrapper';
+comment on function marketing_automation.worker_status() is
+    'API: public. The mailer of this database: idle, sending, paused (by pause(), or the SMTP server is out of reach), unconfigured, '
+    'disarmed, starting, not running or not preloaded; mails sent, failed and put off since the server started; the last error';
+
+create function marketing_automation_internal.check_page(what text, body text, needs_form boolean) returns void
+language c strict volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_page_wrapper';
+comment on function marketing_automation_internal.check_page(text, text, boolean) is
+    'API: private. Raises with line and column unless the template of a page compiles and, if it needs one, shows the form; what: '
+    'which page';
+
+create function marketing_automation_internal.check_templates(what text, sender text, subject text, body text, language text,
+    columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_templates_wrapper';
+comment on function marketing_automation_internal.check_templates(text, text, text, text, text, jsonb) is
+    'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; '
+    'warns of names that they ask about in vain. what: whose they are; columns: template_columns(), null: unknown';
+
+create function marketing_automation_internal.check_snippet(name text, language text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_snippet_wrapper';
+comment on function marketing_automation_internal.check_snippet(text, text) is
+    'API: private. Raises with line and column unless the snippet compiles in this language, and uses snippets that exist and not '
+    'itself';
+
+create function marketing_automation_internal.snippet_fault(sender text, subject text, body text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'snippet_fault_wrapper';
+comment on function marketing_automation_internal.snippet_fault(text, text, text, text, jsonb) is
+    'API: private. What the snippets in the templates do wrong there, or which one is missing; null: nothing. Arguments as of '
+    'check_templates()';
+
+create function marketing_automation_internal.used_snippets(sender text, subject text, body text) returns text[]
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_snippets_wrapper';
+comment on function marketing_automation_internal.used_snippets(text, text, text) is
+    'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
+
+create function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
+    link_id bigint)
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_token_wrapper';
+comment on function marketing_automation_internal.verify_token(text, text) is
+    'API: private. What a token says, no row if it does not verify; kind: email_opened, email_clicked or unsubscribed';
+
+create function marketing_automation_internal.verify_tokens(kinds text[], tokens text[])
+    returns table (records bigint[], activities integer[], links bigint[])
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_tokens_wrapper';
+comment on function marketing_automation_internal.verify_tokens(text[], text[]) is
+    'API: private. One row: what the tokens say, as columns for unnest(); nulls for one that does not verify. kinds: as in '
+    'verify_token(), for each token';
+
+create function marketing_automation_internal.sign_token(kind text, record_id bigint, activity_id integer, link_id bigint default null)
+    returns text
+language c stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'sign_token_wrapper';
+comment on function marketing_automation_internal.sign_token(text, bigint, integer, bigint) is
+    'API: private. Token of an URL in a mail, as the mailer signs it; kind: email_opened, email_clicked or unsubscribed. Null while '
+    'there is no tracking key';
+
+create function marketing_automation_internal.verify_return_path(address text) returns table (record_id bigint, activity_id integer)
+language c strict stable parallel safe rows 1 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_return_path_wrapper';
+comment on function marketing_automation_internal.verify_return_path(text) is
+    'API: private. The mail whose return path (see marketing_automation.bounce_address) an address is, in any case, with or without '
+    'angle brackets; no row when none of the tracking keys signed it';
+
+create function marketing_automation_internal.sign_return_path(bounce_address text, record_id bigint, activity_id integer) returns text
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'sign_return_path_wrapper';
+comment on function marketing_automation_internal.sign_return_path(text, bigint, integer) is
+    'API: private. Envelope sender of a mail, as the mailer makes it of marketing_automation.bounce_address. Null while there is no '
+    'tracking key';
+
+create function marketing_automation_internal.new_record_uuid(record_id bigint) returns uuid
+language c strict volatile parallel safe as 'MODULE_PATHNAME', 'new_record_uuid_wrapper';
+comment on function marketing_automation_internal.new_record_uuid(bigint) is
+    'API: private. A random public id (RFC 9562 version 8) from which record_id() reads the id, so that it needs no index of its own';
+
+create function marketing_automation_internal.notify_mailer() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'notify_mailer_wrapper';
+comment on function marketing_automation_internal.notify_mailer() is
+    'API: private. Wakes the mailer of this database, or has it started, when the current transaction commits';
+

@@ -1,0 +1,353 @@
+-- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
+
+create function marketing_automation_internal.rescue_messages(hold boolean) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    with rescued as (
+        update marketing_automation_internal.outbox o
+        set state = case when hold then 'in_doubt' else 'queued' end,
+            due_at = case when hold then 'infinity' else o.due_at end,
+            smtp_reply = 'in flight when the mailer stopped'
+        where o.state = 'sending'
+        returning o.id, o.attempts, o.smtp_reply
+    ), attempt as (
+        insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, reply)
+        select r.id, r.attempts, statement_timestamp(), 'in_doubt', r.smtp_reply from rescued r
+        on conflict do nothing
+    )
+    select count(*) from rescued;
+$$;
+comment on function marketing_automation_internal.rescue_messages(boolean) is
+    'API: private. At the mailer''s start: what another mailer had in flight is sent again under the same Message-ID, or held as '
+    'in_doubt';
+
+create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true)
+returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
+               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
+               track_opens boolean, track_clicks boolean)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+-- A bitmap has to be made of all that is due, when a batch is wanted.
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    queues text[];
+    tokens double precision[];
+    ids bigint[];
+    versions integer[];
+    uuids uuid[];
+    looked_at integer;
+begin
+    if exists (select from marketing_automation.sending_pause) then
+        return;
+    end if;
+    if limited then
+        perform from marketing_automation_internal.domain_queue b order by b.domain for update;
+        select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
+        from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
+    end if;
+    -- A batch of which nothing may leave is followed by the next, within bounds.
+    for round in 1..20 loop
+        with domain_queue as (
+            select '' as name, batch_size as quota, null::double precision as tokens
+            union all
+            select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
+        ), active as materialized (
+            -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
+            select a.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota,
+                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
+                   marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            cross join domain_queue l
+            cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
+                a.id, l.name) end as at) begin
+            -- Not exists(): the planner may make it a join with all that is due.
+            cross join lateral (
+                select o.due_at from marketing_automation_internal.outbox o
+                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and statement_timestamp()
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit 1) first
+        ), due as materialized (
+            select o.id, a.version, a.scenario_id, a.expires_after, a.domain_queue, a.quota,
+                row_number() over (partition by a.domain_queue) as place
+            from active a
+            cross join lateral (
+                select o.id from marketing_automation_internal.outbox o
+                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit a.share for update skip locked) o
+            limit batch_size
+        ), test as materialized (
+            -- Also of scenarios that do not run, and whatever the limits.
+            select o.id, a.version, a.scenario_id, a.expires_after
+            from marketing_automation_internal.outbox o
+            join marketing_automation.activity a on a.id = o.activity_id
+            where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+            order by o.due_at limit batch_size for update of o skip locked
+        ), checked as materialized (
+            select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
+                d.domain_queue,
+                   case when r.blocked_at is not null or exists (
+                            select from marketing_automation.unsubscription u
+                            where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
+                        then 'record blocked or party unsubscribed'
+                        when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
+                        else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
+                              where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
+                   case when limited and d.domain_queue = '' and o.record_id is not null then (
+                       select l.domain from marketing_automation.domain_limit l
+                           where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d where d.place <= d.quota
+                  union all select t.*, '' from test t) d
+            join marketing_automation_internal.outbox o on o.id = d.id
+            left join marketing_automation.record r on r.id = o.record_id
+        ), suppressed as (
+            delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
+                returning o.*, c.objection
+        ), logged as (
+            insert into marketing_automation_internal.message_log
+                (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                    created_at, state, attempts, finished_at, smtp_reply)
+            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context,
+                s.track_opens, s.track_clicks, s.created_at,
+                   'suppressed', s.attempts, statement_timestamp(), s.objection
+            from suppressed s
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+            select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
+            where s.record_id is not null group by 1, 2
+        ), moved as (
+            update marketing_automation_internal.outbox o set domain_queue = c.other_lane
+            from checked c where c.objection is null and c.other_lane is not null and o.id = c.id
+        ), spent as (
+            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
+            from domain_queue l
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null
+                and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
+            where l.tokens is not null and b.domain = l.name
+        )
+        select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
+            array_agg(c.uuid) filter (where f.is_free), count(*)
+        into ids, versions, uuids, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null as is_free) f;
+        return query
+            update marketing_automation_internal.outbox o
+            set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            from unnest(ids, versions, uuids) as c (id, version, uuid)
+            where o.id = c.id
+            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
+                o.context,
+                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
+                          o.track_clicks;
+        exit when found or looked_at = 0;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.claim_messages(integer, boolean) is
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
+    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and suppressed addresses, and '
+    'what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
+    'found some last: see queue_cursor()';
+
+create function marketing_automation_internal.mail_templates(activities integer[])
+returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
+    subject text, body text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.id, a.version, a.name, s.name, s.language, '', a.sender, a.subject, a.body
+    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = any (activities)
+    union all
+    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body
+    from marketing_automation.activity_translation t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = any (activities)
+$$;
+comment on function marketing_automation_internal.mail_templates(integer[]) is
+    'API: private. Templates of activities, language empty for the activity''s own, then translations';
+
+create function marketing_automation_internal.link_ids(urls text[]) returns table (url text, id bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into marketing_automation.link (digest, url)
+    select distinct sha256(convert_to(u.url, 'UTF8')), u.url from unnest(urls) as u (url)
+    where not exists (select from marketing_automation.link l where l.digest = sha256(convert_to(u.url, 'UTF8')))
+    on conflict do nothing;
+    return query
+        select l.url, l.id from unnest(urls) as u (url)
+        join marketing_automation.link l on l.digest = sha256(convert_to(u.url, 'UTF8'));
+end $$;
+comment on function marketing_automation_internal.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
+
+create function marketing_automation_internal.complete_messages(
+    ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
+    now timestamptz default null
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+#variable_conflict use_column
+declare
+    finished bigint;
+    result_at timestamptz := coalesce(now, statement_timestamp());
+begin
+    -- Lock the activities whose children start, in the order of process.sql.
+    perform from marketing_automation_internal.finished_activity f
+    join (select o.record_id, o.activity_id from unnest(ids, states) as u (id, state)
+          join marketing_automation_internal.outbox o on o.id = u.id
+          where u.state = 'sent' and exists (select from marketing_automation.activity c where c.parent_id = o.activity_id)) p
+        on p.record_id = f.record_id and p.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+
+    with result as materialized (
+        select u.id, u.attempt, u.state, u.reply, u.retry_after,
+               coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
+        from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
+            as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    ), retried as (
+        update marketing_automation_internal.outbox o
+        set state = case r.state when 'in_doubt' then 'in_doubt' else 'queued' end,
+            due_at = case r.state when 'in_doubt' then 'infinity' else statement_timestamp() + make_interval(secs => r.retry_after) end,
+            -- A claim that was given back untried is no attempt.
+            attempts = case r.state when 'released' then o.attempts - 1 else o.attempts end,
+            smtp_reply = coalesce(r.reply, o.smtp_reply)
+        from result r
+        where r.state in ('queued', 'released', 'in_doubt') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning r.*
+    ), ended as (
+        delete from marketing_automation_internal.outbox o using result r
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
+    ), logged as (
+        insert into marketing_automation_internal.message_log
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at,
+             state, attempts, finished_at, sent_at, smtp_reply, server)
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
+            e.track_opens, e.track_clicks, e.created_at,
+               e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
+               case e.ending when 'sent' then e.server end
+        from ended e
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
+        select e.activity_id, marketing_automation_internal.counter_period(e.created_at),
+               count(*) filter (where e.ending = 'sent'), count(*) filter (where e.ending <> 'sent')
+        from ended e where e.record_id is not null group by 1, 2
+    ), attempt as (
+        insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, code, status, reply, server)
+        select e.id, e.attempts, statement_timestamp(), e.result, e.code, e.status, e.reply, e.server
+        from ended e where e.result <> 'sent' or e.attempts > 1
+        union all
+        select t.id, t.attempt, statement_timestamp(), t.result, t.code, t.status, t.reply, t.server
+        from retried t where t.state <> 'released'
+        on conflict do nothing
+    ), children as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select e.record_id, c.id, result_at + coalesce(c.delay, interval '0')
+        from ended e
+        join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
+        join marketing_automation_internal.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
+        join marketing_automation.activity c on c.parent_id = e.activity_id
+        where e.ending = 'sent'
+          and case c.on_event
+                when 'email_not_opened' then p.opened_at is null
+                when 'email_not_clicked' then p.clicked_at is null
+                when 'email_not_bounced' then p.bounced_at is null
+                else c.on_event is null end
+          and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = e.record_id
+              and f.activity_id = c.id)
+        on conflict do nothing
+    )
+    select count(*) into finished from ended;
+    return finished;
+end $$;
+comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],
+    integer[], text[], text[], timestamptz) is
+    'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
+    'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
+    'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
+    'codes and enhanced status codes (RFC 3463). The children of sent mails start. now: assumed time of the result, for simulations';
+
+create function marketing_automation_internal.next_due() returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select nullif(least(
+        (select min(greatest(o.due_at, l.ready_at))
+         from marketing_automation.activity a
+         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+         cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
+             from marketing_automation_internal.domain_queue_budget b) l
+         cross join lateral (
+             select o.due_at from marketing_automation_internal.outbox o
+             where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
+                 and o.record_id is not null order by o.due_at limit 1) o),
+        (select min(o.due_at) from marketing_automation_internal.outbox o where o.record_id is null and o.state = 'queued')), 'infinity')
+    where not exists (select from marketing_automation.sending_pause)
+$$;
+comment on function marketing_automation_internal.next_due() is
+    'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for '
+    'it; null: none is queued, or sending is paused';
+
+create function marketing_automation.retry(message bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
+begin
+    if its_state in ('queued', 'deferred', 'in_doubt') then
+        update marketing_automation_internal.outbox o
+        set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end
+        where o.id = retry.message and o.state in ('queued', 'in_doubt');
+    elsif its_state = 'failed' then
+        with failed as (
+            delete from marketing_automation_internal.message_log l where l.id = retry.message and l.state = 'failed' returning l.*
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+            select f.activity_id, marketing_automation_internal.counter_period(f.created_at), -1 from failed f where f.record_id is not null
+        )
+        insert into marketing_automation_internal.outbox
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at, attempts, due_at, smtp_reply)
+        select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context,
+            f.track_opens, f.track_clicks, f.created_at,
+               f.attempts, clock_timestamp(), f.smtp_reply
+        from failed f;
+    elsif its_state is null then
+        raise exception 'message % does not exist', message using errcode = 'undefined_object';
+    else
+        raise exception 'message % is %, nothing is to be tried again', message, its_state
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform marketing_automation_internal.notify_mailer();
+end $$;
+comment on function marketing_automation.retry(bigint) is
+    'API: public. Sends a mail that waits now, and one that failed or is in doubt once more, its retry_window begun anew; under the '
+    'same Message-ID';
+
+create function marketing_automation_internal.cancel(caller regrole, message bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    with cancelled as (
+        delete from marketing_automation_internal.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+        select c.activity_id, marketing_automation_internal.counter_period(c.created_at), 1 from cancelled c where c.record_id is not null
+    )
+    insert into marketing_automation_internal.message_log
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+            created_at, state, attempts, finished_at, smtp_reply)
+    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.track_opens,
+        c.track_clicks, c.created_at,
+           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller)
+    from cancelled c;
+    if not found then
+        raise exception 'message % is not waiting to be sent', message
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = coalesce((select format('It is %s.', m.state) from marketing_automation.message m where m.id = cancel.message),
+                      'It does not exist.');
+    end if;
+end $$;
+comment on function marketing_automation_internal.cancel(regrole, bigint) is 'API: private. Behind cancel()';
+
+create function marketing_automation.cancel(message bigint) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.cancel(bigint) is
+    'API: public. Ends a mail that is queued, deferred or in doubt: it is not sent (again), and starts no children';

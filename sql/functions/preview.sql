@@ -1,0 +1,105 @@
+-- Trying a mail out before it goes to customers: for members of the scenario's owner, who may read its rows anyway.
+
+create function marketing_automation_internal.mailed_activity(caller regrole, scenario text, activity text)
+    returns marketing_automation.activity
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    result marketing_automation.activity;
+begin
+    select a.* into strict result from marketing_automation.activity a
+        where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
+    if result.action is distinct from 'send_email' then
+        raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if not pg_has_role(caller, its_scenario.owner::oid, 'MEMBER') then
+        raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
+            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
+    'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
+
+create function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
+returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
+    track_opens boolean, track_clicks boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    model := marketing_automation_internal.usable_model(scenario);
+    return query
+        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
+               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                marketing_automation_internal.as_text(model.key), 'to_jsonb(self.*)', marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
+                marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
+                marketing_automation_internal.as_condition(model.track_opens),
+                    marketing_automation_internal.as_condition(model.track_clicks))),
+            array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
+                              track_opens boolean, track_clicks boolean);
+    if not found then
+        raise exception 'model "%" has no row with the key "%"', model.name, key
+            using errcode = 'no_data_found', hint = format('The key is %s of %s.', model.key, model.relation);
+    end if;
+end $$;
+comment on function marketing_automation_internal.mail_row(marketing_automation.activity, text) is
+    'API: private. What an activity''s templates need of one row, read as its scenario''s owner; an error if there is none';
+
+create function marketing_automation_internal.send_test(caller regrole, scenario text, activity text, key text, to_address text,
+    language text) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
+    its_id bigint;
+begin
+    perform marketing_automation_internal.check_address(to_address);
+    insert into marketing_automation_internal.outbox
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+            created_at, due_at)
+    select nextval('marketing_automation_internal.message_id_seq'), null, its_activity.id, r.row_key, r.party, trim(to_address),
+        r.recipient_name,
+           coalesce(send_test.language, r.language), r.time_zone, r.context, r.track_opens, r.track_clicks, clock_timestamp(),
+               clock_timestamp()
+    from marketing_automation_internal.mail_row(its_activity, key) r
+    returning id into its_id;
+    perform marketing_automation_internal.notify_mailer();
+    return its_id;
+end $$;
+comment on function marketing_automation_internal.send_test(regrole, text, text, text, text, text) is 'API: private. Behind send_test()';
+
+create function marketing_automation.send_test(scenario text, activity text, key text, to_address text, language text default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.send_test(text, text, text, text, text) is
+    'API: public. Sends the mail that an activity would send for the row with this key to to_address instead, its subject marked '
+    '[Test]; returns the id of the message. The scenario need not run, the row need not have entered. It counts nowhere: its links '
+    'work, and what is done with them is not recorded. language: instead of the row''s. For members of the scenario''s owner';
+
+create function marketing_automation_internal.preview(caller regrole, scenario text, activity text, key text, language text)
+returns table (sender text, subject text, html text, text text, headers text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
+begin
+    return query
+        select p.*
+        from marketing_automation_internal.mail_row(its_activity, key) r
+        cross join lateral marketing_automation_internal.render_preview(
+            its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
+                r.time_zone, r.track_opens) p;
+end $$;
+comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
+
+create function marketing_automation.preview(scenario text, activity text, key text, language text default null)
+returns table (sender text, subject text, html text, text text, headers text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.preview(text, text, text, text) is
+    'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
+    'text and the header lines of the message. Nothing is stored: links are shown as they were written. language: instead of the '
+    'row''s. For members of the scenario''s owner';

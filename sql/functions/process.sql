@@ -1,0 +1,176 @@
+-- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
+--
+-- Locks, always in this order, so that processing, events and the mailer never deadlock and never disagree:
+-- 1. the activity's row, skipped if locked, so that parallel callers share the work by activity;
+-- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
+--    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
+--    has held others before, to apply events;
+-- 3. rows of event_inbox and waiting_activity.
+--
+-- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
+-- plan made for the one is quadratic for the other. random_page_cost = 1, as what is read has been written lately and is
+-- in memory: with the default the planner reads 100,000 waiting rows in full to find 1,000.
+
+create function marketing_automation_internal.process_activity(activity marketing_automation.activity, batch_size integer,
+    now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+    processed integer;
+    message text;
+    code text;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    begin
+        -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
+        -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
+        model := marketing_automation_internal.usable_model(scenario);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.record_query(activity.id));
+        processed := marketing_automation_internal.process_or_fail(activity, array(
+            select d.record_id from (
+                select w.record_id from marketing_automation_internal.waiting_activity w
+                where w.activity_id = activity.id and w.at between marketing_automation_internal.queue_cursor('waiting', activity.id, '')
+                    and now
+                order by w.at limit batch_size) d
+            order by d.record_id), now);
+        perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
+        return processed;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+    end;
+    if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
+        return marketing_automation_internal.process_activity(activity, batch_size, now);
+    end if;
+    message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
+        then marketing_automation_internal.definition_error(scenario, activity.id) end,
+        format('activity "%s": %s', activity.name, message));
+    -- Once: this is called batch by batch, and finds the same each time.
+    if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
+        raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
+    end if;
+    return 0;
+end $$;
+comment on function marketing_automation_internal.process_activity(marketing_automation.activity, integer, timestamptz) is
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, 0 after an '
+    'error, which is kept';
+
+create function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    activity marketing_automation.activity;
+    assumed timestamptz := marketing_automation_internal.time_or_now(caller, now, null);
+    full_scan boolean;
+    tried integer[] := '{}';
+    processed integer;
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
+    perform marketing_automation_internal.apply_batch(5000);
+    -- First from where this session has found due records last, then from the beginning: see queue_cursor().
+    foreach full_scan in array array[false, true] loop
+        for activity in
+            select a.*
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+                and (process_due.now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+            cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('waiting',
+                a.id, '') end as at) begin
+            cross join lateral (
+                select w.at from marketing_automation_internal.waiting_activity w
+                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as due
+            where a.id <> all (tried)
+            order by marketing_automation_internal.set_queue_cursor('waiting', a.id, '', due.at), a.id
+        loop
+            tried := tried || activity.id;
+            perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
+            if found then
+                processed := marketing_automation_internal.process_activity(activity, batch_size, assumed);
+                if processed > 0 then
+                    return processed;
+                end if;
+            end if;
+        end loop;
+    end loop;
+    perform marketing_automation_internal.roll_up_counters();
+    return 0;
+end $$;
+comment on function marketing_automation_internal.process_due(regrole, integer, timestamptz) is 'API: private. Behind process_due()';
+
+create function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.process_due(integer, timestamptz) is
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
+    'other session is processing; returns how many, 0 when nothing is left. now: time to assume instead of the present (tests, '
+    'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
+
+create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
+language plpgsql as $$
+begin
+    -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
+    while marketing_automation.process_due(batch_size, now) operator(pg_catalog.>) 0
+       or marketing_automation.apply_events(5000) operator(pg_catalog.=) 5000 loop
+        commit;
+    end loop;
+end $$;
+comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
+    'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of '
+    'process_due()';
+
+create function marketing_automation.retry(failed marketing_automation.record_activity) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    activity marketing_automation.activity;
+    failure marketing_automation_internal.finished_activity;
+    its_state text;
+    obsolete text;
+    at timestamptz := clock_timestamp();
+begin
+    select a.* into activity from marketing_automation.activity a where a.id = failed.activity_id;
+    -- Whoever decides about the opposite side holds the parent's row.
+    perform from marketing_automation_internal.finished_activity f
+    where f.record_id = failed.record_id and f.activity_id in (failed.activity_id, activity.parent_id)
+    order by f.activity_id for no key update;
+    select f.* into failure from marketing_automation_internal.finished_activity f
+    where f.record_id = failed.record_id and f.activity_id = failed.activity_id and f.state = 'failed';
+    if not found then
+        select ra.state into its_state from marketing_automation.record_activity ra
+        where ra.record_id = failed.record_id and ra.activity_id = failed.activity_id;
+        if its_state is null then
+            raise exception 'record % has no activity %', failed.record_id, failed.activity_id using errcode = 'undefined_object';
+        end if;
+        raise exception 'activity "%" of key "%" is %, only a failed one is run again',
+            activity.name, (select r.key from marketing_automation.record r where r.id = failed.record_id), its_state
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Say which: select marketing_automation.retry(a) from marketing_automation.record_activity a where a.state = ''failed'';';
+    end if;
+    -- What would have cancelled it, had it waited meanwhile.
+    select case
+            when r.blocked_at is not null then 'blocked'
+            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
+                                      when 'email_not_bounced' then p.bounced_at end is not null
+            then 'event_arrived'
+        end
+    into obsolete
+    from marketing_automation.record r
+    left join marketing_automation_internal.finished_activity p on p.record_id = r.id and p.activity_id = activity.parent_id
+    where r.id = failure.record_id;
+    if obsolete is null then
+        delete from marketing_automation_internal.finished_activity f where f.record_id = failure.record_id
+            and f.activity_id = failure.activity_id;
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+            values (failure.record_id, failure.activity_id, at);
+    else
+        update marketing_automation_internal.finished_activity f set state = 'cancelled', outcome = obsolete, error = null,
+            error_code = null
+        where f.record_id = failure.record_id and f.activity_id = failure.activity_id;
+    end if;
+    insert into marketing_automation_internal.activity_counter (activity_id, period, failed, cancelled)
+    values (failure.activity_id, marketing_automation_internal.counter_period(failure.finished_at), -1, (obsolete is not null)::integer);
+end $$;
+comment on function marketing_automation.retry(marketing_automation.record_activity) is
+    'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was '
+    'blocked or the event that it waits to miss has arrived';

@@ -1,0 +1,217 @@
+-- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
+
+create function marketing_automation_internal.record_query(activity_id integer) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
+        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition), 'to_jsonb(self.*)',
+        marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
+        marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
+        case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
+        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks)))
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.model m on m.name = s.model
+    where a.id = activity_id
+$$;
+comment on function marketing_automation_internal.record_query(integer) is
+    'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
+    '(text[])';
+
+create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    scenario marketing_automation.scenario;
+    relation regclass;
+    query text := marketing_automation_internal.record_query(activity.id);
+    -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
+    mail_due timestamptz := least(now, clock_timestamp());
+    limited boolean := exists (select from marketing_automation.domain_limit);
+    processed integer;
+    queued integer;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
+    if activity.on_event is not null then
+        -- Not waiting, since applying events has locked others before: what somebody holds is left for the next batch.
+        records := array(
+            select f.record_id from marketing_automation_internal.finished_activity f
+            where f.activity_id = activity.parent_id and f.record_id = any (records)
+            order by f.record_id for no key update skip locked);
+        if activity.on_event like 'email\_not\_%' then
+            perform marketing_automation_internal.apply_events_of(activity.parent_id, records);
+        end if;
+    end if;
+    if scenario.goal_ends_journey then
+        -- Nor wait for another activity's batch that cancels rows of this one: it may be waiting for a conversion of ours.
+        records := array(
+            select w.record_id from marketing_automation_internal.waiting_activity w
+            where w.activity_id = activity.id and w.record_id = any (records) for update skip locked);
+    end if;
+    with taken as (
+        delete from marketing_automation_internal.waiting_activity w
+        where w.activity_id = activity.id and w.record_id = any (records)
+        returning w.record_id, w.at
+    ), live as materialized (
+        select t.record_id, t.at, r.key, r.party,
+               r.blocked_at is not null or exists (
+                   select from marketing_automation.unsubscription u
+                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+               scenario.goal_ends_journey and exists (
+                   select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
+        from taken t join marketing_automation.record r on r.id = t.record_id
+    ), found as materialized (
+        select q.*
+        from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked
+            and not l.arrived))
+             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
+                   track_opens boolean, track_clicks boolean)
+    ), decided as materialized (
+        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
+               f.track_opens, f.track_clicks,
+               case when l.blocked then 'blocked'
+                    when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
+                    when f.key is null then 'row_missing'
+                    when not f.holds then 'condition_not_met'
+                    when activity.action is null then 'executed'
+                    when nullif(trim(f.email), '') is null then 'no_address'
+                    else 'mailed' end as outcome
+        from live l left join found f on f.key = l.key
+    ), finished as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled' else 'done' end, d.outcome,
+            d.at, now from decided d
+    ), mail as (
+        insert into marketing_automation_internal.outbox
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at, due_at, domain_queue)
+        select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
+               d.recipient_name, d.language, d.time_zone, d.context, d.track_opens and scenario.track_opens, d.track_clicks
+                   and scenario.track_clicks, now, mail_due,
+               case when limited
+                    then coalesce((select l.domain from marketing_automation.domain_limit l
+                        where l.domain = marketing_automation_internal.address_domain(d.email)), '')
+                    else '' end
+        from decided d where d.outcome = 'mailed'
+    ), converted as (
+        -- In order, as batches of other activities may convert the same records.
+        insert into marketing_automation.conversion (record_id, scenario_id, at, source)
+        select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
+        on conflict (record_id) where source = 'goal' do nothing
+    ), arriving as (
+        -- What others hold will end so when it is due.
+        delete from marketing_automation_internal.waiting_activity w
+        where w.ctid = any (array(
+            select o.ctid from decided d join marketing_automation_internal.waiting_activity o on o.record_id = d.record_id
+                and o.activity_id <> activity.id
+            where scenario.goal_ends_journey and d.outcome = 'goal_reached' for update of o skip locked))
+        returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
+    ), opposite as (
+        delete from marketing_automation_internal.waiting_activity w
+        using decided d, marketing_automation.activity o
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached')
+          and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
+          and w.record_id = d.record_id and w.activity_id = o.id
+        returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
+    ), other as (
+        select * from opposite union all select * from arriving
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
+    ), counted as materialized (
+        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
+            count(*) filter (where d.outcome = 'mailed') as mailed
+        from decided d
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, done, cancelled, mailed)
+        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled, c.cancelled, c.mailed
+            from counted c where c.records > 0
+        union all
+        select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+    ), children as (
+        -- Children of a mail start when the server has taken it: see complete_messages().
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select d.record_id, c.id, now + coalesce(c.delay, interval '0')
+        from decided d join marketing_automation.activity c on c.parent_id = activity.id
+        where d.outcome in ('executed', 'no_address')
+          and (c.on_event is null or c.on_event like 'email\_not\_%')
+          and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = d.record_id
+              and f.activity_id = c.id)
+        on conflict do nothing
+    )
+    select c.records, c.mailed into processed, queued from counted c;
+    if queued > 0 then
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    return processed;
+end $$;
+comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Runs one activity for these records in one statement; raises what a user expression raises';
+
+create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    if marketing_automation_internal.check_expression(scenario.owner, model.relation, model.key, 'key') = model.key_type then
+        return false;
+    end if;
+    -- Finding the type is what the trigger does.
+    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
+    return true;
+exception when others then
+    -- Whatever is wrong with the key, there is an error about it already.
+    return false;
+end $$;
+comment on function marketing_automation_internal.refresh_key_type(marketing_automation.scenario) is
+    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
+    '(integer to bigint): keys cast to the old type would not all fit';
+
+create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(records) / 2;
+    message text;
+    code text;
+    broken text;
+begin
+    begin
+        return marketing_automation_internal.process_records(activity, records, now);
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
+        if broken = 'finished_activity_pkey' then
+            message := 'several rows of the model have the key of this record';
+        end if;
+        if code in ('22003', '22P02') and (
+                select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
+                    where s.id = activity.scenario_id) then
+            return marketing_automation_internal.process_or_fail(activity, records, now);
+        end if;
+        if marketing_automation_internal.is_passing_error(code) then
+            raise;
+        end if;
+    end;
+    -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
+    if half > 0 then
+        return marketing_automation_internal.process_or_fail(activity, records[:half], now)
+             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now);
+    end if;
+    with taken as (
+        delete from marketing_automation_internal.waiting_activity w
+        where w.activity_id = activity.id and w.record_id = any (records)
+        returning w.record_id, w.at
+    ), failed as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
+            error_code)
+        select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
+        on conflict do nothing
+        returning record_id
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, failed)
+    select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
+    return cardinality(records);
+end $$;
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept';

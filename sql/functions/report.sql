@@ -1,0 +1,141 @@
+-- Looking at a campaign.
+
+create function marketing_automation_internal.percentage(part bigint, whole bigint) returns text
+language sql immutable
+return case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end;
+comment on function marketing_automation_internal.percentage(bigint, bigint) is 'API: private. "17 %", or "-" of nothing';
+
+create function marketing_automation_internal.activity_tree(scenario_id integer)
+returns table (activity_id integer, ordinal bigint, prefix text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive node as (
+        select a.id, a.parent_id,
+               row_number() over (partition by a.parent_id order by a.id) as position,
+               row_number() over (partition by a.parent_id order by a.id desc) = 1 as is_last
+        from marketing_automation.activity a where a.scenario_id = activity_tree.scenario_id
+    ), line as (
+        select n.id, array[n.position] as path, case when n.is_last then '└─ ' else '├─ ' end as prefix,
+               case when n.is_last then '   ' else '│  ' end as indent
+        from node n where n.parent_id is null
+        union all
+        select n.id, l.path || n.position, l.indent || case when n.is_last then '└─ ' else '├─ ' end,
+               l.indent || case when n.is_last then '   ' else '│  ' end
+        from node n join line l on l.id = n.parent_id
+    )
+    select l.id, row_number() over (order by l.path), l.prefix from line l order by l.path
+$$;
+comment on function marketing_automation_internal.activity_tree(integer) is
+    'API: private. The activities of a scenario, parents before their children, and the branches to draw before their names';
+
+create function marketing_automation_internal.activity_named(scenario marketing_automation.scenario, name text) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result integer := (select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.name = activity_named.name);
+    names text[];
+begin
+    if result is null then
+        names := array(select a.name from marketing_automation_internal.activity_tree(scenario.id) t
+                       join marketing_automation.activity a on a.id = t.activity_id order by t.ordinal);
+        raise exception 'scenario "%" has no activity "%"', scenario.name, name
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, names) || '".',
+                                  format('Its activities are: %s.', array_to_string(names, ', ')));
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.activity_named(marketing_automation.scenario, text) is
+    'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
+
+create function marketing_automation.activity_count(scenario text)
+returns table (activity_id integer, waiting bigint, done bigint, cancelled bigint, failed bigint,
+               mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
+                   robot_clicks bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    with chosen as (
+        select t.activity_id as id, t.ordinal
+        from marketing_automation_internal.scenario_named(scenario) s cross join lateral marketing_automation_internal.activity_tree(s.id) t
+    ), counters as (
+        select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
+               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
+               sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
+        from marketing_automation_internal.activity_counter t
+        where t.activity_id in (select c.id from chosen c) and (not t.rolled_up or t.period = '-infinity') group by 1
+    )
+    select c.id, (select count(*) from marketing_automation_internal.waiting_activity w where w.activity_id = c.id), coalesce(t.done, 0),
+        coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
+           coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0),
+               coalesce(t.not_sent, 0),
+           coalesce(t.robot_opens, 0), coalesce(t.robot_clicks, 0)
+    from chosen c
+    left join counters t on t.activity_id = c.id
+    order by c.ordinal
+$$;
+comment on function marketing_automation.activity_count(text) is
+    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not '
+    'sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
+
+create function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    model marketing_automation.model;
+begin
+    if chosen.state <> 'draft' then
+        select coalesce(sum(t.records), 0), coalesce(sum(t.blocked), 0) into records, blocked
+        from marketing_automation_internal.scenario_counter t where t.scenario_id = chosen.id
+            and (not t.rolled_up or t.period = '-infinity');
+        return;
+    end if;
+    model := marketing_automation_internal.usable_model(chosen);
+    select q.n, 0 into records, blocked
+    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+        format('select count(*) from %s as self where %s', model.relation, marketing_automation_internal.as_condition(chosen.domain)),
+            null) as q (n bigint);
+exception when others then
+    if strict then
+        raise;
+    end if;
+    raise warning 'scenario "%" cannot be counted: %', scenario, sqlerrm using errcode = sqlstate;
+end $$;
+comment on function marketing_automation.record_count(text, boolean) is
+    'API: public. Records of a scenario and how many are blocked; of a draft: rows that its domain matches now. strict: a domain '
+    'that does not run is an error; else a warning, and the counts are null';
+
+create function marketing_automation.tree(scenario text) returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    with printed as (
+        select 0 as ordinal,
+               format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
+                   c.blocked)
+               || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
+                   else '' end
+                          || coalesce(' worth ' || sum(v.value), '')
+                   from marketing_automation.conversion v where v.scenario_id = s.id) as text
+        from marketing_automation_internal.scenario_named(scenario) s, marketing_automation.record_count(scenario) c
+        union all
+        select l.ordinal,
+               l.prefix || n.name
+               || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text, 'if ' || n.condition), '')
+                   || ']', '')
+               || ': ' || concat_ws(', ',
+                   format('%s done', c.done),
+                   case when c.waiting > 0 then format('%s waiting', c.waiting) end,
+                   case when c.cancelled > 0 then format('%s cancelled', c.cancelled) end,
+                   case when c.failed > 0 then format('%s failed', c.failed) end,
+                   case when n.action = 'send_email' then format('%s sent', c.sent) end,
+                   case when c.under_way > 0 then format('%s under way', c.under_way) end,
+                   case when c.not_sent > 0 then format('%s not sent', c.not_sent) end,
+                   case when n.action = 'send_email' then format('opened %s (%s)', c.opened,
+                       marketing_automation_internal.percentage(c.opened, c.sent)) end,
+                   case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
+                       marketing_automation_internal.percentage(c.clicked, c.sent)) end,
+                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
+        from marketing_automation_internal.scenario_named(scenario) s
+        cross join lateral marketing_automation_internal.activity_tree(s.id) l
+        join marketing_automation.activity n on n.id = l.activity_id
+        join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
+    )
+    select p.text from printed p order by p.ordinal
+$$;
+comment on function marketing_automation.tree(text) is
+    'API: public. The scenario''s tree of activities with its counts, a line each, for psql';

@@ -1,0 +1,119 @@
+-- Retention and erasure.
+
+create function marketing_automation.purge_messages(older_than interval) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- Who reads a partition for long must not hold up those who wait behind the lock that truncating needs.
+set lock_timeout = '1s'
+as $$
+declare
+    -- Hours: days differ where clocks are changed.
+    span constant interval := interval '720 hours';
+    partition record;
+    messages bigint;
+    purged bigint := 0;
+begin
+    if older_than is null or older_than not between interval '0' and 38 * span then
+        raise exception 'older_than must be between 0 and 1140 days, not %', older_than using errcode = 'invalid_parameter_value';
+    end if;
+    -- A partition holds the mails of the last turn that its number had, and of earlier ones.
+    for partition in
+        select c.oid::regclass as name, to_timestamp(0) + span * (n.turn + 1) as until
+        from generate_series(floor(extract(epoch from statement_timestamp() - 39 * span) / extract(epoch from span))::bigint,
+                             floor(extract(epoch from statement_timestamp()) / extract(epoch from span))::bigint) as n (turn)
+        join pg_inherits i on i.inhparent = 'marketing_automation_internal.message_log'::regclass
+        join pg_class c on c.oid = i.inhrelid and c.relname =
+            format('message_log_%s', marketing_automation_internal.log_bucket(to_timestamp(0) + span * n.turn))
+        order by n.turn
+    loop
+        continue when partition.until > statement_timestamp() - older_than;
+        begin
+            execute format('select count(*) from %s', partition.name) into messages;
+            if messages > 0 then
+                execute format('truncate %s', partition.name);
+                purged := purged + messages;
+            end if;
+        exception when lock_not_available then
+            raise notice '% is in use and stays until the next time', partition.name;
+        end;
+    end loop;
+    delete from marketing_automation_internal.attempt_log t
+    where t.ended_at < statement_timestamp() - older_than
+      and not exists (select from marketing_automation_internal.outbox o where o.id = t.message_id);
+    return purged;
+end $$;
+comment on function marketing_automation.purge_messages(interval) is
+    'API: public. Removes mails that ended longer ago than that (0 to 1140 days), by whole partitions of 30 days, so that a mail may '
+    'stay 30 days more; with them their attempts. Counts and links stay. Returns how many; the mailer does this every hour where '
+    'marketing_automation.message_retention is set';
+
+create function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    hash bytea := marketing_automation.address_hash(address);
+    -- Keys, parties and links may hold the address, in links percent-encoded.
+    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
+    whose bigint[];
+    mails bigint[];
+begin
+    -- From here on nothing is sent to it, whoever enrolls it again.
+    perform marketing_automation.suppress(address, 'forgotten');
+    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
+    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+    select coalesce(array_agg(r.id order by r.id), '{}') into whose
+    from marketing_automation.record r
+    where r.id = any (whose) or lower(r.key) = any (needles) or lower(r.party) = any (needles);
+    mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
+    perform marketing_automation_internal.lock_record(r) from unnest(whose) as w (r);
+
+    with ended as (
+        delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+        select e.activity_id, marketing_automation_internal.counter_period(e.created_at), count(*) from ended e
+            where e.record_id is not null group by 1, 2
+    )
+    insert into marketing_automation_internal.message_log (id, record_id, activity_id, key, email, context, track_opens, track_clicks,
+        created_at, state, attempts, finished_at)
+    select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.track_opens, e.track_clicks, e.created_at, 'suppressed', e.attempts,
+        statement_timestamp() from ended e;
+    update marketing_automation_internal.message_log l
+    set key = case when lower(l.key) = any (needles) then '' else l.key end, party = case when lower(l.party) = any (needles) then null
+        else l.party end,
+        email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
+    where l.id = any (mails);
+    update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+
+    update marketing_automation.bounce b set diagnostic = null, raw = null
+    where b.address_hash = hash or exists (
+        select from unnest(needles) as n (needle)
+        where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
+
+    insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+    select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
+    from marketing_automation.record r where r.id = any (whose) and r.blocked_at is null group by 1, 2;
+    update marketing_automation.record r
+    set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
+        key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
+        party = case when lower(r.party) = any (needles) then null else r.party end
+    where r.id = any (whose);
+    perform marketing_automation_internal.cancel_waiting(r) from unnest(whose) as w (r);
+    update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
+        and f.error is not null;
+    delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    -- Of who never had a record, the party is all that such an event says.
+    delete from marketing_automation.event e where e.record_id is null and lower(e.party) = any (needles);
+    update marketing_automation.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
+    update marketing_automation.event e set user_agent = null, address = null
+    where e.record_id = any (whose) and (e.user_agent is not null or e.address is not null);
+    update marketing_automation_internal.event_inbox e set user_agent = null, address = null where e.record_id = any (whose);
+    -- The link still leads to its page; only by its digest it is not found again.
+    update marketing_automation.link l set url = regexp_replace(l.url, '[?#].*$', ''),
+        digest = sha256(convert_to('forgotten ' || l.id, 'UTF8'))
+    where exists (select from unnest(needles) as n (needle) where position(n.needle in lower(l.url)) > 0);
+    return query select cardinality(mails)::bigint, cardinality(whose)::bigint;
+end $$;
+comment on function marketing_automation.forget(text) is
+    'API: public. Erases what is kept of a person: address, name, row and codes in mails, networks and user agents of events, keys, '
+    'parties and links that hold the address; nothing more is sent to it. Counts stay, and the digest in suppression. The rows of '
+    'your own tables are yours to delete. Returns how many mails and records it was about';

@@ -1,0 +1,39 @@
+-- Revocations: commits that forbid mails which are claimed already. From then on such a mail does not leave before it is
+-- claimed again: see src/extension/revocation.rs.
+
+create function marketing_automation_internal.revoke_claims() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    case tg_table_name
+    when 'record' then
+        perform marketing_automation_internal.revoke_claims_of('record', new.id::text);
+    when 'unsubscription' then
+        perform marketing_automation_internal.revoke_claims_of('party', new.party);
+    when 'suppression' then
+        perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
+    when 'scenario' then
+        perform marketing_automation_internal.revoke_claims_of('activity', a.id::text) from marketing_automation.activity a
+            where a.scenario_id = new.id;
+    when 'sending_pause' then
+        perform marketing_automation_internal.revoke_claims_of('all', '');
+    end case;
+    return null;
+end $$;
+comment on function marketing_automation_internal.revoke_claims() is
+    'API: private. Trigger: what was written may forbid mails that are claimed';
+
+create trigger revoke_claims after insert on marketing_automation.unsubscription
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after insert on marketing_automation.suppression
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after update of state on marketing_automation.scenario
+    for each row when (new.state <> 'running') execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after insert on marketing_automation.sending_pause
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+-- Records are only updated to block them.
+create trigger revoke_claims after update of blocked_at on marketing_automation.record
+    for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();

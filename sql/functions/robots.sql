@@ -1,0 +1,227 @@
+-- Robots: rules tell opens and clicks of programs from those of people.
+
+create function marketing_automation_internal.robot_rule_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.kind = 'user_agent' then
+        -- An invalid expression is its author's error, and not that of every hit.
+        perform '' ~* new.pattern;
+    elsif new.kind = 'network'
+        and masklen(new.pattern::cidr) > masklen(marketing_automation_internal.address_prefix(new.pattern::inet)) then
+        -- As of an address that is all that is known: see address_prefix().
+        raise exception 'network % is narrower than what is kept of an address', new.pattern
+            using errcode = 'invalid_parameter_value', hint = 'It must be at least a /24 of IPv4 or a /48 of IPv6.';
+    elsif new.kind = 'method' and new.pattern not in ('GET', 'HEAD', 'POST', 'PREFETCH') then
+        raise exception 'method % does not exist', new.pattern
+            using errcode = 'invalid_parameter_value', hint = 'It is GET, HEAD, POST or PREFETCH.';
+    end if;
+    if tg_op = 'UPDATE' then
+        new.is_shipped := false;
+    else
+        -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
+        delete from marketing_automation.robot_rule r where r.name = new.name and r.is_shipped;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.robot_rule_validate() is
+    'API: private. Patterns are valid; a changed rule is no shipped one, and takes its place when a dump is restored';
+
+create trigger validate before insert or update on marketing_automation.robot_rule
+    for each row execute function marketing_automation_internal.robot_rule_validate();
+
+-- Robots: which opens and clicks are not a person's. One function judges, when hits are applied and whenever rules have changed.
+create function marketing_automation_internal.robot_by_look(method text, user_agent text, address inet) returns text
+language sql stable
+return (
+    select min(r.name) from marketing_automation.robot_rule r
+    where r.is_enabled and case r.kind
+        when 'method' then robot_by_look.method = r.pattern
+        when 'user_agent' then robot_by_look.user_agent ~* r.pattern
+        when 'network' then robot_by_look.address <<= r.pattern::inet end);
+comment on function marketing_automation_internal.robot_by_look(text, text, inet) is
+    'API: private. The rule by which a single hit is a robot''s, of those that look at nothing but the hit; null: none';
+
+create function marketing_automation_internal.count_robots(records bigint[], activities integer[], kinds text[], changes integer[])
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    if records is null then
+        return;
+    end if;
+    insert into marketing_automation_internal.activity_counter (activity_id, period, robot_opens, robot_clicks)
+    select u.activity_id, marketing_automation_internal.counter_period(f.finished_at),
+           coalesce(sum(u.change) filter (where u.kind = 'email_opened'), 0),
+               coalesce(sum(u.change) filter (where u.kind = 'email_clicked'), 0)
+    from unnest(records, activities, kinds, changes) as u (record_id, activity_id, kind, change)
+    join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
+    group by 1, 2;
+end $$;
+comment on function marketing_automation_internal.count_robots(bigint[], integer[], text[], integer[]) is
+    'API: private. Counts opens and clicks that are a robot''s (change 1), or not any more (-1), with their mails. Null: none. The '
+    'caller holds the rows of the mails in finished_activity';
+
+create function marketing_automation_internal.classify_events(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    burst marketing_automation.robot_rule;
+    speed marketing_automation.robot_rule;
+    trap marketing_automation.robot_rule;
+    buckets smallint[];
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    changes integer[];
+    reach interval;
+begin
+    select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
+    select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
+    select r.* into trap from marketing_automation.robot_rule r where r.kind = 'hidden_link' and r.is_enabled order by r.name limit 1;
+    -- How far apart clicks can be that decide about each other; null: none do.
+    reach := greatest(burst.within, trap.within);
+    if speed.name is not null then
+        -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
+        buckets := array(
+            select distinct marketing_automation_internal.log_bucket(e.occurred_at + d)
+            from marketing_automation.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d
+                where e.ctid = any (hits));
+    end if;
+    with fresh as materialized (
+        select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind
+            in ('email_opened', 'email_clicked')
+    ), mail as (
+        select f.record_id, f.activity_id, min(f.occurred_at) - reach as since, max(f.occurred_at) + reach as until
+        from fresh f where f.kind = 'email_clicked' and reach is not null
+        group by f.record_id, f.activity_id
+    ), hit as materialized (
+        select f.*, true as is_judged from fresh f where f.kind = 'email_opened' or reach is null
+        union all
+        -- All clicks in the same mails: only together are they a burst, or follow the hidden link. What came long before or after
+        -- has nothing to do with these, however much of it there is. offset: mail by mail, however few clicks there were when
+        -- the log was last analyzed.
+        select c.*, c.occurred_at between m.since and m.until from mail m cross join lateral (
+            select e.ctid, e.* from marketing_automation.event e
+            where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
+              -- And what decides about the outermost of them.
+              and e.occurred_at between m.since - coalesce(burst.within, interval '0')
+                  and m.until + coalesce(burst.within, interval '0') offset 0) c
+    ), click as materialized (
+        select h.* from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h
+            where h.kind = 'email_clicked') h
+        where h.clicks >= burst.links
+    ), reached as (
+        -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
+        -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
+        -- a single mail could be clicked often enough to hold up all others.
+        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) + burst.within as until
+        from (select c.*, count(*) filter (where c.starts) over (partition by c.record_id, c.activity_id,
+            c.link_id order by c.occurred_at) as stretch
+              from (select c.*, coalesce(c.occurred_at - lag(c.occurred_at) over (
+                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
+                    from click c) c) c
+        group by c.record_id, c.activity_id, c.link_id, c.stretch
+    ), bursting as materialized (
+        select m.place
+        from (select m.place, sum(m.links) over (partition by m.record_id, m.activity_id order by m.at, m.turn) as links
+              from (select r.record_id, r.activity_id, r.since as at, 1 as turn, 1 as links, null::tid as place from reached r
+                    union all
+                    select c.record_id, c.activity_id, c.occurred_at, 2, 0, c.place from click c
+                    union all
+                    select r.record_id, r.activity_id, r.until, 3, -1, null from reached r) m) m
+        where m.place is not null and m.links >= burst.links
+    ), verdict as (
+        select h.place, h.robot as before, coalesce(
+            (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind
+                in ('method', 'user_agent', 'network')),
+            case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
+            case when trap.name is not null and exists (
+                select from marketing_automation.event o
+                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
+                  and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
+            case when h.place in (select b.place from bursting b) then burst.name end,
+            case when speed.name is not null and exists (
+                select from marketing_automation_internal.message_log m
+                where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
+                  and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
+        from hit h where h.is_judged
+    ), judged as (
+        update marketing_automation.event e set robot = v.robot
+        from verdict v where e.ctid = v.place and v.robot is distinct from v.before
+        returning e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
+    )
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
+    into records, activities, kinds, changes from judged j where j.change <> 0;
+    perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+end $$;
+comment on function marketing_automation_internal.classify_events(tid[]) is
+    'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
+    'click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+
+create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    ids uuid[];
+    were_robots uuid[];
+    no_opens bigint[];
+    no_clicks bigint[];
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    changes integer[];
+begin
+    select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
+    from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
+    perform from marketing_automation_internal.finished_activity f
+    join (select distinct e.record_id, e.activity_id from marketing_automation.event e where e.id = any (ids)) h
+        on h.record_id = f.record_id and h.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+    with look as (
+        select marketing_automation_internal.robot_by_look(e.method, e.user_agent, e.address) as robot, e.robot is not null as was_robot,
+            array_agg(e.id) as ids
+        from marketing_automation.event e where e.id = any (ids)
+        group by e.method, e.user_agent, e.address, e.robot is not null
+    ), seen as materialized (
+        -- Without the ids of the whole group, of which a join would carry a copy with each of them.
+        select u.id, l.robot, l.was_robot from look l cross join lateral unnest(l.ids) u (id)
+    ), judged as (
+        update marketing_automation.event e set robot = l.robot
+        from seen l
+        where e.id = l.id and e.robot is distinct from l.robot
+          -- A verdict by what hit_details has not kept stands for as long as its rule does.
+          and (l.robot is not null or exists (
+              select from marketing_automation.robot_rule r
+              where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null
+                  when 'network' then e.address is not null end))
+        returning e.record_id, e.activity_id, e.kind, (l.robot is not null)::integer - l.was_robot::integer as change
+    )
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
+    into records, activities, kinds, changes from judged j where j.change <> 0;
+    perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    perform marketing_automation_internal.classify_events(array(select e.ctid from marketing_automation.event e where e.id = any (ids)));
+    -- What turns out to be a person's has the effect that it should have had.
+    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    from marketing_automation_internal.withheld_consent(array(
+        select distinct e.record_id from marketing_automation.event e where e.id = any (were_robots) and e.robot is null)) c;
+    perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
+        array_agg(e.occurred_at), no_opens)
+    from marketing_automation.event e
+    where e.id = any (were_robots) and e.robot is null and case e.kind when 'email_opened' then e.record_id <> all (no_opens)
+        else e.record_id <> all (no_clicks) end
+    having count(*) > 0;
+    return query
+        select count(*) filter (where e.robot is not null and e.id <> all (were_robots)),
+               count(*) filter (where e.robot is null and e.id = any (were_robots))
+        from marketing_automation.event e where e.id = any (ids);
+end $$;
+comment on function marketing_automation.reclassify_events(timestamptz) is
+    'API: public. Judges opens and clicks since then again, after robot_rule has changed, by what hit_details has kept of them; '
+    'returns how many turned out to be robots'' and how many people''s. The latter have their effect now; what the former have '
+    'started is not taken back';
+
+create view marketing_automation.robot_hit as
+select e.activity_id, e.robot, count(*) filter (where e.kind = 'email_opened') as opened,
+    count(*) filter (where e.kind = 'email_clicked') as clicked
+from marketing_automation.event e where e.robot is not null
+group by e.activity_id, e.robot;
+comment on view marketing_automation.robot_hit is
+    'API: public. Opens and clicks that are not counted, by activity and by the rule that said so';

@@ -1,0 +1,98 @@
+-- Scenarios: what is written is checked, and what depends on it follows. Who may write them: guard.sql.
+
+create function marketing_automation_internal.scenario_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+    starts boolean;
+    defined boolean;
+begin
+    if tg_op = 'DELETE' then
+        perform marketing_automation_internal.lock_scenario(old.id);
+        if exists (select from marketing_automation.record r where r.scenario_id = old.id) then
+            raise exception 'scenario "%" has records and cannot be deleted', old.name
+                using errcode = 'object_in_use', detail = 'Its mails would lose their log, and unsubscribing in them would stop working.',
+                      hint = format('Stop it: select marketing_automation.stop(%L);', old.name);
+        end if;
+        return old;
+    end if;
+    if tg_op = 'UPDATE' and new.id <> old.id then
+        raise exception 'id of scenario "%" cannot change', old.name using errcode = 'feature_not_supported';
+    end if;
+    if tg_op = 'UPDATE' and new.state <> old.state
+        and (old.state, new.state) not in (('draft', 'running'), ('running', 'stopped'), ('stopped', 'draft')) then
+        raise exception 'scenario "%" cannot go from % to %', old.name, old.state, new.state
+            using errcode = 'object_not_in_prerequisite_state', hint = 'The order is draft, running, stopped, and back to draft.';
+    end if;
+    if tg_op = 'UPDATE' and new.model <> old.model then
+        perform marketing_automation_internal.lock_scenario(old.id);
+    end if;
+    if tg_op = 'UPDATE' and new.model <> old.model
+        and exists (select from marketing_automation.record r where r.scenario_id = old.id)
+        and exists (select from marketing_automation.model m where m.name = old.model) then
+        raise exception 'model of scenario "%" cannot change: records have entered it', old.name
+            using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
+    defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
+    if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+        perform from marketing_automation.model m where m.name = new.model for key share;
+    end if;
+    if starts or defined and new.state = 'running' then
+        perform marketing_automation_internal.check_definition(new);
+    elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+        -- Not the conditions: they are written one by one.
+        model := marketing_automation_internal.usable_model(new);
+        perform marketing_automation_internal.check_condition(new.owner, model.relation, c.condition,
+            format('%s of scenario "%s"', c.what, new.name))
+        from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
+    end if;
+    if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
+        raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
+    end if;
+    if starts then
+        -- Its mails may have waited since it was stopped.
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.scenario_validate() is
+    'API: private. Order of states, existing model, a domain and a goal that are each one boolean expression; all that it consists '
+    'of when it starts; keeps scenarios that have records';
+
+create function marketing_automation_internal.scenario_cascade() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.activity a where a.scenario_id = old.id;
+    delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
+    delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
+    delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
+
+create trigger guard before insert or update or delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_validate();
+
+create trigger cascade after delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_cascade();
+
+create function marketing_automation_internal.scenario_retitle() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update marketing_automation.activity a set version = a.version + 1
+    where a.scenario_id = new.id and (new.name, new.language) is distinct from (old.name, old.language);
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_retitle() is
+    'API: private. Templates see the name of their scenario and are written in its language: compiled ones are cached by the '
+    'activity''s version';
+
+create trigger retitle after update of name, language on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_retitle();

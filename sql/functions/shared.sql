@@ -1,0 +1,68 @@
+-- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
+
+create function marketing_automation_internal.counter_period(at timestamptz) returns timestamptz
+language sql immutable parallel safe
+return date_bin('15 minutes', at, '2000-01-01 00:00+00');
+comment on function marketing_automation_internal.counter_period(timestamptz) is
+    'API: private. Beginning of the period in which a moment is counted';
+
+create function marketing_automation_internal.log_bucket(at timestamptz) returns smallint
+language sql immutable
+return (floor(extract(epoch from at) / (30 * 86400)) % 40)::smallint;
+comment on function marketing_automation_internal.log_bucket(timestamptz) is
+    'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
+
+create function marketing_automation_internal.is_restoring() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- is_superuser follows SET ROLE, and no SECURITY DEFINER function.
+    select not current_setting('check_function_bodies')::boolean and current_setting('is_superuser')::boolean
+$$;
+comment on function marketing_automation_internal.is_restoring() is
+    'API: private. Whether a superuser loads a dump: pg_dump turns check_function_bodies off, as functions and rows may come before '
+    'what they need. Nothing is compiled or looked up then; what is missing shows when it runs';
+
+create function marketing_automation_internal.as_text(expression text) returns text
+language sql immutable
+-- The line break ends a comment inside the expression.
+return case when expression is null then 'null::text' else '(' || expression || E'\n)::text' end;
+comment on function marketing_automation_internal.as_text(text) is
+    'API: private. A checked user expression, ready to stand in a query, cast to text';
+
+create function marketing_automation_internal.as_condition(expression text) returns text
+language sql immutable
+return case when expression is null then 'true' else '(' || expression || E'\n) is true' end;
+comment on function marketing_automation_internal.as_condition(text) is
+    'API: private. A checked boolean user expression, ready to stand in a query; null holds always';
+
+create function marketing_automation_internal.is_broken_definition(code text) returns boolean
+language sql immutable
+-- Syntax error or access rule violation, but for missing rights (PostgreSQL, appendix A): a name that is gone, a type that changed.
+return left(code, 2) = '42' and code <> '42501';
+comment on function marketing_automation_internal.is_broken_definition(text) is
+    'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
+
+create function marketing_automation_internal.opposite_event(event text) returns text
+language sql immutable
+return case event
+    when 'email_opened' then 'email_not_opened' when 'email_not_opened' then 'email_opened'
+    when 'email_clicked' then 'email_not_clicked' when 'email_not_clicked' then 'email_clicked'
+    when 'email_bounced' then 'email_not_bounced' when 'email_not_bounced' then 'email_bounced'
+end;
+comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
+
+create function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- The type by its catalog name: as SQL spells it, character would be character(1).
+    select format('select %s from %s as self where (%s' || E'\n) = any (($1)::%I.%I[])', columns, relation, key, n.nspname, t.typname)
+    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
+$$;
+comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
+    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+
+create function marketing_automation_internal.is_passing_error(code text) returns boolean
+language sql immutable
+-- Transaction rollback, resources, system errors, lock not available (PostgreSQL, appendix A): not the fault of a row,
+-- trying again later can help.
+return left(code, 2) in ('40', '53', '58') or code = '55P03';
+comment on function marketing_automation_internal.is_passing_error(text) is
+    'API: private. Whether trying again later can help, judged by SQLSTATE';

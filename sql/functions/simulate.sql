@@ -1,0 +1,228 @@
+-- What would happen to this row? The machine itself runs, on a record of its own and at assumed times, in a subtransaction
+-- that is rolled back: a second implementation would sooner or later tell something else.
+
+create function marketing_automation_internal.simulated_events(scenario marketing_automation.scenario, events jsonb)
+returns table (n integer, activity_id integer, kind text, "after" interval, at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    fields constant text[] := array['activity', 'event', 'after', 'at'];
+    kinds constant text[] := array['email_opened', 'email_clicked', 'email_bounced', 'unsubscribed'];
+    example constant text := '[{"activity": "hello", "event": "email_opened", "after": "2 hours"}]';
+    item jsonb;
+    field text;
+begin
+    if jsonb_typeof(events) is distinct from 'array' then
+        raise exception 'events must be a JSON array' using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
+    end if;
+    n := 0;
+    for item in select e from jsonb_array_elements(events) e loop
+        n := n + 1;
+        if jsonb_typeof(item) <> 'object' or not item ?& array['activity', 'event'] then
+            raise exception 'event % does not say which event of which activity', n
+                using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
+        end if;
+        field := (select k from jsonb_object_keys(item) k where k <> all (fields) limit 1);
+        if field is not null then
+            raise exception 'event % has an unknown field "%"', n, field
+                using errcode = 'invalid_parameter_value',
+                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(field, fields) || '".',
+                                      format('Its fields are: %s.', array_to_string(fields, ', ')));
+        end if;
+        activity_id := marketing_automation_internal.activity_named(scenario, item ->> 'activity');
+        if not exists (select from marketing_automation.activity a where a.id = simulated_events.activity_id
+            and a.action = 'send_email') then
+            raise exception 'event % cannot happen: activity "%" sends no e-mail', n, item ->> 'activity'
+                using errcode = 'invalid_parameter_value';
+        end if;
+        kind := item ->> 'event';
+        if kind is null or kind <> all (kinds) then
+            raise exception 'event % is unknown: "%"', n, kind
+                using errcode = 'invalid_parameter_value',
+                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(kind, kinds) || '".',
+                                      format('Events are: %s.', array_to_string(kinds, ', ')));
+        end if;
+        "after" := item ->> 'after';
+        at := item ->> 'at';
+        if ("after" is null) = (at is null) or "after" < interval '0' or not isfinite(at) then
+            raise exception 'event % needs either "after", an interval since its mail was sent, or "at", a time', n
+                using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
+        end if;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.simulated_events(marketing_automation.scenario, jsonb) is
+    'API: private. The events of simulate() as rows; raises for what does not exist, with a hint';
+
+create function marketing_automation_internal.simulate_record(
+    scenario marketing_automation.scenario, of_record bigint, record_uuid uuid, events jsonb, start timestamptz
+) returns jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    told jsonb := '[]';
+    step timestamptz := start;
+    -- Of the events and activities, those that have been told.
+    happened integer[] := '{}';
+    ended integer[] := '{}';
+    due record;
+    hit record;
+    mail record;
+    changed bigint;
+    no_opens bigint[];
+    no_clicks bigint[];
+    -- Its mails come after; the queue has no index on the record.
+    last_message bigint := nextval('marketing_automation_internal.message_id_seq');
+begin
+    loop
+        select w.activity_id, w.at into due
+        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by w.at, w.activity_id limit 1;
+        select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
+        from marketing_automation_internal.simulated_events(scenario, events) e
+        join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
+        where e.n <> all (happened) and coalesce(e.at, m.sent_at + e."after") >= m.sent_at
+        order by 6, e.n limit 1;
+        exit when due.at is null and hit.n is null;
+
+        if hit.occurs_at <= due.at or due.at is null then
+            step := hit.occurs_at;
+            happened := happened || hit.n;
+            select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) into changed
+                from marketing_automation_internal.finished_activity f where f.record_id = of_record;
+            if hit.kind = 'unsubscribed' then
+                perform marketing_automation.block(record_uuid);
+            else
+                select c.no_opens, c.no_clicks into no_opens, no_clicks
+                    from marketing_automation_internal.withheld_consent(array[of_record]) c;
+                if of_record <> all (case hit.kind when 'email_opened' then no_opens when 'email_clicked' then no_clicks else '{}' end) then
+                    perform marketing_automation_internal.mark_events(array[of_record], array[hit.activity_id], array[hit.kind],
+                        array[step], no_opens);
+                end if;
+                if hit.kind = 'email_bounced' then
+                    perform marketing_automation.suppress(hit.email, 'hard_bounce');
+                end if;
+            end if;
+            select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) - changed into changed
+                from marketing_automation_internal.finished_activity f where f.record_id = of_record;
+            told := told || jsonb_build_object('at', step, 'activity_id', hit.activity_id, 'outcome', hit.kind, 'detail',
+                case hit.kind when 'unsubscribed' then 'unsubscribes: nothing more runs' when 'email_opened' then 'its mail is opened'
+                              when 'email_clicked' then 'its mail is clicked' else 'its mail comes back' end
+                || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
+        else
+            step := due.at;
+            perform marketing_automation_internal.process_or_fail(a, array[of_record], step) from marketing_automation.activity a
+                where a.id = due.activity_id;
+            -- The mail server takes every mail at once.
+            update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
+            where o.id > last_message and o.record_id = of_record
+            returning o.id, marketing_automation.is_suppressed(o.email) as suppressed into mail;
+            if found then
+                perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
+                    array[case when mail.suppressed then 'failed' else 'sent' end],
+                    array[case when mail.suppressed then 'address suppressed' end], array[0], now => step);
+            end if;
+        end if;
+
+        select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
+                   when 'executed' then 'runs'
+                   when 'mailed' then case when m.state = 'failed' then 'sends nothing: its address is suppressed' else
+                       format('sends "%s"', a.subject) end
+                   when 'no_address' then 'sends nothing: the row has no address'
+                   when 'condition_not_met' then 'does nothing: its condition is not true'
+                   when 'error' then format('fails: %s (%s)', f.error, f.error_code)
+                   when 'blocked' then 'is cancelled: the record is blocked'
+                   when 'goal_reached' then 'is cancelled: the goal is reached'
+                   when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
+                   when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event
+                       when 'email_not_opened' then 'opened' when 'email_not_clicked' then 'clicked' else 'returned' end)
+                   end) order by a.id <> due.activity_id, a.id), '[]'),
+               ended || coalesce(array_agg(a.id), '{}')
+        into told, ended
+        from marketing_automation_internal.finished_activity f
+        join marketing_automation.activity a on a.id = f.activity_id
+        left join marketing_automation.activity p on p.id = a.parent_id
+        left join marketing_automation.activity d on d.id = due.activity_id
+        left join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
+        where f.record_id = of_record and f.activity_id <> all (ended);
+    end loop;
+
+    return told || coalesce((
+        select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_started', 'detail', e.fact) order by t.ordinal)
+        from marketing_automation_internal.explain_activities(scenario, of_record) e
+        join marketing_automation_internal.activity_tree(scenario.id) t on t.activity_id = e.activity_id
+        where e.activity_id <> all (ended)), '[]') || coalesce((
+        select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_' || e.kind, 'detail',
+            format('%s does not happen: its mail is %s', e.kind, case when m.sent_at is null then 'not sent'
+                else 'sent later' end)) order by e.n)
+        from marketing_automation_internal.simulated_events(scenario, events) e
+        left join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
+        where e.n <> all (happened)), '[]');
+end $$;
+comment on function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz) is
+    'API: private. Runs all that waits for a record, and the events, each at its time, and tells what happens. For simulate(), which '
+    'rolls it back';
+
+create function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
+returns table (at timestamptz, activity text, outcome text, detail text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    model marketing_automation.model := marketing_automation_internal.usable_model(chosen);
+    row record;
+    of_record bigint;
+    record_uuid uuid;
+    told jsonb;
+    obstacle text;
+begin
+    if start is null or not isfinite(start) then
+        raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
+    end if;
+    perform marketing_automation_internal.simulated_events(chosen, events);
+    select q.* into row
+    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+        marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+            marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
+            -- A condition that raises an error does so when its activity runs, as for enroll_one().
+            case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
+                then marketing_automation_internal.root_choice(chosen.id)
+                 else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
+                     and a.parent_id is null)) end,
+            marketing_automation_internal.as_condition(chosen.domain))),
+        array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+    obstacle := case
+        when not found then format('model "%s" has no row with this key', model.name)
+        when not row.matches then 'the domain is not true for it'
+        when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
+            then 'its party has unsubscribed'
+    end;
+    if obstacle is not null then
+        at := start;
+        outcome := 'not_entered';
+        detail := 'does not enter: ' || obstacle;
+        return next;
+        return;
+    end if;
+    begin
+        -- As if it had never been in the scenario.
+        delete from marketing_automation.record r where r.scenario_id = chosen.id and r.key = row.key;
+        of_record := nextval('marketing_automation.record_id_seq');
+        record_uuid := marketing_automation_internal.new_record_uuid(of_record);
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        values (of_record, chosen.id, row.key, row.party, record_uuid, start);
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select of_record, a.id, start + coalesce(a.delay, interval '0') from marketing_automation.activity a where a.id = any (row.roots);
+        told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start);
+        raise exception 'simulated' using errcode = 'MA001';
+    exception when sqlstate 'MA001' then
+        null; -- All that was written is gone; what was told is kept.
+    end;
+    return query
+        select start, null::text, 'entered'::text, 'enters'::text
+        union all
+        select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
+        from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
+        join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
+end $$;
+comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
+    'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
+    'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '
+    'domain and conditions see the row as it is now. events: [{"activity": name, "event": "email_opened", "email_clicked", '
+    '"email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';

@@ -1,0 +1,87 @@
+-- Snippets: what is written is checked together with what uses it.
+
+create function marketing_automation_internal.template_columns(relation regclass) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_object_agg(a.attname, case when t.typtype = 'c' then (
+               select jsonb_object_agg(b.attname, null) from pg_attribute b
+               where b.attrelid = t.typrelid and b.attnum > 0 and not b.attisdropped) end)
+    from pg_attribute a join pg_type t on t.oid = a.atttypid
+    where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+$$;
+comment on function marketing_automation_internal.template_columns(regclass) is
+    'API: private. The names that templates find in a row of the relation: its columns, and the attributes of those that are '
+    'composite; null when it does not exist';
+
+create function marketing_automation_internal.template_user() returns table (
+    what text, language text, sender text, subject text, body text, relation regclass)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.model m on m.name = s.model
+    union all
+    select format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
+        t.body, m.relation
+    from marketing_automation.activity_translation t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.model m on m.name = s.model
+$$;
+comment on function marketing_automation_internal.template_user() is 'API: private. All that may use snippets';
+
+create function marketing_automation_internal.snippet_number() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        new.version := nextval('marketing_automation.snippet_version_seq');
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.snippet_number() is 'API: private. Gives each change of a snippet a number of its own';
+
+create function marketing_automation_internal.snippet_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    names text[] := array_remove(array[case when tg_op <> 'INSERT' then old.name end, case when tg_op <> 'DELETE' then new.name end], null);
+    faults text;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    if tg_op <> 'DELETE' then
+        perform marketing_automation_internal.check_snippet(new.name, new.language);
+    end if;
+    -- After the change, so that what is seen is what will be used.
+    select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
+    from (
+        select t.what, marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language,
+            marketing_automation_internal.template_columns(t.relation)) as fault
+        from marketing_automation_internal.template_user() t
+        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names
+        union all
+        select distinct format('snippet "%s"', s.name), marketing_automation_internal.snippet_fault(null, null, s.body, s.language, null)
+        from marketing_automation.snippet s
+        where marketing_automation_internal.used_snippets(null, null, s.body) && names) u
+    where u.fault is not null;
+    if faults is not null and tg_op = 'INSERT' then
+        raise exception 'snippet "%" does not fit what uses it', new.name using errcode = 'object_in_use', detail = faults;
+    elsif faults is not null then
+        raise exception 'snippet "%" is in use', old.name
+            using errcode = 'object_in_use', detail = faults, hint = 'Change the templates that use it first.';
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.snippet_validate() is
+    'API: private. A snippet compiles, uses what exists and not itself, and what uses it still works';
+
+create trigger guard before insert or update or delete on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger share_owner after update of owner on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.share_owner();
+
+create trigger number before insert or update on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.snippet_number();
+
+create trigger validate after insert or update or delete on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.snippet_validate();

@@ -1,0 +1,129 @@
+-- Unsubscribing and its undo, by administrators and by recipients.
+
+create function marketing_automation.unsubscribe(party text, scenario text default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := case when scenario is null then 0 else (marketing_automation_internal.scenario_named(scenario)).id end;
+begin
+    if party is null then
+        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    values (unsubscribe.party, its_scenario, statement_timestamp())
+    on conflict do nothing;
+    if found then
+        insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+        values (gen_random_uuid(), statement_timestamp(), 'unsubscribed', unsubscribe.party, its_scenario);
+    end if;
+end $$;
+comment on function marketing_automation.unsubscribe(text, text) is
+    'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, '
+    'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
+
+create function marketing_automation.resubscribe(party text, scenario text default null) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := (select (marketing_automation_internal.scenario_named(scenario)).id where scenario is not null);
+    unblocked bigint;
+begin
+    if party is null then
+        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    if its_scenario is not null and exists (
+        select from marketing_automation.unsubscription u where u.party = resubscribe.party and u.scenario_id = 0) then
+        raise exception 'party "%" is unsubscribed from everything', party
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Resubscribe it to everything first: select marketing_automation.resubscribe(%L);', party);
+    end if;
+    -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
+    unblocked := marketing_automation_internal.unblock_records(array(
+        select r.id from marketing_automation.record r
+        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+    with gone as (
+        delete from marketing_automation.unsubscription u
+        where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
+        returning u.scenario_id
+    )
+    insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    return unblocked;
+end $$;
+comment on function marketing_automation.resubscribe(text, text) is
+    'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its '
+    'blocked ones are unblocked; returns how many';
+
+-- By the token of a mail.
+create function marketing_automation.unsubscribe_page(token text)
+returns table (known boolean, language text, scenario text, has_party boolean, unsubscribed boolean, everything boolean)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select r.id is not null or s.id is not null,
+           (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
+               and m.activity_id = t.activity_id limit 1),
+           coalesce(s.title, s.name), r.party is not null,
+           r.blocked_at is not null or exists (
+                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)),
+           exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
+    from (select 1) as one
+    left join marketing_automation_internal.verify_token('unsubscribed', token) t on true
+    left join marketing_automation.record r on r.id = t.record_id
+    -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
+    left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
+    left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
+$$;
+comment on function marketing_automation.unsubscribe_page(text) is
+    'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
+
+create function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    verified record;
+    leaving marketing_automation.record;
+    is_news boolean;
+begin
+    select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
+    leaving := marketing_automation_internal.lock_record(verified.record_id);
+    -- A test's link (record 0) goes where the real one will, and unsubscribes nobody.
+    if leaving.id is not null then
+        is_news := marketing_automation_internal.block_record(leaving);
+        if everything and leaving.party is not null then
+            insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+            values (leaving.party, 0, statement_timestamp())
+            on conflict do nothing;
+            is_news := is_news or found;
+        end if;
+        if is_news then
+            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+            select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
+                marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
+                   case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
+            from marketing_automation.scenario s where s.id = leaving.scenario_id;
+        end if;
+    end if;
+    return (select l.url from marketing_automation.link l where l.id = verified.link_id);
+end $$;
+comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
+    'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
+    'everything; repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+
+create function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    verified record;
+    returning_one marketing_automation.record;
+begin
+    select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
+    returning_one := marketing_automation_internal.lock_record(verified.record_id);
+    with gone as (
+        delete from marketing_automation.unsubscription u
+        where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
+        returning u.scenario_id
+    )
+    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
+    from gone g;
+    perform marketing_automation_internal.unblock_records(array[returning_one.id]);
+end $$;
+comment on function marketing_automation.resubscribe_by_token(text, text) is
+    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '
+    'scenario and to everything';

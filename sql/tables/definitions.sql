@@ -1,0 +1,204 @@
+-- What users define: models (record types), scenarios, their trees of activities, translations.
+-- All small; validated by the triggers of functions/models.sql, scenarios.sql and activities.sql. References between them are checked there too, not by foreign
+-- keys: pg_restore -j loads the tables of an extension in any order, and would lose those that came too early.
+
+create table marketing_automation.model (
+    name text primary key check (name <> ''),
+    relation regclass not null,
+    key text not null,
+    key_type regtype not null,
+    party text,
+    email text,
+    recipient_name text,
+    language text,
+    time_zone text,
+    track_opens text,
+    track_clicks text,
+    owner regrole not null default quote_ident(current_user)::regrole
+);
+comment on table marketing_automation.model is
+    'API: public. A record type: a table, view or foreign table and SQL expressions over the alias self. Write it with '
+    'register_model()';
+comment on column marketing_automation.model.relation is 'Where the rows are; follows renames';
+comment on column marketing_automation.model.key is 'SQL expression over self: identifies a row, unique and not null, never changes';
+comment on column marketing_automation.model.key_type is
+    'Type of the key expression, so that joins back to the relation can use its index';
+comment on column marketing_automation.model.party is
+    'SQL expression over self: the person behind the row, the identity that unsubscribes; null: nobody';
+comment on column marketing_automation.model.email is
+    'SQL expression over self: where mails go (RFC 5321 mailbox); null: records of this model get no mail';
+comment on column marketing_automation.model.recipient_name is 'SQL expression over self: display name of the recipient';
+comment on column marketing_automation.model.language is
+    'SQL expression over self: language of the recipient (BCP 47, fr-CA, or POSIX, fr_CA)';
+comment on column marketing_automation.model.time_zone is
+    'SQL expression over self: IANA time zone of the recipient, such as Europe/Paris';
+comment on column marketing_automation.model.track_opens is
+    'SQL boolean expression over self: whether opens of this recipient may be recorded; not true: no image in the mail, and no open '
+    'is kept; null: yes';
+comment on column marketing_automation.model.track_clicks is
+    'SQL boolean expression over self: whether clicks of this recipient may be recorded; not true: links stay as written, and no '
+    'click is kept; null: yes';
+comment on column marketing_automation.model.owner is
+    'Only members of this role may change the model; a scenario uses it only if this role is a member of the scenario''s owner';
+
+create table marketing_automation.party (
+    id bigint generated always as identity primary key,
+    name text not null,
+    email text,
+    language text,
+    time_zone text,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.party is
+    'API: public. Default record type for people and companies; those who have their own table register it with register_model() '
+    'instead';
+
+create table marketing_automation.sale (
+    id bigint generated always as identity primary key,
+    party_id bigint not null,
+    number text,
+    state text not null default 'draft' check (state in ('draft', 'quotation', 'confirmed', 'done', 'cancelled')),
+    amount numeric check (amount >= 0),
+    currency text check (currency ~ '^[A-Z]{3}$'),
+    sale_date date,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.sale is 'API: public. Default record type for sales, mailed to their party';
+comment on column marketing_automation.sale.currency is 'ISO 4217 code';
+create index sale_party_id on marketing_automation.sale (party_id);
+
+create table marketing_automation.scenario (
+    -- 0 stands for every scenario in unsubscription and event.
+    id integer generated always as identity primary key check (id > 0),
+    name text not null unique check (name <> ''),
+    title text check (title <> ''),
+    model text not null,
+    domain text not null default 'true',
+    state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
+    unsubscribable boolean not null default false,
+    language text not null default 'en' check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    created_at timestamptz not null default now(),
+    goal text,
+    goal_ends_journey boolean not null default false,
+    constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey)
+);
+comment on table marketing_automation.scenario is
+    'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
+comment on column marketing_automation.scenario.title is
+    'How recipients know this kind of mail: the name that unsubscribe pages show; null: name';
+comment on column marketing_automation.scenario.domain is 'SQL boolean expression over self: which rows of the model enter';
+comment on column marketing_automation.scenario.state is
+    'draft -> running -> stopped -> draft. Only running scenarios enroll, process and mail; a stopped one keeps its waiting work';
+comment on column marketing_automation.scenario.unsubscribable is
+    'Whether unsubscribing keeps the party out of this scenario for ever, in all its records';
+comment on column marketing_automation.scenario.language is
+    'Language that its activities are written in (BCP 47 or POSIX tag); what is not translated is sent in it, with dates and numbers '
+    'to match';
+comment on column marketing_automation.scenario.track_opens is
+    'Whether opens are recorded, of recipients who agree (track_opens of the model); if not, its mails have no image';
+comment on column marketing_automation.scenario.track_clicks is
+    'Whether clicks are recorded, of recipients who agree (track_clicks of the model); if not, links in its mails stay as written';
+comment on column marketing_automation.scenario.owner is
+    'Role with whose rights all expressions (domain, goal, conditions, model) run; only its members may change the scenario';
+comment on column marketing_automation.scenario.goal is
+    'SQL boolean expression over self, looked at when an activity runs for a record: the first time that it is true is a conversion '
+    'of the record; null: none';
+comment on column marketing_automation.scenario.goal_ends_journey is
+    'Whether nothing more runs for a record that has reached the goal. What it has queued still leaves';
+
+create table marketing_automation.scenario_status (
+    scenario_id integer primary key,
+    last_enrolled_at timestamptz,
+    last_error text,
+    last_error_code text check (last_error_code ~ '^[0-9A-Z]{5}$'),
+    last_error_at timestamptz,
+    last_error_activity_id integer,
+    check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null)),
+    check (last_error_activity_id is null or last_error is not null)
+);
+comment on table marketing_automation.scenario_status is 'API: public. How the last runs of each scenario went';
+comment on column marketing_automation.scenario_status.last_error is
+    'Why the scenario does not enroll, or an activity does not run: gone when it does';
+comment on column marketing_automation.scenario_status.last_error_at is 'Since when it is that';
+comment on column marketing_automation.scenario_status.last_error_code is 'SQLSTATE of last_error';
+comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
+
+create table marketing_automation.activity (
+    id integer generated always as identity primary key check (id > 0),
+    scenario_id integer not null,
+    name text not null check (name <> ''),
+    parent_id integer,
+    on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
+        'email_not_bounced')),
+    condition text,
+    delay interval check (delay between interval '0' and interval '10 years'),
+    action text default 'send_email' check (action in ('send_email')),
+    sender text,
+    subject text,
+    body text,
+    expires_after interval check (expires_after > interval '0' and expires_after <= interval '10 years'),
+    version integer not null default 1,
+    unique (scenario_id, name),
+    constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
+    constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
+    constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email'
+        or (subject is not null and body is not null)),
+    constraint activity_is_not_its_own_parent check (parent_id <> id)
+);
+comment on table marketing_automation.activity is 'API: public. A node of a scenario''s tree: when, under which condition, which action';
+comment on column marketing_automation.activity.parent_id is 'Activity that this one follows; null: a root, started by enrolling';
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); null: simply follows';
+comment on column marketing_automation.activity.condition is
+    'SQL boolean expression over self; unless it is true, nothing is done and no child starts';
+comment on column marketing_automation.activity.delay is
+    'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later';
+comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
+comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
+comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
+comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
+comment on column marketing_automation.activity.expires_after is
+    'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as '
+    'suppressed, and starts no children; null: always';
+comment on column marketing_automation.activity.version is
+    'Raised by each change of templates or translations, or of what the scenario gives to them; compiled templates are cached by it';
+create index activity_parent_id on marketing_automation.activity (parent_id);
+
+create table marketing_automation.activity_translation (
+    activity_id integer not null,
+    language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    sender text,
+    subject text,
+    body text,
+    primary key (activity_id, language),
+    constraint activity_translation_translates check (coalesce(sender, subject, body) is not null)
+);
+comment on table marketing_automation.activity_translation is
+    'API: public. Templates of an activity in another language; what is null falls back, part by part: fr_CA, fr, the activity';
+comment on column marketing_automation.activity_translation.language is 'BCP 47 or POSIX language tag: fr, fr-CA, fr_CA';
+
+-- Pieces that templates share; checked by functions/snippets.sql.
+create sequence marketing_automation.snippet_version_seq;
+
+create table marketing_automation.snippet (
+    name text not null constraint snippet_name_is_simple check (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$'),
+    language text not null default '' check (language = '' or language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    body text not null,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    version bigint not null default 0,
+    primary key (name, language)
+);
+alter sequence marketing_automation.snippet_version_seq owned by marketing_automation.snippet.version;
+comment on table marketing_automation.snippet is
+    'API: public. Pieces that templates share, by name: {% include "footer" %}, {% extends "layout" %}, {% import "macros" as m %}. '
+    'A changed one takes effect in the mails that are rendered from then on';
+comment on column marketing_automation.snippet.language is
+    'Language tag of a translation; empty: the default. A text takes the translation in its own language, in the recipient''s '
+    'variant of it';
+comment on column marketing_automation.snippet.body is 'minijinja template; escaped as the template that uses it is';
+comment on column marketing_automation.snippet.owner is 'Only members of this role may change the snippet of this name, in any language; every scenario may use it';
+comment on column marketing_automation.snippet.version is 'Raised by each change; the mailer forgets its compiled templates by it';

@@ -1,0 +1,81 @@
+-- Hot tables of the state machine. Small tables hold the waiting work (rows are deleted when done), append-only
+-- ones the history; no triggers, no foreign keys to large tables, no volatile defaults (measured: each of these
+-- halves the rate or worse). Invariants between them are tested instead.
+
+create sequence marketing_automation.record_id_seq;
+
+create table marketing_automation.record (
+    id bigint primary key,
+    scenario_id integer not null,
+    key text collate "C"
+        constraint record_has_key check (key is not null)
+        -- An index entry holds 2,704 bytes at most.
+        constraint record_key_is_short check (octet_length(key) <= 1000),
+    party text collate "C" constraint record_party_is_short check (octet_length(party) <= 1000),
+    uuid uuid not null,
+    entered_at timestamptz not null,
+    blocked_at timestamptz,
+    constraint record_enters_once unique (scenario_id, key)
+);
+alter sequence marketing_automation.record_id_seq owned by marketing_automation.record.id;
+-- For resubscribe: the blocked records of a party.
+create index record_blocked on marketing_automation.record (party) where blocked_at is not null;
+comment on table marketing_automation.record is 'API: public. A row of a model that entered a scenario: once, ever';
+comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
+comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
+comment on column marketing_automation.record.uuid is
+    'Public random id (RFC 9562 version 8: 48 bits of id, 74 random bits), found through the primary key: see record_id(uuid)';
+comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
+
+create table marketing_automation_internal.waiting_activity (
+    record_id bigint not null,
+    activity_id integer not null,
+    at timestamptz not null,
+    primary key (record_id, activity_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.waiting_activity is
+    'API: private. Activities to come, one row each; see the view record_activity';
+comment on column marketing_automation_internal.waiting_activity.at is 'When it is due';
+-- For process_due: the due rows of one activity, in order of at.
+create index waiting_activity_due on marketing_automation_internal.waiting_activity (activity_id, at);
+
+create table marketing_automation_internal.finished_activity (
+    record_id bigint not null,
+    activity_id integer not null,
+    state text not null check (state in ('done', 'cancelled', 'failed')),
+    outcome text not null check (outcome in
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'error')),
+    at timestamptz not null,
+    finished_at timestamptz not null,
+    opened_at timestamptz,
+    clicked_at timestamptz,
+    bounced_at timestamptz,
+    error text,
+    error_code text,
+    primary key (record_id, activity_id),
+    constraint finished_activity_outcome_fits_state check (
+        state = case
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached') then 'cancelled'
+            when outcome = 'error' then 'failed'
+            else 'done'
+        end),
+    constraint finished_activity_error_is_kept check ((outcome = 'error') = (error is not null and error_code is not null)),
+    constraint finished_activity_only_mails_are_read check (outcome = 'mailed' or (opened_at is null and clicked_at is null
+        and bounced_at is null))
+) with (fillfactor = 90);
+comment on table marketing_automation_internal.finished_activity is
+    'API: private. Activities that ran, were cancelled or failed: its primary key is why an activity runs at most once for a record';
+comment on column marketing_automation_internal.finished_activity.outcome is 'Why it ended as it did';
+comment on column marketing_automation_internal.finished_activity.at is 'When it was due';
+comment on column marketing_automation_internal.finished_activity.error_code is 'SQLSTATE of error';
+
+create table marketing_automation.unsubscription (
+    party text collate "C" not null,
+    scenario_id integer not null,
+    created_at timestamptz not null,
+    primary key (party, scenario_id)
+);
+comment on table marketing_automation.unsubscription is
+    'API: public. Parties that left a scenario, or all: none of their records enters it or is mailed by it until they come back';
+comment on column marketing_automation.unsubscription.scenario_id is '0: every scenario, also those to come';

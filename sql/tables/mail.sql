@@ -1,0 +1,104 @@
+-- E-mails: outbox holds those under way, message_log those that ended; message unites the two.
+
+create sequence marketing_automation_internal.message_id_seq;
+
+create table marketing_automation_internal.outbox (
+    id bigint primary key,
+    record_id bigint,
+    activity_id integer not null,
+    key text collate "C" not null,
+    party text collate "C",
+    email text not null,
+    recipient_name text,
+    language text,
+    time_zone text,
+    context jsonb not null,
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
+    created_at timestamptz not null,
+    state text not null default 'queued' check (state in ('queued', 'sending', 'in_doubt')),
+    attempts integer not null default 0 check (attempts >= 0),
+    due_at timestamptz not null,
+    domain_queue text collate "C" not null default '',
+    first_attempt_at timestamptz,
+    smtp_reply text,
+    constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+alter sequence marketing_automation_internal.message_id_seq owned by marketing_automation_internal.outbox.id;
+comment on table marketing_automation_internal.outbox is 'API: private. E-mails under way; see the view message';
+comment on column marketing_automation_internal.outbox.record_id is 'Null: a test by send_test(), which counts nowhere';
+comment on column marketing_automation_internal.outbox.context is 'The row as JSON when the activity ran: what templates see as record';
+comment on column marketing_automation_internal.outbox.track_opens is
+    'Whether scenario and recipient agreed to it when the activity ran: the mail has an image';
+comment on column marketing_automation_internal.outbox.track_clicks is
+    'Whether scenario and recipient agreed to it when the activity ran: links lead by way of the proxy';
+comment on column marketing_automation_internal.outbox.state is
+    'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person '
+    '(marketing_automation.in_doubt)';
+comment on column marketing_automation_internal.outbox.attempts is
+    'Deliveries tried, never counted back but for claims given back untried; fences late results: a result counts only for the '
+    'attempt that it belongs to';
+comment on column marketing_automation_internal.outbox.due_at is 'Not before';
+comment on column marketing_automation_internal.outbox.domain_queue is
+    'Recipient domain if that has or had a limit (see domain_queue), so that mails waiting for it are in nobody''s way; empty '
+    'otherwise, and before the first claim that sees it';
+comment on column marketing_automation_internal.outbox.first_attempt_at is 'From when marketing_automation.retry_window counts';
+comment on column marketing_automation_internal.outbox.smtp_reply is 'What the server or the network said at the last attempt';
+-- For claim_messages: the due mails of one activity and domain queue. Not partial on state, so that claiming is a HOT update.
+create index outbox_due on marketing_automation_internal.outbox (activity_id, domain_queue, due_at);
+-- For claim_messages: tests, which do not wait for their scenario to run.
+create index outbox_test on marketing_automation_internal.outbox (due_at) where record_id is null;
+
+create table marketing_automation_internal.message_log (
+    id bigint not null,
+    record_id bigint,
+    activity_id integer not null,
+    key text collate "C" not null,
+    party text collate "C",
+    email text not null,
+    recipient_name text,
+    language text,
+    time_zone text,
+    context jsonb not null,
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
+    created_at timestamptz not null,
+    state text not null check (state in ('sent', 'failed', 'suppressed', 'bounced')),
+    attempts integer not null,
+    finished_at timestamptz not null,
+    sent_at timestamptz,
+    smtp_reply text,
+    server text,
+    bucket smallint not null default marketing_automation_internal.log_bucket(statement_timestamp()),
+    primary key (id, bucket),
+    constraint message_log_sent_has_time check ((state in ('sent', 'bounced')) = (sent_at is not null))
+) partition by list (bucket);
+-- All mails of a record; the language of the unsubscribe page.
+create index message_log_record on marketing_automation_internal.message_log (record_id);
+comment on table marketing_automation_internal.message_log is 'API: private. E-mails that ended; see the view message';
+comment on column marketing_automation_internal.message_log.bucket is
+    'log_bucket() of the time when it was written: what is old goes with its partition, see purge_messages()';
+
+-- All partitions are there from the beginning and are used in turn: tables made later would not belong to the extension.
+do $$ begin
+    for bucket in 0..39 loop
+        execute format('create table marketing_automation_internal.message_log_%s partition of marketing_automation_internal.message_log for values in (%s)', bucket, bucket);
+        execute format('comment on table marketing_automation_internal.message_log_%s is %L', bucket,
+            'API: private. Partition of message_log');
+    end loop;
+end $$;
+
+-- Nearly all mails are taken at the first attempt, and message_log says all about that one. All other attempts are rows here.
+create table marketing_automation_internal.attempt_log (
+    message_id bigint not null,
+    attempt integer not null,
+    ended_at timestamptz not null,
+    state text not null check (state in ('sent', 'deferred', 'failed', 'in_doubt')),
+    code smallint check (code between 200 and 599),
+    status text check (status ~ '^[245]\.\d{1,3}\.\d{1,3}$'),
+    reply text,
+    server text,
+    primary key (message_id, attempt)
+);
+comment on table marketing_automation_internal.attempt_log is
+    'API: private. Attempts to deliver, but for those that sent a mail at once; see the view delivery_attempt';

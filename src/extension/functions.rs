@@ -1,0 +1,15 @@
+//! Functions in Rust that SQL calls, by subject. What works on rows is SQL; these do what SQL cannot.
+
+mod address;
+mod argument;
+mod bounce;
+mod call_with_caller;
+mod expression;
+mod nearest_name;
+mod notify;
+mod preview;
+mod queue_cursor;
+mod revocation;
+mod status;
+mod template;
+mod token;

@@ -1,0 +1,36 @@
+//! Mail addresses as SQL checks and compares them.
+
+use pgrx::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::argument::refuse;
+use crate::mail::{canonical_address, message};
+use crate::smtp::TransportConfig;
+
+/// Digest of the address in the spelling by which it is compared.
+#[pg_extern(sql = false)]
+fn address_hash(address: &str) -> Vec<u8> {
+    Sha256::digest(canonical_address::canonical(address)).to_vec()
+}
+
+/// Raises unless a mail can go to this address.
+#[pg_extern(sql = false)]
+fn check_address(address: &str) {
+    if let Err(error) = message::check_address(address) {
+        refuse(error);
+    }
+}
+
+/// Domain of the address in the spelling by which it is compared.
+#[pg_extern(sql = false)]
+fn address_domain(address: &str) -> Option<String> {
+    canonical_address::domain(address)
+}
+
+/// Raises unless mail can be sent with this URL.
+#[pg_extern(sql = false)]
+fn check_smtp_url(url: &str) {
+    if let Err(error) = TransportConfig::parse(url) {
+        refuse(error);
+    }
+}

@@ -1,0 +1,132 @@
+//! The mail that an activity would send, without sending or storing anything.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use pgrx::prelude::*;
+
+use crate::extension::settings;
+use crate::extension::snippets::snippets;
+use crate::extension::worker::templates::translations_of;
+use crate::extension::worker::{compose, spi_store};
+use crate::mail::message::{self, Draft};
+use crate::mail::placeholder::Target;
+use crate::mail::rendered::Consent;
+use crate::mail::template::{Recipient, context};
+use crate::tracking::url::BaseUrl;
+
+/// Stands for what is not set yet; the domain never exists (RFC 6761, section 6.4).
+const NOT_SET: &str = "not-set.invalid";
+
+fn refuse(what: &str, reason: &str) -> ! {
+    ereport!(
+        ERROR,
+        PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
+        format!("{what} cannot be sent"),
+        reason.to_owned()
+    );
+}
+
+/// The header lines of a message, with the line ends of psql.
+fn head(message: &[u8]) -> String {
+    let text = String::from_utf8_lossy(message);
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    head.replace("\r\n", "\n")
+}
+
+/// Renders a mail; its links lead where their author wrote, as no link is stored.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)] // The macro wants the row written out, both ways.
+fn render_preview(
+    activity_id: i32,
+    record: pgrx::JsonB,
+    party: Option<String>,
+    email: Option<String>,
+    recipient_name: Option<String>,
+    language: Option<String>,
+    time_zone: Option<String>,
+    track_opens: bool,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(sender, Option<String>),
+            name!(subject, String),
+            name!(html, String),
+            name!(text, String),
+            name!(headers, String),
+        ),
+    >,
+    spi::Error,
+> {
+    let snippets = Arc::new(snippets()?);
+    let found = translations_of(spi_store::mail_templates(vec![activity_id])?, &snippets);
+    let Some((_, activity)) = found.into_iter().next() else {
+        return Ok(TableIterator::new([]));
+    };
+    let recipient = Recipient {
+        language: language.unwrap_or_default(),
+        time_zone: time_zone.unwrap_or_default(),
+    };
+    let context = context(
+        record.0,
+        party.as_deref(),
+        recipient_name.as_deref(),
+        email.as_deref(),
+        &recipient,
+        &activity.scenario,
+        &activity.name,
+    );
+    let what = format!("activity \"{}\"", activity.name);
+    let translations = &activity.translations;
+    let rendered = translations
+        .compile(&translations.choose(&recipient.language))
+        .and_then(|template| template.render(&context, &recipient))
+        .unwrap_or_else(|error| refuse(&what, &error.to_string()));
+
+    let base = settings::automation_base().and_then(|base| BaseUrl::parse(&base).ok());
+    let base = base.or_else(|| BaseUrl::parse(&format!("http://{NOT_SET}")).ok());
+    let Some(base) = base else {
+        refuse(&what, "marketing_automation.automation_base is no URL");
+    };
+    let unsubscribe_url = base.unsubscribe("preview");
+    let consent = Consent {
+        opens: track_opens,
+        clicks: true,
+    };
+    let links = rendered.links();
+    let mail = rendered.assemble(consent, false, |target| match target {
+        Target::Link(index) => links[index].clone(),
+        Target::Unsubscribe(_) => unsubscribe_url.clone(),
+        Target::OpenImage => base.open("preview"),
+        Target::HiddenLink => base.click("preview"),
+    });
+    let sender = mail.sender.clone().or_else(settings::email_from);
+    let nobody = format!("nobody@{NOT_SET}");
+    let message = message::build(&Draft {
+        from: sender.as_deref().unwrap_or(&nobody),
+        to_address: email.as_deref().unwrap_or(&nobody),
+        to_name: recipient_name.as_deref(),
+        return_path: None,
+        subject: &mail.subject,
+        html: &mail.html,
+        text: &mail.text,
+        message_id: &format!("preview.{activity_id}@{NOT_SET}"),
+        date: SystemTime::now(),
+        unsubscribe_url: Some(&unsubscribe_url),
+        feedback_id: Some(&compose::feedback_id(
+            activity_id,
+            &activity.scenario,
+            NOT_SET,
+        )),
+    })
+    .unwrap_or_else(|error| refuse(&what, &error.to_string()));
+    let row = (
+        sender,
+        mail.subject,
+        mail.html,
+        mail.text,
+        head(message.bytes()),
+    );
+    Ok(TableIterator::once(row))
+}

@@ -1,0 +1,170 @@
+//! Compiles templates when they are written, so that a mistake is the author's error and not a failed mail.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::extension::snippets::snippets;
+use crate::mail::template::{self, Names, PageTemplate, TemplateError, Texts, Undefined};
+
+fn report(
+    level: PgLogLevel,
+    code: PgSqlErrorCode,
+    message: String,
+    detail: String,
+    hint: Option<&str>,
+) {
+    let report = ErrorReport::new(code, message, "check_templates").set_detail(detail);
+    match hint {
+        Some(hint) => report.set_hint(hint),
+        None => report,
+    }
+    .report(level);
+}
+
+/// Raises what a template does wrong, and warns of what it may do wrong.
+fn judge(what: &str, checked: Result<Vec<Undefined>, TemplateError>) {
+    let undefined = match checked {
+        Ok(undefined) => undefined,
+        Err(error) if error.lacks_snippet => {
+            return report(
+                PgLogLevel::ERROR,
+                PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+                format!("{what} uses a snippet that does not exist"),
+                error.to_string(),
+                Some("Snippets are rows of marketing_automation.snippet."),
+            );
+        }
+        Err(error) => {
+            return report(
+                PgLogLevel::ERROR,
+                PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+                format!("{what} does not compile"),
+                error.to_string(),
+                Some(
+                    "Templates are minijinja (Jinja2): {{ record.column }}, {% if … %} … {% endif %}.",
+                ),
+            );
+        }
+    };
+    let (guarded, certain): (Vec<_>, Vec<_>) =
+        undefined.into_iter().partition(|found| found.is_guarded);
+    let detail = |undefined: &[Undefined]| {
+        let lines: Vec<String> = undefined
+            .iter()
+            .map(|found| found.error.to_string())
+            .collect();
+        lines.join("\n")
+    };
+    if let Some(first) = certain.first() {
+        let hint = first.hint.as_deref().unwrap_or(
+            "Where it may be missing, say so: {{ record.column | default('…') }}, {% if record.column is defined %}.",
+        );
+        report(
+            PgLogLevel::ERROR,
+            PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+            format!("{what} uses what does not exist"),
+            detail(&certain),
+            Some(hint),
+        );
+    }
+    if let Some(first) = guarded.first() {
+        report(
+            PgLogLevel::WARNING,
+            PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+            format!("{what} asks for what does not exist"),
+            detail(&guarded),
+            first.hint.as_deref(),
+        );
+    }
+}
+
+fn texts(sender: Option<&str>, subject: Option<&str>, body: Option<&str>) -> Texts {
+    Texts {
+        sender: sender.map(str::to_owned),
+        subject: subject.map(str::to_owned),
+        body: body.map(str::to_owned),
+    }
+}
+
+fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
+    columns.map(|columns| Names::new(&columns.0))
+}
+
+/// Raises unless a page's template compiles and, if it needs one, shows the form.
+#[pg_extern(sql = false)]
+fn check_page(what: &str, body: &str, needs_form: bool) {
+    let detail = match PageTemplate::compile(body) {
+        Err(error) => error.to_string(),
+        Ok(page) if needs_form && !page.shows_form() => {
+            "It has no {{ form }}, without which nobody could unsubscribe.".to_owned()
+        }
+        Ok(_) => return,
+    };
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
+        format!("template of {what} cannot be used"),
+        "check_page",
+    )
+    .set_detail(detail)
+    .set_hint("A page is a minijinja (Jinja2) template of a whole HTML document: <!doctype html><html lang=\"{{ language }}\" dir=\"{{ direction }}\">… {{ form }} …")
+    .report(PgLogLevel::ERROR);
+}
+
+/// Raises with part, line and column unless the templates compile. Null parts are not looked at.
+#[pg_extern(sql = false)]
+fn check_templates(
+    what: &str,
+    sender: Option<&str>,
+    subject: Option<&str>,
+    body: Option<&str>,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<(), spi::Error> {
+    let texts = texts(sender, subject, body);
+    let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
+    judge(&format!("template of {what}"), checked);
+    Ok(())
+}
+
+/// Raises unless a snippet that has been written compiles.
+#[pg_extern(sql = false)]
+fn check_snippet(name: &str, language: &str) -> Result<(), spi::Error> {
+    let include = format!("{{% include \"{name}\" %}}");
+    let texts = texts(None, None, Some(&include));
+    let checked = template::check(&texts, language, &snippets()?, None);
+    judge(&format!("snippet \"{name}\""), checked);
+    Ok(())
+}
+
+/// What is wrong with templates because of the snippets that they use.
+#[pg_extern(sql = false)]
+fn snippet_fault(
+    sender: Option<&str>,
+    subject: Option<&str>,
+    body: Option<&str>,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<Option<String>, spi::Error> {
+    let texts = texts(sender, subject, body);
+    let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
+    Ok(match checked {
+        Err(error) => Some(error),
+        Ok(undefined) => undefined
+            .into_iter()
+            .find(|found| found.error.snippet.is_some() && !found.is_guarded)
+            .map(|found| found.error),
+    }
+    .filter(|error| error.lacks_snippet || error.snippet.is_some())
+    .map(|error| error.to_string()))
+}
+
+/// The snippets that templates use.
+#[pg_extern(sql = false)]
+fn used_snippets(
+    sender: Option<&str>,
+    subject: Option<&str>,
+    body: Option<&str>,
+) -> Result<Vec<String>, spi::Error> {
+    let sources = [sender, subject, body];
+    Ok(snippets()?.names_in(sources.into_iter().flatten()))
+}

@@ -1,0 +1,258 @@
+//! What sending needs to know, read from the settings and the key ring in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgrx::prelude::*;
+
+use super::dkim::{self, Dkim};
+use super::mail_settings::MailSettings;
+use super::registry::State;
+use super::routing;
+use super::secret::Secret;
+use super::server::Server;
+use super::server::definition::Definition;
+use super::spi_store::{self, ServerRow};
+use crate::extension::keyring::keyring;
+use crate::extension::settings;
+use crate::mail::message::BounceAddress;
+use crate::tracking::token::Keyring;
+use crate::tracking::url::BaseUrl;
+
+/// The settings as text, to see whether they have changed: connections are kept while they have not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    servers: Vec<Definition>,
+    /// Why some servers cannot be used.
+    faults: Vec<String>,
+    automation_base: String,
+    email_from: Option<String>,
+    bounce_address: Option<String>,
+    dkim: Option<Dkim>,
+    hidden_link: bool,
+    keys: Vec<i16>,
+}
+
+#[derive(Debug)]
+pub(super) struct Configuration {
+    source: Source,
+    /// In the order of routing::choose(); at least one.
+    pub(super) servers: Vec<Arc<Server>>,
+    /// Why others cannot be used.
+    faults: Vec<String>,
+    pub(super) mail: Arc<MailSettings>,
+}
+
+/// Why nothing can be sent.
+pub(super) struct Missing {
+    pub(super) state: State,
+    pub(super) reason: String,
+}
+
+fn unconfigured(reason: impl Into<String>) -> Missing {
+    Missing {
+        state: State::Unconfigured,
+        reason: reason.into(),
+    }
+}
+
+/// Reads the first line of a password file.
+fn read_password(path: &str) -> Result<Secret, String> {
+    Secret::read(path)
+        .map(|text| text.first_line())
+        .map_err(|error| format!("cannot read the password file: {error}"))
+}
+
+/// The server that the settings describe.
+fn server_of_settings() -> Result<Definition, Missing> {
+    let url = settings::smtp_url()
+        .ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?;
+    let password = settings::smtp_password_file()
+        .map(|path| read_password(&path))
+        .transpose()
+        .map_err(|error| {
+            unconfigured(format!("marketing_automation.smtp_password_file: {error}"))
+        })?;
+    Ok(Definition {
+        name: "smtp_url".to_owned(),
+        url,
+        password,
+        sender_domain: None,
+        priority: 0,
+        weight: 1,
+        connections: settings::smtp_connections(),
+        timeout: Duration::from_secs(settings::smtp_timeout()),
+        limited: false,
+    })
+}
+
+/// The enabled servers of smtp_server that can be used, and why others cannot.
+fn servers_of_table(rows: Vec<ServerRow>) -> (Vec<Definition>, Vec<String>) {
+    let mut faults = Vec::new();
+    let mut definitions = Vec::new();
+    for row in rows {
+        let mut definition = row.definition;
+        definition.timeout = Duration::from_secs(settings::smtp_timeout());
+        match row
+            .password_file
+            .map(|path| read_password(&path))
+            .transpose()
+        {
+            Ok(password) => {
+                definition.password = password;
+                definitions.push(definition);
+            }
+            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        }
+    }
+    (definitions, faults)
+}
+
+/// What ALTER DATABASE … SET and ALTER ROLE … SET say about this session. PostgreSQL reads it when a session starts only,
+/// so a change means that another session must begin. In a transaction.
+pub(super) fn session_settings() -> spi::Result<Option<String>> {
+    Spi::get_one(
+        "select pg_catalog.string_agg(s.setconfig::text, ' ' order by s.setdatabase, s.setrole)
+         from pg_catalog.pg_db_role_setting s
+         where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()))
+           and s.setrole in (0, (select a.oid from pg_catalog.pg_authid a where a.rolname = session_user))",
+    )
+}
+
+impl Configuration {
+    /// Reads settings and keys; gives the previous configuration when nothing has changed. In a transaction.
+    pub(super) fn read(
+        previous: Option<&Arc<Configuration>>,
+    ) -> spi::Result<Result<Arc<Configuration>, Missing>> {
+        if let Some(reason) =
+            Spi::get_one::<String>("select marketing_automation_internal.check_armed()")?
+        {
+            return Ok(Err(Missing {
+                state: State::Disarmed,
+                reason: format!(
+                    "not armed to send, as {reason}: run select marketing_automation.arm() if it shall send"
+                ),
+            }));
+        }
+        // In the order in which the tables were created, as DROP EXTENSION locks them.
+        let rows = spi_store::smtp_servers()?;
+        if previous.is_none() {
+            spi_store::forget_server_states()?;
+        }
+        let keys = Spi::connect_mut(|client| {
+            client
+                .update(
+                    "select id from marketing_automation.tracking_keys()",
+                    None,
+                    &[],
+                )?
+                .map(|row| row.get::<i16>(1))
+                .collect::<spi::Result<Vec<_>>>()
+        })?;
+        let Some(keyring) = keyring()? else {
+            return Ok(Err(unconfigured("there is no tracking key")));
+        };
+        let keys = keys.into_iter().flatten().collect();
+        Ok(Self::build(previous, keys, keyring, rows))
+    }
+
+    fn build(
+        previous: Option<&Arc<Configuration>>,
+        keys: Vec<i16>,
+        keyring: Keyring,
+        rows: Vec<ServerRow>,
+    ) -> Result<Arc<Configuration>, Missing> {
+        let (servers, faults) = match rows.is_empty() {
+            true => (vec![server_of_settings()?], Vec::new()),
+            false => servers_of_table(rows),
+        };
+        let source = Source {
+            servers,
+            faults,
+            automation_base: settings::automation_base()
+                .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
+            email_from: settings::email_from(),
+            bounce_address: settings::bounce_address(),
+            dkim: dkim::read().map_err(unconfigured)?,
+            hidden_link: settings::hidden_link(),
+            keys,
+        };
+        if let Some(previous) = previous.filter(|previous| previous.source == source) {
+            return Ok(Arc::clone(previous));
+        }
+        let (servers, faults) = build_servers(previous, &source)?;
+        let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
+            unconfigured(format!("marketing_automation.automation_base: {error}"))
+        })?;
+        if base.is_in_clear() {
+            pgrx::warning!(
+                "marketing_automation.automation_base is {}: everybody on the way can read and use the links of mails; \
+                 give it an https URL",
+                source.automation_base
+            );
+        }
+        let host = url::Url::parse(&source.automation_base)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .ok_or_else(|| unconfigured("marketing_automation.automation_base has no host"))?;
+        let bounce_address = source
+            .bounce_address
+            .as_deref()
+            .map(BounceAddress::parse)
+            .transpose()
+            .map_err(|error| {
+                unconfigured(format!("marketing_automation.bounce_address: {error}"))
+            })?;
+        let dkim = source
+            .dkim
+            .as_ref()
+            .map(Dkim::signer)
+            .transpose()
+            .map_err(unconfigured)?;
+        Ok(Arc::new(Configuration {
+            servers,
+            faults,
+            mail: Arc::new(MailSettings {
+                base,
+                host,
+                email_from: source.email_from.clone(),
+                bounce_address,
+                dkim,
+                hidden_link: source.hidden_link,
+                keyring,
+            }),
+            source,
+        }))
+    }
+
+    /// Why some servers cannot be used.
+    pub(super) fn faults(&self) -> Option<String> {
+        (!self.faults.is_empty()).then(|| self.faults.join("; "))
+    }
+}
+
+/// The servers of a configuration, and why some cannot be used. One that is defined as before stays as it is, with its
+/// connections and what it knows.
+fn build_servers(
+    previous: Option<&Arc<Configuration>>,
+    source: &Source,
+) -> Result<(Vec<Arc<Server>>, Vec<String>), Missing> {
+    let known = previous.map_or(&[][..], |previous| &previous.servers);
+    let mut servers = Vec::with_capacity(source.servers.len());
+    let mut faults = source.faults.clone();
+    for definition in &source.servers {
+        if let Some(same) = known.iter().find(|server| server.definition == *definition) {
+            servers.push(Arc::clone(same));
+            continue;
+        }
+        match Server::new(definition.clone()) {
+            Ok(server) => servers.push(Arc::new(server)),
+            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        }
+    }
+    if servers.is_empty() {
+        return Err(unconfigured(faults.join("; ")));
+    }
+    routing::sort(&mut servers);
+    Ok((servers, faults))
+}

@@ -1,0 +1,127 @@
+//! The mailer: a background worker for each database that has the extension.
+//!
+//! ```text
+//! tx: claim ─► render (pool) ─► tx: ids of new links ─► compose, send (pool) ─► tx: complete
+//! ```
+//!
+//! Only the main thread of the process touches PostgreSQL, in short transactions, and none of them is open while the network
+//! is used. Rendering and SMTP run on the threads of the sender pool ([`super::pool`]), which answers over a channel. Two claims
+//! at most are in flight, and rendered mails have a limit of memory; a claim is no larger than what leaves within a second
+//! ([`super::claim_size`]). An SQL error, a lost server or a panic in a mail ends a turn of the loop ([`super::engine`]), not the
+//! worker.
+
+use pgrx::bgworkers::BackgroundWorker;
+use pgrx::prelude::*;
+
+use super::engine::Engine;
+use super::event_applier::EventApplier;
+use super::installation::{Extension, look_for_extension};
+use super::registry::{self, Refusal};
+use super::transaction::{self, AFTER_ERROR, LOCKED};
+use super::{bgworker, configuration, spi_store};
+use crate::extension::settings::{self, InDoubt};
+
+/// Waits until nobody changes the extension; None: there is none, or the process must stop.
+fn find_installation() -> Option<pg_sys::Oid> {
+    while !bgworker::is_stopping() {
+        match look_for_extension() {
+            Ok(Extension::Usable(installation)) => return Some(installation),
+            Ok(Extension::Absent) => return None,
+            Ok(Extension::Locked) | Err(_) => bgworker::wait(LOCKED),
+        }
+        bgworker::handle_interrupts();
+    }
+    None
+}
+
+/// Becomes the mailer of the database that the process is connected to; None: it has one, or cannot have one.
+fn begin() -> Option<Engine> {
+    match registry::announce_worker() {
+        Ok(()) => {}
+        Err(Refusal::Taken) => return None,
+        Err(Refusal::Full) => {
+            warning!(
+                "marketing_automation: more databases than one cluster can serve have the extension"
+            );
+            return None;
+        }
+    }
+    let engine = transaction::run(configuration::session_settings)
+        .and_then(|settings| Engine::new(settings).map_err(|error| error.to_string()));
+    engine
+        .map_err(|error| {
+            registry::note_error(&format!("the mailer does not start: {error}"));
+            registry::leave();
+        })
+        .ok()
+}
+
+/// Main function of a mailer process; its argument is the database's OID.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
+    bgworker::handle_signals();
+    BackgroundWorker::connect_worker_to_spi_by_oid(
+        Some(pg_sys::Oid::from(database.value() as u32)),
+        None,
+    );
+    bgworker::use_own_settings();
+    // Returning is exit code 0: the postmaster forgets the worker, the launcher decides.
+    let Some(installation) = find_installation() else {
+        return;
+    };
+    let Some(mut engine) = begin() else {
+        return;
+    };
+    let hold = settings::in_doubt() == InDoubt::hold;
+    let mut event_applier = EventApplier::default();
+    let mut rescued = false;
+    let mut reload = false;
+    loop {
+        let sleep = match look_for_extension() {
+            Ok(Extension::Usable(found)) if found == installation => {
+                if !rescued {
+                    let result = transaction::run_in_extension(|| spi_store::rescue_messages(hold));
+                    rescued = engine.checked(result).is_some();
+                }
+                let next_events = event_applier.apply();
+                let sleep = if rescued {
+                    engine.tick(std::mem::take(&mut reload))
+                } else {
+                    AFTER_ERROR
+                };
+                next_events.map_or(sleep, |next| sleep.min(next))
+            }
+            Ok(Extension::Locked) => LOCKED,
+            Ok(Extension::Usable(_)) => {
+                // Dropped and created again: ids mean other things now, so a new mailer must begin afresh.
+                registry::leave();
+                registry::wake_launcher();
+                return;
+            }
+            Ok(Extension::Absent) => {
+                // DROP EXTENSION: nothing is left to record, and the slot must not look like one to restart.
+                registry::update(|slot| slot.started_at = 0);
+                break;
+            }
+            Err(error) => {
+                if !bgworker::is_stopping() {
+                    engine.note_error(error);
+                }
+                AFTER_ERROR
+            }
+        };
+        if engine.may_be_replaced() {
+            registry::leave();
+            registry::wake_launcher();
+            return;
+        }
+        engine.sleep(sleep);
+        if bgworker::is_stopping() {
+            engine.drain();
+            break;
+        }
+        reload |= bgworker::handle_interrupts();
+    }
+    registry::leave();
+}

@@ -1,0 +1,21 @@
+//! Everything about a mail but its transport, without PostgreSQL: templates, links, MIME, DKIM, and the mails that come back.
+//!
+//! The way of one mail: [`template::MailTemplate::render`] gives a [`rendered::Rendered`] whose tracked URLs are
+//! placeholders, [`rendered::Rendered::assemble`] puts the signed URLs in, [`message::build`] makes the MIME message
+//! and [`dkim::Signer::sign`] signs it; [`crate::smtp`] hands it to a server. Nothing here reads the clock or the database.
+
+#![deny(unsafe_code)]
+
+pub mod bounce;
+pub mod canonical_address;
+pub mod dkim;
+mod html_tokens;
+pub mod locale;
+pub mod message;
+pub mod mjml;
+pub mod placeholder;
+pub mod plain_text;
+pub mod rendered;
+pub mod rewrite;
+pub mod template;
+mod tracking_pixel;

@@ -1,0 +1,80 @@
+//! What came back: reads a raw mail that was sent to the return path, and says what it is and which mail it speaks of.
+//!
+//! Delivery status notifications (RFC 3464, RFC 6533), feedback reports (RFC 5965) and, since many servers still write
+//! neither, notices in prose. `mail-parser` takes the mail apart; the fields inside the reports, which are no mails, are
+//! read here. Nothing here is trusted: the caller finds the mail by a signed return path or a random id.
+
+mod comparable;
+mod delivery_status;
+mod fields;
+mod notice;
+mod refusal;
+mod report;
+mod returned;
+mod rules;
+mod words;
+
+use mail_parser::MessageParser;
+
+pub use comparable::comparable;
+use fields::Field;
+use notice::Writer;
+pub use refusal::Refusal;
+pub use report::{Kind, Report};
+use returned::Returned;
+pub use rules::{Meaning, Rule, RuleError, RuleKind, Rules};
+
+/// Of a longer mail the beginning is read: reports come first, the returned mail last (RFC 3462).
+const MAX_BYTES: usize = 1024 * 1024;
+/// Reads a raw mail. What is none, is [`Kind::Unknown`].
+pub fn read(raw: &[u8], rules: &Rules) -> Report {
+    let raw = &raw[..raw.len().min(MAX_BYTES)];
+    let Some(message) = MessageParser::default().parse(raw) else {
+        return Report::new(Kind::Unknown);
+    };
+    let mail = Returned::read(&message);
+    Report {
+        return_paths: mail.traces.return_paths.clone(),
+        message_ids: mail.traces.message_ids.clone(),
+        unsubscribe_tokens: mail.traces.unsubscribe_tokens.clone(),
+        ..judge(&mail, rules)
+    }
+}
+
+fn judge(mail: &Returned, rules: &Rules) -> Report {
+    let writer = Writer::new(&mail.header, &mail.subject);
+    let said = notice::before_the_copy(&mail.text);
+    let inner_status = || {
+        let status = mail.inner_status.as_deref();
+        status.filter(|_| writer.is_mailer_daemon())
+    };
+    if let Some(report) = &mail.feedback {
+        complaint(report)
+    } else if let Some(status) = mail.delivery_status.as_deref().or_else(inner_status) {
+        delivery_status::read(rules, status, said)
+    } else if mail.is_junk_report {
+        Report::new(Kind::Complaint)
+    } else if mail.is_receipt {
+        Report::new(Kind::AutoReply)
+    } else if let Some(notice) = notice::read(rules, &writer, &mail.text) {
+        notice
+    } else if writer.is_auto_reply(rules) {
+        Report::new(Kind::AutoReply)
+    } else {
+        Report::new(Kind::Unknown)
+    }
+}
+
+/// RFC 5965, section 3.1; of the types of section 7.3 two say that the recipient did not want the mail.
+fn complaint(report: &[Field]) -> Report {
+    let feedback = fields::value(report, "feedback-type").unwrap_or_default();
+    let name = feedback.to_ascii_lowercase();
+    let kind = match name.split([' ', '(', ';']).next().unwrap_or_default() {
+        "abuse" | "fraud" | "opt-out" | "opt-out-list" => Kind::Complaint,
+        _ => Kind::Unknown,
+    };
+    Report::refused(kind, None, &format!("feedback: {feedback}"))
+}
+
+#[cfg(test)]
+mod tests;

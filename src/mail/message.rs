@@ -1,0 +1,271 @@
+//! The MIME message of a mail, built by lettre.
+
+mod address;
+mod bounce_address;
+mod encoded_word;
+mod error;
+mod quoted_printable;
+
+use std::time::SystemTime;
+
+use lettre::Message;
+use lettre::address::Envelope;
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+
+pub use address::check_address;
+pub use bounce_address::BounceAddress;
+pub(crate) use error::MAX_LINE_BYTES;
+pub use error::MessageError;
+
+/// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
+const MAX_NAME_CHARACTERS: usize = 200;
+
+/// Everything that a message is made of.
+#[derive(Debug, Clone)]
+pub struct Draft<'a> {
+    /// Mailbox, e.g. `Shop <shop@example.org>`.
+    pub from: &'a str,
+    pub to_address: &'a str,
+    pub to_name: Option<&'a str>,
+    /// Envelope sender, to which bounces go; None: the address of `from`.
+    pub return_path: Option<&'a str>,
+    pub subject: &'a str,
+    pub html: &'a str,
+    pub text: &'a str,
+    /// Without angle brackets; the same for every attempt to send this mail.
+    pub message_id: &'a str,
+    pub date: SystemTime,
+    /// For `List-Unsubscribe`; an https URL that takes the POST of RFC 8058.
+    pub unsubscribe_url: Option<&'a str>,
+    /// For `Feedback-ID`, by which large providers group their complaint figures.
+    pub feedback_id: Option<&'a str>,
+}
+
+/// A message ready for the transport.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    pub(crate) envelope: Envelope,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) message_id: String,
+    /// An address is not ASCII, and so are headers (RFC 6531, RFC 6532).
+    pub(crate) smtputf8: bool,
+}
+
+impl Mail {
+    /// Gives the message: header lines and body, with CRLF line ends; ASCII, but for the address of a recipient.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives the envelope's sender.
+    pub fn sender(&self) -> &str {
+        self.envelope.from().map_or("", AsRef::as_ref)
+    }
+
+    /// Gives the address of the envelope's only recipient.
+    pub fn recipient(&self) -> &str {
+        self.envelope.to().first().map_or("", AsRef::as_ref)
+    }
+}
+
+/// Builds the message: multipart/alternative of text and HTML, and the headers of an automatic bulk mail.
+///
+/// # Errors
+/// The first field that holds a control character, an address that is none, a message id or URL that does not fit
+/// its header, or a line that is too long.
+pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
+    // Rows hold what people have pasted; a line end in a name or around an address is no reason to send no mail.
+    let to_name = draft.to_name.map(display_name).unwrap_or_default();
+    let to_address = draft.to_address.trim();
+    // lettre panics on a line end in a display name.
+    let fields = [
+        ("sender", draft.from),
+        ("recipient address", to_address),
+        ("recipient name", &to_name),
+        ("return path", draft.return_path.unwrap_or_default()),
+        ("subject", draft.subject),
+        ("message id", draft.message_id),
+        ("unsubscribe URL", draft.unsubscribe_url.unwrap_or_default()),
+        ("feedback id", draft.feedback_id.unwrap_or_default()),
+    ];
+    for (field, value) in fields {
+        if let Some(character) = value.chars().find(|&c| is_forbidden_in_header(c)) {
+            return Err(MessageError::ControlCharacter { field, character });
+        }
+    }
+    let from = address::parse_mailbox("sender", draft.from)?;
+    let to = address::parse_recipient("recipient address", to_address)?;
+    let smtputf8 = !to.user().is_ascii();
+    let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
+    check_message_id(draft.message_id)?;
+
+    let sender = match draft.return_path {
+        Some(text) => address::parse_address("return path", text)?,
+        None => from.email.clone(),
+    };
+    let envelope = Envelope::new(Some(sender), vec![to.email.clone()])
+        .map_err(|error| MessageError::Build(error.to_string()))?;
+    let mut message = Message::builder()
+        .envelope(envelope.clone())
+        .from(from.clone());
+    message = match smtputf8 {
+        // lettre cannot read such an address back.
+        true => message.raw_header(internationalised("To", &to)),
+        false => message.to(to.clone()),
+    };
+    message = message
+        .subject(draft.subject)
+        .date(draft.date)
+        .message_id(Some(format!("<{}>", draft.message_id)))
+        // RFC 3834, section 5: keeps vacation responders quiet.
+        .raw_header(raw("Auto-Submitted", "auto-generated"))
+        .raw_header(raw("Precedence", "bulk"));
+    if let Some(url) = draft.unsubscribe_url {
+        check_url(url)?;
+        message = message
+            .raw_header(raw("List-Unsubscribe", &format!("<{url}>"))) // RFC 2369, section 3.2
+            .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")); // RFC 8058, section 3.1
+    }
+    if let Some(id) = draft.feedback_id {
+        message = message.raw_header(raw("Feedback-ID", id));
+    }
+    let mut message = message
+        .multipart(
+            // RFC 2046, section 5.1.4: the richest alternative comes last.
+            MultiPart::alternative()
+                .singlepart(part(ContentType::TEXT_PLAIN, draft.text)?)
+                .singlepart(part(ContentType::TEXT_HTML, draft.html)?),
+        )
+        .map_err(|error| MessageError::Build(error.to_string()))?;
+    let headers = message.headers_mut();
+    for (name, mailbox) in [("From", &from), ("To", &to)] {
+        if let Some(shown) = mailbox.name.as_deref()
+            && encoded_word::is_needed(shown)
+            && mailbox.email.user().is_ascii()
+        {
+            let encoded = format!("{}\r\n <{}>", encoded_word::encode(shown), mailbox.email);
+            headers.insert_raw(pre_encoded(name, mailbox.to_string(), encoded));
+        }
+    }
+    if encoded_word::is_needed(draft.subject) {
+        let encoded = encoded_word::encode(draft.subject);
+        headers.insert_raw(pre_encoded("Subject", draft.subject.to_owned(), encoded));
+    }
+    let bytes = message.formatted();
+    check_lines(&bytes)?;
+    Ok(Mail {
+        envelope,
+        bytes,
+        message_id: draft.message_id.to_owned(),
+        smtputf8,
+    })
+}
+
+/// Makes a part that is always encoded, so that no line of the content can end the SMTP data (RUSTSEC-2026-0561).
+fn part(content_type: ContentType, content: &str) -> Result<SinglePart, MessageError> {
+    let mostly_ascii = content.is_ascii()
+        || content.bytes().filter(|byte| !byte.is_ascii()).count() * 6 < content.len();
+    let body = if mostly_ascii || content.is_empty() {
+        Body::dangerous_pre_encoded(
+            quoted_printable::encode(content),
+            ContentTransferEncoding::QuotedPrintable,
+        )
+    } else {
+        Body::new_with_encoding(content.to_owned(), ContentTransferEncoding::Base64)
+            .map_err(|_| MessageError::Build("content does not fit base64".to_owned()))?
+    };
+    Ok(SinglePart::builder().header(content_type).body(body))
+}
+
+fn raw(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+/// A mailbox whose address stands there in UTF-8 (RFC 6532, section 3.2).
+fn internationalised(name: &'static str, mailbox: &Mailbox) -> HeaderValue {
+    let encoded = match mailbox.name.as_deref() {
+        Some(shown) => format!("{}\r\n <{}>", encoded_word::encode(shown), mailbox.email),
+        None => mailbox.email.to_string(),
+    };
+    pre_encoded(name, mailbox.to_string(), encoded)
+}
+
+fn pre_encoded(name: &'static str, value: String, encoded: String) -> HeaderValue {
+    HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value, encoded)
+}
+
+/// Makes one short line of a name; control characters other than white space stay, and are refused.
+fn display_name(name: &str) -> String {
+    let one_line = name.replace(
+        |c: char| is_forbidden_in_header(c) && c.is_whitespace(),
+        " ",
+    );
+    let trimmed = one_line.trim();
+    let end = trimmed.char_indices().nth(MAX_NAME_CHARACTERS);
+    trimmed[..end.map_or(trimmed.len(), |(at, _)| at)]
+        .trim_end()
+        .to_owned()
+}
+
+/// Servers cut or refuse longer lines; whatever a header holds, it is found here.
+fn check_lines(bytes: &[u8]) -> Result<(), MessageError> {
+    let mut start = 0;
+    while start < bytes.len() {
+        let end =
+            memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |length| start + length);
+        let line = &bytes[start..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.len() > MAX_LINE_BYTES {
+            return Err(MessageError::LongLine {
+                length: line.len(),
+                start: String::from_utf8_lossy(&line[..60]).into_owned(),
+            });
+        }
+        start = end + 1;
+    }
+    Ok(())
+}
+
+/// Tells whether a character may not stand in a header field: C0, DEL, C1, and the Unicode line separators.
+pub(crate) fn is_forbidden_in_header(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a header field can hold this between `<` and `>`.
+fn fits_angle_brackets(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>'))
+}
+
+/// RFC 5322, section 3.6.4: `left@right`, without white space or angle brackets.
+fn check_message_id(id: &str) -> Result<(), MessageError> {
+    let well_formed = fits_angle_brackets(id)
+        && id.split_once('@').is_some_and(|(left, right)| {
+            !left.is_empty() && !right.is_empty() && !right.contains('@')
+        });
+    match well_formed {
+        true => Ok(()),
+        false => Err(MessageError::Field {
+            field: "message id",
+            value: id.to_owned(),
+            reason: "is not of the form left@right",
+        }),
+    }
+}
+
+fn check_url(url: &str) -> Result<(), MessageError> {
+    let fits = fits_angle_brackets(url)
+        && url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    match fits {
+        true => Ok(()),
+        false => Err(MessageError::Field {
+            field: "unsubscribe URL",
+            value: url.to_owned(),
+            reason: "is no http or https URL",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

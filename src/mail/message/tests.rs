@@ -1,0 +1,142 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::*;
+
+mod addresses;
+mod lines;
+
+fn draft() -> Draft<'static> {
+    Draft {
+        from: "Shop <shop@example.org>",
+        to_address: "zoe@example.com",
+        to_name: Some("Zoë \"Z\" Müller, Dr."),
+        return_path: None,
+        subject: "Grüße: 20 % für dich",
+        html: "<p>Grüße</p>\n.\n<a href=\"https://t.example/c/1\">x</a>",
+        text: "Gruesse\n.\nFrom here",
+        message_id: "m1.a2@example.org",
+        date: UNIX_EPOCH + Duration::from_secs(1_795_498_629),
+        unsubscribe_url: Some("https://t.example/u/abc"),
+        feedback_id: Some("12:scenario3:marketing"),
+    }
+}
+
+fn header<'a>(mail: &'a str, name: &str) -> Option<&'a str> {
+    let prefix = format!("{name}: ");
+    mail.split("\r\n")
+        .take_while(|line| !line.is_empty())
+        .find_map(|line| line.strip_prefix(&prefix))
+}
+
+fn text(mail: &Mail) -> String {
+    String::from_utf8(mail.bytes().to_vec()).unwrap()
+}
+
+#[test]
+fn headers_are_those_of_an_automatic_bulk_mail() {
+    let mail = build(&draft()).unwrap();
+    let text = text(&mail);
+    assert_eq!(header(&text, "From"), Some("Shop <shop@example.org>"));
+    assert_eq!(header(&text, "Message-ID"), Some("<m1.a2@example.org>"));
+    assert_eq!(
+        header(&text, "Date"),
+        Some("Tue, 24 Nov 2026 05:37:09 +0000")
+    );
+    assert_eq!(header(&text, "MIME-Version"), Some("1.0"));
+    assert_eq!(
+        header(&text, "List-Unsubscribe"),
+        Some("<https://t.example/u/abc>")
+    );
+    assert_eq!(
+        header(&text, "List-Unsubscribe-Post"),
+        Some("List-Unsubscribe=One-Click")
+    );
+    assert_eq!(header(&text, "Auto-Submitted"), Some("auto-generated"));
+    assert_eq!(header(&text, "Precedence"), Some("bulk"));
+    assert_eq!(header(&text, "Feedback-ID"), Some("12:scenario3:marketing"));
+    assert!(
+        header(&text, "Subject").unwrap().starts_with("=?utf-8?b?"),
+        "{text}"
+    );
+    assert!(
+        header(&text, "To").unwrap().contains("=?utf-8?b?"),
+        "{text}"
+    );
+    assert!(text.contains("<zoe@example.com>"), "{text}");
+    assert!(
+        header(&text, "Content-Type")
+            .unwrap()
+            .starts_with("multipart/alternative"),
+        "{text}"
+    );
+    let plain = text
+        .find("Content-Type: text/plain; charset=utf-8")
+        .unwrap();
+    assert!(plain < text.find("Content-Type: text/html; charset=utf-8").unwrap());
+    assert_eq!(mail.recipient(), "zoe@example.com");
+}
+
+#[test]
+fn bounces_go_to_the_return_path_or_to_the_sender() {
+    let sender = |return_path| {
+        let mail = build(&Draft {
+            return_path,
+            ..draft()
+        })
+        .unwrap();
+        assert!(!text(&mail).contains("Return-Path"));
+        mail.envelope.from().unwrap().to_string()
+    };
+    assert_eq!(sender(None), "shop@example.org");
+    assert_eq!(
+        sender(Some("bounces+abc@example.net")),
+        "bounces+abc@example.net"
+    );
+}
+
+#[test]
+fn the_same_letter_without_optional_fields_has_no_list_headers() {
+    let mail = build(&Draft {
+        to_name: None,
+        unsubscribe_url: None,
+        feedback_id: None,
+        ..draft()
+    })
+    .unwrap();
+    let text = text(&mail);
+    assert_eq!(header(&text, "To"), Some("zoe@example.com"));
+    for name in ["List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID"] {
+        assert_eq!(header(&text, name), None);
+    }
+}
+
+#[test]
+fn message_ids_and_urls_must_fit_their_headers() {
+    for id in ["", "x", "@x", "x@", "a b@c", "<a@b>", "a@b@c", "é@b"] {
+        assert!(
+            build(&Draft {
+                message_id: id,
+                ..draft()
+            })
+            .is_err(),
+            "{id}"
+        );
+    }
+    for url in [
+        "",
+        "ftp://x",
+        "javascript:x",
+        "https://x/ y",
+        "https://x/>",
+        "https://é.example/",
+    ] {
+        assert!(
+            build(&Draft {
+                unsubscribe_url: Some(url),
+                ..draft()
+            })
+            .is_err(),
+            "{url}"
+        );
+    }
+}

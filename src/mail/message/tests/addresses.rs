@@ -1,0 +1,159 @@
+//! Of whom and for whom a mail may be.
+
+use super::*;
+
+#[test]
+fn white_space_around_addresses_and_in_names_does_no_harm() {
+    for (name, shown) in [
+        (
+            "a\r\nBcc: x@y",
+            "=?utf-8?b?YSAgQmNjOiB4QHk=?= <zoe@example.com>",
+        ),
+        (" Zoe\tM\u{2028}\n", "\"Zoe M\" <zoe@example.com>"),
+        ("\r\n", "zoe@example.com"),
+    ] {
+        let mail = build(&Draft {
+            to_name: Some(name),
+            to_address: "\tzoe@example.com\r\n",
+            ..draft()
+        })
+        .unwrap();
+        assert_eq!(header(&text(&mail), "To"), Some(shown));
+        assert_eq!(mail.recipient(), "zoe@example.com");
+    }
+    for to_name in ["a\0", "a\u{7f}b", "\u{1b}[1m"] {
+        let to_name = Some(to_name);
+        assert!(build(&Draft { to_name, ..draft() }).is_err());
+    }
+}
+
+#[test]
+fn addresses_are_refused_with_a_reason() {
+    for (address, reason) in [
+        ("", "it is empty"),
+        ("zoe", "it has no @"),
+        ("@example.com", "nothing stands before the @"),
+        ("zoe@", "nothing stands after the @"),
+        ("a@b@example.com", "more than one @"),
+        ("\"a b\"@example.com", "a quoted part"),
+        ("\"a@b\"@example.com", "a quoted part"),
+        ("a@[192.0.2.1]", "an IP address"),
+        ("zoe@exa mple.com", "the domain is not well-formed"),
+        ("zoe@-x.com", "the domain is not well-formed"),
+        (
+            "zo e@example.com",
+            "the part before the @ is not well-formed",
+        ),
+        (
+            "zoe.@example.com",
+            "the part before the @ is not well-formed",
+        ),
+        ("Zoe <zoe@example.com>", "not well-formed"),
+        ("a@example.com, b@example.com", "more than one @"),
+        (&format!("{}@example.com", "x".repeat(65)), "longer than 64"),
+        (
+            &format!("x@{}com", "abcdefgh.".repeat(28)),
+            "longer than 254",
+        ),
+    ] {
+        let error = build(&Draft {
+            to_address: address,
+            ..draft()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.starts_with(&format!("recipient address {address:?} is no address: ")),
+            "{error}"
+        );
+        assert!(error.contains(reason), "{error}");
+        assert!(check_address(address).is_err());
+    }
+}
+
+#[test]
+fn an_address_outside_ascii_stands_in_utf8_and_only_there() {
+    for (name, to) in [
+        (None, "To: zoë@xn--bcher-kva.example\r\n"),
+        (
+            Some("Zoë"),
+            "To: =?utf-8?b?Wm/Dqw==?=\r\n <zoë@xn--bcher-kva.example>\r\n",
+        ),
+    ] {
+        let mail = build(&Draft {
+            to_address: "zoë@bücher.example",
+            to_name: name,
+            ..draft()
+        })
+        .unwrap();
+        assert!(mail.smtputf8);
+        assert_eq!(mail.recipient(), "zoë@xn--bcher-kva.example");
+        let text = text(&mail);
+        assert!(text.contains(to), "{text}");
+        assert!(text.replace(to, "").is_ascii());
+    }
+    assert!(!build(&draft()).unwrap().smtputf8);
+    let error = build(&Draft {
+        from: "zoë@example.org",
+        ..draft()
+    })
+    .unwrap_err();
+    assert!(error.to_string().contains("RFC 6531"), "{error}");
+}
+
+#[test]
+fn domains_outside_ascii_become_punycode() {
+    let mail = build(&Draft {
+        to_address: " zoe@Bücher.example ",
+        ..draft()
+    })
+    .unwrap();
+    assert_eq!(mail.recipient(), "zoe@xn--bcher-kva.example");
+    assert!(text(&mail).contains("<zoe@xn--bcher-kva.example>"));
+    for address in ["a+b@example.com", "o'hara@example.co.uk"] {
+        assert!(check_address(address).is_ok(), "{address}");
+    }
+}
+
+#[test]
+fn senders_may_be_quoted_or_bare() {
+    for (from, shown) in [
+        ("shop@example.org", "shop@example.org"),
+        ("<shop@example.org>", "shop@example.org"),
+        (
+            "\"Shop, Inc.\" <shop@example.org>",
+            "=?utf-8?b?U2hvcCwgSW5jLg==?= <shop@example.org>",
+        ),
+        (
+            "Shop, Inc. <shop@example.org>",
+            "=?utf-8?b?U2hvcCwgSW5jLg==?= <shop@example.org>",
+        ),
+        (
+            r#""A \"B\"" <shop@example.org>"#,
+            r#""A \"B\"" <shop@example.org>"#,
+        ),
+    ] {
+        let mail = build(&Draft { from, ..draft() }).unwrap();
+        assert_eq!(header(&text(&mail), "From"), Some(shown));
+    }
+    let error = build(&Draft {
+        from: "Shop shop@example.org>",
+        ..draft()
+    })
+    .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("sender \"Shop shop@example.org>\" is no address"),
+        "{error}"
+    );
+    let mail = build(&Draft {
+        from: "Läden <shop@example.org>",
+        ..draft()
+    })
+    .unwrap();
+    assert_eq!(
+        header(&text(&mail), "From"),
+        Some("=?utf-8?b?TMOkZGVu?= <shop@example.org>")
+    );
+}

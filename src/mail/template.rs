@@ -1,0 +1,327 @@
+//! Templates of one activity in one language: compiled once, rendered once per mail.
+
+mod environment;
+mod error;
+mod expression;
+mod limits;
+mod names;
+mod null;
+mod page;
+mod scan;
+mod snippets;
+mod static_links;
+mod translations;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use minijinja::Environment;
+use minijinja::value::Value;
+
+pub use error::{Part, TemplateError};
+pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
+pub use names::{Names, Undefined};
+pub use page::{PageContext, PageTemplate};
+pub use snippets::Snippets;
+pub use translations::{Choice, Texts, Translations, check};
+
+use crate::mail::locale::{self, Locale};
+use crate::mail::placeholder::Links;
+use crate::mail::rendered::Rendered;
+use crate::mail::{mjml, plain_text, rewrite, tracking_pixel};
+use environment::Scope;
+use limits::{Limited, MAX_HEADER_BYTES, check_context, too_long};
+use rewrite::Replaced;
+use static_links::Marked;
+
+/// How to write dates and numbers for the person who gets the mail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// BCP 47 (`fr-CA`) or POSIX (`fr_CA`); unknown or empty is English.
+    pub language: String,
+    /// IANA name (`Europe/Brussels`); empty is UTC.
+    pub time_zone: String,
+}
+
+/// Gives the variables of a template: the row, its recipient, and the scenario and activity that mail it.
+pub fn context(
+    record: serde_json::Value,
+    party: Option<&str>,
+    name: Option<&str>,
+    email: Option<&str>,
+    recipient: &Recipient,
+    scenario: &str,
+    activity: &str,
+) -> serde_json::Value {
+    serde_json::json!({
+        "record": record,
+        "party": {
+            "id": party, "name": name, "email": email,
+            "language": recipient.language, "time_zone": recipient.time_zone,
+        },
+        "scenario": { "name": scenario },
+        "activity": { "name": activity },
+    })
+}
+
+/// One template of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source<'a> {
+    pub text: &'a str,
+    /// The language of its text, and so of dates and numbers in it.
+    pub language: &'a str,
+    /// The language of the snippets in it: a variant of `language`, or empty for their defaults.
+    pub snippets: &'a str,
+}
+
+/// Sender, subject and body templates of one activity in one language, with the snippets that they use.
+#[derive(Debug)]
+pub struct MailTemplate {
+    environment: Environment<'static>,
+    /// The parts sender, subject and body; None: no such part.
+    languages: [Option<String>; 3],
+    /// Links that were found in the body and its snippets; None: they are looked for in every mail.
+    links: Option<Vec<Replaced>>,
+    /// Sources whose links were marked, by the names of their templates.
+    marked: HashMap<String, (Marked, String)>,
+}
+
+impl MailTemplate {
+    /// Compiles the three templates.
+    ///
+    /// # Errors
+    /// The first part or snippet that does not compile, is longer than [`MAX_SOURCE_BYTES`] or uses a snippet that does
+    /// not exist or uses itself, with line and column; a body without expressions whose MJML or links are wrong.
+    pub fn compile(
+        sender: Option<Source<'_>>,
+        subject: Source<'_>,
+        body: Source<'_>,
+        snippets: &Snippets,
+    ) -> Result<MailTemplate, TemplateError> {
+        let mut template = MailTemplate {
+            environment: environment::environment(),
+            languages: [sender, Some(subject), Some(body)]
+                .map(|source| Some(source?.language.to_owned())),
+            links: None,
+            marked: HashMap::new(),
+        };
+        let parts = [
+            (Part::Sender, sender),
+            (Part::Subject, Some(subject)),
+            (Part::Body, Some(body)),
+        ];
+        for (part, source) in parts {
+            if let Some(source) = source {
+                template.add(part, source, snippets)?;
+            }
+        }
+        // What every mail will hold alike is wrong already when it is written.
+        if !["{{", "{%", "{#"].iter().any(|tag| body.text.contains(tag)) {
+            html_of(body.text.to_owned(), &mut Links::default())?;
+        }
+        Ok(template)
+    }
+
+    /// Adds one part and the snippets that it uses.
+    fn add(
+        &mut self,
+        part: Part,
+        source: Source<'_>,
+        snippets: &Snippets,
+    ) -> Result<(), TemplateError> {
+        let prepared = snippets::prepare(&self.environment, part, source.text)?;
+        let mut sources = vec![(name(part).to_owned(), prepared)];
+        add_source(&mut self.environment, part, &sources[0], source.text)?;
+        for used in snippets.used_by(&self.environment, part, source.text, source.snippets)? {
+            let source = (format!("{}/{}", name(part), used.name), used.prepared);
+            add_source(&mut self.environment, part, &source, used.text)?;
+            sources.push(source);
+        }
+        if part == Part::Body {
+            self.mark_links(sources);
+        }
+        Ok(())
+    }
+
+    /// Marks the links of the body, where all of them can be found in its sources.
+    fn mark_links(&mut self, sources: Vec<(String, String)>) {
+        let texts: Vec<&str> = sources.iter().map(|(_, text)| text.as_str()).collect();
+        let Some((marked, links)) = static_links::mark(&texts) else {
+            return;
+        };
+        let mut environment = self.environment.clone();
+        for ((name, _), marked) in sources.iter().zip(&marked) {
+            if environment
+                .add_template_owned(name.clone(), marked.text.clone())
+                .is_err()
+            {
+                return;
+            }
+        }
+        self.environment = environment;
+        self.links = Some(links);
+        self.marked = sources
+            .into_iter()
+            .zip(marked)
+            .map(|((name, text), marked)| (name, (marked, text)))
+            .collect();
+    }
+
+    /// Line and column, as the author sees them, of an offset in a source as it was compiled.
+    fn position(&self, part: Part, snippet: Option<&str>, offset: usize) -> Option<(u32, u32)> {
+        let name = match snippet {
+            None => name(part).to_owned(),
+            Some(snippet) => format!("{}/{snippet}", name(part)),
+        };
+        match self.marked.get(&name) {
+            Some((marked, text)) => Some(error::position(text, marked.original(offset))),
+            None => {
+                let template = self.environment.get_template(&name).ok()?;
+                Some(error::position(template.source(), offset))
+            }
+        }
+    }
+
+    /// Renders the mail for one record.
+    ///
+    /// `context` is a JSON object with `record`, `party`, `scenario` and `activity`. Time and memory are bounded,
+    /// whatever the template does.
+    ///
+    /// # Errors
+    /// An undefined variable, a bad value for a filter, a limit reached, a control character in subject or sender,
+    /// MJML that does not parse; with part, line and column where they are known.
+    pub fn render(
+        &self,
+        context: &serde_json::Value,
+        recipient: &Recipient,
+    ) -> Result<Rendered, TemplateError> {
+        check_context(context)?;
+        let context = null::from_json(context);
+        let links = Arc::new(Mutex::new(Links::default()));
+        let [sender, subject, body] = &self.languages;
+        let render = |part, language: &Option<String>| match language {
+            None => Ok(None),
+            Some(language) => {
+                let language = locale::for_text(&recipient.language, language);
+                let scope = Scope {
+                    locale: Locale::new(language, &recipient.time_zone),
+                    links: Arc::clone(&links),
+                };
+                let environment = environment::for_mail(&self.environment, scope);
+                render_part(&environment, part, &context, |snippet, offset| {
+                    self.position(part, snippet, offset)
+                })
+                .map(Some)
+            }
+        };
+        let sender = render(Part::Sender, sender)?
+            .map(|sender| header(Part::Sender, sender))
+            .transpose()?;
+        let subject = header(
+            Part::Subject,
+            render(Part::Subject, subject)?.unwrap_or_default(),
+        )?;
+        let body = render(Part::Body, body)?.unwrap_or_default();
+        let mut links = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
+        let html = match &self.links {
+            Some(known) => rewrite::track_marked(&body, known, &mut links)
+                .map_err(|message| TemplateError::new(Part::Body, message))?,
+            None => html_of(body, &mut links)?,
+        };
+        let text = plain_text::from_html(&html);
+        let html = tracking_pixel::insert_open_image(html);
+        Ok(Rendered {
+            sender,
+            subject,
+            html,
+            text,
+            links: links.into_urls(),
+        })
+    }
+}
+
+/// Compiles a prepared source under its name; `text` is what its author wrote.
+fn add_source(
+    environment: &mut Environment<'static>,
+    part: Part,
+    (name, prepared): &(String, String),
+    text: &str,
+) -> Result<(), TemplateError> {
+    environment
+        .add_template_owned(name.clone(), prepared.clone())
+        .map_err(|error| {
+            TemplateError::from_minijinja(part, &error, |_, offset| {
+                Some(error::position(text, offset))
+            })
+        })
+}
+
+/// Turns the body into HTML whose links are placeholders.
+fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
+    let wrong = |message| TemplateError::new(Part::Body, message);
+    let html = match mjml::is_mjml(&body) {
+        true => mjml::to_html(&body).map_err(wrong)?,
+        false => body,
+    };
+    if html.len() > MAX_OUTPUT_BYTES {
+        return Err(too_long(Part::Body, MAX_OUTPUT_BYTES));
+    }
+    rewrite::track_links(&html, links).map_err(wrong)
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::Sender => "sender",
+        Part::Subject => "subject",
+        Part::Body => "body",
+    }
+}
+
+/// Renders one template; `place` gives line and column of an offset in it, or in a snippet of it.
+fn render_part(
+    environment: &Environment<'static>,
+    part: Part,
+    context: &Value,
+    place: impl Fn(Option<&str>, usize) -> Option<(u32, u32)>,
+) -> Result<String, TemplateError> {
+    let wrong = |error| TemplateError::from_minijinja(part, &error, &place);
+    let template = environment.get_template(name(part)).map_err(wrong)?;
+    let mut output = Limited::new(Vec::new(), MAX_OUTPUT_BYTES);
+    let rendered = template
+        .render_captured_to(context.clone(), &mut output)
+        .map(drop);
+    if output.is_full() {
+        return Err(too_long(part, MAX_OUTPUT_BYTES));
+    }
+    rendered.map_err(wrong)?;
+    String::from_utf8(output.into_inner())
+        .map_err(|error| TemplateError::new(part, error.to_string()))
+}
+
+/// Makes one line of the result of a template that becomes a header, as authors break long templates into lines;
+/// other control characters are refused (RFC 5322, section 2.2).
+fn header(part: Part, text: String) -> Result<String, TemplateError> {
+    let is_break = |c: char| matches!(c, '\t' | '\r' | '\n');
+    let text = text.trim_matches(|c: char| c == ' ' || is_break(c));
+    let text = text
+        .split(is_break)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if text.len() > MAX_HEADER_BYTES {
+        return Err(too_long(part, MAX_HEADER_BYTES));
+    }
+    match text
+        .chars()
+        .find(|&c| crate::mail::message::is_forbidden_in_header(c))
+    {
+        Some(c) => Err(TemplateError::new(
+            part,
+            format!("result holds the control character U+{:04X}", u32::from(c)),
+        )),
+        None => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The templates of an activity in all its languages, and which of them a recipient gets.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::names::{Names, Undefined};
+use super::snippets::Snippets;
+use super::{MailTemplate, Part, Source, TemplateError};
+use crate::mail::locale::{fallbacks, for_text, normalized};
+
+/// Sender, subject and body in one language; None: this language has none of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    pub sender: Option<String>,
+    pub subject: Option<String>,
+    pub body: Option<String>,
+}
+
+impl Texts {
+    fn part(&self, part: Part) -> Option<&str> {
+        match part {
+            Part::Sender => self.sender.as_deref(),
+            Part::Subject => self.subject.as_deref(),
+            Part::Body => self.body.as_deref(),
+        }
+    }
+}
+
+/// The templates of one activity.
+#[derive(Debug)]
+pub struct Translations {
+    /// The language that the activity itself is written in.
+    language: String,
+    /// By normalised language tag; "" is the activity's own.
+    texts: HashMap<String, Texts>,
+    snippets: Arc<Snippets>,
+}
+
+/// The choice of texts for a recipient. Recipients with equal choices share compiled templates; there are not more choices than
+/// combinations of translations, whatever languages recipients have.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// Tags of the texts of sender, subject and body, and of the snippets in them.
+    parts: [(String, String); 3],
+}
+
+impl Translations {
+    /// Takes the language of the activity's own texts.
+    pub fn new(language: &str, snippets: Arc<Snippets>) -> Self {
+        Translations {
+            language: language.to_owned(),
+            texts: HashMap::new(),
+            snippets,
+        }
+    }
+
+    /// Adds texts; an empty language makes them the activity's own.
+    pub fn add(&mut self, language: &str, texts: Texts) {
+        self.texts.insert(normalized(language), texts);
+    }
+
+    /// Chooses each part by itself: the recipient's language, what it falls back to, at last the activity's own. Snippets
+    /// are in the language of the part that uses them, in the recipient's variant of it.
+    pub fn choose(&self, recipient: &str) -> Choice {
+        let recipient = normalized(recipient);
+        let parts = [Part::Sender, Part::Subject, Part::Body].map(|part| {
+            let tag = fallbacks(&recipient)
+                .find(|tag| self.text(part, tag).is_some())
+                .unwrap_or_default();
+            let variant = normalized(for_text(&recipient, self.language_of(tag)));
+            (tag.to_owned(), self.snippets.nearest(&variant))
+        });
+        Choice { parts }
+    }
+
+    /// Compiles the chosen texts.
+    ///
+    /// # Errors
+    /// As [`MailTemplate::compile`].
+    pub fn compile(&self, choice: &Choice) -> Result<MailTemplate, TemplateError> {
+        let [sender, subject, body] = [
+            (Part::Sender, &choice.parts[0]),
+            (Part::Subject, &choice.parts[1]),
+            (Part::Body, &choice.parts[2]),
+        ]
+        .map(|(part, (tag, snippets))| {
+            Some(Source {
+                text: self.text(part, tag)?,
+                language: self.language_of(tag),
+                snippets,
+            })
+        });
+        let empty = Source {
+            text: "",
+            language: &self.language,
+            snippets: "",
+        };
+        MailTemplate::compile(
+            sender,
+            subject.unwrap_or(empty),
+            body.unwrap_or(empty),
+            &self.snippets,
+        )
+    }
+
+    fn text(&self, part: Part, tag: &str) -> Option<&str> {
+        self.texts.get(tag)?.part(part)
+    }
+
+    fn language_of<'a>(&'a self, tag: &'a str) -> &'a str {
+        match tag {
+            "" => &self.language,
+            tag => tag,
+        }
+    }
+}
+
+/// Checks the texts of one language as they are written, with every variant of the snippets in them.
+///
+/// # Errors
+/// As [`MailTemplate::compile`].
+pub fn check(
+    texts: &Texts,
+    language: &str,
+    snippets: &Snippets,
+    names: Option<&Names>,
+) -> Result<Vec<Undefined>, TemplateError> {
+    let mut undefined = Vec::new();
+    for variant in snippets.variants(language) {
+        let source = |text| Source {
+            text,
+            language,
+            snippets: &variant,
+        };
+        let [sender, subject, body] =
+            [&texts.sender, &texts.subject, &texts.body].map(|text| text.as_deref());
+        MailTemplate::compile(
+            sender.map(source),
+            source(subject.unwrap_or_default()),
+            source(body.unwrap_or_default()),
+            snippets,
+        )?;
+        for (part, text) in [
+            (Part::Sender, sender),
+            (Part::Subject, subject),
+            (Part::Body, body),
+        ] {
+            if let (Some(names), Some(text)) = (names, text) {
+                for found in names.undefined(part, source(text), snippets)? {
+                    if !undefined.contains(&found) {
+                        undefined.push(found);
+                    }
+                }
+            }
+        }
+    }
+    Ok(undefined)
+}

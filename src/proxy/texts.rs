@@ -1,0 +1,310 @@
+//! The texts of the built-in pages, in each language that is shipped.
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $variant:ident = $field:ident,)+) => {
+        /// A text of the built-in pages, by what it says.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Text {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Text {
+            pub const ALL: &'static [Text] = &[$(Text::$variant),+];
+
+            /// The value of `page_text.name`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Text::$variant => stringify!($field),)+
+                }
+            }
+        }
+
+        /// All texts in one language. `{}` stands for the title of the scenario.
+        pub struct Texts {
+            /// BCP 47.
+            pub language: &'static str,
+            $($field: &'static str,)+
+        }
+
+        impl Texts {
+            pub fn text(&self, text: Text) -> &'static str {
+                match text {
+                    $(Text::$variant => self.$field,)+
+                }
+            }
+        }
+    };
+}
+
+texts! {
+    Title = title,
+    /// Asked of a reader who has no choice: of whom no party is known.
+    Question = question,
+    /// Asked over the choice between the next two.
+    Which = which,
+    ThisKind = this_kind,
+    Everything = everything,
+    Button = button,
+    Done = done,
+    /// Said under `Done` and `Already`.
+    Effect = effect,
+    EffectEverything = effect_everything,
+    Already = already,
+    /// Asked over the button `Again`.
+    Mistake = mistake,
+    Again = again,
+    /// The button of a reader who has left one kind only.
+    LeaveEverything = leave_everything,
+    Resubscribed = resubscribed,
+    ResubscribedEffect = resubscribed_effect,
+    /// For a link that leads nowhere.
+    NotFound = not_found,
+    CheckLink = check_link,
+    /// While the database is away.
+    Unavailable = unavailable,
+    TryLater = try_later,
+}
+
+pub const TEXTS: [Texts; 9] = [
+    Texts {
+        language: "en",
+        title: "Unsubscribe",
+        question: "Would you like to stop receiving e-mails from “{}”?",
+        which: "Which e-mails do you no longer want?",
+        this_kind: "Those from “{}”",
+        everything: "All of our e-mails",
+        button: "Unsubscribe",
+        done: "You have been unsubscribed",
+        effect: "You will receive no more e-mails from “{}”.",
+        effect_everything: "You will receive no more e-mails from us.",
+        already: "You are already unsubscribed",
+        mistake: "Was that a mistake?",
+        again: "Subscribe again",
+        leave_everything: "Unsubscribe from everything",
+        resubscribed: "You are subscribed again",
+        resubscribed_effect: "You will go on receiving e-mails from “{}”.",
+        not_found: "This link is not valid",
+        check_link: "Please open the link in the e-mail again, or copy the whole of it.",
+        unavailable: "Not available at the moment",
+        try_later: "Please try again in a few minutes.",
+    },
+    Texts {
+        language: "fr",
+        title: "Se désabonner",
+        question: "Souhaitez-vous ne plus recevoir d’e-mails de «\u{a0}{}\u{a0}»\u{202f}?",
+        which: "Quels e-mails ne souhaitez-vous plus recevoir\u{202f}?",
+        this_kind: "Ceux de «\u{a0}{}\u{a0}»",
+        everything: "Tous nos e-mails",
+        button: "Me désabonner",
+        done: "Votre désabonnement est enregistré",
+        effect: "Vous ne recevrez plus d’e-mails de «\u{a0}{}\u{a0}».",
+        effect_everything: "Vous ne recevrez plus aucun e-mail de notre part.",
+        already: "Vous êtes déjà désabonné(e)",
+        mistake: "C’était une erreur\u{202f}?",
+        again: "Me réabonner",
+        leave_everything: "Me désabonner de tout",
+        resubscribed: "Vous êtes de nouveau abonné(e)",
+        resubscribed_effect: "Vous continuerez à recevoir des e-mails de «\u{a0}{}\u{a0}».",
+        not_found: "Ce lien n’est pas valide",
+        check_link: "Veuillez rouvrir le lien depuis l’e-mail ou le copier en entier.",
+        unavailable: "Momentanément indisponible",
+        try_later: "Veuillez réessayer dans quelques minutes.",
+    },
+    Texts {
+        language: "de",
+        title: "Abmelden",
+        question: "Möchten Sie keine E-Mails von „{}“ mehr erhalten?",
+        which: "Welche E-Mails möchten Sie nicht mehr erhalten?",
+        this_kind: "Die von „{}“",
+        everything: "Alle unsere E-Mails",
+        button: "Abmelden",
+        done: "Sie sind abgemeldet",
+        effect: "Sie erhalten keine E-Mails von „{}“ mehr.",
+        effect_everything: "Sie erhalten keine E-Mails mehr von uns.",
+        already: "Sie sind bereits abgemeldet",
+        mistake: "War das ein Versehen?",
+        again: "Wieder anmelden",
+        leave_everything: "Von allem abmelden",
+        resubscribed: "Sie sind wieder angemeldet",
+        resubscribed_effect: "Sie erhalten weiterhin E-Mails von „{}“.",
+        not_found: "Dieser Link ist ungültig",
+        check_link: "Bitte öffnen Sie den Link in der E-Mail noch einmal oder kopieren Sie ihn vollständig.",
+        unavailable: "Zurzeit nicht verfügbar",
+        try_later: "Bitte versuchen Sie es in einigen Minuten noch einmal.",
+    },
+    Texts {
+        language: "es",
+        title: "Cancelar la suscripción",
+        question: "¿Desea dejar de recibir correos electrónicos de «{}»?",
+        which: "¿Qué correos electrónicos no desea recibir más?",
+        this_kind: "Los de «{}»",
+        everything: "Todos nuestros correos electrónicos",
+        button: "Cancelar la suscripción",
+        done: "Su suscripción se ha cancelado",
+        effect: "No recibirá más correos electrónicos de «{}».",
+        effect_everything: "No recibirá más correos electrónicos nuestros.",
+        already: "Su suscripción ya estaba cancelada",
+        mistake: "¿Ha sido un error?",
+        again: "Volver a suscribirme",
+        leave_everything: "Cancelar todas las suscripciones",
+        resubscribed: "Su suscripción está activa de nuevo",
+        resubscribed_effect: "Seguirá recibiendo correos electrónicos de «{}».",
+        not_found: "Este enlace no es válido",
+        check_link: "Vuelva a abrir el enlace del correo electrónico o cópielo completo.",
+        unavailable: "No disponible en este momento",
+        try_later: "Inténtelo de nuevo dentro de unos minutos.",
+    },
+    Texts {
+        language: "it",
+        title: "Annulla iscrizione",
+        question: "Desidera non ricevere più e-mail da «{}»?",
+        which: "Quali e-mail non desidera più ricevere?",
+        this_kind: "Quelle di «{}»",
+        everything: "Tutte le nostre e-mail",
+        button: "Annulla iscrizione",
+        done: "La sua iscrizione è stata annullata",
+        effect: "Non riceverà più e-mail da «{}».",
+        effect_everything: "Non riceverà più nessuna e-mail da noi.",
+        already: "La sua iscrizione è già stata annullata",
+        mistake: "È stato un errore?",
+        again: "Iscriviti di nuovo",
+        leave_everything: "Annulla tutte le iscrizioni",
+        resubscribed: "La sua iscrizione è di nuovo attiva",
+        resubscribed_effect: "Continuerà a ricevere e-mail da «{}».",
+        not_found: "Questo link non è valido",
+        check_link: "Apra di nuovo il link nell’e-mail o lo copi per intero.",
+        unavailable: "Al momento non disponibile",
+        try_later: "Riprovi tra qualche minuto.",
+    },
+    Texts {
+        language: "nl",
+        title: "Uitschrijven",
+        question: "Wilt u geen e-mails meer ontvangen van ‘{}’?",
+        which: "Welke e-mails wilt u niet meer ontvangen?",
+        this_kind: "Die van ‘{}’",
+        everything: "Al onze e-mails",
+        button: "Uitschrijven",
+        done: "U bent uitgeschreven",
+        effect: "U ontvangt geen e-mails meer van ‘{}’.",
+        effect_everything: "U ontvangt geen e-mails meer van ons.",
+        already: "U bent al uitgeschreven",
+        mistake: "Was dit een vergissing?",
+        again: "Opnieuw inschrijven",
+        leave_everything: "Uitschrijven voor alles",
+        resubscribed: "U bent weer ingeschreven",
+        resubscribed_effect: "U blijft e-mails ontvangen van ‘{}’.",
+        not_found: "Deze link is niet geldig",
+        check_link: "Open de link in de e-mail opnieuw of kopieer hem volledig.",
+        unavailable: "Op dit moment niet beschikbaar",
+        try_later: "Probeer het over enkele minuten opnieuw.",
+    },
+    Texts {
+        language: "pt",
+        title: "Cancelar a subscrição",
+        question: "Deseja deixar de receber e-mails de “{}”?",
+        which: "Que e-mails já não deseja receber?",
+        this_kind: "Os de “{}”",
+        everything: "Todos os nossos e-mails",
+        button: "Cancelar a subscrição",
+        done: "A sua subscrição foi cancelada",
+        effect: "Não receberá mais e-mails de “{}”.",
+        effect_everything: "Não receberá mais e-mails nossos.",
+        already: "A sua subscrição já estava cancelada",
+        mistake: "Foi um engano?",
+        again: "Voltar a subscrever",
+        leave_everything: "Cancelar todas as subscrições",
+        resubscribed: "A sua subscrição está novamente ativa",
+        resubscribed_effect: "Continuará a receber e-mails de “{}”.",
+        not_found: "Esta ligação não é válida",
+        check_link: "Abra novamente a ligação no e-mail ou copie-a por inteiro.",
+        unavailable: "Indisponível de momento",
+        try_later: "Tente novamente dentro de alguns minutos.",
+    },
+    Texts {
+        language: "pl",
+        title: "Rezygnacja z subskrypcji",
+        question: "Czy chcesz przestać otrzymywać wiadomości e-mail z listy „{}”?",
+        which: "Których wiadomości e-mail nie chcesz już otrzymywać?",
+        this_kind: "Z listy „{}”",
+        everything: "Wszystkich naszych wiadomości",
+        button: "Wypisz mnie",
+        done: "Subskrypcja została anulowana",
+        effect: "Nie otrzymasz już wiadomości e-mail z listy „{}”.",
+        effect_everything: "Nie otrzymasz już od nas żadnych wiadomości e-mail.",
+        already: "Subskrypcja została już wcześniej anulowana",
+        mistake: "Czy to pomyłka?",
+        again: "Zapisz mnie ponownie",
+        leave_everything: "Wypisz mnie ze wszystkiego",
+        resubscribed: "Subskrypcja jest znów aktywna",
+        resubscribed_effect: "Nadal będziesz otrzymywać wiadomości e-mail z listy „{}”.",
+        not_found: "Ten link jest nieprawidłowy",
+        check_link: "Otwórz ponownie link z wiadomości e-mail lub skopiuj go w całości.",
+        unavailable: "Chwilowo niedostępne",
+        try_later: "Spróbuj ponownie za kilka minut.",
+    },
+    Texts {
+        language: "ar",
+        title: "إلغاء الاشتراك",
+        question: "هل ترغب في التوقف عن تلقي الرسائل الإلكترونية من «{}»؟",
+        which: "ما الرسائل الإلكترونية التي لم تعد ترغب في تلقيها؟",
+        this_kind: "رسائل «{}»",
+        everything: "جميع رسائلنا الإلكترونية",
+        button: "إلغاء الاشتراك",
+        done: "تم إلغاء اشتراكك",
+        effect: "لن تصلك أي رسائل إلكترونية أخرى من «{}».",
+        effect_everything: "لن تصلك منا أي رسائل إلكترونية أخرى.",
+        already: "سبق أن تم إلغاء اشتراكك",
+        mistake: "هل حدث ذلك عن طريق الخطأ؟",
+        again: "إعادة الاشتراك",
+        leave_everything: "إلغاء الاشتراك في كل شيء",
+        resubscribed: "تم تفعيل اشتراكك من جديد",
+        resubscribed_effect: "ستستمر في تلقي الرسائل الإلكترونية من «{}».",
+        not_found: "هذا الرابط غير صالح",
+        check_link: "يرجى فتح الرابط من الرسالة الإلكترونية مرة أخرى أو نسخه كاملاً.",
+        unavailable: "غير متاح حاليًا",
+        try_later: "يرجى المحاولة مرة أخرى بعد بضع دقائق.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OF_SCENARIO: [Text; 4] = [
+        Text::Question,
+        Text::ThisKind,
+        Text::Effect,
+        Text::ResubscribedEffect,
+    ];
+
+    #[test]
+    fn every_language_names_the_scenario_where_it_must_and_nowhere_else() {
+        for texts in &TEXTS {
+            for text in Text::ALL {
+                let words = texts.text(*text);
+                let expected = usize::from(OF_SCENARIO.contains(text));
+                assert_eq!(words.matches("{}").count(), expected, "{words}");
+                assert!(
+                    !words.is_empty() && !words.replace("{}", "").contains(['{', '<', '&']),
+                    "{words}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_database_accepts_each_text_and_no_other() {
+        let schema = include_str!("../../sql/tables/tracking.sql");
+        let (_, check) = schema
+            .split_once("create table marketing_automation.page_text")
+            .unwrap();
+        let (_, names) = check.split_once("name in (").unwrap();
+        let (names, _) = names.split_once(')').unwrap();
+        let accepted: Vec<&str> = names
+            .split(',')
+            .map(|name| name.trim().trim_matches('\''))
+            .collect();
+        let known: Vec<&str> = Text::ALL.iter().map(|text| text.name()).collect();
+        assert_eq!(accepted, known);
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a mail was not delivered, and what to do next.
+
+use std::fmt;
+
+use super::reply::{Reply, one_line};
+
+/// What a failure means for the mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendErrorKind {
+    /// The server refused this mail for good (5xx to RCPT or to the mail itself), or it cannot be sent at all.
+    Permanent,
+    /// The server refused this mail for now (4xx), or the disk did.
+    Transient,
+    /// The server takes no mail from us now, whichever it is: it refused before it knew recipient and content.
+    Unavailable,
+    /// The connection failed; nothing is known about the mail itself.
+    Connection,
+}
+
+/// A failed delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendError {
+    pub kind: SendErrorKind,
+    /// SMTP reply code, when the server gave one.
+    pub code: Option<u16>,
+    /// One line, without secrets.
+    pub message: String,
+    /// The connection failed when the end of the mail was on its way: the server may have taken it.
+    pub in_doubt: bool,
+}
+
+impl SendError {
+    pub(super) fn new(kind: SendErrorKind, message: impl AsRef<str>) -> Self {
+        SendError {
+            kind,
+            code: None,
+            message: one_line(message.as_ref()),
+            in_doubt: false,
+        }
+    }
+
+    pub(super) fn connection(message: impl AsRef<str>) -> Self {
+        Self::new(SendErrorKind::Connection, message)
+    }
+
+    /// Classifies by the reply code (RFC 5321, section 4.2.1) a reply that was not the hoped for; one that is no refusal
+    /// makes no sense there, and what follows would not either.
+    pub(super) fn replied(step: &str, reply: &Reply) -> Self {
+        let kind = match reply.code {
+            500.. => SendErrorKind::Permanent,
+            400.. => SendErrorKind::Transient,
+            _ => {
+                return Self::connection(format!("{step}: unexpected reply {reply}"));
+            }
+        };
+        SendError {
+            code: Some(reply.code),
+            ..Self::new(kind, format!("{step}: {reply}"))
+        }
+    }
+
+    /// What a refusal of MAIL FROM means. Codes such as 530, 535, 538, 550 and 554 then speak of us, and would be said
+    /// of every mail. 552 and 553 and the statuses X.1.7 and X.1.8 (RFC 3463, section 3.2) speak of the sender's address,
+    /// which belongs to an activity: its mails wait for a correction, and hold up no others.
+    pub(super) fn at_mail_from(self) -> Self {
+        let Some(code) = self.code else { return self };
+        let status = self
+            .message
+            .split_once(&format!(": {code} "))
+            .and_then(|(_, reason)| reason.split_whitespace().next())
+            .unwrap_or_default();
+        let about_address =
+            matches!(code, 552 | 553) || matches!(status.get(1..), Some(".1.7" | ".1.8"));
+        SendError {
+            kind: match about_address {
+                true => SendErrorKind::Transient,
+                false => SendErrorKind::Unavailable,
+            },
+            ..self
+        }
+    }
+
+    /// What a refusal of DATA means: RCPT was accepted and the content not seen, so the mail waits at worst.
+    pub(super) fn at_data(self) -> Self {
+        match self.kind {
+            SendErrorKind::Permanent => SendError {
+                kind: SendErrorKind::Transient,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The same failure where no mail has been judged yet.
+    pub(super) fn before_any_mail(self) -> Self {
+        SendError {
+            kind: SendErrorKind::Connection,
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.in_doubt {
+            true => f.write_str(" (the server may have taken the mail)"),
+            false => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
