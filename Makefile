@@ -81,6 +81,6 @@ clean: ## remove everything that was built
 
 # The proxy's features alone show that mail, SMTP and tracking name nothing of the extension; then the whole crate.
 .PHONY: doc
-doc: setup ## rustdoc of the crate with its private parts, in target/doc; warnings are errors
+doc: setup-build ## rustdoc of the crate with its private parts, in target/doc; warnings are errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --no-default-features --features proxy
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --no-default-features --features "pg$(or $(PG),15) proxy"

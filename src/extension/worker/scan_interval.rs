@@ -1,5 +1,5 @@
 //! How often to claim by a full scan: from the beginning of the queue, past all rows that were taken while somebody keeps an old
-//! snapshot. Between full scans a claim begins at the queue's cursor; see [`crate::extension::functions::queue_cursor`].
+//! snapshot. Between full scans a claim begins at the queue's cursor; see `functions/queue_cursor.rs`.
 
 use std::time::{Duration, Instant};
 
