@@ -259,6 +259,9 @@ begin
         on conflict do nothing
     )
     select count(*) into finished from ended;
+    -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
+    perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
+        where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
     return finished;
 end $$;
 comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],

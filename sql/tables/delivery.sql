@@ -97,6 +97,8 @@ comment on column marketing_automation.bounce.raw is
     'The beginning of a mail that was not understood or whose message was not found, for a person to look at';
 -- Soft bounces of an address.
 create index bounce_soft on marketing_automation.bounce (address_hash, received_at) where kind = 'soft';
+-- For complete_messages: what came back before the result of its mail.
+create index bounce_message on marketing_automation.bounce (message_id) where message_id is not null;
 
 create table marketing_automation.smtp_server (
     name text primary key check (name <> ''),

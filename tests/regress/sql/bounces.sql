@@ -77,6 +77,16 @@ where r.key = '6';
 select * from shop.state where key = '6';
 select count(*) from marketing_automation.unsubscription u join marketing_automation.scenario s on s.id = u.scenario_id and s.name = 'bounces' where u.party = '6';
 
+-- It may come back before we have recorded that it went, and later than ingest_bounce() waits.
+insert into shop.addressee values (10, 'reader10@bounce.example');
+select enrolled from marketing_automation.enroll('bounces');
+call marketing_automation.process_all_due();
+create temporary table early as select * from marketing_automation_internal.claim_messages(100);
+select * from shop.ingest(shop.report('10', 'failed', '5.1.1'));
+select * from shop.state where key = '10';
+select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array['sent'], array['250 ok'], array[0::double precision]) from early;
+select * from shop.state where key = '10';
+
 -- A relay has rewritten envelope and Message-ID: the signed token of List-Unsubscribe is still there. That of a click proves nothing.
 create function shop.rewritten(key text, token_of text) returns bytea language sql as $$
     select convert_to(format(E'To: abuse@shop.example\nContent-Type: multipart/report; report-type=feedback-report; boundary=x\n\n--x\n'
