@@ -1,6 +1,6 @@
 -- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
 --
--- Whoever applies an event locks the activities that it is about, in the order of process.sql, and only then deletes it
+-- Whoever applies an event locks the rows of finished_activity that it is about, in order of record and activity, and only then deletes it
 -- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
 -- before it runs a negative side, and an event that was committed before always counts.
 

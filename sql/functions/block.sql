@@ -24,7 +24,7 @@ begin
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
-    'API: private. Locks a record and what hangs on it, in the order of process.sql';
+    'API: private. Locks what a record has finished, in order of activity, and then the record';
 
 create function marketing_automation_internal.block_record(blocked marketing_automation.record) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$

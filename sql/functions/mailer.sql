@@ -191,7 +191,7 @@ declare
     finished bigint;
     result_at timestamptz := coalesce(now, statement_timestamp());
 begin
-    -- Lock the activities whose children start, in the order of process.sql.
+    -- Lock the rows of finished_activity whose children start, in order of record and activity.
     perform from marketing_automation_internal.finished_activity f
     join (select o.record_id, o.activity_id from unnest(ids, states) as u (id, state)
           join marketing_automation_internal.outbox o on o.id = u.id

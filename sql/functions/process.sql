@@ -1,7 +1,7 @@
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
 --
--- Locks, always in this order, so that processing, events and the mailer never deadlock and never disagree:
--- 1. the activity's row, skipped if locked, so that parallel callers share the work by activity;
+-- Locks of a batch, in this order (docs/architecture.md has the order of all locks):
+-- 1. the row of the table activity, skipped if locked, so that parallel callers share the work by activity;
 -- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
 --    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
 --    has held others before, to apply events;
@@ -109,11 +109,19 @@ comment on function marketing_automation.process_due(integer, timestamptz) is
 
 create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
 language plpgsql as $$
+declare
+    processed integer;
+    applied integer;
 begin
-    -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
-    while marketing_automation.process_due(batch_size, now) operator(pg_catalog.>) 0
-       or marketing_automation.apply_events(5000) operator(pg_catalog.=) 5000 loop
+    loop
+        processed := marketing_automation.process_due(batch_size, now);
+        -- Also when nothing was done: it may hold rows that whoever applies events wants in another order.
         commit;
+        continue when processed operator(pg_catalog.>) 0;
+        applied := marketing_automation.apply_events(5000);
+        commit;
+        -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
+        exit when applied operator(pg_catalog.<) 5000;
     end loop;
 end $$;
 comment on procedure marketing_automation.process_all_due(integer, timestamptz) is

@@ -43,7 +43,8 @@ begin
         end if;
     end if;
     if scenario.goal_ends_journey then
-        -- Nor wait for another activity's batch that cancels rows of this one: it may be waiting for a conversion of ours.
+        -- Where a goal ends journeys, do not wait for another activity's batch that cancels rows of this one: it may be waiting for a
+        -- conversion of ours.
         records := array(
             select w.record_id from marketing_automation_internal.waiting_activity w
             where w.activity_id = activity.id and w.record_id = any (records) for update skip locked);

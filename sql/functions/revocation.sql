@@ -34,6 +34,6 @@ create trigger revoke_claims after update of state on marketing_automation.scena
 create trigger revoke_claims after insert on marketing_automation.sending_pause
     for each row execute function marketing_automation_internal.revoke_claims();
 
--- Records are only updated to block them.
+-- Not when a record is unblocked.
 create trigger revoke_claims after update of blocked_at on marketing_automation.record
     for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();

@@ -29,7 +29,8 @@ comment on function marketing_automation_internal.robot_rule_validate() is
 create trigger validate before insert or update on marketing_automation.robot_rule
     for each row execute function marketing_automation_internal.robot_rule_validate();
 
--- Robots: which opens and clicks are not a person's. One function judges, when hits are applied and whenever rules have changed.
+-- Robots: which opens and clicks are not a person's. robot_by_look() judges a hit by itself,
+-- classify_events() by what else was done with its mail; when hits are applied, and again by reclassify_events().
 create function marketing_automation_internal.robot_by_look(method text, user_agent text, address inet) returns text
 language sql stable
 return (

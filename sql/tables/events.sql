@@ -19,7 +19,8 @@ create table marketing_automation.event (
     constraint event_click_names_link check ((kind = 'email_clicked') = (link_id is not null))
 );
 comment on table marketing_automation.event is
-    'API: public. Append-only log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back';
+    'API: public. Log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back. Rows are '
+    'added; judging marks those of robots, and forget() erases a person''s';
 comment on column marketing_automation.event.id is
     'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
 comment on column marketing_automation.event.method is
@@ -52,8 +53,8 @@ create table marketing_automation_internal.event_inbox (
     constraint event_inbox_error_has_code check ((error is null) = (error_code is null))
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.event_inbox is
-    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(): empty but for what came in the last '
-    'moment';
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(). Where a mailer runs, '
+    'what came in the last moment, and rows that could not be applied';
 comment on column marketing_automation_internal.event_inbox.error is
     'Why it could not be applied; such a row stays until error and error_code are set to null, which has it tried again, or it is '
     'deleted';

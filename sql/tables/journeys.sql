@@ -1,5 +1,5 @@
 -- Hot tables of the state machine. Small tables hold the waiting work (rows are deleted when done), append-only
--- ones the history; no triggers, no foreign keys to large tables, no volatile defaults (measured: each of these
+-- ones the history; no triggers on what batches write, no foreign keys to large tables, no volatile defaults (measured: each of these
 -- halves the rate or worse). Invariants between them are tested instead.
 
 create sequence marketing_automation.record_id_seq;

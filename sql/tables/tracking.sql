@@ -6,7 +6,8 @@ create table marketing_automation.link (
     url text not null
 );
 comment on table marketing_automation.link is
-    'API: public. Web addresses that mails point to, each stored once; never deleted, so that old mails keep working';
+    'API: public. Web addresses that mails point to, each stored once; never deleted, so that old mails keep '
+    'working. forget() cuts off what stands behind ? and # of those that hold an address';
 comment on column marketing_automation.link.digest is 'SHA-256 of url: an address may be longer than an index entry can be';
 
 -- What tracking is ruled by: the keys that sign its tokens, the pages that recipients see.
