@@ -56,6 +56,8 @@ pub(super) struct Engine {
     retired: Vec<Arc<Server>>,
     /// Results not yet recorded: kept over a failing transaction.
     delivered: Vec<Delivered>,
+    /// When to try again to record them.
+    record_at: Option<Instant>,
     /// When the first of them came.
     gathering_since: Option<Instant>,
     /// Mails claimed, and not recorded yet.
@@ -67,6 +69,8 @@ pub(super) struct Engine {
     /// Somebody has called pause().
     on_hold: bool,
     last_error: Option<String>,
+    /// The SQL is of another version, and the log says so.
+    mismatched: bool,
 }
 
 impl Engine {
@@ -83,12 +87,14 @@ impl Engine {
             configured_at: None,
             retired: Vec::new(),
             delivered: Vec::new(),
+            record_at: None,
             gathering_since: None,
             in_flight: HashSet::new(),
             busy: false,
             paused_until: None,
             on_hold: false,
             last_error: None,
+            mismatched: false,
         })
     }
 
@@ -168,13 +174,32 @@ impl Engine {
         }
     }
 
-    /// One turn of the loop; gives how long to sleep when nobody wakes the worker.
-    pub(super) fn tick(&mut self, reload: bool) -> Duration {
+    /// Collects what has ended, and records it when enough has gathered.
+    fn record(&mut self) {
         self.collect();
         self.take_expired();
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.complete();
         }
+    }
+
+    /// A turn of the loop while the SQL is of another version, with the reason: what was claimed before ends and is recorded, since
+    /// functions that record keep their signature for one release; nothing else happens.
+    pub(super) fn finish(&mut self, mismatch: String) -> Duration {
+        self.record();
+        registry::update(|slot| slot.state = State::Outdated);
+        registry::note_error(&mismatch);
+        if !std::mem::replace(&mut self.mismatched, true) {
+            warning!("marketing_automation mailer: {mismatch}");
+        }
+        self.last_error = Some(mismatch);
+        POLL
+    }
+
+    /// One turn of the loop; gives how long to sleep when nobody wakes the worker.
+    pub(super) fn tick(&mut self, reload: bool) -> Duration {
+        self.mismatched = false;
+        self.record();
         self.report_servers();
         let Some(configuration) = self.configure(reload) else {
             return POLL;

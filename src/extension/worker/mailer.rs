@@ -25,7 +25,7 @@ use crate::extension::settings::{self, InDoubt};
 fn find_installation() -> Option<pg_sys::Oid> {
     while !bgworker::is_stopping() {
         match look_for_extension() {
-            Ok(Extension::Usable(installation)) => return Some(installation),
+            Ok(Extension::Installed { installation, .. }) => return Some(installation),
             Ok(Extension::Absent) => return None,
             Ok(Extension::Locked) | Err(_) => bgworker::wait(LOCKED),
         }
@@ -79,7 +79,14 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     let mut reload = false;
     loop {
         let sleep = match look_for_extension() {
-            Ok(Extension::Usable(found)) if found == installation => {
+            Ok(Extension::Installed {
+                installation: found,
+                mismatch: Some(mismatch),
+            }) if found == installation => engine.finish(mismatch),
+            Ok(Extension::Installed {
+                installation: found,
+                mismatch: None,
+            }) if found == installation => {
                 if !rescued {
                     let result = transaction::run_in_extension(|| spi_store::rescue_messages(hold));
                     rescued = engine.checked(result).is_some();
@@ -93,7 +100,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                 next_events.map_or(sleep, |next| sleep.min(next))
             }
             Ok(Extension::Locked) => LOCKED,
-            Ok(Extension::Usable(_)) => {
+            Ok(Extension::Installed { .. }) => {
                 // Dropped and created again: ids mean other things now, so a new mailer must begin afresh.
                 registry::leave();
                 registry::wake_launcher();
