@@ -50,11 +50,11 @@ def install_script():
     return "\n".join(f"-- {file}\n{(SQL / file).read_text()}" for file in order())
 
 
-def update_script(start, to):
+def update_script(start, to, updates=SQL / "updates"):
     """What ALTER EXTENSION … UPDATE runs on the way from one version to the next."""
-    steps = SQL / "updates" / f"{start}--{to}.sql"
+    steps = updates / f"{start}--{to}.sql"
     if not steps.exists():
-        raise FileNotFoundError(f"write {steps.relative_to(ROOT)}: what tables need, and which old signatures go")
+        raise FileNotFoundError(f"write {steps}: what tables need, and which old signatures go")
     # The rows are written by the new functions of their triggers.
     again = sorted((file for file in order() if not file.startswith("tables/")), key=lambda file: file == "seed.sql")
     parts = [GUARD.format(name=NAME, start=start, to=to), f"-- updates/{steps.name}\n{steps.read_text()}"]

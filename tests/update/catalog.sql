@@ -1,7 +1,7 @@
 -- All that the catalog says of the extension, a line for each fact: what it is about, and what holds. Nothing in it depends on OIDs,
 -- nor on the order in which columns were added.
 with extension as (
-    select e.oid, e.* from pg_extension e where e.extname = 'marketing_automation'
+    select e.* from pg_extension e where e.extname = 'marketing_automation'
 ), member as (
     select d.classid, d.objid from pg_depend d join extension e on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid
     where d.deptype = 'e'
@@ -18,7 +18,7 @@ with extension as (
     select 'schema ' || n.nspname as what, coalesce(n.nspacl, acldefault('n', n.nspowner)) as acl from pg_namespace n
     where n.nspname in ('marketing_automation', 'marketing_automation_internal')
     union all
-    select 'relation ' || r.oid::regclass, coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's' else 'r' end, r.relowner)) from relation r
+    select 'relation ' || r.oid::regclass, coalesce(r.relacl, acldefault(case r.relkind when 'S' then 's'::"char" else 'r' end, r.relowner)) from relation r
     union all
     select 'column ' || a.relation || '.' || a.attname, a.attacl from attribute a
     union all
@@ -38,7 +38,9 @@ union all
 select 'column ' || a.relation || '.' || a.attname,
        concat_ws(', ', format_type(a.atttypid, a.atttypmod), case when a.attnotnull then 'not null' end, pg_get_expr(d.adbin, d.adrelid),
                  nullif(a.attidentity, ''), nullif(a.attgenerated, ''), a.attstorage, nullif(a.attcompression, ''), a.attcollation::regcollation,
-                 nullif(a.attstattarget, -1), array_to_string(a.attoptions, ' '))
+                 nullif(a.attstattarget, -1),
+                 -- Minor releases note an OID there.
+                 (select string_agg(o, ' ') from unnest(a.attoptions) o where o not like 'pg\_attver=%'))
 from attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 union all
 select 'column order of ' || v.relation, string_agg(v.attname, ' ' order by v.attnum) from attribute v where v.relkind = 'v' group by v.relation
@@ -47,7 +49,7 @@ select 'routine ' || p.oid::regprocedure, p.proowner::regrole || ' ' || pg_get_f
 union all
 select 'view ' || r.oid::regclass, pg_get_viewdef(r.oid) from relation r where r.relkind = 'v'
 union all
-select 'trigger ' || t.tgname || ' on ' || r.oid::regclass, t.tgenabled || ' ' || pg_get_triggerdef(t.oid)
+select 'trigger ' || t.tgname || ' on ' || r.oid::regclass, concat_ws(' ', t.tgenabled, pg_get_triggerdef(t.oid))
 from relation r join pg_trigger t on t.tgrelid = r.oid and not t.tgisinternal
 union all
 select 'constraint ' || c.conname || ' on ' || coalesce(r.oid::regclass::text, ''), pg_get_constraintdef(c.oid) || ' ' || c.convalidated

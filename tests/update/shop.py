@@ -14,7 +14,7 @@ TABLES = "select c::regclass::text from pg_extension e cross join unnest(e.extco
 # Work leaves these as they are only while nobody works.
 COLUMNS = """
     select string_agg(format('%%I', attname), ', ' order by attname) from pg_attribute
-    where attrelid = %s::regclass and attnum > 0 and not attisdropped"""
+    where attrelid = %s::regclass and attnum > 0 and not attisdropped and attname <> 'log_cnt'"""
 
 
 def extension_folder():
@@ -53,7 +53,7 @@ class Shop:
     def with_campaign(cls, cluster, database, version):
         """The same, with a campaign that is under way."""
         for role in ROLES:
-            if not cluster.query("select from pg_roles where rolname = %s", (role,)):
+            if not cluster.query("select 1 from pg_roles where rolname = %s", (role,)):
                 cluster.query(f"create role {role} login password 'update'")
         shop = cls.create(cluster, database, version)
         shop.psql(file=campaign(version))

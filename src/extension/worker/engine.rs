@@ -22,7 +22,7 @@ use super::server::Server;
 use super::spi_store;
 use super::templates::Templates;
 use super::transaction::{self, AFTER_ERROR};
-use crate::extension::settings;
+use crate::extension::settings::{self, InDoubt};
 
 /// Without anything to do, look again after this time: settings, arm(), mails whose notice was lost.
 const POLL: Duration = Duration::from_secs(10);
@@ -60,6 +60,8 @@ pub(super) struct Engine {
     record_at: Option<Instant>,
     /// When the first of them came.
     gathering_since: Option<Instant>,
+    /// Nobody else's claims are in the outbox. They can come in while nothing is sent: a dump is restored.
+    rescued: bool,
     /// Mails claimed, and not recorded yet.
     in_flight: HashSet<i64>,
     /// Something was claimed or has ended since the last sleep.
@@ -89,6 +91,7 @@ impl Engine {
             delivered: Vec::new(),
             record_at: None,
             gathering_since: None,
+            rescued: false,
             in_flight: HashSet::new(),
             busy: false,
             paused_until: None,
@@ -119,7 +122,7 @@ impl Engine {
     }
 
     /// Unwraps the result of a transaction; its error is noted and pauses claiming.
-    pub(super) fn checked<R>(&mut self, result: Result<R, String>) -> Option<R> {
+    fn checked<R>(&mut self, result: Result<R, String>) -> Option<R> {
         result
             .map_err(|error| {
                 // A stop cancels the statement that runs.
@@ -162,6 +165,16 @@ impl Engine {
         self.configuration.clone()
     }
 
+    /// Takes back what another mailer, or the database that this one is a copy of, had in flight; before the first claim.
+    fn rescue(&mut self) -> bool {
+        if !self.rescued {
+            let hold = settings::in_doubt() == InDoubt::hold;
+            let result = transaction::run_in_extension(|| spi_store::rescue_messages(hold));
+            self.rescued = self.checked(result).is_some();
+        }
+        self.rescued
+    }
+
     /// Removes old mails when it is time.
     fn purge(&mut self) {
         let Some(retention) = settings::message_retention() else {
@@ -202,8 +215,12 @@ impl Engine {
         self.record();
         self.report_servers();
         let Some(configuration) = self.configure(reload) else {
+            self.rescued &= !self.in_flight.is_empty();
             return POLL;
         };
+        if !self.rescue() {
+            return AFTER_ERROR;
+        }
         if let Some(until) = self.paused_until.filter(|until| *until > Instant::now()) {
             return until.duration_since(Instant::now()).min(POLL);
         }
