@@ -75,6 +75,8 @@ def test_sql_that_names_a_function_of_a_newer_library_is_refused_as_a_whole(clus
 
 def test_a_dump_of_an_older_version_is_restored_into_this_one(cluster, shop, sink, database):
     wait_until(lambda: shop.state() == "outdated", what="the mailer to leave the data alone")
+    # Which the mailer of the copy would do before the two are compared.
+    shop.query("select marketing_automation.apply_events()")
     restored = Shop(cluster, f"restored_{database}"[:60])
     cluster.query(f'create database "{restored.database}"')
     try:
@@ -85,7 +87,6 @@ def test_a_dump_of_an_older_version_is_restored_into_this_one(cluster, shop, sin
         before, with_new = shop.connect(), restored.connect()
         lost = Data(before).lost(with_new)
         before.close(), with_new.close()
-        # What is told apart by its place or its identity: regclass and OIDs.
         assert not lost
         assert restored.value("select has_function_privilege('update_marketer', 'marketing_automation.run(text)', 'execute')")
         assert not sink.mails
