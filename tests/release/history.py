@@ -62,6 +62,8 @@ def freeze(following):
         raise ValueError(f"{following} does not follow {version}")
     if found := [*scripts.faults(), *faults()]:
         raise ValueError("\n".join(found))
+    for folder in (RELEASES, SQL / "updates"):
+        folder.mkdir(exist_ok=True)
     install_path(version).write_text(install_script())
     frozen = [install_path(version), *sorted(SQL.glob(f"{NAME}--*--{version}.sql"))]
     with open(SUMS, "a", encoding="utf-8") as sums:

@@ -1,13 +1,16 @@
 """A database in which a released version runs a campaign, and what tests see of it."""
 
+import contextlib
 import pathlib
 import shutil
 
 from harness.paths import pg_config
 from release import history
+from release.scripts import update_script
 
 HERE = pathlib.Path(__file__).parent
 CAMPAIGNS = HERE / "campaigns"
+NEXT = "9.9.9"
 ROLES = ("update_marketer", "update_tracking", "update_reader", "update_revoked", "update_dropped")
 # What is counted and compared: all that the extension has pg_dump save.
 TABLES = "select c::regclass::text from pg_extension e cross join unnest(e.extconfig) c where e.extname = 'marketing_automation' order by 1"
@@ -26,6 +29,19 @@ def install_releases():
     """Puts the install scripts of all releases beside that of the current version, as servers that were updated have them."""
     for version in history.releases():
         shutil.copy(history.install_path(version), extension_folder())
+
+
+@contextlib.contextmanager
+def script_to_next(directory, steps):
+    """With a script that leads from the current version to 9.9.9, of which there is no library: these steps, and all functions again."""
+    now = history.current_version()
+    (directory / f"{now}--{NEXT}.sql").write_text(steps + "\n")
+    script = extension_folder() / f"marketing_automation--{now}--{NEXT}.sql"
+    script.write_text(update_script(now, NEXT, directory))
+    try:
+        yield
+    finally:
+        script.unlink()
 
 
 def campaign(version):

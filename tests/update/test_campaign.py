@@ -1,7 +1,5 @@
 """A campaign that runs goes on after the update, with the mailer of the server that is running."""
 
-import re
-
 import requests
 
 from harness import Proxy, wait_until
@@ -10,7 +8,6 @@ from release import history
 START = "https://shop.example/start"
 # By what became of their mails before: who gets one now.
 STILL_TO_SEND = ("queued", "deferred", "sending")
-NEVER = ("sent", "clicked", "opened", "failed", "left by token", "clicked in the inbox", "unsubscribed", "blocked", "suppressed")
 
 
 def address(customer):
@@ -28,15 +25,13 @@ def test_the_mailer_waits_for_the_update_and_goes_on_by_itself(shop, sink, relea
     inbox = shop.value("select count(*) from marketing_automation_internal.event_inbox")
     assert inbox == 1
 
-    def lines():
-        return [line for line in shop.cluster.log.read_text().splitlines() if shop.database in line and "nothing is sent: the extension is" in line]
-
-    shop.query("select marketing_automation.enroll(), marketing_automation_internal.notify_mailer()")
-    shop.query("select pg_sleep(1)")
+    # Woken again and again, it looks, and leaves all as it is.
+    for _ in range(5):
+        shop.query("select marketing_automation_internal.notify_mailer()")
+        shop.query("select pg_sleep(0.2)")
     assert not sink.mails and shop.query("select id, state, attempts from marketing_automation_internal.outbox order by id") == waiting
     assert shop.value("select count(*) from marketing_automation_internal.event_inbox") == inbox
-    if lines():
-        assert len(lines()) == 1, "it is logged once"
+    assert shop.cluster.log.read_text().count(f"[{pid}] marketing_automation mailer WARNING:  marketing_automation mailer: nothing is sent") == 1
 
     fates = shop.fates()
     expected = {address(customer) for customer, fate in fates.items() if fate in STILL_TO_SEND}
@@ -91,9 +86,8 @@ def test_links_of_mails_sent_before_still_work(shop, sink, proxy_port):
         assert "marketing_tracking_outdated 0" in get("/metrics").text
         page = get(f"/u/{leave}")
         assert page.status_code == 200 and "<form" in page.text
-        action = re.search(r'<form[^>]* action="([^"]*)"', page.text)
-        target = requests.compat.urljoin(f"{proxy.base}/u/{leave}", action[1]) if action else f"{proxy.base}/u/{leave}"
-        assert "Bye." in requests.post(target, data={"List-Unsubscribe": "One-Click"}, timeout=10).text or True
+        answer = requests.post(f"{proxy.base}/u/{leave}", data={"List-Unsubscribe": "One-Click"}, timeout=10)
+        assert answer.status_code == 200
         wait_until(lambda: shop.value(event, "unsubscribed", click) == 1, what="the recipient to be unsubscribed")
     finally:
         proxy.stop()

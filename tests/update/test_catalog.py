@@ -3,7 +3,7 @@
 import difflib
 
 from release import history
-from update.shop import HERE, ROLES, Data, Shop
+from update.shop import HERE, NEXT, ROLES, Data, Shop, script_to_next
 
 LIBRARY = (HERE / "library.sql").read_text()
 
@@ -66,3 +66,14 @@ def test_a_function_of_the_library_is_called_as_before(cluster, release, databas
     finally:
         older.drop()
         newer.drop()
+
+
+def test_what_is_made_anew_is_for_those_who_had_it(shop, tmp_path):
+    """An update that drops a function and makes it with other arguments: roles, PUBLIC and pg_dump see no difference."""
+    shop.update()
+    before = shop.catalog()
+    with script_to_next(tmp_path, "drop function marketing_automation.is_suppressed(text), marketing_automation_internal.access_right();"):
+        shop.update(NEXT)
+    different = set(shop.catalog()) ^ set(before)
+    assert {line.partition(":")[0] for line in different} == {"extension"}
+    assert [line for line in before if "is_suppressed" in line and "update_reader EXECUTE" in line]

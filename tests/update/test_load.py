@@ -8,10 +8,9 @@ import requests
 
 from harness import Proxy, wait_until
 from release import history
-from release.scripts import update_script
-from update.shop import Shop, extension_folder
+from update.shop import NEXT, Shop, script_to_next
 
-NEXT = "9.9.9"
+STEPS = "alter table marketing_automation_internal.outbox add column next_version_needs_it text;"
 MAILS = 4000
 CAMPAIGN = """
 create schema shop;
@@ -24,17 +23,6 @@ select marketing_automation.add_activity('welcome', 'tips', parent => 'hello', o
 select marketing_automation.run('welcome');
 select marketing_automation.grant_access('update_tracking', 'tracking');
 """
-
-
-@pytest.fixture
-def next_version(tmp_path, monkeypatch):
-    """The script of an update from the current version to one of which there is no library yet."""
-    now = history.current_version()
-    (tmp_path / f"{now}--{NEXT}.sql").write_text("alter table marketing_automation_internal.outbox add column next_version_needs_it text;\n")
-    script = extension_folder() / f"marketing_automation--{now}--{NEXT}.sql"
-    script.write_text(update_script(now, NEXT, tmp_path))
-    yield NEXT
-    script.unlink()
 
 
 @pytest.fixture
@@ -78,7 +66,7 @@ class Readers:
                     self.failed.append(answer.status_code)
 
 
-def test_an_update_under_load_loses_nothing_and_repeats_nothing(busy_shop, sink, proxy_port, next_version):
+def test_an_update_under_load_loses_nothing_and_repeats_nothing(busy_shop, sink, proxy_port, tmp_path):
     shop, now = busy_shop, history.current_version()
     wait_until(lambda: shop.state() == "idle", what="the mailer")
     shop.query("select marketing_automation.enroll()")
@@ -92,7 +80,8 @@ def test_an_update_under_load_loses_nothing_and_repeats_nothing(busy_shop, sink,
             sink.delay(0.02)
             shop.query("call marketing_automation.process_all_due()")
             sink.wait_for(MAILS // 8)
-            shop.update(next_version)
+            with script_to_next(tmp_path, STEPS):
+                shop.update(NEXT)
             updated_at = len(sink.mails)
             wait_until(lambda: shop.state() == "outdated", what="the mailer to see the new version")
             wait_until(lambda: not shop.value("select count(*) from marketing_automation_internal.outbox where state = 'sending'"),
@@ -107,6 +96,7 @@ def test_an_update_under_load_loses_nothing_and_repeats_nothing(busy_shop, sink,
         shop.query("select pg_sleep(1), marketing_automation_internal.notify_mailer()")
         shop.query("select pg_sleep(1)")
         assert states["sent"] == len(sink.mails), "and it claims no more"
+        assert shop.value("select count(*) from marketing_automation_internal.event_inbox") > 100, "nor does it apply clicks"
         recorded = "select (select count(*) from marketing_automation.event where kind = 'email_clicked') + (select count(*) from marketing_automation_internal.event_inbox)"
         wait_until(lambda: shop.value(recorded) == readers.answered, what="each answered click to be there once")
 
