@@ -20,12 +20,12 @@ PROXY := marketing-tracking-proxy
 PYTHON := /usr/bin/python3
 export PG PG_CONFIG PGRX_HOME PGRX_VERSION CARGO_TARGET_DIR CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND
 
-LAYERS := format lint unit server regress e2e makefile
+LAYERS := format lint unit server regress e2e update makefile
 RUN_LAYERS := $(PYTHON) -B tests/layers
 FETCHED := $(filter $(CARGO_TARGET_DIR)/servers/%,$(PG_CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept bench demo demo-stop clean
+.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench demo demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,12 +59,19 @@ test-unit: setup ## the pure parts and the proxy, without a server
 test-server: setup ## #[pg_test]s inside a PostgreSQL server; SERVER=name picks some
 test-regress: setup ## pg_regress with golden files; REGRESS="install events" picks some
 test-e2e: setup ## real cluster, SMTP socket and proxy; E2E="-k name" picks some
+test-update: setup ## from each released version to this one, and to the next; UPDATE="-k name" picks some
 test-makefile: setup ## everything in this file once, in a fresh clone
 $(LAYERS:%=test-%):
 	@$(RUN_LAYERS) $(@:test-%=%)
 
 test-regress-accept: ## take what a test of the last run printed as its golden file: NAME=events
 	@$(PYTHON) -B tests/layers/accept.py $(NAME)
+
+update-script: ## write the script that updates a release, FROM=0.1.0 or the latest, to the version in Cargo.toml
+	@$(PYTHON) -B tests/release update-script $(FROM)
+
+release-freeze: ## release the version in Cargo.toml, and go on as NEXT=0.3.0
+	@$(PYTHON) -B tests/release freeze $(or $(NEXT),$(error name the version to go on with: make release-freeze NEXT=0.3.0))
 
 bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker
 	@.ci/setup bench

@@ -33,6 +33,7 @@ pub mod mail;
 pub mod secret_file;
 pub mod smtp;
 pub mod tracking;
+pub mod version;
 
 #[cfg(feature = "extension")]
 mod extension;

@@ -74,14 +74,31 @@ comment on function marketing_automation.grant_access(regrole, text) is
     'operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of the extension give it what is '
     'new, too';
 
-revoke all on all tables in schema marketing_automation, marketing_automation_internal from public;
-revoke all on all sequences in schema marketing_automation, marketing_automation_internal from public;
-revoke all on all routines in schema marketing_automation, marketing_automation_internal from public;
-revoke all on schema marketing_automation, marketing_automation_internal from public;
+-- Only where PUBLIC may do something, as with functions that an update has made. What is revoked or granted while an extension's
+-- script runs makes all privileges of the object its initial ones, those of roles too, and pg_dump leaves initial ones out.
+do $$
+declare
+    statement text;
+begin
+    for statement in
+        select format('revoke all on %s %s from public', o.kind, o.name)
+        from (
+            select 'schema', n.oid, n.oid::regnamespace::text, coalesce(n.nspacl, acldefault('n', n.nspowner)) from pg_namespace n
+            union all
+            select case c.relkind when 'S' then 'sequence' else 'table' end, c.relnamespace, c.oid::regclass::text, c.relacl from pg_class c
+            union all
+            select 'routine', p.pronamespace, p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner)) from pg_proc p
+        ) as o (kind, schema, name, acl)
+        where o.schema in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
+          and exists (select from aclexplode(o.acl) a where a.grantee = 0)
+    loop
+        execute statement;
+    end loop;
+end $$;
 
 -- A new version may have brought what an access needs. Only to roles that still have what it was: somebody may have revoked it
 -- since, or have dropped the role and made another one of that name.
-select marketing_automation_internal.give_access(g.role, g.access)
+select marketing_automation_internal.give_access_again(g.role::text, g.access)
 from marketing_automation_internal.access_grant g
 where exists (select from pg_roles r where r.rolname = g.role)
   and exists (

@@ -102,7 +102,8 @@ returns table (database text, pid integer, state text, started_at timestamptz, s
 language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'worker_status_wrapper';
 comment on function marketing_automation.worker_status() is
     'API: public. The mailer of this database: idle, sending, paused (by pause(), or the SMTP server is out of reach), unconfigured, '
-    'disarmed, starting, not running or not preloaded; mails sent, failed and put off since the server started; the last error';
+    'disarmed, outdated (the SQL is of another version than the library), starting, not running or not preloaded; mails sent, failed '
+    'and put off since the server started; the last error';
 
 create function marketing_automation_internal.check_page(what text, body text, needs_form boolean) returns void
 language c strict volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_page_wrapper';
@@ -176,3 +177,7 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.notify_mailer() is
     'API: private. Wakes the mailer of this database, or has it started, when the current transaction commits';
 
+create function marketing_automation_internal.give_access_again(role text, access text) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'give_access_again_wrapper';
+comment on function marketing_automation_internal.give_access_again(text, text) is
+    'API: private. give_access() for the script of an update: what it grants are no initial privileges, so that pg_dump keeps them';

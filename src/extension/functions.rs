@@ -5,6 +5,7 @@ mod argument;
 mod bounce;
 mod call_with_caller;
 mod expression;
+mod grant;
 mod nearest_name;
 mod notify;
 mod preview;

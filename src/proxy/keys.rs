@@ -1,4 +1,4 @@
-//! The keys that tokens are verified with, kept up to date from the database.
+//! The keys that tokens are verified with, kept up to date from the database; and whether its SQL is of the proxy's version.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use super::database::DatabaseError;
 use super::pools::Pools;
 use crate::tracking::token::{Keyring, Purpose, Token};
+use crate::version::{self, Mismatch, VERSION};
 
 /// How long a withdrawn key may go on working.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ pub enum Refused {
 pub struct Keys {
     pools: Arc<Pools>,
     keyring: RwLock<Option<Arc<Keyring>>>,
+    /// What to do about SQL of another version.
+    mismatch: RwLock<Option<String>>,
     last_fetch: Mutex<LastFetch>,
 }
 
@@ -44,6 +47,7 @@ impl Keys {
         Self {
             pools,
             keyring: RwLock::new(None),
+            mismatch: RwLock::new(None),
             last_fetch: Mutex::new(LastFetch::default()),
         }
     }
@@ -84,21 +88,28 @@ impl Keys {
         let outcome = self
             .pools
             .lookups
-            .call(|session| async move { session.keyring().await })
+            .call(|session| async move {
+                Ok((session.keyring().await?, session.extension_version().await?))
+            })
             .await;
         last.at = Some(Instant::now());
         self.keep(outcome, &mut last);
         !last.failed
     }
 
-    fn keep(&self, outcome: Result<Keyring, DatabaseError>, last: &mut LastFetch) {
+    fn keep(
+        &self,
+        outcome: Result<(Keyring, Option<String>), DatabaseError>,
+        last: &mut LastFetch,
+    ) {
         match outcome {
-            Ok(keyring) => {
+            Ok((keyring, installed)) => {
                 if last.failed || self.current().is_none() {
                     info!(?keyring, "fetched the keys");
                 }
                 last.failed = false;
                 self.set(keyring);
+                self.compare(installed.as_deref());
             }
             Err(error) => {
                 if !last.failed {
@@ -107,6 +118,30 @@ impl Keys {
                 last.failed = true;
             }
         }
+    }
+
+    /// Notes whether the SQL is of this program's version, and logs a change.
+    fn compare(&self, installed: Option<&str>) {
+        let found = installed.and_then(mismatch);
+        let mut known = self
+            .mismatch
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *known != found {
+            match &found {
+                Some(mismatch) => warn!("{mismatch}; clicks are recorded meanwhile"),
+                None => info!("the extension is of this version now"),
+            }
+            *known = found;
+        }
+    }
+
+    /// What to do about SQL of another version than this program; None: it is of this one, or not known.
+    pub fn mismatch(&self) -> Option<String> {
+        self.mismatch
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The keys; None before the first are known.
@@ -126,4 +161,15 @@ impl Keys {
     pub fn set(&self, keyring: Keyring) {
         *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(keyring));
     }
+}
+
+/// Says which of the two is older, and what to do about it; None: they are of one version.
+fn mismatch(installed: &str) -> Option<String> {
+    let advice = match version::mismatch(installed)? {
+        Mismatch::SqlIsOlder => "run ALTER EXTENSION marketing_automation UPDATE",
+        Mismatch::SqlIsNewer => "install and start the proxy of that version",
+    };
+    Some(format!(
+        "the extension is {installed}, this proxy {VERSION}: {advice}"
+    ))
 }

@@ -62,6 +62,8 @@ pub struct Gauges {
     /// Hits that wait for the database.
     pub queue: usize,
     pub database_up: bool,
+    /// The SQL in the database is of another version.
+    pub outdated: bool,
     /// Bytes in the spool; None: there is none.
     pub spooled_bytes: Option<u64>,
 }
@@ -159,6 +161,13 @@ impl Metrics {
             text,
             "marketing_tracking_database_up {}",
             u8::from(gauges.database_up)
+        )?;
+        text.push_str("# HELP marketing_tracking_outdated Whether the extension in the database is of another version than the proxy.\n");
+        text.push_str("# TYPE marketing_tracking_outdated gauge\n");
+        writeln!(
+            text,
+            "marketing_tracking_outdated {}",
+            u8::from(gauges.outdated)
         )
     }
 }
@@ -180,6 +189,7 @@ mod tests {
         let text = metrics.render(Gauges {
             queue: 5,
             database_up: true,
+            outdated: true,
             spooled_bytes: Some(9),
         });
         for line in [
@@ -195,6 +205,7 @@ mod tests {
             "marketing_tracking_replayed_hits_total 7",
             "marketing_tracking_spool_bytes 9",
             "marketing_tracking_database_up 1",
+            "marketing_tracking_outdated 1",
         ] {
             assert!(
                 text.lines().any(|written| written == line),

@@ -13,12 +13,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from harness.installation import PG_CONFIG, server_version  # noqa: E402
 from harness.paths import TARGET, ask  # noqa: E402
 from layers.layer import Failed, Log  # noqa: E402
-from layers.database import e2e, regress, server  # noqa: E402
+from layers.database import e2e, regress, server, update  # noqa: E402
 from layers.fresh import makefile  # noqa: E402
 from layers.source import format_, lint, unit  # noqa: E402
 
 # Cheap before dear, and those that share build artifacts after one another.
-LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e, "makefile": makefile}
+LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e, "update": update, "makefile": makefile}
 TAIL = 60
 
 

@@ -86,9 +86,19 @@ def e2e(log):
     _install(log)
     # Without these web servers the test of them fails, and no other.
     log.run(".ci/setup", "e2e", must_pass=False)
+    _pytest(log, "tests/e2e", os.environ.get("E2E", ""))
+
+
+def update(log):
+    """pytest over tests/update: from each released version to this one, and from this one to the next."""
+    _install(log)
+    _pytest(log, "tests/update", os.environ.get("UPDATE", ""))
+
+
+def _pytest(log, folder, options):
     status, text = log.run(
         "/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=10", "--tb=short",
-        *shlex.split(os.environ.get("E2E", "")), "tests/e2e",
+        *shlex.split(options), folder,
         must_pass=False,
     )  # fmt: skip
     summary = text.strip().splitlines()[-1]

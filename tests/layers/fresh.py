@@ -20,14 +20,15 @@ COMMANDS = {
     "test": ("TESTS=format",),
     "test-regress": ("REGRESS=templates",),
     "test-regress-accept": ("NAME=templates",),
+    "update-script": (),
     "bench": ("BENCH_SCALE=0.01",),
     "doc": (),
     "demo": ("KEEP=1",),
     "demo-stop": (),
     "clean": (),
 }
-# These run in this very run.
-ELSEWHERE = {"test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-makefile"}
+# These run in this very run, or on the day of a release.
+ELSEWHERE = {"release-freeze", "test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-update", "test-makefile"}
 
 
 def makefile(log):

@@ -10,6 +10,8 @@ PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
 IMPORTS = ROOT / "tests" / "layers" / "imports.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
 COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamptz)"
+# Replacing functions and views is what an update is for; PostgreSQL replaces none that is not the extension's own.
+REPLACES = ("--ignore", "PS002", "--ignore", "PS015")
 # Imports what a folder's program does, and does not run it.
 LOAD = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='loaded')"
 
@@ -20,14 +22,18 @@ def format_(log):
 
 
 def lint(log):
-    """clippy has nothing to say about either feature set, nor pgspot about the install script; the imports are in order; what no test runs loads."""
+    """clippy has nothing to say about either feature set, nor pgspot about the install script and those of updates; no script is stale, and no
+    released one has changed; the imports are in order; what no test runs loads."""
     server = f"pg{server_version()}"
     for features in (("--no-default-features", "--features", f"{server} pg_test"), PROXY):
         log.check("cargo", "clippy", "--all-targets", *features, "--", "-D", "warnings")
     log.check("/usr/bin/python3", "-B", IMPORTS, ROOT / "src")
+    log.check("/usr/bin/python3", "-B", ROOT / "tests" / "release", "check")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", server, "--no-default-features", "--out", schema)
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
+    for script in sorted((ROOT / "sql").glob("marketing_automation--*--*.sql")):
+        log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, *REPLACES, _as_create_extension(schema), script)
     for program in ("bench", "demo"):
         log.check("/usr/bin/python3", "-B", "-c", LOAD, ROOT / "tests" / program)
 

@@ -22,7 +22,7 @@ use super::server::Server;
 use super::spi_store;
 use super::templates::Templates;
 use super::transaction::{self, AFTER_ERROR};
-use crate::extension::settings;
+use crate::extension::settings::{self, InDoubt};
 
 /// Without anything to do, look again after this time: settings, arm(), mails whose notice was lost.
 const POLL: Duration = Duration::from_secs(10);
@@ -56,8 +56,12 @@ pub(super) struct Engine {
     retired: Vec<Arc<Server>>,
     /// Results not yet recorded: kept over a failing transaction.
     delivered: Vec<Delivered>,
+    /// When to try again to record them.
+    record_at: Option<Instant>,
     /// When the first of them came.
     gathering_since: Option<Instant>,
+    /// Nobody else's claims are in the outbox. They can come in while nothing is sent: a dump is restored.
+    rescued: bool,
     /// Mails claimed, and not recorded yet.
     in_flight: HashSet<i64>,
     /// Something was claimed or has ended since the last sleep.
@@ -67,6 +71,8 @@ pub(super) struct Engine {
     /// Somebody has called pause().
     on_hold: bool,
     last_error: Option<String>,
+    /// The SQL is of another version, and the log says so.
+    mismatched: bool,
 }
 
 impl Engine {
@@ -83,12 +89,15 @@ impl Engine {
             configured_at: None,
             retired: Vec::new(),
             delivered: Vec::new(),
+            record_at: None,
             gathering_since: None,
+            rescued: false,
             in_flight: HashSet::new(),
             busy: false,
             paused_until: None,
             on_hold: false,
             last_error: None,
+            mismatched: false,
         })
     }
 
@@ -113,7 +122,7 @@ impl Engine {
     }
 
     /// Unwraps the result of a transaction; its error is noted and pauses claiming.
-    pub(super) fn checked<R>(&mut self, result: Result<R, String>) -> Option<R> {
+    fn checked<R>(&mut self, result: Result<R, String>) -> Option<R> {
         result
             .map_err(|error| {
                 // A stop cancels the statement that runs.
@@ -156,6 +165,16 @@ impl Engine {
         self.configuration.clone()
     }
 
+    /// Takes back what another mailer, or the database that this one is a copy of, had in flight; before the first claim.
+    fn rescue(&mut self) -> bool {
+        if !self.rescued {
+            let hold = settings::in_doubt() == InDoubt::hold;
+            let result = transaction::run_in_extension(|| spi_store::rescue_messages(hold));
+            self.rescued = self.checked(result).is_some();
+        }
+        self.rescued
+    }
+
     /// Removes old mails when it is time.
     fn purge(&mut self) {
         let Some(retention) = settings::message_retention() else {
@@ -168,17 +187,40 @@ impl Engine {
         }
     }
 
-    /// One turn of the loop; gives how long to sleep when nobody wakes the worker.
-    pub(super) fn tick(&mut self, reload: bool) -> Duration {
+    /// Collects what has ended, and records it when enough has gathered.
+    fn record(&mut self) {
         self.collect();
         self.take_expired();
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.complete();
         }
+    }
+
+    /// A turn of the loop while the SQL is of another version, with the reason: what was claimed before ends and is recorded, since
+    /// functions that record keep their signature for one release; nothing else happens.
+    pub(super) fn finish(&mut self, mismatch: String) -> Duration {
+        self.record();
+        registry::update(|slot| slot.state = State::Outdated);
+        registry::note_error(&mismatch);
+        if !std::mem::replace(&mut self.mismatched, true) {
+            warning!("marketing_automation mailer: {mismatch}");
+        }
+        self.last_error = Some(mismatch);
+        POLL
+    }
+
+    /// One turn of the loop; gives how long to sleep when nobody wakes the worker.
+    pub(super) fn tick(&mut self, reload: bool) -> Duration {
+        self.mismatched = false;
+        self.record();
         self.report_servers();
         let Some(configuration) = self.configure(reload) else {
+            self.rescued &= !self.in_flight.is_empty();
             return POLL;
         };
+        if !self.rescue() {
+            return AFTER_ERROR;
+        }
         if let Some(until) = self.paused_until.filter(|until| *until > Instant::now()) {
             return until.duration_since(Instant::now()).min(POLL);
         }

@@ -18,14 +18,13 @@ use super::event_applier::EventApplier;
 use super::installation::{Extension, look_for_extension};
 use super::registry::{self, Refusal};
 use super::transaction::{self, AFTER_ERROR, LOCKED};
-use super::{bgworker, configuration, spi_store};
-use crate::extension::settings::{self, InDoubt};
+use super::{bgworker, configuration};
 
 /// Waits until nobody changes the extension; None: there is none, or the process must stop.
 fn find_installation() -> Option<pg_sys::Oid> {
     while !bgworker::is_stopping() {
         match look_for_extension() {
-            Ok(Extension::Usable(installation)) => return Some(installation),
+            Ok(Extension::Installed { installation, .. }) => return Some(installation),
             Ok(Extension::Absent) => return None,
             Ok(Extension::Locked) | Err(_) => bgworker::wait(LOCKED),
         }
@@ -73,27 +72,24 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     let Some(mut engine) = begin() else {
         return;
     };
-    let hold = settings::in_doubt() == InDoubt::hold;
     let mut event_applier = EventApplier::default();
-    let mut rescued = false;
     let mut reload = false;
     loop {
         let sleep = match look_for_extension() {
-            Ok(Extension::Usable(found)) if found == installation => {
-                if !rescued {
-                    let result = transaction::run_in_extension(|| spi_store::rescue_messages(hold));
-                    rescued = engine.checked(result).is_some();
-                }
+            Ok(Extension::Installed {
+                installation: found,
+                mismatch: Some(mismatch),
+            }) if found == installation => engine.finish(mismatch),
+            Ok(Extension::Installed {
+                installation: found,
+                mismatch: None,
+            }) if found == installation => {
                 let next_events = event_applier.apply();
-                let sleep = if rescued {
-                    engine.tick(std::mem::take(&mut reload))
-                } else {
-                    AFTER_ERROR
-                };
+                let sleep = engine.tick(std::mem::take(&mut reload));
                 next_events.map_or(sleep, |next| sleep.min(next))
             }
             Ok(Extension::Locked) => LOCKED,
-            Ok(Extension::Usable(_)) => {
+            Ok(Extension::Installed { .. }) => {
                 // Dropped and created again: ids mean other things now, so a new mailer must begin afresh.
                 registry::leave();
                 registry::wake_launcher();

@@ -23,6 +23,8 @@ pub(in crate::extension) enum State {
     Sending,
     /// A setting is missing that sending needs: see the error.
     Unconfigured,
+    /// The SQL is of another version than this library.
+    Outdated,
     /// This is a copy of the database that was armed: see arm().
     Disarmed,
     /// No SMTP server can be reached, and is tried again after a while; or somebody has called pause().
@@ -37,6 +39,7 @@ impl State {
             State::Idle => "idle",
             State::Sending => "sending",
             State::Unconfigured => "unconfigured",
+            State::Outdated => "outdated",
             State::Disarmed => "disarmed",
             State::Paused => "paused",
         }

@@ -7,6 +7,8 @@ use super::error::DatabaseError;
 use crate::tracking::token::Keyring;
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
+const VERSION: &str =
+    "select extversion from pg_catalog.pg_extension where extname = 'marketing_automation'";
 const PAGE_SOURCES: &str =
     "select is_template, name, language, source from marketing_automation.page_sources()";
 
@@ -59,6 +61,12 @@ impl Session {
             keys.push((id, secret));
         }
         Keyring::new(keys).ok_or(DatabaseError::Keys)
+    }
+
+    /// Fetches the version of the extension's SQL.
+    pub async fn extension_version(&self) -> Result<Option<String>, DatabaseError> {
+        let rows = self.client.query_typed(VERSION, &[]).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 
     /// Fetches the pages and texts that replace the built-in ones.

@@ -18,15 +18,19 @@ const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether hits would be answered now: verified, and recorded, which the workers know, and a batch without hits, since a lock
 /// or a missing right shows only when it is met; or else spooled.
-pub async fn ready(Shared(state): Shared<Arc<State>>) -> Result<&'static str, Refusal> {
+pub async fn ready(Shared(state): Shared<Arc<State>>) -> Result<String, Refusal> {
     if !state.keys.are_known() {
         return Err(Refusal::Unavailable);
     }
-    match recordable(&state).await {
-        Ok(()) => Ok("ready\n"),
-        Err(_) if state.recorder.can_spool() => Ok("ready, without the database\n"),
-        Err(refusal) => Err(refusal),
-    }
+    let ready = match recordable(&state).await {
+        Ok(()) => "ready",
+        Err(_) if state.recorder.can_spool() => "ready, without the database",
+        Err(refusal) => return Err(refusal),
+    };
+    Ok(match state.keys.mismatch() {
+        Some(mismatch) => format!("{ready}, outdated: {mismatch}\n"),
+        None => format!("{ready}\n"),
+    })
 }
 
 async fn recordable(state: &State) -> Result<(), Refusal> {
@@ -45,6 +49,7 @@ pub async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
     let text = state.metrics.render(Gauges {
         queue: state.recorder.depth(),
         database_up: state.recorder.is_available(),
+        outdated: state.keys.mismatch().is_some(),
         spooled_bytes: state.recorder.spooled_bytes(),
     });
     (

@@ -8,9 +8,10 @@ use crate::extension::settings::{self, InDoubt};
 use crate::extension::worker::job::{Event, RenderedMail};
 use crate::extension::worker::outcome::{Delivered, Outcome};
 use crate::extension::worker::registry;
+use crate::extension::worker::retry;
 use crate::extension::worker::server::Server;
 use crate::extension::worker::spi_store::{self, Completed};
-use crate::extension::worker::{retry, transaction};
+use crate::extension::worker::transaction::{self, AFTER_ERROR};
 
 /// So many results are recorded at once, or what has gathered after a while: most of the cost is the same for one and
 /// for hundreds.
@@ -62,6 +63,9 @@ impl Engine {
             return None;
         }
         let since = *self.gathering_since.get_or_insert_with(Instant::now);
+        if let Some(at) = self.record_at.filter(|at| *at > Instant::now()) {
+            return Some(at.duration_since(Instant::now()));
+        }
         // When all breakers are tripped the senders give back what they have, and nothing else is to be waited for.
         let is_tripped = |server: &Arc<Server>| server.breaker.is_tripped();
         let enough = self.servers().iter().all(is_tripped)
@@ -83,8 +87,10 @@ impl Engine {
             .collect();
         let recorded = transaction::run_in_extension(|| spi_store::complete_messages(&completed));
         if self.checked(recorded).is_none() {
+            self.record_at = Some(Instant::now() + AFTER_ERROR);
             return;
         }
+        self.record_at = None;
         self.record_dead_mailboxes();
         let count =
             |state: &str| completed.iter().filter(|mail| mail.state == state).count() as i64;

@@ -1,0 +1,1 @@
+"""Scripts that install and update the extension, and the releases that they belong to."""
