@@ -25,31 +25,40 @@ comment on function marketing_automation_internal.access_right() is
     'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. marketer includes '
     'reader and operator';
 
-create function marketing_automation_internal.give_access(role name, access text) returns void
+create function marketing_automation_internal.give_access(role name, access text, is_update boolean default false) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    role_id oid := (select r.oid from pg_roles r where r.rolname = role);
+    -- What was there when an update began: the script notes it.
+    known oid[] := case when is_update then string_to_array(current_setting('marketing_automation_update.objects'), ' ')::oid[] else '{}' end;
     statement text;
 begin
     execute format('grant usage on schema marketing_automation to %I', role);
     for statement in
         select case r.privilege
             when 'execute' then format('grant execute on routine %s to %I', p.oid::regprocedure, role)
-            when 'select' then format('grant select on marketing_automation.%I to %I', o.name, role)
-            -- Not identity columns: an id that somebody has chosen may belong to another row later, or mean all.
-            when 'write' then format('grant delete, insert (%1$s), update (%1$s) on marketing_automation.%2$I to %3$I',
+            when 'select' then format('grant select on %s to %I', c.oid::regclass, role)
+            -- Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later, or all.
+            when 'write' then format('grant delete, insert (%1$s), update (%1$s) on %2$s to %3$I',
                 (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
-                 where a.attrelid = format('marketing_automation.%I', o.name)::regclass and a.attnum > 0
-                   and not a.attisdropped and a.attidentity = ''), o.name, role)
+                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                   and (a.attidentity = '' or o.name in ('party', 'sale'))), c.oid::regclass, role)
             end
         from marketing_automation_internal.access_right() r
         cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
         left join pg_proc p on r.privilege = 'execute' and p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
-        where r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator')
+        left join pg_class c on r.privilege <> 'execute' and c.relnamespace = 'marketing_automation'::regnamespace and c.relname = o.name
+        where (r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator'))
+          and (coalesce(p.oid, c.oid) <> all (known)
+               -- A known table may have new columns.
+               or r.privilege = 'write' and exists (
+                    select from pg_attribute a cross join lateral aclexplode(a.attacl) x where a.attrelid = c.oid and x.grantee = role_id))
     loop
         execute statement;
     end loop;
 end $$;
-comment on function marketing_automation_internal.give_access(name, text) is 'API: private. Grants what an access may do';
+comment on function marketing_automation_internal.give_access(name, text, boolean) is
+    'API: private. Grants what an access may do. is_update: what was not there before, so that nothing comes back that was revoked';
 
 create function marketing_automation.grant_access(role regrole, access text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -74,36 +83,46 @@ comment on function marketing_automation.grant_access(regrole, text) is
     'operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of the extension give it what is '
     'new, too';
 
--- Only where PUBLIC may do something, as with functions that an update has made. What is revoked or granted while an extension's
--- script runs makes all privileges of the object its initial ones, those of roles too, and pg_dump leaves initial ones out.
+-- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked from others
+-- than PUBLIC where the object was there before: what is revoked or granted while an extension's script runs makes all privileges
+-- of the object its initial ones, those of roles too, and pg_dump leaves initial ones out.
 do $$
 declare
+    known oid[] := string_to_array(current_setting('marketing_automation_update.objects', true), ' ')::oid[];
     statement text;
 begin
     for statement in
-        select format('revoke all on %s %s from public', o.kind, o.name)
+        select format('revoke all on %s %s from %s', o.kind, o.name, case g.grantee when 0 then 'public' else quote_ident(r.rolname) end)
         from (
-            select 'schema', n.oid, n.oid::regnamespace::text, coalesce(n.nspacl, acldefault('n', n.nspowner)) from pg_namespace n
+            select 'schema', n.oid, n.oid, n.oid::regnamespace::text, coalesce(n.nspacl, acldefault('n', n.nspowner)), n.nspowner
+            from pg_namespace n
             union all
-            select case c.relkind when 'S' then 'sequence' else 'table' end, c.relnamespace, c.oid::regclass::text, c.relacl from pg_class c
+            select case c.relkind when 'S' then 'sequence' else 'table' end, c.relnamespace, c.oid, c.oid::regclass::text, c.relacl, c.relowner
+            from pg_class c
             union all
-            select 'routine', p.pronamespace, p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner)) from pg_proc p
-        ) as o (kind, schema, name, acl)
+            select 'routine', p.pronamespace, p.oid, p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
+            from pg_proc p
+        ) as o (kind, schema, id, name, acl, owner)
+        cross join lateral (select distinct a.grantee from aclexplode(o.acl) a) g
+        left join pg_roles r on r.oid = g.grantee
         where o.schema in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
-          and exists (select from aclexplode(o.acl) a where a.grantee = 0)
+          and g.grantee <> o.owner and (g.grantee = 0 or r.oid is not null and o.id <> all (coalesce(known, '{}')))
     loop
         execute statement;
     end loop;
 end $$;
 
--- A new version may have brought what an access needs. Only to roles that still have what it was: somebody may have revoked it
--- since, or have dropped the role and made another one of that name.
+-- A new version may have brought what an access needs. Only to roles that still have what no other access gives: somebody may have
+-- revoked it since, or have dropped the role and made another one of that name.
 select marketing_automation_internal.give_access_again(g.role::text, g.access)
 from marketing_automation_internal.access_grant g
-where exists (select from pg_roles r where r.rolname = g.role)
-  and exists (
-    select from marketing_automation_internal.access_right() r
-    cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
+join pg_roles r on r.rolname = g.role
+where exists (
+    select from marketing_automation_internal.access_right() own
+    cross join lateral unnest(string_to_array(own.objects, ' ')) as o (name)
     join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
     cross join lateral aclexplode(p.proacl) a
-    where r.access = g.access and r.privilege = 'execute' and a.grantee = (select x.oid from pg_roles x where x.rolname = g.role));
+    where own.access = g.access and own.privilege = 'execute' and a.grantee = r.oid
+      and not exists (
+        select from marketing_automation_internal.access_right() other
+        where other.access <> own.access and other.privilege = 'execute' and o.name = any (string_to_array(other.objects, ' '))));

@@ -63,3 +63,24 @@ begin
 end $$;
 comment on function marketing_automation_internal.share_owner() is
     'API: private. Trigger: a snippet, page or text that gets another owner gets it in all languages';
+
+create function marketing_automation_internal.lock_name() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    other regrole;
+begin
+    insert into marketing_automation_internal.name_lock as l (kind, name) values (tg_table_name, new.name)
+    on conflict on constraint name_lock_pkey do update set name = excluded.name;
+    if tg_op = 'INSERT' or new.name <> old.name then
+        -- What another session has committed while this one waited.
+        execute format('select t.owner from marketing_automation.%I t where t.name = $1 and t.owner <> $2 limit 1', tg_table_name)
+            into other using new.name, new.owner;
+        if other is not null then
+            raise exception 'the name "%" has just been taken by role %', new.name, other
+                using errcode = 'object_in_use', hint = 'Take another name: who owns one owns it in all languages.';
+        end if;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.lock_name() is
+    'API: private. Trigger: two sessions that write one name in two languages follow each other, so that it gets one owner';

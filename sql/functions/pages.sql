@@ -15,11 +15,17 @@ comment on function marketing_automation_internal.page_validate() is
 create trigger guard before insert or update or delete on marketing_automation.page
     for each row execute function marketing_automation_internal.guard();
 
+create trigger lock_name before insert or update of name, owner on marketing_automation.page
+    for each row execute function marketing_automation_internal.lock_name();
+
 create trigger share_owner after update of owner on marketing_automation.page
     for each row execute function marketing_automation_internal.share_owner();
 
 create trigger guard before insert or update or delete on marketing_automation.page_text
     for each row execute function marketing_automation_internal.guard();
+
+create trigger lock_name before insert or update of name, owner on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.lock_name();
 
 create trigger share_owner after update of owner on marketing_automation.page_text
     for each row execute function marketing_automation_internal.share_owner();

@@ -1,7 +1,10 @@
 """User expressions run as the scenario's owner, whoever enrolls and processes."""
 
+import threading
+
 import psycopg2
 import pytest
+from harness import wait_until
 
 ESCALATIONS = {
     "becomes_a_superuser": "execute 'alter role \"{role}\" superuser'; return true;",
@@ -62,3 +65,36 @@ def test_public_may_do_nothing(shop, cluster):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             shop.query(sql, user="nobody_special")
     cluster.query("drop role nobody_special")
+
+
+def test_two_sessions_that_write_one_name_in_two_languages_leave_it_one_owner(shop):
+    for role in ("racing_ann", "racing_bob"):
+        shop.query(f"create role {role}")
+        shop.query("select marketing_automation.grant_access(%s, 'marketer')", role)
+    insert = "insert into marketing_automation.snippet (name, language, body) values ('race', %s, 'x')"
+    first, second = (shop.connect(autocommit=False) for _ in range(2))
+    with first.cursor() as ann, second.cursor() as bob:
+        ann.execute("set role racing_ann")
+        bob.execute("set role racing_bob")
+        ann.execute(insert, ("",))
+        refusals = []
+
+        def late():
+            try:
+                bob.execute(insert, ("en",))
+            except psycopg2.Error as error:
+                refusals.append(error.pgcode)
+
+        waiting = threading.Thread(target=late)
+        waiting.start()
+        wait_until(shop.is_blocked, what="the second session to wait for the name")
+        first.commit()
+        waiting.join(10)
+    second.rollback()
+    assert refusals == ["55006"]
+    assert shop.value("select array_agg(owner::text) from marketing_automation.snippet where name = 'race'") == ["racing_ann"]
+    for connection in (first, second):
+        connection.close()
+    shop.query("delete from marketing_automation.snippet")
+    shop.query("drop owned by racing_ann, racing_bob")
+    shop.query("drop role racing_ann, racing_bob")

@@ -33,6 +33,17 @@ end $$;
 -- While the update waits for a lock, others wait behind it. Without a lock_timeout of the session it gives up after some seconds
 -- and changes nothing; it can be run again.
 select pg_catalog.set_config('lock_timeout', '5s', true) where pg_catalog.current_setting('lock_timeout') = '0';
+
+-- What is there now: roles get what is new, and nothing back that was revoked, see functions/access.sql.
+select pg_catalog.set_config('marketing_automation_update.objects', pg_catalog.string_agg(o.id::pg_catalog.text, ' '), true)
+from (
+    select n.oid, n.oid from pg_catalog.pg_namespace n
+    union all
+    select c.relnamespace, c.oid from pg_catalog.pg_class c
+    union all
+    select p.pronamespace, p.oid from pg_catalog.pg_proc p
+) as o (schema, id)
+where o.schema in ('{name}'::pg_catalog.regnamespace, '{name}_internal'::pg_catalog.regnamespace);
 """
 WAKE = f"""\
 -- The mailer looks at the version when this commits, and goes on.

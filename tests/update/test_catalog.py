@@ -1,7 +1,10 @@
 """An updated extension is what a fresh one is."""
 
 import difflib
+import re
+import subprocess
 
+from harness.paths import pg_program
 from release import history
 from update.shop import HERE, NEXT, ROLES, Data, Shop, script_to_next
 
@@ -77,3 +80,28 @@ def test_what_is_made_anew_is_for_those_who_had_it(shop, tmp_path):
     different = set(shop.catalog()) ^ set(before)
     assert {line.partition(":")[0] for line in different} == {"extension"}
     assert [line for line in before if "is_suppressed" in line and "update_reader EXECUTE" in line]
+
+
+def test_an_update_gives_nothing_back_that_was_revoked_nor_to_another_role_of_that_name(shop):
+    former = "create role update_former; select marketing_automation.grant_access('update_former', '{}');"
+    shop.psql(former.format("operator") + "drop owned by update_former; drop role update_former;" + former.format("reader"))
+    try:
+        shop.query("revoke execute on function marketing_automation.preview(text, text, text, text) from update_marketer")
+        shop.update()
+        may = "select has_function_privilege(%s, %s, 'execute')"
+        assert not shop.value(may, "update_former", "marketing_automation.pause(text)")
+        assert shop.value(may, "update_former", "marketing_automation.worker_status()")
+        assert not shop.value(may, "update_marketer", "marketing_automation.preview(text, text, text, text)")
+        assert shop.value(may, "update_marketer", "marketing_automation.run(text)")
+    finally:
+        shop.psql("drop owned by update_former; drop role update_former;")
+
+
+def test_what_roles_were_granted_is_in_a_dump_after_an_update(cluster, shop):
+    shop.update()
+    dumped = subprocess.run(
+        [pg_program("pg_dump"), "-h", cluster.directory, "-p", str(cluster.port), "-U", cluster.superuser, shop.database],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert re.search(r"GRANT .* ON FUNCTION marketing_automation\.run\(scenario text\) TO update_marketer", dumped)
+    assert "GRANT USAGE ON SCHEMA marketing_automation TO update_tracking" in dumped

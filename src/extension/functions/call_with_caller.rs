@@ -122,9 +122,13 @@ unsafe fn target_of(own: *mut pg_sys::FmgrInfo) -> *mut Target {
                 "The extension's SQL is of another version than its library: run ALTER EXTENSION marketing_automation UPDATE."
             );
         }
-        let tuple = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, oid.into());
-        let owner = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_proc>()).proowner;
-        pg_sys::ReleaseSysCache(tuple);
+        let result = result_of((*own).fn_oid);
+        let its_result = result_of(oid);
+        assert!(
+            result.kind == its_result.kind,
+            "a public function and its internal counterpart return the same"
+        );
+        let owner = its_result.owner;
 
         let target = pg_sys::MemoryContextAllocZero((*own).fn_mcxt, std::mem::size_of::<Target>())
             .cast::<Target>();
@@ -132,5 +136,31 @@ unsafe fn target_of(own: *mut pg_sys::FmgrInfo) -> *mut Target {
         pg_sys::fmgr_info_cxt(oid, &raw mut (*target).function, (*own).fn_mcxt);
         (*own).fn_extra = target.cast();
         target
+    }
+}
+
+/// What a function returns, and whose it is.
+struct Returned {
+    kind: (pg_sys::Oid, bool),
+    owner: pg_sys::Oid,
+}
+
+/// Reads a function's entry in pg_proc.
+///
+/// # Safety
+/// With the OID of a function.
+unsafe fn result_of(function: pg_sys::Oid) -> Returned {
+    // SAFETY: a look-up in the syscache, of which nothing is kept.
+    unsafe {
+        let tuple =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
+        assert!(!tuple.is_null(), "a function that is being called exists");
+        let form = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_proc>();
+        let returned = Returned {
+            kind: ((*form).prorettype, (*form).proretset),
+            owner: (*form).proowner,
+        };
+        pg_sys::ReleaseSysCache(tuple);
+        returned
     }
 }

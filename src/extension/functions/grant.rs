@@ -10,7 +10,7 @@ fn give_access_again(role: &str, access: &str) -> spi::Result<()> {
     // EXTENSION takes the flag back itself.
     let in_script = unsafe { std::ptr::replace(&raw mut pg_sys::creating_extension, false) };
     Spi::run_with_args(
-        "select marketing_automation_internal.give_access($1::pg_catalog.name, $2)",
+        "select marketing_automation_internal.give_access($1::pg_catalog.name, $2, true)",
         &[role.into(), access.into()],
     )?;
     // SAFETY: as above.

@@ -61,7 +61,21 @@ create schema marketing_automation;
 create extension marketing_automation;
 \set SHOW_CONTEXT errors
 drop schema marketing_automation;
+-- Whatever everything new is granted to by default, nothing of ours is.
+create role regress_default;
+alter default privileges grant usage on schemas to regress_default;
+alter default privileges grant all on tables to regress_default;
+alter default privileges grant execute on functions to regress_default;
 create extension marketing_automation;
+select count(*) filter (where has_schema_privilege('regress_default', n.oid, 'usage')) as schemas,
+       (select count(*) from pg_proc p where p.pronamespace = any (array_agg(n.oid)) and has_function_privilege('regress_default', p.oid, 'execute')) as routines,
+       (select count(*) from pg_class c where c.relnamespace = any (array_agg(n.oid)) and c.relkind in ('r', 'p', 'v')
+          and has_table_privilege('regress_default', c.oid, 'select')) as relations
+from pg_namespace n where n.nspname in ('marketing_automation', 'marketing_automation_internal');
+alter default privileges revoke usage on schemas from regress_default;
+alter default privileges revoke all on tables from regress_default;
+alter default privileges revoke execute on functions from regress_default;
+drop role regress_default;
 
 -- What the other tests work on.
 create schema shop;
