@@ -1,0 +1,5960 @@
+-- tables/schemas.sql
+do $$ begin
+    if current_setting('server_encoding') <> 'UTF8' then
+        raise exception 'marketing_automation needs a database in UTF8, this one is in %', current_setting('server_encoding')
+            using errcode = 'feature_not_supported',
+                hint = 'Names, templates and mails are Unicode: create the database with encoding ''UTF8''.';
+    end if;
+end $$;
+
+-- The extension makes and owns both schemas: it fails if somebody else's exists.
+create schema marketing_automation;
+comment on schema marketing_automation is
+    'Marketing campaigns: scenarios, timed e-mails, tracking. What people use; grant_access() says who';
+
+create schema marketing_automation_internal;
+comment on schema marketing_automation_internal is
+    'Marketing campaigns: what the machine needs. No access includes anything in it, and any version may change it';
+
+-- functions/shared.sql
+-- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
+
+create function marketing_automation_internal.counter_period(at timestamptz) returns timestamptz
+language sql immutable parallel safe
+return date_bin('15 minutes', at, '2000-01-01 00:00+00');
+comment on function marketing_automation_internal.counter_period(timestamptz) is
+    'API: private. Beginning of the period in which a moment is counted';
+
+create function marketing_automation_internal.log_bucket(at timestamptz) returns smallint
+language sql immutable
+return (floor(extract(epoch from at) / (30 * 86400)) % 40)::smallint;
+comment on function marketing_automation_internal.log_bucket(timestamptz) is
+    'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
+
+create function marketing_automation_internal.is_restoring() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- is_superuser follows SET ROLE, and no SECURITY DEFINER function.
+    select not current_setting('check_function_bodies')::boolean and current_setting('is_superuser')::boolean
+$$;
+comment on function marketing_automation_internal.is_restoring() is
+    'API: private. Whether a superuser loads a dump: pg_dump turns check_function_bodies off, as functions and rows may come before '
+    'what they need. Nothing is compiled or looked up then; what is missing shows when it runs';
+
+create function marketing_automation_internal.as_text(expression text) returns text
+language sql immutable
+-- The line break ends a comment inside the expression.
+return case when expression is null then 'null::text' else '(' || expression || E'\n)::text' end;
+comment on function marketing_automation_internal.as_text(text) is
+    'API: private. A checked user expression, ready to stand in a query, cast to text';
+
+create function marketing_automation_internal.as_condition(expression text) returns text
+language sql immutable
+return case when expression is null then 'true' else '(' || expression || E'\n) is true' end;
+comment on function marketing_automation_internal.as_condition(text) is
+    'API: private. A checked boolean user expression, ready to stand in a query; null holds always';
+
+create function marketing_automation_internal.is_broken_definition(code text) returns boolean
+language sql immutable
+-- Syntax error or access rule violation, but for missing rights (PostgreSQL, appendix A): a name that is gone, a type that changed.
+return left(code, 2) = '42' and code <> '42501';
+comment on function marketing_automation_internal.is_broken_definition(text) is
+    'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
+
+create function marketing_automation_internal.opposite_event(event text) returns text
+language sql immutable
+return case event
+    when 'email_opened' then 'email_not_opened' when 'email_not_opened' then 'email_opened'
+    when 'email_clicked' then 'email_not_clicked' when 'email_not_clicked' then 'email_clicked'
+    when 'email_bounced' then 'email_not_bounced' when 'email_not_bounced' then 'email_bounced'
+end;
+comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
+
+create function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- The type by its catalog name: as SQL spells it, character would be character(1).
+    select format('select %s from %s as self where (%s' || E'\n) = any (($1)::%I.%I[])', columns, relation, key, n.nspname, t.typname)
+    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
+$$;
+comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
+    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+
+create function marketing_automation_internal.is_passing_error(code text) returns boolean
+language sql immutable
+-- Transaction rollback, resources, system errors, lock not available (PostgreSQL, appendix A): not the fault of a row,
+-- trying again later can help.
+return left(code, 2) in ('40', '53', '58') or code = '55P03';
+comment on function marketing_automation_internal.is_passing_error(text) is
+    'API: private. Whether trying again later can help, judged by SQLSTATE';
+
+-- tables/definitions.sql
+-- What users define: models (record types), scenarios, their trees of activities, translations.
+-- All small; validated by the triggers of functions/models.sql, scenarios.sql and activities.sql. References between them are checked there too, not by foreign
+-- keys: pg_restore -j loads the tables of an extension in any order, and would lose those that came too early.
+
+create table marketing_automation.model (
+    name text primary key check (name <> ''),
+    relation regclass not null,
+    key text not null,
+    key_type regtype not null,
+    party text,
+    email text,
+    recipient_name text,
+    language text,
+    time_zone text,
+    track_opens text,
+    track_clicks text,
+    owner regrole not null default quote_ident(current_user)::regrole
+);
+comment on table marketing_automation.model is
+    'API: public. A record type: a table, view or foreign table and SQL expressions over the alias self. Write it with '
+    'register_model()';
+comment on column marketing_automation.model.relation is 'Where the rows are; follows renames';
+comment on column marketing_automation.model.key is 'SQL expression over self: identifies a row, unique and not null, never changes';
+comment on column marketing_automation.model.key_type is
+    'Type of the key expression, so that joins back to the relation can use its index';
+comment on column marketing_automation.model.party is
+    'SQL expression over self: the person behind the row, the identity that unsubscribes; null: nobody';
+comment on column marketing_automation.model.email is
+    'SQL expression over self: where mails go (RFC 5321 mailbox); null: records of this model get no mail';
+comment on column marketing_automation.model.recipient_name is 'SQL expression over self: display name of the recipient';
+comment on column marketing_automation.model.language is
+    'SQL expression over self: language of the recipient (BCP 47, fr-CA, or POSIX, fr_CA)';
+comment on column marketing_automation.model.time_zone is
+    'SQL expression over self: IANA time zone of the recipient, such as Europe/Paris';
+comment on column marketing_automation.model.track_opens is
+    'SQL boolean expression over self: whether opens of this recipient may be recorded; not true: no image in the mail, and no open '
+    'is kept; null: yes';
+comment on column marketing_automation.model.track_clicks is
+    'SQL boolean expression over self: whether clicks of this recipient may be recorded; not true: links stay as written, and no '
+    'click is kept; null: yes';
+comment on column marketing_automation.model.owner is
+    'Only members of this role may change the model; a scenario uses it only if this role is a member of the scenario''s owner';
+
+create table marketing_automation.party (
+    id bigint generated always as identity primary key,
+    name text not null,
+    email text,
+    language text,
+    time_zone text,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.party is
+    'API: public. Default record type for people and companies; those who have their own table register it with register_model() '
+    'instead';
+
+create table marketing_automation.sale (
+    id bigint generated always as identity primary key,
+    party_id bigint not null,
+    number text,
+    state text not null default 'draft' check (state in ('draft', 'quotation', 'confirmed', 'done', 'cancelled')),
+    amount numeric check (amount >= 0),
+    currency text check (currency ~ '^[A-Z]{3}$'),
+    sale_date date,
+    created_at timestamptz not null default now()
+);
+comment on table marketing_automation.sale is 'API: public. Default record type for sales, mailed to their party';
+comment on column marketing_automation.sale.currency is 'ISO 4217 code';
+create index sale_party_id on marketing_automation.sale (party_id);
+
+create table marketing_automation.scenario (
+    -- 0 stands for every scenario in unsubscription and event.
+    id integer generated always as identity primary key check (id > 0),
+    name text not null unique check (name <> ''),
+    title text check (title <> ''),
+    model text not null,
+    domain text not null default 'true',
+    state text not null default 'draft' check (state in ('draft', 'running', 'stopped')),
+    unsubscribable boolean not null default false,
+    language text not null default 'en' check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    created_at timestamptz not null default now(),
+    goal text,
+    goal_ends_journey boolean not null default false,
+    constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey)
+);
+comment on table marketing_automation.scenario is
+    'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
+comment on column marketing_automation.scenario.title is
+    'How recipients know this kind of mail: the name that unsubscribe pages show; null: name';
+comment on column marketing_automation.scenario.domain is 'SQL boolean expression over self: which rows of the model enter';
+comment on column marketing_automation.scenario.state is
+    'draft -> running -> stopped -> draft. Only running scenarios enroll, process and mail; a stopped one keeps its waiting work';
+comment on column marketing_automation.scenario.unsubscribable is
+    'Whether unsubscribing keeps the party out of this scenario for ever, in all its records';
+comment on column marketing_automation.scenario.language is
+    'Language that its activities are written in (BCP 47 or POSIX tag); what is not translated is sent in it, with dates and numbers '
+    'to match';
+comment on column marketing_automation.scenario.track_opens is
+    'Whether opens are recorded, of recipients who agree (track_opens of the model); if not, its mails have no image';
+comment on column marketing_automation.scenario.track_clicks is
+    'Whether clicks are recorded, of recipients who agree (track_clicks of the model); if not, links in its mails stay as written';
+comment on column marketing_automation.scenario.owner is
+    'Role with whose rights all expressions (domain, goal, conditions, model) run; only its members may change the scenario';
+comment on column marketing_automation.scenario.goal is
+    'SQL boolean expression over self, looked at when an activity runs for a record: the first time that it is true is a conversion '
+    'of the record; null: none';
+comment on column marketing_automation.scenario.goal_ends_journey is
+    'Whether nothing more runs for a record that has reached the goal. What it has queued still leaves';
+
+create table marketing_automation.scenario_status (
+    scenario_id integer primary key,
+    last_enrolled_at timestamptz,
+    last_error text,
+    last_error_code text check (last_error_code ~ '^[0-9A-Z]{5}$'),
+    last_error_at timestamptz,
+    last_error_activity_id integer,
+    check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null)),
+    check (last_error_activity_id is null or last_error is not null)
+);
+comment on table marketing_automation.scenario_status is 'API: public. How the last runs of each scenario went';
+comment on column marketing_automation.scenario_status.last_error is
+    'Why the scenario does not enroll, or an activity does not run: gone when it does';
+comment on column marketing_automation.scenario_status.last_error_at is 'Since when it is that';
+comment on column marketing_automation.scenario_status.last_error_code is 'SQLSTATE of last_error';
+comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
+
+create table marketing_automation.activity (
+    id integer generated always as identity primary key check (id > 0),
+    scenario_id integer not null,
+    name text not null check (name <> ''),
+    parent_id integer,
+    on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
+        'email_not_bounced')),
+    condition text,
+    delay interval check (delay between interval '0' and interval '10 years'),
+    action text default 'send_email' check (action in ('send_email')),
+    sender text,
+    subject text,
+    body text,
+    expires_after interval check (expires_after > interval '0' and expires_after <= interval '10 years'),
+    version integer not null default 1,
+    unique (scenario_id, name),
+    constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
+    constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
+    constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email'
+        or (subject is not null and body is not null)),
+    constraint activity_is_not_its_own_parent check (parent_id <> id)
+);
+comment on table marketing_automation.activity is 'API: public. A node of a scenario''s tree: when, under which condition, which action';
+comment on column marketing_automation.activity.parent_id is 'Activity that this one follows; null: a root, started by enrolling';
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); null: simply follows';
+comment on column marketing_automation.activity.condition is
+    'SQL boolean expression over self; unless it is true, nothing is done and no child starts';
+comment on column marketing_automation.activity.delay is
+    'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later';
+comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
+comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
+comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
+comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
+comment on column marketing_automation.activity.expires_after is
+    'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as '
+    'suppressed, and starts no children; null: always';
+comment on column marketing_automation.activity.version is
+    'Raised by each change of templates or translations, or of what the scenario gives to them; compiled templates are cached by it';
+create index activity_parent_id on marketing_automation.activity (parent_id);
+
+create table marketing_automation.activity_translation (
+    activity_id integer not null,
+    language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    sender text,
+    subject text,
+    body text,
+    primary key (activity_id, language),
+    constraint activity_translation_translates check (coalesce(sender, subject, body) is not null)
+);
+comment on table marketing_automation.activity_translation is
+    'API: public. Templates of an activity in another language; what is null falls back, part by part: fr_CA, fr, the activity';
+comment on column marketing_automation.activity_translation.language is 'BCP 47 or POSIX language tag: fr, fr-CA, fr_CA';
+
+-- Pieces that templates share; checked by functions/snippets.sql.
+create sequence marketing_automation.snippet_version_seq;
+
+create table marketing_automation.snippet (
+    name text not null constraint snippet_name_is_simple check (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$'),
+    language text not null default '' check (language = '' or language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    body text not null,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    version bigint not null default 0,
+    primary key (name, language)
+);
+alter sequence marketing_automation.snippet_version_seq owned by marketing_automation.snippet.version;
+comment on table marketing_automation.snippet is
+    'API: public. Pieces that templates share, by name: {% include "footer" %}, {% extends "layout" %}, {% import "macros" as m %}. '
+    'A changed one takes effect in the mails that are rendered from then on';
+comment on column marketing_automation.snippet.language is
+    'Language tag of a translation; empty: the default. A text takes the translation in its own language, in the recipient''s '
+    'variant of it';
+comment on column marketing_automation.snippet.body is 'minijinja template; escaped as the template that uses it is';
+comment on column marketing_automation.snippet.owner is 'Only members of this role may change the snippet of this name, in any language; every scenario may use it';
+comment on column marketing_automation.snippet.version is 'Raised by each change; the mailer forgets its compiled templates by it';
+
+-- tables/journeys.sql
+-- Hot tables of the state machine. Small tables hold the waiting work (rows are deleted when done), append-only
+-- ones the history; no triggers on what batches write, no foreign keys to large tables, no volatile defaults (measured: each of these
+-- halves the rate or worse). Invariants between them are tested instead.
+
+create sequence marketing_automation.record_id_seq;
+
+create table marketing_automation.record (
+    id bigint primary key,
+    scenario_id integer not null,
+    key text collate "C"
+        constraint record_has_key check (key is not null)
+        -- An index entry holds 2,704 bytes at most.
+        constraint record_key_is_short check (octet_length(key) <= 1000),
+    party text collate "C" constraint record_party_is_short check (octet_length(party) <= 1000),
+    uuid uuid not null,
+    entered_at timestamptz not null,
+    blocked_at timestamptz,
+    constraint record_enters_once unique (scenario_id, key)
+);
+alter sequence marketing_automation.record_id_seq owned by marketing_automation.record.id;
+-- For resubscribe: the blocked records of a party.
+create index record_blocked on marketing_automation.record (party) where blocked_at is not null;
+comment on table marketing_automation.record is 'API: public. A row of a model that entered a scenario: once, ever';
+comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
+comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
+comment on column marketing_automation.record.uuid is
+    'Public random id (RFC 9562 version 8: 48 bits of id, 74 random bits), found through the primary key: see record_id(uuid)';
+comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
+
+create table marketing_automation_internal.waiting_activity (
+    record_id bigint not null,
+    activity_id integer not null,
+    at timestamptz not null,
+    primary key (record_id, activity_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.waiting_activity is
+    'API: private. Activities to come, one row each; see the view record_activity';
+comment on column marketing_automation_internal.waiting_activity.at is 'When it is due';
+-- For process_due: the due rows of one activity, in order of at.
+create index waiting_activity_due on marketing_automation_internal.waiting_activity (activity_id, at);
+
+create table marketing_automation_internal.finished_activity (
+    record_id bigint not null,
+    activity_id integer not null,
+    state text not null check (state in ('done', 'cancelled', 'failed')),
+    outcome text not null check (outcome in
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'error')),
+    at timestamptz not null,
+    finished_at timestamptz not null,
+    opened_at timestamptz,
+    clicked_at timestamptz,
+    bounced_at timestamptz,
+    error text,
+    error_code text,
+    primary key (record_id, activity_id),
+    constraint finished_activity_outcome_fits_state check (
+        state = case
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached') then 'cancelled'
+            when outcome = 'error' then 'failed'
+            else 'done'
+        end),
+    constraint finished_activity_error_is_kept check ((outcome = 'error') = (error is not null and error_code is not null)),
+    constraint finished_activity_only_mails_are_read check (outcome = 'mailed' or (opened_at is null and clicked_at is null
+        and bounced_at is null))
+) with (fillfactor = 90);
+comment on table marketing_automation_internal.finished_activity is
+    'API: private. Activities that ran, were cancelled or failed: its primary key is why an activity runs at most once for a record';
+comment on column marketing_automation_internal.finished_activity.outcome is 'Why it ended as it did';
+comment on column marketing_automation_internal.finished_activity.at is 'When it was due';
+comment on column marketing_automation_internal.finished_activity.error_code is 'SQLSTATE of error';
+
+create table marketing_automation.unsubscription (
+    party text collate "C" not null,
+    scenario_id integer not null,
+    created_at timestamptz not null,
+    primary key (party, scenario_id)
+);
+comment on table marketing_automation.unsubscription is
+    'API: public. Parties that left a scenario, or all: none of their records enters it or is mailed by it until they come back';
+comment on column marketing_automation.unsubscription.scenario_id is '0: every scenario, also those to come';
+
+-- tables/counters.sql
+-- Counts for reports, so that no report has to read the history. Whatever statement changes the history appends here how
+-- it changed the counts: a row for each activity and period, never an update, so that nobody waits for a busy counter.
+-- roll_up_counters() adds the rows up now and then, by period and in total (period -infinity): whether rolled up or not, sums are
+-- exact. A total is that row and the rows that are not rolled up yet; the sum of a period that of its rows.
+--
+-- A period is a quarter of an hour in UTC: days, months and years of every time zone in use begin at one.
+-- All counts of a record's activity belong to the period in which it ended, its mail's fate and readers included, so that
+-- rates compare like with like; those of a record to the period in which it entered.
+
+create table marketing_automation_internal.activity_counter (
+    activity_id integer not null,
+    period timestamptz not null,
+    done integer not null default 0,
+    cancelled integer not null default 0,
+    failed integer not null default 0,
+    mailed integer not null default 0,
+    sent integer not null default 0,
+    not_sent integer not null default 0,
+    opened integer not null default 0,
+    clicked integer not null default 0,
+    robot_opens integer not null default 0,
+    robot_clicks integer not null default 0,
+    rolled_up boolean not null default false
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.activity_counter is
+    'API: private. Changes of the counts of activities, to be summed: see activity_report. A negative number takes back what did not '
+    'stay';
+comment on column marketing_automation_internal.activity_counter.period is
+    'counter_period() of finished_activity.finished_at, which is message.created_at too; -infinity: the sum of all periods, as far '
+    'as rolled up';
+comment on column marketing_automation_internal.activity_counter.mailed is
+    'Mails queued; those that are neither sent nor not_sent are under way';
+comment on column marketing_automation_internal.activity_counter.not_sent is 'Mails that failed or were suppressed';
+comment on column marketing_automation_internal.activity_counter.opened is 'Mails of which an open by a person was reported';
+comment on column marketing_automation_internal.activity_counter.clicked is 'Mails of which a click by a person was reported';
+comment on column marketing_automation_internal.activity_counter.robot_opens is
+    'Opens of mails, each of them, that are a robot''s: see event.robot';
+comment on column marketing_automation_internal.activity_counter.robot_clicks is 'Clicks in mails, each of them, that are a robot''s';
+create index activity_counter_activity on marketing_automation_internal.activity_counter (activity_id, period);
+-- For totals and for roll_up_counters().
+create index activity_counter_current on marketing_automation_internal.activity_counter (activity_id) where not rolled_up
+    or period = '-infinity';
+
+create table marketing_automation_internal.scenario_counter (
+    scenario_id integer not null,
+    period timestamptz not null,
+    records integer not null default 0,
+    blocked integer not null default 0,
+    rolled_up boolean not null default false
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.scenario_counter is
+    'API: private. Changes of the counts of scenarios, to be summed: see scenario_report';
+comment on column marketing_automation_internal.scenario_counter.period is
+    'counter_period() of record.entered_at; -infinity: the sum of all periods, as far as rolled up';
+create index scenario_counter_scenario on marketing_automation_internal.scenario_counter (scenario_id, period);
+create index scenario_counter_current on marketing_automation_internal.scenario_counter (scenario_id) where not rolled_up
+    or period = '-infinity';
+
+-- tables/mail.sql
+-- E-mails: outbox holds those under way, message_log those that ended; message unites the two.
+
+create sequence marketing_automation_internal.message_id_seq;
+
+create table marketing_automation_internal.outbox (
+    id bigint primary key,
+    record_id bigint,
+    activity_id integer not null,
+    key text collate "C" not null,
+    party text collate "C",
+    email text not null,
+    recipient_name text,
+    language text,
+    time_zone text,
+    context jsonb not null,
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
+    created_at timestamptz not null,
+    state text not null default 'queued' check (state in ('queued', 'sending', 'in_doubt')),
+    attempts integer not null default 0 check (attempts >= 0),
+    due_at timestamptz not null,
+    domain_queue text collate "C" not null default '',
+    first_attempt_at timestamptz,
+    smtp_reply text,
+    constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+alter sequence marketing_automation_internal.message_id_seq owned by marketing_automation_internal.outbox.id;
+comment on table marketing_automation_internal.outbox is 'API: private. E-mails under way; see the view message';
+comment on column marketing_automation_internal.outbox.record_id is 'Null: a test by send_test(), which counts nowhere';
+comment on column marketing_automation_internal.outbox.context is 'The row as JSON when the activity ran: what templates see as record';
+comment on column marketing_automation_internal.outbox.track_opens is
+    'Whether scenario and recipient agreed to it when the activity ran: the mail has an image';
+comment on column marketing_automation_internal.outbox.track_clicks is
+    'Whether scenario and recipient agreed to it when the activity ran: links lead by way of the proxy';
+comment on column marketing_automation_internal.outbox.state is
+    'queued: waits for due_at; sending: claimed by the mailer; in_doubt: in flight when the mailer died, held for a person '
+    '(marketing_automation.in_doubt)';
+comment on column marketing_automation_internal.outbox.attempts is
+    'Deliveries tried, never counted back but for claims given back untried; fences late results: a result counts only for the '
+    'attempt that it belongs to';
+comment on column marketing_automation_internal.outbox.due_at is 'Not before';
+comment on column marketing_automation_internal.outbox.domain_queue is
+    'Recipient domain if that has or had a limit (see domain_queue), so that mails waiting for it are in nobody''s way; empty '
+    'otherwise, and before the first claim that sees it';
+comment on column marketing_automation_internal.outbox.first_attempt_at is 'From when marketing_automation.retry_window counts';
+comment on column marketing_automation_internal.outbox.smtp_reply is 'What the server or the network said at the last attempt';
+-- For claim_messages: the due mails of one activity and domain queue. Not partial on state, so that claiming is a HOT update.
+create index outbox_due on marketing_automation_internal.outbox (activity_id, domain_queue, due_at);
+-- For claim_messages: tests, which do not wait for their scenario to run.
+create index outbox_test on marketing_automation_internal.outbox (due_at) where record_id is null;
+
+create table marketing_automation_internal.message_log (
+    id bigint not null,
+    record_id bigint,
+    activity_id integer not null,
+    key text collate "C" not null,
+    party text collate "C",
+    email text not null,
+    recipient_name text,
+    language text,
+    time_zone text,
+    context jsonb not null,
+    track_opens boolean not null default true,
+    track_clicks boolean not null default true,
+    created_at timestamptz not null,
+    state text not null check (state in ('sent', 'failed', 'suppressed', 'bounced')),
+    attempts integer not null,
+    finished_at timestamptz not null,
+    sent_at timestamptz,
+    smtp_reply text,
+    server text,
+    bucket smallint not null default marketing_automation_internal.log_bucket(statement_timestamp()),
+    primary key (id, bucket),
+    constraint message_log_sent_has_time check ((state in ('sent', 'bounced')) = (sent_at is not null))
+) partition by list (bucket);
+-- All mails of a record; the language of the unsubscribe page.
+create index message_log_record on marketing_automation_internal.message_log (record_id);
+comment on table marketing_automation_internal.message_log is 'API: private. E-mails that ended; see the view message';
+comment on column marketing_automation_internal.message_log.bucket is
+    'log_bucket() of the time when it was written: what is old goes with its partition, see purge_messages()';
+
+-- All partitions are there from the beginning and are used in turn: tables made later would not belong to the extension.
+do $$ begin
+    for bucket in 0..39 loop
+        execute format('create table marketing_automation_internal.message_log_%s partition of marketing_automation_internal.message_log for values in (%s)', bucket, bucket);
+        execute format('comment on table marketing_automation_internal.message_log_%s is %L', bucket,
+            'API: private. Partition of message_log');
+    end loop;
+end $$;
+
+-- Nearly all mails are taken at the first attempt, and message_log says all about that one. All other attempts are rows here.
+create table marketing_automation_internal.attempt_log (
+    message_id bigint not null,
+    attempt integer not null,
+    ended_at timestamptz not null,
+    state text not null check (state in ('sent', 'deferred', 'failed', 'in_doubt')),
+    code smallint check (code between 200 and 599),
+    status text check (status ~ '^[245]\.\d{1,3}\.\d{1,3}$'),
+    reply text,
+    server text,
+    primary key (message_id, attempt)
+);
+comment on table marketing_automation_internal.attempt_log is
+    'API: private. Attempts to deliver, but for those that sent a mail at once; see the view delivery_attempt';
+
+-- tables/delivery.sql
+-- Sending is armed for one database on one server. Deliberately not dumped: a restored copy must not send by itself.
+
+create table marketing_automation_internal.armed (
+    singleton boolean primary key default true check (singleton),
+    system_identifier bigint not null,
+    database oid not null,
+    data_directory text not null,
+    inode bigint not null,
+    born timestamptz,
+    machine bytea,
+    armed_at timestamptz not null default now(),
+    armed_by text not null default current_user
+);
+comment on table marketing_automation_internal.armed is
+    'API: private. The server and the database in it that may send; none or another one: the mailer stays disarmed until arm()';
+comment on column marketing_automation_internal.armed.inode is
+    'Of the file PG_VERSION in the data directory, as born, the time of its creation';
+comment on column marketing_automation_internal.armed.machine is 'Digest of the machine''s id, where it has one';
+
+create table marketing_automation.origin (
+    system_identifier bigint not null,
+    database oid not null,
+    primary key (system_identifier, database)
+);
+comment on table marketing_automation.origin is
+    'API: public. Where this data was armed. Dumped: a row of another database here means that a copy was restored, by whatever '
+    'route, and disarms it';
+
+-- Rules of delivery: which addresses get nothing, how fast mail goes to a domain, whether any goes at all; and what came back.
+create table marketing_automation.suppression (
+    address_hash bytea primary key check (octet_length(address_hash) = 32),
+    reason text not null check (reason in ('hard_bounce', 'manual', 'complaint', 'forgotten')),
+    since timestamptz not null default now(),
+    detail text
+);
+comment on table marketing_automation.suppression is
+    'API: public. Addresses that get no mail from any scenario, checked when the mailer claims. Only digests: the list survives the '
+    'erasure of the person';
+comment on column marketing_automation.suppression.address_hash is 'address_hash(address)';
+comment on column marketing_automation.suppression.reason is
+    'hard_bounce: the mailbox does not exist; manual: somebody said so; complaint: the recipient marked a mail as spam; forgotten: '
+    'erased on request';
+comment on column marketing_automation.suppression.detail is 'Such as the reply that said so; without the address';
+
+create table marketing_automation.domain_limit (
+    domain text collate "C" primary key,
+    per_second double precision not null check (per_second = 0 or per_second between 0.0001 and 100000),
+    burst integer check (burst between 1 and 100000)
+);
+comment on table marketing_automation.domain_limit is
+    'API: public. How many mails go to a recipient domain, such as gmail.com; looked at when the mailer claims, so changes count at '
+    'once';
+comment on column marketing_automation.domain_limit.domain is
+    'What stands after the @ of addresses; in lower case, internationalised ones as punycode';
+comment on column marketing_automation.domain_limit.per_second is 'Mails a second in the long run; 0: none for now';
+comment on column marketing_automation.domain_limit.burst is 'Mails at once after a quiet time; null: those of one second, one at least';
+
+create table marketing_automation_internal.domain_queue (
+    domain text collate "C" primary key,
+    tokens double precision not null,
+    refilled_at timestamptz not null
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.domain_queue is
+    'API: private. Lanes of the outbox: one for each domain that has or had a limit, with its token bucket. Rows stay, so that no '
+    'mail waits in a domain_queue that nobody looks at';
+comment on column marketing_automation_internal.domain_queue.tokens is
+    'Mails that might have been claimed at refilled_at; no more than the burst count';
+
+create table marketing_automation.sending_pause (
+    singleton boolean primary key default true check (singleton),
+    since timestamptz not null default now(),
+    paused_by text not null default current_user,
+    reason text
+);
+comment on table marketing_automation.sending_pause is 'API: public. A row while nothing is sent: see pause() and resume()';
+
+create table marketing_automation.bounce (
+    digest bytea primary key check (octet_length(digest) = 32),
+    received_at timestamptz not null,
+    kind text not null check (kind in ('hard', 'soft', 'delayed', 'delivered', 'complaint', 'auto_reply', 'unknown')),
+    status text,
+    diagnostic text,
+    message_id bigint,
+    address_hash bytea,
+    raw bytea,
+    constraint bounce_of_mail_names_address check ((message_id is null) = (address_hash is null))
+);
+comment on table marketing_automation.bounce is 'API: public. What came back, one row a mail given to ingest_bounce()';
+comment on column marketing_automation.bounce.digest is 'SHA-256 of the mail: the same mail twice is one bounce';
+comment on column marketing_automation.bounce.kind is
+    'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; '
+    'complaint: marked as spam; auto_reply: somebody is away; unknown: anything else';
+comment on column marketing_automation.bounce.status is 'Enhanced status code (RFC 3463)';
+comment on column marketing_automation.bounce.message_id is 'Mail that it is about; null: none was found';
+comment on column marketing_automation.bounce.address_hash is 'address_hash() of that mail''s recipient';
+comment on column marketing_automation.bounce.raw is
+    'The beginning of a mail that was not understood or whose message was not found, for a person to look at';
+-- Soft bounces of an address.
+create index bounce_soft on marketing_automation.bounce (address_hash, received_at) where kind = 'soft';
+-- For complete_messages: what came back before the result of its mail.
+create index bounce_message on marketing_automation.bounce (message_id) where message_id is not null;
+
+create table marketing_automation.smtp_server (
+    name text primary key check (name <> ''),
+    url text not null,
+    password_file text,
+    sender_domain text,
+    priority integer not null default 1,
+    weight integer not null default 1 check (weight between 1 and 1000),
+    connections integer not null default 8 check (connections between 1 and 200),
+    per_second double precision check (per_second between 0.0001 and 100000),
+    warmup_started date,
+    enabled boolean not null default true
+);
+comment on table marketing_automation.smtp_server is
+    'API: public. SMTP servers that take our mail; without an enabled row, the settings smtp_url and the rest describe one. For '
+    'superusers: the server''s files are read. Takes effect at a reload, or within a minute';
+comment on column marketing_automation.smtp_server.url is
+    'As marketing_automation.smtp_url: smtp://[user@]host[:port][?tls=required|opportunistic|none][&ca=/file.pem], smtps://… or '
+    'file:///directory';
+comment on column marketing_automation.smtp_server.password_file is
+    'File whose first line is the password of the user in url; readable by the server''s operating system user only';
+comment on column marketing_automation.smtp_server.sender_domain is
+    'Domain of the From addresses that it is for, which then prefer it; null: any';
+comment on column marketing_automation.smtp_server.priority is
+    'Lower ones first; the next ones while those are out of reach or have used up their day';
+comment on column marketing_automation.smtp_server.weight is 'Its share of the mails among servers of the same priority';
+comment on column marketing_automation.smtp_server.connections is 'Connections at most, each reused for many mails';
+comment on column marketing_automation.smtp_server.per_second is 'Mails a second at most; null: as fast as it goes';
+comment on column marketing_automation.smtp_server.warmup_started is
+    'First day of the ramp in smtp_warmup, in the time zone of the server''s configuration; null: no ramp';
+
+create table marketing_automation.smtp_warmup (
+    server text not null,
+    day integer not null check (day >= 1),
+    mails integer not null check (mails >= 0),
+    primary key (server, day)
+);
+comment on table marketing_automation.smtp_warmup is
+    'API: public. Mails a day while a server with a new address earns its reputation: day 1 is smtp_server.warmup_started, a missing '
+    'day is as the last one before it, and after the last there is no limit';
+
+create table marketing_automation_internal.smtp_usage (
+    server text primary key,
+    tokens double precision,
+    refilled_at timestamptz,
+    day date,
+    taken integer not null default 0,
+    paused_until timestamptz,
+    last_error text,
+    last_error_at timestamptz
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.smtp_usage is
+    'API: private. What servers have taken, against their limits, and how they answer; see smtp_server_status';
+
+-- tables/events.sql
+-- What comes back from recipients.
+
+create table marketing_automation.event (
+    id uuid primary key,
+    occurred_at timestamptz not null,
+    kind text not null check (kind in ('email_opened', 'email_clicked', 'email_bounced', 'complained', 'unsubscribed', 'resubscribed',
+        'blocked', 'unblocked')),
+    record_id bigint,
+    activity_id integer,
+    link_id bigint,
+    method text,
+    address inet,
+    user_agent text check (length(user_agent) <= 200),
+    robot text,
+    party text,
+    scenario_id integer,
+    constraint event_names_somebody check (record_id is not null or (party is not null and kind in ('unsubscribed', 'resubscribed'))),
+    constraint event_of_mail_names_activity check (kind not like 'email\_%' or activity_id is not null),
+    constraint event_click_names_link check ((kind = 'email_clicked') = (link_id is not null))
+);
+comment on table marketing_automation.event is
+    'API: public. Log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back. Rows are '
+    'added; judging marks those of robots, and forget() erases a person''s';
+comment on column marketing_automation.event.id is
+    'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
+comment on column marketing_automation.event.method is
+    'HTTP method of an open or click: GET, HEAD or POST; PREFETCH is a GET in advance, before anybody has asked for it';
+comment on column marketing_automation.event.address is
+    'Network that an open or click came from, if hit_details is full: see address_prefix()';
+comment on column marketing_automation.event.user_agent is 'What hit_details leaves of it: see kept_user_agent()';
+comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
+comment on column marketing_automation.event.scenario_id is
+    'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
+comment on column marketing_automation.event.robot is
+    'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
+-- For classify_events: the clicks in a mail, and those on its hidden link.
+create index event_click on marketing_automation.event (record_id, activity_id, occurred_at) where kind = 'email_clicked';
+create index event_hidden_click on marketing_automation.event (record_id, activity_id, occurred_at) where link_id = 0;
+
+-- Written by record_events(), emptied by apply_events(). Without an index: appending is what a reader waits for.
+create table marketing_automation_internal.event_inbox (
+    id uuid not null,
+    occurred_at timestamptz not null,
+    kind text not null,
+    record_id bigint not null,
+    activity_id integer not null,
+    link_id bigint,
+    method text not null,
+    address inet,
+    user_agent text,
+    error text,
+    error_code text,
+    constraint event_inbox_error_has_code check ((error is null) = (error_code is null))
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.event_inbox is
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(). Where a mailer runs, '
+    'what came in the last moment, and rows that could not be applied';
+comment on column marketing_automation_internal.event_inbox.error is
+    'Why it could not be applied; such a row stays until error and error_code are set to null, which has it tried again, or it is '
+    'deleted';
+comment on column marketing_automation_internal.event_inbox.error_code is 'SQLSTATE of error';
+
+create table marketing_automation_internal.event_application (
+    singleton boolean primary key default true check (singleton),
+    position tid not null default '(0,0)'
+);
+
+insert into marketing_automation_internal.event_application default values;
+comment on table marketing_automation_internal.event_application is
+    'API: private. One row: who applies a batch of the inbox holds it. Not dumped: it means nothing in another cluster';
+comment on column marketing_automation_internal.event_application.position is
+    'Up to where a long inbox has been applied, so that the next batch does not look again at what is deleted before it';
+
+-- tables/tracking.sql
+-- What tracking is ruled by: where links lead, the keys that sign tokens, the pages that recipients see, and what is a robot.
+
+create table marketing_automation.link (
+    id bigint generated always as identity primary key,
+    digest bytea not null unique check (octet_length(digest) = 32),
+    url text not null
+);
+comment on table marketing_automation.link is
+    'API: public. Web addresses that mails point to, each stored once; never deleted, so that old mails keep '
+    'working. forget() cuts off what stands behind ? and # of those that hold an address';
+comment on column marketing_automation.link.digest is 'SHA-256 of url: an address may be longer than an index entry can be';
+
+-- What tracking is ruled by: the keys that sign its tokens, the pages that recipients see.
+create table marketing_automation_internal.tracking_key (
+    id smallint primary key check (id between 0 and 255),
+    secret bytea not null check (octet_length(secret) = 32),
+    created_at timestamptz not null unique,
+    valid_until timestamptz
+);
+comment on table marketing_automation_internal.tracking_key is
+    'API: private. Secrets that sign tracking tokens; the newest signs, all valid ones verify. Dumped, so that links in sent mails '
+    'survive a restore';
+comment on column marketing_automation_internal.tracking_key.id is 'First byte of every token';
+comment on column marketing_automation_internal.tracking_key.valid_until is 'From then on its links lead nowhere; null: for ever';
+
+create table marketing_automation.page (
+    name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed')),
+    language text not null default '' check (language ~ '^([A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*)?$'),
+    body text not null,
+    owner regrole not null default quote_ident(current_user)::regrole,
+    primary key (name, language)
+);
+comment on table marketing_automation.page is
+    'API: public. Pages of your own around unsubscribing, instead of the built-in ones; the proxy notices within seconds';
+comment on column marketing_automation.page.name is
+    'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo';
+comment on column marketing_automation.page.language is
+    'BCP 47 or POSIX language tag, fr falls in for fr-CA; empty: for all languages without a page of their own';
+comment on column marketing_automation.page.owner is 'Only members of this role may change the page of this name, in any language';
+comment on column marketing_automation.page.body is
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
+    'show), scenario, language, direction (ltr or rtl), unsubscribed, everything, text (the built-in texts by name). Scripts do not '
+    'run in it';
+
+create table marketing_automation.page_text (
+    language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    name text not null check (name in (
+        'title', 'question', 'which', 'this_kind', 'everything', 'button', 'done', 'effect', 'effect_everything', 'already', 'mistake',
+        'again', 'leave_everything', 'resubscribed', 'resubscribed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
+    text text not null check (text <> '' and length(text) <= 1000),
+    owner regrole not null default quote_ident(current_user)::regrole,
+    primary key (language, name)
+);
+comment on table marketing_automation.page_text is
+    'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
+    'pl and ar are)';
+comment on column marketing_automation.page_text.name is 'Which text: see docs/tracking.md';
+comment on column marketing_automation.page_text.owner is 'Only members of this role may change the text of this name, in any language';
+comment on column marketing_automation.page_text.text is 'Plain text; {} stands for the title of the scenario';
+
+create table marketing_automation.robot_rule (
+    name text primary key check (name <> ''),
+    kind text not null check (kind in ('method', 'user_agent', 'network', 'burst', 'speed', 'hidden_link')),
+    pattern text,
+    links integer check (links > 1),
+    within interval check (within > interval '0' and within <= interval '30 days'),
+    is_enabled boolean not null default true,
+    note text,
+    is_shipped boolean not null default false,
+    constraint robot_rule_fits_kind check (
+        (kind in ('method', 'user_agent', 'network')) = (pattern is not null)
+        and (kind in ('burst', 'speed', 'hidden_link')) = (within is not null) and (kind = 'burst') = (links is not null))
+);
+comment on table marketing_automation.robot_rule is
+    'API: public. By what an open or click is known to be a robot''s; change it, then have the past judged again by '
+    'reclassify_events()';
+comment on column marketing_automation.robot_rule.kind is
+    'method: HTTP method is pattern; user_agent: matches the regular expression pattern, whatever the case; network: comes from the '
+    'network pattern (CIDR); burst: that many links of one mail within that time; speed: within that time of sending; hidden_link: '
+    'within that time of a click on the hidden link of its mail';
+comment on column marketing_automation.robot_rule.note is 'Why, and where that is documented';
+comment on column marketing_automation.robot_rule.is_shipped is
+    'As the extension has shipped it; false once you have changed it, and then dumped';
+
+-- tables/conversions.sql
+-- Conversions: what a campaign was for, as the shop reports it, or as processing sees it by the scenario's goal.
+
+create table marketing_automation.conversion (
+    id bigint generated always as identity primary key,
+    record_id bigint not null,
+    scenario_id integer not null,
+    at timestamptz not null check (isfinite(at)),
+    -- One that is no number would be the sum of its scenario for ever.
+    value numeric check (value not in ('NaN', 'Infinity', '-Infinity')),
+    source text not null default 'reported' check (source in ('reported', 'goal'))
+);
+comment on table marketing_automation.conversion is
+    'API: public. What records have brought: written by record_conversion(), and once by processing when the scenario''s goal holds';
+comment on column marketing_automation.conversion.at is 'When it happened; when the goal was seen to hold';
+comment on column marketing_automation.conversion.source is
+    'reported: by record_conversion(); goal: by the scenario''s goal, at most once a record';
+comment on column marketing_automation.conversion.value is 'In a currency of your choice, the same for a scenario; null: it has none';
+create index conversion_record on marketing_automation.conversion (record_id);
+create unique index conversion_goal on marketing_automation.conversion (record_id) where source = 'goal';
+-- For the sums of a scenario.
+create index conversion_scenario on marketing_automation.conversion (scenario_id) include (record_id, value);
+
+-- tables/access.sql
+-- Who owns what, and which role has been given which access: an update gives the rights again, as it may bring new objects.
+
+create table marketing_automation_internal.access_grant (
+    role name not null,
+    access text not null,
+    primary key (role, access)
+);
+comment on table marketing_automation_internal.access_grant is
+    'API: private. What grant_access() has given. Names: a dump is restored where the roles do not exist yet';
+
+create table marketing_automation_internal.name_lock (
+    kind text not null,
+    name text not null,
+    primary key (kind, name)
+);
+comment on table marketing_automation_internal.name_lock is
+    'API: private. One row for each name of a snippet, page or text that was ever written: whoever gives the name an owner holds it. '
+    'Not dumped: it says nothing';
+
+-- seed.sql
+-- What the extension ships as rows. Run by every install and every update: what people have changed or have, stays.
+
+-- The two default record types; their names are reserved. Not "on conflict": triggers that forbid to write them run before that.
+insert into marketing_automation.model (name, relation, key, key_type, party, email, recipient_name, language, time_zone)
+select s.* from (values
+    ('party', 'marketing_automation.party'::regclass, 'self.id', 'bigint'::regtype, 'self.id', 'self.email', 'self.name', 'self.language',
+        'self.time_zone'),
+    ('sale', 'marketing_automation.sale', 'self.id', 'bigint', 'self.party_id',
+     '(select p.email from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.name from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.language from marketing_automation.party p where p.id = self.party_id)',
+     '(select p.time_zone from marketing_automation.party p where p.id = self.party_id)')) as s (name)
+where not exists (select from marketing_automation.model m where m.name = s.name);
+
+-- A rule that was changed is no shipped one any more, and stays; one as it was shipped is replaced by its new form.
+insert into marketing_automation.robot_rule (name, kind, pattern, links, within, is_enabled, note, is_shipped) values
+    ('head', 'method', 'HEAD', null, null, true,
+        'Asks where a link leads without following it (RFC 9110, section 9.3.2): link checkers and scanners', true),
+    ('prefetch', 'method', 'PREFETCH', null, null, true,
+        'Loaded in advance, before anybody has asked for it: Sec-Purpose (Fetch Standard), Purpose, X-Purpose or X-Moz says so', true),
+    ('apple_mail_privacy', 'user_agent', '^mozilla/5\.0$', null, null, true,
+     'Apple Mail Privacy Protection loads images through its own servers, read or not, with this bare name: support.apple.com/guide/iphone/iphf084865c7', true),
+    ('crawler', 'user_agent',
+        'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|headlesschrome|phantomjs', null, null, true,
+     'Crawlers and link previews, by the names that they give themselves', true),
+    ('scanner', 'user_agent',
+        'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|\(compatible; ms-office', null, null, true,
+     'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before it opens the browser; Outlook itself has its own name before ms-office', true),
+    ('program', 'user_agent',
+        '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|powershell)', null, null, true,
+     'HTTP libraries: nobody reads mails with them', true),
+    ('all_links', 'burst', null, 3, '5 seconds', true,
+        'Nobody follows three different links of a mail in five seconds; scanners follow all', true),
+    ('hidden_link', 'hidden_link', null, null, '10 seconds', true,
+        'No person sees the link that the setting hidden_link adds; what follows it follows all', true),
+    ('at_once', 'speed', null, null, '2 seconds', false,
+        'Scanners at the recipient''s gate look at a mail when it arrives. Off: some people are fast, and clocks differ', true),
+    ('gmail_image_proxy', 'user_agent', 'googleimageproxy', null, null, false,
+     'Off: Gmail''s proxy loads an image when the mail is opened, and tells the sender that: support.google.com/mail/answer/145919', true),
+    ('yahoo_image_proxy', 'user_agent', 'yahoomailproxy', null, null, false, 'Off: as Gmail''s', true)
+on conflict do nothing;
+
+-- functions/library.sql
+-- Functions of the shared library (src/extension/functions). A symbol, NAME_wrapper, is named by the SQL of every version that was
+-- ever installed: it never goes away, see docs/contributing.md.
+
+create function marketing_automation.address_hash(address text) returns bytea
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_hash_wrapper';
+comment on function marketing_automation.address_hash(text) is
+    'API: public. SHA-256 of a mail address in lower case, its domain as punycode: the key of the table suppression';
+
+create function marketing_automation_internal.check_address(address text) returns void
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_address_wrapper';
+comment on function marketing_automation_internal.check_address(text) is
+    'API: private. Raises unless a mail can go to this address (RFC 5321, section 4.1.2, without quoted local parts and address '
+    'literals)';
+
+create function marketing_automation_internal.address_domain(address text) returns text
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_domain_wrapper';
+comment on function marketing_automation_internal.address_domain(text) is
+    'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
+
+create function marketing_automation_internal.check_smtp_url(url text) returns void
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_smtp_url_wrapper';
+comment on function marketing_automation_internal.check_smtp_url(text) is
+    'API: private. Raises, without quoting it, unless the URL is one for marketing_automation.smtp_url';
+
+create function marketing_automation_internal.parse_bounce(raw bytea)
+returns table (kind text, status text, diagnostic text, return_paths text[], message_ids text[], unsubscribe_tokens text[])
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
+comment on function marketing_automation_internal.parse_bounce(bytea) is
+    'API: private. What a returned mail says, unverified: kind as in the table bounce, and addresses, Message-IDs and tokens of '
+    'List-Unsubscribe by which the mail may be found';
+
+create function marketing_automation_internal.check_condition(owner regrole, relation regclass, expression text, what text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_wrapper';
+comment on function marketing_automation_internal.check_condition(regrole, regclass, text, text) is
+    'API: private. Raises unless expression is exactly one boolean SQL expression over self that plans against relation with the '
+    'rights of owner; what: its name in errors';
+
+create function marketing_automation_internal.check_expression(owner regrole, relation regclass, expression text, what text) returns regtype
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_expression_wrapper';
+comment on function marketing_automation_internal.check_expression(regrole, regclass, text, text) is
+    'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of '
+    'owner; returns its type';
+
+create function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
+    recipient_name text, language text, time_zone text, track_opens boolean)
+returns table (sender text, subject text, html text, text text, headers text)
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_preview_wrapper';
+comment on function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
+    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
+
+create function marketing_automation_internal.nearest_name(name text, names text[]) returns text
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'nearest_name_wrapper';
+comment on function marketing_automation_internal.nearest_name(text, text[]) is
+    'API: private. The one of the names that was probably meant, for a hint; null: none differs by so few as three letters or half '
+    'of them';
+
+create function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
+comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
+    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where '
+    'user SQL runs';
+
+create function marketing_automation_internal.plan_as_owner(owner regrole, relation regclass, query text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'plan_as_owner_wrapper';
+comment on function marketing_automation_internal.plan_as_owner(regrole, regclass, text) is
+    'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
+
+create function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'revoke_claims_of_wrapper';
+comment on function marketing_automation_internal.revoke_claims_of(text, text) is
+    'API: private. When the current transaction commits, no claimed mail of this record, party, address (its hash in hexadecimal '
+    'digits), activity, or all, leaves any more: it must be claimed again';
+
+create function marketing_automation_internal.queue_cursor(queue text, activity_id integer, domain_queue text) returns timestamptz
+language c stable parallel restricted strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'queue_cursor_wrapper';
+comment on function marketing_automation_internal.queue_cursor(text, integer, text) is
+    'API: private. When the first row of this queue was due that this process found when it looked last; -infinity: it has not '
+    'looked yet. Where the next look begins: before it are rows that have been taken already, and at most some that were committed '
+    'late';
+
+create function marketing_automation_internal.set_queue_cursor(queue text, activity_id integer, domain_queue text, at timestamptz)
+    returns timestamptz
+language c volatile parallel unsafe strict set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'set_queue_cursor_wrapper';
+comment on function marketing_automation_internal.set_queue_cursor(text, integer, text, timestamptz) is
+    'API: private. Remembers at for queue_cursor(), and returns it';
+
+create function marketing_automation_internal.this_data_directory()
+returns table (path text, inode bigint, born timestamptz, machine_id text, started_as text)
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'this_data_directory_wrapper';
+comment on function marketing_automation_internal.this_data_directory() is
+    'API: private. Where the server''s data are, inode number and time of creation (where the file system knows it) of the file '
+    'PG_VERSION, which is never written again and which no copy can keep, the machine''s id (machine-id(5), where there is one), and '
+    'whether the server was started as primary, standby or restored';
+
+create function marketing_automation_internal.setting(name text) returns text
+language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'setting_wrapper';
+comment on function marketing_automation_internal.setting(text) is 'API: private. Value of marketing_automation.NAME, as SHOW gives it';
+
+create function marketing_automation.worker_status()
+returns table (database text, pid integer, state text, started_at timestamptz, sent bigint, failed bigint, retried bigint,
+    last_error text, last_error_at timestamptz)
+language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'worker_status_wrapper';
+comment on function marketing_automation.worker_status() is
+    'API: public. The mailer of this database: idle, sending, paused (by pause(), or the SMTP server is out of reach), unconfigured, '
+    'disarmed, outdated (the SQL is of another version than the library), starting, not running or not preloaded; mails sent, failed '
+    'and put off since the server started; the last error';
+
+create function marketing_automation_internal.check_page(what text, body text, needs_form boolean) returns void
+language c strict volatile parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_page_wrapper';
+comment on function marketing_automation_internal.check_page(text, text, boolean) is
+    'API: private. Raises with line and column unless the template of a page compiles and, if it needs one, shows the form; what: '
+    'which page';
+
+create function marketing_automation_internal.check_templates(what text, sender text, subject text, body text, language text,
+    columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_templates_wrapper';
+comment on function marketing_automation_internal.check_templates(text, text, text, text, text, jsonb) is
+    'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; '
+    'warns of names that they ask about in vain. what: whose they are; columns: template_columns(), null: unknown';
+
+create function marketing_automation_internal.check_snippet(name text, language text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_snippet_wrapper';
+comment on function marketing_automation_internal.check_snippet(text, text) is
+    'API: private. Raises with line and column unless the snippet compiles in this language, and uses snippets that exist and not '
+    'itself';
+
+create function marketing_automation_internal.snippet_fault(sender text, subject text, body text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'snippet_fault_wrapper';
+comment on function marketing_automation_internal.snippet_fault(text, text, text, text, jsonb) is
+    'API: private. What the snippets in the templates do wrong there, or which one is missing; null: nothing. Arguments as of '
+    'check_templates()';
+
+create function marketing_automation_internal.used_snippets(sender text, subject text, body text) returns text[]
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_snippets_wrapper';
+comment on function marketing_automation_internal.used_snippets(text, text, text) is
+    'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
+
+create function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
+    link_id bigint)
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_token_wrapper';
+comment on function marketing_automation_internal.verify_token(text, text) is
+    'API: private. What a token says, no row if it does not verify; kind: email_opened, email_clicked or unsubscribed';
+
+create function marketing_automation_internal.verify_tokens(kinds text[], tokens text[])
+    returns table (records bigint[], activities integer[], links bigint[])
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_tokens_wrapper';
+comment on function marketing_automation_internal.verify_tokens(text[], text[]) is
+    'API: private. One row: what the tokens say, as columns for unnest(); nulls for one that does not verify. kinds: as in '
+    'verify_token(), for each token';
+
+create function marketing_automation_internal.sign_token(kind text, record_id bigint, activity_id integer, link_id bigint default null)
+    returns text
+language c stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'sign_token_wrapper';
+comment on function marketing_automation_internal.sign_token(text, bigint, integer, bigint) is
+    'API: private. Token of an URL in a mail, as the mailer signs it; kind: email_opened, email_clicked or unsubscribed. Null while '
+    'there is no tracking key';
+
+create function marketing_automation_internal.verify_return_path(address text) returns table (record_id bigint, activity_id integer)
+language c strict stable parallel safe rows 1 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_return_path_wrapper';
+comment on function marketing_automation_internal.verify_return_path(text) is
+    'API: private. The mail whose return path (see marketing_automation.bounce_address) an address is, in any case, with or without '
+    'angle brackets; no row when none of the tracking keys signed it';
+
+create function marketing_automation_internal.sign_return_path(bounce_address text, record_id bigint, activity_id integer) returns text
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'sign_return_path_wrapper';
+comment on function marketing_automation_internal.sign_return_path(text, bigint, integer) is
+    'API: private. Envelope sender of a mail, as the mailer makes it of marketing_automation.bounce_address. Null while there is no '
+    'tracking key';
+
+create function marketing_automation_internal.new_record_uuid(record_id bigint) returns uuid
+language c strict volatile parallel safe as 'MODULE_PATHNAME', 'new_record_uuid_wrapper';
+comment on function marketing_automation_internal.new_record_uuid(bigint) is
+    'API: private. A random public id (RFC 9562 version 8) from which record_id() reads the id, so that it needs no index of its own';
+
+create function marketing_automation_internal.notify_mailer() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'notify_mailer_wrapper';
+comment on function marketing_automation_internal.notify_mailer() is
+    'API: private. Wakes the mailer of this database, or has it started, when the current transaction commits';
+
+create function marketing_automation_internal.give_access_again(role text, access text) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'give_access_again_wrapper';
+comment on function marketing_automation_internal.give_access_again(text, text) is
+    'API: private. give_access() for the script of an update: what it grants are no initial privileges, so that pg_dump keeps them';
+
+-- functions/views.sql
+-- What people see of the tables that work is done in.
+
+create view marketing_automation.record_activity as
+select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
+       null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
+       null::timestamptz as bounced_at,
+       null::text as error, null::text as error_code
+from marketing_automation_internal.waiting_activity w
+union all
+select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at, f.error, f.error_code
+from marketing_automation_internal.finished_activity f;
+comment on view marketing_automation.record_activity is
+    'API: public. State of each record for each activity: waiting, done, cancelled or failed';
+
+create view marketing_automation.message as
+select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
+       case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
+       o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply,
+           null::text as server,
+       o.track_opens, o.track_clicks
+from marketing_automation_internal.outbox o
+union all
+select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
+       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks
+from marketing_automation_internal.message_log l;
+comment on view marketing_automation.message is
+    'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
+    'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
+comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
+comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
+comment on column marketing_automation.message.server is 'The SMTP server that took it';
+comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
+comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
+
+create view marketing_automation.delivery_attempt as
+select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status, t.reply, t.server
+from marketing_automation_internal.attempt_log t
+union all
+select l.id, l.attempts, l.sent_at, 'sent', substring(l.smtp_reply from '^([2-5]\d\d)\M')::smallint,
+       substring(l.smtp_reply from '^[2-5]\d\d[ -]([245]\.\d{1,3}\.\d{1,3})\M'), l.smtp_reply, l.server
+from marketing_automation_internal.message_log l
+where l.attempts = 1 and l.sent_at is not null;
+comment on view marketing_automation.delivery_attempt is
+    'API: public. Every attempt to deliver a mail and how it ended: sent, deferred (tried again), failed (for good) or in_doubt '
+    '(nobody knows whether the server took it)';
+comment on column marketing_automation.delivery_attempt.code is 'SMTP reply code (RFC 5321, 4.2.3); null: the server said nothing';
+comment on column marketing_automation.delivery_attempt.status is 'Enhanced status code (RFC 3463), where the server gave one';
+comment on column marketing_automation.delivery_attempt.server is 'The SMTP server, as host:port, or the directory as file:///…';
+
+create function marketing_automation.record_id(uuid uuid) returns bigint
+language sql immutable strict parallel safe
+return ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint;
+comment on function marketing_automation.record_id(uuid) is
+    'API: public. The id inside a record''s public uuid; compare the uuid too before trusting it';
+
+-- functions/guard.sql
+-- Who may change a definition: only members of the role with whose rights its expressions run. The triggers "guard" run as the
+-- writer, who may call no function of this schema: they contain all that they need.
+
+create function marketing_automation_internal.guard() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- Found by name and language: who owns a name, owns it in all of them.
+    has_languages boolean := tg_table_name in ('snippet', 'page', 'page_text');
+    written record;
+    owner regrole;
+begin
+    if has_languages and tg_op <> 'DELETE' then
+        if tg_op = 'INSERT' or new.name <> old.name then
+            execute format('select t.owner from marketing_automation.%I t where t.name = $1 limit 1', tg_table_name) into owner using new.name;
+            new.owner := coalesce(owner, new.owner);
+        end if;
+    end if;
+    -- What is changed, and what it becomes: both must be the writer's.
+    for written in
+        select o.row from (values (case when tg_op <> 'INSERT' then to_jsonb(old) end),
+            (case when tg_op <> 'DELETE' then to_jsonb(new) end)) as o (row)
+        where o.row is not null
+    loop
+        owner := case
+            when has_languages or tg_table_name in ('model', 'scenario') then (written.row ->> 'owner')::regrole
+            else (
+                select s.owner from marketing_automation.scenario s
+                where s.id = case tg_table_name
+                    when 'activity' then (written.row ->> 'scenario_id')::integer
+                    else (select a.scenario_id from marketing_automation.activity a
+                        where a.id = (written.row ->> 'activity_id')::integer) end)
+        end;
+        if owner is null then
+            -- Deleted together with what it belongs to: whoever could delete that one may. Otherwise only a superuser, who loads
+            -- a dump, goes on to "validate": the statement may see less than is there when it ends.
+            continue when tg_op = 'DELETE' or (select r.rolsuper from pg_roles r where r.rolname = current_user);
+            raise exception '% of % does not exist',
+                case tg_table_name when 'activity' then format('scenario %s', written.row ->> 'scenario_id')
+                     else format('activity %s', written.row ->> 'activity_id') end,
+                case tg_table_name when 'activity' then format('activity "%s"', written.row ->> 'name') else 'translation' end
+                using errcode = 'foreign_key_violation';
+        end if;
+        if not pg_has_role(owner::oid, 'MEMBER') then
+            raise exception 'must be a member of role % to write %', owner,
+                case tg_table_name when 'activity_translation' then format('translations of activity %s', written.row ->> 'activity_id')
+                     else format('%s "%s"', replace(tg_table_name, '_', ' '), written.row ->> 'name') end
+                using errcode = 'insufficient_privilege',
+                      hint = case when has_languages then 'Take another name: who owns one owns it in all languages.'
+                             else 'Expressions run with the rights of the owner, so only members of that role may change them.' end;
+        end if;
+    end loop;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+comment on function marketing_automation_internal.guard() is
+    'API: private. Trigger: only members of its owner change a model, scenario or snippet, and only members of its scenario''s owner '
+    'an activity or a translation';
+
+create function marketing_automation_internal.share_owner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    execute format('update marketing_automation.%I t set owner = $1 where t.name = $2 and t.owner <> $1', tg_table_name) using new.owner, new.name;
+    return null;
+end $$;
+comment on function marketing_automation_internal.share_owner() is
+    'API: private. Trigger: a snippet, page or text that gets another owner gets it in all languages';
+
+create function marketing_automation_internal.lock_name() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    other regrole;
+begin
+    insert into marketing_automation_internal.name_lock as l (kind, name) values (tg_table_name, new.name)
+    on conflict on constraint name_lock_pkey do update set name = excluded.name;
+    if tg_op = 'INSERT' or new.name <> old.name then
+        -- What another session has committed while this one waited.
+        execute format('select t.owner from marketing_automation.%I t where t.name = $1 and t.owner <> $2 limit 1', tg_table_name)
+            into other using new.name, new.owner;
+        if other is not null then
+            raise exception 'the name "%" has just been taken by role %', new.name, other
+                using errcode = 'object_in_use', hint = 'Take another name: who owns one owns it in all languages.';
+        end if;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.lock_name() is
+    'API: private. Trigger: two sessions that write one name in two languages follow each other, so that it gets one owner';
+
+-- functions/models.sql
+-- Models, and the shipped parties and sales: what is written is checked, and what depends on it follows. Definitions have three
+-- triggers: "guard" runs as the writer (may they?), "validate" as the extension (does it make sense?), "cascade" afterwards.
+
+create function marketing_automation_internal.model_fixed() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if (case when tg_op <> 'INSERT' then old.name end) in ('party', 'sale') or (case when tg_op <> 'DELETE' then new.name end)
+        in ('party', 'sale') then
+        raise exception 'models party and sale are shipped with the extension and cannot be changed'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Register a model of another name with register_model().';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+comment on function marketing_automation_internal.model_fixed() is 'API: private. Nobody changes the shipped models';
+
+create function marketing_automation_internal.model_parts(model marketing_automation.model)
+returns table (part text, what text, expression text, is_condition boolean)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select p.part, format('%s of model "%s"', p.part, model.name), p.expression, p.part like 'track\_%'
+    from (values ('key', model.key), ('party', model.party), ('email', model.email), ('recipient_name', model.recipient_name),
+                 ('language', model.language), ('time_zone', model.time_zone),
+                 ('track_opens', model.track_opens), ('track_clicks', model.track_clicks)) as p (part, expression)
+    where p.expression is not null
+$$;
+comment on function marketing_automation_internal.model_parts(marketing_automation.model) is
+    'API: private. The expressions of a model, and what they are called in errors';
+
+create function marketing_automation_internal.model_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    part record;
+    its_type regtype;
+    users text;
+    relation_class pg_class;
+begin
+    if tg_op = 'DELETE' then
+        select string_agg(quote_ident(s.name), ', ' order by s.name) into users from marketing_automation.scenario s
+            where s.model = old.name;
+        if users is not null then
+            raise exception 'model "%" is in use', old.name using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users);
+        end if;
+        return old;
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    if tg_op = 'UPDATE' and new.key is distinct from old.key then
+        -- After an enrolling that is under way, whose records nobody else sees yet.
+        perform marketing_automation_internal.lock_scenario(s.id) from marketing_automation.scenario s
+            where s.model = old.name order by s.id;
+    end if;
+    if tg_op = 'UPDATE' and new.key is distinct from old.key
+        and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id
+            where s.model = old.name) then
+        begin
+            perform marketing_automation_internal.check_expression(new.owner, new.relation, old.key, format('key of model "%s"', old.name));
+            users := 'records have entered with it';
+        exception when undefined_column or undefined_function or undefined_object then
+            -- A column was renamed, say: no other way to find these records again than another expression.
+            users := null;
+        end;
+        if users is not null then
+            raise exception 'key of model "%" cannot change: %', old.name, users
+                using errcode = 'object_in_use', hint = 'Register a new model with the other key.';
+        end if;
+    end if;
+    select c.* into relation_class from pg_class c where c.oid = new.relation;
+    if relation_class.relkind not in ('r', 'p', 'v', 'm', 'f') then
+        raise exception 'model "%" cannot be made of %, which holds no rows', new.name, new.relation
+            using errcode = 'wrong_object_type', hint = 'Take a table, partitioned table, view, materialized view or foreign table.';
+    end if;
+    if relation_class.relpersistence = 't' then
+        raise exception 'model "%" cannot be made of the temporary relation %', new.name, new.relation
+            using errcode = 'wrong_object_type', detail = 'Other sessions cannot read it, and it goes when this one ends.';
+    end if;
+    for part in select p.* from marketing_automation_internal.model_parts(new) p loop
+        if part.is_condition then
+            perform marketing_automation_internal.check_condition(new.owner, new.relation, part.expression, part.what);
+            continue;
+        end if;
+        its_type := marketing_automation_internal.check_expression(new.owner, new.relation, part.expression, part.what);
+        if part.part = 'key' then
+            new.key_type := its_type;
+        end if;
+    end loop;
+    begin
+        if (select t.typtype from pg_type t where t.oid = new.key_type) = 'p' then
+            -- row(a, b): it plans, but a record without a type of its own is never read back from text.
+            raise undefined_object;
+        end if;
+        perform marketing_automation_internal.plan_as_owner(new.owner, new.relation, marketing_automation_internal.key_query(new.relation, new.key,
+            new.key_type, ''));
+    exception when undefined_object or undefined_function then
+        raise exception 'key of model "%" is of type %, by which rows cannot be found again', new.name, new.key_type
+            using errcode = 'datatype_mismatch',
+                hint = 'Use a type that has an equality operator and arrays, such as bigint, uuid or text; '
+                'make several columns one text: self.a::text || ''/'' || self.b::text.';
+    end;
+    return new;
+end $$;
+comment on function marketing_automation_internal.model_validate() is
+    'API: private. Checks that each expression of a model is one expression that plans against its relation; keeps models in use';
+
+create function marketing_automation_internal.model_cascade() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.name <> old.name then
+        update marketing_automation.scenario s set model = new.name where s.model = old.name;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.model_cascade() is 'API: private. Scenarios follow a renamed model';
+
+create trigger fixed before insert or update or delete on marketing_automation.model
+    for each row execute function marketing_automation_internal.model_fixed();
+
+create trigger guard before insert or update or delete on marketing_automation.model
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.model
+    for each row execute function marketing_automation_internal.model_validate();
+
+create trigger cascade after update on marketing_automation.model
+    for each row execute function marketing_automation_internal.model_cascade();
+
+-- Parties and sales
+create function marketing_automation_internal.sale_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from marketing_automation.party p where p.id = new.party_id for key share;
+    if not found and not marketing_automation_internal.is_restoring() then
+        raise exception 'party % of sale does not exist', new.party_id using errcode = 'foreign_key_violation';
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.sale_validate() is 'API: private. A sale''s party exists';
+
+create function marketing_automation_internal.party_cascade() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.sale s where s.party_id = old.id;
+    return null;
+end $$;
+comment on function marketing_automation_internal.party_cascade() is 'API: private. The sales of a deleted party go with it';
+
+create trigger validate before insert or update of party_id on marketing_automation.sale
+    for each row execute function marketing_automation_internal.sale_validate();
+
+create trigger cascade after delete on marketing_automation.party
+    for each row execute function marketing_automation_internal.party_cascade();
+
+-- functions/scenarios.sql
+-- Scenarios: what is written is checked, and what depends on it follows. Who may write them: guard.sql.
+
+create function marketing_automation_internal.scenario_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+    starts boolean;
+    defined boolean;
+begin
+    if tg_op = 'DELETE' then
+        perform marketing_automation_internal.lock_scenario(old.id);
+        if exists (select from marketing_automation.record r where r.scenario_id = old.id) then
+            raise exception 'scenario "%" has records and cannot be deleted', old.name
+                using errcode = 'object_in_use', detail = 'Its mails would lose their log, and unsubscribing in them would stop working.',
+                      hint = format('Stop it: select marketing_automation.stop(%L);', old.name);
+        end if;
+        return old;
+    end if;
+    if tg_op = 'UPDATE' and new.id <> old.id then
+        raise exception 'id of scenario "%" cannot change', old.name using errcode = 'feature_not_supported';
+    end if;
+    if tg_op = 'UPDATE' and new.state <> old.state
+        and (old.state, new.state) not in (('draft', 'running'), ('running', 'stopped'), ('stopped', 'draft')) then
+        raise exception 'scenario "%" cannot go from % to %', old.name, old.state, new.state
+            using errcode = 'object_not_in_prerequisite_state', hint = 'The order is draft, running, stopped, and back to draft.';
+    end if;
+    if tg_op = 'UPDATE' and new.model <> old.model then
+        perform marketing_automation_internal.lock_scenario(old.id);
+    end if;
+    if tg_op = 'UPDATE' and new.model <> old.model
+        and exists (select from marketing_automation.record r where r.scenario_id = old.id)
+        and exists (select from marketing_automation.model m where m.name = old.model) then
+        raise exception 'model of scenario "%" cannot change: records have entered it', old.name
+            using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
+    defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
+    if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+        perform from marketing_automation.model m where m.name = new.model for key share;
+    end if;
+    if starts or defined and new.state = 'running' then
+        perform marketing_automation_internal.check_definition(new);
+    elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+        -- Not the conditions: they are written one by one.
+        model := marketing_automation_internal.usable_model(new);
+        perform marketing_automation_internal.check_condition(new.owner, model.relation, c.condition,
+            format('%s of scenario "%s"', c.what, new.name))
+        from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
+    end if;
+    if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
+        raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
+    end if;
+    if starts then
+        -- Its mails may have waited since it was stopped.
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.scenario_validate() is
+    'API: private. Order of states, existing model, a domain and a goal that are each one boolean expression; all that it consists '
+    'of when it starts; keeps scenarios that have records';
+
+create function marketing_automation_internal.scenario_cascade() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.activity a where a.scenario_id = old.id;
+    delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
+    delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
+    delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
+
+create trigger guard before insert or update or delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_validate();
+
+create trigger cascade after delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_cascade();
+
+create function marketing_automation_internal.scenario_retitle() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update marketing_automation.activity a set version = a.version + 1
+    where a.scenario_id = new.id and (new.name, new.language) is distinct from (old.name, old.language);
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_retitle() is
+    'API: private. Templates see the name of their scenario and are written in its language: compiled ones are cached by the '
+    'activity''s version';
+
+create trigger retitle after update of name, language on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_retitle();
+
+-- functions/activities.sql
+-- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
+
+create function marketing_automation_internal.activity_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    parent marketing_automation.activity;
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    if tg_op = 'DELETE' then
+        -- After an enrolling that is under way, which may let somebody wait for it.
+        perform marketing_automation_internal.lock_scenario(old.scenario_id);
+        if exists (select from marketing_automation.record r where r.scenario_id = old.scenario_id)
+            and (exists (select from marketing_automation_internal.waiting_activity w where w.activity_id = old.id)
+                 or exists (select from marketing_automation_internal.finished_activity f where f.activity_id = old.id)) then
+            raise exception 'activity "%" waits or has run for records and cannot be deleted', old.name
+                using errcode = 'object_in_use', detail = 'What waits for it would be lost, and its mails would lose their log.',
+                      hint = 'Set its condition to false to skip it from now on.';
+        end if;
+        return old;
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    if tg_op = 'UPDATE' then
+        if (new.id, new.scenario_id) <> (old.id, old.scenario_id) then
+            raise exception 'activity "%" cannot move to another scenario', old.name using errcode = 'feature_not_supported';
+        end if;
+        new.version := greatest(new.version, old.version)
+            + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
+    end if;
+    if new.delay < interval '0' or new.delay > interval '10 years' then
+        raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative'
+            else 'longer than 10 years' end
+            using errcode = 'check_violation', hint = 'A delay counts from the start of the activity; leave it null to run at once.';
+    end if;
+    if new.expires_after <= interval '0' or new.expires_after > interval '10 years' then
+        raise exception 'expires_after of activity "%" is %', new.name,
+                case when new.expires_after > interval '0' then 'longer than 10 years' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It counts from when the activity runs; leave it null if its mail is never too late.';
+    end if;
+    if new.on_event like '%\_not\_%' and new.delay is null then
+        raise exception 'activity "%" on % needs a delay', new.name, new.on_event
+            using errcode = 'check_violation',
+                hint = 'The delay says how long to wait for the event before concluding that it did not happen.';
+    end if;
+    if new.on_event is not null and new.parent_id is null then
+        raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
+            using errcode = 'check_violation', hint = 'Give it a parent that sends an e-mail, or no event.';
+    end if;
+    if new.action = 'send_email' and (new.subject is null or new.body is null) then
+        raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
+            using errcode = 'check_violation';
+    end if;
+    select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
+    if not found then
+        raise exception 'scenario % of activity "%" does not exist', new.scenario_id, new.name using errcode = 'foreign_key_violation';
+    end if;
+    if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
+        -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
+        perform marketing_automation_internal.lock_scenario(new.scenario_id);
+        if exists (select from marketing_automation.record r where r.scenario_id = new.scenario_id) then
+            raise exception '% of activity "%" cannot change: records have entered scenario "%"',
+                case when new.parent_id is distinct from old.parent_id then 'parent'
+                     when new.on_event is distinct from old.on_event then 'event' else 'action' end, old.name, scenario.name
+                using errcode = 'object_in_use', detail = 'Some may wait for it by the old rules, and would run by the new ones.',
+                      hint = 'Add another activity, and delete this one or, if it waits or has run for records, set its condition to false.';
+        end if;
+    end if;
+    if new.parent_id is not null then
+        select a.* into parent from marketing_automation.activity a where a.id = new.parent_id for key share;
+        if not found then
+            raise exception 'parent % of activity "%" does not exist', new.parent_id, new.name using errcode = 'foreign_key_violation';
+        end if;
+        if parent.scenario_id <> new.scenario_id then
+            raise exception 'parent "%" of activity "%" belongs to another scenario', parent.name, new.name
+                using errcode = 'check_violation';
+        end if;
+        if new.on_event is not null and parent.action is distinct from 'send_email' then
+            raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
+                using errcode = 'check_violation', hint = 'Only a parent whose action is send_email emits that event.';
+        end if;
+        if tg_op = 'UPDATE' and exists (
+            with recursive ancestor as (
+                select new.parent_id as id
+                union
+                select a.parent_id from marketing_automation.activity a join ancestor using (id) where a.parent_id is not null
+            )
+            select from ancestor where ancestor.id = new.id) then
+            raise exception 'activity "%" cannot follow "%", which follows it: a tree has no cycles', new.name, parent.name
+                using errcode = 'check_violation';
+        end if;
+    end if;
+    if tg_op = 'UPDATE' and new.action is distinct from 'send_email' and exists (
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event is not null) then
+        raise exception 'activity "%" must send an e-mail: children wait for its events', new.name using errcode = 'check_violation';
+    end if;
+    model := marketing_automation_internal.usable_model(scenario);
+    if new.condition is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, new.condition,
+            format('condition of activity "%s"', new.name));
+    end if;
+    -- Templates that have not changed may have lost a column since: their mails say so.
+    if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
+        perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
+                                                     scenario.language, marketing_automation_internal.template_columns(model.relation));
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.activity_validate() is
+    'API: private. The rules of the tree, conditions that are one boolean expression, templates that compile; keeps activities that '
+    'have run';
+
+create function marketing_automation_internal.activity_cascade() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.activity a where a.parent_id = old.id;
+    delete from marketing_automation.activity_translation t where t.activity_id = old.id;
+    delete from marketing_automation_internal.activity_counter t where t.activity_id = old.id;
+    delete from marketing_automation_internal.outbox o where o.record_id is null and o.activity_id = old.id;
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_cascade() is
+    'API: private. Children, translations and queued tests of a deleted activity go with it';
+
+create trigger guard before insert or update or delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.activity_validate();
+
+create trigger cascade after delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.activity_cascade();
+
+create function marketing_automation_internal.activity_translation_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return case when tg_op = 'DELETE' then old else new end;
+    end if;
+    if tg_op <> 'DELETE' then
+        perform from marketing_automation.activity a where a.id = new.activity_id for key share;
+        if not found then
+            raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
+        end if;
+        perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
+            new.sender, new.subject, new.body,
+                                                     new.language, marketing_automation_internal.template_columns(m.relation))
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        left join marketing_automation.model m on m.name = s.model
+        where a.id = new.activity_id;
+    end if;
+    -- The mailer caches compiled templates by the activity's version.
+    update marketing_automation.activity a set version = a.version + 1
+    where a.id in (case when tg_op <> 'DELETE' then new.activity_id end, case when tg_op <> 'INSERT' then old.activity_id end);
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+comment on function marketing_automation_internal.activity_translation_validate() is
+    'API: private. Templates of a translation compile; raises the activity''s version';
+
+create trigger guard before insert or update or delete on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger validate before insert or update or delete on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.activity_translation_validate();
+
+-- functions/snippets.sql
+-- Snippets: what is written is checked together with what uses it.
+
+create function marketing_automation_internal.template_columns(relation regclass) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_object_agg(a.attname, case when t.typtype = 'c' then (
+               select jsonb_object_agg(b.attname, null) from pg_attribute b
+               where b.attrelid = t.typrelid and b.attnum > 0 and not b.attisdropped) end)
+    from pg_attribute a join pg_type t on t.oid = a.atttypid
+    where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+$$;
+comment on function marketing_automation_internal.template_columns(regclass) is
+    'API: private. The names that templates find in a row of the relation: its columns, and the attributes of those that are '
+    'composite; null when it does not exist';
+
+create function marketing_automation_internal.template_user() returns table (
+    what text, language text, sender text, subject text, body text, relation regclass)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.model m on m.name = s.model
+    union all
+    select format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
+        t.body, m.relation
+    from marketing_automation.activity_translation t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.model m on m.name = s.model
+$$;
+comment on function marketing_automation_internal.template_user() is 'API: private. All that may use snippets';
+
+create function marketing_automation_internal.snippet_number() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        new.version := nextval('marketing_automation.snippet_version_seq');
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.snippet_number() is 'API: private. Gives each change of a snippet a number of its own';
+
+create function marketing_automation_internal.snippet_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    names text[] := array_remove(array[case when tg_op <> 'INSERT' then old.name end, case when tg_op <> 'DELETE' then new.name end], null);
+    faults text;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    if tg_op <> 'DELETE' then
+        perform marketing_automation_internal.check_snippet(new.name, new.language);
+    end if;
+    -- After the change, so that what is seen is what will be used.
+    select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
+    from (
+        select t.what, marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language,
+            marketing_automation_internal.template_columns(t.relation)) as fault
+        from marketing_automation_internal.template_user() t
+        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names
+        union all
+        select distinct format('snippet "%s"', s.name), marketing_automation_internal.snippet_fault(null, null, s.body, s.language, null)
+        from marketing_automation.snippet s
+        where marketing_automation_internal.used_snippets(null, null, s.body) && names) u
+    where u.fault is not null;
+    if faults is not null and tg_op = 'INSERT' then
+        raise exception 'snippet "%" does not fit what uses it', new.name using errcode = 'object_in_use', detail = faults;
+    elsif faults is not null then
+        raise exception 'snippet "%" is in use', old.name
+            using errcode = 'object_in_use', detail = faults, hint = 'Change the templates that use it first.';
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.snippet_validate() is
+    'API: private. A snippet compiles, uses what exists and not itself, and what uses it still works';
+
+create trigger guard before insert or update or delete on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger lock_name before insert or update of name, owner on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.lock_name();
+
+create trigger share_owner after update of owner on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.share_owner();
+
+create trigger number before insert or update on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.snippet_number();
+
+create trigger validate after insert or update or delete on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.snippet_validate();
+
+-- functions/pages.sql
+-- Pages of the shop's own around unsubscribing.
+
+create function marketing_automation_internal.page_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.check_page(format('page "%s"', concat_ws(' ', new.name, nullif(new.language, ''))),
+            new.body, new.name <> 'resubscribed');
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.page_validate() is
+    'API: private. The template compiles, and shows the form without which nobody could unsubscribe';
+
+create trigger guard before insert or update or delete on marketing_automation.page
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger lock_name before insert or update of name, owner on marketing_automation.page
+    for each row execute function marketing_automation_internal.lock_name();
+
+create trigger share_owner after update of owner on marketing_automation.page
+    for each row execute function marketing_automation_internal.share_owner();
+
+create trigger guard before insert or update or delete on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.guard();
+
+create trigger lock_name before insert or update of name, owner on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.lock_name();
+
+create trigger share_owner after update of owner on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.share_owner();
+
+create trigger validate before insert or update on marketing_automation.page
+    for each row execute function marketing_automation_internal.page_validate();
+
+create function marketing_automation.page_sources() returns table (is_template boolean, name text, language text, source text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select true, p.name, p.language, p.body from marketing_automation.page p
+    union all
+    select false, t.name, t.language, t.text from marketing_automation.page_text t
+$$;
+comment on function marketing_automation.page_sources() is 'API: proxy. Pages and texts that replace the built-in ones';
+
+-- functions/counters.sql
+-- Adding up the counters: see tables/counters.sql.
+
+create function marketing_automation_internal.counter_sums(period timestamptz, rolled_up boolean) returns setof timestamptz
+language sql immutable parallel safe
+begin atomic
+    -- What is rolled up is in the total already, and the total in itself.
+    select unnest(case when rolled_up then array[period] else array[period, '-infinity'] end);
+end;
+comment on function marketing_automation_internal.counter_sums(timestamptz, boolean) is
+    'API: private. To which sums roll_up_counters() adds a row: a new one to that of its period and to the total';
+
+create function marketing_automation_internal.roll_up_counters(threshold integer default 100) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    -- Rows that another session merges are left to it: each row is added to exactly one sum, and nobody waits.
+    if exists (select from marketing_automation_internal.activity_counter t where not t.rolled_up offset threshold - 1) then
+        with fresh as materialized (
+            select t.ctid, t.activity_id, t.period from marketing_automation_internal.activity_counter t
+                where not t.rolled_up for update skip locked
+        ), earlier as materialized (
+            select t.ctid
+            from (select f.activity_id, f.period from fresh f union select f.activity_id, '-infinity' from fresh f) k
+            join marketing_automation_internal.activity_counter t on t.activity_id = k.activity_id and t.period = k.period
+            where t.rolled_up for update of t skip locked
+        ), taken as (
+            delete from marketing_automation_internal.activity_counter t
+            where t.ctid = any (array(select f.ctid from fresh f union all select e.ctid from earlier e))
+            returning t.*
+        )
+        insert into marketing_automation_internal.activity_counter
+            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks, rolled_up)
+        select t.activity_id, p.period, sum(t.done), sum(t.cancelled), sum(t.failed), sum(t.mailed), sum(t.sent), sum(t.not_sent),
+               sum(t.opened), sum(t.clicked), sum(t.robot_opens), sum(t.robot_clicks), true
+        from taken t cross join lateral marketing_automation_internal.counter_sums(t.period,
+            t.rolled_up) p (period) group by t.activity_id, p.period;
+    end if;
+    if exists (select from marketing_automation_internal.scenario_counter t where not t.rolled_up offset threshold - 1) then
+        with fresh as materialized (
+            select t.ctid, t.scenario_id, t.period from marketing_automation_internal.scenario_counter t
+                where not t.rolled_up for update skip locked
+        ), earlier as materialized (
+            select t.ctid
+            from (select f.scenario_id, f.period from fresh f union select f.scenario_id, '-infinity' from fresh f) k
+            join marketing_automation_internal.scenario_counter t on t.scenario_id = k.scenario_id and t.period = k.period
+            where t.rolled_up for update of t skip locked
+        ), taken as (
+            delete from marketing_automation_internal.scenario_counter t
+            where t.ctid = any (array(select f.ctid from fresh f union all select e.ctid from earlier e))
+            returning t.*
+        )
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records, blocked, rolled_up)
+        select t.scenario_id, p.period, sum(t.records), sum(t.blocked), true
+        from taken t cross join lateral marketing_automation_internal.counter_sums(t.period,
+            t.rolled_up) p (period) group by t.scenario_id, p.period;
+    end if;
+end $$;
+comment on function marketing_automation_internal.roll_up_counters(integer) is
+    'API: private. Adds up the rows of each period, and of all, once there are as many new ones as the threshold. Changes no sum';
+
+-- functions/define.sql
+-- Verbs to define campaigns with. The tables may be written directly too: the same rules hold.
+
+create function marketing_automation.register_model(
+    name text, relation regclass, key text, party text default null, email text default null,
+    recipient_name text default null, language text default null, time_zone text default null,
+    track_opens text default null, track_clicks text default null
+) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.model as m
+        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    on conflict on constraint model_pkey do update
+    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
+        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
+        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
+$$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
+    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
+    'the alias self; track_opens and track_clicks boolean ones, null: yes';
+
+create function marketing_automation.unregister_model(name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.model m where m.name = unregister_model.name;
+    if not found then
+        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
+    end if;
+end $$;
+comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
+
+create function marketing_automation.create_scenario(
+    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
+    goal text default null, goal_ends_journey boolean default false,
+    track_opens boolean default true, track_clicks boolean default true
+) returns integer
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.scenario
+        (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks) returning id;
+$$;
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
+    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
+
+create function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.scenario;
+begin
+    select s.* into result from marketing_automation.scenario s where s.name = scenario_named.name;
+    if not found then
+        raise exception 'scenario "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.scenario;';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.scenario_named(text) is 'API: private. The scenario of that name, or an error';
+
+create function marketing_automation.scenario_id(name text) returns integer
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select (marketing_automation_internal.scenario_named(scenario_id.name)).id
+$$;
+comment on function marketing_automation.scenario_id(text) is 'API: public. The id of the scenario of that name, or an error';
+
+create function marketing_automation_internal.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.model;
+begin
+    select m.* into result from marketing_automation.model m where m.name = scenario.model;
+    if not found then
+        raise exception 'model "%" of scenario "%" does not exist', scenario.model, scenario.name
+            using errcode = 'undefined_object',
+                  detail = (select 'Models are ' || string_agg(quote_ident(m.name), ', ' order by m.name) || '.'
+                      from marketing_automation.model m),
+                  hint = 'Register a table or view with marketing_automation.register_model().';
+    end if;
+    if not exists (select from pg_class c where c.oid = result.relation) then
+        raise exception 'relation of model "%" does not exist any more', result.name
+            using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
+    end if;
+    -- Its expressions run with the rights of the scenario's owner, so whoever writes them must have those rights already.
+    if not exists (select from pg_roles r where r.oid = result.owner) or not pg_has_role(result.owner::oid, scenario.owner::oid,
+        'MEMBER') then
+        raise exception 'model "%" belongs to %, who is no member of %, the owner of scenario "%"', result.name, result.owner,
+            scenario.owner, scenario.name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Let the owner of the scenario, or a superuser, register a model of its own.';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.usable_model(marketing_automation.scenario) is
+    'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
+    'expressions that run as the scenario''s owner';
+
+create function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+begin
+    perform marketing_automation_internal.check_expression(scenario.owner, model.relation, p.expression, p.what)
+    from marketing_automation_internal.model_parts(model) p where not p.is_condition;
+    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, p.expression, p.what)
+    from marketing_automation_internal.model_parts(model) p where p.is_condition;
+    if only_of is null then
+        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.domain,
+            format('domain of scenario "%s"', scenario.name));
+    end if;
+    if scenario.goal is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.goal,
+            format('goal of scenario "%s"', scenario.name));
+    end if;
+    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, a.condition,
+        format('condition of activity "%s"', a.name))
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.condition is not null
+              and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+end $$;
+comment on function marketing_automation_internal.check_definition(marketing_automation.scenario, integer) is
+    'API: private. Raises what is wrong with any expression of a scenario, or with those that one activity needs, with its name as '
+    'context';
+
+create function marketing_automation_internal.definition_error(scenario marketing_automation.scenario, only_of integer default null)
+    returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+    what text;
+begin
+    perform marketing_automation_internal.check_definition(scenario, only_of);
+    return null;
+exception when others then
+    get stacked diagnostics message = message_text, what = pg_exception_context;
+    what := split_part(what, E'\n', 1);
+    return case when what ~ '^\w+ of (model|scenario|activity) "' then what || ': ' || message else message end;
+end $$;
+comment on function marketing_automation_internal.definition_error(marketing_automation.scenario, integer) is
+    'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: '
+    'all of them plan';
+
+create function marketing_automation.add_activity(
+    scenario text, name text, parent text default null, on_event text default null, condition text default null,
+    delay interval default null, action text default 'send_email', sender text default null, subject text default null,
+        body text default null,
+    expires_after interval default null
+) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := marketing_automation.scenario_id(scenario);
+    its_parent integer;
+    its_id integer;
+begin
+    if parent is not null then
+        select a.id into its_parent from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = parent;
+        if not found then
+            raise exception 'activity "%" does not exist in scenario "%"', parent, scenario
+                using errcode = 'undefined_object', hint = 'Add the parent first.';
+        end if;
+    end if;
+    insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
+        expires_after)
+    values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
+            add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
+            add_activity.expires_after)
+    returning id into its_id;
+    return its_id;
+end $$;
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is
+    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
+
+create function marketing_automation.run(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario s set state = 'running' where s.id = marketing_automation.scenario_id(run.scenario);
+$$;
+comment on function marketing_automation.run(text) is 'API: public. Starts a draft scenario: from now on it enrolls, processes and mails';
+
+create function marketing_automation.stop(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario s set state = 'stopped' where s.id = marketing_automation.scenario_id(stop.scenario);
+$$;
+comment on function marketing_automation.stop(text) is
+    'API: public. Stops a running scenario: nobody enters, its waiting activities and queued mails are kept and do not run';
+
+create function marketing_automation.draft(scenario text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario s set state = 'draft' where s.id = marketing_automation.scenario_id(draft.scenario);
+$$;
+comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
+
+-- functions/enroll_rows.sql
+-- Enrolling one scenario: its rows enter in one statement, in two where the condition of a root activity raises for some.
+
+create function marketing_automation_internal.root_choice(scenario_id integer) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('array_remove(array[%s]::integer[], null)', string_agg(
+               case when a.condition is null then a.id::text
+                    else format('case when %s then %s end', marketing_automation_internal.as_condition(a.condition), a.id) end,
+                        ', ' order by a.id))
+    from marketing_automation.activity a where a.scenario_id = root_choice.scenario_id and a.parent_id is null
+$$;
+comment on function marketing_automation_internal.root_choice(integer) is
+    'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
+    'whose condition holds';
+
+create function marketing_automation_internal.poisonous_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, keys text[]
+) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(keys) / 2;
+    found_first text[];
+begin
+    begin
+        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
+        return '{}';
+    exception when others then
+        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate) then
+            raise;
+        end if;
+    end;
+    if half = 0 then
+        return keys;
+    end if;
+    found_first := marketing_automation_internal.poisonous_keys(scenario, model, keys[:half]);
+    -- The first thousand are enough to know that it is not the fault of single rows.
+    return found_first || case when cardinality(found_first) < 1000 then marketing_automation_internal.poisonous_keys(scenario, model,
+        keys[half + 1:]) end;
+end $$;
+comment on function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]) is
+    'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when '
+    'they are a thousand';
+
+create function marketing_automation_internal.entering_query(
+    scenario marketing_automation.scenario, model marketing_automation.model, columns text
+) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+return format('select %s from %s as self where %s', columns, model.relation, marketing_automation_internal.as_condition(scenario.domain));
+comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Query for the rows that the domain matches';
+
+create function marketing_automation_internal.enter_rows(
+    scenario marketing_automation.scenario, model marketing_automation.model, roots text, poison text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    source text := marketing_automation_internal.entering_query(scenario, model, concat_ws(', ',
+        marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party), roots));
+    id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
+    entered bigint;
+begin
+    with entering as materialized (
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, poison) as q (key text, party text, roots integer[])
+        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and not exists (
+                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+    ), recorded as (
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now from entering e
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
+        -- are due at once would leave it no place to begin.
+        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
+        from entering e
+        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
+    )
+    select count(*) into entered from entering;
+    return entered;
+end $$;
+comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
+    timestamptz) is
+    'API: private. Enters all new matching rows in one statement; returns how many. roots: expression for the ids of the root '
+    'activities that a row starts, in which $1 is poison';
+
+create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+-- The planner takes query_as_owner for a thousand rows, and nested loops over a million would take hours.
+set enable_nestloop = off
+set jit = off
+as $$
+declare
+    model marketing_automation.model;
+    choice text;
+    keys text[];
+    poison text[];
+    entered bigint;
+begin
+    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
+    perform marketing_automation_internal.lock_scenario(scenario.id);
+    select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
+    if not found then
+        return 0;
+    end if;
+    model := marketing_automation_internal.usable_model(scenario);
+    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
+    perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, format('select %s from %s as self',
+        string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
+            from marketing_automation_internal.model_parts(model) p;
+    if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
+        -- A row enters once, ever: one that entered now would miss whatever is added.
+        return 0;
+    end if;
+    choice := marketing_automation_internal.root_choice(scenario.id);
+    begin
+        entered := marketing_automation_internal.enter_rows(scenario, model, choice, '{}', now);
+    exception when others then
+        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
+            or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+                and a.condition is not null) then
+            raise;
+        end if;
+        keys := array(
+            select q.key from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                marketing_automation_internal.entering_query(scenario, model, marketing_automation_internal.as_text(model.key)),
+                    null) as q (key text)
+            where q.key is not null);
+        poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
+        -- What is wrong with all rows, or with very many, is the scenario's fault.
+        if cardinality(poison) not between 1 and least(999, cardinality(keys) - 1) then
+            raise;
+        end if;
+    end;
+    if poison is not null then
+        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
+        entered := marketing_automation_internal.enter_rows(scenario, model,
+            format('case when %s = any ($1) then %L::integer[] else %s end',
+            marketing_automation_internal.as_text(model.key),
+            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null), choice),
+                poison, now);
+    end if;
+    if entered >= 10000 then
+        -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
+        analyze marketing_automation_internal.waiting_activity;
+    end if;
+    if entered > 0 then
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
+        values (scenario.id, marketing_automation_internal.counter_period(now), entered);
+    end if;
+    return entered;
+end $$;
+comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz) is
+    'API: private. Enters all new matching rows of one scenario in one statement, in two where the condition of a root activity '
+    'raises for some; returns how many';
+
+-- functions/enroll.sql
+-- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
+
+create function marketing_automation_internal.time_or_now(caller regrole, at timestamptz, scenario_name text) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not isfinite(at) then
+        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value';
+    end if;
+    if at is not null
+        and not (select r.rolsuper from pg_roles r where r.oid = caller)
+        and not exists (
+            select from marketing_automation.scenario s
+            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner::oid, 'MEMBER')) then
+        raise exception 'only members of its owner may choose the time of %', case when scenario_name is null then 'a scenario' else
+            format('scenario "%s"', scenario_name) end
+            using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
+    end if;
+    -- Not statement_timestamp(): that stands still while a procedure runs for an hour.
+    return coalesce(at, clock_timestamp());
+end $$;
+comment on function marketing_automation_internal.time_or_now(regrole, timestamptz, text) is
+    'API: private. The time that a run of one scenario, or of all, assumes: the given one for those who may choose it for any of '
+    'them, else now';
+
+create function marketing_automation_internal.note_error(scenario_id integer, activity_id integer, message text, code text) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at, last_error_activity_id)
+    values (scenario_id, message, code, statement_timestamp(), activity_id)
+    on conflict on constraint scenario_status_pkey do update
+    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at,
+        last_error_activity_id = excluded.last_error_activity_id
+    where (s.last_error, s.last_error_code) is distinct from (excluded.last_error, excluded.last_error_code)
+    returning true;
+$$;
+comment on function marketing_automation_internal.note_error(integer, integer, text, text) is
+    'API: private. Keeps why a scenario does not enroll (activity_id null), or one of its activities does not run; null if that was '
+    'known before';
+
+create function marketing_automation_internal.forget_error(scenario_id integer, activity_id integer, now timestamptz) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario_status s
+    set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
+    where s.scenario_id = $1 and s.last_error is not null
+      and (s.last_error_activity_id is not distinct from $2
+           -- What could not run is not there any more.
+           or $2 is null and not exists (
+                select from marketing_automation_internal.waiting_activity w where w.activity_id = s.last_error_activity_id
+                    and w.at <= $3));
+$$;
+comment on function marketing_automation_internal.forget_error(integer, integer, timestamptz) is
+    'API: private. After a run without error: forgets that of enrolling (activity_id null), or of that activity';
+
+create function marketing_automation_internal.lock_scenario(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    -- A row of ours, not an advisory lock: that any role could take, and keep everybody from working.
+    insert into marketing_automation.scenario_status (scenario_id) values (scenario_id) on conflict do nothing;
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+$$;
+comment on function marketing_automation_internal.lock_scenario(integer) is
+    'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
+
+create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
+returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+    at timestamptz;
+    model text;
+    code text;
+    detail text;
+    broken text;
+begin
+    if scenario_name is not null then
+        chosen := marketing_automation_internal.scenario_named(scenario_name);
+        if chosen.state <> 'running' then
+            raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
+                using errcode = 'object_not_in_prerequisite_state', hint =
+                    format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                                                 else 'select marketing_automation.run(%1$L);' end, chosen.name);
+        end if;
+    end if;
+    at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+    for chosen in
+        select s.* from marketing_automation.scenario s
+        where s.state = 'running' and (scenario_name is null or s.name = scenario_name)
+          and (now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+        order by s.id
+    loop
+        scenario := chosen.name;
+        enrolled := 0;
+        error := null;
+        begin
+            enrolled := marketing_automation_internal.enroll_one(chosen, at);
+            -- The row is there, and locked: see lock_scenario().
+            update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+            perform marketing_automation_internal.forget_error(chosen.id, null, at);
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
+                broken = constraint_name;
+            model := format('of model "%s"', chosen.model);
+            error := case broken
+                when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
+                when 'record_has_key' then format('key %s is null in some row', model)
+                when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
+                when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
+                else coalesce(case when marketing_automation_internal.is_broken_definition(code)
+                    then marketing_automation_internal.definition_error(chosen) end, error) end;
+            raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+            perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+        end;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
+
+create function marketing_automation.enroll(scenario_name text default null, now timestamptz default null)
+returns table (scenario text, enrolled bigint, error text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.enroll(text, timestamptz) is
+    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or '
+    'one by name). An error in one is returned and kept in scenario_status, and the others still run. now: time to assume instead of '
+    'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
+
+-- functions/process_records.sql
+-- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
+
+create function marketing_automation_internal.record_query(activity_id integer) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
+        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition), 'to_jsonb(self.*)',
+        marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
+        marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
+        case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
+        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks)))
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.model m on m.name = s.model
+    where a.id = activity_id
+$$;
+comment on function marketing_automation_internal.record_query(integer) is
+    'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
+    '(text[])';
+
+create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    scenario marketing_automation.scenario;
+    relation regclass;
+    query text := marketing_automation_internal.record_query(activity.id);
+    -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
+    mail_due timestamptz := least(now, clock_timestamp());
+    limited boolean := exists (select from marketing_automation.domain_limit);
+    processed integer;
+    queued integer;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
+    if activity.on_event is not null then
+        -- Not waiting, since applying events has locked others before: what somebody holds is left for the next batch.
+        records := array(
+            select f.record_id from marketing_automation_internal.finished_activity f
+            where f.activity_id = activity.parent_id and f.record_id = any (records)
+            order by f.record_id for no key update skip locked);
+        if activity.on_event like 'email\_not\_%' then
+            perform marketing_automation_internal.apply_events_of(activity.parent_id, records);
+        end if;
+    end if;
+    if scenario.goal_ends_journey then
+        -- Where a goal ends journeys, do not wait for another activity's batch that cancels rows of this one: it may be waiting for a
+        -- conversion of ours.
+        records := array(
+            select w.record_id from marketing_automation_internal.waiting_activity w
+            where w.activity_id = activity.id and w.record_id = any (records) for update skip locked);
+    end if;
+    with taken as (
+        delete from marketing_automation_internal.waiting_activity w
+        where w.activity_id = activity.id and w.record_id = any (records)
+        returning w.record_id, w.at
+    ), live as materialized (
+        select t.record_id, t.at, r.key, r.party,
+               r.blocked_at is not null or exists (
+                   select from marketing_automation.unsubscription u
+                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+               scenario.goal_ends_journey and exists (
+                   select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
+        from taken t join marketing_automation.record r on r.id = t.record_id
+    ), found as materialized (
+        select q.*
+        from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked
+            and not l.arrived))
+             as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
+                   track_opens boolean, track_clicks boolean)
+    ), decided as materialized (
+        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
+               f.track_opens, f.track_clicks,
+               case when l.blocked then 'blocked'
+                    when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
+                    when f.key is null then 'row_missing'
+                    when not f.holds then 'condition_not_met'
+                    when activity.action is null then 'executed'
+                    when nullif(trim(f.email), '') is null then 'no_address'
+                    else 'mailed' end as outcome
+        from live l left join found f on f.key = l.key
+    ), finished as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled' else 'done' end, d.outcome,
+            d.at, now from decided d
+    ), mail as (
+        insert into marketing_automation_internal.outbox
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at, due_at, domain_queue)
+        select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
+               d.recipient_name, d.language, d.time_zone, d.context, d.track_opens and scenario.track_opens, d.track_clicks
+                   and scenario.track_clicks, now, mail_due,
+               case when limited
+                    then coalesce((select l.domain from marketing_automation.domain_limit l
+                        where l.domain = marketing_automation_internal.address_domain(d.email)), '')
+                    else '' end
+        from decided d where d.outcome = 'mailed'
+    ), converted as (
+        -- In order, as batches of other activities may convert the same records.
+        insert into marketing_automation.conversion (record_id, scenario_id, at, source)
+        select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
+        on conflict (record_id) where source = 'goal' do nothing
+    ), arriving as (
+        -- What others hold will end so when it is due.
+        delete from marketing_automation_internal.waiting_activity w
+        where w.ctid = any (array(
+            select o.ctid from decided d join marketing_automation_internal.waiting_activity o on o.record_id = d.record_id
+                and o.activity_id <> activity.id
+            where scenario.goal_ends_journey and d.outcome = 'goal_reached' for update of o skip locked))
+        returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
+    ), opposite as (
+        delete from marketing_automation_internal.waiting_activity w
+        using decided d, marketing_automation.activity o
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached')
+          and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
+          and w.record_id = d.record_id and w.activity_id = o.id
+        returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
+    ), other as (
+        select * from opposite union all select * from arriving
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
+    ), counted as materialized (
+        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
+            count(*) filter (where d.outcome = 'mailed') as mailed
+        from decided d
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, done, cancelled, mailed)
+        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled, c.cancelled, c.mailed
+            from counted c where c.records > 0
+        union all
+        select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+    ), children as (
+        -- Children of a mail start when the server has taken it: see complete_messages().
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select d.record_id, c.id, now + coalesce(c.delay, interval '0')
+        from decided d join marketing_automation.activity c on c.parent_id = activity.id
+        where d.outcome in ('executed', 'no_address')
+          and (c.on_event is null or c.on_event like 'email\_not\_%')
+          and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = d.record_id
+              and f.activity_id = c.id)
+        on conflict do nothing
+    )
+    select c.records, c.mailed into processed, queued from counted c;
+    if queued > 0 then
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    return processed;
+end $$;
+comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Runs one activity for these records in one statement; raises what a user expression raises';
+
+create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    if marketing_automation_internal.check_expression(scenario.owner, model.relation, model.key, 'key') = model.key_type then
+        return false;
+    end if;
+    -- Finding the type is what the trigger does.
+    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
+    return true;
+exception when others then
+    -- Whatever is wrong with the key, there is an error about it already.
+    return false;
+end $$;
+comment on function marketing_automation_internal.refresh_key_type(marketing_automation.scenario) is
+    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
+    '(integer to bigint): keys cast to the old type would not all fit';
+
+create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(records) / 2;
+    message text;
+    code text;
+    broken text;
+begin
+    begin
+        return marketing_automation_internal.process_records(activity, records, now);
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
+        if broken = 'finished_activity_pkey' then
+            message := 'several rows of the model have the key of this record';
+        end if;
+        if code in ('22003', '22P02') and (
+                select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
+                    where s.id = activity.scenario_id) then
+            return marketing_automation_internal.process_or_fail(activity, records, now);
+        end if;
+        if marketing_automation_internal.is_passing_error(code) then
+            raise;
+        end if;
+    end;
+    -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
+    if half > 0 then
+        return marketing_automation_internal.process_or_fail(activity, records[:half], now)
+             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now);
+    end if;
+    with taken as (
+        delete from marketing_automation_internal.waiting_activity w
+        where w.activity_id = activity.id and w.record_id = any (records)
+        returning w.record_id, w.at
+    ), failed as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
+            error_code)
+        select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
+        on conflict do nothing
+        returning record_id
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, failed)
+    select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
+    return cardinality(records);
+end $$;
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept';
+
+-- functions/process.sql
+-- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
+--
+-- Locks of a batch, in this order (docs/architecture.md has the order of all locks):
+-- 1. the row of the table activity, skipped if locked, so that parallel callers share the work by activity;
+-- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
+--    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
+--    has held others before, to apply events;
+-- 3. rows of event_inbox and waiting_activity.
+--
+-- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
+-- plan made for the one is quadratic for the other. random_page_cost = 1, as what is read has been written lately and is
+-- in memory: with the default the planner reads 100,000 waiting rows in full to find 1,000.
+
+create function marketing_automation_internal.process_activity(activity marketing_automation.activity, batch_size integer,
+    now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+    processed integer;
+    message text;
+    code text;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    begin
+        -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
+        -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
+        model := marketing_automation_internal.usable_model(scenario);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.record_query(activity.id));
+        processed := marketing_automation_internal.process_or_fail(activity, array(
+            select d.record_id from (
+                select w.record_id from marketing_automation_internal.waiting_activity w
+                where w.activity_id = activity.id and w.at between marketing_automation_internal.queue_cursor('waiting', activity.id, '')
+                    and now
+                order by w.at limit batch_size) d
+            order by d.record_id), now);
+        perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
+        return processed;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+    end;
+    if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
+        return marketing_automation_internal.process_activity(activity, batch_size, now);
+    end if;
+    message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
+        then marketing_automation_internal.definition_error(scenario, activity.id) end,
+        format('activity "%s": %s', activity.name, message));
+    -- Once: this is called batch by batch, and finds the same each time.
+    if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
+        raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
+    end if;
+    return 0;
+end $$;
+comment on function marketing_automation_internal.process_activity(marketing_automation.activity, integer, timestamptz) is
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, 0 after an '
+    'error, which is kept';
+
+create function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    activity marketing_automation.activity;
+    assumed timestamptz := marketing_automation_internal.time_or_now(caller, now, null);
+    full_scan boolean;
+    tried integer[] := '{}';
+    processed integer;
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
+    perform marketing_automation_internal.apply_batch(5000);
+    -- First from where this session has found due records last, then from the beginning: see queue_cursor().
+    foreach full_scan in array array[false, true] loop
+        for activity in
+            select a.*
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+                and (process_due.now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+            cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('waiting',
+                a.id, '') end as at) begin
+            cross join lateral (
+                select w.at from marketing_automation_internal.waiting_activity w
+                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as due
+            where a.id <> all (tried)
+            order by marketing_automation_internal.set_queue_cursor('waiting', a.id, '', due.at), a.id
+        loop
+            tried := tried || activity.id;
+            perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
+            if found then
+                processed := marketing_automation_internal.process_activity(activity, batch_size, assumed);
+                if processed > 0 then
+                    return processed;
+                end if;
+            end if;
+        end loop;
+    end loop;
+    perform marketing_automation_internal.roll_up_counters();
+    return 0;
+end $$;
+comment on function marketing_automation_internal.process_due(regrole, integer, timestamptz) is 'API: private. Behind process_due()';
+
+create function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.process_due(integer, timestamptz) is
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
+    'other session is processing; returns how many, 0 when nothing is left. now: time to assume instead of the present (tests, '
+    'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
+
+create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
+language plpgsql as $$
+declare
+    processed integer;
+    applied integer;
+begin
+    loop
+        processed := marketing_automation.process_due(batch_size, now);
+        -- Also when nothing was done: it may hold rows that whoever applies events wants in another order.
+        commit;
+        continue when processed operator(pg_catalog.>) 0;
+        applied := marketing_automation.apply_events(5000);
+        commit;
+        -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
+        exit when applied operator(pg_catalog.<) 5000;
+    end loop;
+end $$;
+comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
+    'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of '
+    'process_due()';
+
+create function marketing_automation.retry(failed marketing_automation.record_activity) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    activity marketing_automation.activity;
+    failure marketing_automation_internal.finished_activity;
+    its_state text;
+    obsolete text;
+    at timestamptz := clock_timestamp();
+begin
+    select a.* into activity from marketing_automation.activity a where a.id = failed.activity_id;
+    -- Whoever decides about the opposite side holds the parent's row.
+    perform from marketing_automation_internal.finished_activity f
+    where f.record_id = failed.record_id and f.activity_id in (failed.activity_id, activity.parent_id)
+    order by f.activity_id for no key update;
+    select f.* into failure from marketing_automation_internal.finished_activity f
+    where f.record_id = failed.record_id and f.activity_id = failed.activity_id and f.state = 'failed';
+    if not found then
+        select ra.state into its_state from marketing_automation.record_activity ra
+        where ra.record_id = failed.record_id and ra.activity_id = failed.activity_id;
+        if its_state is null then
+            raise exception 'record % has no activity %', failed.record_id, failed.activity_id using errcode = 'undefined_object';
+        end if;
+        raise exception 'activity "%" of key "%" is %, only a failed one is run again',
+            activity.name, (select r.key from marketing_automation.record r where r.id = failed.record_id), its_state
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Say which: select marketing_automation.retry(a) from marketing_automation.record_activity a where a.state = ''failed'';';
+    end if;
+    -- What would have cancelled it, had it waited meanwhile.
+    select case
+            when r.blocked_at is not null then 'blocked'
+            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
+                                      when 'email_not_bounced' then p.bounced_at end is not null
+            then 'event_arrived'
+        end
+    into obsolete
+    from marketing_automation.record r
+    left join marketing_automation_internal.finished_activity p on p.record_id = r.id and p.activity_id = activity.parent_id
+    where r.id = failure.record_id;
+    if obsolete is null then
+        delete from marketing_automation_internal.finished_activity f where f.record_id = failure.record_id
+            and f.activity_id = failure.activity_id;
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+            values (failure.record_id, failure.activity_id, at);
+    else
+        update marketing_automation_internal.finished_activity f set state = 'cancelled', outcome = obsolete, error = null,
+            error_code = null
+        where f.record_id = failure.record_id and f.activity_id = failure.activity_id;
+    end if;
+    insert into marketing_automation_internal.activity_counter (activity_id, period, failed, cancelled)
+    values (failure.activity_id, marketing_automation_internal.counter_period(failure.finished_at), -1, (obsolete is not null)::integer);
+end $$;
+comment on function marketing_automation.retry(marketing_automation.record_activity) is
+    'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was '
+    'blocked or the event that it waits to miss has arrived';
+
+-- functions/consent.sql
+-- Consent: whose opens and clicks are recorded. Asked when a mail is made (process_records) and, as people change their minds,
+-- again when hits are applied.
+
+create function marketing_automation_internal.consenting_records(
+    scenario marketing_automation.scenario, relation regclass, query text, records bigint[], out opens bigint[], out clicks bigint[]
+)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    half integer := cardinality(records) / 2;
+    code text;
+    first record;
+    second record;
+begin
+    begin
+        with its as materialized (
+            select r.id, r.key from marketing_automation.record r where r.id = any (records)
+        ), found as materialized (
+            select q.*
+            from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select i.key from its i)) as q (key text,
+                opens boolean, clicks boolean)
+        )
+        select coalesce(array_agg(i.id) filter (where f.opens), '{}'), coalesce(array_agg(i.id) filter (where f.clicks), '{}')
+        into opens, clicks
+        from its i join found f on f.key = i.key;
+        return;
+    exception when others then
+        get stacked diagnostics code = returned_sqlstate;
+        if marketing_automation_internal.is_passing_error(code) then
+            raise;
+        end if;
+    end;
+    -- As process_or_fail() does; the row that fails alone has not said yes.
+    opens := '{}';
+    clicks := '{}';
+    if half > 0 then
+        first := marketing_automation_internal.consenting_records(scenario, relation, query, records[:half]);
+        second := marketing_automation_internal.consenting_records(scenario, relation, query, records[half + 1:]);
+        opens := first.opens || second.opens;
+        clicks := first.clicks || second.clicks;
+    end if;
+end $$;
+comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]) is
+    'API: private. Of these records of a scenario, those whose rows consent to opens and to clicks now; a row that is gone, or of '
+    'which an expression fails, does not';
+
+create function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    asking integer[] := array(
+        select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+        where not (s.track_opens and s.track_clicks) or m.track_opens is not null or m.track_clicks is not null);
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+    part record;
+    query text;
+    opens bigint[];
+    clicks bigint[];
+    message text;
+    code text;
+begin
+    no_opens := '{}';
+    no_clicks := '{}';
+    if asking = '{}' then
+        return;
+    end if;
+    for part in
+        select r.scenario_id, array_agg(r.id order by r.id) as records
+        from marketing_automation.record r where r.id = any (withheld_consent.records) and r.scenario_id = any (asking)
+        group by r.scenario_id order by r.scenario_id
+    loop
+        select s.* into strict scenario from marketing_automation.scenario s where s.id = part.scenario_id;
+        select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+        opens := part.records;
+        clicks := part.records;
+        if model.track_opens is not null or model.track_clicks is not null then
+            begin
+                perform marketing_automation_internal.usable_model(scenario);
+                query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                    concat_ws(', ', marketing_automation_internal.as_text(model.key),
+                    marketing_automation_internal.as_condition(model.track_opens),
+                        marketing_automation_internal.as_condition(model.track_clicks)));
+                perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, query);
+                select c.opens, c.clicks into opens, clicks
+                from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
+            exception when others then
+                get stacked diagnostics message = message_text, code = returned_sqlstate;
+                if marketing_automation_internal.is_passing_error(code) then
+                    raise;
+                end if;
+                -- Nobody can say that they agree: what they do is none of our business until the model is mended.
+                raise warning 'scenario "%" does not know who consents: %', scenario.name, message using errcode = code;
+                opens := '{}';
+                clicks := '{}';
+            end;
+        end if;
+        no_opens := no_opens || array(
+            select unnest(part.records) except select unnest(case when model.track_opens is null then part.records else opens end)
+                where scenario.track_opens);
+        no_clicks := no_clicks || array(
+            select unnest(part.records) except select unnest(case when model.track_clicks is null then part.records else clicks end)
+                where scenario.track_clicks);
+    end loop;
+end $$;
+comment on function marketing_automation_internal.withheld_consent(bigint[], out bigint[], out bigint[]) is
+    'API: private. Of these records, those whose opens and whose clicks must not be recorded: their scenario does not track them, or '
+    'their row does not consent now';
+
+-- functions/apply.sql
+-- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
+--
+-- Whoever applies an event locks the rows of finished_activity that it is about, in order of record and activity, and only then deletes it
+-- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
+-- before it runs a negative side, and an event that was committed before always counts.
+
+create function marketing_automation_internal.mark_events(
+    records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
+) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    implies_open boolean := marketing_automation_internal.setting('click_implies_open');
+begin
+    with mark as materialized (
+        -- The first of each kind that is not marked yet.
+        select u.record_id, u.activity_id, k.kind, min(u.occurred_at) as occurred_at
+        from unnest(records, activities, kinds, times) as u (record_id, activity_id, kind, occurred_at)
+        cross join lateral unnest(case
+            when u.kind = 'email_clicked' and u.record_id <> all (no_opens) and implies_open
+            then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
+        join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
+        where f.outcome = 'mailed'
+          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
+        group by u.record_id, u.activity_id, k.kind
+    ), marked as (
+        update marketing_automation_internal.finished_activity f
+        set opened_at = coalesce(f.opened_at, m.opened_at), clicked_at = coalesce(f.clicked_at, m.clicked_at),
+            bounced_at = coalesce(f.bounced_at, m.bounced_at)
+        from (select k.record_id, k.activity_id,
+                     min(k.occurred_at) filter (where k.kind = 'email_opened') as opened_at,
+                     min(k.occurred_at) filter (where k.kind = 'email_clicked') as clicked_at,
+                     min(k.occurred_at) filter (where k.kind = 'email_bounced') as bounced_at
+              from mark k group by k.record_id, k.activity_id) m
+        where f.record_id = m.record_id and f.activity_id = m.activity_id
+        returning f.activity_id, f.finished_at, m.opened_at, m.clicked_at
+    ), opposite as (
+        delete from marketing_automation_internal.waiting_activity w
+        using mark m join marketing_automation.activity o
+            on o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind)
+        where w.record_id = m.record_id and w.activity_id = o.id
+        returning w.record_id, w.activity_id, w.at
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select o.record_id, o.activity_id, 'cancelled', 'event_arrived', o.at, statement_timestamp() from opposite o
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, opened, clicked, cancelled)
+        select m.activity_id, marketing_automation_internal.counter_period(m.finished_at), count(m.opened_at), count(m.clicked_at),
+            0 from marked m group by 1, 2
+        union all
+        select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
+            from opposite o group by 1, 2
+    )
+    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+    select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
+    from mark m
+    join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
+    join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind
+    where not exists (
+            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = c.id)
+      and not exists (
+            -- A negative side that has run closes the positive one.
+            select from marketing_automation.activity o
+            join marketing_automation_internal.finished_activity f on f.activity_id = o.id and f.record_id = m.record_id
+                and f.state = 'done'
+            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind))
+    on conflict do nothing;
+end $$;
+comment on function marketing_automation_internal.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
+    'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite '
+    'ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
+
+create function marketing_automation_internal.apply_hits(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    fresh tid[];
+    no_opens bigint[];
+    no_clicks bigint[];
+    changes integer[];
+    details text := marketing_automation_internal.setting('hit_details');
+begin
+    perform from marketing_automation_internal.finished_activity f
+    join (select distinct i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)) h
+        on h.record_id = f.record_id and h.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+
+    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    from marketing_automation_internal.withheld_consent(array(select distinct i.record_id from marketing_automation_internal.event_inbox i
+        where i.ctid = any (hits))) c;
+
+    with hit as (
+        delete from marketing_automation_internal.event_inbox i where i.ctid = any (hits) returning i.method, i.user_agent, i.address,
+            i as inbox
+    ), look as (
+        -- Judged by all that came, before hit_details leaves less of it.
+        select marketing_automation_internal.robot_by_look(h.method, h.user_agent, h.address) as robot,
+               marketing_automation_internal.kept_user_agent(h.user_agent) as user_agent,
+               case when details = 'full' then h.address end as address,
+               array_agg(h.inbox) as hits
+        from hit h group by h.method, h.user_agent, h.address
+    ), inserted as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
+        select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, l.address, l.user_agent, l.robot
+        from look l cross join lateral unnest(l.hits) h
+        where case h.kind when 'email_opened' then h.record_id <> all (no_opens) else h.record_id <> all (no_clicks) end
+        on conflict do nothing
+        returning event.ctid, event.record_id, event.activity_id, event.kind, event.robot
+    )
+    select array_agg(i.ctid), array_agg(i.record_id) filter (where i.robot is not null),
+        array_agg(i.activity_id) filter (where i.robot is not null),
+           array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
+    into fresh, records, activities, kinds, changes from inserted i;
+    perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    perform marketing_automation_internal.classify_events(fresh);
+    -- What has become a robot's is not there any more: an update moves a row.
+    perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
+        array_agg(e.occurred_at), no_opens)
+    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    having count(*) > 0;
+end $$;
+comment on function marketing_automation_internal.apply_hits(tid[]) is
+    'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
+    'goes without a trace';
+
+create function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    half integer := cardinality(hits) / 2;
+    message text;
+    code text;
+begin
+    begin
+        perform marketing_automation_internal.apply_hits(hits);
+        return;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        if marketing_automation_internal.is_passing_error(code) then
+            raise;
+        end if;
+    end;
+    -- As process_or_fail() does: the poisonous one stays behind with its error, the others go through.
+    if half > 0 then
+        perform marketing_automation_internal.apply_or_fail(hits[:half]);
+        perform marketing_automation_internal.apply_or_fail(hits[half + 1:]);
+        return;
+    end if;
+    update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = any (hits);
+end $$;
+comment on function marketing_automation_internal.apply_or_fail(tid[]) is
+    'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
+
+create function marketing_automation_internal.apply_batch(batch_size integer) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    position tid;
+    last tid;
+    hits tid[];
+    rest tid[];
+begin
+    select a.position into position from marketing_automation_internal.event_application a for update skip locked;
+    if not found then
+        return null;
+    end if;
+    -- In order of record, for whoever has to halve them.
+    select array_agg(h.ctid order by h.record_id, h.activity_id), max(h.ctid) into hits, last
+    from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
+          where i.ctid > position and i.error is null limit batch_size) h;
+    if coalesce(cardinality(hits), 0) < batch_size then
+        last := '(0,0)';
+        select array_agg(h.ctid order by h.record_id, h.activity_id) into rest
+        from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
+              where i.ctid <= position and i.error is null limit batch_size - coalesce(cardinality(hits), 0)) h;
+        hits := hits || rest;
+    end if;
+    if last <> position then
+        update marketing_automation_internal.event_application a set position = last;
+    end if;
+    if hits is null then
+        return 0;
+    end if;
+    perform marketing_automation_internal.apply_or_fail(hits);
+    return cardinality(hits);
+end $$;
+comment on function marketing_automation_internal.apply_batch(integer) is
+    'API: private. Applies at most batch_size events of the inbox and returns how many; null when another session is at it';
+
+create function marketing_automation.apply_events(batch_size integer default 5000) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    perform from marketing_automation_internal.event_application a for update;
+    return marketing_automation_internal.apply_batch(batch_size);
+end $$;
+comment on function marketing_automation.apply_events(integer) is
+    'API: public. Applies recorded opens and clicks, at most batch_size (1 to 100000), to activities and the log; returns how many, '
+    '0 when nothing is left. The mailer does this within a moment, and process_due() for its own records; for databases without a '
+    'mailer, or to be sure that it is done';
+
+create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    hits tid[] := array(
+        select i.ctid from marketing_automation_internal.event_inbox i
+        where i.activity_id = apply_events_of.activity_id and i.record_id = any (records) and i.error is null
+        order by i.record_id);
+begin
+    if hits <> '{}' then
+        perform marketing_automation_internal.apply_or_fail(hits);
+    end if;
+end $$;
+comment on function marketing_automation_internal.apply_events_of(integer, bigint[]) is
+    'API: private. Applies what the inbox holds about an activity of these records, whose rows in finished_activity the caller has '
+    'locked';
+
+-- functions/conversions.sql
+-- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
+
+create function marketing_automation.record_conversion(record uuid, value numeric default null, at timestamptz default now()) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id bigint;
+begin
+    if value in ('NaN', 'Infinity', '-Infinity') then
+        raise exception 'value must be a finite number, not %', value using errcode = 'invalid_parameter_value';
+    end if;
+    if not isfinite(at) then
+        raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
+    end if;
+    insert into marketing_automation.conversion (record_id, scenario_id, at, value)
+    select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
+    from marketing_automation.record r
+    where r.id = marketing_automation.record_id(record) and r.uuid = record
+    returning conversion.id into its_id;
+    if its_id is null then
+        raise exception 'record "%" does not exist', record
+            using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
+    end if;
+    return its_id;
+end $$;
+comment on function marketing_automation.record_conversion(uuid, numeric, timestamptz) is
+    'API: public. Keeps that a record has done what its scenario is for, and what that is worth; returns the id of the conversion. '
+    'Each call is a conversion of its own';
+
+create view marketing_automation.conversion_report as
+select s.name as scenario, count(*) as conversions, count(distinct c.record_id) as records, sum(c.value) as value
+from marketing_automation.conversion c
+join marketing_automation.scenario s on s.id = c.scenario_id
+group by s.name;
+comment on view marketing_automation.conversion_report is
+    'API: public. Conversions of each scenario, of how many records, and their value';
+
+-- functions/record_events.sql
+-- Events: what the tracking proxy reports. record_events() only appends, so that a hit can be answered; apply.sql applies.
+
+create function marketing_automation_internal.address_prefix(address inet) returns inet
+language sql immutable parallel safe
+return network(set_masklen(address, least(masklen(address), case family(address) when 4 then 24 else 48 end)));
+comment on function marketing_automation_internal.address_prefix(inet) is
+    'API: private. The network that an address belongs to, which tells a data centre from a household and no person from their '
+    'neighbours: /24 of IPv4, /48 of IPv6';
+
+create function marketing_automation_internal.kept_user_agent(user_agent text) returns text
+language sql stable parallel safe
+return case marketing_automation_internal.setting('hit_details')
+    when 'full' then user_agent
+    when 'reduced' then
+        regexp_replace(regexp_replace(regexp_replace(user_agent,
+            -- Apps append the device, the carrier and the language in brackets.
+            '\s*\[[^]]*\]?', '', 'g'),
+            '(Android [0-9]+)[^)]*', '\1', 'g'),
+            -- 17.5.1, and Apple's 17_5_1, but not x86_64.
+            '(?<=[0-9][.]|OS (X )?[0-9_]+_)[0-9]+', '0', 'g') end;
+comment on function marketing_automation_internal.kept_user_agent(text) is
+    'API: private. What marketing_automation.hit_details leaves of a user agent. reduced: names and major versions, neither minor '
+    'versions nor models, as browsers do themselves by now (chromium.org/updates/ua-reduction)';
+
+create function marketing_automation.record_events(
+    ids uuid[], kinds text[], tokens text[], occurred_at timestamptz[], methods text[], addresses inet[], user_agents text[],
+    asked integer[] default null
+) returns table (n integer, known boolean, location text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+    records bigint[];
+    activities integer[];
+    links bigint[];
+begin
+    if (cardinality(ids) = all (array[cardinality(kinds), cardinality(tokens), cardinality(occurred_at), cardinality(methods),
+                                      cardinality(addresses), cardinality(user_agents)])) is not true then
+        raise exception 'arrays of record_events() differ in length' using errcode = 'array_subscript_error';
+    end if;
+    if array_position(ids, null) is not null then
+        raise exception 'ids of record_events() must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    if not '{email_opened,email_clicked}' @> kinds or array_position(kinds, null) is not null then
+        raise exception 'kinds of record_events() must be email_opened or email_clicked' using errcode = 'invalid_parameter_value';
+    end if;
+    if not '{GET,HEAD,POST,PREFETCH}' @> methods or array_position(methods, null) is not null then
+        raise exception 'methods of record_events() must be GET, HEAD, POST or PREFETCH' using errcode = 'invalid_parameter_value';
+    end if;
+    select v.records, v.activities, v.links into records, activities, links from marketing_automation_internal.verify_tokens(kinds,
+        tokens) v;
+    insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method, address,
+        user_agent)
+    -- A clock that runs ahead, or is not set, must not move what follows.
+    select h.id, greatest(least(h.occurred_at, statement_timestamp()), '2000-01-01'), h.kind, h.record_id, h.activity_id, h.link_id,
+        h.method,
+           marketing_automation_internal.address_prefix(h.address), left(h.user_agent, 200)
+    from unnest(ids, kinds, occurred_at, methods, addresses, user_agents, records, activities, links)
+        as h (id, kind, occurred_at, method, address, user_agent, record_id, activity_id, link_id)
+    -- A test's links work, and tell nothing.
+    where h.record_id <> 0;
+    if found then
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    if asked is null or asked <> '{}' then
+        return query
+            select a.n, records[a.n] is not null, l.url
+            from unnest(coalesce(asked, array(select generate_series(1, cardinality(ids))))) with ordinality as a (n, position)
+            left join marketing_automation.link l on l.id = links[a.n]
+            order by a.position;
+    end if;
+end $$;
+comment on function marketing_automation.record_events(uuid[], text[], text[], timestamptz[], text[], inet[], text[], integer[]) is
+    'API: proxy. Records a batch of opens and clicks, all arrays alike in length; apply_events() does the rest. kinds: email_opened '
+    'or email_clicked; methods: GET, HEAD, POST or PREFETCH; addresses and user_agents may be null. One row for each hit that is '
+    'asked for, n from 1; asked: null for all. known is false for a token that is malformed or forged, location is where a click '
+    'leads. Hits of tests (record 0) are not recorded; an id seen before is ignored when it is applied';
+
+-- functions/robots.sql
+-- Robots: rules tell opens and clicks of programs from those of people.
+
+create function marketing_automation_internal.robot_rule_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.kind = 'user_agent' then
+        -- An invalid expression is its author's error, and not that of every hit.
+        perform '' ~* new.pattern;
+    elsif new.kind = 'network'
+        and masklen(new.pattern::cidr) > masklen(marketing_automation_internal.address_prefix(new.pattern::inet)) then
+        -- As of an address that is all that is known: see address_prefix().
+        raise exception 'network % is narrower than what is kept of an address', new.pattern
+            using errcode = 'invalid_parameter_value', hint = 'It must be at least a /24 of IPv4 or a /48 of IPv6.';
+    elsif new.kind = 'method' and new.pattern not in ('GET', 'HEAD', 'POST', 'PREFETCH') then
+        raise exception 'method % does not exist', new.pattern
+            using errcode = 'invalid_parameter_value', hint = 'It is GET, HEAD, POST or PREFETCH.';
+    end if;
+    if tg_op = 'UPDATE' then
+        new.is_shipped := false;
+    else
+        -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
+        delete from marketing_automation.robot_rule r where r.name = new.name and r.is_shipped;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.robot_rule_validate() is
+    'API: private. Patterns are valid; a changed rule is no shipped one, and takes its place when a dump is restored';
+
+create trigger validate before insert or update on marketing_automation.robot_rule
+    for each row execute function marketing_automation_internal.robot_rule_validate();
+
+-- Robots: which opens and clicks are not a person's. robot_by_look() judges a hit by itself,
+-- classify_events() by what else was done with its mail; when hits are applied, and again by reclassify_events().
+create function marketing_automation_internal.robot_by_look(method text, user_agent text, address inet) returns text
+language sql stable
+return (
+    select min(r.name) from marketing_automation.robot_rule r
+    where r.is_enabled and case r.kind
+        when 'method' then robot_by_look.method = r.pattern
+        when 'user_agent' then robot_by_look.user_agent ~* r.pattern
+        when 'network' then robot_by_look.address <<= r.pattern::inet end);
+comment on function marketing_automation_internal.robot_by_look(text, text, inet) is
+    'API: private. The rule by which a single hit is a robot''s, of those that look at nothing but the hit; null: none';
+
+create function marketing_automation_internal.count_robots(records bigint[], activities integer[], kinds text[], changes integer[])
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    if records is null then
+        return;
+    end if;
+    insert into marketing_automation_internal.activity_counter (activity_id, period, robot_opens, robot_clicks)
+    select u.activity_id, marketing_automation_internal.counter_period(f.finished_at),
+           coalesce(sum(u.change) filter (where u.kind = 'email_opened'), 0),
+               coalesce(sum(u.change) filter (where u.kind = 'email_clicked'), 0)
+    from unnest(records, activities, kinds, changes) as u (record_id, activity_id, kind, change)
+    join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
+    group by 1, 2;
+end $$;
+comment on function marketing_automation_internal.count_robots(bigint[], integer[], text[], integer[]) is
+    'API: private. Counts opens and clicks that are a robot''s (change 1), or not any more (-1), with their mails. Null: none. The '
+    'caller holds the rows of the mails in finished_activity';
+
+create function marketing_automation_internal.classify_events(hits tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    burst marketing_automation.robot_rule;
+    speed marketing_automation.robot_rule;
+    trap marketing_automation.robot_rule;
+    buckets smallint[];
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    changes integer[];
+    reach interval;
+begin
+    select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
+    select r.* into speed from marketing_automation.robot_rule r where r.kind = 'speed' and r.is_enabled order by r.name limit 1;
+    select r.* into trap from marketing_automation.robot_rule r where r.kind = 'hidden_link' and r.is_enabled order by r.name limit 1;
+    -- How far apart clicks can be that decide about each other; null: none do.
+    reach := greatest(burst.within, trap.within);
+    if speed.name is not null then
+        -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
+        buckets := array(
+            select distinct marketing_automation_internal.log_bucket(e.occurred_at + d)
+            from marketing_automation.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d
+                where e.ctid = any (hits));
+    end if;
+    with fresh as materialized (
+        select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind
+            in ('email_opened', 'email_clicked')
+    ), mail as (
+        select f.record_id, f.activity_id, min(f.occurred_at) - reach as since, max(f.occurred_at) + reach as until
+        from fresh f where f.kind = 'email_clicked' and reach is not null
+        group by f.record_id, f.activity_id
+    ), hit as materialized (
+        select f.*, true as is_judged from fresh f where f.kind = 'email_opened' or reach is null
+        union all
+        -- All clicks in the same mails: only together are they a burst, or follow the hidden link. What came long before or after
+        -- has nothing to do with these, however much of it there is. offset: mail by mail, however few clicks there were when
+        -- the log was last analyzed.
+        select c.*, c.occurred_at between m.since and m.until from mail m cross join lateral (
+            select e.ctid, e.* from marketing_automation.event e
+            where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
+              -- And what decides about the outermost of them.
+              and e.occurred_at between m.since - coalesce(burst.within, interval '0')
+                  and m.until + coalesce(burst.within, interval '0') offset 0) c
+    ), click as materialized (
+        select h.* from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h
+            where h.kind = 'email_clicked') h
+        where h.clicks >= burst.links
+    ), reached as (
+        -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
+        -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
+        -- a single mail could be clicked often enough to hold up all others.
+        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) + burst.within as until
+        from (select c.*, count(*) filter (where c.starts) over (partition by c.record_id, c.activity_id,
+            c.link_id order by c.occurred_at) as stretch
+              from (select c.*, coalesce(c.occurred_at - lag(c.occurred_at) over (
+                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
+                    from click c) c) c
+        group by c.record_id, c.activity_id, c.link_id, c.stretch
+    ), bursting as materialized (
+        select m.place
+        from (select m.place, sum(m.links) over (partition by m.record_id, m.activity_id order by m.at, m.turn) as links
+              from (select r.record_id, r.activity_id, r.since as at, 1 as turn, 1 as links, null::tid as place from reached r
+                    union all
+                    select c.record_id, c.activity_id, c.occurred_at, 2, 0, c.place from click c
+                    union all
+                    select r.record_id, r.activity_id, r.until, 3, -1, null from reached r) m) m
+        where m.place is not null and m.links >= burst.links
+    ), verdict as (
+        select h.place, h.robot as before, coalesce(
+            (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind
+                in ('method', 'user_agent', 'network')),
+            case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
+            case when trap.name is not null and exists (
+                select from marketing_automation.event o
+                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
+                  and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
+            case when h.place in (select b.place from bursting b) then burst.name end,
+            case when speed.name is not null and exists (
+                select from marketing_automation_internal.message_log m
+                where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
+                  and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
+        from hit h where h.is_judged
+    ), judged as (
+        update marketing_automation.event e set robot = v.robot
+        from verdict v where e.ctid = v.place and v.robot is distinct from v.before
+        returning e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
+    )
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
+    into records, activities, kinds, changes from judged j where j.change <> 0;
+    perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+end $$;
+comment on function marketing_automation_internal.classify_events(tid[]) is
+    'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
+    'click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+
+create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    ids uuid[];
+    were_robots uuid[];
+    no_opens bigint[];
+    no_clicks bigint[];
+    records bigint[];
+    activities integer[];
+    kinds text[];
+    changes integer[];
+begin
+    select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
+    from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
+    perform from marketing_automation_internal.finished_activity f
+    join (select distinct e.record_id, e.activity_id from marketing_automation.event e where e.id = any (ids)) h
+        on h.record_id = f.record_id and h.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+    with look as (
+        select marketing_automation_internal.robot_by_look(e.method, e.user_agent, e.address) as robot, e.robot is not null as was_robot,
+            array_agg(e.id) as ids
+        from marketing_automation.event e where e.id = any (ids)
+        group by e.method, e.user_agent, e.address, e.robot is not null
+    ), seen as materialized (
+        -- Without the ids of the whole group, of which a join would carry a copy with each of them.
+        select u.id, l.robot, l.was_robot from look l cross join lateral unnest(l.ids) u (id)
+    ), judged as (
+        update marketing_automation.event e set robot = l.robot
+        from seen l
+        where e.id = l.id and e.robot is distinct from l.robot
+          -- A verdict by what hit_details has not kept stands for as long as its rule does.
+          and (l.robot is not null or exists (
+              select from marketing_automation.robot_rule r
+              where r.name = e.robot and case r.kind when 'method' then true when 'user_agent' then e.user_agent is not null
+                  when 'network' then e.address is not null end))
+        returning e.record_id, e.activity_id, e.kind, (l.robot is not null)::integer - l.was_robot::integer as change
+    )
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
+    into records, activities, kinds, changes from judged j where j.change <> 0;
+    perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    perform marketing_automation_internal.classify_events(array(select e.ctid from marketing_automation.event e where e.id = any (ids)));
+    -- What turns out to be a person's has the effect that it should have had.
+    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    from marketing_automation_internal.withheld_consent(array(
+        select distinct e.record_id from marketing_automation.event e where e.id = any (were_robots) and e.robot is null)) c;
+    perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
+        array_agg(e.occurred_at), no_opens)
+    from marketing_automation.event e
+    where e.id = any (were_robots) and e.robot is null and case e.kind when 'email_opened' then e.record_id <> all (no_opens)
+        else e.record_id <> all (no_clicks) end
+    having count(*) > 0;
+    return query
+        select count(*) filter (where e.robot is not null and e.id <> all (were_robots)),
+               count(*) filter (where e.robot is null and e.id = any (were_robots))
+        from marketing_automation.event e where e.id = any (ids);
+end $$;
+comment on function marketing_automation.reclassify_events(timestamptz) is
+    'API: public. Judges opens and clicks since then again, after robot_rule has changed, by what hit_details has kept of them; '
+    'returns how many turned out to be robots'' and how many people''s. The latter have their effect now; what the former have '
+    'started is not taken back';
+
+create view marketing_automation.robot_hit as
+select e.activity_id, e.robot, count(*) filter (where e.kind = 'email_opened') as opened,
+    count(*) filter (where e.kind = 'email_clicked') as clicked
+from marketing_automation.event e where e.robot is not null
+group by e.activity_id, e.robot;
+comment on view marketing_automation.robot_hit is
+    'API: public. Opens and clicks that are not counted, by activity and by the rule that said so';
+
+-- functions/block.sql
+-- Blocking records, and taking it back.
+
+create function marketing_automation_internal.cancel_waiting(of_record bigint) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    with cancelled as (
+        delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
+        returning w.record_id, w.activity_id, w.at
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
+    )
+    insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+    select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
+$$;
+comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
+
+create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.record;
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = of_record order by f.activity_id for no key update;
+    select r.* into result from marketing_automation.record r where r.id = of_record for no key update;
+    return result;
+end $$;
+comment on function marketing_automation_internal.lock_record(bigint) is
+    'API: private. Locks what a record has finished, in order of activity, and then the record';
+
+create function marketing_automation_internal.block_record(blocked marketing_automation.record) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    is_news boolean := blocked.blocked_at is null;
+begin
+    if is_news then
+        update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+        values (blocked.scenario_id, marketing_automation_internal.counter_period(blocked.entered_at), 1);
+        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        values (gen_random_uuid(), statement_timestamp(), 'blocked', blocked.id);
+    end if;
+    -- Also of a record that was blocked before the scenario became unsubscribable.
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    select blocked.party, s.id, statement_timestamp() from marketing_automation.scenario s
+    where s.id = blocked.scenario_id and s.unsubscribable and blocked.party is not null
+    on conflict do nothing;
+    is_news := is_news or found;
+    perform marketing_automation_internal.cancel_waiting(blocked.id);
+    return is_news;
+end $$;
+comment on function marketing_automation_internal.block_record(marketing_automation.record) is
+    'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
+
+create function marketing_automation_internal.existing_record(record uuid) returns marketing_automation.record
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
+begin
+    if result.id is null or result.uuid is distinct from record then
+        raise exception 'record "%" does not exist', record
+            using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.existing_record(uuid) is
+    'API: private. The record of that public id, locked, or an error';
+
+create function marketing_automation.block(record uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(record));
+end $$;
+comment on function marketing_automation.block(uuid) is
+    'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
+    'unsubscribable, its party is unsubscribed from it';
+
+create function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    unblocked bigint;
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
+    order by f.record_id, f.activity_id for no key update;
+    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+    with unblocked as (
+        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
+        returning r.id, r.scenario_id, r.entered_at
+    ), counters as (
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+        select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
+    ), logged as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
+    ), taken_back as (
+        delete from marketing_automation_internal.finished_activity f
+        using unblocked u, marketing_automation.activity a
+        where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
+          -- "Not opened" is decided when the mail has been opened meanwhile.
+          and not exists (
+                select from marketing_automation_internal.finished_activity p
+                where p.record_id = f.record_id and p.activity_id = a.parent_id
+                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
+                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+        returning f.record_id, f.activity_id, f.at, f.finished_at
+    ), counted_back as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select t.record_id, t.activity_id, t.at from taken_back t
+    )
+    select count(*) into unblocked from unblocked;
+    return unblocked;
+end $$;
+comment on function marketing_automation_internal.unblock_records(bigint[]) is
+    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were '
+    'blocked';
+
+create function marketing_automation.unblock(record uuid) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.unblock_records(array[(marketing_automation_internal.existing_record(record)).id]);
+end $$;
+comment on function marketing_automation.unblock(uuid) is
+    'API: public. Takes block() back: what it cancelled waits again, for the time that it had. Its party stays unsubscribed if it '
+    'is: see resubscribe()';
+
+-- functions/unsubscribe.sql
+-- Unsubscribing and its undo, by administrators and by recipients.
+
+create function marketing_automation.unsubscribe(party text, scenario text default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := case when scenario is null then 0 else (marketing_automation_internal.scenario_named(scenario)).id end;
+begin
+    if party is null then
+        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    values (unsubscribe.party, its_scenario, statement_timestamp())
+    on conflict do nothing;
+    if found then
+        insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+        values (gen_random_uuid(), statement_timestamp(), 'unsubscribed', unsubscribe.party, its_scenario);
+    end if;
+end $$;
+comment on function marketing_automation.unsubscribe(text, text) is
+    'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, '
+    'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
+
+create function marketing_automation.resubscribe(party text, scenario text default null) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario integer := (select (marketing_automation_internal.scenario_named(scenario)).id where scenario is not null);
+    unblocked bigint;
+begin
+    if party is null then
+        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    if its_scenario is not null and exists (
+        select from marketing_automation.unsubscription u where u.party = resubscribe.party and u.scenario_id = 0) then
+        raise exception 'party "%" is unsubscribed from everything', party
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Resubscribe it to everything first: select marketing_automation.resubscribe(%L);', party);
+    end if;
+    -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
+    unblocked := marketing_automation_internal.unblock_records(array(
+        select r.id from marketing_automation.record r
+        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+    with gone as (
+        delete from marketing_automation.unsubscription u
+        where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
+        returning u.scenario_id
+    )
+    insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    return unblocked;
+end $$;
+comment on function marketing_automation.resubscribe(text, text) is
+    'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its '
+    'blocked ones are unblocked; returns how many';
+
+-- By the token of a mail.
+create function marketing_automation.unsubscribe_page(token text)
+returns table (known boolean, language text, scenario text, has_party boolean, unsubscribed boolean, everything boolean)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select r.id is not null or s.id is not null,
+           (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
+               and m.activity_id = t.activity_id limit 1),
+           coalesce(s.title, s.name), r.party is not null,
+           r.blocked_at is not null or exists (
+                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)),
+           exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
+    from (select 1) as one
+    left join marketing_automation_internal.verify_token('unsubscribed', token) t on true
+    left join marketing_automation.record r on r.id = t.record_id
+    -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
+    left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
+    left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
+$$;
+comment on function marketing_automation.unsubscribe_page(text) is
+    'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
+
+create function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    verified record;
+    leaving marketing_automation.record;
+    is_news boolean;
+begin
+    select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
+    leaving := marketing_automation_internal.lock_record(verified.record_id);
+    -- A test's link (record 0) goes where the real one will, and unsubscribes nobody.
+    if leaving.id is not null then
+        is_news := marketing_automation_internal.block_record(leaving);
+        if everything and leaving.party is not null then
+            insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+            values (leaving.party, 0, statement_timestamp())
+            on conflict do nothing;
+            is_news := is_news or found;
+        end if;
+        if is_news then
+            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+            select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
+                marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
+                   case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
+            from marketing_automation.scenario s where s.id = leaving.scenario_id;
+        end if;
+    end if;
+    return (select l.url from marketing_automation.link l where l.id = verified.link_id);
+end $$;
+comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
+    'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
+    'everything; repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+
+create function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    verified record;
+    returning_one marketing_automation.record;
+begin
+    select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
+    returning_one := marketing_automation_internal.lock_record(verified.record_id);
+    with gone as (
+        delete from marketing_automation.unsubscription u
+        where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
+        returning u.scenario_id
+    )
+    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+    select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
+    from gone g;
+    perform marketing_automation_internal.unblock_records(array[returning_one.id]);
+end $$;
+comment on function marketing_automation.resubscribe_by_token(text, text) is
+    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '
+    'scenario and to everything';
+
+-- functions/mailer.sql
+-- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
+
+create function marketing_automation_internal.rescue_messages(hold boolean) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    with rescued as (
+        update marketing_automation_internal.outbox o
+        set state = case when hold then 'in_doubt' else 'queued' end,
+            due_at = case when hold then 'infinity' else o.due_at end,
+            smtp_reply = 'in flight when the mailer stopped'
+        where o.state = 'sending'
+        returning o.id, o.attempts, o.smtp_reply
+    ), attempt as (
+        insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, reply)
+        select r.id, r.attempts, statement_timestamp(), 'in_doubt', r.smtp_reply from rescued r
+        on conflict do nothing
+    )
+    select count(*) from rescued;
+$$;
+comment on function marketing_automation_internal.rescue_messages(boolean) is
+    'API: private. At the mailer''s start: what another mailer had in flight is sent again under the same Message-ID, or held as '
+    'in_doubt';
+
+create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true)
+returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
+               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
+               track_opens boolean, track_clicks boolean)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+-- A bitmap has to be made of all that is due, when a batch is wanted.
+set enable_bitmapscan = off
+as $$
+#variable_conflict use_column
+declare
+    limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    queues text[];
+    tokens double precision[];
+    ids bigint[];
+    versions integer[];
+    uuids uuid[];
+    looked_at integer;
+begin
+    if exists (select from marketing_automation.sending_pause) then
+        return;
+    end if;
+    if limited then
+        perform from marketing_automation_internal.domain_queue b order by b.domain for update;
+        select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
+        from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
+    end if;
+    -- A batch of which nothing may leave is followed by the next, within bounds.
+    for round in 1..20 loop
+        with domain_queue as (
+            select '' as name, batch_size as quota, null::double precision as tokens
+            union all
+            select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
+        ), active as materialized (
+            -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
+            select a.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota,
+                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
+                   marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            cross join domain_queue l
+            cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
+                a.id, l.name) end as at) begin
+            -- Not exists(): the planner may make it a join with all that is due.
+            cross join lateral (
+                select o.due_at from marketing_automation_internal.outbox o
+                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and statement_timestamp()
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit 1) first
+        ), due as materialized (
+            select o.id, a.version, a.scenario_id, a.expires_after, a.domain_queue, a.quota,
+                row_number() over (partition by a.domain_queue) as place
+            from active a
+            cross join lateral (
+                select o.id from marketing_automation_internal.outbox o
+                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit a.share for update skip locked) o
+            limit batch_size
+        ), test as materialized (
+            -- Also of scenarios that do not run, and whatever the limits.
+            select o.id, a.version, a.scenario_id, a.expires_after
+            from marketing_automation_internal.outbox o
+            join marketing_automation.activity a on a.id = o.activity_id
+            where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+            order by o.due_at limit batch_size for update of o skip locked
+        ), checked as materialized (
+            select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
+                d.domain_queue,
+                   case when r.blocked_at is not null or exists (
+                            select from marketing_automation.unsubscription u
+                            where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
+                        then 'record blocked or party unsubscribed'
+                        when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
+                        else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
+                              where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
+                   case when limited and d.domain_queue = '' and o.record_id is not null then (
+                       select l.domain from marketing_automation.domain_limit l
+                           where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d where d.place <= d.quota
+                  union all select t.*, '' from test t) d
+            join marketing_automation_internal.outbox o on o.id = d.id
+            left join marketing_automation.record r on r.id = o.record_id
+        ), suppressed as (
+            delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
+                returning o.*, c.objection
+        ), logged as (
+            insert into marketing_automation_internal.message_log
+                (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                    created_at, state, attempts, finished_at, smtp_reply)
+            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context,
+                s.track_opens, s.track_clicks, s.created_at,
+                   'suppressed', s.attempts, statement_timestamp(), s.objection
+            from suppressed s
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+            select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
+            where s.record_id is not null group by 1, 2
+        ), moved as (
+            update marketing_automation_internal.outbox o set domain_queue = c.other_lane
+            from checked c where c.objection is null and c.other_lane is not null and o.id = c.id
+        ), spent as (
+            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
+            from domain_queue l
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null
+                and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
+            where l.tokens is not null and b.domain = l.name
+        )
+        select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
+            array_agg(c.uuid) filter (where f.is_free), count(*)
+        into ids, versions, uuids, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null as is_free) f;
+        return query
+            update marketing_automation_internal.outbox o
+            set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            from unnest(ids, versions, uuids) as c (id, version, uuid)
+            where o.id = c.id
+            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
+                o.context,
+                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
+                          o.track_clicks;
+        exit when found or looked_at = 0;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.claim_messages(integer, boolean) is
+    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
+    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and suppressed addresses, and '
+    'what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
+    'found some last: see queue_cursor()';
+
+create function marketing_automation_internal.mail_templates(activities integer[])
+returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
+    subject text, body text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.id, a.version, a.name, s.name, s.language, '', a.sender, a.subject, a.body
+    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = any (activities)
+    union all
+    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body
+    from marketing_automation.activity_translation t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = any (activities)
+$$;
+comment on function marketing_automation_internal.mail_templates(integer[]) is
+    'API: private. Templates of activities, language empty for the activity''s own, then translations';
+
+create function marketing_automation_internal.link_ids(urls text[]) returns table (url text, id bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into marketing_automation.link (digest, url)
+    select distinct sha256(convert_to(u.url, 'UTF8')), u.url from unnest(urls) as u (url)
+    where not exists (select from marketing_automation.link l where l.digest = sha256(convert_to(u.url, 'UTF8')))
+    on conflict do nothing;
+    return query
+        select l.url, l.id from unnest(urls) as u (url)
+        join marketing_automation.link l on l.digest = sha256(convert_to(u.url, 'UTF8'));
+end $$;
+comment on function marketing_automation_internal.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
+
+create function marketing_automation_internal.complete_messages(
+    ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
+    now timestamptz default null
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+#variable_conflict use_column
+declare
+    finished bigint;
+    result_at timestamptz := coalesce(now, statement_timestamp());
+begin
+    -- Lock the rows of finished_activity whose children start, in order of record and activity.
+    perform from marketing_automation_internal.finished_activity f
+    join (select o.record_id, o.activity_id from unnest(ids, states) as u (id, state)
+          join marketing_automation_internal.outbox o on o.id = u.id
+          where u.state = 'sent' and exists (select from marketing_automation.activity c where c.parent_id = o.activity_id)) p
+        on p.record_id = f.record_id and p.activity_id = f.activity_id
+    order by f.record_id, f.activity_id for no key update of f;
+
+    with result as materialized (
+        select u.id, u.attempt, u.state, u.reply, u.retry_after,
+               coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
+        from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
+            as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    ), retried as (
+        update marketing_automation_internal.outbox o
+        set state = case r.state when 'in_doubt' then 'in_doubt' else 'queued' end,
+            due_at = case r.state when 'in_doubt' then 'infinity' else statement_timestamp() + make_interval(secs => r.retry_after) end,
+            -- A claim that was given back untried is no attempt.
+            attempts = case r.state when 'released' then o.attempts - 1 else o.attempts end,
+            smtp_reply = coalesce(r.reply, o.smtp_reply)
+        from result r
+        where r.state in ('queued', 'released', 'in_doubt') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning r.*
+    ), ended as (
+        delete from marketing_automation_internal.outbox o using result r
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
+    ), logged as (
+        insert into marketing_automation_internal.message_log
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at,
+             state, attempts, finished_at, sent_at, smtp_reply, server)
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
+            e.track_opens, e.track_clicks, e.created_at,
+               e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
+               case e.ending when 'sent' then e.server end
+        from ended e
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
+        select e.activity_id, marketing_automation_internal.counter_period(e.created_at),
+               count(*) filter (where e.ending = 'sent'), count(*) filter (where e.ending <> 'sent')
+        from ended e where e.record_id is not null group by 1, 2
+    ), attempt as (
+        insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, code, status, reply, server)
+        select e.id, e.attempts, statement_timestamp(), e.result, e.code, e.status, e.reply, e.server
+        from ended e where e.result <> 'sent' or e.attempts > 1
+        union all
+        select t.id, t.attempt, statement_timestamp(), t.result, t.code, t.status, t.reply, t.server
+        from retried t where t.state <> 'released'
+        on conflict do nothing
+    ), children as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select e.record_id, c.id, result_at + coalesce(c.delay, interval '0')
+        from ended e
+        join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
+        join marketing_automation_internal.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
+        join marketing_automation.activity c on c.parent_id = e.activity_id
+        where e.ending = 'sent'
+          and case c.on_event
+                when 'email_not_opened' then p.opened_at is null
+                when 'email_not_clicked' then p.clicked_at is null
+                when 'email_not_bounced' then p.bounced_at is null
+                else c.on_event is null end
+          and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = e.record_id
+              and f.activity_id = c.id)
+        on conflict do nothing
+    )
+    select count(*) into finished from ended;
+    -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
+    perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
+        where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
+    return finished;
+end $$;
+comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],
+    integer[], text[], text[], timestamptz) is
+    'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
+    'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
+    'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
+    'codes and enhanced status codes (RFC 3463). The children of sent mails start. now: assumed time of the result, for simulations';
+
+create function marketing_automation_internal.next_due() returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select nullif(least(
+        (select min(greatest(o.due_at, l.ready_at))
+         from marketing_automation.activity a
+         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+         cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
+             from marketing_automation_internal.domain_queue_budget b) l
+         cross join lateral (
+             select o.due_at from marketing_automation_internal.outbox o
+             where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
+                 and o.record_id is not null order by o.due_at limit 1) o),
+        (select min(o.due_at) from marketing_automation_internal.outbox o where o.record_id is null and o.state = 'queued')), 'infinity')
+    where not exists (select from marketing_automation.sending_pause)
+$$;
+comment on function marketing_automation_internal.next_due() is
+    'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for '
+    'it; null: none is queued, or sending is paused';
+
+create function marketing_automation.retry(message bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
+begin
+    if its_state in ('queued', 'deferred', 'in_doubt') then
+        update marketing_automation_internal.outbox o
+        set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end
+        where o.id = retry.message and o.state in ('queued', 'in_doubt');
+    elsif its_state = 'failed' then
+        with failed as (
+            delete from marketing_automation_internal.message_log l where l.id = retry.message and l.state = 'failed' returning l.*
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+            select f.activity_id, marketing_automation_internal.counter_period(f.created_at), -1 from failed f where f.record_id is not null
+        )
+        insert into marketing_automation_internal.outbox
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at, attempts, due_at, smtp_reply)
+        select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context,
+            f.track_opens, f.track_clicks, f.created_at,
+               f.attempts, clock_timestamp(), f.smtp_reply
+        from failed f;
+    elsif its_state is null then
+        raise exception 'message % does not exist', message using errcode = 'undefined_object';
+    else
+        raise exception 'message % is %, nothing is to be tried again', message, its_state
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    perform marketing_automation_internal.notify_mailer();
+end $$;
+comment on function marketing_automation.retry(bigint) is
+    'API: public. Sends a mail that waits now, and one that failed or is in doubt once more, its retry_window begun anew; under the '
+    'same Message-ID';
+
+create function marketing_automation_internal.cancel(caller regrole, message bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    with cancelled as (
+        delete from marketing_automation_internal.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+        select c.activity_id, marketing_automation_internal.counter_period(c.created_at), 1 from cancelled c where c.record_id is not null
+    )
+    insert into marketing_automation_internal.message_log
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+            created_at, state, attempts, finished_at, smtp_reply)
+    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.track_opens,
+        c.track_clicks, c.created_at,
+           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller)
+    from cancelled c;
+    if not found then
+        raise exception 'message % is not waiting to be sent', message
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = coalesce((select format('It is %s.', m.state) from marketing_automation.message m where m.id = cancel.message),
+                      'It does not exist.');
+    end if;
+end $$;
+comment on function marketing_automation_internal.cancel(regrole, bigint) is 'API: private. Behind cancel()';
+
+create function marketing_automation.cancel(message bigint) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.cancel(bigint) is
+    'API: public. Ends a mail that is queued, deferred or in doubt: it is not sent (again), and starts no children';
+
+-- functions/arming.sql
+-- Sending is armed for one database on one server. Copies are found by what they cannot take along: a dump has no row of
+-- armed but one of origin, a TEMPLATE copy has another OID, a physical copy another data directory.
+
+create function marketing_automation_internal.this_database(out system_identifier bigint, out database oid)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.system_identifier, d.oid from pg_control_system() c, pg_database d where d.datname = current_database()
+$$;
+comment on function marketing_automation_internal.this_database() is
+    'API: private. What tells this database from its logical copies: the cluster''s system identifier and the OID in it';
+
+create function marketing_automation_internal.write_armed() returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation_internal.armed as a (system_identifier, database, data_directory, inode, born, machine)
+    select t.system_identifier, t.database, d.path, d.inode, d.born,
+           -- machine-id(5) asks to keep the id itself to oneself.
+           sha256(convert_to('marketing_automation ' || d.machine_id, 'UTF8'))
+    from marketing_automation_internal.this_database() t, marketing_automation_internal.this_data_directory() d
+    on conflict on constraint armed_pkey do update
+    set (system_identifier, database, data_directory, inode, born, machine, armed_at, armed_by)
+      = (excluded.system_identifier, excluded.database, excluded.data_directory, excluded.inode, excluded.born, excluded.machine,
+         excluded.armed_at, excluded.armed_by)
+$$;
+comment on function marketing_automation_internal.write_armed() is
+    'API: private. Makes this database on this server the one that may send';
+
+create function marketing_automation.arm() returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    delete from marketing_automation.origin;
+    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
+    select marketing_automation_internal.write_armed();
+    select marketing_automation_internal.notify_mailer();
+$$;
+comment on function marketing_automation.arm() is
+    'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
+    'with TEMPLATE, and a copy of the whole server are not until this is called';
+
+create function marketing_automation_internal.disarmed_because(on_any_server boolean default false) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select case
+        when exists (select from marketing_automation.origin o where (o.system_identifier, o.database) <> (t.system_identifier, t.database))
+            then 'the data were restored from a dump'
+        when a.singleton is null then 'it was never armed'
+        when a.system_identifier <> t.system_identifier then 'it was armed as part of another database cluster'
+        when a.database <> t.database then 'it is a copy of another database'
+        when on_any_server then null
+        when d.started_as = 'restored' and a.armed_at < pg_postmaster_start_time() then 'the server was restored from a backup'
+        when (a.inode, a.born) is distinct from (d.inode, d.born) then 'its data directory is a copy'
+        when a.data_directory <> d.path then format('its data directory was moved here from %s', a.data_directory)
+        when a.machine <> sha256(convert_to('marketing_automation ' || d.machine_id, 'UTF8')) then 'it runs on another machine'
+    end
+    from marketing_automation_internal.this_database() t
+    cross join marketing_automation_internal.this_data_directory() d
+    left join marketing_automation_internal.armed a on true
+$$;
+comment on function marketing_automation_internal.disarmed_because(boolean) is
+    'API: private. Why this database may not send mail; null: it may. on_any_server: whichever server of its cluster it is on';
+
+create function marketing_automation.is_armed() returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.disarmed_because() is null
+$$;
+comment on function marketing_automation.is_armed() is 'API: public. Whether this database may send mail';
+
+create function marketing_automation_internal.check_armed() returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    reason text := marketing_automation_internal.disarmed_because();
+begin
+    -- A standby that was promoted: the row is of this database, and of the server that was its primary.
+    if reason is not null and marketing_automation_internal.disarmed_because(on_any_server => true) is null
+       and (select d.started_as from marketing_automation_internal.this_data_directory() d) = 'standby'
+       and marketing_automation_internal.setting('arm_after_failover')::boolean
+    then
+        perform marketing_automation_internal.write_armed();
+        raise log 'marketing_automation: database "%" sends from here after a failover: %', current_database(), reason;
+        return null;
+    end if;
+    return reason;
+end $$;
+comment on function marketing_automation_internal.check_armed() is
+    'API: private. Asked by the mailer: why this database may not send mail; null: it may. After a failover it may, if '
+    'marketing_automation.arm_after_failover says so';
+
+-- functions/revocation.sql
+-- Revocations: commits that forbid mails which are claimed already. From then on such a mail does not leave before it is
+-- claimed again: see src/extension/revocation.rs.
+
+create function marketing_automation_internal.revoke_claims() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    case tg_table_name
+    when 'record' then
+        perform marketing_automation_internal.revoke_claims_of('record', new.id::text);
+    when 'unsubscription' then
+        perform marketing_automation_internal.revoke_claims_of('party', new.party);
+    when 'suppression' then
+        perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
+    when 'scenario' then
+        perform marketing_automation_internal.revoke_claims_of('activity', a.id::text) from marketing_automation.activity a
+            where a.scenario_id = new.id;
+    when 'sending_pause' then
+        perform marketing_automation_internal.revoke_claims_of('all', '');
+    end case;
+    return null;
+end $$;
+comment on function marketing_automation_internal.revoke_claims() is
+    'API: private. Trigger: what was written may forbid mails that are claimed';
+
+create trigger revoke_claims after insert on marketing_automation.unsubscription
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after insert on marketing_automation.suppression
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after update of state on marketing_automation.scenario
+    for each row when (new.state <> 'running') execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after insert on marketing_automation.sending_pause
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+-- Not when a record is unblocked.
+create trigger revoke_claims after update of blocked_at on marketing_automation.record
+    for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();
+
+-- functions/retention.sql
+-- Retention and erasure.
+
+create function marketing_automation.purge_messages(older_than interval) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+-- Who reads a partition for long must not hold up those who wait behind the lock that truncating needs.
+set lock_timeout = '1s'
+as $$
+declare
+    -- Hours: days differ where clocks are changed.
+    span constant interval := interval '720 hours';
+    partition record;
+    messages bigint;
+    purged bigint := 0;
+begin
+    if older_than is null or older_than not between interval '0' and 38 * span then
+        raise exception 'older_than must be between 0 and 1140 days, not %', older_than using errcode = 'invalid_parameter_value';
+    end if;
+    -- A partition holds the mails of the last turn that its number had, and of earlier ones.
+    for partition in
+        select c.oid::regclass as name, to_timestamp(0) + span * (n.turn + 1) as until
+        from generate_series(floor(extract(epoch from statement_timestamp() - 39 * span) / extract(epoch from span))::bigint,
+                             floor(extract(epoch from statement_timestamp()) / extract(epoch from span))::bigint) as n (turn)
+        join pg_inherits i on i.inhparent = 'marketing_automation_internal.message_log'::regclass
+        join pg_class c on c.oid = i.inhrelid and c.relname =
+            format('message_log_%s', marketing_automation_internal.log_bucket(to_timestamp(0) + span * n.turn))
+        order by n.turn
+    loop
+        continue when partition.until > statement_timestamp() - older_than;
+        begin
+            execute format('select count(*) from %s', partition.name) into messages;
+            if messages > 0 then
+                execute format('truncate %s', partition.name);
+                purged := purged + messages;
+            end if;
+        exception when lock_not_available then
+            raise notice '% is in use and stays until the next time', partition.name;
+        end;
+    end loop;
+    delete from marketing_automation_internal.attempt_log t
+    where t.ended_at < statement_timestamp() - older_than
+      and not exists (select from marketing_automation_internal.outbox o where o.id = t.message_id);
+    return purged;
+end $$;
+comment on function marketing_automation.purge_messages(interval) is
+    'API: public. Removes mails that ended longer ago than that (0 to 1140 days), by whole partitions of 30 days, so that a mail may '
+    'stay 30 days more; with them their attempts. Counts and links stay. Returns how many; the mailer does this every hour where '
+    'marketing_automation.message_retention is set';
+
+create function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    hash bytea := marketing_automation.address_hash(address);
+    -- Keys, parties and links may hold the address, in links percent-encoded.
+    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
+    whose bigint[];
+    mails bigint[];
+begin
+    -- From here on nothing is sent to it, whoever enrolls it again.
+    perform marketing_automation.suppress(address, 'forgotten');
+    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
+    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+    select coalesce(array_agg(r.id order by r.id), '{}') into whose
+    from marketing_automation.record r
+    where r.id = any (whose) or lower(r.key) = any (needles) or lower(r.party) = any (needles);
+    mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
+    perform marketing_automation_internal.lock_record(r) from unnest(whose) as w (r);
+
+    with ended as (
+        delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+        select e.activity_id, marketing_automation_internal.counter_period(e.created_at), count(*) from ended e
+            where e.record_id is not null group by 1, 2
+    )
+    insert into marketing_automation_internal.message_log (id, record_id, activity_id, key, email, context, track_opens, track_clicks,
+        created_at, state, attempts, finished_at)
+    select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.track_opens, e.track_clicks, e.created_at, 'suppressed', e.attempts,
+        statement_timestamp() from ended e;
+    update marketing_automation_internal.message_log l
+    set key = case when lower(l.key) = any (needles) then '' else l.key end, party = case when lower(l.party) = any (needles) then null
+        else l.party end,
+        email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
+    where l.id = any (mails);
+    update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+
+    update marketing_automation.bounce b set diagnostic = null, raw = null
+    where b.address_hash = hash or exists (
+        select from unnest(needles) as n (needle)
+        where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
+
+    insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+    select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
+    from marketing_automation.record r where r.id = any (whose) and r.blocked_at is null group by 1, 2;
+    update marketing_automation.record r
+    set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
+        key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
+        party = case when lower(r.party) = any (needles) then null else r.party end
+    where r.id = any (whose);
+    perform marketing_automation_internal.cancel_waiting(r) from unnest(whose) as w (r);
+    update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
+        and f.error is not null;
+    delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    -- Of who never had a record, the party is all that such an event says.
+    delete from marketing_automation.event e where e.record_id is null and lower(e.party) = any (needles);
+    update marketing_automation.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
+    update marketing_automation.event e set user_agent = null, address = null
+    where e.record_id = any (whose) and (e.user_agent is not null or e.address is not null);
+    update marketing_automation_internal.event_inbox e set user_agent = null, address = null where e.record_id = any (whose);
+    -- The link still leads to its page; only by its digest it is not found again.
+    update marketing_automation.link l set url = regexp_replace(l.url, '[?#].*$', ''),
+        digest = sha256(convert_to('forgotten ' || l.id, 'UTF8'))
+    where exists (select from unnest(needles) as n (needle) where position(n.needle in lower(l.url)) > 0);
+    return query select cardinality(mails)::bigint, cardinality(whose)::bigint;
+end $$;
+comment on function marketing_automation.forget(text) is
+    'API: public. Erases what is kept of a person: address, name, row and codes in mails, networks and user agents of events, keys, '
+    'parties and links that hold the address; nothing more is sent to it. Counts stay, and the digest in suppression. The rows of '
+    'your own tables are yours to delete. Returns how many mails and records it was about';
+
+-- functions/suppression.sql
+-- Addresses that get no mail: see marketing_automation.suppression, which claim_messages() asks.
+
+create function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    -- A later reason replaces an earlier one that weighs less: who clears out hard bounces must not set a complainer free.
+    weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
+begin
+    if address is null or trim(address) = '' then
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    if reason is null or reason <> all (weights) then
+        raise exception 'reason "%" does not exist', reason
+            using errcode = 'invalid_parameter_value', hint = format('It is %s.', array_to_string(weights, ', '));
+    end if;
+    insert into marketing_automation.suppression as s (address_hash, reason, since, detail)
+    values (marketing_automation.address_hash(address), reason, statement_timestamp(),
+            -- Replies quote the address; the table must not.
+            regexp_replace(detail, '\S+@\S+', '…', 'g'))
+    on conflict on constraint suppression_pkey do update
+    set reason = excluded.reason, since = excluded.since, detail = excluded.detail
+    where array_position(weights, excluded.reason) > array_position(weights, s.reason);
+    return found;
+end $$;
+comment on function marketing_automation.suppress(text, text, text) is
+    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, manual, complaint or forgotten; detail '
+    'is kept without mail addresses. Whether this is news: false when the address is suppressed for that reason or one that weighs '
+    'more';
+
+create function marketing_automation.unsuppress(address text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from marketing_automation.suppression s where s.address_hash = marketing_automation.address_hash(address);
+    return found;
+end $$;
+comment on function marketing_automation.unsuppress(text) is
+    'API: public. The address gets mail again, from now on; whether it was suppressed';
+
+create function marketing_automation.is_suppressed(address text) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from marketing_automation.suppression s where s.address_hash = marketing_automation.address_hash(address))
+$$;
+comment on function marketing_automation.is_suppressed(text) is 'API: public. Whether the address gets no mail';
+
+-- functions/limits.sql
+-- Limits of recipient domains, and the pause of everything.
+
+create view marketing_automation_internal.domain_queue_budget as
+select b.domain as domain_queue,
+       case when l.domain is not null
+            then least(f.burst, b.tokens + l.per_second * greatest(extract(epoch from statement_timestamp() - b.refilled_at),
+                0)) end as tokens,
+       case when l.per_second = 0 then 'infinity'
+            when b.tokens < f.worthwhile
+                then b.refilled_at + make_interval(secs => (f.worthwhile - b.tokens) / l.per_second) end as ready_at
+from marketing_automation_internal.domain_queue b
+left join marketing_automation.domain_limit l on l.domain = b.domain
+cross join lateral (select case l.per_second when 0 then 0 else coalesce(l.burst, ceil(l.per_second)) end as burst) d
+-- The mailer need not wake up for each mail: those of a tenth of a second are worth a claim.
+cross join lateral (select d.burst, least(d.burst, greatest(l.per_second / 10, 1)) as worthwhile) f;
+comment on view marketing_automation_internal.domain_queue_budget is
+    'API: private. Mails that may be claimed now in each domain_queue, null without a limit, and from when a claim is worthwhile, '
+    'null: now';
+
+-- How fast mail goes: limits of domains, and the pause. What they hold back, claim_messages() does not claim.
+create function marketing_automation_internal.domain_limit_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    if marketing_automation_internal.address_domain('@' || new.domain) is null then
+        raise exception 'domain "%" of domain_limit is none', new.domain
+            using errcode = 'check_violation', hint = 'Write what stands after the @ of addresses, such as gmail.com.';
+    end if;
+    new.domain := marketing_automation_internal.address_domain('@' || new.domain);
+    insert into marketing_automation_internal.domain_queue (domain, tokens, refilled_at)
+    values (new.domain, 'infinity', statement_timestamp())
+    on conflict do nothing;
+    return new;
+end $$;
+comment on function marketing_automation_internal.domain_limit_validate() is
+    'API: private. Spells the domain as addresses are compared, and makes its domain_queue before any mail can be in it';
+
+create trigger validate before insert or update on marketing_automation.domain_limit
+    for each row execute function marketing_automation_internal.domain_limit_validate();
+
+create function marketing_automation_internal.pause(caller regrole, reason text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation.sending_pause (reason, paused_by) values (reason, caller) on conflict do nothing;
+    select marketing_automation_internal.notify_mailer();
+$$;
+comment on function marketing_automation_internal.pause(regrole, text) is 'API: private. Behind pause()';
+
+create function marketing_automation.pause(reason text default null) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.pause(text) is
+    'API: public. From its commit on, no mail leaves until resume(), but for those on their way to the server. Enrolling and '
+    'processing go on';
+
+create function marketing_automation.resume() returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    delete from marketing_automation.sending_pause;
+    select marketing_automation_internal.notify_mailer();
+$$;
+comment on function marketing_automation.resume() is 'API: public. Ends a pause()';
+
+create function marketing_automation_internal.pause_note() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select concat_ws(': ', format('sending is paused since %s by %s', to_char(p.since, 'YYYY-MM-DD HH24:MI:SS OF'), p.paused_by), p.reason)
+    from marketing_automation.sending_pause p
+$$;
+comment on function marketing_automation_internal.pause_note() is
+    'API: private. What worker_status() says during a pause; null: there is none';
+
+-- functions/bounces.sql
+-- What comes back: bounces and complaints, and refusals that say the same at once.
+
+create function marketing_automation_internal.mail_of_bounce(
+    return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
+) returns table (message_id bigint, email text, state text)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    with mail as materialized (
+        -- A signed return path, a Message-ID with the record's random uuid, or the signed token of List-Unsubscribe, which stays
+        -- where a relay has rewritten the other two: nobody else can name the mail.
+        (select p.record_id, p.activity_id, 0 as kind, u.n
+         from unnest(return_paths) with ordinality as u (address, n)
+         cross join lateral marketing_automation_internal.verify_return_path(u.address) p)
+        union all
+        select r.id, i.parts[2]::integer, 1, i.n
+        from (select regexp_match(lower(u.id), '^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(\d{1,9})@') as parts, u.n
+              from unnest(message_ids) with ordinality as u (id, n)) i
+        join marketing_automation.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
+        union all
+        select v.record_id, v.activity_id, 2, u.n
+        from unnest(unsubscribe_tokens) with ordinality as u (token, n)
+        cross join lateral marketing_automation_internal.verify_token('unsubscribed', u.token) v
+    )
+    select m.id, m.email, m.state
+    from mail f
+    cross join lateral (
+        select l.id, l.email, l.state from marketing_automation_internal.message_log l
+        where not under_way and l.record_id = f.record_id and l.activity_id = f.activity_id
+        union all
+        select o.id, o.email, o.state from marketing_automation_internal.outbox o
+        where under_way and o.attempts > 0 and o.record_id = f.record_id and o.activity_id = f.activity_id) m
+    order by f.kind, f.n limit 1;
+end $$;
+comment on function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean) is
+    'API: private. The mail that one of these return paths, Message-IDs or tokens of List-Unsubscribe belongs to, none if they prove '
+    'nothing: among those that ended, or those under way';
+
+create function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    records bigint[];
+    activities integer[];
+begin
+    perform from marketing_automation_internal.finished_activity f
+    join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
+        and m.id = any (message_ids)
+    order by f.record_id, f.activity_id for no key update of f;
+    update marketing_automation_internal.message_log m set state = 'bounced' where m.id = any (message_ids) and m.state = 'sent';
+    with fresh as (
+        -- One id per mail: it bounces once, however often we are told.
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+        select md5('email_bounced ' || m.id)::uuid, statement_timestamp(), 'email_bounced', m.record_id, m.activity_id
+        from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.record_id is not null
+        on conflict do nothing
+        returning event.record_id, event.activity_id
+    )
+    select array_agg(f.record_id), array_agg(f.activity_id) into records, activities from fresh f;
+    if records is not null then
+        perform marketing_automation_internal.mark_events(records, activities,
+            array_fill('email_bounced'::text, array[cardinality(records)]),
+                                                 array_fill(statement_timestamp(), array[cardinality(records)]));
+    end if;
+end $$;
+comment on function marketing_automation_internal.mark_bounced(bigint[]) is
+    'API: private. These mails did not arrive: email_bounced starts its children and cancels the opposite ones';
+
+create function marketing_automation_internal.complain(mail_id bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_record marketing_automation.record := marketing_automation_internal.lock_record(
+        (select m.record_id from marketing_automation_internal.message_log m where m.id = mail_id));
+begin
+    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+    select md5('complained ' || m.id)::uuid, statement_timestamp(), 'complained', m.record_id, m.activity_id
+    from marketing_automation_internal.message_log m where m.id = mail_id
+    on conflict do nothing;
+    if its_record.id is not null then
+        perform marketing_automation.block(its_record.uuid);
+    end if;
+end $$;
+comment on function marketing_automation_internal.complain(bigint) is
+    'API: private. The recipient of this mail marked it as spam: its record is blocked, as if they had unsubscribed';
+
+create function marketing_automation.ingest_bounce(raw bytea, out kind text, out status text, out message bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_digest bytea := sha256(raw);
+    report record;
+    mail record;
+    soft_limit integer := marketing_automation_internal.setting('soft_bounce_limit');
+    soft_window interval := marketing_automation_internal.setting('soft_bounce_window');
+    softs integer;
+begin
+    if raw is null or raw = '' then
+        raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    select r.* into report from marketing_automation_internal.parse_bounce(raw) r;
+    for round in 1..30 loop
+        select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
+            report.unsubscribe_tokens, under_way => false) m;
+        exit when found;
+        -- The next server may have refused it before ours was done, or before we have recorded that; or it was taken and we do not know it.
+        select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
+            report.unsubscribe_tokens, under_way => true) m;
+        exit when mail.state is distinct from 'sending';
+        perform pg_sleep(0.1);
+    end loop;
+    insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
+    values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from ''
+        then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
+            case when mail.email = '' then null when report.kind = 'unknown' or mail.message_id is null and report.kind <> 'auto_reply'
+                then substring(raw for 65536) end)
+    on conflict do nothing;
+    if not found then
+        select b.kind, b.status, b.message_id into kind, status, message from marketing_automation.bounce b where b.digest = its_digest;
+        return;
+    end if;
+    kind := report.kind;
+    status := report.status;
+    message := mail.message_id;
+    if message is null then
+        return;
+    end if;
+    if kind in ('hard', 'soft') then
+        perform marketing_automation_internal.mark_bounced(array[message]);
+    end if;
+    if mail.email = '' then
+        -- The person has been forgotten, and is suppressed as such.
+        return;
+    end if;
+    if kind = 'hard' then
+        perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
+    elsif kind = 'soft' and soft_limit > 0 then
+        select count(distinct b.message_id) into softs from marketing_automation.bounce b
+        where b.kind = 'soft' and b.address_hash = marketing_automation.address_hash(mail.email)
+            and b.received_at > statement_timestamp() - soft_window;
+        if softs >= soft_limit then
+            perform marketing_automation.suppress(mail.email, 'hard_bounce', format('%s soft bounces, the last: %s', softs,
+                report.diagnostic));
+        end if;
+    elsif kind = 'complaint' then
+        perform marketing_automation.suppress(mail.email, 'complaint', report.diagnostic);
+        perform marketing_automation_internal.complain(message);
+    end if;
+end $$;
+comment on function marketing_automation.ingest_bounce(bytea) is
+    'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
+    'it is about, null if none was found: hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
+    'soft_bounce_window; a complaint blocks the record too. The same mail twice counts once';
+
+create function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    perform marketing_automation_internal.mark_bounced(message_ids);
+    perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
+    from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
+end $$;
+comment on function marketing_automation_internal.record_dead_mailboxes(bigint[]) is
+    'API: private. The server refused these failed mails because their mailboxes do not exist: as a hard bounce';
+
+-- functions/servers.sql
+-- SMTP servers: who may define them, what they may take, how they are doing.
+
+create function marketing_automation_internal.smtp_server_validate() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Whoever writes here has files read and their first line sent to a host of their choice.
+    if not (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+        raise exception 'must be superuser to write marketing_automation.smtp_server' using errcode = 'insufficient_privilege';
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    perform marketing_automation_internal.check_smtp_url(new.url);
+    if new.password_file !~ '^/' then
+        raise exception 'password_file of server "%" must be an absolute path', new.name using errcode = 'check_violation';
+    end if;
+    if new.sender_domain is not null then
+        if marketing_automation_internal.address_domain('@' || new.sender_domain) is null then
+            raise exception 'sender_domain "%" of server "%" is no domain', new.sender_domain, new.name using errcode = 'check_violation';
+        end if;
+        new.sender_domain := marketing_automation_internal.address_domain('@' || new.sender_domain);
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.smtp_server_validate() is
+    'API: private. Only superusers define servers; the URL can be used, the domain is spelled as addresses are compared';
+
+create trigger validate before insert or update on marketing_automation.smtp_server
+    for each row execute function marketing_automation_internal.smtp_server_validate();
+
+create view marketing_automation_internal.smtp_allowance as
+select s.name as server, s.per_second, ceil(s.per_second) as burst, s.warmup_started, current_date as today,
+       case when u.day = current_date then u.taken else 0 end as taken_today,
+       case when s.warmup_started > current_date then 0
+            when exists (select from marketing_automation.smtp_warmup w where w.server = s.name and w.day >= d.day)
+            then coalesce((select w.mails from marketing_automation.smtp_warmup w where w.server = s.name
+                and w.day <= d.day order by w.day desc limit 1), 0)
+            end as daily,
+       u.tokens + s.per_second * greatest(extract(epoch from statement_timestamp() - u.refilled_at), 0) as tokens
+from marketing_automation.smtp_server s
+left join marketing_automation_internal.smtp_usage u on u.server = s.name
+cross join lateral (select current_date - s.warmup_started + 1 as day) d;
+comment on view marketing_automation_internal.smtp_allowance is
+    'API: private. What each server may take: a token bucket of one second''s mails, null if it was never used, and the mails of the '
+    'day, null without a limit';
+
+create function marketing_automation_internal.grant_send_tokens(servers text[], in_hand integer[], wanted integer)
+returns table (server text, permits integer, is_spent boolean, wait_seconds double precision)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into marketing_automation_internal.smtp_usage (server) select s.name from unnest(servers) as s (name)
+    where not exists (select from marketing_automation_internal.smtp_usage u where u.server = s.name)
+    on conflict do nothing;
+    perform from marketing_automation_internal.smtp_usage u where u.server = any (servers) order by u.server for update;
+    return query
+        with asked as materialized (
+            select a.server, i.in_hand, a.per_second, a.daily, a.today, a.taken_today,
+                   -- Permits in hand have left the bucket, and still count for the burst.
+                   least(a.burst, coalesce(a.tokens, a.burst) + i.in_hand) as tokens,
+                   a.daily - a.taken_today + i.in_hand as left_today
+            from unnest(servers, in_hand) as i (server, in_hand)
+            join marketing_automation_internal.smtp_allowance a on a.server = i.server
+        ), granted as materialized (
+            select a.*, greatest(floor(least(wanted, a.tokens, a.left_today))::integer - a.in_hand, 0) as permits
+            from asked a
+        ), spent as (
+            update marketing_automation_internal.smtp_usage u
+            set tokens = g.tokens - g.in_hand - g.permits, refilled_at = statement_timestamp(), day = g.today,
+                taken = g.taken_today + g.permits
+            from granted g
+            where u.server = g.server and g.permits > 0
+        )
+        select g.server, g.permits, coalesce(g.left_today <= g.in_hand + g.permits, false),
+               case when g.left_today <= g.in_hand + g.permits
+                   then extract(epoch from g.today + 1 - statement_timestamp())::double precision
+                    -- Those of a tenth of a second are worth a claim.
+                    when g.per_second is not null then greatest(1, g.per_second / 10) / g.per_second
+                    else 0 end
+        from granted g;
+end $$;
+comment on function marketing_automation_internal.grant_send_tokens(text[], integer[], integer) is
+    'API: private. Permits for limited servers, so that each has wanted in hand as far as its limits allow; is_spent: the warm-up '
+    'allows no more than these today; wait_seconds: how long until there is more. A restart of the mailer loses permits in hand, and '
+    'wins none';
+
+create function marketing_automation_internal.report_server(name text, seconds double precision, error text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation_internal.smtp_usage as u (server, paused_until, last_error, last_error_at)
+    values (name, statement_timestamp() + make_interval(secs => seconds), error, case when error is not null then statement_timestamp() end)
+    on conflict on constraint smtp_usage_pkey do update
+    set paused_until = excluded.paused_until, last_error = coalesce(excluded.last_error, u.last_error),
+        last_error_at = coalesce(excluded.last_error_at, u.last_error_at);
+$$;
+comment on function marketing_automation_internal.report_server(text, double precision, text) is
+    'API: private. A server is left alone for some seconds, and why; nulls: it answers again';
+
+create view marketing_automation.smtp_server_status as
+select s.name, case when not s.enabled then 'disabled' when u.paused_until is not null then 'out of reach' else 'ready' end as state,
+       u.paused_until, u.last_error, u.last_error_at, a.taken_today, a.daily as allowed_today
+from marketing_automation.smtp_server s
+join marketing_automation_internal.smtp_allowance a on a.server = s.name
+left join marketing_automation_internal.smtp_usage u on u.server = s.name;
+comment on view marketing_automation.smtp_server_status is
+    'API: public. How each server is doing: ready, out of reach (probed again at paused_until, its mails go elsewhere meanwhile) or '
+    'disabled; its last error; mails it has taken today, counted for servers with limits, and how many the warm-up allows, null: any '
+    'number';
+
+-- functions/tracking_keys.sql
+-- The keys that sign what mails carry.
+
+create view marketing_automation_internal.valid_tracking_key as
+select k.id, k.secret, row_number() over (order by k.created_at desc) as position
+from marketing_automation_internal.tracking_key k
+where k.valid_until is null or k.valid_until > statement_timestamp();
+comment on view marketing_automation_internal.valid_tracking_key is 'API: private. The keys that verify; position 1 signs';
+
+create function marketing_automation.rotate_tracking_key(valid_for interval default null) returns smallint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    new_id smallint;
+begin
+    if valid_for < interval '0' then
+        raise exception 'valid_for must not be negative, but is %', valid_for using errcode = 'invalid_parameter_value';
+    end if;
+    -- Two at once would take the same id.
+    lock table marketing_automation_internal.tracking_key in share row exclusive mode;
+    delete from marketing_automation_internal.tracking_key k where k.valid_until <= clock_timestamp();
+    update marketing_automation_internal.tracking_key k
+    set valid_until = least(k.valid_until, clock_timestamp() + valid_for)
+    where valid_for is not null;
+    select i.id into new_id
+    from generate_series(0, 255) as i (id)
+    where not exists (select from marketing_automation_internal.tracking_key k where k.id = i.id)
+    -- Not one that was in use just now, of which proxies may still have the old secret.
+    order by i.id < coalesce((select k.id from marketing_automation_internal.tracking_key k order by k.created_at desc limit 1), 0), i.id
+    limit 1;
+    if not found then
+        raise exception 'all 256 tracking keys are in use' using errcode = 'configuration_limit_exceeded',
+            hint = 'Set valid_until of old ones in marketing_automation_internal.tracking_key; those that have ended make room.';
+    end if;
+    insert into marketing_automation_internal.tracking_key (id, secret, created_at)
+    values (new_id,
+            -- Two random uuids hashed: 244 bits from the server's strong random source (PostgreSQL has no random bytes of its own).
+            sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')),
+            -- The newest signs, even if the clock was set back.
+            greatest(clock_timestamp(), (select max(k.created_at) + interval '1 microsecond'
+                from marketing_automation_internal.tracking_key k)));
+    return new_id;
+end $$;
+comment on function marketing_automation.rotate_tracking_key(interval) is
+    'API: public. Makes a new key, with which the links of mails are signed from then on (the mailer notices within a minute), and '
+    'returns its id. Links signed with the old keys work for valid_for more; null: for ever. 0 ends them at once, as is needed only '
+    'when a secret has leaked';
+
+create function marketing_automation.tracking_keys() returns table (id smallint, secret bytea)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (select from marketing_automation_internal.valid_tracking_key) then
+        -- Two at once: the second waits here, and then has a second key, which does no harm.
+        perform marketing_automation.rotate_tracking_key();
+    end if;
+    return query select k.id, k.secret from marketing_automation_internal.valid_tracking_key k order by k.position;
+end $$;
+comment on function marketing_automation.tracking_keys() is
+    'API: proxy. Keys that sign and verify tracking tokens, the signing one first; makes one where there is none, or all have ended';
+
+-- functions/schedule.sql
+-- pg_cron, where it is installed, drives enrolling and processing. It is no dependency: it may live in another database or not at all.
+-- Jobs belong to who calls, so these are functions of the invoker.
+
+create function marketing_automation.require_pg_cron(instead text) returns void
+-- The setting is not everybody's to read.
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    home text := current_setting('cron.database_name', true);
+begin
+    if exists (select from pg_extension where extname = 'pg_cron') then
+        return;
+    end if;
+    if home <> current_database() then
+        raise exception 'pg_cron is not in this database'
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = format('The setting cron.database_name says that it lives in "%s".', home),
+                  hint = format(E'Connect to that database and run:\n%s', instead);
+    end if;
+    raise exception 'pg_cron is not installed'
+        using errcode = 'object_not_in_prerequisite_state',
+              hint = case when home is null
+                  then 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, and run CREATE EXTENSION pg_cron. '
+                       'Or let any other scheduler call marketing_automation.enroll() and marketing_automation.process_all_due().'
+                  else 'Run CREATE EXTENSION pg_cron.' end;
+end $$;
+comment on function marketing_automation.require_pg_cron(text) is
+    'API: public. Raises unless pg_cron is in this database. instead: statements for the hint, to run in the database where it is';
+
+create function marketing_automation.schedule_jobs(enroll text default '* * * * *', process text default '* * * * *')
+returns table (job text, schedule text, command text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    jobs text[] := array[
+        [format('marketing_automation enroll %s', current_database()), enroll, 'select * from marketing_automation.enroll()'],
+        [format('marketing_automation process %s', current_database()), process, 'call marketing_automation.process_all_due()']];
+begin
+    perform marketing_automation.require_pg_cron((
+        select string_agg(format('select cron.schedule_in_database(%L, %L, %L, %L);', jobs[i][1], jobs[i][2], jobs[i][3],
+            current_database()), E'\n' order by i)
+        from generate_subscripts(jobs, 1) i));
+    for i in 1 .. 2 loop
+        job := jobs[i][1];
+        schedule := jobs[i][2];
+        command := jobs[i][3];
+        perform cron.schedule(job, schedule, command);
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation.schedule_jobs(text, text) is
+    'API: public. Creates or replaces the two pg_cron jobs of this database, run as the current user. enroll, process: cron '
+    'schedules. Without pg_cron here, the error says what to run where';
+
+create function marketing_automation.unschedule_jobs() returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    jobs text[] := array[format('marketing_automation enroll %s', current_database()),
+        format('marketing_automation process %s', current_database())];
+begin
+    perform marketing_automation.require_pg_cron((select string_agg(format('select cron.unschedule(%L);', j), E'\n') from unnest(jobs) j));
+    return (select count(cron.unschedule(c.jobid)) from cron.job c where c.jobname = any (jobs) and c.username = current_user);
+end $$;
+comment on function marketing_automation.unschedule_jobs() is
+    'API: public. Removes the current user''s two pg_cron jobs of this database and returns how many there were';
+
+-- functions/preview.sql
+-- Trying a mail out before it goes to customers: for members of the scenario's owner, who may read its rows anyway.
+
+create function marketing_automation_internal.mailed_activity(caller regrole, scenario text, activity text)
+    returns marketing_automation.activity
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    result marketing_automation.activity;
+begin
+    select a.* into strict result from marketing_automation.activity a
+        where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
+    if result.action is distinct from 'send_email' then
+        raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if not pg_has_role(caller, its_scenario.owner::oid, 'MEMBER') then
+        raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
+            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
+    'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
+
+create function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
+returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
+    track_opens boolean, track_clicks boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    model := marketing_automation_internal.usable_model(scenario);
+    return query
+        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
+               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                marketing_automation_internal.as_text(model.key), 'to_jsonb(self.*)', marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
+                marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
+                marketing_automation_internal.as_condition(model.track_opens),
+                    marketing_automation_internal.as_condition(model.track_clicks))),
+            array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
+                              track_opens boolean, track_clicks boolean);
+    if not found then
+        raise exception 'model "%" has no row with the key "%"', model.name, key
+            using errcode = 'no_data_found', hint = format('The key is %s of %s.', model.key, model.relation);
+    end if;
+end $$;
+comment on function marketing_automation_internal.mail_row(marketing_automation.activity, text) is
+    'API: private. What an activity''s templates need of one row, read as its scenario''s owner; an error if there is none';
+
+create function marketing_automation_internal.send_test(caller regrole, scenario text, activity text, key text, to_address text,
+    language text) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
+    its_id bigint;
+begin
+    perform marketing_automation_internal.check_address(to_address);
+    insert into marketing_automation_internal.outbox
+        (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+            created_at, due_at)
+    select nextval('marketing_automation_internal.message_id_seq'), null, its_activity.id, r.row_key, r.party, trim(to_address),
+        r.recipient_name,
+           coalesce(send_test.language, r.language), r.time_zone, r.context, r.track_opens, r.track_clicks, clock_timestamp(),
+               clock_timestamp()
+    from marketing_automation_internal.mail_row(its_activity, key) r
+    returning id into its_id;
+    perform marketing_automation_internal.notify_mailer();
+    return its_id;
+end $$;
+comment on function marketing_automation_internal.send_test(regrole, text, text, text, text, text) is 'API: private. Behind send_test()';
+
+create function marketing_automation.send_test(scenario text, activity text, key text, to_address text, language text default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.send_test(text, text, text, text, text) is
+    'API: public. Sends the mail that an activity would send for the row with this key to to_address instead, its subject marked '
+    '[Test]; returns the id of the message. The scenario need not run, the row need not have entered. It counts nowhere: its links '
+    'work, and what is done with them is not recorded. language: instead of the row''s. For members of the scenario''s owner';
+
+create function marketing_automation_internal.preview(caller regrole, scenario text, activity text, key text, language text)
+returns table (sender text, subject text, html text, text text, headers text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
+begin
+    return query
+        select p.*
+        from marketing_automation_internal.mail_row(its_activity, key) r
+        cross join lateral marketing_automation_internal.render_preview(
+            its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
+                r.time_zone, r.track_opens) p;
+end $$;
+comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
+
+create function marketing_automation.preview(scenario text, activity text, key text, language text default null)
+returns table (sender text, subject text, html text, text text, headers text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.preview(text, text, text, text) is
+    'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
+    'text and the header lines of the message. Nothing is stored: links are shown as they were written. language: instead of the '
+    'row''s. For members of the scenario''s owner';
+
+-- functions/report.sql
+-- Looking at a campaign.
+
+create function marketing_automation_internal.percentage(part bigint, whole bigint) returns text
+language sql immutable
+return case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end;
+comment on function marketing_automation_internal.percentage(bigint, bigint) is 'API: private. "17 %", or "-" of nothing';
+
+create function marketing_automation_internal.activity_tree(scenario_id integer)
+returns table (activity_id integer, ordinal bigint, prefix text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive node as (
+        select a.id, a.parent_id,
+               row_number() over (partition by a.parent_id order by a.id) as position,
+               row_number() over (partition by a.parent_id order by a.id desc) = 1 as is_last
+        from marketing_automation.activity a where a.scenario_id = activity_tree.scenario_id
+    ), line as (
+        select n.id, array[n.position] as path, case when n.is_last then '└─ ' else '├─ ' end as prefix,
+               case when n.is_last then '   ' else '│  ' end as indent
+        from node n where n.parent_id is null
+        union all
+        select n.id, l.path || n.position, l.indent || case when n.is_last then '└─ ' else '├─ ' end,
+               l.indent || case when n.is_last then '   ' else '│  ' end
+        from node n join line l on l.id = n.parent_id
+    )
+    select l.id, row_number() over (order by l.path), l.prefix from line l order by l.path
+$$;
+comment on function marketing_automation_internal.activity_tree(integer) is
+    'API: private. The activities of a scenario, parents before their children, and the branches to draw before their names';
+
+create function marketing_automation_internal.activity_named(scenario marketing_automation.scenario, name text) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result integer := (select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.name = activity_named.name);
+    names text[];
+begin
+    if result is null then
+        names := array(select a.name from marketing_automation_internal.activity_tree(scenario.id) t
+                       join marketing_automation.activity a on a.id = t.activity_id order by t.ordinal);
+        raise exception 'scenario "%" has no activity "%"', scenario.name, name
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, names) || '".',
+                                  format('Its activities are: %s.', array_to_string(names, ', ')));
+    end if;
+    return result;
+end $$;
+comment on function marketing_automation_internal.activity_named(marketing_automation.scenario, text) is
+    'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
+
+create function marketing_automation.activity_count(scenario text)
+returns table (activity_id integer, waiting bigint, done bigint, cancelled bigint, failed bigint,
+               mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
+                   robot_clicks bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    with chosen as (
+        select t.activity_id as id, t.ordinal
+        from marketing_automation_internal.scenario_named(scenario) s cross join lateral marketing_automation_internal.activity_tree(s.id) t
+    ), counters as (
+        select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
+               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
+               sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
+        from marketing_automation_internal.activity_counter t
+        where t.activity_id in (select c.id from chosen c) and (not t.rolled_up or t.period = '-infinity') group by 1
+    )
+    select c.id, (select count(*) from marketing_automation_internal.waiting_activity w where w.activity_id = c.id), coalesce(t.done, 0),
+        coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
+           coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0),
+               coalesce(t.not_sent, 0),
+           coalesce(t.robot_opens, 0), coalesce(t.robot_clicks, 0)
+    from chosen c
+    left join counters t on t.activity_id = c.id
+    order by c.ordinal
+$$;
+comment on function marketing_automation.activity_count(text) is
+    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not '
+    'sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
+
+create function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    model marketing_automation.model;
+begin
+    if chosen.state <> 'draft' then
+        select coalesce(sum(t.records), 0), coalesce(sum(t.blocked), 0) into records, blocked
+        from marketing_automation_internal.scenario_counter t where t.scenario_id = chosen.id
+            and (not t.rolled_up or t.period = '-infinity');
+        return;
+    end if;
+    model := marketing_automation_internal.usable_model(chosen);
+    select q.n, 0 into records, blocked
+    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+        format('select count(*) from %s as self where %s', model.relation, marketing_automation_internal.as_condition(chosen.domain)),
+            null) as q (n bigint);
+exception when others then
+    if strict then
+        raise;
+    end if;
+    raise warning 'scenario "%" cannot be counted: %', scenario, sqlerrm using errcode = sqlstate;
+end $$;
+comment on function marketing_automation.record_count(text, boolean) is
+    'API: public. Records of a scenario and how many are blocked; of a draft: rows that its domain matches now. strict: a domain '
+    'that does not run is an error; else a warning, and the counts are null';
+
+create function marketing_automation.tree(scenario text) returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    with printed as (
+        select 0 as ordinal,
+               format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
+                   c.blocked)
+               || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
+                   else '' end
+                          || coalesce(' worth ' || sum(v.value), '')
+                   from marketing_automation.conversion v where v.scenario_id = s.id) as text
+        from marketing_automation_internal.scenario_named(scenario) s, marketing_automation.record_count(scenario) c
+        union all
+        select l.ordinal,
+               l.prefix || n.name
+               || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text, 'if ' || n.condition), '')
+                   || ']', '')
+               || ': ' || concat_ws(', ',
+                   format('%s done', c.done),
+                   case when c.waiting > 0 then format('%s waiting', c.waiting) end,
+                   case when c.cancelled > 0 then format('%s cancelled', c.cancelled) end,
+                   case when c.failed > 0 then format('%s failed', c.failed) end,
+                   case when n.action = 'send_email' then format('%s sent', c.sent) end,
+                   case when c.under_way > 0 then format('%s under way', c.under_way) end,
+                   case when c.not_sent > 0 then format('%s not sent', c.not_sent) end,
+                   case when n.action = 'send_email' then format('opened %s (%s)', c.opened,
+                       marketing_automation_internal.percentage(c.opened, c.sent)) end,
+                   case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
+                       marketing_automation_internal.percentage(c.clicked, c.sent)) end,
+                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
+        from marketing_automation_internal.scenario_named(scenario) s
+        cross join lateral marketing_automation_internal.activity_tree(s.id) l
+        join marketing_automation.activity n on n.id = l.activity_id
+        join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
+    )
+    select p.text from printed p order by p.ordinal
+$$;
+comment on function marketing_automation.tree(text) is
+    'API: public. The scenario''s tree of activities with its counts, a line each, for psql';
+
+-- functions/report_periods.sql
+-- Reports: views for the totals, functions for days, months and years. They read the counters only.
+
+create function marketing_automation_internal.rate(part bigint, whole bigint) returns numeric
+language sql immutable parallel safe
+return case when whole > 0 then round(part::numeric / whole, 4) end;
+comment on function marketing_automation_internal.rate(bigint, bigint) is
+    'API: private. Part of the whole, between 0 and 1; null: of nothing';
+
+create function marketing_automation.sparkline("values" numeric[]) returns text
+language sql immutable parallel safe
+-- From zero, not from the least value: a bar half as high is half as much.
+return (
+    select string_agg(
+        case when v.value is null then ' '
+             when v.value <= 0 then '▁'
+             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m))::integer, 1) end, '' order by v.n)
+    from unnest("values") with ordinality as v (value, n));
+comment on function marketing_automation.sparkline(numeric[]) is
+    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null';
+
+create function marketing_automation_internal.report_periods(period text, from_date date, to_date date)
+returns table (starts_on date, is_shown boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    step interval;
+    first timestamp;
+begin
+    if period is null or period not in ('day', 'month', 'year') then
+        raise exception 'a report by % is not available', coalesce(quote_literal(period), 'null')
+            using errcode = 'invalid_parameter_value', hint = 'The period is ''day'', ''month'' or ''year''.';
+    end if;
+    if not isfinite(from_date) or not isfinite(to_date) then
+        raise exception 'a report needs finite dates, not from % to %', from_date, to_date using errcode = 'invalid_parameter_value';
+    end if;
+    if from_date > to_date then
+        raise exception 'from_date % is after to_date %', from_date, to_date using errcode = 'invalid_parameter_value';
+    end if;
+    step := ('1 ' || period)::interval;
+    if from_date + 10000 * step < to_date then
+        raise exception 'a report from % to % by % has more than 10,000 rows', from_date, to_date, period
+            using errcode = 'program_limit_exceeded', hint = 'Ask for longer periods or fewer.';
+    end if;
+    first := date_trunc(period, from_date::timestamp);
+    return query
+        select p::date, p >= first
+        -- The trend of the first period shows those before it too.
+        from generate_series(first - 9 * step, to_date::timestamp, step) p;
+end $$;
+comment on function marketing_automation_internal.report_periods(text, date, date) is
+    'API: private. The days, months or years in which from_date to to_date lie, and nine before, which are not shown. Raises if they '
+    'make no report';
+
+create function marketing_automation.scenario_report_by(
+    scenario text, period text default 'month', from_date date default null, to_date date default null
+) returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario_report_by.scenario);
+    last date := coalesce(to_date, current_date);
+    first date := coalesce(from_date, least(last, (
+        select min(t.period)::date from marketing_automation_internal.scenario_counter t where t.scenario_id = chosen.id
+            and t.period > '-infinity')));
+begin
+    return query
+    with span as materialized (
+        select * from marketing_automation_internal.report_periods(scenario_report_by.period, first, last)
+    ), counted as (
+        -- In the time zone of the session, as all conversions between timestamptz and date are.
+        select date_trunc(scenario_report_by.period, t.period::timestamp)::date as starts_on, sum(t.records) as records,
+            sum(t.blocked) as blocked
+        from marketing_automation_internal.scenario_counter t
+        where t.scenario_id = chosen.id and t.period >= (select min(s.starts_on) from span s)::timestamptz
+        group by 1
+    ), filled as (
+        select s.starts_on, s.is_shown, coalesce(c.records, 0) as records, coalesce(c.blocked, 0) as blocked,
+               marketing_automation_internal.rate(c.blocked, c.records) as block_rate
+        from span s left join counted c on c.starts_on = s.starts_on
+    ), trended as (
+        select f.*, marketing_automation.sparkline(array_agg(f.records::numeric) over last_ten) as records_trend,
+               marketing_automation.sparkline(array_agg(f.block_rate) over last_ten) as block_rate_trend
+        from filled f window last_ten as (order by f.starts_on rows 9 preceding)
+    )
+    select t.starts_on, t.records, t.blocked, t.block_rate, t.records_trend, t.block_rate_trend
+    from trended t where t.is_shown order by t.starts_on;
+end $$;
+comment on function marketing_automation.scenario_report_by(text, text, date, date) is
+    'API: public. A row for each day, month or year in which from_date (null: the first record) to to_date (null: today) lie, in the '
+    'time zone of the session: records that entered, how many of them are blocked now, their share between 0 and 1, and trends of '
+    'the ten periods that end with the row';
+
+create function marketing_automation.activity_report_by(
+    scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
+) returns table (name text, starts_on date, done bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
+    clicked bigint,
+                 robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric, click_through_rate numeric,
+                 done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_named(activity_report_by.scenario);
+    chosen integer[] := case
+        when activity_report_by.activity is null then array(select t.activity_id
+            from marketing_automation_internal.activity_tree(its_scenario.id) t)
+        else array[marketing_automation_internal.activity_named(its_scenario, activity_report_by.activity)] end;
+    last date := coalesce(to_date, current_date);
+    first date := coalesce(from_date, least(last, (
+        select min(t.period)::date from marketing_automation_internal.activity_counter t where t.activity_id = any (chosen)
+            and t.period > '-infinity')));
+begin
+    return query
+    with span as materialized (
+        select * from marketing_automation_internal.report_periods(activity_report_by.period, first, last)
+    ), counted as (
+        select t.activity_id, date_trunc(activity_report_by.period, t.period::timestamp)::date as starts_on,
+               sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.sent) as sent,
+                   sum(t.not_sent) as not_sent,
+               sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
+        from marketing_automation_internal.activity_counter t
+        where t.activity_id = any (chosen) and t.period >= (select min(s.starts_on) from span s)::timestamptz
+        group by 1, 2
+    ), filled as (
+        select a.id, a.name, s.starts_on, s.is_shown, coalesce(c.done, 0) as done, coalesce(c.cancelled, 0) as cancelled,
+            coalesce(c.failed, 0) as failed,
+               coalesce(c.sent, 0) as sent, coalesce(c.not_sent, 0) as not_sent, coalesce(c.opened, 0) as opened,
+                   coalesce(c.clicked, 0) as clicked,
+               coalesce(c.robot_opens, 0) as robot_opens, coalesce(c.robot_clicks, 0) as robot_clicks,
+               marketing_automation_internal.rate(c.opened, c.sent) as open_rate, marketing_automation_internal.rate(c.clicked,
+                   c.sent) as click_rate,
+               marketing_automation_internal.rate(c.clicked, c.opened) as click_through_rate
+        from marketing_automation.activity a cross join span s
+        left join counted c on c.activity_id = a.id and c.starts_on = s.starts_on
+        where a.id = any (chosen)
+    ), trended as (
+        select f.*, marketing_automation.sparkline(array_agg(f.done::numeric) over last_ten) as done_trend,
+               marketing_automation.sparkline(array_agg(f.open_rate) over last_ten) as open_rate_trend,
+               marketing_automation.sparkline(array_agg(f.click_rate) over last_ten) as click_rate_trend,
+               marketing_automation.sparkline(array_agg(f.click_through_rate) over last_ten) as click_through_rate_trend
+        from filled f window last_ten as (partition by f.id order by f.starts_on rows 9 preceding)
+    )
+    select t.name, t.starts_on, t.done, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.robot_opens, t.robot_clicks,
+        t.open_rate, t.click_rate, t.click_through_rate,
+           t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
+    from trended t where t.is_shown order by array_position(chosen, t.id), t.starts_on;
+end $$;
+comment on function marketing_automation.activity_report_by(text, text, text, date, date) is
+    'API: public. As scenario_report_by, for one activity of a scenario (null: each of them, in the order of the tree). What became '
+    'of a mail counts in the period in which its activity ran, what robots did with it too. Rates are between 0 and 1: open_rate and '
+    'click_rate of the sent, click_through_rate of the opened';
+
+-- The views run functions with the rights of who reads them: they call public ones only, and divide by themselves.
+
+create view marketing_automation.scenario_report as
+select s.name as scenario, s.state, c.records, c.blocked, round(c.blocked::numeric / nullif(c.records, 0), 4) as block_rate,
+    t.records_trend, t.block_rate_trend,
+       v.conversions, v.value as conversion_value
+from marketing_automation.scenario s
+cross join lateral marketing_automation.record_count(s.name, strict => false) c
+cross join lateral marketing_automation.scenario_report_by(s.name, 'day', current_date, current_date) t
+cross join lateral (select count(*) as conversions, sum(c.value) as value from marketing_automation.conversion c
+    where c.scenario_id = s.id) v
+order by s.name;
+comment on view marketing_automation.scenario_report is
+    'API: public. Each scenario''s records (of a draft: the rows that its domain matches now), how many are blocked, their share '
+    'between 0 and 1; trends of the last ten days; its conversions, how many and their value';
+
+create view marketing_automation.activity_report as
+select s.name as scenario, a.name as activity, c.waiting, c.done, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened,
+    c.clicked, c.robot_opens, c.robot_clicks,
+       round(c.opened::numeric / nullif(c.sent, 0), 4) as open_rate, round(c.clicked::numeric / nullif(c.sent, 0), 4) as click_rate,
+       round(c.clicked::numeric / nullif(c.opened, 0), 4) as click_through_rate,
+       t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
+from marketing_automation.scenario s
+cross join lateral marketing_automation.activity_count(s.name) with ordinality c
+join marketing_automation.activity a on a.id = c.activity_id
+cross join lateral marketing_automation.activity_report_by(s.name, a.name, 'day', current_date, current_date) t
+order by s.name, c.ordinality;
+comment on view marketing_automation.activity_report is
+    'API: public. Each activity''s records by state, its mails (under way, sent, not sent, opened, clicked), the opens and clicks, '
+    'each of them, that were a robot''s, rates between 0 and 1 (opened and clicked of the sent, clicked of the opened); trends of '
+    'the last ten days';
+
+-- functions/explain.sql
+-- Why has this customer (not) got that mail: one record of a scenario, told for people.
+
+create function marketing_automation_internal.moment(at timestamptz) returns text
+language sql stable parallel safe
+return date_trunc('second', at)::text;
+comment on function marketing_automation_internal.moment(timestamptz) is
+    'API: private. A time for people: to the second, in the time zone of the session';
+
+create function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    model := marketing_automation_internal.usable_model(scenario);
+    return coalesce((
+        select q.key
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.as_text(model.key)), array[key]) as q (key text)
+        limit 1), key);
+exception when others then
+    -- Whoever asks meets the error again where it can be told.
+    return key;
+end $$;
+comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
+    'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
+
+create function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text) returns table (fact text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+    entered marketing_automation.record;
+    status marketing_automation.scenario_status;
+    unsubscribed_at timestamptz;
+    obstacle text;
+    its_party text;
+    its_email text;
+    row_exists boolean := false;
+    matches boolean;
+    message text;
+    code text;
+begin
+    begin
+        model := marketing_automation_internal.usable_model(scenario);
+        select q.* into its_party, its_email
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email))),
+            array[key]) as q (party text, email text);
+        row_exists := found;
+        obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        obstacle := format('its row cannot be read: %s (%s)', message, code);
+    end;
+    select r.* into entered from marketing_automation.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
+    select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
+    where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
+    select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
+
+    if entered.id is not null then
+        fact := 'entered ' || marketing_automation_internal.moment(entered.entered_at);
+        return next;
+        if entered.blocked_at is not null then
+            fact := format('blocked %s: nothing more runs', marketing_automation_internal.moment(entered.blocked_at));
+            return next;
+        elsif unsubscribed_at is not null then
+            fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
+            return next;
+        end if;
+        fact := (select 'reached the goal ' || marketing_automation_internal.moment(c.at) || case when scenario.goal_ends_journey
+            then ': nothing more runs' else '' end
+                 from marketing_automation.conversion c where c.record_id = entered.id and c.source = 'goal');
+        if fact is not null then
+            return next;
+        end if;
+        if obstacle is not null then
+            fact := obstacle;
+            return next;
+        end if;
+        if scenario.state <> 'running' then
+            fact := format('the scenario is %s: what waits is kept and does not run', scenario.state);
+            return next;
+        end if;
+    else
+        if obstacle is null then
+            begin
+                select q.matches into matches
+                from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                    marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format(E'(%s\n)', scenario.domain)),
+                    array[key]) as q (matches boolean);
+                obstacle := case when matches then null else format('the domain is %s for it', case when matches is null then 'null'
+                    else 'false' end) end;
+            exception when others then
+                get stacked diagnostics message = message_text, code = returned_sqlstate;
+                obstacle := format('the domain raises an error for it: %s (%s)', message, code);
+            end;
+        end if;
+        if obstacle is not null then
+            fact := 'has not entered: ' || obstacle;
+            return next;
+        end if;
+        if unsubscribed_at is not null then
+            fact := format('has not entered: its party unsubscribed %s', marketing_automation_internal.moment(unsubscribed_at));
+            return next;
+        end if;
+        if scenario.state <> 'running' then
+            fact := format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
+            return next;
+        end if;
+        if obstacle is null and unsubscribed_at is null and scenario.state = 'running' then
+            fact := 'has not entered yet, the next enroll() enters it; '
+                || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
+            return next;
+        end if;
+    end if;
+    if its_email is not null and marketing_automation.is_suppressed(its_email) then
+        fact := 'its address is suppressed: no mail goes there';
+        return next;
+    elsif row_exists and nullif(trim(its_email), '') is null then
+        fact := 'has no e-mail address: activities that send mail go on without';
+        return next;
+    end if;
+    if status.last_error is not null then
+        fact := format('the last run of the scenario failed %s: %s (%s)',
+                           marketing_automation_internal.moment(status.last_error_at), status.last_error, status.last_error_code);
+        return next;
+    end if;
+end $$;
+comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text) is
+    'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on';
+
+create function marketing_automation_internal.explain_mail(message marketing_automation.message) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case message.state
+        when 'queued' then format('its mail is queued, to be sent %s',
+            case when message.next_attempt_at > clock_timestamp() then 'from '
+                || marketing_automation_internal.moment(message.next_attempt_at) else 'now' end)
+        when 'sending' then 'its mail is being sent'
+        when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
+            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
+            message.id, message.id)
+        when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
+        when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
+        when 'failed' then 'its mail failed: ' || coalesce(message.smtp_reply, 'no reply')
+        when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
+    end
+$$;
+comment on function marketing_automation_internal.explain_mail(marketing_automation.message) is
+    'API: private. How a mail fares, in words';
+
+create function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint)
+returns table (activity_id integer, about text, fact text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    node record;
+    blocked boolean := (select r.blocked_at is not null from marketing_automation.record r where r.id = of_record);
+    arrived boolean := scenario.goal_ends_journey
+        and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
+    -- Activities that will not run any more, and neither what follows them.
+    dead integer[] := '{}';
+    event text;
+    mails bigint[] := array(select l.id from marketing_automation_internal.message_log l where l.record_id = of_record);
+begin
+    -- The queue has no index on the record: it is looked through only for what is not in the log.
+    if exists (
+        select from marketing_automation_internal.finished_activity f
+        where f.record_id = of_record and f.outcome = 'mailed'
+          and not exists (select from marketing_automation_internal.message_log l where l.record_id = of_record
+              and l.activity_id = f.activity_id)) then
+        mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
+    end if;
+    for node in
+        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm,
+               -- The other side of its event that ran, or whose activity it is.
+               (select o.name from marketing_automation.activity o
+                join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
+                    and x.state = 'done'
+                where o.parent_id = a.parent_id and o.on_event = marketing_automation_internal.opposite_event(a.on_event)
+                order by x.finished_at limit 1) as opposite
+        from marketing_automation_internal.activity_tree(scenario.id) t
+        join marketing_automation.activity a on a.id = t.activity_id
+        left join marketing_automation.activity p on p.id = a.parent_id
+        left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
+        left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
+        left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
+        left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
+        left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
+        order by t.ordinal
+    loop
+        activity_id := (node.a).id;
+        about := node.prefix || (node.a).name;
+        -- What happened or must happen to the parent's mail.
+        event := case (node.a).on_event when 'email_opened' then 'opened' when 'email_not_opened' then 'opened'
+                                        when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
+                                        when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
+        fact := case
+            when node.waits_until is not null and arrived then
+                format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
+            when node.waits_until is not null then
+                case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.waits_until)
+                     when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
+                         marketing_automation_internal.moment(node.waits_until))
+                     else format('due since %s, runs with the next process_due()',
+                         marketing_automation_internal.moment(node.waits_until)) end
+                || case when (node.a).on_event like '%\_not\_%' and (node.pf).outcome = 'mailed' then
+                    format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
+            when (node.f).state = 'done' then
+                format('done %s', marketing_automation_internal.moment((node.f).finished_at))
+                || case (node.f).outcome
+                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m),
+                        'its mail is no longer in the log')
+                        || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
+                        || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
+                        || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'no_address' then ', without a mail: the row had no address'
+                    when 'condition_not_met' then ', did nothing: its condition was not true'
+                    when 'row_missing' then ', did nothing: the row was gone'
+                    else '' end
+            when (node.f).state = 'cancelled' then
+                format('cancelled %s: ', marketing_automation_internal.moment((node.f).finished_at))
+                || case (node.f).outcome
+                    when 'blocked' then 'the record was blocked'
+                    when 'goal_reached' then 'the goal was reached'
+                    when 'opposite_executed' then format('"%s" ran', node.opposite)
+                    else format('the mail of "%s" was %s', (node.parent).name, event) end
+            when (node.f).state = 'failed' then
+                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), (node.f).error,
+                    (node.f).error_code)
+            -- It has no row. Why not?
+            when blocked then 'never starts: the record is blocked'
+            when arrived then 'never starts: the goal was reached'
+            when (node.a).parent_id is null then
+                case when (node.a).condition is null then 'never starts: it was added after the record had entered'
+                     else 'never starts: its condition was not true when the record entered, or it was added later' end
+            when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
+            when node.pf is null and event is not null and (node.a).on_event not like '%\_not\_%' then
+                format('starts when the mail of "%s" is %s', (node.parent).name, event)
+            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
+                (node.parent).name)
+            when node.pf is null then format('starts when "%s" has run', (node.parent).name)
+            when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
+                then 'failed' else 'was cancelled' end)
+            when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
+            when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
+            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like '%\_not\_%' then
+                format('never starts: "%s" had no address to send to', (node.parent).name)
+            when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
+                format('never starts: the mail of "%s" was not sent', (node.parent).name)
+            when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
+            when (node.a).on_event like '%\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
+                then (node.pf).clicked_at else (node.pf).bounced_at end is not null then
+                format('never starts: the mail of "%s" was %s', (node.parent).name, event)
+            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like '%\_not\_%'
+                and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at
+                    else (node.pf).bounced_at end is null then
+                format('starts when the mail of "%s" is %s', (node.parent).name, event)
+            when (node.pm).sent_at is null and (node.pm).id is not null then
+                format('starts when the mail of "%s" has gone', (node.parent).name)
+            else format('never starts: it was added after "%s" had run', (node.parent).name)
+        end;
+        if fact like 'never starts:%' then
+            dead := dead || (node.a).id;
+        end if;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint) is
+    'API: private. For each activity of the tree what a record did or waits for, or why it never will';
+
+create function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    its_key text;
+begin
+    if key is null then
+        raise exception 'key must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    its_key := marketing_automation_internal.canonical_key(chosen, key);
+    return query
+        select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key) e;
+    return query
+        select e.about, e.fact
+        from marketing_automation.record r
+        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id) e
+        where r.scenario_id = chosen.id and r.key = its_key;
+end $$;
+comment on function marketing_automation.explain_record(text, text) is
+    'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
+    'what it did or waits for, why it was cancelled, failed or never starts';
+
+-- functions/simulate.sql
+-- What would happen to this row? The machine itself runs, on a record of its own and at assumed times, in a subtransaction
+-- that is rolled back: a second implementation would sooner or later tell something else.
+
+create function marketing_automation_internal.simulated_events(scenario marketing_automation.scenario, events jsonb)
+returns table (n integer, activity_id integer, kind text, "after" interval, at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    fields constant text[] := array['activity', 'event', 'after', 'at'];
+    kinds constant text[] := array['email_opened', 'email_clicked', 'email_bounced', 'unsubscribed'];
+    example constant text := '[{"activity": "hello", "event": "email_opened", "after": "2 hours"}]';
+    item jsonb;
+    field text;
+begin
+    if jsonb_typeof(events) is distinct from 'array' then
+        raise exception 'events must be a JSON array' using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
+    end if;
+    n := 0;
+    for item in select e from jsonb_array_elements(events) e loop
+        n := n + 1;
+        if jsonb_typeof(item) <> 'object' or not item ?& array['activity', 'event'] then
+            raise exception 'event % does not say which event of which activity', n
+                using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
+        end if;
+        field := (select k from jsonb_object_keys(item) k where k <> all (fields) limit 1);
+        if field is not null then
+            raise exception 'event % has an unknown field "%"', n, field
+                using errcode = 'invalid_parameter_value',
+                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(field, fields) || '".',
+                                      format('Its fields are: %s.', array_to_string(fields, ', ')));
+        end if;
+        activity_id := marketing_automation_internal.activity_named(scenario, item ->> 'activity');
+        if not exists (select from marketing_automation.activity a where a.id = simulated_events.activity_id
+            and a.action = 'send_email') then
+            raise exception 'event % cannot happen: activity "%" sends no e-mail', n, item ->> 'activity'
+                using errcode = 'invalid_parameter_value';
+        end if;
+        kind := item ->> 'event';
+        if kind is null or kind <> all (kinds) then
+            raise exception 'event % is unknown: "%"', n, kind
+                using errcode = 'invalid_parameter_value',
+                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(kind, kinds) || '".',
+                                      format('Events are: %s.', array_to_string(kinds, ', ')));
+        end if;
+        "after" := item ->> 'after';
+        at := item ->> 'at';
+        if ("after" is null) = (at is null) or "after" < interval '0' or not isfinite(at) then
+            raise exception 'event % needs either "after", an interval since its mail was sent, or "at", a time', n
+                using errcode = 'invalid_parameter_value', hint = 'For instance ' || example;
+        end if;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.simulated_events(marketing_automation.scenario, jsonb) is
+    'API: private. The events of simulate() as rows; raises for what does not exist, with a hint';
+
+create function marketing_automation_internal.simulate_record(
+    scenario marketing_automation.scenario, of_record bigint, record_uuid uuid, events jsonb, start timestamptz
+) returns jsonb
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    told jsonb := '[]';
+    step timestamptz := start;
+    -- Of the events and activities, those that have been told.
+    happened integer[] := '{}';
+    ended integer[] := '{}';
+    due record;
+    hit record;
+    mail record;
+    changed bigint;
+    no_opens bigint[];
+    no_clicks bigint[];
+    -- Its mails come after; the queue has no index on the record.
+    last_message bigint := nextval('marketing_automation_internal.message_id_seq');
+begin
+    loop
+        select w.activity_id, w.at into due
+        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by w.at, w.activity_id limit 1;
+        select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
+        from marketing_automation_internal.simulated_events(scenario, events) e
+        join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
+        where e.n <> all (happened) and coalesce(e.at, m.sent_at + e."after") >= m.sent_at
+        order by 6, e.n limit 1;
+        exit when due.at is null and hit.n is null;
+
+        if hit.occurs_at <= due.at or due.at is null then
+            step := hit.occurs_at;
+            happened := happened || hit.n;
+            select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) into changed
+                from marketing_automation_internal.finished_activity f where f.record_id = of_record;
+            if hit.kind = 'unsubscribed' then
+                perform marketing_automation.block(record_uuid);
+            else
+                select c.no_opens, c.no_clicks into no_opens, no_clicks
+                    from marketing_automation_internal.withheld_consent(array[of_record]) c;
+                if of_record <> all (case hit.kind when 'email_opened' then no_opens when 'email_clicked' then no_clicks else '{}' end) then
+                    perform marketing_automation_internal.mark_events(array[of_record], array[hit.activity_id], array[hit.kind],
+                        array[step], no_opens);
+                end if;
+                if hit.kind = 'email_bounced' then
+                    perform marketing_automation.suppress(hit.email, 'hard_bounce');
+                end if;
+            end if;
+            select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) - changed into changed
+                from marketing_automation_internal.finished_activity f where f.record_id = of_record;
+            told := told || jsonb_build_object('at', step, 'activity_id', hit.activity_id, 'outcome', hit.kind, 'detail',
+                case hit.kind when 'unsubscribed' then 'unsubscribes: nothing more runs' when 'email_opened' then 'its mail is opened'
+                              when 'email_clicked' then 'its mail is clicked' else 'its mail comes back' end
+                || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
+        else
+            step := due.at;
+            perform marketing_automation_internal.process_or_fail(a, array[of_record], step) from marketing_automation.activity a
+                where a.id = due.activity_id;
+            -- The mail server takes every mail at once.
+            update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
+            where o.id > last_message and o.record_id = of_record
+            returning o.id, marketing_automation.is_suppressed(o.email) as suppressed into mail;
+            if found then
+                perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
+                    array[case when mail.suppressed then 'failed' else 'sent' end],
+                    array[case when mail.suppressed then 'address suppressed' end], array[0], now => step);
+            end if;
+        end if;
+
+        select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
+                   when 'executed' then 'runs'
+                   when 'mailed' then case when m.state = 'failed' then 'sends nothing: its address is suppressed' else
+                       format('sends "%s"', a.subject) end
+                   when 'no_address' then 'sends nothing: the row has no address'
+                   when 'condition_not_met' then 'does nothing: its condition is not true'
+                   when 'error' then format('fails: %s (%s)', f.error, f.error_code)
+                   when 'blocked' then 'is cancelled: the record is blocked'
+                   when 'goal_reached' then 'is cancelled: the goal is reached'
+                   when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
+                   when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event
+                       when 'email_not_opened' then 'opened' when 'email_not_clicked' then 'clicked' else 'returned' end)
+                   end) order by a.id <> due.activity_id, a.id), '[]'),
+               ended || coalesce(array_agg(a.id), '{}')
+        into told, ended
+        from marketing_automation_internal.finished_activity f
+        join marketing_automation.activity a on a.id = f.activity_id
+        left join marketing_automation.activity p on p.id = a.parent_id
+        left join marketing_automation.activity d on d.id = due.activity_id
+        left join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
+        where f.record_id = of_record and f.activity_id <> all (ended);
+    end loop;
+
+    return told || coalesce((
+        select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_started', 'detail', e.fact) order by t.ordinal)
+        from marketing_automation_internal.explain_activities(scenario, of_record) e
+        join marketing_automation_internal.activity_tree(scenario.id) t on t.activity_id = e.activity_id
+        where e.activity_id <> all (ended)), '[]') || coalesce((
+        select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_' || e.kind, 'detail',
+            format('%s does not happen: its mail is %s', e.kind, case when m.sent_at is null then 'not sent'
+                else 'sent later' end)) order by e.n)
+        from marketing_automation_internal.simulated_events(scenario, events) e
+        left join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
+        where e.n <> all (happened)), '[]');
+end $$;
+comment on function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz) is
+    'API: private. Runs all that waits for a record, and the events, each at its time, and tells what happens. For simulate(), which '
+    'rolls it back';
+
+create function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
+returns table (at timestamptz, activity text, outcome text, detail text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    model marketing_automation.model := marketing_automation_internal.usable_model(chosen);
+    row record;
+    of_record bigint;
+    record_uuid uuid;
+    told jsonb;
+    obstacle text;
+begin
+    if start is null or not isfinite(start) then
+        raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
+    end if;
+    perform marketing_automation_internal.simulated_events(chosen, events);
+    select q.* into row
+    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+        marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+            marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
+            -- A condition that raises an error does so when its activity runs, as for enroll_one().
+            case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
+                then marketing_automation_internal.root_choice(chosen.id)
+                 else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
+                     and a.parent_id is null)) end,
+            marketing_automation_internal.as_condition(chosen.domain))),
+        array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+    obstacle := case
+        when not found then format('model "%s" has no row with this key', model.name)
+        when not row.matches then 'the domain is not true for it'
+        when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
+            then 'its party has unsubscribed'
+    end;
+    if obstacle is not null then
+        at := start;
+        outcome := 'not_entered';
+        detail := 'does not enter: ' || obstacle;
+        return next;
+        return;
+    end if;
+    begin
+        -- As if it had never been in the scenario.
+        delete from marketing_automation.record r where r.scenario_id = chosen.id and r.key = row.key;
+        of_record := nextval('marketing_automation.record_id_seq');
+        record_uuid := marketing_automation_internal.new_record_uuid(of_record);
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
+        values (of_record, chosen.id, row.key, row.party, record_uuid, start);
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select of_record, a.id, start + coalesce(a.delay, interval '0') from marketing_automation.activity a where a.id = any (row.roots);
+        told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start);
+        raise exception 'simulated' using errcode = 'MA001';
+    exception when sqlstate 'MA001' then
+        null; -- All that was written is gone; what was told is kept.
+    end;
+    return query
+        select start, null::text, 'entered'::text, 'enters'::text
+        union all
+        select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
+        from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
+        join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
+end $$;
+comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
+    'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
+    'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '
+    'domain and conditions see the row as it is now. events: [{"activity": name, "event": "email_opened", "email_clicked", '
+    '"email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';
+
+-- functions/dump.sql
+-- What pg_dump saves: all data; of the models, those that the extension did not ship.
+
+select pg_extension_config_dump('marketing_automation.model', $$where name not in ('party', 'sale')$$);
+select pg_extension_config_dump('marketing_automation.party', '');
+select pg_extension_config_dump('marketing_automation.party_id_seq', '');
+select pg_extension_config_dump('marketing_automation.sale', '');
+select pg_extension_config_dump('marketing_automation.sale_id_seq', '');
+select pg_extension_config_dump('marketing_automation.scenario', '');
+select pg_extension_config_dump('marketing_automation.scenario_id_seq', '');
+select pg_extension_config_dump('marketing_automation.scenario_status', '');
+select pg_extension_config_dump('marketing_automation.activity', '');
+select pg_extension_config_dump('marketing_automation.activity_id_seq', '');
+select pg_extension_config_dump('marketing_automation.activity_translation', '');
+select pg_extension_config_dump('marketing_automation.snippet', '');
+select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
+select pg_extension_config_dump('marketing_automation.record', '');
+select pg_extension_config_dump('marketing_automation.record_id_seq', '');
+select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
+select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
+select pg_extension_config_dump('marketing_automation.unsubscription', '');
+select pg_extension_config_dump('marketing_automation_internal.outbox', '');
+select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
+
+do $$ begin
+    for bucket in 0..39 loop
+        perform pg_extension_config_dump(format('marketing_automation_internal.message_log_%s', bucket)::regclass, '');
+    end loop;
+end $$;
+select pg_extension_config_dump('marketing_automation.suppression', '');
+select pg_extension_config_dump('marketing_automation_internal.attempt_log', '');
+select pg_extension_config_dump('marketing_automation.domain_limit', '');
+select pg_extension_config_dump('marketing_automation_internal.domain_queue', '');
+select pg_extension_config_dump('marketing_automation.sending_pause', '');
+select pg_extension_config_dump('marketing_automation.bounce', '');
+select pg_extension_config_dump('marketing_automation.smtp_server', '');
+select pg_extension_config_dump('marketing_automation.smtp_warmup', '');
+select pg_extension_config_dump('marketing_automation_internal.smtp_usage', '');
+select pg_extension_config_dump('marketing_automation.link', '');
+select pg_extension_config_dump('marketing_automation.origin', '');
+select pg_extension_config_dump('marketing_automation.link_id_seq', '');
+select pg_extension_config_dump('marketing_automation.event', '');
+select pg_extension_config_dump('marketing_automation_internal.event_inbox', '');
+select pg_extension_config_dump('marketing_automation_internal.tracking_key', '');
+select pg_extension_config_dump('marketing_automation.page', '');
+select pg_extension_config_dump('marketing_automation.page_text', '');
+select pg_extension_config_dump('marketing_automation.robot_rule', 'where not is_shipped');
+select pg_extension_config_dump('marketing_automation.conversion', '');
+select pg_extension_config_dump('marketing_automation.conversion_id_seq', '');
+select pg_extension_config_dump('marketing_automation_internal.access_grant', '');
+
+-- tables/armed.sql
+-- Last, and at installing only: a fresh CREATE EXTENSION arms. pg_dump's scripts begin with row_security = off, which hardly anything else sets
+-- (check_function_bodies would be the natural sign, but CREATE EXTENSION itself turns it off); a restore by another
+-- route is found by the origin that comes with its data.
+
+select marketing_automation.arm() where current_setting('row_security')::boolean;
+
+-- functions/access.sql
+-- Who may do what. Nothing is granted to PUBLIC, and nothing in the schema marketing_automation_internal to anybody;
+-- grant_access() gives a role what its job needs.
+
+create function marketing_automation_internal.access_right() returns table (access text, privilege text, objects text)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    values
+    ('tracking', 'execute', 'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
+    ('bounces', 'execute', 'ingest_bounce'),
+    ('reader', 'select',
+     'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
+     'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
+     'domain_limit sending_pause smtp_server_status'),
+    ('reader', 'execute',
+     'tree explain_record simulate activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
+     'is_armed record_id is_suppressed address_hash'),
+    ('operator', 'execute',
+     'enroll process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs require_pg_cron block unblock '
+     'unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress is_suppressed pause resume'),
+    ('marketer', 'execute',
+     'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
+    ('marketer', 'write',
+     'model party sale scenario activity activity_translation snippet page page_text robot_rule')
+$$;
+comment on function marketing_automation_internal.access_right() is
+    'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. marketer includes '
+    'reader and operator';
+
+create function marketing_automation_internal.give_access(role name, access text, is_update boolean default false) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    role_id oid := (select r.oid from pg_roles r where r.rolname = role);
+    -- What was there when an update began: the script notes it.
+    known oid[] := case when is_update then string_to_array(current_setting('marketing_automation_update.objects'), ' ')::oid[] else '{}' end;
+    statement text;
+begin
+    execute format('grant usage on schema marketing_automation to %I', role);
+    for statement in
+        select case r.privilege
+            when 'execute' then format('grant execute on routine %s to %I', p.oid::regprocedure, role)
+            when 'select' then format('grant select on %s to %I', c.oid::regclass, role)
+            -- Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later, or all.
+            when 'write' then format('grant delete, insert (%1$s), update (%1$s) on %2$s to %3$I',
+                (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                   and (a.attidentity = '' or o.name in ('party', 'sale'))), c.oid::regclass, role)
+            end
+        from marketing_automation_internal.access_right() r
+        cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
+        left join pg_proc p on r.privilege = 'execute' and p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
+        left join pg_class c on r.privilege <> 'execute' and c.relnamespace = 'marketing_automation'::regnamespace and c.relname = o.name
+        where (r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator'))
+          and (coalesce(p.oid, c.oid) <> all (known)
+               -- A known table may have new columns.
+               or r.privilege = 'write' and exists (
+                    select from pg_attribute a cross join lateral aclexplode(a.attacl) x where a.attrelid = c.oid and x.grantee = role_id))
+    loop
+        execute statement;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.give_access(name, text, boolean) is
+    'API: private. Grants what an access may do. is_update: what was not there before, so that nothing comes back that was revoked';
+
+create function marketing_automation.grant_access(role regrole, access text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_name name := (select r.rolname from pg_roles r where r.oid = role);
+begin
+    if role is null then
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    if its_name is null then
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+    end if;
+    if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
+        raise exception 'access "%" does not exist', access
+            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, reader, operator or marketer.';
+    end if;
+    perform marketing_automation_internal.give_access(its_name, access);
+    insert into marketing_automation_internal.access_grant (role, access) values (its_name, grant_access.access) on conflict do nothing;
+end $$;
+comment on function marketing_automation.grant_access(regrole, text) is
+    'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), '
+    'operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of the extension give it what is '
+    'new, too';
+
+-- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked from others
+-- than PUBLIC where the object was there before: what is revoked or granted while an extension's script runs makes all privileges
+-- of the object its initial ones, those of roles too, and pg_dump leaves initial ones out.
+do $$
+declare
+    known oid[] := string_to_array(current_setting('marketing_automation_update.objects', true), ' ')::oid[];
+    statement text;
+begin
+    for statement in
+        select format('revoke all on %s %s from %s', o.kind, o.name, case g.grantee when 0 then 'public' else quote_ident(r.rolname) end)
+        from (
+            select 'schema', n.oid, n.oid, n.oid::regnamespace::text, coalesce(n.nspacl, acldefault('n', n.nspowner)), n.nspowner
+            from pg_namespace n
+            union all
+            select case c.relkind when 'S' then 'sequence' else 'table' end, c.relnamespace, c.oid, c.oid::regclass::text, c.relacl, c.relowner
+            from pg_class c
+            union all
+            select 'routine', p.pronamespace, p.oid, p.oid::regprocedure::text, coalesce(p.proacl, acldefault('f', p.proowner)), p.proowner
+            from pg_proc p
+        ) as o (kind, schema, id, name, acl, owner)
+        cross join lateral (select distinct a.grantee from aclexplode(o.acl) a) g
+        left join pg_roles r on r.oid = g.grantee
+        where o.schema in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
+          and g.grantee <> o.owner and (g.grantee = 0 or r.oid is not null and o.id <> all (coalesce(known, '{}')))
+    loop
+        execute statement;
+    end loop;
+end $$;
+
+-- A new version may have brought what an access needs. Only to roles that still have what no other access gives: somebody may have
+-- revoked it since, or have dropped the role and made another one of that name.
+select marketing_automation_internal.give_access_again(g.role::text, g.access)
+from marketing_automation_internal.access_grant g
+join pg_roles r on r.rolname = g.role
+where exists (
+    select from marketing_automation_internal.access_right() own
+    cross join lateral unnest(string_to_array(own.objects, ' ')) as o (name)
+    join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
+    cross join lateral aclexplode(p.proacl) a
+    where own.access = g.access and own.privilege = 'execute' and a.grantee = r.oid
+      and not exists (
+        select from marketing_automation_internal.access_right() other
+        where other.access <> own.access and other.privilege = 'execute' and o.name = any (string_to_array(other.objects, ' '))));

@@ -1,0 +1,1 @@
+-- What tables need on the way from 0.1.0 to 0.2.0: nothing yet.
