@@ -3671,13 +3671,17 @@ begin
     end if;
     select r.* into report from marketing_automation_internal.parse_bounce(raw) r;
     for round in 1..30 loop
-        select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
-            report.unsubscribe_tokens, under_way => false) m;
-        exit when found;
-        -- The next server may have refused it before ours was done, or before we have recorded that; or it was taken and we do not know it.
+        -- First among those under way: a mail that has left them is found among those that ended, while one that leaves them between
+        -- two looks in the other order would be found by neither.
         select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
             report.unsubscribe_tokens, under_way => true) m;
-        exit when mail.state is distinct from 'sending';
+        if not found then
+            select m.* into mail from marketing_automation_internal.mail_of_bounce(report.return_paths, report.message_ids,
+                report.unsubscribe_tokens, under_way => false) m;
+            exit;
+        end if;
+        -- The next server may have refused it before ours was done, or before we have recorded that; or it was taken and we do not know it.
+        exit when mail.state <> 'sending';
         perform pg_sleep(0.1);
     end loop;
     insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
