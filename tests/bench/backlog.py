@@ -35,10 +35,10 @@ def health(results, cluster, mails):
         _curve(results, f"process {BATCH} of {mails:,}", mails // BATCH, lambda: _process(cursor))
         _curve(results, f"claim {CLAIM} of {mails:,}", mails // CLAIM, lambda: _claim(cursor))
         for table in ("waiting_activity", "outbox"):
-            cursor.execute(f"vacuum marketing_automation.{table}")
+            cursor.execute(f"vacuum marketing_automation_internal.{table}")
         cursor.execute(
             "select string_agg(format('%s %s', relname, n_dead_tup), ', ' order by relname) from pg_stat_user_tables "
-            "where schemaname = 'marketing_automation' and relname in ('waiting_activity', 'outbox')"
+            "where schemaname = 'marketing_automation_internal' and relname in ('waiting_activity', 'outbox')"
         )
         results.note(f"dead rows that the old snapshot keeps from being removed: {cursor.fetchone()[0]}")
         cursor.execute("select count(*) from marketing_automation_internal.outbox where state <> 'sent'")
