@@ -98,7 +98,12 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
             Ok(Extension::Absent) => {
                 // DROP EXTENSION: nothing is left to record, and the slot must not look like one to restart.
                 registry::update(|slot| slot.started_at = 0);
-                break;
+                registry::leave();
+                // A CREATE EXTENSION that committed since the look has woken this process, and nobody else would look for minutes.
+                if !matches!(look_for_extension(), Ok(Extension::Absent)) {
+                    registry::wake_launcher();
+                }
+                return;
             }
             Err(error) => {
                 if !bgworker::is_stopping() {
