@@ -5017,7 +5017,9 @@ declare
     known oid[] := case when is_update then string_to_array(current_setting('marketing_automation_update.objects'), ' ')::oid[] else '{}' end;
     statement text;
 begin
-    execute format('grant usage on schema marketing_automation to %I', role);
+    if not is_update then
+        execute format('grant usage on schema marketing_automation to %I', role);
+    end if;
     for statement in
         select case r.privilege
             when 'execute' then format('grant execute on routine %s to %I', p.oid::regprocedure, role)
@@ -5067,8 +5069,8 @@ comment on function marketing_automation.grant_access(regrole, text) is
     'operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of the extension give it what is '
     'new, too';
 
--- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked from others
--- than PUBLIC where the object was there before: what is revoked or granted while an extension's script runs makes all privileges
+-- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked
+-- where the object was there before: what is revoked or granted while an extension's script runs makes all privileges
 -- of the object its initial ones, those of roles too, and pg_dump leaves initial ones out.
 do $$
 declare
@@ -5090,7 +5092,7 @@ begin
         cross join lateral (select distinct a.grantee from aclexplode(o.acl) a) g
         left join pg_roles r on r.oid = g.grantee
         where o.schema in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
-          and g.grantee <> o.owner and (g.grantee = 0 or r.oid is not null and o.id <> all (coalesce(known, '{}')))
+          and g.grantee <> o.owner and (g.grantee = 0 or r.oid is not null) and o.id <> all (coalesce(known, '{}'))
     loop
         execute statement;
     end loop;
