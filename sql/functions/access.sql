@@ -6,6 +6,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     values
     ('tracking', 'execute', 'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
     ('bounces', 'execute', 'ingest_bounce'),
+    ('monitor', 'execute', 'health worker_status'),
+    ('monitor', 'select', 'metric'),
     ('reader', 'select',
      'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
@@ -13,9 +15,10 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ('reader', 'execute',
      'tree explain_record simulate activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
      'is_armed record_id is_suppressed address_hash'),
+    ('operator', 'select', 'metric'),
     ('operator', 'execute',
-     'enroll process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs require_pg_cron block unblock '
-     'unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress is_suppressed pause resume'),
+     'health enroll process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs require_pg_cron '
+     'block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress is_suppressed pause resume'),
     ('marketer', 'execute',
      'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
     ('marketer', 'write',
@@ -75,15 +78,15 @@ begin
     end if;
     if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
         raise exception 'access "%" does not exist', access
-            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, reader, operator or marketer.';
+            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, monitor, reader, operator or marketer.';
     end if;
     perform marketing_automation_internal.give_access(its_name, access);
     insert into marketing_automation_internal.access_grant (role, access) values (its_name, grant_access.access) on conflict do nothing;
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), '
-    'operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of the extension give it what is '
-    'new, too';
+    'monitor (health() and metric), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of '
+    'the extension give it what is new, too';
 
 -- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked
 -- where the object was there before: what is revoked or granted while an extension's script runs makes all privileges

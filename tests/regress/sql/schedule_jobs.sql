@@ -10,6 +10,10 @@ create extension pg_cron;
 grant usage on schema cron to regress_operator;
 select * from marketing_automation.schedule_jobs();
 select jobname, schedule, command, database from cron.job order by jobname;
+-- health() looks at them by what they call.
+select name, status, hint from marketing_automation.health() where name like '%\_job';
+select count(cron.unschedule(jobid)) from cron.job where command like '%process%';
+select name, message, hint from marketing_automation.health() where name = 'process_job';
 select * from marketing_automation.schedule_jobs(enroll => '0 6 * * *');
 select jobname, schedule from cron.job order by jobname;
 select * from marketing_automation.schedule_jobs(process => 'sometimes');
