@@ -4928,6 +4928,131 @@ comment on function marketing_automation.simulate(text, text, jsonb, timestamptz
     'domain and conditions see the row as it is now. events: [{"activity": name, "event": "email_opened", "email_clicked", '
     '"email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';
 
+-- functions/export_person.sql
+-- What is kept of a person: the counterpart of forget(), for whoever asks what you know of them (GDPR, article 15).
+
+create or replace function marketing_automation.export_person(address text) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hash bytea := marketing_automation.address_hash(address);
+    -- As in forget(): keys and parties may be addresses.
+    needle text := lower(trim(address));
+    mails bigint[];
+    whose bigint[];
+    parties text[];
+begin
+    if coalesce(needle, '') = '' then
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
+    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+    select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
+    into whose, parties
+    from marketing_automation.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    parties := parties || needle;
+    return jsonb_build_object(
+        'address', trim(address),
+        'records', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.entered_at, x.scenario), '[]') from (
+                select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, (
+                    select coalesce(jsonb_agg(to_jsonb(y) order by y.at, y.activity), '[]') from (
+                        select a.name as activity, ra.state, ra.outcome, ra.at, ra.finished_at, ra.opened_at, ra.clicked_at,
+                               ra.bounced_at, ra.error
+                        from marketing_automation.record_activity ra
+                        left join marketing_automation.activity a on a.id = ra.activity_id
+                        where ra.record_id = r.id) y) as activities
+                from marketing_automation.record r left join marketing_automation.scenario s on s.id = r.scenario_id
+                where r.id = any (whose)) x),
+        'messages', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at, x.id), '[]') from (
+                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, m.context, m.state, m.created_at,
+                       m.sent_at, m.server, m.smtp_reply
+                from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
+                where m.id = any (mails) or m.record_id = any (whose)) x),
+        'events', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
+                select e.kind, e.occurred_at, a.name as activity, l.url, e.method, e.address, e.user_agent, e.robot
+                from marketing_automation.event e
+                left join marketing_automation.activity a on a.id = e.activity_id
+                left join marketing_automation.link l on l.id = e.link_id
+                where e.record_id = any (whose) or e.record_id is null and e.party = any (parties)) x),
+        'conversions', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.at), '[]') from (
+                select s.name as scenario, c.at, c.value, c.source
+                from marketing_automation.conversion c left join marketing_automation.scenario s on s.id = c.scenario_id
+                where c.record_id = any (whose)) x),
+        'unsubscriptions', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at), '[]') from (
+                select u.party, case u.scenario_id when 0 then 'everything' else s.name end as scenario, u.created_at
+                from marketing_automation.unsubscription u left join marketing_automation.scenario s on s.id = u.scenario_id
+                where u.party = any (parties)) x),
+        'bounces', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
+                select b.kind, b.received_at, b.status, b.diagnostic
+                from marketing_automation.bounce b where b.address_hash = hash) x),
+        'suppression', (
+            select to_jsonb(x) from (
+                select s.reason, s.since, s.detail from marketing_automation.suppression s where s.address_hash = hash) x));
+end $$;
+comment on function marketing_automation.export_person(text) is
+    'API: public. All that is kept of a person, found as forget() finds it: records and what ran for them, mails with what they were '
+    'made of, events, conversions, what was left, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
+    'tables are yours to add';
+
+-- functions/revoke_access.sql
+create or replace function marketing_automation.revoke_access(role regrole, access text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_name name := (select r.rolname from pg_roles r where r.oid = role);
+    statement text;
+begin
+    if role is null then
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    if its_name is null then
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+    end if;
+    delete from marketing_automation_internal.access_grant g where g.role = its_name and g.access = revoke_access.access;
+    if not found then
+        raise exception 'role "%" has no access "%"', its_name, access
+            using errcode = 'undefined_object',
+                  detail = coalesce((select 'It has ' || string_agg(g.access, ', ' order by g.access) || '.'
+                      from marketing_automation_internal.access_grant g where g.role = its_name), 'It has none that grant_access() gave.');
+    end if;
+    for statement in
+        with had as (
+            select r.privilege, o.name from marketing_automation_internal.access_right() r
+            cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
+            where r.access = revoke_access.access or revoke_access.access = 'marketer' and r.access in ('reader', 'operator')
+        ), keeps as (
+            select r.privilege, o.name
+            from marketing_automation_internal.access_grant g
+            join marketing_automation_internal.access_right() r
+                on r.access = g.access or g.access = 'marketer' and r.access in ('reader', 'operator')
+            cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
+            where g.role = its_name
+        ), lost as (
+            select * from had except select * from keeps
+        )
+        select format(case l.privilege when 'execute' then 'revoke execute on routine %s from %I'
+                          when 'select' then 'revoke select on %s from %I'
+                          else 'revoke insert, update, delete on %s from %I' end,
+                      coalesce(p.oid::regprocedure::text, c.oid::regclass::text), its_name)
+        from lost l
+        left join pg_proc p on l.privilege = 'execute' and p.pronamespace = 'marketing_automation'::regnamespace and p.proname = l.name
+        left join pg_class c on l.privilege <> 'execute' and c.relnamespace = 'marketing_automation'::regnamespace and c.relname = l.name
+        where coalesce(p.oid, c.oid) is not null
+    loop
+        execute statement;
+    end loop;
+    if not exists (select from marketing_automation_internal.access_grant g where g.role = its_name) then
+        execute format('revoke usage on schema marketing_automation from %I', its_name);
+    end if;
+end $$;
+comment on function marketing_automation.revoke_access(regrole, text) is
+    'API: public. Takes back what grant_access() gave, but for what another access of the role gives too. What is owned stays: see '
+    'REASSIGN OWNED';
+
 -- functions/health.sql
 -- Is everything as it should be? One row a check, for people, and the same as numbers, for monitoring.
 

@@ -34,5 +34,28 @@ select * from marketing_automation_internal.tracking_key;
 select marketing_automation.stop('process');
 delete from marketing_automation.event;
 reset role;
+
+-- What was given is taken back, but for what another access gives too.
+select marketing_automation.grant_access('regress_reader', 'operator');
+select marketing_automation.revoke_access('regress_reader', 'marketer');
+select marketing_automation.revoke_access('regress_nobody', 'reader');
+select marketing_automation.revoke_access(0::oid::regrole, 'reader');
+select marketing_automation.revoke_access(null, 'reader');
+create view pg_temp.may as select
+    has_schema_privilege('regress_reader', 'marketing_automation', 'usage') as uses,
+    has_table_privilege('regress_reader', 'marketing_automation.record', 'select') as reads,
+    has_function_privilege('regress_reader', 'marketing_automation.worker_status()', 'execute') as asks,
+    has_function_privilege('regress_reader', 'marketing_automation.block(uuid)', 'execute') as blocks;
+select * from pg_temp.may;
+select marketing_automation.revoke_access('regress_reader', 'operator');
+select * from pg_temp.may;
+select marketing_automation.revoke_access('regress_reader', 'reader');
+select * from pg_temp.may;
+-- A marketer's rights on columns too.
+select marketing_automation.grant_access('regress_reader', 'marketer');
+select marketing_automation.revoke_access('regress_reader', 'marketer');
+select a.attrelid::regclass, a.attname, x.privilege_type from pg_attribute a cross join lateral aclexplode(a.attacl) x where x.grantee = 'regress_reader'::regrole;
+select c.oid::regclass::text from pg_class c cross join lateral aclexplode(c.relacl) x where x.grantee = 'regress_reader'::regrole
+union all select p.oid::regprocedure::text from pg_proc p cross join lateral aclexplode(p.proacl) x where x.grantee = 'regress_reader'::regrole;
 drop owned by regress_proxy, regress_reader, regress_nobody;
 drop role regress_proxy, regress_reader, regress_nobody;

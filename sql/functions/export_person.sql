@@ -1,0 +1,69 @@
+-- What is kept of a person: the counterpart of forget(), for whoever asks what you know of them (GDPR, article 15).
+
+create function marketing_automation.export_person(address text) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hash bytea := marketing_automation.address_hash(address);
+    -- As in forget(): keys and parties may be addresses.
+    needle text := lower(trim(address));
+    mails bigint[];
+    whose bigint[];
+    parties text[];
+begin
+    if coalesce(needle, '') = '' then
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
+    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+    select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
+    into whose, parties
+    from marketing_automation.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    parties := parties || needle;
+    return jsonb_build_object(
+        'address', trim(address),
+        'records', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.entered_at, x.scenario), '[]') from (
+                select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, (
+                    select coalesce(jsonb_agg(to_jsonb(y) order by y.at, y.activity), '[]') from (
+                        select a.name as activity, ra.state, ra.outcome, ra.at, ra.finished_at, ra.opened_at, ra.clicked_at,
+                               ra.bounced_at, ra.error
+                        from marketing_automation.record_activity ra
+                        left join marketing_automation.activity a on a.id = ra.activity_id
+                        where ra.record_id = r.id) y) as activities
+                from marketing_automation.record r left join marketing_automation.scenario s on s.id = r.scenario_id
+                where r.id = any (whose)) x),
+        'messages', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at, x.id), '[]') from (
+                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, m.context, m.state, m.created_at,
+                       m.sent_at, m.server, m.smtp_reply
+                from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
+                where m.id = any (mails) or m.record_id = any (whose)) x),
+        'events', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
+                select e.kind, e.occurred_at, a.name as activity, l.url, e.method, e.address, e.user_agent, e.robot
+                from marketing_automation.event e
+                left join marketing_automation.activity a on a.id = e.activity_id
+                left join marketing_automation.link l on l.id = e.link_id
+                where e.record_id = any (whose) or e.record_id is null and e.party = any (parties)) x),
+        'conversions', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.at), '[]') from (
+                select s.name as scenario, c.at, c.value, c.source
+                from marketing_automation.conversion c left join marketing_automation.scenario s on s.id = c.scenario_id
+                where c.record_id = any (whose)) x),
+        'unsubscriptions', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at), '[]') from (
+                select u.party, case u.scenario_id when 0 then 'everything' else s.name end as scenario, u.created_at
+                from marketing_automation.unsubscription u left join marketing_automation.scenario s on s.id = u.scenario_id
+                where u.party = any (parties)) x),
+        'bounces', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
+                select b.kind, b.received_at, b.status, b.diagnostic
+                from marketing_automation.bounce b where b.address_hash = hash) x),
+        'suppression', (
+            select to_jsonb(x) from (
+                select s.reason, s.since, s.detail from marketing_automation.suppression s where s.address_hash = hash) x));
+end $$;
+comment on function marketing_automation.export_person(text) is
+    'API: public. All that is kept of a person, found as forget() finds it: records and what ran for them, mails with what they were '
+    'made of, events, conversions, what was left, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
+    'tables are yours to add';
