@@ -3,13 +3,18 @@
 create schema post;
 create table post.reader (id integer primary key, email text not null, secret text not null);
 insert into post.reader values (1, 'ada@post.example', 'ada''s'), (2, 'bob@post.example', 'bob''s');
-select marketing_automation.register_model('post', 'post.reader', key => 'self.id', party => 'self.id', email => 'self.email');
+select marketing_automation.register_model('post', 'post.reader', key => 'self.id', party => '''post '' || self.id', email => 'self.email');
 select marketing_automation.create_scenario('letters', 'post', unsubscribable => true) > 0 as created;
 select marketing_automation.add_activity('letters', 'letter', subject => 'Yours', body => '{{ record.secret }}') > 0 as added;
 select marketing_automation.run('letters');
 select * from marketing_automation.enroll('letters');
 select marketing_automation.process_due() as processed;
-create temporary table mail as select m.* from marketing_automation_internal.claim_messages(100) m where m.email like '%@post.example';
+-- These mails and no others are claimed.
+create temporary table mail (id bigint, attempt integer, record_id bigint, activity_id integer, email text);
+with claimed as (
+    update marketing_automation_internal.outbox set state = 'sending', attempts = 1 where email like '%@post.example'
+    returning id, attempts, record_id, activity_id, email)
+insert into mail select * from claimed;
 select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text),
     array_agg(0::double precision)) from mail;
 select n, known from marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
@@ -23,7 +28,7 @@ do $$ begin
         perform pg_sleep(0.05);
     end loop;
 end $$;
-select marketing_automation.unsubscribe('1', 'letters');
+select marketing_automation.unsubscribe('post 1', 'letters');
 select marketing_automation.suppress('ada@post.example');
 select marketing_automation.record_conversion(r.uuid, 19.90) is not null as converted
 from marketing_automation.record r join mail on mail.record_id = r.id and mail.email = 'ada@post.example';
