@@ -52,6 +52,12 @@ select marketing_automation.revoke_access('regress_reader', 'operator');
 select * from pg_temp.may;
 select marketing_automation.revoke_access('regress_reader', 'reader');
 select * from pg_temp.may;
+-- Under another name, too.
+select marketing_automation.grant_access('regress_reader', 'reader');
+alter role regress_reader rename to regress_renamed;
+select marketing_automation.revoke_access('regress_renamed', 'reader');
+alter role regress_renamed rename to regress_reader;
+select * from pg_temp.may;
 -- A marketer's rights on columns too.
 select marketing_automation.grant_access('regress_reader', 'marketer');
 select marketing_automation.revoke_access('regress_reader', 'marketer');
