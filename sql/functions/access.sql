@@ -32,32 +32,44 @@ create function marketing_automation_internal.give_access(role name, access text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     role_id oid := (select r.oid from pg_roles r where r.rolname = role);
-    -- What was there when an update began: the script notes it.
-    known oid[] := case when is_update then string_to_array(current_setting('marketing_automation_update.objects'), ' ')::oid[] else '{}' end;
+    -- What was there when an update began, noted by its script: objects, OID.NUMBER for a column, ACCESS.PRIVILEGE.NAME for a right.
+    known text[] := string_to_array(nullif(current_setting('marketing_automation_update.known', true), ''), ' ');
     statement text;
 begin
     if not is_update then
+        known := '{}';
         execute format('grant usage on schema marketing_automation to %I', role);
+    elsif known is null then
+        raise exception 'no update of the extension runs'
+            using errcode = 'object_not_in_prerequisite_state', detail = 'Only the script of an update says what is new.',
+                  hint = format('select marketing_automation.grant_access(%L, %L);', quote_ident(role), access);
     end if;
     for statement in
-        select case r.privilege
-            when 'execute' then format('grant execute on routine %s to %I', p.oid::regprocedure, role)
-            when 'select' then format('grant select on %s to %I', c.oid::regclass, role)
-            -- Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later, or all.
-            when 'write' then format('grant delete, insert (%1$s), update (%1$s) on %2$s to %3$I',
-                (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
-                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                   and (a.attidentity = '' or o.name in ('party', 'sale'))), c.oid::regclass, role)
-            end
+        select format('grant %s on %s to %I', g.privileges, g.object, role)
         from marketing_automation_internal.access_right() r
         cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
         left join pg_proc p on r.privilege = 'execute' and p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
         left join pg_class c on r.privilege <> 'execute' and c.relnamespace = 'marketing_automation'::regnamespace and c.relname = o.name
-        where (r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator'))
-          and (coalesce(p.oid, c.oid) <> all (known)
-               -- A known table may have new columns.
-               or r.privilege = 'write' and exists (
-                    select from pg_attribute a cross join lateral aclexplode(a.attacl) x where a.attrelid = c.oid and x.grantee = role_id))
+        cross join lateral (
+            select coalesce(coalesce(p.oid, c.oid)::text = any (known) and concat_ws('.', r.access, r.privilege, o.name) = any (known), false)
+        ) as k (is_known)
+        cross join lateral (
+            select case r.privilege when 'write' then 'delete' else r.privilege end,
+                   coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
+            where not k.is_known
+            union all
+            -- Columns. Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later,
+            -- or all. A known table may have new columns: they are for a role that may still write others.
+            select format('%s (%s)', w.privilege, string_agg(quote_ident(a.attname), ', ' order by a.attnum)), c.oid::regclass::text
+            from unnest(array['insert', 'update']) as w (privilege)
+            join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+            where r.privilege = 'write' and (a.attidentity = '' or o.name in ('party', 'sale'))
+              and (not k.is_known or concat_ws('.', a.attrelid, a.attnum) <> all (known) and exists (
+                    select from pg_attribute other cross join lateral aclexplode(other.attacl) x
+                    where other.attrelid = c.oid and x.grantee = role_id and x.privilege_type = upper(w.privilege)))
+            group by w.privilege
+        ) as g (privileges, object)
+        where r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator')
     loop
         execute statement;
     end loop;
@@ -81,7 +93,8 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, monitor, reader, operator or marketer.';
     end if;
     perform marketing_automation_internal.give_access(its_name, access);
-    insert into marketing_automation_internal.access_grant (role, access) values (its_name, grant_access.access) on conflict do nothing;
+    insert into marketing_automation_internal.access_grant as g (role, access, role_id) values (its_name, grant_access.access, grant_access.role)
+    on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), '
@@ -93,7 +106,7 @@ comment on function marketing_automation.grant_access(regrole, text) is
 -- of the object its initial ones, those of roles too, and pg_dump leaves initial ones out.
 do $$
 declare
-    known oid[] := string_to_array(current_setting('marketing_automation_update.objects', true), ' ')::oid[];
+    known text[] := string_to_array(current_setting('marketing_automation_update.known', true), ' ');
     statement text;
 begin
     for statement in
@@ -111,23 +124,26 @@ begin
         cross join lateral (select distinct a.grantee from aclexplode(o.acl) a) g
         left join pg_roles r on r.oid = g.grantee
         where o.schema in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
-          and g.grantee <> o.owner and (g.grantee = 0 or r.oid is not null) and o.id <> all (coalesce(known, '{}'))
+          and g.grantee <> o.owner and (g.grantee = 0 or r.oid is not null) and o.id::text <> all (coalesce(known, '{}'))
     loop
         execute statement;
     end loop;
 end $$;
 
--- A new version may have brought what an access needs. Only to roles that still have what no other access gives: somebody may have
--- revoked it since, or have dropped the role and made another one of that name.
-select marketing_automation_internal.give_access_again(g.role::text, g.access)
-from marketing_automation_internal.access_grant g
-join pg_roles r on r.rolname = g.role
+-- A new version may have brought what an access needs. A role may have another name by now, and in a restored database other roles have
+-- the ids of those that were there before: so it is found by either, and must still have what no other access gives. It has not if that
+-- was revoked, or if the role was dropped and another one made with its name.
+select marketing_automation_internal.give_access_again(g.role, g.access)
+from (
+    select distinct r.rolname::text as role, r.oid, g.access
+    from marketing_automation_internal.access_grant g join pg_roles r on r.rolname = g.role or r.oid = g.role_id
+) as g
 where exists (
     select from marketing_automation_internal.access_right() own
     cross join lateral unnest(string_to_array(own.objects, ' ')) as o (name)
     join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
     cross join lateral aclexplode(p.proacl) a
-    where own.access = g.access and own.privilege = 'execute' and a.grantee = r.oid
+    where own.access = g.access and own.privilege = 'execute' and a.grantee = g.oid
       and not exists (
         select from marketing_automation_internal.access_right() other
         where other.access <> own.access and other.privilege = 'execute' and o.name = any (string_to_array(other.objects, ' '))));

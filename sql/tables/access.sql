@@ -3,10 +3,13 @@
 create table marketing_automation_internal.access_grant (
     role name not null,
     access text not null,
+    role_id oid,
     primary key (role, access)
 );
 comment on table marketing_automation_internal.access_grant is
     'API: private. What grant_access() has given. Names: a dump is restored where the roles do not exist yet';
+comment on column marketing_automation_internal.access_grant.role_id is
+    'The role of that name when it was given, for one that was renamed since; says nothing in another server''s copy';
 
 create table marketing_automation_internal.name_lock (
     kind text not null,

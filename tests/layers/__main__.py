@@ -44,9 +44,8 @@ def main(names):
             verdict = f"FAILED: {failure}"
             log.failed = max(log.failed, 1)
         seconds = time.monotonic() - started
-        skipped = f", {log.skipped} skipped" if log.skipped else ""
         left_out = f", {len(log.left_out)} left out" if log.left_out else ""
-        print(f"{verdict} ({seconds:.0f} s; {log.passed} passed, {log.failed} failed{skipped}{left_out})", flush=True)
+        print(f"{verdict} ({seconds:.0f} s; {log.passed} passed, {log.failed} failed{left_out})", flush=True)
         for reason in log.left_out:
             print(f"  left out: {reason}")
         if log.failed:

@@ -32,20 +32,34 @@ end $$;
 
 -- While the update waits for a lock, others wait behind it. Without a lock_timeout of the session it gives up after some seconds
 -- and changes nothing; it can be run again.
+select pg_catalog.set_config('{name}_update.lock_timeout', pg_catalog.current_setting('lock_timeout'), true);
 select pg_catalog.set_config('lock_timeout', '5s', true) where pg_catalog.current_setting('lock_timeout') = '0';
 
 -- What is there now: roles get what is new, and nothing back that was revoked, see functions/access.sql.
-select pg_catalog.set_config('marketing_automation_update.objects', pg_catalog.string_agg(o.id::pg_catalog.text, ' '), true)
+select pg_catalog.set_config('{name}_update.known', pg_catalog.string_agg(k.what, ' '), true)
 from (
-    select n.oid, n.oid from pg_catalog.pg_namespace n
+    select n.oid::pg_catalog.text from pg_catalog.pg_namespace n where n.nspname in ('{name}', '{name}_internal')
     union all
-    select c.relnamespace, c.oid from pg_catalog.pg_class c
+    select c.oid::pg_catalog.text from pg_catalog.pg_class c
+    where c.relnamespace in ('{name}'::pg_catalog.regnamespace, '{name}_internal'::pg_catalog.regnamespace)
     union all
-    select p.pronamespace, p.oid from pg_catalog.pg_proc p
-) as o (schema, id)
-where o.schema in ('{name}'::pg_catalog.regnamespace, '{name}_internal'::pg_catalog.regnamespace);
+    select p.oid::pg_catalog.text from pg_catalog.pg_proc p
+    where p.pronamespace in ('{name}'::pg_catalog.regnamespace, '{name}_internal'::pg_catalog.regnamespace)
+    union all
+    select pg_catalog.concat_ws('.', a.attrelid, a.attnum)
+    from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+    where c.relnamespace = '{name}'::pg_catalog.regnamespace and c.relkind = 'r' and a.attnum > 0
+    union all
+    select pg_catalog.concat_ws('.', r.access, r.privilege, o.name)
+    from {name}_internal.access_right() r
+    cross join lateral pg_catalog.unnest(pg_catalog.string_to_array(r.objects, ' ')) as o (name)
+) as k (what);
 """
-WAKE = f"""\
+END = f"""\
+-- The transaction may go on: it is to find its settings as they were.
+select pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('{NAME}_update.lock_timeout'), true),
+       pg_catalog.set_config('{NAME}_update.lock_timeout', '', true), pg_catalog.set_config('{NAME}_update.known', '', true);
+
 -- The mailer looks at the version when this commits, and goes on.
 select {NAME}_internal.notify_mailer();
 """
@@ -70,7 +84,7 @@ def update_script(start, to, updates=SQL / "updates"):
     again = sorted((file for file in order() if not file.startswith("tables/")), key=lambda file: file == "seed.sql")
     parts = [GUARD.format(name=NAME, start=start, to=to), f"-- updates/{steps.name}\n{steps.read_text()}"]
     parts += [f"-- {file}\n{or_replace((SQL / file).read_text())}" for file in again]
-    return "\n".join([*parts, WAKE])
+    return "\n".join([*parts, END])
 
 
 def or_replace(text):

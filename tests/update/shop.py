@@ -31,17 +31,21 @@ def install_releases():
         shutil.copy(history.install_path(version), extension_folder())
 
 
-@contextlib.contextmanager
 def script_to_next(directory, steps):
     """With a script that leads from the current version to 9.9.9, of which there is no library: these steps, and all functions again."""
-    now = history.current_version()
-    (directory / f"{now}--{NEXT}.sql").write_text(steps + "\n")
-    script = extension_folder() / f"marketing_automation--{now}--{NEXT}.sql"
-    script.write_text(update_script(now, NEXT, directory))
+    return script(history.current_version(), NEXT, directory, steps)
+
+
+@contextlib.contextmanager
+def script(start, to, directory, steps=""):
+    """With a script that leads from a version to another."""
+    (directory / f"{start}--{to}.sql").write_text(steps + "\n")
+    installed = extension_folder() / f"marketing_automation--{start}--{to}.sql"
+    installed.write_text(update_script(start, to, directory))
     try:
         yield
     finally:
-        script.unlink()
+        installed.unlink()
 
 
 def campaign(version):

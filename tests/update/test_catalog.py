@@ -1,12 +1,9 @@
 """An updated extension is what a fresh one is."""
 
 import difflib
-import re
-import subprocess
 
-from harness.paths import pg_program
 from release import history
-from update.shop import HERE, NEXT, ROLES, Data, Shop, script_to_next
+from update.shop import HERE, ROLES, Data, Shop
 
 LIBRARY = (HERE / "library.sql").read_text()
 
@@ -69,39 +66,3 @@ def test_a_function_of_the_library_is_called_as_before(cluster, release, databas
     finally:
         older.drop()
         newer.drop()
-
-
-def test_what_is_made_anew_is_for_those_who_had_it(shop, tmp_path):
-    """An update that drops a function and makes it with other arguments: roles, PUBLIC and pg_dump see no difference."""
-    shop.update()
-    before = shop.catalog()
-    with script_to_next(tmp_path, "drop function marketing_automation.is_suppressed(text), marketing_automation_internal.access_right();"):
-        shop.update(NEXT)
-    different = set(shop.catalog()) ^ set(before)
-    assert {line.partition(":")[0] for line in different} == {"extension"}
-    assert [line for line in before if "is_suppressed" in line and "update_reader EXECUTE" in line]
-
-
-def test_an_update_gives_nothing_back_that_was_revoked_nor_to_another_role_of_that_name(shop):
-    former = "create role update_former; select marketing_automation.grant_access('update_former', '{}');"
-    shop.psql(former.format("operator") + "drop owned by update_former; drop role update_former;" + former.format("reader"))
-    try:
-        shop.query("revoke execute on function marketing_automation.preview(text, text, text, text) from update_marketer")
-        shop.update()
-        may = "select has_function_privilege(%s, %s, 'execute')"
-        assert not shop.value(may, "update_former", "marketing_automation.pause(text)")
-        assert shop.value(may, "update_former", "marketing_automation.worker_status()")
-        assert not shop.value(may, "update_marketer", "marketing_automation.preview(text, text, text, text)")
-        assert shop.value(may, "update_marketer", "marketing_automation.run(text)")
-    finally:
-        shop.psql("drop owned by update_former; drop role update_former;")
-
-
-def test_what_roles_were_granted_is_in_a_dump_after_an_update(cluster, shop):
-    shop.update()
-    dumped = subprocess.run(
-        [pg_program("pg_dump"), "-h", cluster.directory, "-p", str(cluster.port), "-U", cluster.superuser, shop.database],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    assert re.search(r"GRANT .* ON FUNCTION marketing_automation\.run\(scenario text\) TO update_marketer", dumped)
-    assert "GRANT USAGE ON SCHEMA marketing_automation TO update_tracking" in dumped

@@ -42,6 +42,16 @@ def test_readers_do_not_wait_for_an_update_nor_it_for_them(shop):
         reader.rollback()
 
 
+def test_a_view_of_somebody_over_ours_stays_or_refuses_the_update_as_a_whole(shop, tmp_path):
+    shop.query("create view shop.sent as select m.*, r.key as customer from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id")
+    before = shop.value("select count(*) from shop.sent")
+    shop.update()
+    assert before and shop.value("select count(*) from shop.sent") >= before
+    with script_to_next(tmp_path, "drop view marketing_automation.message;"), pytest.raises(psycopg2.errors.DependentObjectsStillExist, match="cannot drop"):
+        shop.update(NEXT)
+    assert shop.version() == history.current_version() and shop.value("select count(*) from shop.sent") >= before
+
+
 def test_a_script_runs_only_by_alter_extension(shop, release):
     latest = history.releases()[-1]
     script = extension_folder() / f"marketing_automation--{latest}--{history.current_version()}.sql"

@@ -18,5 +18,3 @@ select s.name, r.party = p.id::text as same_party from marketing_automation.reco
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name in ('quotations', 'parties')
 join marketing_automation.party p on p.name = 'Zoë Müller' and p.id::text = r.party order by 1;
 select marketing_automation.stop('quotations'), marketing_automation.stop('parties');
-drop owned by regress_marketer, regress_other;
-drop schema secret, attic cascade;

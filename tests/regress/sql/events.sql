@@ -22,6 +22,7 @@ create view shop.state as
 select * from shop.state order by key;
 
 -- What the proxy does: tokens of an event, as the mailer signs them.
+select id as link from marketing_automation_internal.link_ids(array['https://a.example/']) \gset
 select count(*) from marketing_automation.tracking_keys();
 create function shop.hit(key text, kind text, id uuid default gen_random_uuid(), method text default 'GET') returns table (known boolean, location text) language sql as $$
     -- One row, before anything is recorded of it: in a join, the planner may record first and look for the scenario then.

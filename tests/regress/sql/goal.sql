@@ -18,6 +18,7 @@ from (values ('mail', null, null, null, null, 'send_email'),
              ('branch', null, null, null, interval '1 hour', null),
              ('twig', 'branch', null, null, interval '1 hour', null),
              ('late', null, null, null, interval '1 day', 'send_email')) a (name, parent, on_event, condition, delay, action);
+select marketing_automation.create_scenario('aimless', 'buyer') > 0 as created;
 select marketing_automation.run('goal');
 select enrolled from marketing_automation.enroll('goal', '2026-03-01 12:00+00');
 create view shop.goal_progress as
@@ -70,7 +71,7 @@ select regexp_replace(fact, '\d{4}-\S+ \S+', 'then', 'g') as fact, about from ma
 
 -- Reports; totals are those of the history.
 select * from marketing_automation.tree('goal');
-select scenario, records, conversions, conversion_value from marketing_automation.scenario_report where scenario in ('goal', 'enroll') order by 1;
+select scenario, records, conversions, conversion_value from marketing_automation.scenario_report where scenario in ('goal', 'aimless') order by 1;
 select * from marketing_automation.conversion_report where scenario = 'goal';
 
 -- Tried out beforehand: no conversion stays.

@@ -56,3 +56,7 @@ select * from shop.progress where name = 'fourth';
 delete from marketing_automation.activity where name = 'second';
 select marketing_automation.stop('process');
 drop view shop.progress;
+-- The shop as it was.
+update shop.customer set email = 'customer3@shop.example' where id = 3;
+insert into shop.customer (id, name, email, language, time_zone) overriding system value
+values (4, 'Customer 4', 'customer4@shop.example', 'fr_CA', 'Europe/Paris');

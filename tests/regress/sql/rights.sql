@@ -5,16 +5,16 @@ create role regress_bob;
 create role regress_otto;
 create role regress_web noinherit;
 grant regress_ann, regress_otto to regress_web;
-create table shop.visitor (id integer primary key, name text, email text);
-insert into shop.visitor select n, 'Visitor ' || n, 'visitor' || n || '@shop.example' from generate_series(1, 3) n;
+create table shop.lodger (id integer primary key, name text, email text);
+insert into shop.lodger select n, 'Lodger ' || n, 'lodger' || n || '@shop.example' from generate_series(1, 3) n;
 grant usage on schema shop to regress_ann;
-grant select on shop.visitor to regress_ann;
+grant select on shop.lodger to regress_ann;
 select count(*) from (values ('regress_ann', 'marketer'), ('regress_bob', 'marketer'), ('regress_otto', 'operator')) as g (role, access)
 cross join lateral marketing_automation.grant_access(g.role::regrole, g.access);
 
 set session authorization regress_ann;
-select marketing_automation.register_model('visitor', 'shop.visitor', key => 'self.id', party => 'self.id', email => 'self.email');
-select marketing_automation.create_scenario('guests', 'visitor') > 0 as created;
+select marketing_automation.register_model('lodger', 'shop.lodger', key => 'self.id', party => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('guests', 'lodger') > 0 as created;
 insert into marketing_automation.snippet (name, body) values ('imprint', '<p>Ann</p>');
 select marketing_automation.add_activity('guests', 'later', delay => '30 days', subject => 's', body => '{% include "imprint" %}') > 0 as added;
 select marketing_automation.run('guests');
@@ -94,7 +94,7 @@ join marketing_automation.record_activity ra on ra.record_id = r.id where r.scen
 select marketing_automation.stop('leads');
 drop schema regress_bob cascade;
 
-drop table shop.visitor;
+drop table shop.lodger;
 select marketing_automation.stop('guests');
 delete from marketing_automation.page;
 delete from marketing_automation.page_text;
