@@ -6,10 +6,12 @@
 mod auth;
 mod client;
 mod config;
+mod connect;
 mod content;
 mod dialogue;
 mod directory;
 mod error;
+mod exchange;
 mod extensions;
 mod reply;
 mod tls;
