@@ -13,6 +13,7 @@ mod directory;
 mod error;
 mod exchange;
 mod extensions;
+mod refusal;
 mod reply;
 mod tls;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use config::{ConfigError, TransportConfig};
 pub use error::{SendError, SendErrorKind};
+pub use refusal::{Scope, Step, Verdict};
 
 use crate::mail::message::Mail;
 use client::Session;

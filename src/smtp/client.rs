@@ -12,6 +12,7 @@ use super::dialogue::Dialogue;
 use super::error::{SendError, SendErrorKind};
 use super::exchange::{ask, read, within, write};
 use super::extensions::Extensions;
+use super::refusal::Step;
 use super::reply::{Reply, SERVICE_CLOSING};
 use super::{auth, content};
 use crate::mail::message::Mail;
@@ -142,14 +143,14 @@ impl Session {
                 write(dialogue, name, command, limit).await?;
             }
             let judged = match read(dialogue, name, limit).await {
-                Ok(reply) => step.judge(&reply),
+                Ok(reply) => check(*step, &reply),
                 Err(error) => Err(error),
             };
             let Err(error) = judged else {
                 // The server wants the content of a mail that it has refused: an empty one, for no recipient (RFC 2920,
                 // section 3.1).
                 if matches!(step, Step::Data) && refusal.is_some() {
-                    let _ = ask(dialogue, "end of data", ".", limit).await;
+                    let _ = ask(dialogue, Step::EndOfData.name(), ".", limit).await;
                 }
                 continue;
             };
@@ -170,7 +171,7 @@ impl Session {
 
     /// Sends the content; from its last byte on the server may have taken the mail.
     async fn content(&self, dialogue: &mut Dialogue) -> Result<String, SendError> {
-        let name = "end of data";
+        let step = Step::EndOfData;
         // What has come too early would pass for the verdict.
         if !dialogue.is_at_rest() {
             return Err(SendError::connection(
@@ -180,13 +181,13 @@ impl Session {
         let mut in_doubt = false;
         let written = dialogue.write(&self.wire, &mut in_doubt);
         let verdict = match within(self.step_timeout, "body", written).await {
-            Ok(()) => read(dialogue, name, self.verdict_timeout).await,
+            Ok(()) => read(dialogue, step.name(), self.verdict_timeout).await,
             Err(error) => Err(error),
         };
         match verdict {
             Ok(reply) if reply.is_success() => Ok(reply.to_string()),
             Ok(reply) => {
-                let error = SendError::replied(name, &reply);
+                let error = SendError::refused(step, &reply);
                 let in_doubt = error.kind == SendErrorKind::Connection;
                 Err(SendError { in_doubt, ..error })
             }
@@ -202,37 +203,14 @@ impl Session {
     }
 }
 
-/// The commands before the content.
-#[derive(Clone, Copy)]
-enum Step {
-    MailFrom,
-    RcptTo,
-    Data,
-}
-
-impl Step {
-    fn name(self) -> &'static str {
-        match self {
-            Step::MailFrom => "MAIL FROM",
-            Step::RcptTo => "RCPT TO",
-            Step::Data => "DATA",
-        }
-    }
-
-    /// Whether the mail may go on, and what it means when it may not.
-    fn judge(self, reply: &Reply) -> Result<(), SendError> {
-        let accepted = match self {
-            Step::Data => reply.code == GO_AHEAD,
-            _ => reply.is_success(),
-        };
-        if accepted {
-            return Ok(());
-        }
-        let error = SendError::replied(self.name(), reply);
-        Err(match self {
-            Step::MailFrom => error.at_mail_from(),
-            Step::RcptTo => error,
-            Step::Data => error.at_data(),
-        })
+/// Whether the mail may go on after this step, and what it means when it may not.
+fn check(step: Step, reply: &Reply) -> Result<(), SendError> {
+    let accepted = match step {
+        Step::Data => reply.code == GO_AHEAD,
+        _ => reply.is_success(),
+    };
+    match accepted {
+        true => Ok(()),
+        false => Err(SendError::refused(step, reply)),
     }
 }
