@@ -24,7 +24,43 @@ from (
 where o.schema in ('marketing_automation'::pg_catalog.regnamespace, 'marketing_automation_internal'::pg_catalog.regnamespace);
 
 -- updates/0.1.0--0.2.0.sql
--- What tables need on the way from 0.1.0 to 0.2.0: nothing yet.
+-- What tables need on the way from 0.1.0 to 0.2.0.
+
+-- Words and codes by which bounces are judged, which were part of the library.
+create table marketing_automation.bounce_rule (
+    kind text not null,
+    pattern text not null,
+    meaning text not null,
+    is_enabled boolean not null default true,
+    note text,
+    is_shipped boolean not null default false,
+    primary key (kind, pattern),
+    constraint bounce_rule_fits_kind check (case kind
+        when 'status' then meaning in ('dead', 'unclear')
+        when 'reply' then meaning in ('dead', 'dead_after_data', 'dead_domain', 'alive')
+        when 'step' then meaning in ('before_recipient', 'after_data', 'remote')
+        when 'notice' then meaning in ('failed', 'delayed', 'delivered')
+        when 'subject' then meaning in ('auto_reply', 'personal_reply')
+        else false end)
+);
+comment on table marketing_automation.bounce_rule is
+    'API: public. By which codes and words replies of mail servers and returned mails are judged; see docs/mail.md. Holds for what '
+    'comes from now on, in the mailer within a minute or after a reload';
+comment on column marketing_automation.bounce_rule.kind is
+    'What is looked at. status: enhanced status code (RFC 3463); reply: what a server replied, at once or in its report; step: at '
+    'which step of the dialogue; notice: subject and beginning of what mail servers write in prose; subject: the beginning of the '
+    'subject of any mail';
+comment on column marketing_automation.bounce_rule.pattern is
+    'status: a code, or all that begin alike, as 5.0.%. Otherwise words in this order: case, accents, apostrophes, punctuation and '
+    'numbers do not count, % stands for the rest of a word, or between words for up to some others of the same sentence';
+comment on column marketing_automation.bounce_rule.meaning is
+    'dead: mailbox or domain do not exist; dead_after_data: that too, also where the server had seen the mail; dead_domain: the domain '
+    'does not exist, by who looked it up; unclear: the words decide; alive: it is about mail, sender or moment, whatever else is said; '
+    'before_recipient, after_data, remote: what the server knew when it replied, or that it is another one; failed, delayed, '
+    'delivered: what the notice says; auto_reply, personal_reply: a program or a person answers';
+comment on column marketing_automation.bounce_rule.note is 'Why';
+comment on column marketing_automation.bounce_rule.is_shipped is
+    'As the extension has shipped it, and replaced by its updates; false once you have changed it, and then dumped';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -123,10 +159,24 @@ comment on function marketing_automation_internal.check_smtp_url(text) is
 
 create or replace function marketing_automation_internal.parse_bounce(raw bytea)
 returns table (kind text, status text, diagnostic text, return_paths text[], message_ids text[], unsubscribe_tokens text[])
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
+language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
 comment on function marketing_automation_internal.parse_bounce(bytea) is
-    'API: private. What a returned mail says, unverified: kind as in the table bounce, and addresses, Message-IDs and tokens of '
-    'List-Unsubscribe by which the mail may be found';
+    'API: private. What a returned mail says by the rules of bounce_rule, unverified: kind as in the table bounce, and addresses, '
+    'Message-IDs and tokens of List-Unsubscribe by which the mail may be found';
+
+create or replace function marketing_automation_internal.check_bounce_rule(kind text, pattern text, meaning text) returns void
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_bounce_rule_wrapper';
+comment on function marketing_automation_internal.check_bounce_rule(text, text, text) is
+    'API: private. Raises unless it is a rule that bounce_rule can hold: says what is wrong, and what would be one';
+
+create or replace function marketing_automation_internal.shipped_bounce_rules() returns table (kind text, pattern text, meaning text, note text)
+language c immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'shipped_bounce_rules_wrapper';
+comment on function marketing_automation_internal.shipped_bounce_rules() is 'API: private. The bounce rules that this version ships';
+
+create or replace function marketing_automation_internal.is_extension_script() returns boolean
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'is_extension_script_wrapper';
+comment on function marketing_automation_internal.is_extension_script() is
+    'API: private. Whether CREATE EXTENSION or ALTER EXTENSION … UPDATE runs: only then rows are shipped';
 
 create or replace function marketing_automation_internal.check_condition(owner regrole, relation regclass, expression text, what text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_wrapper';
@@ -2380,9 +2430,8 @@ begin
         raise exception 'method % does not exist', new.pattern
             using errcode = 'invalid_parameter_value', hint = 'It is GET, HEAD, POST or PREFETCH.';
     end if;
-    if tg_op = 'UPDATE' then
-        new.is_shipped := false;
-    else
+    new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
+    if tg_op = 'INSERT' then
         -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
         delete from marketing_automation.robot_rule r where r.name = new.name and r.is_shipped;
     end if;
@@ -3569,6 +3618,34 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.pause_note() is
     'API: private. What worker_status() says during a pause; null: there is none';
+
+-- functions/bounce_rules.sql
+-- Rules by which replies of mail servers and returned mails are judged: what is shipped, and who may say that it is.
+
+create or replace function marketing_automation_internal.bounce_rule_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.check_bounce_rule(new.kind, new.pattern, new.meaning);
+    new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
+    if tg_op = 'INSERT' then
+        -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
+        delete from marketing_automation.bounce_rule r where r.kind = new.kind and r.pattern = new.pattern and r.is_shipped;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.bounce_rule_validate() is
+    'API: private. Rules can be applied; a changed rule is no shipped one, and takes its place when a dump is restored';
+
+create or replace trigger validate before insert or update on marketing_automation.bounce_rule
+    for each row execute function marketing_automation_internal.bounce_rule_validate();
+
+-- A rule that was changed is no shipped one any more, and stays; the others become what this version ships.
+do $$ begin
+    delete from marketing_automation.bounce_rule where is_shipped;
+    insert into marketing_automation.bounce_rule (kind, pattern, meaning, note, is_shipped)
+    select s.kind, s.pattern, s.meaning, s.note, true from marketing_automation_internal.shipped_bounce_rules() s
+    on conflict do nothing;
+end $$;
 
 -- functions/bounces.sql
 -- What comes back: bounces and complaints, and refusals that say the same at once.
@@ -5312,6 +5389,7 @@ select pg_extension_config_dump('marketing_automation.domain_limit', '');
 select pg_extension_config_dump('marketing_automation_internal.domain_queue', '');
 select pg_extension_config_dump('marketing_automation.sending_pause', '');
 select pg_extension_config_dump('marketing_automation.bounce', '');
+select pg_extension_config_dump('marketing_automation.bounce_rule', 'where not is_shipped');
 select pg_extension_config_dump('marketing_automation.smtp_server', '');
 select pg_extension_config_dump('marketing_automation.smtp_warmup', '');
 select pg_extension_config_dump('marketing_automation_internal.smtp_usage', '');
@@ -5342,7 +5420,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ('reader', 'select',
      'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
-     'domain_limit sending_pause smtp_server_status'),
+     'domain_limit sending_pause smtp_server_status bounce_rule'),
     ('reader', 'execute',
      'tree explain_record simulate activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
      'is_armed record_id is_suppressed address_hash'),
@@ -5489,6 +5567,10 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('crawler', 'user_agent',
         'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|headlesschrome|phantomjs', null, null, true,
      'Crawlers and link previews, by the names that they give themselves', true),
+    ('gmail_prefetch', 'user_agent', 'chrome/42\..*edge/12\.246', null, null, true,
+     'Gmail loads images in advance under the name of a browser of 2015, and again through its proxy when the mail is opened', true),
+    ('slack_image_proxy', 'user_agent', 'slack-imgproxy', null, null, true,
+     'Slack loads the images of a mail that is shown in a channel: api.slack.com/robots', true),
     ('scanner', 'user_agent',
         'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|\(compatible; ms-office', null, null, true,
      'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before it opens the browser; Outlook itself has its own name before ms-office', true),
