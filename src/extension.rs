@@ -4,6 +4,7 @@
 //! point into it ([`error_position`]), look into parse trees, compile templates and verify tokens ([`functions`]), and send mail
 //! from background workers ([`worker`]).
 
+mod bounce_rules;
 mod data_directory;
 mod error_position;
 mod functions;

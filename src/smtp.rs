@@ -6,11 +6,14 @@
 mod auth;
 mod client;
 mod config;
+mod connect;
 mod content;
 mod dialogue;
 mod directory;
 mod error;
+mod exchange;
 mod extensions;
+mod refusal;
 mod reply;
 mod tls;
 
@@ -18,6 +21,7 @@ use std::time::Duration;
 
 pub use config::{ConfigError, TransportConfig};
 pub use error::{SendError, SendErrorKind};
+pub use refusal::{Scope, Step, Verdict};
 
 use crate::mail::message::Mail;
 use client::Session;

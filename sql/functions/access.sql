@@ -11,7 +11,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ('reader', 'select',
      'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
-     'domain_limit sending_pause smtp_server_status'),
+     'domain_limit sending_pause smtp_server_status bounce_rule'),
     ('reader', 'execute',
      'tree explain_record simulate activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
      'is_armed record_id is_suppressed address_hash'),

@@ -24,10 +24,24 @@ comment on function marketing_automation_internal.check_smtp_url(text) is
 
 create function marketing_automation_internal.parse_bounce(raw bytea)
 returns table (kind text, status text, diagnostic text, return_paths text[], message_ids text[], unsubscribe_tokens text[])
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
+language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
 comment on function marketing_automation_internal.parse_bounce(bytea) is
-    'API: private. What a returned mail says, unverified: kind as in the table bounce, and addresses, Message-IDs and tokens of '
-    'List-Unsubscribe by which the mail may be found';
+    'API: private. What a returned mail says by the rules of bounce_rule, unverified: kind as in the table bounce, and addresses, '
+    'Message-IDs and tokens of List-Unsubscribe by which the mail may be found';
+
+create function marketing_automation_internal.check_bounce_rule(kind text, pattern text, meaning text) returns void
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_bounce_rule_wrapper';
+comment on function marketing_automation_internal.check_bounce_rule(text, text, text) is
+    'API: private. Raises unless it is a rule that bounce_rule can hold: says what is wrong, and what would be one';
+
+create function marketing_automation_internal.shipped_bounce_rules() returns table (kind text, pattern text, meaning text, note text)
+language c immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'shipped_bounce_rules_wrapper';
+comment on function marketing_automation_internal.shipped_bounce_rules() is 'API: private. The bounce rules that this version ships';
+
+create function marketing_automation_internal.is_extension_script() returns boolean
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'is_extension_script_wrapper';
+comment on function marketing_automation_internal.is_extension_script() is
+    'API: private. Whether CREATE EXTENSION or ALTER EXTENSION … UPDATE runs: only then rows are shipped';
 
 create function marketing_automation_internal.check_condition(owner regrole, relation regclass, expression text, what text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_wrapper';

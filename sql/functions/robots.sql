@@ -15,9 +15,8 @@ begin
         raise exception 'method % does not exist', new.pattern
             using errcode = 'invalid_parameter_value', hint = 'It is GET, HEAD, POST or PREFETCH.';
     end if;
-    if tg_op = 'UPDATE' then
-        new.is_shipped := false;
-    else
+    new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
+    if tg_op = 'INSERT' then
         -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
         delete from marketing_automation.robot_rule r where r.name = new.name and r.is_shipped;
     end if;

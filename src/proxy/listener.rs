@@ -34,8 +34,8 @@ use super::tls::Tls;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a client to take an answer in, and to say hello under TLS.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Longest request header, in bytes; hyper's smallest. A longer one is answered 431.
-const HEADER_LIMIT: usize = 8 * 1024;
+/// Longest request header, in bytes; a longer one is answered 431. As nginx: links on the shop's own domain come with all its cookies.
+const HEADER_LIMIT: usize = 32 * 1024;
 /// Connections at a time; more wait in the kernel.
 const CONNECTION_LIMIT: usize = 4096;
 /// Open files for everything else: connections to the database, the spool.

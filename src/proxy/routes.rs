@@ -30,10 +30,10 @@ pub fn app(state: Arc<State>) -> Router {
         routes = routes.route(bounce::PATH, post(bounce::take));
     }
     routes
-        .route("/c/{token}", get(hits::click))
-        .route("/o/{token}", get(hits::open))
+        .route("/c/{*token}", get(hits::click))
+        .route("/o/{*token}", get(hits::open))
         .route(
-            "/u/{token}",
+            "/u/{*token}",
             get(unsubscribe::show).post(unsubscribe::submit),
         )
         .route("/healthz", get(async || "ok\n"))

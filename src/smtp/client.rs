@@ -4,24 +4,19 @@
 //! mail.
 
 use std::fmt;
-use std::future::Future;
-use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::rustls::pki_types::ServerName;
-
-use super::config::{SmtpConfig, Tls, TransportConfig};
+use super::config::TransportConfig;
+use super::connect::{authenticate, connect};
 use super::dialogue::Dialogue;
 use super::error::{SendError, SendErrorKind};
+use super::exchange::{ask, read, within, write};
 use super::extensions::Extensions;
-use super::reply::Reply;
-use super::{auth, content, tls};
+use super::refusal::Step;
+use super::reply::{Reply, SERVICE_CLOSING};
+use super::{auth, content};
 use crate::mail::message::Mail;
 
-/// The server ends the session with this reply (RFC 5321, section 3.8).
-const SERVICE_CLOSING: u16 = 421;
 /// The server waits for the content.
 const GO_AHEAD: u16 = 354;
 
@@ -53,19 +48,7 @@ impl Session {
         let smtp = config
             .smtp()
             .ok_or_else(|| SendError::connection("no SMTP server is configured"))?;
-        let (mut dialogue, mut offered) = connect(smtp, step_timeout).await?;
-        if smtp.tls == Tls::Required && !offered.starttls {
-            return Err(SendError::connection(format!(
-                "{} does not offer STARTTLS, which is required",
-                smtp.host
-            )));
-        }
-        if matches!(smtp.tls, Tls::Required | Tls::Opportunistic) && offered.starttls {
-            ask(&mut dialogue, "STARTTLS", "STARTTLS", step_timeout).await?;
-            dialogue = encrypt(dialogue, smtp, "STARTTLS", step_timeout).await?;
-            // Replies that came in clear count no more (RFC 3207, section 4.2).
-            offered = hello(&mut dialogue, step_timeout).await?;
-        }
+        let (mut dialogue, offered) = connect(smtp, step_timeout).await?;
         if let Some(user) = &smtp.user {
             if !dialogue.is_encrypted() && !smtp.loopback {
                 return Err(SendError::connection(
@@ -103,6 +86,13 @@ impl Session {
             return Err(SendError::new(SendErrorKind::Permanent, message));
         }
         content::encode(&mail.bytes, mail.smtputf8, &mut self.wire)?;
+        let size = content::size(&mail.bytes);
+        if let Some(limit) = self.offered.size_limit().filter(|limit| size > *limit) {
+            let message = format!(
+                "5.3.4 the mail has {size} bytes, and the server takes no more than {limit} (SIZE, RFC 1870)"
+            );
+            return Err(SendError::new(SendErrorKind::Permanent, message));
+        }
         // Taken out while the mail is on its way: a future that is dropped halfway leaves a closed session.
         let mut dialogue = self
             .dialogue
@@ -125,7 +115,14 @@ impl Session {
     }
 
     async fn transaction(&self, dialogue: &mut Dialogue, mail: &Mail) -> Result<String, SendError> {
-        let parameters = if mail.smtputf8 { " SMTPUTF8" } else { "" };
+        let mut parameters = String::new();
+        if self.offered.size.is_some() {
+            // So that a server that has no room says so before the mail is sent.
+            parameters = format!(" SIZE={}", content::size(&mail.bytes));
+        }
+        if mail.smtputf8 {
+            parameters.push_str(" SMTPUTF8");
+        }
         let steps = [
             (
                 Step::MailFrom,
@@ -146,14 +143,14 @@ impl Session {
                 write(dialogue, name, command, limit).await?;
             }
             let judged = match read(dialogue, name, limit).await {
-                Ok(reply) => step.judge(&reply),
+                Ok(reply) => check(*step, &reply),
                 Err(error) => Err(error),
             };
             let Err(error) = judged else {
                 // The server wants the content of a mail that it has refused: an empty one, for no recipient (RFC 2920,
                 // section 3.1).
                 if matches!(step, Step::Data) && refusal.is_some() {
-                    let _ = ask(dialogue, "end of data", ".", limit).await;
+                    let _ = ask(dialogue, Step::EndOfData.name(), ".", limit).await;
                 }
                 continue;
             };
@@ -174,7 +171,7 @@ impl Session {
 
     /// Sends the content; from its last byte on the server may have taken the mail.
     async fn content(&self, dialogue: &mut Dialogue) -> Result<String, SendError> {
-        let name = "end of data";
+        let step = Step::EndOfData;
         // What has come too early would pass for the verdict.
         if !dialogue.is_at_rest() {
             return Err(SendError::connection(
@@ -184,13 +181,13 @@ impl Session {
         let mut in_doubt = false;
         let written = dialogue.write(&self.wire, &mut in_doubt);
         let verdict = match within(self.step_timeout, "body", written).await {
-            Ok(()) => read(dialogue, name, self.verdict_timeout).await,
+            Ok(()) => read(dialogue, step.name(), self.verdict_timeout).await,
             Err(error) => Err(error),
         };
         match verdict {
             Ok(reply) if reply.is_success() => Ok(reply.to_string()),
             Ok(reply) => {
-                let error = SendError::replied(name, &reply);
+                let error = SendError::refused(step, &reply);
                 let in_doubt = error.kind == SendErrorKind::Connection;
                 Err(SendError { in_doubt, ..error })
             }
@@ -206,158 +203,14 @@ impl Session {
     }
 }
 
-/// The commands before the content.
-#[derive(Clone, Copy)]
-enum Step {
-    MailFrom,
-    RcptTo,
-    Data,
-}
-
-impl Step {
-    fn name(self) -> &'static str {
-        match self {
-            Step::MailFrom => "MAIL FROM",
-            Step::RcptTo => "RCPT TO",
-            Step::Data => "DATA",
-        }
-    }
-
-    /// Whether the mail may go on, and what it means when it may not.
-    fn judge(self, reply: &Reply) -> Result<(), SendError> {
-        let accepted = match self {
-            Step::Data => reply.code == GO_AHEAD,
-            _ => reply.is_success(),
-        };
-        if accepted {
-            return Ok(());
-        }
-        let error = SendError::replied(self.name(), reply);
-        Err(match self {
-            Step::MailFrom => error.at_mail_from(),
-            Step::RcptTo => error,
-            Step::Data => error.at_data(),
-        })
-    }
-}
-
-/// Connects and says EHLO, in TLS when it is implicit.
-async fn connect(smtp: &SmtpConfig, limit: Duration) -> Result<(Dialogue, Extensions), SendError> {
-    let name = format!("connect to {} port {}", smtp.host, smtp.port);
-    let connected = async { Dialogue::new(TcpStream::connect((&*smtp.host, smtp.port)).await?) };
-    let mut dialogue = within(limit, &name, connected).await?;
-    if smtp.tls == Tls::Implicit {
-        dialogue = encrypt(dialogue, smtp, &name, limit).await?;
-    }
-    let greeting = read(&mut dialogue, "greeting", limit).await?;
-    if !greeting.is_success() {
-        return Err(SendError::replied("greeting", &greeting).before_any_mail());
-    }
-    let offered = hello(&mut dialogue, limit).await?;
-    Ok((dialogue, offered))
-}
-
-async fn encrypt(
-    dialogue: Dialogue,
-    smtp: &SmtpConfig,
-    name: &str,
-    limit: Duration,
-) -> Result<Dialogue, SendError> {
-    let connector = tls::connector(smtp)?;
-    let host = ServerName::try_from(smtp.host.clone())
-        .map_err(|error| SendError::connection(format!("{name}: {error}")))?;
-    within(limit, name, dialogue.encrypt(connector, host)).await
-}
-
-async fn hello(dialogue: &mut Dialogue, limit: Duration) -> Result<Extensions, SendError> {
-    let line = format!("EHLO {}", own_name(dialogue));
-    let reply = ask(dialogue, "EHLO", &line, limit).await?;
-    Ok(Extensions::parse(&reply))
-}
-
-/// This machine's name when it is a full one, else the address (RFC 5321, section 4.1.4).
-fn own_name(dialogue: &Dialogue) -> String {
-    let name = hostname::get()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .filter(|name| {
-            name.contains('.')
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-        });
-    match (name, dialogue.local_address()) {
-        (Some(name), _) => name,
-        (None, Ok(std::net::IpAddr::V6(address))) => format!("[IPv6:{address}]"),
-        (None, Ok(address)) => format!("[{address}]"),
-        (None, Err(_)) => "[127.0.0.1]".to_owned(),
-    }
-}
-
-async fn authenticate(
-    dialogue: &mut Dialogue,
-    offered: Extensions,
-    user: &str,
-    password: &str,
-    limit: Duration,
-) -> Result<(), SendError> {
-    let lines = auth::lines(offered, user, password)?;
-    let last = lines.len() - 1;
-    for (number, line) in lines.iter().enumerate() {
-        write(dialogue, "AUTH", &format!("{line}\r\n"), limit).await?;
-        let reply = read(dialogue, "AUTH", limit).await?;
-        // 334 asks for the next line.
-        let accepted = match number == last {
-            true => reply.is_success(),
-            false => reply.code == 334,
-        };
-        if !accepted {
-            return Err(SendError::replied("AUTH", &reply).before_any_mail());
-        }
-    }
-    Ok(())
-}
-
-/// Says a line outside of a mail, and wants it accepted.
-async fn ask(
-    dialogue: &mut Dialogue,
-    name: &str,
-    line: &str,
-    limit: Duration,
-) -> Result<Reply, SendError> {
-    write(dialogue, name, &format!("{line}\r\n"), limit).await?;
-    let reply = read(dialogue, name, limit).await?;
-    match reply.is_success() {
-        true => Ok(reply),
-        false => Err(SendError::replied(name, &reply).before_any_mail()),
-    }
-}
-
-async fn write(
-    dialogue: &mut Dialogue,
-    name: &str,
-    text: &str,
-    limit: Duration,
-) -> Result<(), SendError> {
-    within(limit, name, dialogue.write(text.as_bytes(), &mut false)).await
-}
-
-async fn read(dialogue: &mut Dialogue, name: &str, limit: Duration) -> Result<Reply, SendError> {
-    within(limit, name, dialogue.read_reply()).await
-}
-
-/// Runs one step of the dialogue within its time.
-async fn within<T>(
-    limit: Duration,
-    name: &str,
-    work: impl Future<Output = io::Result<T>>,
-) -> Result<T, SendError> {
-    match timeout(limit, work).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(SendError::connection(format!("{name}: {error}"))),
-        Err(_) => Err(SendError::connection(format!(
-            "{name}: no reply within {} s",
-            limit.as_secs_f32()
-        ))),
+/// Whether the mail may go on after this step, and what it means when it may not.
+fn check(step: Step, reply: &Reply) -> Result<(), SendError> {
+    let accepted = match step {
+        Step::Data => reply.code == GO_AHEAD,
+        _ => reply.is_success(),
+    };
+    match accepted {
+        true => Ok(()),
+        false => Err(SendError::refused(step, reply)),
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct SmtpConfig {
     pub(super) loopback: bool,
     /// PEM file with certificates to trust beside the system's.
     pub(super) ca: Option<PathBuf>,
+    /// What to say at EHLO; None: this machine's name or address.
+    pub(super) ehlo: Option<String>,
 }
 
 /// A password that does not show itself.
@@ -88,7 +90,7 @@ pub enum ConfigError {
     User(String),
     #[error("smtp_url has a path or fragment, which means nothing to an SMTP server")]
     Path,
-    #[error("smtp_url has the parameter {0:?}; it may have tls and ca")]
+    #[error("smtp_url has the parameter {0:?}; it may have tls, ca and ehlo")]
     Parameter(String),
     #[error(
         "smtp_url has tls={0}; it must be required, opportunistic or none, and smtps:// has none of them"
@@ -96,6 +98,10 @@ pub enum ConfigError {
     Tls(String),
     #[error("smtp_url has ca={0:?}; it must be an absolute path")]
     Ca(String),
+    #[error(
+        "smtp_url has ehlo={0:?}; it must be a full host name, or an address in brackets such as [192.0.2.7]"
+    )]
+    Ehlo(String),
     #[error(
         "smtp_url has a user but not tls=required: the password would cross the network in clear"
     )]
@@ -105,8 +111,8 @@ pub enum ConfigError {
 }
 
 impl TransportConfig {
-    /// Parses `smtp://[user@]host[:port][?tls=required|opportunistic|none][&ca=/file.pem]`, `smtps://…` or
-    /// `file:///directory`.
+    /// Parses `smtp://[user@]host[:port][?tls=required|opportunistic|none][&ca=/file.pem][&ehlo=name]`,
+    /// `smtps://…` or `file:///directory`.
     ///
     /// Without `tls`, a loopback host is `opportunistic` and any other `required`. Without a port it is 465 for smtps,
     /// 587 (submission, RFC 6409) for `required`, and 25 otherwise.
@@ -172,6 +178,7 @@ impl SmtpConfig {
             (false, false) => Tls::Required,
         };
         let mut ca = None;
+        let mut ehlo = None;
         for (name, value) in url.query_pairs() {
             match (&*name, &*value) {
                 ("tls", "required") if !implicit_tls => tls = Tls::Required,
@@ -180,6 +187,8 @@ impl SmtpConfig {
                 ("tls", other) => return Err(ConfigError::Tls(other.to_owned())),
                 ("ca", path) if Path::new(path).is_absolute() => ca = Some(PathBuf::from(path)),
                 ("ca", other) => return Err(ConfigError::Ca(other.to_owned())),
+                ("ehlo", name) if is_own_name(name) => ehlo = Some(name.to_owned()),
+                ("ehlo", other) => return Err(ConfigError::Ehlo(other.to_owned())),
                 (other, _) => return Err(ConfigError::Parameter(other.to_owned())),
             }
         }
@@ -198,8 +207,31 @@ impl SmtpConfig {
             user,
             loopback,
             ca,
+            ehlo,
         })
     }
+}
+
+/// Whether EHLO may name it: a full domain name, or an address literal (RFC 5321, section 4.1.3).
+fn is_own_name(name: &str) -> bool {
+    let literal = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    if let Some(address) = literal {
+        return match address.strip_prefix("IPv6:") {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => address.parse::<std::net::Ipv4Addr>().is_ok(),
+        };
+    }
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    name.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
 }
 
 fn host(url: &Url) -> Result<(String, bool), ConfigError> {
@@ -319,6 +351,15 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_this_machine_can_be_given() {
+        for name in ["news.shop.example", "[192.0.2.7]", "[IPv6:2001:db8::7]"] {
+            let url = format!("smtps://mail.example.org?ehlo={name}");
+            let config = TransportConfig::parse(&url).unwrap();
+            assert_eq!(config.smtp().unwrap().ehlo.as_deref(), Some(name));
+        }
+    }
+
+    #[test]
     fn directories_are_absolute() {
         let config = TransportConfig::parse("file:///var/spool/mail%20out").unwrap();
         assert_eq!(config.directory(), Some(Path::new("/var/spool/mail out")));
@@ -345,6 +386,10 @@ mod tests {
             "smtps://mail.example.org?tls=none",
             "smtp://mail.example.org?password=s3cret",
             "smtp://mail.example.org?ca=relative.pem",
+            "smtp://mail.example.org?ehlo=localhost",
+            "smtp://mail.example.org?ehlo=a.example%0d%0aRSET",
+            "smtp://mail.example.org?ehlo=[192.0.2.777]",
+            "smtp://mail.example.org?ehlo=",
             "smtp://user@mail.example.org?tls=none",
             "smtp://user@mail.example.org?tls=opportunistic",
             "smtp://%ff@mail.example.org",

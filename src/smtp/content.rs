@@ -37,6 +37,12 @@ pub(super) fn encode(message: &[u8], smtputf8: bool, wire: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
+/// The bytes that count for SIZE (RFC 1870, section 3): neither doubled dots nor the final one.
+pub(super) fn size(message: &[u8]) -> u64 {
+    let is_complete = message.is_empty() || message.ends_with(b"\r\n");
+    (message.len() + if is_complete { 0 } else { 2 }) as u64
+}
+
 fn refuse(message: &[u8], at: usize) -> SendError {
     let byte = message[at];
     let message = format!("message has a byte 0x{byte:02x} at {at} that SMTP does not allow there");

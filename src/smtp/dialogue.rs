@@ -61,18 +61,12 @@ impl Dialogue {
         Ok(socket.local_addr()?.ip())
     }
 
-    /// Shakes hands. What has come before in clear must not pass for a reply from inside TLS (CVE-2011-0411, seen from
-    /// the client).
+    /// Shakes hands; for a dialogue at rest.
     pub(super) async fn encrypt(
         self,
         connector: TlsConnector,
         name: ServerName<'static>,
     ) -> io::Result<Self> {
-        if !self.is_at_rest() {
-            return Err(io::Error::other(
-                "the server said more than that TLS may begin",
-            ));
-        }
         let stream = match self.stream {
             Stream::Clear(socket) => Stream::Tls(Box::new(connector.connect(name, socket).await?)),
             encrypted @ Stream::Tls(_) => encrypted,

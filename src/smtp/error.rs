@@ -2,16 +2,17 @@
 
 use std::fmt;
 
+use super::refusal::{self, Step, Verdict};
 use super::reply::{Reply, one_line};
 
 /// What a failure means for the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendErrorKind {
-    /// The server refused this mail for good (5xx to RCPT or to the mail itself), or it cannot be sent at all.
+    /// The mail was refused for good, or cannot be sent at all.
     Permanent,
-    /// The server refused this mail for now (4xx), or the disk did.
+    /// The mail was refused for now, by the server or by the disk.
     Transient,
-    /// The server takes no mail from us now, whichever it is: it refused before it knew recipient and content.
+    /// The server takes no mail now, whichever it is, or none over this connection.
     Unavailable,
     /// The connection failed; nothing is known about the mail itself.
     Connection,
@@ -22,6 +23,8 @@ pub enum SendErrorKind {
 #[non_exhaustive]
 pub struct SendError {
     pub kind: SendErrorKind,
+    /// What the refusal is about, when the server refused a mail.
+    pub verdict: Option<Verdict>,
     /// SMTP reply code, when the server gave one.
     pub code: Option<u16>,
     /// One line, without secrets.
@@ -34,6 +37,7 @@ impl SendError {
     pub(super) fn new(kind: SendErrorKind, message: impl AsRef<str>) -> Self {
         SendError {
             kind,
+            verdict: None,
             code: None,
             message: one_line(message.as_ref()),
             in_doubt: false,
@@ -60,10 +64,29 @@ impl SendError {
         }
     }
 
+    /// A step of a mail that was refused.
+    pub(super) fn refused(step: Step, reply: &Reply) -> Self {
+        let error = Self::replied(step.name(), reply);
+        // What is no refusal makes no sense there.
+        if error.kind == SendErrorKind::Connection {
+            return error;
+        }
+        let verdict = refusal::judge(step, reply.code, &error.message);
+        let error = SendError {
+            verdict: Some(verdict),
+            ..error
+        };
+        match step {
+            Step::MailFrom => error.at_mail_from(),
+            Step::Data => error.at_data(),
+            _ => error,
+        }
+    }
+
     /// What a refusal of MAIL FROM means. Codes such as 530, 535, 538, 550 and 554 then speak of us, and would be said
     /// of every mail. 552 and 553 and the statuses X.1.7 and X.1.8 (RFC 3463, section 3.2) speak of the sender's address,
     /// which belongs to an activity: its mails wait for a correction, and hold up no others.
-    pub(super) fn at_mail_from(self) -> Self {
+    fn at_mail_from(self) -> Self {
         let Some(code) = self.code else { return self };
         let status = self
             .message
@@ -82,7 +105,7 @@ impl SendError {
     }
 
     /// What a refusal of DATA means: RCPT was accepted and the content not seen, so the mail waits at worst.
-    pub(super) fn at_data(self) -> Self {
+    fn at_data(self) -> Self {
         match self.kind {
             SendErrorKind::Permanent => SendError {
                 kind: SendErrorKind::Transient,

@@ -10,6 +10,8 @@ pub(super) struct Extensions {
     pub(super) pipelining: bool,
     /// RFC 6531: addresses and headers in UTF-8.
     pub(super) smtputf8: bool,
+    /// RFC 1870: the bytes that a mail may have; 0: no fixed number.
+    pub(super) size: Option<u64>,
     pub(super) auth_plain: bool,
     pub(super) auth_login: bool,
 }
@@ -25,6 +27,10 @@ impl Extensions {
                 Some("STARTTLS") => offered.starttls = true,
                 Some("PIPELINING") => offered.pipelining = true,
                 Some("SMTPUTF8") => offered.smtputf8 = true,
+                Some("SIZE") => {
+                    let limit = words.next().and_then(|limit| limit.parse().ok());
+                    offered.size = Some(limit.unwrap_or(0));
+                }
                 Some("AUTH") => {
                     for mechanism in words {
                         offered.auth_plain |= mechanism == "PLAIN";
@@ -35,6 +41,11 @@ impl Extensions {
             }
         }
         offered
+    }
+
+    /// The most bytes that a mail may have, if the server has a fixed number.
+    pub(super) fn size_limit(&self) -> Option<u64> {
+        self.size.filter(|limit| *limit > 0)
     }
 }
 
@@ -55,6 +66,7 @@ mod tests {
             Extensions {
                 pipelining: true,
                 smtputf8: true,
+                size: Some(1000),
                 auth_login: true,
                 ..Extensions::default()
             }
@@ -68,5 +80,22 @@ mod tests {
             }
         );
         assert_eq!(parse("250 STARTTLS\r\n"), Extensions::default());
+        for (text, size, limit) in [
+            ("250-mail\r\n250 SIZE\r\n", Some(0), None),
+            ("250-mail\r\n250 SIZE 0\r\n", Some(0), None),
+            ("250-mail\r\n250 SIZE many\r\n", Some(0), None),
+            (
+                "250-mail\r\n250 size 10240000\r\n",
+                Some(10_240_000),
+                Some(10_240_000),
+            ),
+        ] {
+            let offered = parse(text);
+            assert_eq!(
+                (offered.size, offered.size_limit()),
+                (size, limit),
+                "{text}"
+            );
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The server ends the session with this reply (RFC 5321, section 3.8).
+pub(super) const SERVICE_CLOSING: u16 = 421;
+
 /// Most bytes of one reply, all its lines together.
 pub(super) const MAX_REPLY_BYTES: usize = 16 * 1024;
 

@@ -106,6 +106,47 @@ async fn a_server_that_says_more_than_it_was_asked_gets_no_further_mail() {
     assert!(!connection.is_open());
 }
 
+const SIZED: &str = "250-test\r\n250-SIZE 2000\r\n250 8BITMIME\r\n";
+
+#[tokio::test]
+async fn a_server_that_limits_the_size_is_told_it_and_gets_no_mail_above_it() {
+    let server = Server::start(&[("EHLO", Do::Say(SIZED))]).await;
+    let mut connection = server.connect().await;
+    let small = mail("m1@example.org");
+    connection.send(&small).await.unwrap();
+    let large = build(&Draft {
+        text: &"a word ".repeat(300),
+        ..letter("m2@example.org")
+    })
+    .unwrap();
+    let error = connection.send(&large).await.unwrap_err();
+    assert_eq!((error.kind, error.code), (SendErrorKind::Permanent, None));
+    assert!(error.message.starts_with("5.3.4 the mail has "), "{error}");
+    assert!(error.message.contains("no more than 2000 "), "{error}");
+    assert!(connection.is_open(), "the next mail may be smaller");
+    connection.send(&mail("m3@example.org")).await.unwrap();
+    connection.quit().await;
+    let log = server.log().await;
+    let command = format!(
+        "MAIL FROM:<shop@example.org> SIZE={}\r\n",
+        small.bytes.len()
+    );
+    assert_eq!(log.matches(&command).count(), 2, "{log}");
+    assert!(!log.contains("m2@example.org"), "{log}");
+}
+
+#[tokio::test]
+async fn the_name_at_ehlo_can_be_given() {
+    let server = Server::start(&[]).await;
+    let url = format!(
+        "smtp://127.0.0.1:{}?tls=none&ehlo=news.shop.example",
+        server.port
+    );
+    let config = TransportConfig::parse(&url).unwrap();
+    config.connect(STEP).await.unwrap().quit().await;
+    assert!(server.log().await.starts_with("EHLO news.shop.example\r\n"));
+}
+
 #[tokio::test]
 async fn addresses_outside_ascii_need_a_server_that_offers_smtputf8() {
     let international = build(&Draft {

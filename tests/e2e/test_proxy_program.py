@@ -111,8 +111,10 @@ def test_the_log_is_json_and_names_no_person(start_proxy, image):
 def test_requests_that_are_too_long_are_refused(start_proxy):
     proxy = start_proxy()
     for request, status in (
-        (b"GET /o/" + b"A" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414, 431)),
-        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"A" * 20_000 + b"\r\n\r\n", (431,)),
+        (b"GET /o/" + b"A" * 60_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414, 431)),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"A" * 60_000 + b"\r\n\r\n", (431,)),
+        # All cookies of a shop on whose domain the links are.
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: " + b"A" * 30_000 + b"\r\n\r\n", (200,)),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 no http\r\n\r\n", (400,)),
         (b"POST /u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello", (400,)),
     ):

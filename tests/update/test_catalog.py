@@ -51,6 +51,26 @@ def test_rules_that_were_changed_stay_and_others_are_as_they_are_shipped_now(sho
     assert "as an older version" not in rules["head"] and rules["head"].endswith(",t)")
 
 
+def test_bounce_rules_of_the_library_become_rows_that_an_update_replaces_unless_they_were_changed(shop, tmp_path):
+    shop.update()
+    rules = "select pattern, meaning, is_enabled, note = 'older', is_shipped from marketing_automation.bounce_rule where {} order by 1"
+    shipped = shop.query(rules.format("true"))
+    assert len(shipped) > 500 and all(enabled and is_shipped for _, _, enabled, _, is_shipped in shipped)
+    shop.psql("""
+        insert into marketing_automation.bounce_rule (kind, pattern, meaning) values ('reply', 'moved out', 'dead');
+        update marketing_automation.bounce_rule set is_enabled = false where pattern = 'quota';
+        alter table marketing_automation.bounce_rule disable trigger validate;
+        update marketing_automation.bounce_rule set note = 'older' where pattern in ('5.1.1', 'quota');
+        insert into marketing_automation.bounce_rule (kind, pattern, meaning, is_shipped) values ('reply', 'shipped once', 'dead', true);
+        alter table marketing_automation.bounce_rule enable trigger validate;""")
+    with script_to_next(tmp_path, ""):
+        shop.update(NEXT)
+    mine = rules.format("pattern in ('moved out', 'quota', '5.1.1', 'shipped once')")
+    assert shop.query(mine) == [
+        ("5.1.1", "dead", True, False, True), ("moved out", "dead", True, None, False), ("quota", "alive", False, True, False)]  # fmt: skip
+    assert len(shop.query(rules.format("true"))) == len(shipped) + 1
+
+
 def test_a_function_of_the_library_is_called_as_before(cluster, release, database):
     """The symbol of a C function means the same in all versions: another signature has another symbol."""
     older = Shop.create(cluster, database, release)

@@ -1,8 +1,40 @@
 //! Returned mails as SQL reads them.
 
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::mail::bounce;
+use super::argument::refuse;
+use crate::extension::bounce_rules;
+use crate::mail::bounce::{self, Rule, Rules};
+
+/// Raises unless it is a rule by which replies and returned mails can be judged.
+#[pg_extern(sql = false)]
+fn check_bounce_rule(kind: &str, pattern: &str, meaning: &str) {
+    let rule = Rule::parse(kind, pattern, meaning);
+    if let Err(error) = rule.and_then(|rule| Rules::new([rule])) {
+        let code = PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE;
+        ErrorReport::new(code, error.to_string(), function_name!())
+            .set_hint(error.hint())
+            .report(PgLogLevel::ERROR);
+    }
+}
+
+/// The rules that this version ships, as rows of bounce_rule.
+#[pg_extern(sql = false)]
+fn shipped_bounce_rules() -> TableIterator<
+    'static,
+    (
+        name!(kind, &'static str),
+        name!(pattern, &'static str),
+        name!(meaning, &'static str),
+        name!(note, &'static str),
+    ),
+> {
+    TableIterator::new(
+        Rules::shipped_rows()
+            .map(|(rule, note)| (rule.kind.name(), rule.pattern, rule.meaning.name(), note)),
+    )
+}
 
 /// What a returned mail is, and traces of the mail that it is about.
 #[pg_extern(sql = false)]
@@ -20,7 +52,12 @@ fn parse_bounce(
         name!(unsubscribe_tokens, Vec<String>),
     ),
 > {
-    let report = bounce::read(raw, bounce::Rules::shipped());
+    let rules = match bounce_rules::read() {
+        Ok(Ok(rules)) => rules,
+        Ok(Err(error)) => refuse(error),
+        Err(error) => refuse(error),
+    };
+    let report = bounce::read(raw, &rules);
     // text holds no NUL.
     let clean = |text: String| text.replace('\0', "");
     TableIterator::once((

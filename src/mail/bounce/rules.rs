@@ -16,12 +16,41 @@ pub use rule::{Meaning, Rule, RuleKind};
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RuleError {
-    #[error("a rule about \"{0}\" cannot mean \"{1}\"")]
-    Meaning(&'static str, &'static str),
+    #[error("bounce rules of kind \"{0}\" do not exist")]
+    Kind(String),
+    #[error("a bounce rule of kind \"{kind}\" cannot mean \"{1}\"", kind = .0.name())]
+    Meaning(RuleKind, String),
     #[error("\"{0}\" has no word to look for")]
     NoWord(String),
     #[error("\"{0}\" is no enhanced status code of a failure, such as 5.1.1 or 5.0.%")]
     Status(String),
+}
+
+impl RuleError {
+    /// What would be one.
+    pub fn hint(&self) -> String {
+        match self {
+            RuleError::Kind(_) => one_of(KINDS.iter().map(|(_, name, _)| *name)),
+            RuleError::Meaning(kind, _) => {
+                one_of(kind.meanings().iter().map(|meaning| meaning.name()))
+            }
+            RuleError::NoWord(_) => {
+                "Write words that servers say; case, accents, punctuation, numbers and addresses do not count."
+                    .to_owned()
+            }
+            RuleError::Status(_) => "Write 5.1.1 or 5.0.%: three numbers, the last may be %.".to_owned(),
+        }
+    }
+}
+
+fn one_of(names: impl Iterator<Item = &'static str>) -> String {
+    let names: Vec<_> = names.collect();
+    match &names[..] {
+        [others @ .., last] if !others.is_empty() => {
+            format!("It is {} or {last}.", others.join(", "))
+        }
+        _ => format!("It is {}.", names.concat()),
+    }
 }
 
 /// Rules, ready to be applied.
@@ -45,22 +74,24 @@ impl Rules {
 
     /// The rules that this version knows.
     pub fn shipped() -> &'static Rules {
-        static SHIPPED: LazyLock<Rules> =
-            LazyLock::new(|| Rules::new(shipped::rules()).expect("the shipped rules are rules"));
+        static SHIPPED: LazyLock<Rules> = LazyLock::new(|| {
+            let rules = shipped::rules().map(|(rule, _)| rule);
+            Rules::new(rules).expect("the shipped rules are rules")
+        });
         &SHIPPED
     }
 
-    /// The same, as rows.
-    pub fn shipped_rows() -> impl Iterator<Item = Rule<'static>> {
+    /// The same as rows, with notes why.
+    pub fn shipped_rows() -> impl Iterator<Item = (Rule<'static>, &'static str)> {
         shipped::rules()
     }
 
     fn add(&mut self, rule: Rule<'_>) -> Result<(), RuleError> {
-        let may_mean = |kind: &&(RuleKind, &str, &[Meaning])| {
-            kind.0 == rule.kind && kind.2.contains(&rule.meaning)
-        };
-        if KINDS.iter().find(may_mean).is_none() {
-            return Err(RuleError::Meaning(rule.kind.name(), rule.meaning.name()));
+        if !rule.kind.meanings().contains(&rule.meaning) {
+            return Err(RuleError::Meaning(
+                rule.kind,
+                rule.meaning.name().to_owned(),
+            ));
         }
         let list = match rule.kind {
             RuleKind::Status => {
@@ -154,7 +185,7 @@ mod tests {
 
     #[test]
     fn shipped_rules_are_rules_and_stand_once() {
-        let rows: Vec<_> = Rules::shipped_rows().collect();
+        let rows: Vec<_> = Rules::shipped_rows().map(|(rule, _)| rule).collect();
         assert_eq!(
             Rules::new(rows.iter().copied()).as_ref(),
             Ok(Rules::shipped())
@@ -176,11 +207,11 @@ mod tests {
         for (rule, error) in [
             (
                 rule(RuleKind::Status, "5.1.1", Meaning::Alive),
-                RuleError::Meaning("status", "alive"),
+                RuleError::Meaning(RuleKind::Status, "alive".to_owned()),
             ),
             (
                 rule(RuleKind::Reply, "gone", Meaning::Unclear),
-                RuleError::Meaning("reply", "unclear"),
+                RuleError::Meaning(RuleKind::Reply, "unclear".to_owned()),
             ),
             (
                 rule(RuleKind::Reply, " % 550 5.1.1", Meaning::Dead),
@@ -201,6 +232,21 @@ mod tests {
         ] {
             assert_eq!(Rules::new([rule]), Err(error));
         }
+        let parse = |kind, meaning| {
+            Rule::parse(kind, "gone", meaning).map_err(|error| format!("{error}. {}", error.hint()))
+        };
+        assert_eq!(
+            parse("replies", "dead").unwrap_err(),
+            "bounce rules of kind \"replies\" do not exist. It is status, reply, step, notice or subject."
+        );
+        assert_eq!(
+            parse("subject", "deadly").unwrap_err(),
+            "a bounce rule of kind \"subject\" cannot mean \"deadly\". It is auto_reply or personal_reply."
+        );
+        assert_eq!(
+            parse("reply", "dead"),
+            Ok(rule(RuleKind::Reply, "gone", Meaning::Dead))
+        );
     }
 
     #[test]

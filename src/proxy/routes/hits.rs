@@ -42,7 +42,7 @@ pub async fn open(Shared(state): Shared<Arc<State>>, request: Request) -> Respon
 
 async fn record_click(state: &State, request: Request) -> Result<Response, Refusal> {
     let token = token_in(request.uri());
-    let verified = state.keys.verify(Purpose::Click, token).await?;
+    let verified = state.keys.verify(Purpose::Click, &token).await?;
     let link = verified.link.ok_or(Refusal::NotFound)?;
     let hit = hit(state, HitKind::Click, token, &request);
     if let Some(location) = state.links.get(link, !state.recorder.is_available()) {
@@ -70,7 +70,7 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
 /// The image is the same whether or not the database knows what was opened: a mail is better read without a broken image.
 async fn record_open(state: &State, request: Request) -> Result<Response, Refusal> {
     let token = token_in(request.uri());
-    state.keys.verify(Purpose::Open, token).await?;
+    state.keys.verify(Purpose::Open, &token).await?;
     let hit = hit(state, HitKind::Open, token, &request);
     state.recorder.record(hit, true).await?;
     let headers = [
@@ -82,12 +82,12 @@ async fn record_open(state: &State, request: Request) -> Result<Response, Refusa
     Ok((headers, PIXEL.as_slice()).into_response())
 }
 
-fn hit(state: &State, kind: HitKind, token: &str, request: &Request) -> Hit {
+fn hit(state: &State, kind: HitKind, token: String, request: &Request) -> Hit {
     let headers = request.headers();
     Hit {
         id: Uuid::now_v7(),
         kind,
-        token: token.to_owned(),
+        token,
         occurred_at: SystemTime::now(),
         method: match *request.method() {
             Method::HEAD => HitMethod::Head,

@@ -47,8 +47,8 @@ pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
 async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
     let token = token_in(uri);
-    state.keys.verify(Purpose::Unsubscribe, token).await?;
-    let subscription = subscription(state, token).await?;
+    state.keys.verify(Purpose::Unsubscribe, &token).await?;
+    let subscription = subscription(state, &token).await?;
     let pages = state.pages.fresh().await;
     Ok(page_response(page::unsubscribe(&pages, &subscription)))
 }
@@ -56,7 +56,7 @@ async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
 async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let token = token_in(&parts.uri);
-    state.keys.verify(Purpose::Unsubscribe, token).await?;
+    state.keys.verify(Purpose::Unsubscribe, &token).await?;
     let content_type = parts
         .headers
         .get(CONTENT_TYPE)
@@ -64,7 +64,7 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
         .unwrap_or_default();
     let request = form::read_request(content_type, &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);
-    let wished = token.to_owned();
+    let wished = token.clone();
     let location = ask(state, &state.pools.unsubscriptions, move |session| {
         let (token, user_agent) = (wished.clone(), user_agent.clone());
         async move {
@@ -81,7 +81,7 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
         }
     })
     .await?;
-    let subscription = subscription(state, token).await?;
+    let subscription = subscription(state, &token).await?;
     let pages = state.pages.fresh().await;
     Ok(done(&pages, request, &subscription, location.as_deref()))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use axum::extract::Request;
 use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 use tracing::debug;
 
 use super::refusal::Refusal;
@@ -14,6 +15,9 @@ use crate::proxy::state::State;
 
 /// From the last byte of the header to the first byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `/c/`, `/o/` or `/u/`.
+const ROUTE_LENGTH: usize = 3;
 
 /// What is noted about a request, by its handler: a layer around the router would cost a tenth of the user time of a hit.
 pub(super) struct Visit {
@@ -58,7 +62,50 @@ pub(super) async fn limit(
         .unwrap_or(Err(Refusal::Unavailable))
 }
 
-/// The last segment of a path that a route has matched. As it was written: a token has no characters to be decoded.
-pub(super) fn token_in(uri: &Uri) -> &str {
-    uri.path().rsplit('/').next().unwrap_or_default()
+/// The token in a path that a route has matched, whatever mail programs have made of it: percent-encoded, which is the same URL
+/// (RFC 3986, section 6.2.2.2), or with what stood around the link in the text, as in `/u/TOKEN>`, `/u/TOKEN).` and `/u/TOKEN/`. What is
+/// left is verified as it is.
+pub(super) fn token_in(uri: &Uri) -> String {
+    let path = uri.path().get(ROUTE_LENGTH..).unwrap_or_default();
+    let decoded = percent_decode_str(path).decode_utf8_lossy();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let token = decoded.trim_start_matches(|c| !is_part(c));
+    token.chars().take_while(|c| is_part(*c)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_found_in_what_mail_programs_make_of_its_link() {
+        for path in [
+            "/u/Ab-_9",
+            "/u/Ab-_9/",
+            "/u/Ab-_9//",
+            "/u/Ab-_9%3E",
+            "/u/Ab-_9%3e%20",
+            "/u/Ab-_9).",
+            "/u/Ab-_9.",
+            "/u/Ab-_9,",
+            "/u/Ab-_9;",
+            "/u/Ab-_9'",
+            "/u/Ab-_9%22",
+            "/u/Ab-_9]",
+            "/u/Ab-_9&utm_source=mail",
+            "/u/Ab-_9?utm_source=mail",
+            "/u/Ab-_9=",
+            "/u/Ab-_9%E2%80%9D",
+            "/u/Ab-_9/index.html",
+            "/u/%20Ab-_9",
+            "/u/%41b-_9",
+            "/u/Ab%2D%5F9",
+            "/u/Ab%2d%5f9?x",
+        ] {
+            assert_eq!(token_in(&path.parse().unwrap()), "Ab-_9", "{path}");
+        }
+        for path in ["/u/", "/u/%3E", "/u/.", "/u/%", "/u/%ff"] {
+            assert_eq!(token_in(&path.parse().unwrap()), "", "{path}");
+        }
+    }
 }

@@ -141,6 +141,167 @@ async fn required_starttls_needs_a_trusted_certificate_and_opportunistic_does_no
     }
 }
 
+/// What a server does after it has offered STARTTLS, instead of TLS.
+#[derive(Clone, Copy)]
+enum Fault {
+    Refuse(&'static str),
+    Close,
+    Babble,
+    Hang,
+}
+
+/// Serves a connection that begins and does not become TLS, and then one in clear; tells what was said on the last of them.
+async fn serve_without_tls(fault: Fault) -> (u16, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut log = String::new();
+        match fault {
+            Fault::Refuse(reply) => {
+                say_starttls(&mut socket, reply).await;
+                converse(socket, &[("GREETING", Do::Say(""))], &mut log).await;
+                return log;
+            }
+            Fault::Close => {
+                say_starttls(&mut socket, "220 go\r\n").await;
+                drop(socket);
+            }
+            Fault::Babble => {
+                say_starttls(&mut socket, "220 go\r\n").await;
+                let mut hello = [0; 64];
+                tokio::io::AsyncReadExt::read(&mut socket, &mut hello)
+                    .await
+                    .unwrap();
+                socket.write_all(b"500 what?\r\n").await.unwrap();
+                drop(socket);
+            }
+            Fault::Hang => {
+                say_starttls(&mut socket, "220 go\r\n").await;
+                tokio::spawn(async move {
+                    let mut rest = Vec::new();
+                    let _ = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut rest).await;
+                });
+            }
+        }
+        let (socket, _) = listener.accept().await.unwrap();
+        converse(socket, &[], &mut log).await;
+        log
+    });
+    (port, task)
+}
+
+#[tokio::test]
+async fn opportunistic_tls_that_fails_gives_way_to_clear_text_and_required_one_does_not() {
+    for fault in [
+        Fault::Refuse("454 4.7.0 TLS not available\r\n"),
+        Fault::Refuse("502 what?\r\n"),
+        Fault::Close,
+        Fault::Babble,
+        Fault::Hang,
+    ] {
+        let (port, log) = serve_without_tls(fault).await;
+        let url = format!("smtp://127.0.0.1:{port}?tls=opportunistic");
+        let config = TransportConfig::parse(&url).unwrap();
+        let mut connection = config.connect(STEP).await.unwrap();
+        connection.send(&mail("m1@example.org")).await.unwrap();
+        drop(connection);
+        let log = log.await.unwrap();
+        assert!(log.contains("Message-ID: <m1@example.org>"), "{log}");
+        assert!(!log.contains("STARTTLS"), "{log}");
+
+        let (port, _) = serve_without_tls(fault).await;
+        let url = format!("smtp://127.0.0.1:{port}?tls=required");
+        let config = TransportConfig::parse(&url).unwrap();
+        let error = config.connect(STEP).await.unwrap_err();
+        assert_eq!(error.kind, SendErrorKind::Connection);
+        assert!(error.message.starts_with("STARTTLS: "), "{error}");
+    }
+}
+
+/// A certificate that signed itself, as `openssl req -x509` makes them, with and without the dates of today.
+fn self_signed(names: &[&str], year: i32) -> (NamedTempFile, TlsAcceptor) {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(&file, certificate.pem()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap();
+    (file, TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_certificate_that_signed_itself_is_taken_when_it_is_named_and_no_other() {
+    let (own, acceptor) = self_signed(&["127.0.0.1"], 2400);
+    let (other, _) = self_signed(&["127.0.0.1"], 2400);
+    let (nameless, of_nobody) = self_signed(&[], 2400);
+    let (old, expired) = self_signed(&["127.0.0.1"], 2020);
+    let path = |file: &NamedTempFile| file.path().display().to_string();
+    for (ca, acceptor, fault) in [
+        (Some(path(&own)), &acceptor, None),
+        // Who has its key is who is meant.
+        (Some(path(&nameless)), &of_nobody, None),
+        (
+            Some(path(&other)),
+            &acceptor,
+            Some("name exactly this certificate"),
+        ),
+        (None, &acceptor, Some("&ca=/file.pem")),
+        (Some(path(&old)), &expired, Some("certificate has expired")),
+    ] {
+        let ca = ca.map_or(String::new(), |ca| format!("?ca={ca}"));
+        let port = serve(acceptor.clone(), None).await;
+        let result = deliver(&format!("smtps://127.0.0.1:{port}{ca}")).await;
+        match (result, fault) {
+            (Ok(_), None) => {}
+            (Err(error), Some(fault)) => {
+                assert!(error.message.contains(fault), "{error}");
+                assert!(!error.message.contains("OtherError"), "{error}");
+            }
+            (result, fault) => panic!("{result:?} where {fault:?} was expected"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn why_a_certificate_is_refused_is_said_in_words() {
+    let authority = Authority::new();
+    let ca = authority.file.path().display();
+    let port = serve(authority.acceptor.clone(), None).await;
+    let error = deliver(&format!("smtps://localhost:{port}?ca={ca}"))
+        .await
+        .unwrap_err();
+    assert!(
+        error.message.contains("is not for \"localhost\" but for"),
+        "{error}"
+    );
+    let port = serve(authority.acceptor.clone(), None).await;
+    let empty = NamedTempFile::new().unwrap();
+    let url = format!("smtps://localhost:{port}?ca={}", empty.path().display());
+    let error = deliver(&url).await.unwrap_err();
+    assert!(error.message.contains("there is none in PEM"), "{error}");
+    // A server that speaks SMTP where TLS is expected.
+    let server = Server::start(&[]).await;
+    let error = deliver(&format!("smtps://127.0.0.1:{}?ca={ca}", server.port))
+        .await
+        .unwrap_err();
+    assert!(
+        error.message.contains("does not speak TLS there"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn replies_injected_before_tls_are_not_taken_for_replies_inside() {
     let authority = Authority::new();

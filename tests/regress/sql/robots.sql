@@ -21,6 +21,8 @@ insert into shop.agent values
     ('Googlebot', true, 'Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)'),
     ('Bingbot', true, 'Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm) Chrome/140.0.0.0 Safari/537.36'),
     ('Facebook', true, 'facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)'),
+    ('Gmail, in advance', true, 'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/42.0.2311.135 Safari/537.36 Edge/12.246 Mozilla/5.0'),
+    ('Slack''s image proxy', true, 'Slack-ImgProxy (+https://api.slack.com/robots)'),
     ('Slack', true, 'Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)'),
     ('WhatsApp', true, 'WhatsApp/2.23.20.0 A'),
     ('Skype', true, 'Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5'),

@@ -1,5 +1,7 @@
 //! One rule: what it looks at, for what, and what that means.
 
+use super::RuleError;
+
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleKind {
@@ -92,6 +94,12 @@ impl RuleKind {
         let mut kinds = KINDS.iter();
         kinds.find(|kind| kind.0 == self).map_or("", |kind| kind.1)
     }
+
+    /// What a rule of this kind may mean.
+    pub(super) fn meanings(self) -> &'static [Meaning] {
+        let mut kinds = KINDS.iter();
+        kinds.find(|kind| kind.0 == self).map_or(&[], |kind| kind.2)
+    }
 }
 
 impl Meaning {
@@ -114,4 +122,21 @@ pub struct Rule<'a> {
     /// of a word, or between words for up to some others of the same sentence.
     pub pattern: &'a str,
     pub meaning: Meaning,
+}
+
+impl<'a> Rule<'a> {
+    /// Reads a row of a table.
+    ///
+    /// # Errors
+    /// Names the word that means nothing. Whether the pattern is one shows in [`super::Rules::new`].
+    pub fn parse(kind: &str, pattern: &'a str, meaning: &str) -> Result<Self, RuleError> {
+        let kind = RuleKind::parse(kind).ok_or_else(|| RuleError::Kind(kind.to_owned()))?;
+        let meaning =
+            Meaning::parse(meaning).ok_or_else(|| RuleError::Meaning(kind, meaning.to_owned()))?;
+        Ok(Rule {
+            kind,
+            pattern,
+            meaning,
+        })
+    }
 }

@@ -7,12 +7,14 @@ mod other_languages;
 
 use super::rule::{Meaning, Rule, RuleKind};
 
-const RULES: &[(RuleKind, Meaning, &[&str])] = &[
+/// Kind, meaning, why, and what is looked for.
+const RULES: &[(RuleKind, Meaning, &str, &[&str])] = &[
     // Mail to this address has no future: RFC 3463, RFC 7505 for 5.1.10, Exchange Online for 5.1.351. Not 5.1.7 and 5.1.8,
     // which are about the sender, nor 5.7: a policy is about us.
     (
         RuleKind::Status,
         Meaning::Dead,
+        "No such mailbox or domain (RFC 3463, RFC 7505, Exchange Online)",
         &[
             "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.1.351", "5.2.1",
         ],
@@ -22,32 +24,85 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
     (
         RuleKind::Status,
         Meaning::Unclear,
+        "Said of many things: the words decide",
         &[
             "5.0.%", "5.1.0", "5.2.0", "5.3.0", "5.3.2", "5.4.0", "5.4.1", "5.4.4", "5.4.310",
             "5.5.%",
         ],
     ),
-    (RuleKind::Reply, Meaning::Alive, alive::RATE),
-    (RuleKind::Reply, Meaning::Alive, alive::LISTED),
-    (RuleKind::Reply, Meaning::Alive, alive::FULL),
-    (RuleKind::Reply, Meaning::Alive, alive::SENDER),
-    (RuleKind::Reply, Meaning::Alive, alive::CONTENT),
-    (RuleKind::Reply, Meaning::Alive, alive::MOMENT),
-    (RuleKind::Reply, Meaning::Dead, dead::MAILBOX),
-    (RuleKind::Reply, Meaning::Dead, dead::GONE),
-    (RuleKind::Reply, Meaning::Dead, dead::TAKES_NONE),
-    (RuleKind::Reply, Meaning::DeadDomain, dead::DOMAIN),
-    (RuleKind::Reply, Meaning::Dead, other_languages::MAILBOX),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "Too many, too fast",
+        alive::RATE,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "Blacklists, reputation, spam",
+        alive::LISTED,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "Full mailboxes and disks",
+        alive::FULL,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "The sender's address, domain or host",
+        alive::SENDER,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "The mail itself",
+        alive::CONTENT,
+    ),
+    (RuleKind::Reply, Meaning::Alive, "The moment", alive::MOMENT),
+    (
+        RuleKind::Reply,
+        Meaning::Dead,
+        "No such mailbox",
+        dead::MAILBOX,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Dead,
+        "A mailbox that was closed",
+        dead::GONE,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Dead,
+        "An address that takes no mail",
+        dead::TAKES_NONE,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::DeadDomain,
+        "No such domain, by who looked it up",
+        dead::DOMAIN,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Dead,
+        "No such mailbox",
+        other_languages::MAILBOX,
+    ),
     // Yahoo and those that it serves say so in reply to the mail.
     (
         RuleKind::Reply,
         Meaning::DeadAfterData,
+        "Yahoo and those that it serves, in reply to the mail",
         &["doesn't have a % account", "does not have a % account"],
     ),
     // Postfix, Exim, qmail, DragonFly and ourselves.
     (
         RuleKind::Step,
         Meaning::BeforeRecipient,
+        "Postfix, Exim, qmail, DragonFly, and this mailer",
         &[
             "refused to talk to me",
             "initial connection",
@@ -66,6 +121,7 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
     (
         RuleKind::Step,
         Meaning::AfterData,
+        "The server had the mail",
         &[
             "end of data",
             "final DATA",
@@ -76,6 +132,7 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
     (
         RuleKind::Step,
         Meaning::Remote,
+        "Another server's words",
         &[
             "said",
             "remote mail server",
@@ -84,10 +141,16 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
             "SMTP error from",
         ],
     ),
-    (RuleKind::Notice, Meaning::Failed, NOTICE),
+    (
+        RuleKind::Notice,
+        Meaning::Failed,
+        "Subjects and beginnings of what mail servers write",
+        NOTICE,
+    ),
     (
         RuleKind::Notice,
         Meaning::Delayed,
+        "The server goes on trying",
         &[
             "will be retried",
             "will keep trying",
@@ -104,6 +167,7 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
     (
         RuleKind::Notice,
         Meaning::Delivered,
+        "The mail arrived",
         &[
             "notification success",
             "successful mail delivery",
@@ -115,10 +179,16 @@ const RULES: &[(RuleKind, Meaning, &[&str])] = &[
             "message has been delivered",
         ],
     ),
-    (RuleKind::Subject, Meaning::AutoReply, AUTO_REPLY),
+    (
+        RuleKind::Subject,
+        Meaning::AutoReply,
+        "What programs that answer for people begin with",
+        AUTO_REPLY,
+    ),
     (
         RuleKind::Subject,
         Meaning::PersonalReply,
+        "What stands before the colon where people answer or forward",
         &[
             "re", "aw", "sv", "antw", "antwort", "vs", "ref", "rif", "r", "res", "odp", "ynt",
             "ha", "fw", "fwd", "wg", "tr", "rv", "enc", "vb", "doorst", "回复", "答复", "回覆",
@@ -231,12 +301,16 @@ const AUTO_REPLY: &[&str] = &[
     "자동 회신%",
 ];
 
-pub(super) fn rules() -> impl Iterator<Item = Rule<'static>> {
-    RULES.iter().flat_map(|&(kind, meaning, patterns)| {
-        patterns.iter().map(move |&pattern| Rule {
-            kind,
-            pattern,
-            meaning,
+/// Each rule, and why it is one.
+pub(super) fn rules() -> impl Iterator<Item = (Rule<'static>, &'static str)> {
+    RULES.iter().flat_map(|&(kind, meaning, note, patterns)| {
+        patterns.iter().map(move |&pattern| {
+            let rule = Rule {
+                kind,
+                pattern,
+                meaning,
+            };
+            (rule, note)
         })
     })
 }

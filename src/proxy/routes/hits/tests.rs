@@ -33,6 +33,30 @@ async fn a_click_is_recorded_and_redirected() {
 }
 
 #[tokio::test]
+async fn a_click_counts_with_what_mail_programs_make_of_its_link() {
+    let (app, recorded) = app_answering(known(Some(SHOP)));
+    let token = token(Purpose::Click);
+    let encoded: String = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    for path in [
+        format!("/c/{token}%3E"),
+        format!("/c/{token}/"),
+        format!("/c/{token})."),
+        format!("/c/{encoded}"),
+    ] {
+        let response = send(&app, "GET", &path).await;
+        assert_eq!(header(&response, LOCATION), SHOP, "{path}");
+    }
+    // What was not glued on but is part of it does not verify, nor does it elsewhere.
+    for path in [format!("/c/{token}A"), format!("/o/{token}%3E")] {
+        let response = send(&app, "GET", &path).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    drop(app);
+    let hits = recorded.await.unwrap();
+    assert!(hits.len() == 4 && hits.iter().all(|hit| hit.token == token));
+}
+
+#[tokio::test]
 async fn a_request_has_an_id_and_its_hit_the_network_of_the_reader() {
     let (app, recorded) = app_answering(known(None));
     let request = Request::builder()

@@ -1,4 +1,4 @@
-//! Granting in the script of an update.
+//! What only the script of the extension may do, and how it is told.
 
 use pgrx::prelude::*;
 
@@ -16,4 +16,11 @@ fn give_access_again(role: &str, access: &str) -> spi::Result<()> {
     // SAFETY: as above.
     unsafe { pg_sys::creating_extension = in_script };
     Ok(())
+}
+
+/// Whether the extension's script runs: CREATE EXTENSION or ALTER EXTENSION … UPDATE.
+#[pg_extern(sql = false)]
+fn is_extension_script() -> bool {
+    // SAFETY: a flag of the backend.
+    unsafe { pg_sys::creating_extension }
 }
