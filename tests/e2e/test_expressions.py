@@ -114,9 +114,9 @@ def test_slow_consent_holds_up_the_events_of_its_scenario_only(two_tables):
     wait_until(lambda: list(shop.messages().values()) == ["sent"] * 7, what="all mails to be sent")
     shop.query("update marketing_automation.model set track_opens = 'pg_sleep(60) is not null' where name = 'customer'")
     shop.query(
-        "select marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg('email_opened'), "
+        "select marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg('email_opened'::text), "
         "array_agg(marketing_automation_internal.sign_token('email_opened', m.record_id, m.activity_id)), array_agg(now()), "
-        "array_agg('GET'), array_agg(null::inet), array_agg('Mozilla/5.0 Firefox/140.0'::text)) from marketing_automation.message m"
+        "array_agg('GET'::text), array_agg(null::inet), array_agg('Mozilla/5.0 Firefox/140.0'::text)) from marketing_automation.message m"
     )
     wait_until(lambda: shop.events() == [("email_opened", 5)], what="the events of the other scenario")
     wait_until(lambda: state(shop, "welcome")[1] == "53400", what="the scenario to say why")

@@ -17,7 +17,7 @@ update shop.visitor set tz = 'Asia/Tokyo' where id = 777;
 select * from marketing_automation.enroll('zones', '2026-03-01 12:00+00');
 delete from shop.visitor where id = 29999;
 select * from marketing_automation.enroll('zones', '2026-03-01 12:00+00');
-select count(*) from marketing_automation_internal.poisonous_row;
+select count(*) from marketing_automation_internal.poisonous_row p join marketing_automation.scenario s on s.id = p.scenario_id where s.name = 'zones';
 -- Nor does the place of a row matter: after it has moved.
 update shop.visitor set tz = 'Mars/Phobos' where id = 15000;
 select * from marketing_automation.enroll('zones', '2026-03-01 12:00+00');
@@ -39,13 +39,13 @@ select marketing_automation.create_scenario(m, m, 'self.id <= 1000') > 0 as crea
 select marketing_automation.add_activity(m, 'hello', subject => 's', body => 'b') > 0 as added from unnest(array['visitor by code', 'view by code', 'part by code']) m;
 select marketing_automation.run(m) from unnest(array['visitor by code', 'view by code', 'part by code']) m;
 select scenario, enrolled, regexp_replace(error, 'at \(\d+,\d+\)', 'at N') as error from marketing_automation.enroll()
-where scenario like '% by code' order by 1;
+where scenario in ('visitor by code', 'view by code', 'part by code') order by 1;
 -- They are processed, also those whose neighbour has become unreadable since.
 insert into shop.visitor_part values (0, 'y', 'UTC', 'zero@shop.example');
 call marketing_automation.process_all_due();
 select s.name, ra.state, ra.outcome, count(*) from marketing_automation.record_activity ra
 join marketing_automation.activity a on a.id = ra.activity_id join marketing_automation.scenario s on s.id = a.scenario_id
-where s.name like '% by code' group by 1, 2, 3 order by 1, 2, 3;
+where s.name in ('visitor by code', 'view by code', 'part by code') group by 1, 2, 3 order by 1, 2, 3;
 select fact from marketing_automation.explain_record('view by code', '5') where fact like '%cannot be read%';
 select marketing_automation.stop(m) from unnest(array['visitor by code', 'view by code', 'part by code']) m;
 
