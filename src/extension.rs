@@ -12,6 +12,7 @@ mod keyring;
 mod run_as_owner;
 mod settings;
 mod snippets;
+mod time_limit;
 mod worker;
 
 use pgrx::prelude::*;

@@ -17,8 +17,9 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
      'is_armed record_id is_suppressed address_hash'),
     ('operator', 'select', 'metric'),
     ('operator', 'execute',
-     'health enroll process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs require_pg_cron '
-     'block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress is_suppressed pause resume'),
+     'health enroll enroll_next enroll_all process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs '
+     'require_pg_cron block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress '
+     'is_suppressed pause resume'),
     ('marketer', 'execute',
      'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
     ('marketer', 'write',

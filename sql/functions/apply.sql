@@ -78,6 +78,7 @@ declare
     fresh tid[];
     no_opens bigint[];
     no_clicks bigint[];
+    unknown bigint[];
     changes integer[];
     details text := marketing_automation_internal.setting('hit_details');
 begin
@@ -86,9 +87,13 @@ begin
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
 
-    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    select c.no_opens, c.no_clicks, c.unknown into no_opens, no_clicks, unknown
     from marketing_automation_internal.withheld_consent(array(select distinct i.record_id from marketing_automation_internal.event_inbox i
         where i.ctid = any (hits))) c;
+    if unknown <> '{}' then
+        hits := array(select i.ctid from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
+            and i.record_id <> all (unknown));
+    end if;
 
     with hit as (
         delete from marketing_automation_internal.event_inbox i where i.ctid = any (hits) returning i.method, i.user_agent, i.address,
@@ -122,7 +127,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.apply_hits(tid[]) is
     'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
-    'goes without a trace';
+    'goes without a trace; what nobody can be asked about now stays in the inbox';
 
 create function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -158,6 +163,7 @@ declare
     last tid;
     hits tid[];
     rest tid[];
+    unasked integer[] := marketing_automation_internal.unasked_scenarios();
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
     if not found then
@@ -166,12 +172,18 @@ begin
     -- In order of record, for whoever has to halve them.
     select array_agg(h.ctid order by h.record_id, h.activity_id), max(h.ctid) into hits, last
     from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-          where i.ctid > position and i.error is null limit batch_size) h;
+          where i.ctid > position and i.error is null
+            and (unasked = '{}' or not exists (
+                select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+          limit batch_size) h;
     if coalesce(cardinality(hits), 0) < batch_size then
         last := '(0,0)';
         select array_agg(h.ctid order by h.record_id, h.activity_id) into rest
         from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-              where i.ctid <= position and i.error is null limit batch_size - coalesce(cardinality(hits), 0)) h;
+              where i.ctid <= position and i.error is null
+                and (unasked = '{}' or not exists (
+                    select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+              limit batch_size - coalesce(cardinality(hits), 0)) h;
         hits := hits || rest;
     end if;
     if last <> position then
@@ -200,7 +212,7 @@ comment on function marketing_automation.apply_events(integer) is
     '0 when nothing is left. The mailer does this within a moment, and process_due() for its own records; for databases without a '
     'mailer, or to be sure that it is done';
 
-create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns void
+create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     hits tid[] := array(
@@ -210,8 +222,15 @@ declare
 begin
     if hits <> '{}' then
         perform marketing_automation_internal.apply_or_fail(hits);
+        return array(
+            select u.id from unnest(records) as u (id)
+            where not exists (
+                select from marketing_automation_internal.event_inbox i
+                where i.ctid = any (hits) and i.record_id = u.id and i.activity_id = apply_events_of.activity_id and i.error is null)
+            order by u.id);
     end if;
+    return records;
 end $$;
 comment on function marketing_automation_internal.apply_events_of(integer, bigint[]) is
     'API: private. Applies what the inbox holds about an activity of these records, whose rows in finished_activity the caller has '
-    'locked';
+    'locked. Returns the records of which nothing is left there';

@@ -43,12 +43,22 @@ comment on function marketing_automation_internal.consenting_records(marketing_a
     'API: private. Of these records of a scenario, those whose rows consent to opens and to clicks now; a row that is gone, or of '
     'which an expression fails, does not';
 
-create function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[])
+create function marketing_automation_internal.unasked_scenarios() returns integer[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(array_agg(t.scenario_id), '{}') from marketing_automation_internal.failed_turn t
+    where t.work = 'consent' and t.failed_at > clock_timestamp() - interval '1 minute'
+$$;
+comment on function marketing_automation_internal.unasked_scenarios() is
+    'API: private. Scenarios whose expressions of consent were too slow lately: for a minute nobody asks, and their events wait';
+
+create function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[],
+    out unknown bigint[])
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     asking integer[] := array(
         select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
         where not (s.track_opens and s.track_clicks) or m.track_opens is not null or m.track_clicks is not null);
+    unasked integer[] := marketing_automation_internal.unasked_scenarios();
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     part record;
@@ -60,6 +70,7 @@ declare
 begin
     no_opens := '{}';
     no_clicks := '{}';
+    unknown := '{}';
     if asking = '{}' then
         return;
     end if;
@@ -72,6 +83,10 @@ begin
         select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
         opens := part.records;
         clicks := part.records;
+        if part.scenario_id = any (unasked) then
+            unknown := unknown || part.records;
+            continue;
+        end if;
         if model.track_opens is not null or model.track_clicks is not null then
             begin
                 perform marketing_automation_internal.usable_model(scenario);
@@ -82,8 +97,20 @@ begin
                 perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, query);
                 select c.opens, c.clicks into opens, clicks
                 from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
+                perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, null);
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
+                if marketing_automation_internal.is_slow(code) then
+                    perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code, null);
+                    -- Not waiting: enrolling holds this row for as long as it takes.
+                    perform from marketing_automation.scenario_status s where s.scenario_id = scenario.id for update skip locked;
+                    if found then
+                        perform marketing_automation_internal.note_error(scenario.id, null,
+                            format('events wait, nobody knows who consents: %s', message), code);
+                    end if;
+                    unknown := unknown || part.records;
+                    continue;
+                end if;
                 if marketing_automation_internal.is_passing_error(code) then
                     raise;
                 end if;
@@ -101,6 +128,6 @@ begin
                 where scenario.track_clicks);
     end loop;
 end $$;
-comment on function marketing_automation_internal.withheld_consent(bigint[], out bigint[], out bigint[]) is
+comment on function marketing_automation_internal.withheld_consent(bigint[], out bigint[], out bigint[], out bigint[]) is
     'API: private. Of these records, those whose opens and whose clicks must not be recorded: their scenario does not track them, or '
-    'their row does not consent now';
+    'their row does not consent now. unknown: those of which it cannot be asked now, as the expressions are too slow';

@@ -41,6 +41,9 @@ language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario_status s
     set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
     where s.scenario_id = $1 and s.last_error is not null
+      -- What enrolling has nothing to say about.
+      and not ($2 is null and s.last_error like 'events wait,%' and exists (
+            select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
       and (s.last_error_activity_id is not distinct from $2
            -- What could not run is not there any more.
            or $2 is null and not exists (
@@ -59,16 +62,70 @@ $$;
 comment on function marketing_automation_internal.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
 
+create function marketing_automation_internal.next_to_enroll(caller regrole, tried integer[]) returns marketing_automation.scenario
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select s.*
+    from marketing_automation.scenario s
+    left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'enroll'
+    where s.state = 'running' and s.id <> all (tried)
+      and (caller is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+      -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
+      and not (coalesce(t.slow, false) and exists (
+            select from marketing_automation_internal.failed_turn o where o.work = 'enroll' and o.slow and o.scenario_id = any (tried)))
+    order by t.failed_at nulls first, s.id
+    limit 1
+$$;
+comment on function marketing_automation_internal.next_to_enroll(regrole, integer[]) is
+    'API: private. The running scenario whose turn it is, of those that have not been tried: who failed comes last. caller: only '
+    'scenarios of whose owner this role is a member, null: any';
+
+create function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, out enrolled bigint,
+    out error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model text;
+    code text;
+    detail text;
+    broken text;
+begin
+    enrolled := marketing_automation_internal.enroll_one(chosen, at);
+    -- The row is there, and locked: see lock_scenario().
+    update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+    perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
+    select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
+    if error is null then
+        perform marketing_automation_internal.forget_error(chosen.id, null, at);
+    elsif marketing_automation_internal.note_error(chosen.id, null, error, code) then
+        -- Keys may be addresses, and the log is not theirs.
+        raise warning 'scenario "%": %', chosen.name, (marketing_automation_internal.poisonous_summary(chosen.id, false)).message
+            using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
+    end if;
+exception when others then
+    get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
+        broken = constraint_name;
+    enrolled := 0;
+    model := format('of model "%s"', chosen.model);
+    error := case broken
+        when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
+        when 'record_has_key' then format('key %s is null in some row', model)
+        when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
+        when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
+        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
+            then marketing_automation_internal.definition_error(chosen) end, error) end;
+    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+    perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
+    perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+end $$;
+comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, out bigint, out text) is
+    'API: private. Enrolls one scenario; an error of its expressions is returned and kept';
+
 create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
     at timestamptz;
-    model text;
-    code text;
-    detail text;
-    broken text;
+    tried integer[] := '{}';
 begin
     if scenario_name is not null then
         chosen := marketing_automation_internal.scenario_named(scenario_name);
@@ -80,35 +137,16 @@ begin
         end if;
     end if;
     at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
-    for chosen in
-        select s.* from marketing_automation.scenario s
-        where s.state = 'running' and (scenario_name is null or s.name = scenario_name)
-          and (now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
-        order by s.id
     loop
+        if scenario_name is null then
+            chosen := marketing_automation_internal.next_to_enroll(case when now is not null then caller end, tried);
+        end if;
+        exit when chosen.id is null;
+        tried := tried || chosen.id;
         scenario := chosen.name;
-        enrolled := 0;
-        error := null;
-        begin
-            enrolled := marketing_automation_internal.enroll_one(chosen, at);
-            -- The row is there, and locked: see lock_scenario().
-            update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
-            perform marketing_automation_internal.forget_error(chosen.id, null, at);
-        exception when others then
-            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
-                broken = constraint_name;
-            model := format('of model "%s"', chosen.model);
-            error := case broken
-                when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
-                when 'record_has_key' then format('key %s is null in some row', model)
-                when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
-                when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
-                else coalesce(case when marketing_automation_internal.is_broken_definition(code)
-                    then marketing_automation_internal.definition_error(chosen) end, error) end;
-            raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
-            perform marketing_automation_internal.note_error(chosen.id, null, error, code);
-        end;
+        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
         return next;
+        exit when scenario_name is not null;
     end loop;
 end $$;
 comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
@@ -118,5 +156,41 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or '
-    'one by name). An error in one is returned and kept in scenario_status, and the others still run. now: time to assume instead of '
+    'one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
+    'and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
+
+create function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+begin
+    chosen := marketing_automation_internal.next_to_enroll(null,
+        array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
+    if chosen.id is null then
+        return;
+    end if;
+    scenario := chosen.name;
+    select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+    return next;
+end $$;
+comment on function marketing_automation.enroll_next(text[]) is
+    'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
+    'have had theirs. For those who commit between scenarios, as enroll_all() does';
+
+create procedure marketing_automation.enroll_all()
+language plpgsql as $$
+declare
+    tried text[] := '{}';
+    its_name text;
+begin
+    loop
+        select e.scenario into its_name from marketing_automation.enroll_next(tried) e;
+        commit;
+        exit when its_name is null;
+        tried := pg_catalog.array_append(tried, its_name);
+    end loop;
+end $$;
+comment on procedure marketing_automation.enroll_all() is
+    'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Not '
+    'inside a transaction block. Errors are in scenario_status';

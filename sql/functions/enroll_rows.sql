@@ -1,4 +1,4 @@
--- Enrolling one scenario: its rows enter in one statement, in two where the condition of a root activity raises for some.
+-- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
 create function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -42,30 +42,61 @@ comment on function marketing_automation_internal.poisonous_keys(marketing_autom
     'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when '
     'they are a thousand';
 
-create function marketing_automation_internal.entering_query(
-    scenario marketing_automation.scenario, model marketing_automation.model, columns text
-) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
-return format('select %s from %s as self where %s', columns, model.relation, marketing_automation_internal.as_condition(scenario.domain));
-comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text) is
-    'API: private. Query for the rows that the domain matches';
+create function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
+    select format('select %s, %s from %s as self where %s', marketing_automation_internal.as_text(model.key),
+        marketing_automation_internal.as_text(model.party), model.relation, marketing_automation_internal.guarded(
+            format(E'(%s\n)', scenario.domain),
+            marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
+$$;
+comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Query for key and party of the rows that the domain matches';
+
+create function marketing_automation_internal.new_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
+    select array(
+        select q.key
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
+        where q.key is not null
+          and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
+$$;
+comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Keys of the rows of an entering query that are not in the scenario yet';
 
 create function marketing_automation_internal.enter_rows(
-    scenario marketing_automation.scenario, model marketing_automation.model, roots text, poison text[], now timestamptz
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
-    source text := marketing_automation_internal.entering_query(scenario, model, concat_ws(', ',
-        marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party), roots));
+    -- Conditions of roots are asked of those only who enter: of the others they were asked when these entered.
+    choice text := case
+        when not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+            and a.condition is not null) then null
+        when poison is null then marketing_automation_internal.root_choice(scenario.id)
+        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
+        else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_text(model.key), poison,
+            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null),
+            marketing_automation_internal.root_choice(scenario.id)) end;
+    chosen_query text := case when choice is null then 'select null::text, null::integer[] where false'
+        else marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+            format('%s, %s', marketing_automation_internal.as_text(model.key), choice)) end;
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, poison) as q (key text, party text, roots integer[])
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+    ), chosen as materialized (
+        select q.key, q.roots
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, chosen_query,
+            case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
         insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now from entering e
@@ -75,29 +106,48 @@ begin
         -- are due at once would leave it no place to begin.
         select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
-        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
+        left join chosen c on c.key = e.key
+        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
+            and (choice is null or a.id = any (c.roots))
     )
     select count(*) into entered from entering;
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz) is
-    'API: private. Enters all new matching rows in one statement; returns how many. roots: expression for the ids of the root '
-    'activities that a row starts, in which $1 is poison';
+    'API: private. Enters all new rows of an entering query in one statement; returns how many. poison: keys of rows for which the '
+    'condition of a root activity raises, null: none';
+
+create function marketing_automation_internal.expect_rows(scenario marketing_automation.scenario, model marketing_automation.model,
+    source text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    expected double precision := marketing_automation_internal.expected_rows(scenario.owner, model.relation, source);
+    records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation.record'::regclass);
+begin
+    -- The planner takes query_as_owner() for a thousand rows. If it is a million, looking each of them up in an index takes longer
+    -- than one hash of all records; if it is a hundred, hashing a hundred million records takes minutes.
+    perform set_config('enable_nestloop', case when expected < records / 10 then 'on' else 'off' end, true);
+end $$;
+comment on function marketing_automation_internal.expect_rows(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Has the planner look rows of an entering query up among the records, or hash the records, by how many rows the '
+    'planner expects of that query; for the rest of the calling function, which sets enable_nestloop itself';
 
 create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- The planner takes query_as_owner for a thousand rows, and nested loops over a million would take hours.
 set enable_nestloop = off
 set jit = off
 as $$
 declare
     model marketing_automation.model;
-    choice text;
+    source text;
     keys text[];
     poison text[];
     entered bigint;
+    conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+        and a.condition is not null);
+    broken text;
 begin
     -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
     perform marketing_automation_internal.lock_scenario(scenario.id);
@@ -114,33 +164,31 @@ begin
         -- A row enters once, ever: one that entered now would miss whatever is added.
         return 0;
     end if;
-    choice := marketing_automation_internal.root_choice(scenario.id);
+    perform marketing_automation_internal.release_rows(scenario, model);
+    source := marketing_automation_internal.entering_query(scenario, model);
+    perform marketing_automation_internal.expect_rows(scenario, model, source);
     begin
-        entered := marketing_automation_internal.enter_rows(scenario, model, choice, '{}', now);
+        entered := marketing_automation_internal.enter_rows(scenario, model, source, null, now);
     exception when others then
+        get stacked diagnostics broken = constraint_name;
         if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
-            or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
-                and a.condition is not null) then
+            or broken = 'record_enters_once' then
             raise;
         end if;
-        keys := array(
-            select q.key from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
-                marketing_automation_internal.entering_query(scenario, model, marketing_automation_internal.as_text(model.key)),
-                    null) as q (key text)
-            where q.key is not null);
-        poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
-        -- What is wrong with all rows, or with very many, is the scenario's fault.
-        if cardinality(poison) not between 1 and least(999, cardinality(keys) - 1) then
+        if marketing_automation_internal.set_rows_apart(scenario, model, false) > 0 then
+            source := marketing_automation_internal.entering_query(scenario, model);
+        elsif not conditional or broken <> '' then
             raise;
         end if;
     end;
-    if poison is not null then
-        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
-        entered := marketing_automation_internal.enter_rows(scenario, model,
-            format('case when %s = any ($1) then %L::integer[] else %s end',
-            marketing_automation_internal.as_text(model.key),
-            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null), choice),
-                poison, now);
+    if entered is null then
+        if conditional then
+            keys := marketing_automation_internal.new_keys(scenario, model, source);
+            poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
+        end if;
+        entered := marketing_automation_internal.enter_rows(scenario, model, source,
+            -- What is wrong with all rows, or with very many, is the scenario's fault.
+            case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
     end if;
     if entered >= 10000 then
         -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
@@ -153,5 +201,5 @@ begin
     return entered;
 end $$;
 comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters all new matching rows of one scenario in one statement, in two where the condition of a root activity '
-    'raises for some; returns how many';
+    'API: private. Enters all new matching rows of one scenario in one statement, in two where an expression raises for some; '
+    'returns how many';

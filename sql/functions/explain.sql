@@ -121,7 +121,9 @@ begin
         fact := 'has no e-mail address: activities that send mail go on without';
         return next;
     end if;
-    if status.last_error is not null then
+    -- What is said of other rows is none of this one's.
+    if status.last_error is not null
+        and status.last_error is distinct from (marketing_automation_internal.poisonous_summary(scenario.id, true)).message then
         fact := format('the last run of the scenario failed %s: %s (%s)',
                            marketing_automation_internal.moment(status.last_error_at), status.last_error, status.last_error_code);
         return next;

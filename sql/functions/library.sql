@@ -79,6 +79,11 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.plan_as_owner(regrole, regclass, text) is
     'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
 
+create function marketing_automation_internal.expected_rows(owner regrole, relation regclass, query text) returns double precision
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'expected_rows_wrapper';
+comment on function marketing_automation_internal.expected_rows(regrole, regclass, text) is
+    'API: private. How many rows the planner expects of a query without parameters, planned as its owner';
+
 create function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void
 language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'revoke_claims_of_wrapper';
 comment on function marketing_automation_internal.revoke_claims_of(text, text) is

@@ -17,6 +17,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
+    began timestamptz := clock_timestamp();
+    records bigint[];
     processed integer;
     message text;
     code text;
@@ -28,14 +30,16 @@ begin
         model := marketing_automation_internal.usable_model(scenario);
         perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.record_query(activity.id));
-        processed := marketing_automation_internal.process_or_fail(activity, array(
+        records := array(
             select d.record_id from (
                 select w.record_id from marketing_automation_internal.waiting_activity w
                 where w.activity_id = activity.id and w.at between marketing_automation_internal.queue_cursor('waiting', activity.id, '')
                     and now
                 order by w.at limit batch_size) d
-            order by d.record_id), now);
+            order by d.record_id);
+        processed := marketing_automation_internal.process_or_fail(activity, records, now);
         perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
+        perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
         return processed;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -46,6 +50,7 @@ begin
     message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
         then marketing_automation_internal.definition_error(scenario, activity.id) end,
         format('activity "%s": %s', activity.name, message));
+    perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code, cardinality(records));
     -- Once: this is called batch by batch, and finds the same each time.
     if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
         raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
@@ -59,7 +64,7 @@ comment on function marketing_automation_internal.process_activity(marketing_aut
 create function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    activity marketing_automation.activity;
+    due record;
     assumed timestamptz := marketing_automation_internal.time_or_now(caller, now, null);
     full_scan boolean;
     tried integer[] := '{}';
@@ -71,9 +76,10 @@ begin
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
     perform marketing_automation_internal.apply_batch(5000);
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
+    <<line>>
     foreach full_scan in array array[false, true] loop
-        for activity in
-            select a.*
+        for due in
+            select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
                 and (process_due.now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
@@ -81,17 +87,22 @@ begin
                 a.id, '') end as at) begin
             cross join lateral (
                 select w.at from marketing_automation_internal.waiting_activity w
-                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as due
+                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as first
+            left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'process' and t.activity_id = a.id
             where a.id <> all (tried)
-            order by marketing_automation_internal.set_queue_cursor('waiting', a.id, '', due.at), a.id
+            order by t.failed_at nulls first, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
-            tried := tried || activity.id;
-            perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
+            tried := tried || (due.activity).id;
+            perform from marketing_automation.activity a where a.id = (due.activity).id for no key update skip locked;
             if found then
-                processed := marketing_automation_internal.process_activity(activity, batch_size, assumed);
+                processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
                 if processed > 0 then
                     return processed;
                 end if;
+                -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
+                exit line when due.failed_before and exists (
+                    select from marketing_automation_internal.failed_turn t
+                    where t.work = 'process' and t.activity_id = (due.activity).id and t.slow);
             end if;
         end loop;
     end loop;
@@ -104,7 +115,8 @@ create function marketing_automation.process_due(batch_size integer default 1000
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
-    'other session is processing; returns how many, 0 when nothing is left. now: time to assume instead of the present (tests, '
+    'other session is processing; returns how many, 0 when nothing is left but what had '
+    'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
 create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)

@@ -39,7 +39,7 @@ begin
             where f.activity_id = activity.parent_id and f.record_id = any (records)
             order by f.record_id for no key update skip locked);
         if activity.on_event like 'email\_not\_%' then
-            perform marketing_automation_internal.apply_events_of(activity.parent_id, records);
+            records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
         end if;
     end if;
     if scenario.goal_ends_journey then
@@ -169,8 +169,32 @@ comment on function marketing_automation_internal.refresh_key_type(marketing_aut
     'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
     '(integer to bigint): keys cast to the old type would not all fit';
 
-create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz)
-    returns integer
+create function marketing_automation_internal.key_raises(activity marketing_automation.activity, of_record bigint) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    begin
+        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
+            array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
+        return false;
+    exception when others then
+        if marketing_automation_internal.is_passing_error(sqlstate) then
+            raise;
+        end if;
+    end;
+    return marketing_automation_internal.set_rows_apart(scenario, model, true) > 0;
+end $$;
+comment on function marketing_automation_internal.key_raises(marketing_automation.activity, bigint) is
+    'API: private. Whether a record cannot be found since the key raises for some other row of its model: that one stands apart then, '
+    'and the record can be found';
+
+create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
+    is_part boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     half integer := cardinality(records) / 2;
@@ -188,16 +212,19 @@ begin
         if code in ('22003', '22P02') and (
                 select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
                     where s.id = activity.scenario_id) then
-            return marketing_automation_internal.process_or_fail(activity, records, now);
+            return marketing_automation_internal.process_or_fail(activity, records, now, is_part);
         end if;
         if marketing_automation_internal.is_passing_error(code) then
             raise;
         end if;
+        if not is_part and marketing_automation_internal.key_raises(activity, records[1]) then
+            return marketing_automation_internal.process_or_fail(activity, records, now, true);
+        end if;
     end;
     -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
     if half > 0 then
-        return marketing_automation_internal.process_or_fail(activity, records[:half], now)
-             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now);
+        return marketing_automation_internal.process_or_fail(activity, records[:half], now, true)
+             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, true);
     end if;
     with taken as (
         delete from marketing_automation_internal.waiting_activity w
@@ -214,5 +241,6 @@ begin
     select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
     return cardinality(records);
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept';
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, boolean) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. is_part: of a batch '
+    'that failed';

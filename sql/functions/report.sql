@@ -89,7 +89,7 @@ begin
     model := marketing_automation_internal.usable_model(chosen);
     select q.n, 0 into records, blocked
     from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
-        format('select count(*) from %s as self where %s', model.relation, marketing_automation_internal.as_condition(chosen.domain)),
+        format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
 exception when others then
     if strict then

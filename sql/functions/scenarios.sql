@@ -70,6 +70,8 @@ begin
     delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
     delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
     delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
+    delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
+    delete from marketing_automation_internal.poisonous_row p where p.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';

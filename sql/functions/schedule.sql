@@ -20,7 +20,7 @@ begin
         using errcode = 'object_not_in_prerequisite_state',
               hint = case when home is null
                   then 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, and run CREATE EXTENSION pg_cron. '
-                       'Or let any other scheduler call marketing_automation.enroll() and marketing_automation.process_all_due().'
+                       'Or let any other scheduler call marketing_automation.enroll_all() and marketing_automation.process_all_due().'
                   else 'Run CREATE EXTENSION pg_cron.' end;
 end $$;
 comment on function marketing_automation.require_pg_cron(text) is
@@ -31,7 +31,7 @@ returns table (job text, schedule text, command text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     jobs text[] := array[
-        [format('marketing_automation enroll %s', current_database()), enroll, 'select * from marketing_automation.enroll()'],
+        [format('marketing_automation enroll %s', current_database()), enroll, 'call marketing_automation.enroll_all()'],
         [format('marketing_automation process %s', current_database()), process, 'call marketing_automation.process_all_due()']];
 begin
     perform marketing_automation.require_pg_cron((

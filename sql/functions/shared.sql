@@ -50,15 +50,6 @@ return case event
 end;
 comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
-create function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    -- The type by its catalog name: as SQL spells it, character would be character(1).
-    select format('select %s from %s as self where (%s' || E'\n) = any (($1)::%I.%I[])', columns, relation, key, n.nspname, t.typname)
-    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
-$$;
-comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
-    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
-
 create function marketing_automation_internal.is_passing_error(code text) returns boolean
 language sql immutable
 -- Transaction rollback, resources, system errors, lock not available (PostgreSQL, appendix A): not the fault of a row,

@@ -40,3 +40,48 @@ comment on column marketing_automation.bounce_rule.meaning is
 comment on column marketing_automation.bounce_rule.note is 'Why';
 comment on column marketing_automation.bounce_rule.is_shipped is
     'As the extension has shipped it, and replaced by its updates; false once you have changed it, and then dumped';
+-- Rows and turns that failed.
+create table marketing_automation_internal.poisonous_row (
+    scenario_id integer not null,
+    digest text not null,
+    place text not null,
+    key text,
+    raises_key boolean not null,
+    error text not null,
+    error_code text not null,
+    primary key (scenario_id, digest, place)
+);
+comment on table marketing_automation_internal.poisonous_row is
+    'API: private. Rows for which domain, key or party of a scenario raises an error: they stand apart, so that all others enter';
+comment on column marketing_automation_internal.poisonous_row.digest is 'Hash of the row as text: a row that has changed is another one';
+comment on column marketing_automation_internal.poisonous_row.place is
+    'Where the row is in its table (ctid), to compare few digests; empty: it is in no table of this database';
+comment on column marketing_automation_internal.poisonous_row.key is 'Its key as text; null: the key raises, or is null';
+comment on column marketing_automation_internal.poisonous_row.raises_key is
+    'Whether the key raises: then nobody may look at it, not even to find another row';
+
+create table marketing_automation_internal.failed_turn (
+    scenario_id integer not null,
+    work text not null check (work in ('enroll', 'process', 'consent')),
+    activity_id integer not null default 0,
+    failed_at timestamptz,
+    slow boolean not null,
+    batch_size integer check (batch_size > 0),
+    primary key (scenario_id, work, activity_id),
+    check ((work = 'process') = (activity_id <> 0)),
+    check (failed_at is not null or not slow and batch_size is not null)
+);
+comment on table marketing_automation_internal.failed_turn is
+    'API: private. What failed at its last turn, and goes to the end of the line: enrolling, processing an activity, or asking for '
+    'consent. Gone when it succeeds';
+comment on column marketing_automation_internal.failed_turn.failed_at is 'When it failed; null: the last turn succeeded';
+comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
+comment on column marketing_automation_internal.failed_turn.batch_size is
+    'So many records at most next time, as more of them took too long; null: as many as wanted';
+
+drop function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text);
+drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
+    timestamptz);
+drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
+drop function marketing_automation_internal.withheld_consent(bigint[]);
+drop function marketing_automation_internal.apply_events_of(integer, bigint[]);

@@ -10,6 +10,8 @@ use std::ffi::{CStr, CString};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use super::{settings, time_limit};
+
 // executor/tstoreReceiver.h, which pgrx does not bind. It only assigns, so that no error needs a guard.
 unsafe extern "C-unwind" {
     fn SetTuplestoreDestReceiverParams(
@@ -67,7 +69,8 @@ fn running_role(owner: pg_sys::Oid, relation: pg_sys::Oid) -> pg_sys::Oid {
     }
 }
 
-/// Runs `body` with the rights of `owner` on `relation` (see [`running_role`]), under [`SETTINGS`], read-only.
+/// Runs `body` with the rights of `owner` on `relation` (see [`running_role`]), under [`SETTINGS`], read-only, and within the limits
+/// of time ([`time_limit`]) and of waiting for locks.
 ///
 /// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
 /// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
@@ -92,6 +95,11 @@ pub(in crate::extension) fn as_owner<R>(
         for (name, value) in SETTINGS {
             set_local(name, value);
         }
+        set_lock_timeout();
+        // The extension's own statements may have set it for themselves.
+        let planner = c"enable_nestloop";
+        let value = pg_sys::GetConfigOptionResetString(planner.as_ptr());
+        set_local(planner, CStr::from_ptr(value));
         pg_sys::XactReadOnly = true;
         pg_sys::SetUserIdAndSecContext(
             role,
@@ -99,7 +107,7 @@ pub(in crate::extension) fn as_owner<R>(
                 | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
                 | pg_sys::SECURITY_RESTRICTED_OPERATION as i32,
         );
-        let result = body();
+        let result = time_limit::limited(body);
         pg_sys::AtEOXact_GUC(false, nest_level);
         // After the settings: one of them may be transaction_read_only, set to on by a function of the query.
         pg_sys::XactReadOnly = read_only;
@@ -125,6 +133,23 @@ unsafe fn set_local(name: &CStr, value: &CStr) {
             0,
             false,
         );
+    }
+}
+
+/// Bounds how long the query waits for a lock, until the current nest level ends.
+///
+/// # Safety
+/// Within a transaction, after `NewGUCNestLevel`.
+unsafe fn set_lock_timeout() {
+    // SAFETY: a plain variable.
+    let of_caller = unsafe { pg_sys::LockTimeout };
+    let own = settings::expression_lock_timeout();
+    if own > 0
+        && (of_caller == 0 || own < of_caller)
+        && let Ok(value) = CString::new(own.to_string())
+    {
+        // SAFETY: as the caller's.
+        unsafe { set_local(c"lock_timeout", &value) };
     }
 }
 
@@ -287,6 +312,34 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         call.isnull = true;
         pg_sys::Datum::from(0)
     }
+}
+
+/// How many rows the planner expects of `query`, planned as its owner; it has no parameter.
+#[pg_extern(sql = false)]
+fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 {
+    let Ok(query) = CString::new(query) else {
+        pgrx::error!("query contains a null byte");
+    };
+    // SAFETY: the documented use of SPI and of its cached plan; errors are raised and clean up by the abort.
+    as_owner(owner, relation, || unsafe {
+        pg_sys::SPI_connect();
+        let plan = pg_sys::SPI_prepare(query.as_ptr(), 0, std::ptr::null_mut());
+        if plan.is_null() {
+            pgrx::error!("SPI_prepare failed");
+        }
+        let cached = pg_sys::SPI_plan_get_cached_plan(plan);
+        let rows = if cached.is_null() {
+            0.0
+        } else {
+            let statement = pg_sys::list_nth((*cached).stmt_list, 0).cast::<pg_sys::PlannedStmt>();
+            let rows = (*(*statement).planTree).plan_rows;
+            // Of a plan that is not saved, no resource owner holds it.
+            pg_sys::ReleaseCachedPlan(cached, std::ptr::null_mut());
+            rows
+        };
+        pg_sys::SPI_finish();
+        rows
+    })
 }
 
 /// Plans `query` as `owner`; an error says why it would not run.

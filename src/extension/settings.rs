@@ -54,6 +54,10 @@ static ARM_AFTER_FAILOVER: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// 5 in 30 days: a mailbox that was full or refused so often is not read, and providers count what is sent to such.
 static SOFT_BOUNCE_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(5);
 static SOFT_BOUNCE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 3600);
+/// 30 s: ten million rows are read in that time, and one slow scenario leaves the others half of each minute.
+static EXPRESSION_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
+/// 1 s, as the mailer's lock_timeout: whoever holds a table for longer holds up its own scenarios only.
+static EXPRESSION_LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
 static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
@@ -139,6 +143,16 @@ pub(crate) fn message_retention() -> Option<f64> {
         0 => None,
         seconds => Some(f64::from(seconds)),
     }
+}
+
+/// Milliseconds that a query with user expressions may take; 0: any time.
+pub(crate) fn expression_timeout() -> i32 {
+    EXPRESSION_TIMEOUT.get()
+}
+
+/// Milliseconds that a query with user expressions may wait for a lock; 0: any time.
+pub(crate) fn expression_lock_timeout() -> i32 {
+    EXPRESSION_LOCK_TIMEOUT.get()
 }
 
 pub(crate) fn in_doubt() -> InDoubt {
@@ -295,6 +309,26 @@ pub(crate) fn init() {
         400 * 24 * 3600,
         GucContext::Suset,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.expression_timeout",
+        c"How long a query with the expressions of a scenario or model may take; 0: any time.",
+        c"Of what statement_timeout of the caller leaves it has half at most. Whoever takes longer waits for the next run.",
+        &EXPRESSION_TIMEOUT,
+        0,
+        24 * 3600 * 1000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.expression_lock_timeout",
+        c"How long a query with the expressions of a scenario or model may wait for a lock; 0: any time.",
+        c"A shorter lock_timeout of the caller counts.",
+        &EXPRESSION_LOCK_TIMEOUT,
+        0,
+        3600 * 1000,
+        GucContext::Suset,
+        GucFlags::UNIT_MS,
     );
     GucRegistry::define_bool_guc(
         c"marketing_automation.click_implies_open",

@@ -19,6 +19,10 @@ use super::installation::{Extension, look_for_extension};
 use super::registry::{self, Refusal};
 use super::transaction::{self, AFTER_ERROR, LOCKED};
 use super::{bgworker, configuration};
+use crate::extension::time_limit;
+
+/// What expressions may take in a mailer: everybody's mails and events wait meanwhile.
+const LONGEST_EXPRESSION_MS: i32 = 2000;
 
 /// Waits until nobody changes the extension; None: there is none, or the process must stop.
 fn find_installation() -> Option<pg_sys::Oid> {
@@ -65,6 +69,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
         None,
     );
     bgworker::use_own_settings();
+    time_limit::bound(LONGEST_EXPRESSION_MS);
     // Returning is exit code 0: the postmaster forgets the worker, the launcher decides.
     let Some(installation) = find_installation() else {
         return;

@@ -45,7 +45,7 @@ where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automa
 select p.proname from pg_proc p
 where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and p.proconfig @> array['plan_cache_mode=force_custom_plan'] order by 1;
 
--- Only this is not dumped: what arms this server must not travel.
+-- Only this is not dumped: what arms this server must not travel, and what failed last is found again.
 select c.oid::regclass
 from pg_class c join pg_extension e on e.extname = 'marketing_automation'
 where c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and c.relkind in ('r', 'S') and not c.oid = any (e.extconfig);

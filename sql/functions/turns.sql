@@ -1,0 +1,42 @@
+-- Turns: scenarios and activities take turns, and whoever failed goes to the end of the line, so that the slowest one does not
+-- keep all others from theirs.
+
+create function marketing_automation_internal.is_slow(code text) returns boolean
+language sql immutable
+return code in ('53400', '55P03');
+comment on function marketing_automation_internal.is_slow(text) is
+    'API: private. Whether an SQLSTATE means that expressions took too long (expression_timeout), or waited too long for a lock '
+    '(expression_lock_timeout)';
+
+create function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text, records integer)
+    returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size)
+    values (scenario_id, work, activity_id, clock_timestamp(), marketing_automation_internal.is_slow(code),
+        -- So that a batch of slow rows gets done some time.
+        case when code = '53400' and records is not null then greatest(records / 8, 1) end)
+    on conflict on constraint failed_turn_pkey do update
+    set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size);
+$$;
+comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer) is
+    'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
+    'records: how many the batch had, null: it has no batches';
+
+create function marketing_automation_internal.turn_succeeded(scenario_id integer, work text, activity_id integer, took interval) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    limit_of_time interval := marketing_automation_internal.setting('expression_timeout')::interval;
+    is_quick boolean := limit_of_time = interval '0' or took < limit_of_time / 4;
+begin
+    if not exists (select from marketing_automation_internal.failed_turn) then
+        return;
+    end if;
+    delete from marketing_automation_internal.failed_turn t
+    where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id
+      and coalesce(t.batch_size, 1000) >= 1000;
+    update marketing_automation_internal.failed_turn t
+    set failed_at = null, slow = false, batch_size = case when is_quick then t.batch_size * 2 else t.batch_size end
+    where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id;
+end $$;
+comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
+    'API: private. Takes it back to its place in the line; of what had been too slow, batches grow again as long as they are quick';

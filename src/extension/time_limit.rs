@@ -1,0 +1,262 @@
+//! A time limit of its own for user SQL, with an error that the caller can tell from a cancelled statement.
+//!
+//! `statement_timeout` is for the whole statement of the client, and what it raises is a cancel, which no `when others` catches. So
+//! a timer of PostgreSQL interrupts the query as a cancel does, and the cancel that it caused becomes an error of class 53
+//! (insufficient resources) on its way out. A cancel by a person, or by the caller's `statement_timeout`, stays what it is.
+//!
+//! Of what the caller's `statement_timeout` leaves, user SQL gets half at most: so there is time left to record that it was too
+//! slow, and for others.
+
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use super::settings;
+
+/// A number from USER_TIMEOUT (12 in PostgreSQL 15, 13 in 17) on asks for the next free timer.
+const ANY_USER_TIMEOUT: c_int = 64;
+/// STATEMENT_TIMEOUT in utils/timeout.h, the same from PostgreSQL 15 to 18.
+const STATEMENT_TIMEOUT: c_int = 3;
+/// How often the timer fires again: a function may have caught the cancel, and have gone on.
+const AGAIN_MS: c_int = 1000;
+
+// utils/timeout.h and storage/latch.h. Apart from a lack of timers, which is FATAL, none of these raises an error. SetLatch is
+// declared here since pgrx's guard around it must not run in a signal handler.
+unsafe extern "C-unwind" {
+    fn RegisterTimeout(id: c_int, handler: extern "C-unwind" fn()) -> c_int;
+    fn enable_timeout_every(id: c_int, first: pg_sys::TimestampTz, delay_ms: c_int);
+    fn disable_timeout(id: c_int, keep_indicator: bool);
+    fn get_timeout_active(id: c_int) -> bool;
+    fn get_timeout_finish_time(id: c_int) -> pg_sys::TimestampTz;
+    fn SetLatch(latch: *mut pg_sys::Latch);
+}
+
+thread_local! {
+    /// The timer of this process, once it has one.
+    static TIMER: Cell<Option<c_int>> = const { Cell::new(None) };
+    /// Whether user SQL runs: what it calls has no limit of its own.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+/// Whether the timer has fired.
+static FIRED: AtomicBool = AtomicBool::new(false);
+/// A bound that this process sets to itself, in milliseconds; 0: none.
+static BOUND_MS: AtomicI32 = AtomicI32::new(0);
+
+/// Bounds the limit of this process, whatever the setting says.
+pub(super) fn bound(milliseconds: i32) {
+    BOUND_MS.store(milliseconds, Ordering::Relaxed);
+}
+
+extern "C-unwind" fn fire() {
+    // SAFETY: what PostgreSQL's own handlers do; plain variables and a latch, in a signal handler.
+    unsafe {
+        // A cancel that is under way is somebody else's.
+        if pg_sys::QueryCancelPending == 0 {
+            FIRED.store(true, Ordering::Relaxed);
+            pg_sys::QueryCancelPending = 1;
+            pg_sys::InterruptPending = 1;
+        }
+        SetLatch(pg_sys::MyLatch);
+    }
+}
+
+/// How long user SQL may run from `now` on, in milliseconds; None: for ever. And whether that is because of `deadline`.
+fn limit_ms(
+    setting: i32,
+    bound: i32,
+    now: pg_sys::TimestampTz,
+    deadline: Option<pg_sys::TimestampTz>,
+) -> Option<(i32, bool)> {
+    let own = [setting, bound].into_iter().filter(|ms| *ms > 0).min();
+    // Timestamps are in microseconds.
+    let half = deadline.map(|deadline| {
+        i32::try_from((deadline - now) / 2000)
+            .unwrap_or(i32::MAX)
+            .max(1)
+    });
+    match (own, half) {
+        (Some(own), Some(half)) => Some((own.min(half), half < own)),
+        (Some(own), None) => Some((own, false)),
+        (None, half) => half.map(|half| (half, true)),
+    }
+}
+
+/// Runs `body` under the limit; an error of class 53 when it takes longer.
+pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
+    // SAFETY: reads of the clock and of timers, on the main thread.
+    let (now, deadline) = unsafe {
+        (
+            pg_sys::GetCurrentTimestamp(),
+            get_timeout_active(STATEMENT_TIMEOUT)
+                .then(|| get_timeout_finish_time(STATEMENT_TIMEOUT)),
+        )
+    };
+    let limit = limit_ms(
+        settings::expression_timeout(),
+        BOUND_MS.load(Ordering::Relaxed),
+        now,
+        deadline,
+    );
+    let Some((milliseconds, of_caller)) = limit.filter(|_| !RUNNING.get()) else {
+        return body();
+    };
+    let timer = TIMER.get().unwrap_or_else(|| {
+        // SAFETY: on the main thread of a process that PostgreSQL has set up.
+        let timer = unsafe { RegisterTimeout(ANY_USER_TIMEOUT, fire) };
+        TIMER.set(Some(timer));
+        timer
+    });
+    FIRED.store(false, Ordering::Relaxed);
+    RUNNING.set(true);
+    // SAFETY: a registered timer; every path disables it.
+    unsafe { enable_timeout_every(timer, now + i64::from(milliseconds) * 1000, AGAIN_MS) };
+    PgTryBuilder::new(AssertUnwindSafe(|| {
+        let result = body();
+        stop(timer);
+        result
+    }))
+    .catch_others(|error| {
+        stop(timer);
+        // SAFETY: a read of the clock.
+        let of_statement =
+            deadline.is_some_and(|at| at <= unsafe { pg_sys::GetCurrentTimestamp() });
+        let cancelled = match &error {
+            pg_sys::panic::CaughtError::PostgresError(report)
+            | pg_sys::panic::CaughtError::ErrorReport(report)
+            | pg_sys::panic::CaughtError::RustPanic {
+                ereport: report, ..
+            } => report.sql_error_code() == PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
+        };
+        if cancelled && FIRED.load(Ordering::Relaxed) && !of_statement {
+            too_slow(milliseconds, of_caller);
+        }
+        error.rethrow()
+    })
+    .execute()
+}
+
+/// Ends the limit; a cancel that it asked for and that nobody has seen yet is not for what comes after.
+fn stop(timer: c_int) {
+    RUNNING.set(false);
+    // SAFETY: a registered timer; a plain variable.
+    unsafe {
+        disable_timeout(timer, false);
+        if FIRED.load(Ordering::Relaxed) {
+            pg_sys::QueryCancelPending = 0;
+        }
+    }
+}
+
+fn too_slow(milliseconds: i32, of_caller: bool) -> ! {
+    let seconds = f64::from(milliseconds) / 1000.0;
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+        format!("expressions took longer than {seconds} s"),
+        "limited",
+    )
+    .set_detail(if of_caller {
+        "That is half of what statement_timeout of the caller left."
+    } else {
+        "That is the limit marketing_automation.expression_timeout, or what a mailer allows."
+    })
+    .set_hint("Make the expressions cheaper, by an index for instance, or raise the limit.")
+    .report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pg_schema]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_limit_counts_and_a_caller_keeps_half_of_its_time() {
+        let second = 1_000_000;
+        assert_eq!(limit_ms(0, 0, 0, None), None);
+        assert_eq!(limit_ms(30_000, 0, 0, None), Some((30_000, false)));
+        assert_eq!(limit_ms(30_000, 2000, 0, None), Some((2000, false)));
+        assert_eq!(limit_ms(0, 2000, 0, None), Some((2000, false)));
+        assert_eq!(
+            limit_ms(30_000, 0, 0, Some(10 * second)),
+            Some((5000, true))
+        );
+        assert_eq!(limit_ms(1000, 0, 0, Some(10 * second)), Some((1000, false)));
+        assert_eq!(
+            limit_ms(0, 0, 9 * second, Some(10 * second)),
+            Some((500, true))
+        );
+        assert_eq!(
+            limit_ms(0, 0, 11 * second, Some(10 * second)),
+            Some((1, true))
+        );
+    }
+
+    /// The SQLSTATE with which `query` ends as an owner's, within a block that catches what it can; null: none.
+    fn state_of(query: &str) -> Option<String> {
+        Spi::run(
+            "create or replace function pg_temp.state_of(query text) returns text language plpgsql as $$
+             begin
+                 perform from marketing_automation_internal.query_as_owner(quote_ident(current_user)::regrole, 'pg_class', query, null) as q (x text);
+                 return null;
+             exception when others then
+                 return sqlstate;
+             end $$",
+        )
+        .expect("created");
+        Spi::get_one_with_args::<String>("select pg_temp.state_of($1)", &[query.into()])
+            .expect("called")
+    }
+
+    #[pg_test]
+    fn what_takes_too_long_ends_with_an_error_that_can_be_caught() {
+        Spi::run("set local marketing_automation.expression_timeout = '50ms'").expect("set");
+        for query in [
+            "select pg_sleep(30)::text",
+            "select count(*)::text from generate_series(1, 1000000000) a, generate_series(1, 10) b",
+        ] {
+            assert_eq!(state_of(query).as_deref(), Some("53400"), "{query}");
+        }
+        assert_eq!(state_of("select 1::text"), None);
+        // Nothing is left of it.
+        assert_eq!(
+            Spi::get_one::<i32>("select 1 from pg_sleep(0.2)"),
+            Ok(Some(1))
+        );
+    }
+
+    #[pg_test]
+    fn a_function_that_catches_the_cancel_once_is_cancelled_again() {
+        Spi::run(
+            "set local marketing_automation.expression_timeout = '50ms';
+             create schema stubborn;
+             create function stubborn.f() returns text language plpgsql as $$
+             begin
+                 begin perform pg_sleep(30); exception when query_canceled then null; end;
+                 perform pg_sleep(30);
+                 return 'done';
+             end $$",
+        )
+        .expect("set up");
+        assert_eq!(state_of("select stubborn.f()").as_deref(), Some("53400"));
+    }
+
+    #[pg_test]
+    fn waiting_for_a_lock_has_a_limit_of_its_own() {
+        Spi::run("set local marketing_automation.expression_lock_timeout = '123ms'; set local lock_timeout = 0").expect("set");
+        let inside = "select current_setting('lock_timeout')";
+        let seen = |query: &str| {
+            Spi::get_one_with_args::<String>(
+                "select q.x from marketing_automation_internal.query_as_owner(quote_ident(current_user)::regrole, 'pg_class', $1, null) as q (x text)",
+                &[query.into()],
+            )
+        };
+        assert_eq!(seen(inside), Ok(Some("123ms".to_owned())));
+        Spi::run("set local lock_timeout = '7ms'").expect("set");
+        assert_eq!(seen(inside), Ok(Some("7ms".to_owned())));
+        assert_eq!(Spi::get_one::<String>(inside), Ok(Some("7ms".to_owned())));
+    }
+}

@@ -1,0 +1,132 @@
+"""Expressions that are slow or wait for a lock hold up their own scenario only."""
+
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from harness import wait_until
+
+OTHER = """
+create table shop.other (like shop.customer including all);
+grant select on shop.other to "{role}";
+insert into shop.other select n, 'o' || n, 'o' || n || '@example.org' from generate_series(1, 5) n;
+select marketing_automation.register_model('other', 'shop.other', key => 'self.id', party => 'self.id', email => 'self.email');
+"""
+
+
+def state(shop, scenario):
+    """(last_error, last_error_code) of a scenario."""
+    return shop.query(
+        "select t.last_error, t.last_error_code from marketing_automation.scenario_status t "
+        "join marketing_automation.scenario s on s.id = t.scenario_id where s.name = %s",
+        scenario,
+    )[0]
+
+
+@pytest.fixture
+def two_tables(shop):
+    """Scenarios `welcome` on one table and `other` on another."""
+    shop.customers("Ann", "Ben")
+    shop.psql(OTHER.format(role=shop.marketer))
+    shop.scenario("welcome")
+    shop.query("select marketing_automation.create_scenario('other', 'other')", user=shop.marketer)
+    shop.activity("hello", scenario="other")
+    shop.query("select marketing_automation.run('other')", user=shop.marketer)
+    return shop
+
+
+def test_an_exclusive_lock_on_a_table_holds_its_own_scenarios_only(two_tables):
+    shop = two_tables
+    with shop.connect() as holder, holder.cursor() as cursor:
+        holder.autocommit = False
+        cursor.execute("lock table shop.customer in access exclusive mode")
+        began = time.monotonic()
+        shop.psql("call marketing_automation.enroll_all()")
+        shop.psql("call marketing_automation.process_all_due()")
+        assert time.monotonic() - began < 15
+        assert shop.value("select enrolled from marketing_automation.enroll() where scenario = 'welcome'") == 0
+        assert state(shop, "welcome")[1] == "55P03"
+        wait_until(lambda: list(shop.messages().values()) == ["sent"] * 5, what="the mails of the other table")
+        holder.rollback()
+    shop.tick()
+    wait_until(lambda: len(shop.messages()) == 7, what="the mails of the table that was locked")
+    assert state(shop, "welcome") == (None, None)
+
+
+def test_waiting_activities_of_a_locked_table_do_not_hold_up_others(two_tables):
+    shop = two_tables
+    shop.query("select * from marketing_automation.enroll('welcome')")
+    shop.query("select * from marketing_automation.enroll('other')")
+    with shop.connect() as holder, holder.cursor() as cursor:
+        holder.autocommit = False
+        cursor.execute("lock table shop.customer in access exclusive mode")
+        shop.psql("call marketing_automation.process_all_due()")
+        assert shop.value("select count(*) from marketing_automation.message where email like 'o%%'") == 5
+        assert state(shop, "welcome")[1] == "55P03"
+        holder.rollback()
+    shop.psql("call marketing_automation.process_all_due()")
+    assert len(shop.messages()) == 7
+
+
+def test_what_a_procedure_has_enrolled_stays_when_it_is_cancelled(two_tables):
+    shop = two_tables
+    shop.query("update marketing_automation.scenario set domain = 'pg_sleep(60) is null' where name = 'other'")
+    connection = shop.connect()
+    pid = connection.info.backend_pid
+    failure = []
+
+    def call():
+        try:
+            connection.cursor().execute("call marketing_automation.enroll_all()")
+        except psycopg2.errors.QueryCanceled as error:
+            failure.append(error)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    wait_until(lambda: shop.value("select marketing_automation.record_count('welcome')") == "(2,0)", what="the first scenario to enter")
+    wait_until(
+        lambda: shop.value("select wait_event from pg_stat_activity where pid = %s", pid) == "PgSleep", what="the second one to be asked"
+    )
+    shop.query("select pg_cancel_backend(%s)", pid)
+    caller.join(timeout=30)
+    # A person's cancel ends the call: it is no error of the scenario.
+    assert len(failure) == 1
+    assert shop.value("select marketing_automation.record_count('welcome')") == "(2,0)"
+    connection.close()
+
+
+def test_the_callers_statement_timeout_leaves_time_for_others(two_tables):
+    shop = two_tables
+    shop.query("update marketing_automation.scenario set domain = 'pg_sleep(60) is null' where name = 'welcome'")
+    connection = shop.connect(options="-c statement_timeout=6s")
+    cursor = connection.cursor()
+    cursor.execute("select scenario, enrolled, error is null from marketing_automation.enroll()")
+    assert cursor.fetchall() == [("welcome", 0, False), ("other", 5, True)]
+    assert state(shop, "welcome")[1] == "53400"
+    connection.close()
+
+
+def test_slow_consent_holds_up_the_events_of_its_scenario_only(two_tables):
+    shop = two_tables
+    shop.tick()
+    wait_until(lambda: list(shop.messages().values()) == ["sent"] * 7, what="all mails to be sent")
+    shop.query("update marketing_automation.model set track_opens = 'pg_sleep(60) is not null' where name = 'customer'")
+    shop.query(
+        "select marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg('email_opened'::text), "
+        "array_agg(marketing_automation_internal.sign_token('email_opened', m.record_id, m.activity_id)), array_agg(now()), "
+        "array_agg('GET'::text), array_agg(null::inet), array_agg('Mozilla/5.0 Firefox/140.0'::text)) from marketing_automation.message m"
+    )
+    wait_until(lambda: shop.events() == [("email_opened", 5)], what="the events of the other scenario")
+    wait_until(lambda: state(shop, "welcome")[1] == "53400", what="the scenario to say why")
+    assert "events wait" in state(shop, "welcome")[0]
+    # Mails go out meanwhile.
+    shop.query("insert into shop.other values (9, 'o9', 'o9@example.org')")
+    shop.tick()
+    shop.wait_for_message("o9@example.org", "sent")
+    # Once it is quick they are applied, after the minute for which nobody asked.
+    shop.query("update marketing_automation.model set track_opens = null where name = 'customer'")
+    shop.query("update marketing_automation_internal.failed_turn set failed_at = failed_at - interval '1 minute' where work = 'consent'")
+    shop.query("select marketing_automation.apply_events()")
+    assert shop.events() == [("email_opened", 7)]
