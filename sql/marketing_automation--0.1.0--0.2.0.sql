@@ -41,6 +41,86 @@ alter table marketing_automation_internal.access_grant add column role_id oid;
 update marketing_automation_internal.access_grant g set role_id = r.oid from pg_catalog.pg_roles r where r.rolname = g.role;
 comment on column marketing_automation_internal.access_grant.role_id is
     'The role of that name when it was given, for one that was renamed since; says nothing in another server''s copy';
+-- Words and codes by which bounces are judged, which were part of the library.
+create table marketing_automation.bounce_rule (
+    kind text not null,
+    pattern text not null,
+    meaning text not null,
+    is_enabled boolean not null default true,
+    note text,
+    is_shipped boolean not null default false,
+    primary key (kind, pattern),
+    constraint bounce_rule_fits_kind check (case kind
+        when 'status' then meaning in ('dead', 'unclear')
+        when 'reply' then meaning in ('dead', 'dead_after_data', 'dead_domain', 'alive')
+        when 'step' then meaning in ('before_recipient', 'after_data', 'remote')
+        when 'notice' then meaning in ('failed', 'delayed', 'delivered')
+        when 'subject' then meaning in ('auto_reply', 'personal_reply')
+        else false end)
+);
+comment on table marketing_automation.bounce_rule is
+    'API: public. By which codes and words replies of mail servers and returned mails are judged; see docs/mail.md. Holds for what '
+    'comes from now on, in the mailer within a minute or after a reload';
+comment on column marketing_automation.bounce_rule.kind is
+    'What is looked at. status: enhanced status code (RFC 3463); reply: what a server replied, at once or in its report; step: at '
+    'which step of the dialogue; notice: subject and beginning of what mail servers write in prose; subject: the beginning of the '
+    'subject of any mail';
+comment on column marketing_automation.bounce_rule.pattern is
+    'status: a code, or all that begin alike, as 5.0.%. Otherwise words in this order: case, accents, apostrophes, punctuation and '
+    'numbers do not count, % stands for the rest of a word, or between words for up to some others of the same sentence';
+comment on column marketing_automation.bounce_rule.meaning is
+    'dead: mailbox or domain do not exist; dead_after_data: that too, also where the server had seen the mail; dead_domain: the domain '
+    'does not exist, by who looked it up; unclear: the words decide; alive: it is about mail, sender or moment, whatever else is said; '
+    'before_recipient, after_data, remote: what the server knew when it replied, or that it is another one; failed, delayed, '
+    'delivered: what the notice says; auto_reply, personal_reply: a program or a person answers';
+comment on column marketing_automation.bounce_rule.note is 'Why';
+comment on column marketing_automation.bounce_rule.is_shipped is
+    'As the extension has shipped it, and replaced by its updates; false once you have changed it, and then dumped';
+-- Rows and turns that failed.
+create table marketing_automation_internal.poisonous_row (
+    scenario_id integer not null,
+    digest text not null,
+    place text not null,
+    key text,
+    raises_key boolean not null,
+    error text not null,
+    error_code text not null,
+    primary key (scenario_id, digest, place)
+);
+comment on table marketing_automation_internal.poisonous_row is
+    'API: private. Rows for which domain, key or party of a scenario raises an error: they stand apart, so that all others enter';
+comment on column marketing_automation_internal.poisonous_row.digest is 'Hash of the row as text: a row that has changed is another one';
+comment on column marketing_automation_internal.poisonous_row.place is
+    'Where the row is in its table (ctid), to compare few digests; empty: it is in no table of this database';
+comment on column marketing_automation_internal.poisonous_row.key is 'Its key as text; null: the key raises, or is null';
+comment on column marketing_automation_internal.poisonous_row.raises_key is
+    'Whether the key raises: then nobody may look at it, not even to find another row';
+
+create table marketing_automation_internal.failed_turn (
+    scenario_id integer not null,
+    work text not null check (work in ('enroll', 'process', 'consent')),
+    activity_id integer not null default 0,
+    failed_at timestamptz,
+    slow boolean not null,
+    batch_size integer check (batch_size > 0),
+    primary key (scenario_id, work, activity_id),
+    check ((work = 'process') = (activity_id <> 0)),
+    check (failed_at is not null or not slow and batch_size is not null)
+);
+comment on table marketing_automation_internal.failed_turn is
+    'API: private. What failed at its last turn, and goes to the end of the line: enrolling, processing an activity, or asking for '
+    'consent. Gone when it succeeds';
+comment on column marketing_automation_internal.failed_turn.failed_at is 'When it failed; null: the last turn succeeded';
+comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
+comment on column marketing_automation_internal.failed_turn.batch_size is
+    'So many records at most next time, as more of them took too long; null: as many as wanted';
+
+drop function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text);
+drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
+    timestamptz);
+drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
+drop function marketing_automation_internal.withheld_consent(bigint[]);
+drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -95,15 +175,6 @@ return case event
 end;
 comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
-create or replace function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    -- The type by its catalog name: as SQL spells it, character would be character(1).
-    select format('select %s from %s as self where (%s' || E'\n) = any (($1)::%I.%I[])', columns, relation, key, n.nspname, t.typname)
-    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
-$$;
-comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
-    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
-
 create or replace function marketing_automation_internal.is_passing_error(code text) returns boolean
 language sql immutable
 -- Transaction rollback, resources, system errors, lock not available (PostgreSQL, appendix A): not the fault of a row,
@@ -139,10 +210,24 @@ comment on function marketing_automation_internal.check_smtp_url(text) is
 
 create or replace function marketing_automation_internal.parse_bounce(raw bytea)
 returns table (kind text, status text, diagnostic text, return_paths text[], message_ids text[], unsubscribe_tokens text[])
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
+language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'parse_bounce_wrapper';
 comment on function marketing_automation_internal.parse_bounce(bytea) is
-    'API: private. What a returned mail says, unverified: kind as in the table bounce, and addresses, Message-IDs and tokens of '
-    'List-Unsubscribe by which the mail may be found';
+    'API: private. What a returned mail says by the rules of bounce_rule, unverified: kind as in the table bounce, and addresses, '
+    'Message-IDs and tokens of List-Unsubscribe by which the mail may be found';
+
+create or replace function marketing_automation_internal.check_bounce_rule(kind text, pattern text, meaning text) returns void
+language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_bounce_rule_wrapper';
+comment on function marketing_automation_internal.check_bounce_rule(text, text, text) is
+    'API: private. Raises unless it is a rule that bounce_rule can hold: says what is wrong, and what would be one';
+
+create or replace function marketing_automation_internal.shipped_bounce_rules() returns table (kind text, pattern text, meaning text, note text)
+language c immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'shipped_bounce_rules_wrapper';
+comment on function marketing_automation_internal.shipped_bounce_rules() is 'API: private. The bounce rules that this version ships';
+
+create or replace function marketing_automation_internal.is_extension_script() returns boolean
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'is_extension_script_wrapper';
+comment on function marketing_automation_internal.is_extension_script() is
+    'API: private. Whether CREATE EXTENSION or ALTER EXTENSION … UPDATE runs: only then rows are shipped';
 
 create or replace function marketing_automation_internal.check_condition(owner regrole, relation regclass, expression text, what text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_wrapper';
@@ -179,6 +264,11 @@ create or replace function marketing_automation_internal.plan_as_owner(owner reg
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'plan_as_owner_wrapper';
 comment on function marketing_automation_internal.plan_as_owner(regrole, regclass, text) is
     'API: private. Plans a query over $1 (text[]) as its owner without running it: an error says why it would not run';
+
+create or replace function marketing_automation_internal.expected_rows(owner regrole, relation regclass, query text) returns double precision
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'expected_rows_wrapper';
+comment on function marketing_automation_internal.expected_rows(regrole, regclass, text) is
+    'API: private. How many rows the planner expects of a query without parameters, planned as its owner';
 
 create or replace function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void
 language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'revoke_claims_of_wrapper';
@@ -352,6 +442,329 @@ language sql immutable strict parallel safe
 return ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint;
 comment on function marketing_automation.record_id(uuid) is
     'API: public. The id inside a record''s public uuid; compare the uuid too before trusting it';
+
+-- functions/rows.sql
+-- Rows of a model: found again by their keys; and rows for which an expression raises, which stand apart.
+
+create or replace function marketing_automation_internal.key_operator(key_type regtype) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive type as (
+        select t.oid, t.typtype, t.typbasetype from pg_type t where t.oid = key_type
+        union all
+        select t.oid, t.typtype, t.typbasetype from type d join pg_type t on t.oid = d.typbasetype where d.typtype = 'd'
+    )
+    -- A type of an extension has an operator of its own, which the search_path does not find: "=" would be that of text, which no
+    -- index on the key knows. Types that share an operator class (varchar, enums, arrays) share its operator, in pg_catalog.
+    select coalesce((
+        select format('operator(%I.%s)', n.nspname, o.oprname)
+        from type t
+        join pg_opclass c on c.opcintype = t.oid and c.opcdefault
+        join pg_am m on m.oid = c.opcmethod and m.amname in ('btree', 'hash')
+        join pg_amop a on a.amopfamily = c.opcfamily and a.amoplefttype = t.oid and a.amoprighttype = t.oid
+            and a.amopstrategy = case m.amname when 'btree' then 3 else 1 end
+        join pg_operator o on o.oid = a.amopopr
+        join pg_namespace n on n.oid = o.oprnamespace
+        where t.typtype <> 'd'
+        order by m.amname limit 1), '=')
+$$;
+comment on function marketing_automation_internal.key_operator(regtype) is
+    'API: private. How to write the equality of a key''s type: that of its default operator class';
+
+create or replace function marketing_automation_internal.digest() returns text
+language sql immutable
+return $$pg_catalog.hashtextextended((self.*)::text, 0)::text$$;
+comment on function marketing_automation_internal.digest() is 'API: private. Expression over self: a hash of the row, whatever it holds';
+
+create or replace function marketing_automation_internal.not_poisonous(relation regclass, key text, scenario_id integer default null) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when count(*) = 0 then null
+        when bool_or(p.place = '') then format('%s <> all (%L::text[])', marketing_automation_internal.digest(), array_agg(p.digest))
+        else format('case when self.ctid = any (%L::tid[]) then %s <> all (%L::text[]) else true end', array_agg(p.place),
+            marketing_automation_internal.digest(), array_agg(p.digest)) end
+    from marketing_automation_internal.poisonous_row p
+    where p.scenario_id = not_poisonous.scenario_id
+       or p.raises_key and exists (
+            select from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+            where s.id = p.scenario_id and m.relation = not_poisonous.relation and m.key = not_poisonous.key)
+$$;
+comment on function marketing_automation_internal.not_poisonous(regclass, text, integer) is
+    'API: private. Condition over self that leaves out the poisonous rows of a scenario and those whose key raises, null: there are '
+    'none. It must be true before anything else is looked at';
+
+create or replace function marketing_automation_internal.guarded(condition text, guard text) returns text
+language sql immutable
+-- Not "and": the planner decides which side of that comes first.
+return case when guard is null then condition else format('case when %s then %s end', guard, condition) end;
+comment on function marketing_automation_internal.guarded(text, text) is
+    'API: private. A condition that is looked at only where guard holds; a null guard holds always';
+
+create or replace function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- The type by its catalog name: as SQL spells it, character would be character(1).
+    select format('select %s from %s as self where %s', columns, relation, marketing_automation_internal.guarded(
+        format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
+        marketing_automation_internal.not_poisonous(relation, key)))
+    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
+$$;
+comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
+    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+
+create or replace function marketing_automation_internal.error_in(
+    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, part text, digests text[],
+    out message text, out code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- An aggregate reads every row, whatever it needs.
+    select min(case when q.key is null then 'its key is null'
+                    when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
+                    when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
+    into message
+    from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select %s, %s from %s as self where %s',
+        marketing_automation_internal.as_text(model.key),
+        marketing_automation_internal.as_text(case when not only_key then model.party end), model.relation,
+        -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
+        case when only_key then part
+             else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
+        digests) as q (key text, party text);
+    if only_key then
+        message := null;
+    end if;
+    code := case when message is not null then '23514' end;
+exception when others then
+    get stacked diagnostics message = message_text, code = returned_sqlstate;
+    if marketing_automation_internal.is_passing_error(code) or marketing_automation_internal.is_broken_definition(code) then
+        raise;
+    end if;
+end $$;
+comment on function marketing_automation_internal.error_in(marketing_automation.scenario, marketing_automation.model, boolean, text,
+    text[], out text, out text) is
+    'API: private. The error that domain, key or party raises for some row of a part of the relation, null: none does. A key that '
+    'is null or too long counts as one. only_key: that the key raises, whatever the domain says. part: condition over self, in which $1 is digests';
+
+create or replace function marketing_automation_internal.poisonous_rows(
+    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, first_block bigint, beyond_block bigint,
+    digests text[]
+) returns marketing_automation_internal.poisonous_row[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    part text := coalesce(nullif(concat_ws(' and ',
+        case when first_block is not null then format('self.ctid >= ''(%s,0)''::tid and self.ctid < ''(%s,0)''::tid', first_block,
+            beyond_block) end,
+        case when digests is not null then format('%s = any ($1)', marketing_automation_internal.digest()) end), ''), 'true');
+    message text;
+    code text;
+    key text;
+    raises_key boolean := false;
+    found_first marketing_automation_internal.poisonous_row[];
+    half bigint;
+begin
+    select e.message, e.code into message, code
+    from marketing_automation_internal.error_in(scenario, model, only_key, part, digests) e;
+    if message is null then
+        return '{}';
+    end if;
+    if digests is null and beyond_block - first_block > 1 then
+        half := (first_block + beyond_block) / 2;
+        found_first := marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, half, null);
+        -- The first thousand are enough to know that it is not the fault of single rows.
+        return found_first || case when cardinality(found_first) < 1000 then
+            marketing_automation_internal.poisonous_rows(scenario, model, only_key, half, beyond_block, null) end;
+    end if;
+    if digests is null then
+        digests := array(
+            select distinct q.digest
+            from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select %s from %s as self where %s',
+                marketing_automation_internal.digest(), model.relation, part), null)
+                as q (digest text));
+        return marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests);
+    end if;
+    half := cardinality(digests) / 2;
+    if half > 0 then
+        found_first := marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests[:half]);
+        return found_first || case when cardinality(found_first) < 1000 then
+            marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests[half + 1:]) end;
+    end if;
+    begin
+        key := (
+            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                format('select %s from %s as self where %s', marketing_automation_internal.as_text(model.key), model.relation, part), digests)
+                as q (key text));
+    exception when others then
+        raises_key := true;
+    end;
+    return array(
+        select row(scenario.id, digests[1], q.place, key, raises_key, message, code)::marketing_automation_internal.poisonous_row
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select distinct %s from %s as self where %s',
+            case when first_block is null then '''''::text' else 'self.ctid::text' end, model.relation, part), digests) as q (place text));
+end $$;
+comment on function marketing_automation_internal.poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
+    bigint, bigint, text[]) is
+    'API: private. Rows for which domain, key or party raises, found by halving blocks of the table, then the rows of a block; not '
+    'all of them when they are a thousand. Without blocks, for what is no table, rows alone are halved';
+
+create or replace function marketing_automation_internal.block_count(relation regclass) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive part as (
+        select c.oid, c.relkind from pg_class c where c.oid = relation
+        union
+        select c.oid, c.relkind from part p join pg_inherits i on i.inhparent = p.oid join pg_class c on c.oid = i.inhrelid
+    )
+    select case when bool_and(p.relkind in ('r', 'p', 'm')) then
+        greatest(max(pg_relation_size(p.oid)) / current_setting('block_size')::bigint, 1) end
+    from part p
+$$;
+comment on function marketing_automation_internal.block_count(regclass) is
+    'API: private. Blocks of a table, of its largest partition if it has some; null: it is no table, or not all of it is';
+
+create or replace function marketing_automation_internal.most_rows_raise(
+    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, blocks bigint
+) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    part text;
+    sampled integer := 0;
+begin
+    if blocks < 8 then
+        return false;
+    end if;
+    for part in
+        select format(case when blocks is null then '%s = %L' else 'self.ctid = %2$L::tid' end, marketing_automation_internal.digest(), q.sample)
+        from generate_series(0, 7) n
+        cross join lateral marketing_automation_internal.query_as_owner(scenario.owner, model.relation, case
+            when blocks is null then format('select %s from %s as self offset %s limit 1', marketing_automation_internal.digest(),
+                model.relation, n * 100)
+            else format('select self.ctid::text from %s as self where self.ctid >= ''(%s,0)''::tid limit 1', model.relation, n * blocks / 8)
+            end, null) as q (sample text)
+    loop
+        sampled := sampled + 1;
+        if (marketing_automation_internal.error_in(scenario, model, only_key, part, null)).message is null then
+            return false;
+        end if;
+    end loop;
+    return sampled = 8;
+end $$;
+comment on function marketing_automation_internal.most_rows_raise(marketing_automation.scenario, marketing_automation.model, boolean,
+    bigint) is
+    'API: private. Whether domain, key or party raises for all of eight rows here and there: then it is not worth looking for single '
+    'ones';
+
+create or replace function marketing_automation_internal.set_rows_apart(
+    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean
+) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    blocks bigint := marketing_automation_internal.block_count(model.relation);
+    apart marketing_automation_internal.poisonous_row[];
+begin
+    if marketing_automation_internal.most_rows_raise(scenario, model, only_key, blocks) then
+        return 0;
+    end if;
+    apart := marketing_automation_internal.poisonous_rows(scenario, model, only_key, case when blocks is not null then 0 end, blocks, null);
+    if cardinality(apart) not between 1 and 999 then
+        return 0;
+    end if;
+    insert into marketing_automation_internal.poisonous_row select a.* from unnest(apart) a
+    on conflict on constraint poisonous_row_pkey do update
+    set key = excluded.key, raises_key = excluded.raises_key, error = excluded.error, error_code = excluded.error_code;
+    perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        format('select true from %s as self where %s limit 1', model.relation,
+            marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)), null) as q (is_there boolean);
+    if not found then
+        delete from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id;
+        return 0;
+    end if;
+    return cardinality(apart);
+end $$;
+comment on function marketing_automation_internal.set_rows_apart(marketing_automation.scenario, marketing_automation.model, boolean) is
+    'API: private. Finds and remembers the rows for which domain, key or party raises (only_key: the key), and returns how many; 0: '
+    'none, or so many, or all, that it is not the fault of single rows';
+
+create or replace function marketing_automation_internal.release_rows(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    apart marketing_automation_internal.poisonous_row;
+    part text;
+    message text;
+begin
+    for apart in select p.* from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id loop
+        part := concat_ws(' and ', case when apart.place <> '' then format('self.ctid = %L::tid', apart.place) end,
+            format('%s = any ($1)', marketing_automation_internal.digest()));
+        select e.message into message
+        from marketing_automation_internal.error_in(scenario, model, apart.raises_key, part, array[apart.digest]) e;
+        if message is null then
+            delete from marketing_automation_internal.poisonous_row p
+            where p.scenario_id = scenario.id and p.digest = apart.digest and p.place = apart.place;
+        end if;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.release_rows(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Forgets the poisonous rows that have changed, are gone, or raise no error any more';
+
+create or replace function marketing_automation_internal.poisonous_summary(scenario_id integer, with_keys boolean, out message text, out code text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when with_keys then format('%s not enter, %s: %s',
+            case count(*) when 1 then '1 row does' else count(*) || ' rows do' end,
+            string_agg(case
+                when p.nth > 3 then null
+                when p.key is not null then 'key ' || left(p.key, 100)
+                when p.place <> '' then 'at ' || p.place
+                else 'without a key' end, ', ' order by p.nth) || case when count(*) > 3 then ', …' else '' end,
+            min(p.error) filter (where p.nth = 1))
+        else format('%s not enter', case count(*) when 1 then '1 row does' else count(*) || ' rows do' end) end,
+        min(p.error_code) filter (where p.nth = 1)
+    from (select p.*, row_number() over (order by p.key, p.place, p.digest) as nth
+          from marketing_automation_internal.poisonous_row p where p.scenario_id = poisonous_summary.scenario_id) p
+    having count(*) > 0
+$$;
+comment on function marketing_automation_internal.poisonous_summary(integer, boolean, out text, out text) is
+    'API: private. How many rows of a scenario stand apart, and why the first one does, null: none. with_keys: which; not for the log';
+
+-- functions/turns.sql
+-- Turns: scenarios and activities take turns, and whoever failed goes to the end of the line, so that the slowest one does not
+-- keep all others from theirs.
+
+create or replace function marketing_automation_internal.is_slow(code text) returns boolean
+language sql immutable
+return code in ('53400', '55P03');
+comment on function marketing_automation_internal.is_slow(text) is
+    'API: private. Whether an SQLSTATE means that expressions took too long (expression_timeout), or waited too long for a lock '
+    '(expression_lock_timeout)';
+
+create or replace function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text, records integer)
+    returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size)
+    values (scenario_id, work, activity_id, clock_timestamp(), marketing_automation_internal.is_slow(code),
+        -- So that a batch of slow rows gets done some time.
+        case when code = '53400' and records is not null then greatest(records / 8, 1) end)
+    on conflict on constraint failed_turn_pkey do update
+    set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size);
+$$;
+comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer) is
+    'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
+    'records: how many the batch had, null: it has no batches';
+
+create or replace function marketing_automation_internal.turn_succeeded(scenario_id integer, work text, activity_id integer, took interval) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    limit_of_time interval := marketing_automation_internal.setting('expression_timeout')::interval;
+    is_quick boolean := limit_of_time = interval '0' or took < limit_of_time / 4;
+begin
+    if not exists (select from marketing_automation_internal.failed_turn) then
+        return;
+    end if;
+    delete from marketing_automation_internal.failed_turn t
+    where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id
+      and coalesce(t.batch_size, 1000) >= 1000;
+    update marketing_automation_internal.failed_turn t
+    set failed_at = null, slow = false, batch_size = case when is_quick then t.batch_size * 2 else t.batch_size end
+    where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id;
+end $$;
+comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
+    'API: private. Takes it back to its place in the line; of what had been too slow, batches grow again as long as they are quick';
 
 -- functions/guard.sql
 -- Who may change a definition: only members of the role with whose rights its expressions run. The triggers "guard" run as the
@@ -666,6 +1079,8 @@ begin
     delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
     delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
     delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
+    delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
+    delete from marketing_automation_internal.poisonous_row p where p.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
@@ -1249,7 +1664,7 @@ $$;
 comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
 
 -- functions/enroll_rows.sql
--- Enrolling one scenario: its rows enter in one statement, in two where the condition of a root activity raises for some.
+-- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
 create or replace function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -1293,30 +1708,61 @@ comment on function marketing_automation_internal.poisonous_keys(marketing_autom
     'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when '
     'they are a thousand';
 
-create or replace function marketing_automation_internal.entering_query(
-    scenario marketing_automation.scenario, model marketing_automation.model, columns text
-) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
-return format('select %s from %s as self where %s', columns, model.relation, marketing_automation_internal.as_condition(scenario.domain));
-comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text) is
-    'API: private. Query for the rows that the domain matches';
+create or replace function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
+    select format('select %s, %s from %s as self where %s', marketing_automation_internal.as_text(model.key),
+        marketing_automation_internal.as_text(model.party), model.relation, marketing_automation_internal.guarded(
+            format(E'(%s\n)', scenario.domain),
+            marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
+$$;
+comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Query for key and party of the rows that the domain matches';
+
+create or replace function marketing_automation_internal.new_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
+    select array(
+        select q.key
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
+        where q.key is not null
+          and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
+$$;
+comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Keys of the rows of an entering query that are not in the scenario yet';
 
 create or replace function marketing_automation_internal.enter_rows(
-    scenario marketing_automation.scenario, model marketing_automation.model, roots text, poison text[], now timestamptz
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
-    source text := marketing_automation_internal.entering_query(scenario, model, concat_ws(', ',
-        marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party), roots));
+    -- Conditions of roots are asked of those only who enter: of the others they were asked when these entered.
+    choice text := case
+        when not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+            and a.condition is not null) then null
+        when poison is null then marketing_automation_internal.root_choice(scenario.id)
+        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
+        else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_text(model.key), poison,
+            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null),
+            marketing_automation_internal.root_choice(scenario.id)) end;
+    chosen_query text := case when choice is null then 'select null::text, null::integer[] where false'
+        else marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+            format('%s, %s', marketing_automation_internal.as_text(model.key), choice)) end;
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.roots
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, poison) as q (key text, party text, roots integer[])
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+    ), chosen as materialized (
+        select q.key, q.roots
+        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, chosen_query,
+            case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
         insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now from entering e
@@ -1326,29 +1772,48 @@ begin
         -- are due at once would leave it no place to begin.
         select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
-        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null and a.id = any (e.roots)
+        left join chosen c on c.key = e.key
+        join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
+            and (choice is null or a.id = any (c.roots))
     )
     select count(*) into entered from entering;
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz) is
-    'API: private. Enters all new matching rows in one statement; returns how many. roots: expression for the ids of the root '
-    'activities that a row starts, in which $1 is poison';
+    'API: private. Enters all new rows of an entering query in one statement; returns how many. poison: keys of rows for which the '
+    'condition of a root activity raises, null: none';
+
+create or replace function marketing_automation_internal.expect_rows(scenario marketing_automation.scenario, model marketing_automation.model,
+    source text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    expected double precision := marketing_automation_internal.expected_rows(scenario.owner, model.relation, source);
+    records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation.record'::regclass);
+begin
+    -- The planner takes query_as_owner() for a thousand rows. If it is a million, looking each of them up in an index takes longer
+    -- than one hash of all records; if it is a hundred, hashing a hundred million records takes minutes.
+    perform set_config('enable_nestloop', case when expected < records / 10 then 'on' else 'off' end, true);
+end $$;
+comment on function marketing_automation_internal.expect_rows(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Has the planner look rows of an entering query up among the records, or hash the records, by how many rows the '
+    'planner expects of that query; for the rest of the calling function, which sets enable_nestloop itself';
 
 create or replace function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
--- The planner takes query_as_owner for a thousand rows, and nested loops over a million would take hours.
 set enable_nestloop = off
 set jit = off
 as $$
 declare
     model marketing_automation.model;
-    choice text;
+    source text;
     keys text[];
     poison text[];
     entered bigint;
+    conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+        and a.condition is not null);
+    broken text;
 begin
     -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
     perform marketing_automation_internal.lock_scenario(scenario.id);
@@ -1365,33 +1830,31 @@ begin
         -- A row enters once, ever: one that entered now would miss whatever is added.
         return 0;
     end if;
-    choice := marketing_automation_internal.root_choice(scenario.id);
+    perform marketing_automation_internal.release_rows(scenario, model);
+    source := marketing_automation_internal.entering_query(scenario, model);
+    perform marketing_automation_internal.expect_rows(scenario, model, source);
     begin
-        entered := marketing_automation_internal.enter_rows(scenario, model, choice, '{}', now);
+        entered := marketing_automation_internal.enter_rows(scenario, model, source, null, now);
     exception when others then
+        get stacked diagnostics broken = constraint_name;
         if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
-            or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
-                and a.condition is not null) then
+            or broken = 'record_enters_once' then
             raise;
         end if;
-        keys := array(
-            select q.key from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
-                marketing_automation_internal.entering_query(scenario, model, marketing_automation_internal.as_text(model.key)),
-                    null) as q (key text)
-            where q.key is not null);
-        poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
-        -- What is wrong with all rows, or with very many, is the scenario's fault.
-        if cardinality(poison) not between 1 and least(999, cardinality(keys) - 1) then
+        if marketing_automation_internal.set_rows_apart(scenario, model, false) > 0 then
+            source := marketing_automation_internal.entering_query(scenario, model);
+        elsif not conditional or broken <> '' then
             raise;
         end if;
     end;
-    if poison is not null then
-        -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
-        entered := marketing_automation_internal.enter_rows(scenario, model,
-            format('case when %s = any ($1) then %L::integer[] else %s end',
-            marketing_automation_internal.as_text(model.key),
-            array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null), choice),
-                poison, now);
+    if entered is null then
+        if conditional then
+            keys := marketing_automation_internal.new_keys(scenario, model, source);
+            poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
+        end if;
+        entered := marketing_automation_internal.enter_rows(scenario, model, source,
+            -- What is wrong with all rows, or with very many, is the scenario's fault.
+            case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
     end if;
     if entered >= 10000 then
         -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
@@ -1404,8 +1867,8 @@ begin
     return entered;
 end $$;
 comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters all new matching rows of one scenario in one statement, in two where the condition of a root activity '
-    'raises for some; returns how many';
+    'API: private. Enters all new matching rows of one scenario in one statement, in two where an expression raises for some; '
+    'returns how many';
 
 -- functions/enroll.sql
 -- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
@@ -1451,6 +1914,9 @@ language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario_status s
     set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
     where s.scenario_id = $1 and s.last_error is not null
+      -- What enrolling has nothing to say about.
+      and not ($2 is null and s.last_error like 'events wait,%' and exists (
+            select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
       and (s.last_error_activity_id is not distinct from $2
            -- What could not run is not there any more.
            or $2 is null and not exists (
@@ -1469,16 +1935,70 @@ $$;
 comment on function marketing_automation_internal.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
 
+create or replace function marketing_automation_internal.next_to_enroll(caller regrole, tried integer[]) returns marketing_automation.scenario
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select s.*
+    from marketing_automation.scenario s
+    left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'enroll'
+    where s.state = 'running' and s.id <> all (tried)
+      and (caller is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+      -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
+      and not (coalesce(t.slow, false) and exists (
+            select from marketing_automation_internal.failed_turn o where o.work = 'enroll' and o.slow and o.scenario_id = any (tried)))
+    order by t.failed_at nulls first, s.id
+    limit 1
+$$;
+comment on function marketing_automation_internal.next_to_enroll(regrole, integer[]) is
+    'API: private. The running scenario whose turn it is, of those that have not been tried: who failed comes last. caller: only '
+    'scenarios of whose owner this role is a member, null: any';
+
+create or replace function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, out enrolled bigint,
+    out error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model text;
+    code text;
+    detail text;
+    broken text;
+begin
+    enrolled := marketing_automation_internal.enroll_one(chosen, at);
+    -- The row is there, and locked: see lock_scenario().
+    update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+    perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
+    select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
+    if error is null then
+        perform marketing_automation_internal.forget_error(chosen.id, null, at);
+    elsif marketing_automation_internal.note_error(chosen.id, null, error, code) then
+        -- Keys may be addresses, and the log is not theirs.
+        raise warning 'scenario "%": %', chosen.name, (marketing_automation_internal.poisonous_summary(chosen.id, false)).message
+            using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
+    end if;
+exception when others then
+    get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
+        broken = constraint_name;
+    enrolled := 0;
+    model := format('of model "%s"', chosen.model);
+    error := case broken
+        when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
+        when 'record_has_key' then format('key %s is null in some row', model)
+        when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
+        when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
+        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
+            then marketing_automation_internal.definition_error(chosen) end, error) end;
+    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+    perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
+    perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+end $$;
+comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, out bigint, out text) is
+    'API: private. Enrolls one scenario; an error of its expressions is returned and kept';
+
 create or replace function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
     at timestamptz;
-    model text;
-    code text;
-    detail text;
-    broken text;
+    tried integer[] := '{}';
 begin
     if scenario_name is not null then
         chosen := marketing_automation_internal.scenario_named(scenario_name);
@@ -1490,35 +2010,16 @@ begin
         end if;
     end if;
     at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
-    for chosen in
-        select s.* from marketing_automation.scenario s
-        where s.state = 'running' and (scenario_name is null or s.name = scenario_name)
-          and (now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
-        order by s.id
     loop
+        if scenario_name is null then
+            chosen := marketing_automation_internal.next_to_enroll(case when now is not null then caller end, tried);
+        end if;
+        exit when chosen.id is null;
+        tried := tried || chosen.id;
         scenario := chosen.name;
-        enrolled := 0;
-        error := null;
-        begin
-            enrolled := marketing_automation_internal.enroll_one(chosen, at);
-            -- The row is there, and locked: see lock_scenario().
-            update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
-            perform marketing_automation_internal.forget_error(chosen.id, null, at);
-        exception when others then
-            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
-                broken = constraint_name;
-            model := format('of model "%s"', chosen.model);
-            error := case broken
-                when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
-                when 'record_has_key' then format('key %s is null in some row', model)
-                when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
-                when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
-                else coalesce(case when marketing_automation_internal.is_broken_definition(code)
-                    then marketing_automation_internal.definition_error(chosen) end, error) end;
-            raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
-            perform marketing_automation_internal.note_error(chosen.id, null, error, code);
-        end;
+        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
         return next;
+        exit when scenario_name is not null;
     end loop;
 end $$;
 comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
@@ -1528,8 +2029,44 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or '
-    'one by name). An error in one is returned and kept in scenario_status, and the others still run. now: time to assume instead of '
+    'one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
+    'and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
+
+create or replace function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+begin
+    chosen := marketing_automation_internal.next_to_enroll(null,
+        array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
+    if chosen.id is null then
+        return;
+    end if;
+    scenario := chosen.name;
+    select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+    return next;
+end $$;
+comment on function marketing_automation.enroll_next(text[]) is
+    'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
+    'have had theirs. For those who commit between scenarios, as enroll_all() does';
+
+create or replace procedure marketing_automation.enroll_all()
+language plpgsql as $$
+declare
+    tried text[] := '{}';
+    its_name text;
+begin
+    loop
+        select e.scenario into its_name from marketing_automation.enroll_next(tried) e;
+        commit;
+        exit when its_name is null;
+        tried := pg_catalog.array_append(tried, its_name);
+    end loop;
+end $$;
+comment on procedure marketing_automation.enroll_all() is
+    'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Not '
+    'inside a transaction block. Errors are in scenario_status';
 
 -- functions/process_records.sql
 -- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
@@ -1573,7 +2110,7 @@ begin
             where f.activity_id = activity.parent_id and f.record_id = any (records)
             order by f.record_id for no key update skip locked);
         if activity.on_event like 'email\_not\_%' then
-            perform marketing_automation_internal.apply_events_of(activity.parent_id, records);
+            records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
         end if;
     end if;
     if scenario.goal_ends_journey then
@@ -1703,8 +2240,32 @@ comment on function marketing_automation_internal.refresh_key_type(marketing_aut
     'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
     '(integer to bigint): keys cast to the old type would not all fit';
 
-create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz)
-    returns integer
+create or replace function marketing_automation_internal.key_raises(activity marketing_automation.activity, of_record bigint) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    begin
+        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
+            array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
+        return false;
+    exception when others then
+        if marketing_automation_internal.is_passing_error(sqlstate) then
+            raise;
+        end if;
+    end;
+    return marketing_automation_internal.set_rows_apart(scenario, model, true) > 0;
+end $$;
+comment on function marketing_automation_internal.key_raises(marketing_automation.activity, bigint) is
+    'API: private. Whether a record cannot be found since the key raises for some other row of its model: that one stands apart then, '
+    'and the record can be found';
+
+create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
+    is_part boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     half integer := cardinality(records) / 2;
@@ -1722,16 +2283,19 @@ begin
         if code in ('22003', '22P02') and (
                 select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
                     where s.id = activity.scenario_id) then
-            return marketing_automation_internal.process_or_fail(activity, records, now);
+            return marketing_automation_internal.process_or_fail(activity, records, now, is_part);
         end if;
         if marketing_automation_internal.is_passing_error(code) then
             raise;
         end if;
+        if not is_part and marketing_automation_internal.key_raises(activity, records[1]) then
+            return marketing_automation_internal.process_or_fail(activity, records, now, true);
+        end if;
     end;
     -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
     if half > 0 then
-        return marketing_automation_internal.process_or_fail(activity, records[:half], now)
-             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now);
+        return marketing_automation_internal.process_or_fail(activity, records[:half], now, true)
+             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, true);
     end if;
     with taken as (
         delete from marketing_automation_internal.waiting_activity w
@@ -1748,8 +2312,9 @@ begin
     select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
     return cardinality(records);
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept';
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, boolean) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. is_part: of a batch '
+    'that failed';
 
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
@@ -1771,6 +2336,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
+    began timestamptz := clock_timestamp();
+    records bigint[];
     processed integer;
     message text;
     code text;
@@ -1782,14 +2349,16 @@ begin
         model := marketing_automation_internal.usable_model(scenario);
         perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.record_query(activity.id));
-        processed := marketing_automation_internal.process_or_fail(activity, array(
+        records := array(
             select d.record_id from (
                 select w.record_id from marketing_automation_internal.waiting_activity w
                 where w.activity_id = activity.id and w.at between marketing_automation_internal.queue_cursor('waiting', activity.id, '')
                     and now
                 order by w.at limit batch_size) d
-            order by d.record_id), now);
+            order by d.record_id);
+        processed := marketing_automation_internal.process_or_fail(activity, records, now);
         perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
+        perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
         return processed;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -1800,6 +2369,7 @@ begin
     message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
         then marketing_automation_internal.definition_error(scenario, activity.id) end,
         format('activity "%s": %s', activity.name, message));
+    perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code, cardinality(records));
     -- Once: this is called batch by batch, and finds the same each time.
     if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
         raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
@@ -1813,7 +2383,7 @@ comment on function marketing_automation_internal.process_activity(marketing_aut
 create or replace function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    activity marketing_automation.activity;
+    due record;
     assumed timestamptz := marketing_automation_internal.time_or_now(caller, now, null);
     full_scan boolean;
     tried integer[] := '{}';
@@ -1825,9 +2395,10 @@ begin
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
     perform marketing_automation_internal.apply_batch(5000);
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
+    <<line>>
     foreach full_scan in array array[false, true] loop
-        for activity in
-            select a.*
+        for due in
+            select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
                 and (process_due.now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
@@ -1835,17 +2406,22 @@ begin
                 a.id, '') end as at) begin
             cross join lateral (
                 select w.at from marketing_automation_internal.waiting_activity w
-                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as due
+                where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as first
+            left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'process' and t.activity_id = a.id
             where a.id <> all (tried)
-            order by marketing_automation_internal.set_queue_cursor('waiting', a.id, '', due.at), a.id
+            order by t.failed_at nulls first, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
-            tried := tried || activity.id;
-            perform from marketing_automation.activity a where a.id = activity.id for no key update skip locked;
+            tried := tried || (due.activity).id;
+            perform from marketing_automation.activity a where a.id = (due.activity).id for no key update skip locked;
             if found then
-                processed := marketing_automation_internal.process_activity(activity, batch_size, assumed);
+                processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
                 if processed > 0 then
                     return processed;
                 end if;
+                -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
+                exit line when due.failed_before and exists (
+                    select from marketing_automation_internal.failed_turn t
+                    where t.work = 'process' and t.activity_id = (due.activity).id and t.slow);
             end if;
         end loop;
     end loop;
@@ -1858,7 +2434,8 @@ create or replace function marketing_automation.process_due(batch_size integer d
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
-    'other session is processing; returns how many, 0 when nothing is left. now: time to assume instead of the present (tests, '
+    'other session is processing; returns how many, 0 when nothing is left but what had '
+    'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
 create or replace procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
@@ -1983,12 +2560,22 @@ comment on function marketing_automation_internal.consenting_records(marketing_a
     'API: private. Of these records of a scenario, those whose rows consent to opens and to clicks now; a row that is gone, or of '
     'which an expression fails, does not';
 
-create or replace function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[])
+create or replace function marketing_automation_internal.unasked_scenarios() returns integer[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(array_agg(t.scenario_id), '{}') from marketing_automation_internal.failed_turn t
+    where t.work = 'consent' and t.failed_at > clock_timestamp() - interval '1 minute'
+$$;
+comment on function marketing_automation_internal.unasked_scenarios() is
+    'API: private. Scenarios whose expressions of consent were too slow lately: for a minute nobody asks, and their events wait';
+
+create or replace function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[],
+    out unknown bigint[])
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     asking integer[] := array(
         select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
         where not (s.track_opens and s.track_clicks) or m.track_opens is not null or m.track_clicks is not null);
+    unasked integer[] := marketing_automation_internal.unasked_scenarios();
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     part record;
@@ -2000,6 +2587,7 @@ declare
 begin
     no_opens := '{}';
     no_clicks := '{}';
+    unknown := '{}';
     if asking = '{}' then
         return;
     end if;
@@ -2012,6 +2600,10 @@ begin
         select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
         opens := part.records;
         clicks := part.records;
+        if part.scenario_id = any (unasked) then
+            unknown := unknown || part.records;
+            continue;
+        end if;
         if model.track_opens is not null or model.track_clicks is not null then
             begin
                 perform marketing_automation_internal.usable_model(scenario);
@@ -2022,8 +2614,20 @@ begin
                 perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, query);
                 select c.opens, c.clicks into opens, clicks
                 from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
+                perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, null);
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
+                if marketing_automation_internal.is_slow(code) then
+                    perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code, null);
+                    -- Not waiting: enrolling holds this row for as long as it takes.
+                    perform from marketing_automation.scenario_status s where s.scenario_id = scenario.id for update skip locked;
+                    if found then
+                        perform marketing_automation_internal.note_error(scenario.id, null,
+                            format('events wait, nobody knows who consents: %s', message), code);
+                    end if;
+                    unknown := unknown || part.records;
+                    continue;
+                end if;
                 if marketing_automation_internal.is_passing_error(code) then
                     raise;
                 end if;
@@ -2041,9 +2645,9 @@ begin
                 where scenario.track_clicks);
     end loop;
 end $$;
-comment on function marketing_automation_internal.withheld_consent(bigint[], out bigint[], out bigint[]) is
+comment on function marketing_automation_internal.withheld_consent(bigint[], out bigint[], out bigint[], out bigint[]) is
     'API: private. Of these records, those whose opens and whose clicks must not be recorded: their scenario does not track them, or '
-    'their row does not consent now';
+    'their row does not consent now. unknown: those of which it cannot be asked now, as the expressions are too slow';
 
 -- functions/apply.sql
 -- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
@@ -2126,6 +2730,7 @@ declare
     fresh tid[];
     no_opens bigint[];
     no_clicks bigint[];
+    unknown bigint[];
     changes integer[];
     details text := marketing_automation_internal.setting('hit_details');
 begin
@@ -2134,9 +2739,13 @@ begin
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
 
-    select c.no_opens, c.no_clicks into no_opens, no_clicks
+    select c.no_opens, c.no_clicks, c.unknown into no_opens, no_clicks, unknown
     from marketing_automation_internal.withheld_consent(array(select distinct i.record_id from marketing_automation_internal.event_inbox i
         where i.ctid = any (hits))) c;
+    if unknown <> '{}' then
+        hits := array(select i.ctid from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
+            and i.record_id <> all (unknown));
+    end if;
 
     with hit as (
         delete from marketing_automation_internal.event_inbox i where i.ctid = any (hits) returning i.method, i.user_agent, i.address,
@@ -2170,7 +2779,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.apply_hits(tid[]) is
     'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
-    'goes without a trace';
+    'goes without a trace; what nobody can be asked about now stays in the inbox';
 
 create or replace function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2206,6 +2815,7 @@ declare
     last tid;
     hits tid[];
     rest tid[];
+    unasked integer[] := marketing_automation_internal.unasked_scenarios();
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
     if not found then
@@ -2214,12 +2824,18 @@ begin
     -- In order of record, for whoever has to halve them.
     select array_agg(h.ctid order by h.record_id, h.activity_id), max(h.ctid) into hits, last
     from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-          where i.ctid > position and i.error is null limit batch_size) h;
+          where i.ctid > position and i.error is null
+            and (unasked = '{}' or not exists (
+                select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+          limit batch_size) h;
     if coalesce(cardinality(hits), 0) < batch_size then
         last := '(0,0)';
         select array_agg(h.ctid order by h.record_id, h.activity_id) into rest
         from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-              where i.ctid <= position and i.error is null limit batch_size - coalesce(cardinality(hits), 0)) h;
+              where i.ctid <= position and i.error is null
+                and (unasked = '{}' or not exists (
+                    select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+              limit batch_size - coalesce(cardinality(hits), 0)) h;
         hits := hits || rest;
     end if;
     if last <> position then
@@ -2248,7 +2864,7 @@ comment on function marketing_automation.apply_events(integer) is
     '0 when nothing is left. The mailer does this within a moment, and process_due() for its own records; for databases without a '
     'mailer, or to be sure that it is done';
 
-create or replace function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns void
+create or replace function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     hits tid[] := array(
@@ -2258,11 +2874,18 @@ declare
 begin
     if hits <> '{}' then
         perform marketing_automation_internal.apply_or_fail(hits);
+        return array(
+            select u.id from unnest(records) as u (id)
+            where not exists (
+                select from marketing_automation_internal.event_inbox i
+                where i.ctid = any (hits) and i.record_id = u.id and i.activity_id = apply_events_of.activity_id and i.error is null)
+            order by u.id);
     end if;
+    return records;
 end $$;
 comment on function marketing_automation_internal.apply_events_of(integer, bigint[]) is
     'API: private. Applies what the inbox holds about an activity of these records, whose rows in finished_activity the caller has '
-    'locked';
+    'locked. Returns the records of which nothing is left there';
 
 -- functions/conversions.sql
 -- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
@@ -2396,9 +3019,8 @@ begin
         raise exception 'method % does not exist', new.pattern
             using errcode = 'invalid_parameter_value', hint = 'It is GET, HEAD, POST or PREFETCH.';
     end if;
-    if tg_op = 'UPDATE' then
-        new.is_shipped := false;
-    else
+    new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
+    if tg_op = 'INSERT' then
         -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
         delete from marketing_automation.robot_rule r where r.name = new.name and r.is_shipped;
     end if;
@@ -3586,6 +4208,34 @@ $$;
 comment on function marketing_automation_internal.pause_note() is
     'API: private. What worker_status() says during a pause; null: there is none';
 
+-- functions/bounce_rules.sql
+-- Rules by which replies of mail servers and returned mails are judged: what is shipped, and who may say that it is.
+
+create or replace function marketing_automation_internal.bounce_rule_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.check_bounce_rule(new.kind, new.pattern, new.meaning);
+    new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
+    if tg_op = 'INSERT' then
+        -- A dump has the rules that were changed; CREATE EXTENSION has just made them as they are shipped.
+        delete from marketing_automation.bounce_rule r where r.kind = new.kind and r.pattern = new.pattern and r.is_shipped;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.bounce_rule_validate() is
+    'API: private. Rules can be applied; a changed rule is no shipped one, and takes its place when a dump is restored';
+
+create or replace trigger validate before insert or update on marketing_automation.bounce_rule
+    for each row execute function marketing_automation_internal.bounce_rule_validate();
+
+-- A rule that was changed is no shipped one any more, and stays; the others become what this version ships.
+do $$ begin
+    delete from marketing_automation.bounce_rule where is_shipped;
+    insert into marketing_automation.bounce_rule (kind, pattern, meaning, note, is_shipped)
+    select s.kind, s.pattern, s.meaning, s.note, true from marketing_automation_internal.shipped_bounce_rules() s
+    on conflict do nothing;
+end $$;
+
 -- functions/bounces.sql
 -- What comes back: bounces and complaints, and refusals that say the same at once.
 
@@ -3944,7 +4594,7 @@ begin
         using errcode = 'object_not_in_prerequisite_state',
               hint = case when home is null
                   then 'Add pg_cron to shared_preload_libraries, set cron.database_name, restart, and run CREATE EXTENSION pg_cron. '
-                       'Or let any other scheduler call marketing_automation.enroll() and marketing_automation.process_all_due().'
+                       'Or let any other scheduler call marketing_automation.enroll_all() and marketing_automation.process_all_due().'
                   else 'Run CREATE EXTENSION pg_cron.' end;
 end $$;
 comment on function marketing_automation.require_pg_cron(text) is
@@ -3955,7 +4605,7 @@ returns table (job text, schedule text, command text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     jobs text[] := array[
-        [format('marketing_automation enroll %s', current_database()), enroll, 'select * from marketing_automation.enroll()'],
+        [format('marketing_automation enroll %s', current_database()), enroll, 'call marketing_automation.enroll_all()'],
         [format('marketing_automation process %s', current_database()), process, 'call marketing_automation.process_all_due()']];
 begin
     perform marketing_automation.require_pg_cron((
@@ -4185,7 +4835,7 @@ begin
     model := marketing_automation_internal.usable_model(chosen);
     select q.n, 0 into records, blocked
     from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
-        format('select count(*) from %s as self where %s', model.relation, marketing_automation_internal.as_condition(chosen.domain)),
+        format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
 exception when others then
     if strict then
@@ -4543,7 +5193,9 @@ begin
         fact := 'has no e-mail address: activities that send mail go on without';
         return next;
     end if;
-    if status.last_error is not null then
+    -- What is said of other rows is none of this one's.
+    if status.last_error is not null
+        and status.last_error is distinct from (marketing_automation_internal.poisonous_summary(scenario.id, true)).message then
         fact := format('the last run of the scenario failed %s: %s (%s)',
                            marketing_automation_internal.moment(status.last_error_at), status.last_error, status.last_error_code);
         return next;
@@ -5332,6 +5984,7 @@ select pg_extension_config_dump('marketing_automation.domain_limit', '');
 select pg_extension_config_dump('marketing_automation_internal.domain_queue', '');
 select pg_extension_config_dump('marketing_automation.sending_pause', '');
 select pg_extension_config_dump('marketing_automation.bounce', '');
+select pg_extension_config_dump('marketing_automation.bounce_rule', 'where not is_shipped');
 select pg_extension_config_dump('marketing_automation.smtp_server', '');
 select pg_extension_config_dump('marketing_automation.smtp_warmup', '');
 select pg_extension_config_dump('marketing_automation_internal.smtp_usage', '');
@@ -5362,14 +6015,15 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     ('reader', 'select',
      'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
-     'domain_limit sending_pause smtp_server_status'),
+     'domain_limit sending_pause smtp_server_status bounce_rule'),
     ('reader', 'execute',
      'tree explain_record simulate activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
      'is_armed record_id is_suppressed address_hash'),
     ('operator', 'select', 'metric'),
     ('operator', 'execute',
-     'health enroll process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs require_pg_cron '
-     'block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress is_suppressed pause resume'),
+     'health enroll enroll_next enroll_all process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs '
+     'require_pg_cron block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress '
+     'is_suppressed pause resume'),
     ('marketer', 'execute',
      'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
     ('marketer', 'write',
@@ -5525,6 +6179,10 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('crawler', 'user_agent',
         'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|headlesschrome|phantomjs', null, null, true,
      'Crawlers and link previews, by the names that they give themselves', true),
+    ('gmail_prefetch', 'user_agent', 'chrome/42\..*edge/12\.246', null, null, true,
+     'Gmail loads images in advance under the name of a browser of 2015, and again through its proxy when the mail is opened', true),
+    ('slack_image_proxy', 'user_agent', 'slack-imgproxy', null, null, true,
+     'Slack loads the images of a mail that is shown in a channel: api.slack.com/robots', true),
     ('scanner', 'user_agent',
         'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|\(compatible; ms-office', null, null, true,
      'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before it opens the browser; Outlook itself has its own name before ms-office', true),
