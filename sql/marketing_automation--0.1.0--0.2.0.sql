@@ -121,6 +121,12 @@ drop function marketing_automation_internal.enter_rows(marketing_automation.scen
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
+alter table marketing_automation_internal.outbox
+    add column channel text not null default 'mail' constraint outbox_channel_is_known check (channel in ('mail'));
+comment on column marketing_automation_internal.outbox.channel is 'Which way it goes: mail is the first one';
+
+-- Its row has a column more.
+drop function marketing_automation_internal.claim_messages(integer, boolean);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -3489,7 +3495,7 @@ comment on function marketing_automation.resubscribe_by_token(text, text) is
     'scenario and to everything';
 
 -- functions/mailer.sql
--- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
+-- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
 
 create or replace function marketing_automation_internal.rescue_messages(hold boolean) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -3514,7 +3520,7 @@ comment on function marketing_automation_internal.rescue_messages(boolean) is
 create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean)
+               track_opens boolean, track_clicks boolean, channel text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -3630,7 +3636,7 @@ begin
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
                 o.context,
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks;
+                          o.track_clicks, o.channel;
         exit when found or looked_at = 0;
     end loop;
 end $$;
@@ -3932,7 +3938,7 @@ comment on function marketing_automation_internal.check_armed() is
 
 -- functions/revocation.sql
 -- Revocations: commits that forbid mails which are claimed already. From then on such a mail does not leave before it is
--- claimed again: see src/extension/revocation.rs.
+-- claimed again: see src/delivery/revocation.rs.
 
 create or replace function marketing_automation_internal.revoke_claims() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

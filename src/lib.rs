@@ -12,7 +12,7 @@
 //! | define models, scenarios, activities; check what is written | `sql/tables/definitions.sql`, `sql/functions/define.sql`, `guard.sql`, `models.sql`, `scenarios.sql`, `activities.sql`, `snippets.sql` |
 //! | run what users wrote as its owner | `src/extension/run_as_owner.rs`, `functions/expression.rs` |
 //! | enroll, process | `sql/tables/journeys.sql`, `sql/functions/enroll.sql`, `enroll_rows.sql`, `process.sql`, `process_records.sql` |
-//! | claim, render, send, record | `sql/tables/mail.sql`, `sql/functions/mailer.sql`, `src/extension/worker` |
+//! | claim, render, send, record | `sql/tables/mail.sql`, `sql/functions/mailer.sql`, `src/delivery`, `src/extension/worker` |
 //! | who may send, what must not leave, limits | `sql/tables/delivery.sql`, `sql/functions/arming.sql`, `revocation.sql`, `suppression.sql`, `limits.sql`, `servers.sql` |
 //! | templates, HTML, MIME, DKIM | `src/mail` |
 //! | SMTP | `src/smtp` |
@@ -26,9 +26,10 @@
 //! `sql/order` lists the SQL in the order in which it runs. The schema `marketing_automation` holds what people use,
 //! `marketing_automation_internal` what the machine needs.
 //!
-//! `mail`, `smtp` and `tracking` are pure: they build and are tested without PostgreSQL. The extension is behind the features
+//! `mail`, `smtp`, `tracking` and `delivery` are pure: they build and are tested without PostgreSQL. The extension is behind the features
 //! `pg15` … `pg18`, the proxy behind `proxy`.
 
+pub mod delivery;
 pub mod mail;
 pub mod secret_file;
 pub mod smtp;

@@ -1,4 +1,4 @@
--- What the mailer worker asks of the database: three short transactions around the network, see src/extension/mailer.rs.
+-- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
 
 create function marketing_automation_internal.rescue_messages(hold boolean) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -23,7 +23,7 @@ comment on function marketing_automation_internal.rescue_messages(boolean) is
 create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean)
+               track_opens boolean, track_clicks boolean, channel text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -139,7 +139,7 @@ begin
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
                 o.context,
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks;
+                          o.track_clicks, o.channel;
         exit when found or looked_at = 0;
     end loop;
 end $$;

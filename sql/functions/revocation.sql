@@ -1,5 +1,5 @@
 -- Revocations: commits that forbid mails which are claimed already. From then on such a mail does not leave before it is
--- claimed again: see src/extension/revocation.rs.
+-- claimed again: see src/delivery/revocation.rs.
 
 create function marketing_automation_internal.revoke_claims() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -85,3 +85,9 @@ drop function marketing_automation_internal.enter_rows(marketing_automation.scen
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
+alter table marketing_automation_internal.outbox
+    add column channel text not null default 'mail' constraint outbox_channel_is_known check (channel in ('mail'));
+comment on column marketing_automation_internal.outbox.channel is 'Which way it goes: mail is the first one';
+
+-- Its row has a column more.
+drop function marketing_automation_internal.claim_messages(integer, boolean);

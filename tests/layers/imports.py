@@ -15,11 +15,12 @@ from pathlib import Path
 CRATE = "marketing_automation"
 # Room: what it must not know, rooms and crates.
 WALLS = {
-    "mail": ("smtp", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "smtp": ("extension", "proxy", "pgrx", "tokio_postgres", "axum"),
-    "secret_file": ("mail", "smtp", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "tracking": ("mail", "smtp", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "proxy": ("smtp", "extension", "pgrx"),
+    "mail": ("smtp", "delivery", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "smtp": ("delivery", "extension", "proxy", "pgrx", "tokio_postgres", "axum"),
+    "secret_file": ("mail", "smtp", "delivery", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "tracking": ("mail", "smtp", "delivery", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "delivery": ("extension", "proxy", "pgrx", "libc", "tokio_postgres", "axum"),
+    "proxy": ("smtp", "delivery", "extension", "pgrx"),
     "extension": ("proxy", "tokio_postgres", "axum"),
     "extension::worker": ("extension::functions",),
     "extension::settings": ("extension::functions", "extension::worker"),

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use pgrx::prelude::*;
 
+use crate::delivery::compose;
+use crate::delivery::templates::translations_of;
 use crate::extension::settings;
 use crate::extension::snippets::snippets;
-use crate::extension::worker::templates::translations_of;
-use crate::extension::worker::{compose, spi_store};
+use crate::extension::worker::statements;
 use crate::mail::message::{self, Draft};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Consent;
@@ -60,7 +61,7 @@ fn render_preview(
     spi::Error,
 > {
     let snippets = Arc::new(snippets()?);
-    let found = translations_of(spi_store::mail_templates(vec![activity_id])?, &snippets);
+    let found = translations_of(statements::mail_templates(vec![activity_id])?, &snippets);
     let Some((_, activity)) = found.into_iter().next() else {
         return Ok(TableIterator::new([]));
     };

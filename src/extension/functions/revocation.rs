@@ -3,8 +3,8 @@
 use pgrx::prelude::*;
 
 use super::argument::refuse;
-use crate::extension::worker::registry;
-use crate::extension::worker::revocation::{self, Subject};
+use crate::delivery::revocation::Subject;
+use crate::extension::worker::{registry, revocation};
 
 /// Revokes claims when, and only if, the current transaction commits.
 #[pg_extern(sql = false)]

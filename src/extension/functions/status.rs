@@ -3,6 +3,7 @@
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
+use crate::delivery::host::State;
 use crate::extension::worker::registry;
 
 fn timestamp(at: pg_sys::TimestampTz) -> Option<TimestampWithTimeZone> {
@@ -57,7 +58,7 @@ fn worker_status() -> TableIterator<
         Some(None) => (
             database,
             None,
-            registry::State::Absent.name().to_owned(),
+            State::Absent.name().to_owned(),
             None,
             0,
             0,

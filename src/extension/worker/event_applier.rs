@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
-use super::transaction::{self, AFTER_ERROR};
-use super::{bgworker, registry, spi_store};
+use super::{bgworker, registry, statements, transaction};
+use crate::delivery::engine::AFTER_ERROR;
 
 /// Events in one transaction: enough that its statements are cheap for each, few enough that mails wait a moment only.
 const BATCH: i32 = 5000;
@@ -59,7 +59,7 @@ impl EventApplier {
         if let Some(left) = self.pause.as_mut().and_then(|pause| pause.left(began)) {
             return Some(left);
         }
-        let applied = transaction::run_in_extension(|| spi_store::apply_batch(BATCH));
+        let applied = transaction::run_in_extension(|| statements::apply_batch(BATCH));
         let (more, pause) = match applied {
             // Whatever comes will wake the worker.
             Ok(Some(0)) => (false, LEAST_PAUSE),

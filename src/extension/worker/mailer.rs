@@ -5,24 +5,28 @@
 //! ```
 //!
 //! Only the main thread of the process touches PostgreSQL, in short transactions, and none of them is open while the network
-//! is used. Rendering and SMTP run on the threads of the sender pool ([`super::pool`]), which answers over a channel. Two claims
-//! at most are in flight, and rendered mails have a limit of memory; a claim is no larger than what leaves within a second
-//! ([`super::claim_size`]). An SQL error, a lost server or a panic in a mail ends a turn of the loop ([`super::engine`]), not the
-//! worker.
+//! is used. What there is to do, and when, is the engine's ([`crate::delivery`]); it sees the database by [`SpiStore`] and this
+//! process by [`Process`].
+
+use std::sync::Arc;
 
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
-use super::engine::Engine;
 use super::event_applier::EventApplier;
 use super::installation::{Extension, look_for_extension};
+use super::process::{MachineClock, Process, Threads, start_threads, wake_main_thread};
 use super::registry::{self, Refusal};
-use super::transaction::{self, AFTER_ERROR, LOCKED};
-use super::{bgworker, configuration};
+use super::spi_store::SpiStore;
+use super::{bgworker, statements, transaction};
+use crate::delivery::channels::email::Email;
+use crate::delivery::engine::{AFTER_ERROR, Engine, LOCKED};
 use crate::extension::time_limit;
 
 /// What expressions may take in a mailer: everybody's mails and events wait meanwhile.
 const LONGEST_EXPRESSION_MS: i32 = 2000;
+
+type Mailer = Engine<SpiStore, Email, Process>;
 
 /// Waits until nobody changes the extension; None: there is none, or the process must stop.
 fn find_installation() -> Option<pg_sys::Oid> {
@@ -38,7 +42,7 @@ fn find_installation() -> Option<pg_sys::Oid> {
 }
 
 /// Becomes the mailer of the database that the process is connected to; None: it has one, or cannot have one.
-fn begin() -> Option<Engine> {
+fn begin() -> Option<(Mailer, Threads)> {
     match registry::announce_worker() {
         Ok(()) => {}
         Err(Refusal::Taken) => return None,
@@ -49,8 +53,15 @@ fn begin() -> Option<Engine> {
             return None;
         }
     }
-    let engine = transaction::run(configuration::session_settings)
-        .and_then(|settings| Engine::new(settings).map_err(|error| error.to_string()));
+    let engine = transaction::run(statements::session_settings).and_then(|settings| {
+        let threads = start_threads().map_err(|error| error.to_string())?;
+        let engine = Engine::new(
+            (SpiStore, Process, Arc::new(MachineClock)),
+            (Email, threads.handle.clone(), wake_main_thread()),
+            settings,
+        );
+        Ok((engine, threads))
+    });
     engine
         .map_err(|error| {
             registry::note_error(&format!("the mailer does not start: {error}"));
@@ -74,7 +85,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
     let Some(installation) = find_installation() else {
         return;
     };
-    let Some(mut engine) = begin() else {
+    let Some((mut engine, _threads)) = begin() else {
         return;
     };
     let mut event_applier = EventApplier::default();

@@ -9,42 +9,11 @@ use pgrx::{
     PGRXSharedMemory, PgLwLock, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
 };
 
+use crate::delivery::host::State;
+
 /// Databases with the extension that one cluster can serve.
 const SLOTS: usize = 64;
 const ERROR_BYTES: usize = 400;
-
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(in crate::extension) enum State {
-    /// The database has no extension, or the worker has left.
-    Absent,
-    Starting,
-    /// Nothing is due.
-    Idle,
-    Sending,
-    /// A setting is missing that sending needs: see the error.
-    Unconfigured,
-    /// The SQL is of another version than this library.
-    Outdated,
-    /// This is a copy of the database that was armed: see arm().
-    Disarmed,
-    /// No SMTP server can be reached, and is tried again after a while; or somebody has called pause().
-    Paused,
-}
-
-impl State {
-    pub(in crate::extension) fn name(self) -> &'static str {
-        match self {
-            State::Absent => "not running",
-            State::Starting => "starting",
-            State::Idle => "idle",
-            State::Sending => "sending",
-            State::Unconfigured => "unconfigured",
-            State::Outdated => "outdated",
-            State::Disarmed => "disarmed",
-            State::Paused => "paused",
-        }
-    }
-}
 
 /// One database's worker.
 #[derive(Copy, Clone)]

@@ -1,303 +1,130 @@
-//! What the mailer asks of the database, each time one statement.
+//! The database as the engine of delivery sees it from inside the server: each call is a transaction of statements over SPI.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgrx::prelude::*;
+use super::revocation::SharedMemory;
+use super::statements;
+use super::transaction::run_in_extension;
+use crate::delivery::revocation::SharedRevocations;
+use crate::delivery::store::{
+    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Store, TemplateRow,
+};
+use crate::extension::keyring::keyring;
+use crate::extension::settings::{self, InDoubt};
+use crate::extension::snippets::snippets;
+use crate::mail::template::Snippets;
 
-use super::server::definition::Definition;
-use crate::mail::rendered::Consent;
+pub(super) struct SpiStore;
 
-/// A mail as claimed.
-#[derive(Debug)]
-pub(super) struct Claimed {
-    pub(super) id: i64,
-    pub(super) attempt: i32,
-    /// None: a test.
-    pub(super) record: Option<i64>,
-    pub(super) record_uuid: String,
-    pub(super) activity: i32,
-    pub(super) version: i32,
-    pub(super) email: String,
-    pub(super) recipient_name: Option<String>,
-    pub(super) language: String,
-    pub(super) time_zone: String,
-    /// JSON text.
-    pub(super) context: String,
-    pub(super) party: Option<String>,
-    /// Seconds since it was queued.
-    pub(super) age: f64,
-    pub(super) consent: Consent,
-}
-
-/// Templates of one activity in one language; empty: its own.
-#[derive(Debug)]
-pub(in crate::extension) struct TemplateRow {
-    pub(super) activity: i32,
-    pub(super) version: i32,
-    pub(super) name: String,
-    pub(super) scenario: String,
-    /// The language of the activity's own.
-    pub(super) own_language: String,
-    pub(super) language: String,
-    pub(super) sender: Option<String>,
-    pub(super) subject: Option<String>,
-    pub(super) body: Option<String>,
-}
-
-/// The result of a delivery as the database keeps it.
-#[derive(Debug)]
-pub(super) struct Completed {
-    pub(super) id: i64,
-    pub(super) attempt: i32,
-    /// What becomes of the mail: sent, failed, queued (again), released or in_doubt.
-    pub(super) state: &'static str,
-    /// How the attempt ended: sent, failed, deferred or in_doubt; none: it was no attempt.
-    pub(super) result: Option<&'static str>,
-    pub(super) reply: Option<String>,
-    pub(super) code: Option<i32>,
-    pub(super) status: Option<String>,
-    pub(super) server: Arc<str>,
-    pub(super) retry_seconds: f64,
-}
-
-/// Reads a column that the query never leaves null.
-fn column<T: FromDatum + IntoDatum>(
-    row: &spi::SpiHeapTupleData<'_>,
-    ordinal: usize,
-) -> spi::Result<T> {
-    row.get::<T>(ordinal)?.ok_or(spi::Error::InvalidPosition)
-}
-
-pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Vec<Claimed>> {
-    Spi::connect_mut(|client| {
-        client
-            .update(
-                "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
-                        coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
-                        track_opens, track_clicks
-                 from marketing_automation_internal.claim_messages($1, $2)",
-                None,
-                &[batch_size.into(), full_scan.into()],
-            )?
-            .map(|row| {
-                Ok(Claimed {
-                    id: column(&row, 1)?,
-                    attempt: column(&row, 2)?,
-                    record: row.get(3)?,
-                    record_uuid: column(&row, 4)?,
-                    activity: column(&row, 5)?,
-                    version: column(&row, 6)?,
-                    email: column(&row, 7)?,
-                    recipient_name: row.get(8)?,
-                    language: column(&row, 9)?,
-                    time_zone: column(&row, 10)?,
-                    context: column(&row, 11)?,
-                    party: row.get(12)?,
-                    age: column(&row, 13)?,
-                    consent: Consent {
-                        opens: column(&row, 14)?,
-                        clicks: column(&row, 15)?,
-                    },
-                })
-            })
-            .collect()
-    })
-}
-
-pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<Vec<TemplateRow>> {
-    Spi::connect(|client| {
-        client
-            .select(
-                "select activity_id, version, activity, scenario, own_language, language, sender, subject, body
-                 from marketing_automation_internal.mail_templates($1)",
-                None,
-                &[activities.into()],
-            )?
-            .map(|row| {
-                Ok(TemplateRow {
-                    activity: column(&row, 1)?,
-                    version: column(&row, 2)?,
-                    name: column(&row, 3)?,
-                    scenario: column(&row, 4)?,
-                    own_language: column(&row, 5)?,
-                    language: column(&row, 6)?,
-                    sender: row.get(7)?,
-                    subject: row.get(8)?,
-                    body: row.get(9)?,
-                })
-            })
-            .collect()
-    })
-}
-
-/// Differs after every change of snippets: each gives one of them a higher version than any had.
-pub(super) fn snippets_version() -> spi::Result<Option<String>> {
-    Spi::get_one(
-        "select pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(s.version)) from marketing_automation.snippet s",
-    )
-}
-
-pub(super) fn link_ids(urls: Vec<String>) -> spi::Result<Vec<(String, i64)>> {
-    Spi::connect_mut(|client| {
-        client
-            .update(
-                "select url, id from marketing_automation_internal.link_ids($1)",
-                None,
-                &[urls.into()],
-            )?
-            .map(|row| Ok((column(&row, 1)?, column(&row, 2)?)))
-            .collect()
-    })
-}
-
-pub(super) fn complete_messages(completed: &[Completed]) -> spi::Result<()> {
-    fn column<'a, T>(completed: &'a [Completed], value: impl Fn(&'a Completed) -> T) -> Vec<T> {
-        completed.iter().map(value).collect()
+impl Store for SpiStore {
+    fn policy(&self) -> Policy {
+        Policy {
+            hold: settings::in_doubt() == InDoubt::hold,
+            retry_window: settings::retry_window(),
+            batch_size: usize::try_from(settings::batch_size()).unwrap_or(1),
+            retention: settings::message_retention(),
+        }
     }
-    Spi::run_with_args(
-        "select marketing_automation_internal.complete_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        &[
-            column(completed, |mail| mail.id).into(),
-            column(completed, |mail| mail.attempt).into(),
-            column(completed, |mail| mail.state).into(),
-            column(completed, |mail| mail.reply.as_deref()).into(),
-            column(completed, |mail| mail.retry_seconds).into(),
-            column(completed, |mail| mail.result).into(),
-            column(completed, |mail| mail.code).into(),
-            column(completed, |mail| mail.status.as_deref()).into(),
-            column(completed, |mail| &*mail.server).into(),
-        ],
-    )
-}
 
-/// Suppresses the recipients of these mails, which the server refused because their mailboxes do not exist.
-pub(super) fn record_dead_mailboxes(ids: Vec<i64>) -> spi::Result<()> {
-    Spi::run_with_args(
-        "select marketing_automation_internal.record_dead_mailboxes($1)",
-        &[ids.into()],
-    )
-}
-
-/// Removes the mails that ended longer ago than so many seconds.
-pub(super) fn purge_messages(older_than: f64) -> spi::Result<()> {
-    Spi::run_with_args(
-        "select marketing_automation.purge_messages(pg_catalog.make_interval(secs => $1))",
-        &[older_than.into()],
-    )
-}
-
-/// An enabled row of smtp_server.
-pub(super) struct ServerRow {
-    /// Still without password and timeout.
-    pub(super) definition: Definition,
-    pub(super) password_file: Option<String>,
-}
-
-pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
-    Spi::connect(|client| {
-        client
-            .select(
-                "select s.name, s.url, s.password_file, s.sender_domain, s.priority, s.weight, s.connections,
-                        s.per_second is not null or s.warmup_started is not null
-                 from marketing_automation.smtp_server s where s.enabled order by s.name",
-                None,
-                &[],
-            )?
-            .map(|row| {
-                Ok(ServerRow {
-                    password_file: row.get(3)?,
-                    definition: Definition {
-                        name: column(&row, 1)?,
-                        url: column(&row, 2)?,
-                        password: None,
-                        sender_domain: row.get(4)?,
-                        priority: column(&row, 5)?,
-                        weight: column(&row, 6)?,
-                        connections: column::<i32>(&row, 7)?.unsigned_abs() as usize,
-                        timeout: Duration::ZERO,
-                        limited: column(&row, 8)?,
-                    },
-                })
+    fn settings(&mut self, afresh: bool) -> Result<Found> {
+        run_in_extension(|| {
+            let session_settings = statements::session_settings()?;
+            if let Some(reason) = statements::check_armed()? {
+                return Ok(Found {
+                    session_settings,
+                    settings: Err(reason),
+                });
+            }
+            // In the order in which the tables were created, as DROP EXTENSION locks them.
+            let servers = statements::smtp_servers()?;
+            if afresh {
+                statements::forget_server_states()?;
+            }
+            let keys = statements::tracking_keys()?;
+            Ok(Found {
+                session_settings,
+                settings: Ok(Settings {
+                    smtp_url: settings::smtp_url(),
+                    smtp_password_file: settings::smtp_password_file(),
+                    smtp_connections: settings::smtp_connections(),
+                    smtp_timeout: Duration::from_secs(settings::smtp_timeout()),
+                    automation_base: settings::automation_base(),
+                    email_from: settings::email_from(),
+                    bounce_address: settings::bounce_address(),
+                    dkim_domain: settings::dkim_domain(),
+                    dkim_selector: settings::dkim_selector(),
+                    dkim_key_file: settings::dkim_key_file(),
+                    hidden_link: settings::hidden_link(),
+                    servers,
+                    keys,
+                    keyring: keyring()?,
+                }),
             })
-            .collect()
-    })
-}
+        })
+    }
 
-/// What a limited server may take.
-pub(super) struct Grant {
-    pub(super) server: String,
-    pub(super) tokens: usize,
-    /// The warm-up allows no more than the tokens in hand today.
-    pub(super) is_exhausted: bool,
-    /// How long until there is another token.
-    pub(super) wait: Duration,
-}
-
-/// Asks for tokens: so many that each of these servers has `wanted` in hand, as far as its limits allow.
-pub(super) fn grant_tokens(
-    servers: Vec<String>,
-    in_hand: Vec<i32>,
-    wanted: i32,
-) -> spi::Result<Vec<Grant>> {
-    Spi::connect_mut(|client| {
-        client
-            .update(
-                "select server, permits, is_spent, wait_seconds from marketing_automation_internal.grant_send_tokens($1, $2, $3)",
-                None,
-                &[servers.into(), in_hand.into(), wanted.into()],
-            )?
-            .map(|row| {
-                Ok(Grant {
-                    server: column(&row, 1)?,
-                    tokens: column::<i32>(&row, 2)?.unsigned_abs() as usize,
-                    is_exhausted: column(&row, 3)?,
-                    wait: Duration::from_secs_f64(column::<f64>(&row, 4)?.clamp(0.0, 86_400.0)),
-                })
+    fn claim(&mut self, size: usize, full_scan: bool) -> Result<Claim> {
+        let size = i32::try_from(size).unwrap_or(i32::MAX);
+        run_in_extension(|| {
+            let mails: Vec<Claimed> = statements::claim_messages(size, full_scan)?;
+            let snippets_version = match mails.is_empty() {
+                true => None,
+                false => statements::snippets_version()?,
+            };
+            Ok(Claim {
+                mails,
+                snippets_version,
             })
-            .collect()
-    })
-}
+        })
+    }
 
-/// A mailer that begins knows of no server that is out of reach.
-pub(super) fn forget_server_states() -> spi::Result<()> {
-    Spi::run(
-        "update marketing_automation_internal.smtp_usage set paused_until = null where paused_until is not null",
-    )
-}
+    fn next_due(&mut self) -> Result<NextDue> {
+        run_in_extension(statements::next_due)
+    }
 
-/// Notes for smtp_server_status that a server is left alone for some seconds, or that it answers again.
-pub(super) fn report_server(name: &str, away: Option<(f64, &str)>) -> spi::Result<()> {
-    Spi::run_with_args(
-        "select marketing_automation_internal.report_server($1, $2, $3)",
-        &[
-            name.into(),
-            away.map(|(seconds, _)| seconds).into(),
-            away.map(|(_, reason)| reason).into(),
-        ],
-    )
-}
+    fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
+        run_in_extension(|| statements::mail_templates(activities))
+    }
 
-/// Applies events of the inbox; None: somebody else does.
-pub(super) fn apply_batch(batch_size: i32) -> spi::Result<Option<i32>> {
-    Spi::get_one_with_args(
-        "select marketing_automation_internal.apply_batch($1)",
-        &[batch_size.into()],
-    )
-}
+    fn snippets(&mut self) -> Result<Snippets> {
+        run_in_extension(snippets)
+    }
 
-pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {
-    Spi::run_with_args(
-        "select marketing_automation_internal.rescue_messages($1)",
-        &[hold.into()],
-    )
-}
+    fn link_ids(&mut self, urls: Vec<String>) -> Result<Vec<(String, i64)>> {
+        run_in_extension(|| statements::link_ids(urls))
+    }
 
-/// Gives the seconds until the next queued mail may be claimed, None: none is queued; and a note of a pause, when somebody has
-/// paused sending.
-pub(super) fn next_due() -> spi::Result<(Option<f64>, Option<String>)> {
-    Spi::get_two(
-        "select extract(epoch from marketing_automation_internal.next_due() - statement_timestamp())::double precision,
-                marketing_automation_internal.pause_note()",
-    )
+    fn permits(
+        &mut self,
+        servers: Vec<String>,
+        in_hand: Vec<i32>,
+        wanted: i32,
+    ) -> Result<Vec<Grant>> {
+        run_in_extension(|| statements::grant_tokens(servers, in_hand, wanted))
+    }
+
+    fn complete(&mut self, completed: &[Completed]) -> Result<()> {
+        run_in_extension(|| statements::complete_messages(completed))
+    }
+
+    fn record_dead_mailboxes(&mut self, ids: Vec<i64>) -> Result<()> {
+        run_in_extension(|| statements::record_dead_mailboxes(ids))
+    }
+
+    fn rescue(&mut self, hold: bool) -> Result<()> {
+        run_in_extension(|| statements::rescue_messages(hold))
+    }
+
+    fn purge(&mut self, older_than: f64) -> Result<()> {
+        run_in_extension(|| statements::purge_messages(older_than))
+    }
+
+    fn report_server(&mut self, name: &str, away: Option<(f64, &str)>) -> Result<()> {
+        run_in_extension(|| statements::report_server(name, away))
+    }
+
+    fn revoked(&self) -> SharedRevocations {
+        Arc::new(SharedMemory)
+    }
 }

@@ -2,15 +2,9 @@
 
 use std::ffi::c_int;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::prelude::*;
-
-/// How long to wait after an SQL error.
-pub(super) const AFTER_ERROR: Duration = Duration::from_secs(5);
-/// How long to wait while somebody else holds the extension or due mails under a lock.
-pub(super) const LOCKED: Duration = Duration::from_secs(1);
 
 /// A statement is cancelled after this time: `statement_timeout` works in client sessions only.
 const LONGEST_MS: c_int = 60_000;

@@ -1,0 +1,62 @@
+//! Mail, by SMTP or into a directory.
+
+use std::time::SystemTime;
+
+use crate::delivery::channel::{Answer, Channel};
+use crate::delivery::compose;
+use crate::delivery::diagnostic::Diagnostic;
+use crate::delivery::job::{Job, ReadyMail};
+use crate::delivery::outcome::Outcome;
+use crate::delivery::server::Server;
+use crate::mail::message::Mail;
+use crate::mail::rendered::Rendered;
+use crate::smtp::{Connection, SendErrorKind};
+
+pub struct Email;
+
+impl Channel for Email {
+    type Connection = Connection;
+    type Message = Mail;
+
+    fn name(&self) -> &'static str {
+        "mail"
+    }
+
+    fn prepare(&self, job: &Job) -> Result<Rendered, Outcome> {
+        compose::render(job)
+    }
+
+    fn compose(&self, ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outcome> {
+        compose::compose(ready, date)
+    }
+
+    async fn connect(&self, server: &Server) -> Result<Connection, String> {
+        let connected = server.transport.connect(server.definition.timeout).await;
+        connected.map_err(|error| error.to_string())
+    }
+
+    fn is_open(&self, connection: &Connection) -> bool {
+        connection.is_open()
+    }
+
+    async fn deliver(&self, connection: &mut Connection, mail: &Mail) -> Answer {
+        let error = match connection.send(mail).await {
+            Ok(reply) => return Answer::Accepted(Diagnostic::reply(reply)),
+            Err(error) => error,
+        };
+        let diagnostic = Diagnostic::from(&error);
+        if error.in_doubt {
+            return Answer::InDoubt(diagnostic);
+        }
+        match error.kind {
+            SendErrorKind::Connection => Answer::Disconnected(diagnostic),
+            SendErrorKind::Unavailable => Answer::Unavailable(diagnostic),
+            SendErrorKind::Transient => Answer::Deferred(diagnostic),
+            SendErrorKind::Permanent => Answer::Refused(diagnostic),
+        }
+    }
+
+    async fn quit(&self, connection: Connection) {
+        connection.quit().await;
+    }
+}

@@ -1,0 +1,127 @@
+//! From a claimed mail to the message that goes over the wire.
+
+use std::time::SystemTime;
+
+use super::job::{Job, ReadyMail};
+use super::outcome::Outcome;
+use crate::mail::message::{self, Draft, Mail};
+use crate::mail::placeholder::Target;
+use crate::mail::rendered::Rendered;
+use crate::mail::template::{Recipient, context};
+use crate::tracking::return_path;
+use crate::tracking::token::{Purpose, TEST_RECORD, Token};
+
+/// No row of the table link: a click on it leads nowhere.
+const HIDDEN_LINK: i64 = 0;
+
+/// Renders sender, subject and body; a mistake in a template or its data is final.
+pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
+    let mail = &job.mail;
+    let compiled = job
+        .compiled
+        .as_ref()
+        .ok_or_else(|| Outcome::Failed("the activity no longer exists".into()))?;
+    let template = compiled
+        .template()
+        .map_err(|error| Outcome::Failed(format!("template: {error}").into()))?;
+    let record: serde_json::Value = serde_json::from_str(&mail.context)
+        .map_err(|error| Outcome::Failed(format!("context is no JSON: {error}").into()))?;
+    let recipient = Recipient {
+        language: mail.language.clone(),
+        time_zone: mail.time_zone.clone(),
+    };
+    let context = context(
+        record,
+        mail.party.as_deref(),
+        mail.recipient_name.as_deref(),
+        Some(&mail.email),
+        &recipient,
+        &compiled.scenario,
+        &compiled.activity,
+    );
+    template
+        .render(&context, &recipient)
+        .map_err(|error| Outcome::Failed(format!("template: {error}").into()))
+}
+
+/// Puts the tracked URLs in and builds the message.
+pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outcome> {
+    let Job {
+        mail,
+        compiled,
+        settings,
+        ..
+    } = &ready.job;
+    let record = mail.record.unwrap_or(TEST_RECORD);
+    let sign = |purpose, link| {
+        settings.keyring.sign(
+            purpose,
+            &Token {
+                record,
+                activity: mail.activity,
+                link,
+            },
+        )
+    };
+    let link = |index: usize| ready.links.get(index).copied();
+    let base = &settings.base;
+    let assembled = ready
+        .rendered
+        .assemble(mail.consent, settings.hidden_link, |target| match target {
+            Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
+            Target::Unsubscribe(page) => {
+                base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+            }
+            Target::OpenImage => base.open(&sign(Purpose::Open, None)),
+            Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
+        });
+    let from = assembled.sender.as_ref().or(settings.email_from.as_ref());
+    let Some(from) = from else {
+        return Err(Outcome::Retry(
+            "no sender: the activity has none and marketing_automation.email_from is not set"
+                .into(),
+        ));
+    };
+    let scenario = compiled
+        .as_ref()
+        .map_or("", |compiled| compiled.scenario.as_str());
+    let return_path = settings
+        .bounce_address
+        .as_ref()
+        .map(|address| address.with(&return_path::sign(&settings.keyring, record, mail.activity)));
+    let subject = match mail.record {
+        Some(_) => assembled.subject,
+        None => format!("[Test] {}", assembled.subject),
+    };
+    let mut message = message::build(&Draft {
+        from,
+        to_address: &mail.email,
+        to_name: mail.recipient_name.as_deref(),
+        return_path: return_path.as_deref(),
+        subject: &subject,
+        html: &assembled.html,
+        text: &assembled.text,
+        // The same for each attempt: the record's public id and the activity.
+        message_id: &format!("{}.{}@{}", mail.record_uuid, mail.activity, settings.host),
+        date,
+        unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
+        feedback_id: Some(&feedback_id(mail.activity, scenario, &settings.host)),
+    })
+    .map_err(|error| Outcome::Failed(error.to_string().into()))?;
+    if let Some(signer) = &settings.dkim {
+        signer
+            .sign(&mut message, date)
+            .map_err(|error| Outcome::Retry(format!("DKIM: {error}").into()))?;
+    }
+    Ok(message)
+}
+
+/// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
+pub fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
+    let scenario: String = scenario
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(60)
+        .collect();
+    format!("{activity}:{scenario}:marketing:{host}")
+}

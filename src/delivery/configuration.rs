@@ -1,0 +1,226 @@
+//! What sending needs to know, made of the settings in one place.
+
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::dkim::{self, Dkim};
+use super::host::{Host, State};
+use super::mail_settings::MailSettings;
+use super::routing;
+use super::secret::Secret;
+use super::server::Server;
+use super::server::definition::Definition;
+use super::store::{ServerRow, Settings};
+use crate::mail::message::BounceAddress;
+use crate::tracking::url::BaseUrl;
+
+/// The settings as text, to see whether they have changed: connections are kept while they have not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Source {
+    servers: Vec<Definition>,
+    /// Why some servers cannot be used.
+    faults: Vec<String>,
+    automation_base: String,
+    email_from: Option<String>,
+    bounce_address: Option<String>,
+    dkim: Option<Dkim>,
+    hidden_link: bool,
+    keys: Vec<i16>,
+}
+
+#[derive(Debug)]
+pub struct Configuration {
+    source: Source,
+    /// In the order of routing::choose(); at least one.
+    pub(super) servers: Vec<Arc<Server>>,
+    /// Why others cannot be used.
+    faults: Vec<String>,
+    pub(super) mail: Arc<MailSettings>,
+}
+
+/// Why nothing can be sent.
+pub(super) struct Missing {
+    pub(super) state: State,
+    pub(super) reason: String,
+}
+
+impl Missing {
+    pub(super) fn disarmed(reason: &str) -> Self {
+        Missing {
+            state: State::Disarmed,
+            reason: format!(
+                "not armed to send, as {reason}: run select marketing_automation.arm() if it shall send"
+            ),
+        }
+    }
+}
+
+fn unconfigured(reason: impl Into<String>) -> Missing {
+    Missing {
+        state: State::Unconfigured,
+        reason: reason.into(),
+    }
+}
+
+/// Reads the first line of a password file.
+fn read_password(path: &str) -> Result<Secret, String> {
+    Secret::read(path)
+        .map(|text| text.first_line())
+        .map_err(|error| format!("cannot read the password file: {error}"))
+}
+
+/// The server that the settings describe.
+fn server_of_settings(settings: &Settings) -> Result<Definition, Missing> {
+    let url = settings
+        .smtp_url
+        .clone()
+        .ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?;
+    let password = settings
+        .smtp_password_file
+        .as_deref()
+        .map(read_password)
+        .transpose()
+        .map_err(|error| {
+            unconfigured(format!("marketing_automation.smtp_password_file: {error}"))
+        })?;
+    Ok(Definition {
+        name: "smtp_url".to_owned(),
+        url,
+        password,
+        sender_domain: None,
+        priority: 0,
+        weight: 1,
+        connections: settings.smtp_connections,
+        timeout: settings.smtp_timeout,
+        limited: false,
+    })
+}
+
+/// The enabled servers of smtp_server that can be used, and why others cannot.
+fn servers_of_table(rows: &[ServerRow], settings: &Settings) -> (Vec<Definition>, Vec<String>) {
+    let mut faults = Vec::new();
+    let mut definitions = Vec::new();
+    for row in rows {
+        let mut definition = row.definition.clone();
+        definition.timeout = settings.smtp_timeout;
+        let password = row.password_file.as_deref().map(read_password);
+        match password.transpose() {
+            Ok(password) => {
+                definition.password = password;
+                definitions.push(definition);
+            }
+            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        }
+    }
+    (definitions, faults)
+}
+
+impl Configuration {
+    /// Gives the previous configuration when nothing has changed.
+    pub(super) fn build(
+        previous: Option<&Arc<Configuration>>,
+        settings: &Settings,
+        clock: &Clock,
+        host: &mut impl Host,
+    ) -> Result<Arc<Configuration>, Missing> {
+        let keyring = settings
+            .keyring
+            .clone()
+            .ok_or_else(|| unconfigured("there is no tracking key"))?;
+        let (servers, faults) = match settings.servers.is_empty() {
+            true => (vec![server_of_settings(settings)?], Vec::new()),
+            false => servers_of_table(&settings.servers, settings),
+        };
+        let source = Source {
+            servers,
+            faults,
+            automation_base: settings
+                .automation_base
+                .clone()
+                .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
+            email_from: settings.email_from.clone(),
+            bounce_address: settings.bounce_address.clone(),
+            dkim: dkim::read(settings).map_err(unconfigured)?,
+            hidden_link: settings.hidden_link,
+            keys: settings.keys.clone(),
+        };
+        if let Some(previous) = previous.filter(|previous| previous.source == source) {
+            return Ok(Arc::clone(previous));
+        }
+        let (servers, faults) = build_servers(previous, &source, clock)?;
+        let base = BaseUrl::parse(&source.automation_base).map_err(|error| {
+            unconfigured(format!("marketing_automation.automation_base: {error}"))
+        })?;
+        if base.is_in_clear() {
+            host.warn(&format!(
+                "marketing_automation.automation_base is {}: everybody on the way can read and use the links of mails; \
+                 give it an https URL",
+                source.automation_base
+            ));
+        }
+        let host_name = url::Url::parse(&source.automation_base)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned))
+            .ok_or_else(|| unconfigured("marketing_automation.automation_base has no host"))?;
+        let bounce_address = source
+            .bounce_address
+            .as_deref()
+            .map(BounceAddress::parse)
+            .transpose()
+            .map_err(|error| {
+                unconfigured(format!("marketing_automation.bounce_address: {error}"))
+            })?;
+        let dkim = source
+            .dkim
+            .as_ref()
+            .map(Dkim::signer)
+            .transpose()
+            .map_err(unconfigured)?;
+        Ok(Arc::new(Configuration {
+            servers,
+            faults,
+            mail: Arc::new(MailSettings {
+                base,
+                host: host_name,
+                email_from: source.email_from.clone(),
+                bounce_address,
+                dkim,
+                hidden_link: source.hidden_link,
+                keyring,
+            }),
+            source,
+        }))
+    }
+
+    /// Why some servers cannot be used.
+    pub(super) fn faults(&self) -> Option<String> {
+        (!self.faults.is_empty()).then(|| self.faults.join("; "))
+    }
+}
+
+/// The servers of a configuration, and why some cannot be used. One that is defined as before stays as it is, with its
+/// connections and what it knows.
+fn build_servers(
+    previous: Option<&Arc<Configuration>>,
+    source: &Source,
+    clock: &Clock,
+) -> Result<(Vec<Arc<Server>>, Vec<String>), Missing> {
+    let known = previous.map_or(&[][..], |previous| &previous.servers);
+    let mut servers = Vec::with_capacity(source.servers.len());
+    let mut faults = source.faults.clone();
+    for definition in &source.servers {
+        if let Some(same) = known.iter().find(|server| server.definition == *definition) {
+            servers.push(Arc::clone(same));
+            continue;
+        }
+        match Server::new(definition.clone(), clock) {
+            Ok(server) => servers.push(Arc::new(server)),
+            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        }
+    }
+    if servers.is_empty() {
+        return Err(unconfigured(faults.join("; ")));
+    }
+    routing::sort(&mut servers);
+    Ok((servers, faults))
+}

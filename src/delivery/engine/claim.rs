@@ -1,0 +1,182 @@
+//! How many mails to claim, and the claim itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AFTER_ERROR, Engine, LOCKED, POLL};
+use crate::delivery::channel::Channel;
+use crate::delivery::configuration::Configuration;
+use crate::delivery::host::{Host, State};
+use crate::delivery::job::{Job, Lease};
+use crate::delivery::pool;
+use crate::delivery::server::Server;
+use crate::delivery::store::{self, NextDue, Store};
+
+impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
+    /// How many mails to claim now; or how long not to claim, as no server takes any.
+    fn room(&mut self) -> Result<usize, Duration> {
+        let now = self.now();
+        let servers = self.servers().to_vec();
+        let hanging = self.hanging();
+        let admitting = || servers.iter().filter(|server| !server.breaker.is_tripped());
+        if admitting().next().is_none() {
+            self.host.show_state(State::Paused);
+            let waits = servers
+                .iter()
+                .filter_map(|server| server.breaker.admits_in(now));
+            let wait = waits.min().unwrap_or(POLL);
+            // One mail at a time finds out whether a server is back.
+            return match wait.is_zero() && self.in_flight.len() <= hanging {
+                true => Ok(1),
+                false => Err(wait.clamp(Duration::from_millis(10), POLL)),
+            };
+        }
+        let batch = self.store.policy().batch_size;
+        let connections = admitting()
+            .map(|server| server.definition.connections)
+            .sum();
+        let size = self.claim_size.size(batch, connections);
+        // While one claim is on its way, the next is prepared.
+        match self.in_flight.len() > size + hanging || self.pool.is_full() {
+            true => Err(POLL),
+            false => Ok(size),
+        }
+    }
+
+    /// Refills the rate limits of limited servers; gives how many mails there are tokens for, and how long until there is another
+    /// token; no number: some server needs none.
+    fn refill_tokens(
+        &mut self,
+        servers: &[Arc<Server>],
+        size: usize,
+    ) -> store::Result<(Option<usize>, Duration)> {
+        let limited: Vec<&Arc<Server>> = servers
+            .iter()
+            .filter(|server| server.definition.limited)
+            .collect();
+        let mut wait = POLL;
+        let names = limited.iter().map(|server| server.definition.name.clone());
+        let in_hand = limited
+            .iter()
+            .map(|server| i32::try_from(server.tokens()).unwrap_or(i32::MAX));
+        let wanted = i32::try_from(size).unwrap_or(i32::MAX);
+        let (names, in_hand) = (names.collect(), in_hand.collect());
+        for grant in self.store.permits(names, in_hand, wanted)? {
+            wait = wait.min(grant.wait);
+            let server = limited
+                .iter()
+                .find(|server| server.definition.name == grant.server);
+            if let Some(server) = server {
+                server.refill(grant.tokens, grant.is_exhausted, grant.wait);
+            }
+        }
+        let admitting: Vec<_> = servers
+            .iter()
+            .filter(|server| !server.breaker.is_tripped())
+            .collect();
+        let takers = match admitting.is_empty() {
+            // A probe takes a token too.
+            true => servers.iter().collect(),
+            false => admitting,
+        };
+        if takers.iter().any(|server| !server.definition.limited) {
+            return Ok((None, wait));
+        }
+        let tokens = takers.iter().map(|server| server.tokens()).sum();
+        Ok((Some(tokens), wait))
+    }
+
+    /// Claims mails and has them rendered; gives how long there is nothing more to claim.
+    pub(super) fn claim(&mut self, configuration: &Arc<Configuration>) -> Duration {
+        let size = match self.room() {
+            Ok(size) => size,
+            Err(wait) => return wait,
+        };
+        let servers = &configuration.servers;
+        let tokens = match servers.iter().any(|server| server.definition.limited) {
+            true => self.refill_tokens(servers, size),
+            false => Ok((None, POLL)),
+        };
+        let size = match self.checked(tokens) {
+            None => return AFTER_ERROR,
+            Some((None, _)) => size,
+            Some((Some(tokens), wait)) => {
+                // Those in flight may still take theirs.
+                match tokens.saturating_sub(self.in_flight.len()).min(size) {
+                    0 => return wait.max(Duration::from_millis(10)),
+                    allowed => allowed,
+                }
+            }
+        };
+        let started = self.now();
+        let revocations = self.store.revoked();
+        let lease = Lease {
+            until: started + self.claim_size.lease(),
+            clock: Arc::clone(&self.clock),
+            count: revocations.count(),
+            revocations,
+        };
+        let until_full_scan = self.scan_interval.until_full_scan(started);
+        let full_scan = until_full_scan.is_none();
+        let claim = self.store.claim(size, full_scan);
+        let Some(claim) = self.checked(claim) else {
+            return AFTER_ERROR;
+        };
+        let found = !claim.mails.is_empty();
+        let ended = self.now();
+        self.scan_interval.scanned(full_scan, started, ended, found);
+        if !found {
+            return match full_scan {
+                true => self.until_next(),
+                false => self
+                    .scan_interval
+                    .until_full_scan(ended)
+                    .unwrap_or_default(),
+            };
+        }
+        self.on_hold = false;
+        self.busy = true;
+        self.in_flight
+            .extend(claim.mails.iter().map(|mail| mail.id));
+        let learnt = self.templates.learn(&claim, &mut self.store);
+        let learnt = self.checked(learnt).is_some();
+        let settings = &configuration.mail;
+        let reports = self.pool.reports();
+        let mut mails = claim.mails.into_iter().peekable();
+        while mails.peek().is_some() {
+            let chunk = mails.by_ref().take(pool::RENDER_CHUNK).map(|mail| {
+                let compiled = self.templates.compiled(&mail);
+                Job::new(mail, compiled, settings, lease.clone(), reports)
+            });
+            let chunk: Vec<Job> = chunk.collect();
+            match learnt {
+                true => self.pool.render(chunk),
+                // Without their templates they cannot be sent, and it is no fault of theirs.
+                false => self.delivered.extend(chunk.into_iter().map(Job::release)),
+            }
+        }
+        if !learnt {
+            return AFTER_ERROR;
+        }
+        Duration::ZERO
+    }
+
+    /// How long until the next claim when the last one found nothing.
+    fn until_next(&mut self) -> Duration {
+        let next = self.store.next_due();
+        let Some(NextDue { seconds, pause }) = self.checked(next) else {
+            return AFTER_ERROR;
+        };
+        self.on_hold = pause.is_some();
+        if let Some(note) = pause {
+            self.host.show_state(State::Paused);
+            self.note_error(note);
+        }
+        match seconds {
+            // It is due, but somebody else has it locked.
+            Some(seconds) if seconds <= 0.0 => LOCKED,
+            Some(seconds) => Duration::from_secs_f64(seconds.min(POLL.as_secs_f64())),
+            None => POLL,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! A claimed mail on its way: claimed, rendered, ready to be sent, delivered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc as channel;
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::breaker::Admission;
+use super::clock::Clock;
+use super::mail_settings::MailSettings;
+use super::outcome::{Delivered, Outcome};
+use super::revocation::{SharedRevocations, Subject};
+use super::store::Claimed;
+use super::templates::Compiled;
+use crate::mail::canonical_address;
+use crate::mail::rendered::Rendered;
+
+/// A claimed mail and what it takes to render and send it. However it ends, its end is reported once.
+pub struct Job {
+    pub mail: Claimed,
+    /// None: the activity was deleted meanwhile.
+    pub(super) compiled: Option<Arc<Compiled>>,
+    pub(super) settings: Arc<MailSettings>,
+    /// The server that it goes to; empty: none has been chosen.
+    pub(super) server: Arc<str>,
+    /// Whether the server may have got it.
+    pub(super) sending: bool,
+    lease: Lease,
+    /// The buckets of revocations that would concern it.
+    buckets: [usize; 5],
+    /// None: its end is reported.
+    reports: Option<Reports>,
+}
+
+/// For how long a claim is good.
+#[derive(Clone)]
+pub struct Lease {
+    pub(super) until: Instant,
+    pub(super) clock: Clock,
+    /// How many revocations there were before the claim.
+    pub(super) count: u64,
+    pub(super) revocations: SharedRevocations,
+}
+
+/// As the trigger revoke_claims() names them.
+fn buckets(mail: &Claimed, revocations: &SharedRevocations) -> [usize; 5] {
+    let hash = Sha256::digest(canonical_address::canonical(&mail.email));
+    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A test mail has neither record nor party.
+    let record = mail.record.unwrap_or_default().to_string();
+    [
+        revocations.bucket(Subject::Record, &record),
+        revocations.bucket(Subject::Party, mail.party.as_deref().unwrap_or_default()),
+        revocations.bucket(Subject::Address, &hash),
+        revocations.bucket(Subject::Activity, &mail.activity.to_string()),
+        revocations.bucket(Subject::All, ""),
+    ]
+}
+
+impl Job {
+    pub(super) fn new(
+        mail: Claimed,
+        compiled: Option<Arc<Compiled>>,
+        settings: &Arc<MailSettings>,
+        lease: Lease,
+        reports: &Reports,
+    ) -> Self {
+        Job {
+            buckets: buckets(&mail, &lease.revocations),
+            mail,
+            compiled,
+            settings: Arc::clone(settings),
+            server: "".into(),
+            sending: false,
+            lease,
+            reports: Some(reports.clone()),
+        }
+    }
+
+    /// Whether the claim, and with it the look at unsubscriptions, is recent enough to send on.
+    pub(super) fn has_lease(&self) -> bool {
+        self.lease.clock.now() < self.lease.until
+    }
+
+    /// Whether somebody has blocked, unsubscribed, suppressed or stopped it since it was claimed; or only may have.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.lease
+            .revocations
+            .any_since(self.lease.count, &self.buckets)
+    }
+
+    fn delivery(&self, outcome: Outcome) -> Delivered {
+        Delivered {
+            id: self.mail.id,
+            attempt: self.mail.attempt,
+            age: self.mail.age,
+            server: Arc::clone(&self.server),
+            outcome,
+        }
+    }
+
+    /// Tells the main thread how it ended.
+    pub(super) fn finish(mut self, outcome: Outcome) {
+        if let Some(reports) = self.reports.take() {
+            reports.send(Event::Delivered(self.delivery(outcome)));
+        }
+    }
+
+    /// Ends it on the main thread, which needs no report.
+    pub(super) fn end(mut self, outcome: Outcome) -> Delivered {
+        self.reports = None;
+        self.delivery(outcome)
+    }
+
+    /// Gives the claim back untried, on the main thread.
+    pub(super) fn release(self) -> Delivered {
+        self.end(Outcome::Released)
+    }
+}
+
+/// A task that panicked has dropped its mails.
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(reports) = self.reports.take() {
+            let outcome = match self.sending {
+                true => Outcome::InDoubt("sending panicked".into()),
+                false => Outcome::Retry("preparing the mail panicked".into()),
+            };
+            reports.send(Event::Delivered(self.delivery(outcome)));
+        }
+    }
+}
+
+/// A mail whose links are known but have no ids yet.
+pub struct RenderedMail {
+    pub(super) job: Job,
+    pub(super) rendered: Rendered,
+    /// Its share of the memory for rendered mails.
+    pub(super) _share: Option<OwnedSemaphorePermit>,
+}
+
+impl RenderedMail {
+    /// Goes on with the ids of its links, in the order of `rendered.links()`.
+    pub(super) fn ready(self, links: Vec<i64>) -> ReadyMail {
+        ReadyMail {
+            job: self.job,
+            rendered: self.rendered,
+            links,
+            admission: Admission::Free,
+            _share: self._share,
+        }
+    }
+}
+
+/// A rendered mail with the ids of its links: it can be composed and sent.
+pub struct ReadyMail {
+    pub(super) job: Job,
+    pub(super) rendered: Rendered,
+    /// In the order of `rendered.links()`.
+    pub(super) links: Vec<i64>,
+    /// How the circuit breaker of its server let it through.
+    pub(super) admission: Admission,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl ReadyMail {
+    /// Domain of its From address.
+    pub(super) fn sender_domain(&self) -> Option<String> {
+        let sender = self.rendered.sender.as_ref();
+        let from = sender.or(self.job.settings.email_from.as_ref())?;
+        canonical_address::domain(from.trim_end().trim_end_matches('>'))
+    }
+}
+
+pub enum Event {
+    Rendered(Box<RenderedMail>),
+    Delivered(Delivered),
+}
+
+/// The way back to the main thread.
+#[derive(Clone)]
+pub struct Reports {
+    events: channel::Sender<Event>,
+    /// Whether the main thread has been told and has not looked yet.
+    told: Arc<AtomicBool>,
+    /// Whether it has been woken for what cannot wait, and has not looked yet.
+    woken: Arc<AtomicBool>,
+    wake_up: WakeUp,
+}
+
+/// Wakes the main thread; any thread may call it.
+pub type WakeUp = Arc<dyn Fn() + Send + Sync>;
+
+impl Reports {
+    pub(super) fn new(wake_up: WakeUp) -> (Self, channel::Receiver<Event>) {
+        let (events, receiver) = channel::channel();
+        let reports = Reports {
+            events,
+            told: Arc::default(),
+            woken: Arc::default(),
+            wake_up,
+        };
+        (reports, receiver)
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        let waits = matches!(event, Event::Rendered(_));
+        // Without a receiver the process is about to end.
+        let _ = self.events.send(event);
+        match waits {
+            true => self.wake(),
+            false => self.tell(),
+        }
+    }
+
+    /// Makes the main thread take another turn when it sleeps.
+    fn tell(&self) {
+        if !self.told.swap(true, Ordering::AcqRel) {
+            (self.wake_up)();
+        }
+    }
+
+    /// Makes the main thread take another turn at once.
+    pub(super) fn wake(&self) {
+        self.told.store(true, Ordering::Release);
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            (self.wake_up)();
+        }
+    }
+
+    /// Whether the main thread was told or woken since the last take_notice().
+    pub(super) fn has_news(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
+    /// Whether it was woken.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+
+    /// Before reading: what is sent from now on tells the main thread again.
+    pub(super) fn take_notice(&self) {
+        self.woken.swap(false, Ordering::AcqRel);
+        self.told.swap(false, Ordering::AcqRel);
+    }
+
+    /// The main thread will look by itself; only wake() disturbs it.
+    pub(super) fn mute(&self) {
+        self.told.store(true, Ordering::Release);
+    }
+}

@@ -1,0 +1,143 @@
+//! An SMTP server that takes our mails: how to reach it, which mails wait for it, whether it answers, and how much it may take.
+
+pub mod definition;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::breaker::{Admission, CircuitBreaker};
+use super::clock::Clock;
+use super::outcome::{Delivered, Outcome};
+use super::queue::SendQueue;
+use super::rate_limit::RateLimit;
+use super::secret::Secret;
+use crate::smtp::TransportConfig;
+use definition::Definition;
+
+pub struct Server {
+    pub definition: Definition,
+    pub transport: TransportConfig,
+    /// What it is called in the log of attempts.
+    pub(super) label: Arc<str>,
+    pub(super) queue: Arc<SendQueue>,
+    pub(super) breaker: CircuitBreaker,
+    state: Mutex<State>,
+}
+
+/// What changes while the server is in use.
+struct State {
+    rate_limit: RateLimit,
+    /// Its turn among others, for the weighted choice.
+    turn: i64,
+    /// Whether it was stuck at the last look.
+    was_stuck: bool,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.definition.fmt(formatter)
+    }
+}
+
+impl Server {
+    /// An error says why the URL cannot be used.
+    pub(super) fn new(definition: Definition, clock: &Clock) -> Result<Self, String> {
+        let mut transport =
+            TransportConfig::parse(&definition.url).map_err(|error| error.to_string())?;
+        if let Some(Secret(password)) = &definition.password {
+            transport = transport.with_password(password.clone());
+        }
+        Ok(Server {
+            label: transport.to_string().into(),
+            transport,
+            queue: Arc::new(SendQueue::new(Arc::clone(clock))),
+            breaker: CircuitBreaker::default(),
+            state: Mutex::new(State {
+                rate_limit: RateLimit::new(clock.now()),
+                turn: 0,
+                was_stuck: false,
+            }),
+            definition,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tokens in hand; each lets one mail through to a limited server.
+    pub(super) fn tokens(&self) -> usize {
+        self.state().rate_limit.tokens()
+    }
+
+    /// Takes what the database grants; `interval`: how long until there is more.
+    pub(super) fn refill(&self, tokens: usize, is_exhausted: bool, interval: Duration) {
+        self.state()
+            .rate_limit
+            .refill(tokens, is_exhausted, interval);
+    }
+
+    pub(super) fn take_token(&self) -> bool {
+        !self.definition.limited || self.state().rate_limit.take()
+    }
+
+    /// Gives a token back: its mail was not tried after all.
+    pub(super) fn return_token(&self) {
+        if self.definition.limited {
+            self.state().rate_limit.put_back();
+        }
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        !self.definition.limited || self.tokens() > 0
+    }
+
+    /// Whether its warm-up allows no more today.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.definition.limited && self.state().rate_limit.is_exhausted()
+    }
+
+    /// How long a mail that found no token should stay away.
+    pub(super) fn next_token_in(&self, now: Instant) -> Duration {
+        self.state().rate_limit.next_wait(now)
+    }
+
+    /// Whether all its connections have hung for as long as an answer may take. The reply to a mail itself may take longer, but
+    /// other mails need not wait for it.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.queue.is_stuck(self.definition.timeout)
+    }
+
+    /// Whether it has become stuck or come loose since the last call.
+    pub(super) fn stuck_transition(&self) -> Option<bool> {
+        let is_stuck = self.is_stuck();
+        let was_stuck = std::mem::replace(&mut self.state().was_stuck, is_stuck);
+        (is_stuck != was_stuck).then_some(is_stuck)
+    }
+
+    /// Whether its mails go elsewhere.
+    pub(super) fn is_away(&self) -> bool {
+        self.breaker.is_tripped() || self.is_stuck()
+    }
+
+    /// Takes back the mails whose leases expired while they waited for a connection.
+    pub(super) fn take_expired(&self) -> Vec<Delivered> {
+        let expired = self.queue.take_expired().into_iter();
+        expired
+            .map(|ready| {
+                self.return_token();
+                if ready.admission == Admission::Probe {
+                    self.breaker.cancel_probe();
+                }
+                ready.job.end(Outcome::LeaseExpired)
+            })
+            .collect()
+    }
+
+    /// Adds to its turn, and gives it.
+    pub(super) fn advance(&self, by: i64) -> i64 {
+        let mut state = self.state();
+        state.turn += by;
+        state.turn
+    }
+}

@@ -1,0 +1,134 @@
+//! Compiled templates, one set for each version of an activity and combination of translations.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, OnceLock};
+
+use super::store::{Claim, Claimed, Result, Store, TemplateRow};
+use crate::mail::template::{Choice, MailTemplate, Snippets, TemplateError, Texts, Translations};
+
+/// Templates of an activity in one language, compiled when the first mail is rendered: a panic then costs that mail.
+pub struct Compiled {
+    pub(super) activity: String,
+    pub(super) scenario: String,
+    pub(super) translations: Arc<Translations>,
+    pub(super) choice: Choice,
+    pub(super) template: OnceLock<std::result::Result<MailTemplate, TemplateError>>,
+}
+
+impl Compiled {
+    /// The templates, or why they do not compile.
+    pub(super) fn template(&self) -> std::result::Result<&MailTemplate, &TemplateError> {
+        self.template
+            .get_or_init(|| self.translations.compile(&self.choice))
+            .as_ref()
+    }
+}
+
+/// An activity's templates, and what has been compiled of them.
+pub struct Activity {
+    version: i32,
+    pub name: String,
+    pub scenario: String,
+    pub translations: Arc<Translations>,
+    compiled: HashMap<Choice, Arc<Compiled>>,
+}
+
+/// Puts the rows together: activities by their ids.
+pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> HashMap<i32, Activity> {
+    let mut found: HashMap<i32, (i32, String, String, Translations)> = HashMap::new();
+    for row in rows {
+        let (.., translations) = found.entry(row.activity).or_insert_with(|| {
+            let translations = Translations::new(&row.own_language, Arc::clone(snippets));
+            (row.version, row.name, row.scenario, translations)
+        });
+        let texts = Texts {
+            sender: row.sender,
+            subject: row.subject,
+            body: row.body,
+        };
+        translations.add(&row.language, texts);
+    }
+    found
+        .into_iter()
+        .map(|(id, (version, name, scenario, translations))| {
+            let activity = Activity {
+                version,
+                name,
+                scenario,
+                translations: Arc::new(translations),
+                compiled: HashMap::new(),
+            };
+            (id, activity)
+        })
+        .collect()
+}
+
+impl Activity {
+    fn compiled(&mut self, language: &str) -> Arc<Compiled> {
+        match self.compiled.entry(self.translations.choose(language)) {
+            Entry::Occupied(entry) => Arc::clone(entry.get()),
+            Entry::Vacant(entry) => {
+                let compiled = Arc::new(Compiled {
+                    activity: self.name.clone(),
+                    scenario: self.scenario.clone(),
+                    translations: Arc::clone(&self.translations),
+                    choice: entry.key().clone(),
+                    template: OnceLock::new(),
+                });
+                Arc::clone(entry.insert(compiled))
+            }
+        }
+    }
+}
+
+/// Templates of the activities seen so far; bounded by the number of activities.
+#[derive(Default)]
+pub(super) struct Templates {
+    activities: HashMap<i32, Activity>,
+    snippets: Arc<Snippets>,
+    snippets_version: Option<String>,
+}
+
+impl Templates {
+    /// Fetches the templates of activities that are new or have changed.
+    pub(super) fn learn(&mut self, claim: &Claim, store: &mut impl Store) -> Result<()> {
+        if claim.mails.is_empty() {
+            return Ok(());
+        }
+        if claim.snippets_version != self.snippets_version {
+            self.activities.clear();
+            self.snippets = Arc::new(store.snippets()?);
+            self.snippets_version.clone_from(&claim.snippets_version);
+        }
+        let mut unknown: Vec<i32> = claim
+            .mails
+            .iter()
+            .filter(|mail| {
+                self.activities
+                    .get(&mail.activity)
+                    .is_none_or(|known| known.version != mail.version)
+            })
+            .map(|mail| mail.activity)
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for activity in &unknown {
+            self.activities.remove(activity);
+        }
+        let fetched = store.templates(unknown)?;
+        self.activities
+            .extend(translations_of(fetched, &self.snippets));
+        Ok(())
+    }
+
+    /// The templates for a claimed mail; None: its activity was deleted meanwhile.
+    pub(super) fn compiled(&mut self, mail: &Claimed) -> Option<Arc<Compiled>> {
+        self.activities
+            .get_mut(&mail.activity)
+            .map(|activity| activity.compiled(&mail.language))
+    }
+}

@@ -1,0 +1,12 @@
+//! The engine with a store and servers in memory, and a clock in the test's hand.
+
+mod breaker;
+mod claims;
+pub(super) mod clock;
+mod database;
+mod leases;
+mod network;
+mod retries;
+mod routing;
+mod stop;
+mod world;

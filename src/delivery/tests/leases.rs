@@ -1,0 +1,75 @@
+//! A claim is good for a second, and for nobody who has been blocked since.
+
+use super::world::World;
+
+#[test]
+fn a_mail_that_waits_longer_than_its_lease_is_given_back_untried() {
+    let mut world = World::with(4);
+    world.network.servers().hangs = true;
+    world.turn();
+    // The id of its link comes first.
+    world.turn();
+    assert_eq!(
+        world.network.servers().seen.len(),
+        2,
+        "one for each connection"
+    );
+    world.pass(1);
+    world.turn();
+    world.pass(1);
+    world.turn();
+    // They were claimed again, which looks again at who must get nothing.
+    assert_eq!(world.database.tables().claimed, [0, 1, 2, 3, 2, 3]);
+    assert_eq!(world.network.servers().seen.len(), 2);
+    world.network.answer();
+    world.run_tasks();
+    world.turns(5);
+    assert_eq!(world.database.count("sent"), 4);
+    assert_eq!(world.network.servers().seen.len(), 4);
+    assert!(
+        world
+            .database
+            .tables()
+            .rows
+            .iter()
+            .all(|row| row.attempts == 1)
+    );
+}
+
+#[test]
+fn a_block_after_the_claim_keeps_the_mail_from_leaving() {
+    let mut world = World::with(4);
+    world.network.servers().hangs = true;
+    world.turns(2);
+    assert_eq!(world.network.servers().seen.len(), 2);
+    // One that waits for a connection, and one that the server has already.
+    world.database.block(3);
+    world.database.block(0);
+    world.network.answer();
+    world.run_tasks();
+    world.turns(5);
+    let states: Vec<&str> = world
+        .database
+        .tables()
+        .rows
+        .iter()
+        .map(|row| row.state)
+        .collect();
+    assert_eq!(states, ["sent", "sent", "sent", "suppressed"]);
+    assert!(world.network.servers().seen.iter().all(|seen| seen.id != 3));
+}
+
+#[test]
+fn an_unsubscription_before_the_claim_is_the_claims_business() {
+    let mut world = World::with(2);
+    world.database.block(1);
+    world.turns(3);
+    let states: Vec<&str> = world
+        .database
+        .tables()
+        .rows
+        .iter()
+        .map(|row| row.state)
+        .collect();
+    assert_eq!(states, ["sent", "suppressed"]);
+}
