@@ -1,26 +1,41 @@
 -- Blocking records, and taking it back.
 
 create function marketing_automation_internal.cancel_waiting(of_record bigint) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    with cancelled as (
-        delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
-        returning w.record_id, w.activity_id, w.at
-    ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
-        select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
-    )
-    insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-    select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    loop
+        with cancelled as (
+            delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
+            returning w.record_id, w.activity_id, w.at
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+            select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
+        )
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
+        -- Once more: a batch that this has waited for may have started children, which its snapshot does not have.
+        exit when not exists (select from marketing_automation_internal.waiting_activity w where w.record_id = of_record);
+    end loop;
+end $$;
 comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
+
+create function marketing_automation_internal.lock_records(records bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
+    order by f.record_id, f.activity_id for no key update;
+    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+end $$;
+comment on function marketing_automation_internal.lock_records(bigint[]) is
+    'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
 create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result marketing_automation.record;
 begin
-    perform from marketing_automation_internal.finished_activity f where f.record_id = of_record order by f.activity_id for no key update;
-    select r.* into result from marketing_automation.record r where r.id = of_record for no key update;
+    perform marketing_automation_internal.lock_records(array[of_record]);
+    select r.* into result from marketing_automation.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
@@ -78,9 +93,7 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     unblocked bigint;
 begin
-    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
-    order by f.record_id, f.activity_id for no key update;
-    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+    perform marketing_automation_internal.lock_records(records);
     with unblocked as (
         update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
         returning r.id, r.scenario_id, r.entered_at

@@ -85,3 +85,18 @@ drop function marketing_automation_internal.enter_rows(marketing_automation.scen
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
+-- That a mail was sent or bounced waits in the inbox too, while another session holds the mail.
+alter table marketing_automation_internal.event_inbox
+    alter column method drop not null,
+    add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
+
+-- A scenario has its row from the beginning: it is locked by it.
+insert into marketing_automation.scenario_status (scenario_id)
+select s.id from marketing_automation.scenario s
+on conflict do nothing;
+
+-- A deletion looks once more when it commits. The function is replaced below.
+create function marketing_automation_internal.activity_gone() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
+create constraint trigger gone after delete on marketing_automation.activity deferrable initially deferred
+    for each row execute function marketing_automation_internal.activity_gone();
