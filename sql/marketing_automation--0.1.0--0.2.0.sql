@@ -137,6 +137,16 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ be
 create constraint trigger gone after delete on marketing_automation.activity deferrable initially deferred
     for each row execute function marketing_automation_internal.activity_gone();
 
+-- What was cancelled because a party had left is found when it comes back.
+alter table marketing_automation.record add column unsubscribed_at timestamptz;
+drop index marketing_automation.record_blocked;
+create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
+update marketing_automation.record r set unsubscribed_at = now()
+where r.blocked_at is null and exists (
+    select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
+
+drop function marketing_automation_internal.classify_events(tid[]);
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -2209,6 +2219,42 @@ comment on function marketing_automation_internal.lock_children(integer[]) is
     'API: private. The children of activities, of which none goes before this transaction ends without what waits for it: only for '
     'these may it write waiting rows';
 
+create or replace function marketing_automation_internal.event_time(mail marketing_automation_internal.finished_activity, event text)
+    returns timestamptz
+language sql immutable
+return case
+    when event in ('email_opened', 'email_not_opened') then (mail).opened_at
+    when event in ('email_clicked', 'email_not_clicked') then (mail).clicked_at
+    when event in ('email_bounced', 'email_not_bounced') then (mail).bounced_at end;
+comment on function marketing_automation_internal.event_time(marketing_automation_internal.finished_activity, text) is
+    'API: private. When an event, or the one that a negative event waits to miss, happened to a mail; null: not yet';
+
+create or replace function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with child as materialized (
+        select u.record_id, u.activity_id, u.at, r.blocked_at is not null as is_blocked
+        from unnest(records, activities, times) as u (record_id, activity_id, at)
+        join marketing_automation.record r on r.id = u.record_id
+        where not exists (
+            select from marketing_automation_internal.finished_activity f
+            where f.record_id = u.record_id and f.activity_id = u.activity_id)
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select c.record_id, c.activity_id, c.at from child c where not c.is_blocked
+        on conflict do nothing
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from child c where c.is_blocked
+        on conflict do nothing
+        returning activity_id
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+    select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), count(*) from cancelled c group by 1;
+$$;
+comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
+    'API: private. Lets activities wait for records until then; for a blocked record they end as what block() cancels, and '
+    'unblocking takes that back';
+
 create or replace function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
@@ -2217,20 +2263,14 @@ begin
     if children = '{}' then
         return;
     end if;
-    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select u.record_id, c.id, u.at + coalesce(c.delay, interval '0')
+    perform marketing_automation_internal.write_children(array_agg(u.record_id), array_agg(c.id),
+        array_agg(u.at + coalesce(c.delay, interval '0')))
     from unnest(records, activities, times) as u (record_id, activity_id, at)
-    join marketing_automation.record r on r.id = u.record_id and r.blocked_at is null
     join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
     join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)
-    where case c.on_event
-            when 'email_not_opened' then p.opened_at is null
-            when 'email_not_clicked' then p.clicked_at is null
-            when 'email_not_bounced' then p.bounced_at is null
-            else c.on_event is null end
-      and not exists (
-            select from marketing_automation_internal.finished_activity f where f.record_id = u.record_id and f.activity_id = c.id)
-    on conflict do nothing;
+    where c.on_event is null
+       or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
+    having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.start_children(bigint[], integer[], timestamptz[]) is
     'API: private. Starts what follows mails that were sent then: children without an event, and those that wait to miss one. The '
@@ -2441,6 +2481,12 @@ begin
             from counted c where c.records > 0
         union all
         select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+    ), unsubscribed as (
+        -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
+        update marketing_automation.record r set unsubscribed_at = now
+        where r.id = any (array(
+            select u.id from decided d join marketing_automation.record u on u.id = d.record_id
+            where d.outcome = 'blocked' and u.blocked_at is null and u.unsubscribed_at is null for no key update of u skip locked))
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
@@ -2735,8 +2781,7 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
-            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
-                                      when 'email_not_bounced' then p.bounced_at end is not null
+            when activity.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, activity.on_event) is not null
             then 'event_arrived'
         end
     into obsolete
@@ -2906,6 +2951,9 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     implies_open boolean := marketing_automation_internal.setting('click_implies_open');
     children integer[] := marketing_automation_internal.lock_children(activities);
+    its_records bigint[];
+    its_children integer[];
+    its_times timestamptz[];
 begin
     with mark as materialized (
         -- The first of each kind that is not marked yet.
@@ -2916,7 +2964,7 @@ begin
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
-          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
+          and marketing_automation_internal.event_time(f, k.kind) is null
         group by u.record_id, u.activity_id, k.kind
     ), marked as (
         update marketing_automation_internal.finished_activity f
@@ -2946,20 +2994,19 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
             from opposite o group by 1, 2
     )
-    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
+    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at + coalesce(c.delay, interval '0'))
+    into its_records, its_children, its_times
     from mark m
-    join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
     join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind and c.id = any (children)
     where not exists (
-            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = c.id)
-      and not exists (
             -- A negative side that has run closes the positive one.
             select from marketing_automation.activity o
             join marketing_automation_internal.finished_activity f on f.activity_id = o.id and f.record_id = m.record_id
                 and f.state = 'done'
-            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind))
-    on conflict do nothing;
+            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind));
+    if its_records is not null then
+        perform marketing_automation_internal.write_children(its_records, its_children, its_times);
+    end if;
 end $$;
 comment on function marketing_automation_internal.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
     'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite '
@@ -3001,6 +3048,7 @@ declare
     activities integer[];
     kinds text[];
     fresh tid[];
+    people uuid[];
     no_opens bigint[];
     no_clicks bigint[];
     unknown bigint[];
@@ -3044,11 +3092,13 @@ begin
            array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
     into fresh, records, activities, kinds, changes from inserted i;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
-    perform marketing_automation_internal.classify_events(fresh);
-    -- What has become a robot's is not there any more: an update moves a row.
+    people := marketing_automation_internal.classify_events(fresh);
+    -- What has become a robot's is not there any more: an update moves a row. With the clicks of a mail its earlier ones are judged
+    -- again, by rules that may have changed.
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    from marketing_automation.event e
+    where e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks)
     having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.apply_hits(tid[]) is
@@ -3133,7 +3183,7 @@ begin
         select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
-                and (unasked = '{}' or not exists (
+                and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
                     select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
         if hits is not null then
@@ -3384,7 +3434,7 @@ comment on function marketing_automation_internal.count_robots(bigint[], integer
     'API: private. Counts opens and clicks that are a robot''s (change 1), or not any more (-1), with their mails. Null: none. The '
     'caller holds the rows of the mails in finished_activity';
 
-create or replace function marketing_automation_internal.classify_events(hits tid[]) returns void
+create or replace function marketing_automation_internal.classify_events(hits tid[]) returns uuid[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     burst marketing_automation.robot_rule;
@@ -3395,6 +3445,7 @@ declare
     activities integer[];
     kinds text[];
     changes integer[];
+    people uuid[];
     reach interval;
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
@@ -3470,15 +3521,18 @@ begin
     ), judged as (
         update marketing_automation.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
-        returning e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
+        returning e.id, e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
     )
-    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
-    into records, activities, kinds, changes from judged j where j.change <> 0;
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change),
+        coalesce(array_agg(j.id) filter (where j.change < 0), '{}')
+    into records, activities, kinds, changes, people from judged j where j.change <> 0;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    return people;
 end $$;
 comment on function marketing_automation_internal.classify_events(tid[]) is
     'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
-    'click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+    'click the other clicks in its mail. Returns what was a robot''s until rules have changed, and has no effect yet. The caller holds '
+    'the rows of their mails in finished_activity';
 
 create or replace function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -3647,9 +3701,13 @@ declare
     unblocked bigint;
 begin
     perform marketing_automation_internal.lock_records(records);
-    with unblocked as (
-        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
-        returning r.id, r.scenario_id, r.entered_at
+    with returning_one as (
+        update marketing_automation.record r set blocked_at = null, unsubscribed_at = null
+        from marketing_automation.record b
+        where r.id = any (records) and (r.blocked_at is not null or r.unsubscribed_at is not null) and b.id = r.id
+        returning r.id, r.scenario_id, r.entered_at, b.blocked_at
+    ), unblocked as (
+        select o.id, o.scenario_id, o.entered_at from returning_one o where o.blocked_at is not null
     ), counters as (
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
@@ -3658,14 +3716,13 @@ begin
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
     ), taken_back as (
         delete from marketing_automation_internal.finished_activity f
-        using unblocked u, marketing_automation.activity a
+        using returning_one u, marketing_automation.activity a
         where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
           -- "Not opened" is decided when the mail has been opened meanwhile.
-          and not exists (
+          and not (a.on_event like 'email\_not\_%' and exists (
                 select from marketing_automation_internal.finished_activity p
                 where p.record_id = f.record_id and p.activity_id = a.parent_id
-                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
-                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
         returning f.record_id, f.activity_id, f.at, f.finished_at
     ), counted_back as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
@@ -3678,8 +3735,8 @@ begin
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
-    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were '
-    'blocked';
+    'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
+    'returns how many records were blocked';
 
 create or replace function marketing_automation.unblock(record uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -3731,7 +3788,7 @@ begin
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
         select r.id from marketing_automation.record r
-        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -3803,9 +3860,17 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     returning_one marketing_automation.record;
+    others bigint[];
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
-    returning_one := marketing_automation_internal.lock_record(verified.record_id);
+    select r.* into returning_one from marketing_automation.record r where r.id = verified.record_id;
+    -- With the party its other records come back, but for those that were blocked themselves.
+    others := array(
+        select r.id from marketing_automation.record r
+        where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
+          and (r.scenario_id = returning_one.scenario_id or exists (
+              select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
+    perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
@@ -3815,7 +3880,6 @@ begin
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
-    perform marketing_automation_internal.unblock_records(array[returning_one.id]);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '

@@ -12,6 +12,9 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     implies_open boolean := marketing_automation_internal.setting('click_implies_open');
     children integer[] := marketing_automation_internal.lock_children(activities);
+    its_records bigint[];
+    its_children integer[];
+    its_times timestamptz[];
 begin
     with mark as materialized (
         -- The first of each kind that is not marked yet.
@@ -22,7 +25,7 @@ begin
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
-          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
+          and marketing_automation_internal.event_time(f, k.kind) is null
         group by u.record_id, u.activity_id, k.kind
     ), marked as (
         update marketing_automation_internal.finished_activity f
@@ -52,20 +55,19 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
             from opposite o group by 1, 2
     )
-    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
+    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at + coalesce(c.delay, interval '0'))
+    into its_records, its_children, its_times
     from mark m
-    join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
     join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind and c.id = any (children)
     where not exists (
-            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = c.id)
-      and not exists (
             -- A negative side that has run closes the positive one.
             select from marketing_automation.activity o
             join marketing_automation_internal.finished_activity f on f.activity_id = o.id and f.record_id = m.record_id
                 and f.state = 'done'
-            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind))
-    on conflict do nothing;
+            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind));
+    if its_records is not null then
+        perform marketing_automation_internal.write_children(its_records, its_children, its_times);
+    end if;
 end $$;
 comment on function marketing_automation_internal.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
     'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite '
@@ -107,6 +109,7 @@ declare
     activities integer[];
     kinds text[];
     fresh tid[];
+    people uuid[];
     no_opens bigint[];
     no_clicks bigint[];
     unknown bigint[];
@@ -150,11 +153,13 @@ begin
            array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
     into fresh, records, activities, kinds, changes from inserted i;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
-    perform marketing_automation_internal.classify_events(fresh);
-    -- What has become a robot's is not there any more: an update moves a row.
+    people := marketing_automation_internal.classify_events(fresh);
+    -- What has become a robot's is not there any more: an update moves a row. With the clicks of a mail its earlier ones are judged
+    -- again, by rules that may have changed.
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    from marketing_automation.event e
+    where e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks)
     having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.apply_hits(tid[]) is
@@ -239,7 +244,7 @@ begin
         select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
-                and (unasked = '{}' or not exists (
+                and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
                     select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
         if hits is not null then

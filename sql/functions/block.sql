@@ -94,9 +94,13 @@ declare
     unblocked bigint;
 begin
     perform marketing_automation_internal.lock_records(records);
-    with unblocked as (
-        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
-        returning r.id, r.scenario_id, r.entered_at
+    with returning_one as (
+        update marketing_automation.record r set blocked_at = null, unsubscribed_at = null
+        from marketing_automation.record b
+        where r.id = any (records) and (r.blocked_at is not null or r.unsubscribed_at is not null) and b.id = r.id
+        returning r.id, r.scenario_id, r.entered_at, b.blocked_at
+    ), unblocked as (
+        select o.id, o.scenario_id, o.entered_at from returning_one o where o.blocked_at is not null
     ), counters as (
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
@@ -105,14 +109,13 @@ begin
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
     ), taken_back as (
         delete from marketing_automation_internal.finished_activity f
-        using unblocked u, marketing_automation.activity a
+        using returning_one u, marketing_automation.activity a
         where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
           -- "Not opened" is decided when the mail has been opened meanwhile.
-          and not exists (
+          and not (a.on_event like 'email\_not\_%' and exists (
                 select from marketing_automation_internal.finished_activity p
                 where p.record_id = f.record_id and p.activity_id = a.parent_id
-                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
-                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
         returning f.record_id, f.activity_id, f.at, f.finished_at
     ), counted_back as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
@@ -125,8 +128,8 @@ begin
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
-    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were '
-    'blocked';
+    'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
+    'returns how many records were blocked';
 
 create function marketing_automation.unblock(record uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

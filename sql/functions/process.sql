@@ -174,8 +174,7 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
-            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
-                                      when 'email_not_bounced' then p.bounced_at end is not null
+            when activity.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, activity.on_event) is not null
             then 'event_arrived'
         end
     into obsolete

@@ -129,6 +129,12 @@ begin
             from counted c where c.records > 0
         union all
         select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+    ), unsubscribed as (
+        -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
+        update marketing_automation.record r set unsubscribed_at = now
+        where r.id = any (array(
+            select u.id from decided d join marketing_automation.record u on u.id = d.record_id
+            where d.outcome = 'blocked' and u.blocked_at is null and u.unsubscribed_at is null for no key update of u skip locked))
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)

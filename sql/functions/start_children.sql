@@ -25,6 +25,42 @@ comment on function marketing_automation_internal.lock_children(integer[]) is
     'API: private. The children of activities, of which none goes before this transaction ends without what waits for it: only for '
     'these may it write waiting rows';
 
+create function marketing_automation_internal.event_time(mail marketing_automation_internal.finished_activity, event text)
+    returns timestamptz
+language sql immutable
+return case
+    when event in ('email_opened', 'email_not_opened') then (mail).opened_at
+    when event in ('email_clicked', 'email_not_clicked') then (mail).clicked_at
+    when event in ('email_bounced', 'email_not_bounced') then (mail).bounced_at end;
+comment on function marketing_automation_internal.event_time(marketing_automation_internal.finished_activity, text) is
+    'API: private. When an event, or the one that a negative event waits to miss, happened to a mail; null: not yet';
+
+create function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with child as materialized (
+        select u.record_id, u.activity_id, u.at, r.blocked_at is not null as is_blocked
+        from unnest(records, activities, times) as u (record_id, activity_id, at)
+        join marketing_automation.record r on r.id = u.record_id
+        where not exists (
+            select from marketing_automation_internal.finished_activity f
+            where f.record_id = u.record_id and f.activity_id = u.activity_id)
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select c.record_id, c.activity_id, c.at from child c where not c.is_blocked
+        on conflict do nothing
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from child c where c.is_blocked
+        on conflict do nothing
+        returning activity_id
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+    select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), count(*) from cancelled c group by 1;
+$$;
+comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
+    'API: private. Lets activities wait for records until then; for a blocked record they end as what block() cancels, and '
+    'unblocking takes that back';
+
 create function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
@@ -33,20 +69,14 @@ begin
     if children = '{}' then
         return;
     end if;
-    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select u.record_id, c.id, u.at + coalesce(c.delay, interval '0')
+    perform marketing_automation_internal.write_children(array_agg(u.record_id), array_agg(c.id),
+        array_agg(u.at + coalesce(c.delay, interval '0')))
     from unnest(records, activities, times) as u (record_id, activity_id, at)
-    join marketing_automation.record r on r.id = u.record_id and r.blocked_at is null
     join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
     join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)
-    where case c.on_event
-            when 'email_not_opened' then p.opened_at is null
-            when 'email_not_clicked' then p.clicked_at is null
-            when 'email_not_bounced' then p.bounced_at is null
-            else c.on_event is null end
-      and not exists (
-            select from marketing_automation_internal.finished_activity f where f.record_id = u.record_id and f.activity_id = c.id)
-    on conflict do nothing;
+    where c.on_event is null
+       or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
+    having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.start_children(bigint[], integer[], timestamptz[]) is
     'API: private. Starts what follows mails that were sent then: children without an event, and those that wait to miss one. The '

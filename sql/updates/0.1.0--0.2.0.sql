@@ -100,3 +100,13 @@ create function marketing_automation_internal.activity_gone() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
 create constraint trigger gone after delete on marketing_automation.activity deferrable initially deferred
     for each row execute function marketing_automation_internal.activity_gone();
+
+-- What was cancelled because a party had left is found when it comes back.
+alter table marketing_automation.record add column unsubscribed_at timestamptz;
+drop index marketing_automation.record_blocked;
+create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
+update marketing_automation.record r set unsubscribed_at = now()
+where r.blocked_at is null and exists (
+    select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
+
+drop function marketing_automation_internal.classify_events(tid[]);

@@ -7,7 +7,7 @@ import psycopg2
 import pytest
 
 NULL = {"action": None, "subject": None, "body": None}
-SECONDS = 6
+SECONDS = 3
 RECORDS = 200
 
 OPEN = """
@@ -18,7 +18,9 @@ OPEN = """
         array(select null::inet from unnest(%(records)s::bigint[])), array(select null::text from unnest(%(records)s::bigint[])))"""
 SOME = "select array_agg(id) as records from (select id from marketing_automation.record order by random() limit 20) r"
 ONE = "select uuid from marketing_automation.record order by random() limit 1"
-DUE = "update marketing_automation_internal.waiting_activity set at = now() where record_id in (select id from marketing_automation.record order by random() limit 20)"
+DUE = """
+    update marketing_automation_internal.waiting_activity set at = now() where ctid = any (array(
+        select ctid from marketing_automation_internal.waiting_activity order by random() limit 20 for update skip locked))"""
 
 # What each does again and again, statement by statement, each of them a transaction.
 STEPS = {
@@ -67,7 +69,7 @@ def test_no_two_wait_for_each_other(shop, sink, pair):
     shop.activity("next", parent="hello", delay="300 ms", **NULL)
     shop.activity("opened", parent="hello", on_event="email_opened", **NULL)
     shop.activity("not opened", parent="hello", on_event="email_not_opened", delay="300 ms", **NULL)
-    shop.query("update marketing_automation.scenario set goal = 'self.id %% 7 = 0', goal_ends_journey = true")
+    shop.query("update marketing_automation.scenario set goal = 'self.id % 7 = 0', goal_ends_journey = true")
     shop.query("select marketing_automation.run('welcome')")
     for name in ("broken", "broken too"):
         shop.query("alter table shop.customer add if not exists old integer default 1")
