@@ -8,8 +8,8 @@ declare
     model marketing_automation.model;
 begin
     if tg_op = 'DELETE' then
-        -- After an enrolling that is under way, which may let somebody wait for it.
-        perform marketing_automation_internal.lock_scenario(old.scenario_id);
+        -- Whoever writes rows that wait for it holds it, and this deletion comes after them; what comes after the deletion meets
+        -- activity_gone().
         if exists (select from marketing_automation.record r where r.scenario_id = old.scenario_id)
             and (exists (select from marketing_automation_internal.waiting_activity w where w.activity_id = old.id)
                  or exists (select from marketing_automation_internal.finished_activity f where f.activity_id = old.id)) then
@@ -122,6 +122,22 @@ begin
 end $$;
 comment on function marketing_automation_internal.activity_cascade() is
     'API: private. Children, translations and queued tests of a deleted activity go with it';
+
+create function marketing_automation_internal.activity_gone() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    -- After those who write rows for it while it was being deleted: see lock_children(). No records, no such row.
+    perform from marketing_automation.scenario_status s where s.scenario_id = old.scenario_id for update;
+    delete from marketing_automation_internal.waiting_activity w where w.activity_id = old.id;
+    delete from marketing_automation_internal.activity_counter t where t.activity_id = old.id;
+    if found then
+        -- Some of them were cancelled meanwhile.
+        delete from marketing_automation_internal.finished_activity f where f.activity_id = old.id;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_gone() is
+    'API: private. When a deletion commits: what began to wait for the activity after it was deleted goes with it';
 
 create trigger guard before insert or update or delete on marketing_automation.activity
     for each row execute function marketing_automation_internal.guard();

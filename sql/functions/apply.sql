@@ -1,8 +1,9 @@
 -- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
 --
--- Whoever applies an event locks the rows of finished_activity that it is about, in order of record and activity, and only then deletes it
--- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
--- before it runs a negative side, and an event that was committed before always counts.
+-- Whoever applies an event locks the rows of finished_activity that it is about, and only then deletes it from the inbox. So what is
+-- in the inbox has not been applied by anybody else who holds these locks: processing looks there before it runs a negative side,
+-- and an event that was committed before always counts. Nobody waits for these locks: what happened to mails that another session
+-- holds stays in the inbox for the next look.
 
 create function marketing_automation_internal.mark_events(
     records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
@@ -10,6 +11,10 @@ create function marketing_automation_internal.mark_events(
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     implies_open boolean := marketing_automation_internal.setting('click_implies_open');
+    children integer[] := marketing_automation_internal.lock_children(activities);
+    its_records bigint[];
+    its_children integer[];
+    its_times timestamptz[];
 begin
     with mark as materialized (
         -- The first of each kind that is not marked yet.
@@ -20,7 +25,7 @@ begin
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
-          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
+          and marketing_automation_internal.event_time(f, k.kind) is null
         group by u.record_id, u.activity_id, k.kind
     ), marked as (
         update marketing_automation_internal.finished_activity f
@@ -50,24 +55,52 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
             from opposite o group by 1, 2
     )
-    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
+    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at + coalesce(c.delay, interval '0'))
+    into its_records, its_children, its_times
     from mark m
-    join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
-    join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind
+    join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind and c.id = any (children)
     where not exists (
-            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = c.id)
-      and not exists (
             -- A negative side that has run closes the positive one.
             select from marketing_automation.activity o
             join marketing_automation_internal.finished_activity f on f.activity_id = o.id and f.record_id = m.record_id
                 and f.state = 'done'
-            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind))
-    on conflict do nothing;
+            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind));
+    if its_records is not null then
+        perform marketing_automation_internal.write_children(its_records, its_children, its_times);
+    end if;
 end $$;
 comment on function marketing_automation_internal.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
     'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite '
     'ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
+
+create function marketing_automation_internal.apply_results(results tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    result record;
+begin
+    for result in
+        with taken as (
+            delete from marketing_automation_internal.event_inbox i where i.ctid = any (results) returning i.*
+        ), bounced as (
+            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+            select t.id, t.occurred_at, t.kind, t.record_id, t.activity_id from taken t where t.kind = 'email_bounced'
+            on conflict do nothing
+            returning event.id
+        )
+        select t.kind, array_agg(t.record_id) as records, array_agg(t.activity_id) as activities, array_agg(t.kind) as kinds,
+            array_agg(t.occurred_at) as times
+        from taken t where t.kind = 'email_sent' or t.id in (select b.id from bounced b) group by t.kind
+    loop
+        if result.kind = 'email_sent' then
+            perform marketing_automation_internal.start_children(result.records, result.activities, result.times);
+        else
+            perform marketing_automation_internal.mark_events(result.records, result.activities, result.kinds, result.times);
+        end if;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.apply_results(tid[]) is
+    'API: private. Applies that mails were sent or bounced which another session held when that was recorded. The caller holds their '
+    'rows';
 
 create function marketing_automation_internal.apply_hits(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -76,17 +109,19 @@ declare
     activities integer[];
     kinds text[];
     fresh tid[];
+    people uuid[];
     no_opens bigint[];
     no_clicks bigint[];
     unknown bigint[];
     changes integer[];
     details text := marketing_automation_internal.setting('hit_details');
+    results tid[] := array(
+        select i.ctid from marketing_automation_internal.event_inbox i
+        where i.ctid = any (hits) and i.kind in ('email_sent', 'email_bounced'));
 begin
-    perform from marketing_automation_internal.finished_activity f
-    join (select distinct i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)) h
-        on h.record_id = f.record_id and h.activity_id = f.activity_id
-    order by f.record_id, f.activity_id for no key update of f;
-
+    if results <> '{}' then
+        perform marketing_automation_internal.apply_results(results);
+    end if;
     select c.no_opens, c.no_clicks, c.unknown into no_opens, no_clicks, unknown
     from marketing_automation_internal.withheld_consent(array(select distinct i.record_id from marketing_automation_internal.event_inbox i
         where i.ctid = any (hits))) c;
@@ -118,16 +153,18 @@ begin
            array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
     into fresh, records, activities, kinds, changes from inserted i;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
-    perform marketing_automation_internal.classify_events(fresh);
-    -- What has become a robot's is not there any more: an update moves a row.
+    people := marketing_automation_internal.classify_events(fresh);
+    -- What has become a robot's is not there any more: an update moves a row. With the clicks of a mail its earlier ones are judged
+    -- again, by rules that may have changed.
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    from marketing_automation.event e
+    where e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks)
     having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.apply_hits(tid[]) is
     'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
-    'goes without a trace; what nobody can be asked about now stays in the inbox';
+    'goes without a trace; what nobody can be asked about now stays in the inbox. The caller holds the rows of their mails';
 
 create function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -156,47 +193,93 @@ end $$;
 comment on function marketing_automation_internal.apply_or_fail(tid[]) is
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
 
+create function marketing_automation_internal.free_hits(hits tid[], with_unknown boolean) returns tid[]
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with hit as materialized (
+        select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
+    ), mail as materialized (
+        select h.record_id, h.activity_id from hit h group by h.record_id, h.activity_id
+    ), locked as materialized (
+        select f.record_id, f.activity_id from mail m
+        join marketing_automation_internal.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id
+        for no key update of f skip locked
+    ), unknown as materialized (
+        -- Of no mail that we know: only one session at a time judges them.
+        select m.record_id, m.activity_id from mail m
+        where with_unknown and not exists (
+            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = m.activity_id)
+    )
+    -- In order of record, for whoever has to halve them.
+    select coalesce(array_agg(h.ctid order by h.record_id, h.activity_id), '{}')
+    from hit h join (select * from locked union all select * from unknown) m on m.record_id = h.record_id and m.activity_id = h.activity_id
+$$;
+comment on function marketing_automation_internal.free_hits(tid[], boolean) is
+    'API: private. Of these rows of the inbox, those of mails that no other session holds, whose rows in finished_activity are locked '
+    'now. with_unknown: and those of no mail that we know, which only who holds event_application may apply';
+
 create function marketing_automation_internal.apply_batch(batch_size integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     position tid;
-    last tid;
+    reached tid;
     hits tid[];
-    rest tid[];
+    free tid[];
+    is_ours boolean;
+    has_begun_anew boolean := false;
+    held boolean := false;
+    wanted integer;
+    applied integer := 0;
     unasked integer[] := marketing_automation_internal.unasked_scenarios();
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
-    if not found then
-        return null;
+    is_ours := found;
+    if not is_ours then
+        -- Somebody applies events too, or has done so in a transaction that is still open: what they hold is passed over.
+        select a.position into strict position from marketing_automation_internal.event_application a;
     end if;
-    -- In order of record, for whoever has to halve them.
-    select array_agg(h.ctid order by h.record_id, h.activity_id), max(h.ctid) into hits, last
-    from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-          where i.ctid > position and i.error is null
-            and (unasked = '{}' or not exists (
-                select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
-          limit batch_size) h;
-    if coalesce(cardinality(hits), 0) < batch_size then
-        last := '(0,0)';
-        select array_agg(h.ctid order by h.record_id, h.activity_id) into rest
-        from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-              where i.ctid <= position and i.error is null
-                and (unasked = '{}' or not exists (
+    reached := position;
+    -- From there to the end, and from the beginning to there. Much that others hold is not to keep us for long.
+    for round in 1..20 loop
+        wanted := batch_size - applied;
+        select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
+        from (select i.ctid from marketing_automation_internal.event_inbox i
+              where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
+                and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
                     select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
-              limit batch_size - coalesce(cardinality(hits), 0)) h;
-        hits := hits || rest;
+              limit wanted) h;
+        if hits is not null then
+            free := marketing_automation_internal.free_hits(hits, is_ours);
+            held := held or cardinality(free) < cardinality(hits);
+            if free <> '{}' then
+                perform marketing_automation_internal.apply_or_fail(free);
+                applied := applied + cardinality(free);
+            end if;
+            exit when applied >= batch_size;
+        end if;
+        if hits is null or cardinality(hits) < wanted then
+            exit when has_begun_anew or position = '(0,0)';
+            has_begun_anew := true;
+            reached := '(0,0)';
+        end if;
+    end loop;
+    if is_ours and reached <> position then
+        update marketing_automation_internal.event_application a set position = reached;
     end if;
-    if last <> position then
-        update marketing_automation_internal.event_application a set position = last;
-    end if;
-    if hits is null then
-        return 0;
-    end if;
-    perform marketing_automation_internal.apply_or_fail(hits);
-    return cardinality(hits);
+    return case when applied > 0 or not held then applied end;
 end $$;
 comment on function marketing_automation_internal.apply_batch(integer) is
-    'API: private. Applies at most batch_size events of the inbox and returns how many; null when another session is at it';
+    'API: private. Applies at most batch_size events of the inbox and returns how many; null when other sessions hold all that is '
+    'there';
+
+create function marketing_automation_internal.wait_for_event_application() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform from marketing_automation_internal.event_application a for update;
+exception when lock_not_available then
+    null;
+end $$;
+comment on function marketing_automation_internal.wait_for_event_application() is
+    'API: private. Waits for who applies events, but not longer than a second: their transaction may stay open';
 
 create function marketing_automation.apply_events(batch_size integer default 5000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -204,13 +287,13 @@ begin
     if batch_size is null or batch_size not between 1 and 100000 then
         raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
     end if;
-    perform from marketing_automation_internal.event_application a for update;
-    return marketing_automation_internal.apply_batch(batch_size);
+    perform marketing_automation_internal.wait_for_event_application();
+    return coalesce(marketing_automation_internal.apply_batch(batch_size), 0);
 end $$;
 comment on function marketing_automation.apply_events(integer) is
     'API: public. Applies recorded opens and clicks, at most batch_size (1 to 100000), to activities and the log; returns how many, '
-    '0 when nothing is left. The mailer does this within a moment, and process_due() for its own records; for databases without a '
-    'mailer, or to be sure that it is done';
+    '0 when nothing is left but what other sessions hold. The mailer does this within a moment, and process_due() for its own records; '
+    'for databases without a mailer, or to be sure that it is done';
 
 create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$

@@ -1,26 +1,41 @@
 -- Blocking records, and taking it back.
 
 create function marketing_automation_internal.cancel_waiting(of_record bigint) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    with cancelled as (
-        delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
-        returning w.record_id, w.activity_id, w.at
-    ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
-        select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
-    )
-    insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-    select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    loop
+        with cancelled as (
+            delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
+            returning w.record_id, w.activity_id, w.at
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+            select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
+        )
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
+        -- Once more: a batch that this has waited for may have started children, which its snapshot does not have.
+        exit when not exists (select from marketing_automation_internal.waiting_activity w where w.record_id = of_record);
+    end loop;
+end $$;
 comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
+
+create function marketing_automation_internal.lock_records(records bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
+    order by f.record_id, f.activity_id for no key update;
+    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+end $$;
+comment on function marketing_automation_internal.lock_records(bigint[]) is
+    'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
 create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result marketing_automation.record;
 begin
-    perform from marketing_automation_internal.finished_activity f where f.record_id = of_record order by f.activity_id for no key update;
-    select r.* into result from marketing_automation.record r where r.id = of_record for no key update;
+    perform marketing_automation_internal.lock_records(array[of_record]);
+    select r.* into result from marketing_automation.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
@@ -78,12 +93,14 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     unblocked bigint;
 begin
-    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
-    order by f.record_id, f.activity_id for no key update;
-    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
-    with unblocked as (
-        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
-        returning r.id, r.scenario_id, r.entered_at
+    perform marketing_automation_internal.lock_records(records);
+    with returning_one as (
+        update marketing_automation.record r set blocked_at = null, unsubscribed_at = null
+        from marketing_automation.record b
+        where r.id = any (records) and (r.blocked_at is not null or r.unsubscribed_at is not null) and b.id = r.id
+        returning r.id, r.scenario_id, r.entered_at, b.blocked_at
+    ), unblocked as (
+        select o.id, o.scenario_id, o.entered_at from returning_one o where o.blocked_at is not null
     ), counters as (
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
@@ -92,14 +109,13 @@ begin
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
     ), taken_back as (
         delete from marketing_automation_internal.finished_activity f
-        using unblocked u, marketing_automation.activity a
+        using returning_one u, marketing_automation.activity a
         where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
           -- "Not opened" is decided when the mail has been opened meanwhile.
-          and not exists (
+          and not (a.on_event like 'email\_not\_%' and exists (
                 select from marketing_automation_internal.finished_activity p
                 where p.record_id = f.record_id and p.activity_id = a.parent_id
-                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
-                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
         returning f.record_id, f.activity_id, f.at, f.finished_at
     ), counted_back as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
@@ -112,8 +128,8 @@ begin
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
-    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were '
-    'blocked';
+    'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
+    'returns how many records were blocked';
 
 create function marketing_automation.unblock(record uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -40,19 +40,28 @@ comment on function marketing_automation_internal.mail_of_bounce(text[], text[],
 create function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
+    mails record;
     records bigint[];
     activities integer[];
 begin
-    perform from marketing_automation_internal.finished_activity f
-    join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
-        and m.id = any (message_ids)
-    order by f.record_id, f.activity_id for no key update of f;
+    select l.* into mails from marketing_automation_internal.lock_mails(
+        array(select m.record_id from marketing_automation_internal.message_log m
+              where m.id = any (message_ids) and m.record_id is not null order by m.id),
+        array(select m.activity_id from marketing_automation_internal.message_log m
+              where m.id = any (message_ids) and m.record_id is not null order by m.id)) l;
     update marketing_automation_internal.message_log m set state = 'bounced' where m.id = any (message_ids) and m.state = 'sent';
-    with fresh as (
+    with bounced as (
         -- One id per mail: it bounces once, however often we are told.
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
-        select md5('email_bounced ' || m.id)::uuid, statement_timestamp(), 'email_bounced', m.record_id, m.activity_id
+        select md5('email_bounced ' || m.id)::uuid as id, m.record_id, m.activity_id,
+            (m.record_id, m.activity_id) in (select * from unnest(mails.held_records, mails.held_activities)) as is_ours
         from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.record_id is not null
+    ), noted as (
+        -- What another session holds is left to who applies events, as bounces of others must not wait for it.
+        insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id)
+        select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where not b.is_ours
+    ), fresh as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+        select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where b.is_ours
         on conflict do nothing
         returning event.record_id, event.activity_id
     )
@@ -127,14 +136,11 @@ begin
     if message is null then
         return;
     end if;
-    if kind in ('hard', 'soft') then
-        perform marketing_automation_internal.mark_bounced(array[message]);
-    end if;
+    -- The suppression before the mail, as forget() and complaints do.
     if mail.email = '' then
         -- The person has been forgotten, and is suppressed as such.
-        return;
-    end if;
-    if kind = 'hard' then
+        null;
+    elsif kind = 'hard' then
         perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
     elsif kind = 'soft' and soft_limit > 0 then
         select count(distinct b.message_id) into softs from marketing_automation.bounce b
@@ -148,6 +154,9 @@ begin
         perform marketing_automation.suppress(mail.email, 'complaint', report.diagnostic);
         perform marketing_automation_internal.complain(message);
     end if;
+    if kind in ('hard', 'soft') then
+        perform marketing_automation_internal.mark_bounced(array[message]);
+    end if;
 end $$;
 comment on function marketing_automation.ingest_bounce(bytea) is
     'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
@@ -157,9 +166,9 @@ comment on function marketing_automation.ingest_bounce(bytea) is
 create function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
-    perform marketing_automation_internal.mark_bounced(message_ids);
     perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
     from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
+    perform marketing_automation_internal.mark_bounced(message_ids);
 end $$;
 comment on function marketing_automation_internal.record_dead_mailboxes(bigint[]) is
     'API: private. The server refused these failed mails because their mailboxes do not exist: as a hard bounce';

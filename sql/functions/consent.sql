@@ -102,12 +102,8 @@ begin
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
                 if marketing_automation_internal.is_slow(code) then
                     perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code, null);
-                    -- Not waiting: enrolling holds this row for as long as it takes.
-                    perform from marketing_automation.scenario_status s where s.scenario_id = scenario.id for update skip locked;
-                    if found then
-                        perform marketing_automation_internal.note_error(scenario.id, null,
-                            format('events wait, nobody knows who consents: %s', message), code);
-                    end if;
+                    perform marketing_automation_internal.note_error(scenario.id, null,
+                        format('events wait, nobody knows who consents: %s', message), code);
                     unknown := unknown || part.records;
                     continue;
                 end if;

@@ -24,12 +24,13 @@ comment on function marketing_automation_internal.time_or_now(regrole, timestamp
 
 create function marketing_automation_internal.note_error(scenario_id integer, activity_id integer, message text, code text) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at, last_error_activity_id)
-    values (scenario_id, message, code, statement_timestamp(), activity_id)
-    on conflict on constraint scenario_status_pkey do update
-    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at,
-        last_error_activity_id = excluded.last_error_activity_id
-    where (s.last_error, s.last_error_code) is distinct from (excluded.last_error, excluded.last_error_code)
+    -- Not waiting: a run has noted errors of other scenarios before. What is missed so is met again by the next run.
+    update marketing_automation.scenario_status s
+    set last_error = message, last_error_code = code, last_error_at = statement_timestamp(), last_error_activity_id = $2
+    where s.scenario_id = (
+            select t.scenario_id from marketing_automation.scenario_status t
+            where t.scenario_id = $1 and (t.last_error, t.last_error_code) is distinct from (message, code)
+            for no key update skip locked)
     returning true;
 $$;
 comment on function marketing_automation_internal.note_error(integer, integer, text, text) is
@@ -40,7 +41,9 @@ create function marketing_automation_internal.forget_error(scenario_id integer, 
 language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario_status s
     set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
-    where s.scenario_id = $1 and s.last_error is not null
+    where s.scenario_id = (
+            select t.scenario_id from marketing_automation.scenario_status t
+            where t.scenario_id = $1 and t.last_error is not null for no key update skip locked)
       -- What enrolling has nothing to say about.
       and not ($2 is null and s.last_error like 'events wait,%' and exists (
             select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
@@ -57,10 +60,32 @@ create function marketing_automation_internal.lock_scenario(scenario_id integer)
 language sql set search_path = pg_catalog, pg_temp as $$
     -- A row of ours, not an advisory lock: that any role could take, and keep everybody from working.
     insert into marketing_automation.scenario_status (scenario_id) values (scenario_id) on conflict do nothing;
-    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+    -- Those who write rows that wait for an activity which is being deleted share it: see lock_children().
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update;
 $$;
 comment on function marketing_automation_internal.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
+
+create function marketing_automation_internal.lock_scenario_soon(scenario_id integer) returns text
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform marketing_automation_internal.lock_scenario(scenario_id);
+    return null;
+exception when lock_not_available then
+    return 'another session has been enrolling it for more than a second';
+end $$;
+comment on function marketing_automation_internal.lock_scenario_soon(integer) is
+    'API: private. As lock_scenario(), but gives up after a second; null, or why not';
+
+create function marketing_automation_internal.skip_scenario(scenario_id integer) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update skip locked;
+    return case when not found then 'another session is enrolling it' end;
+end $$;
+comment on function marketing_automation_internal.skip_scenario(integer) is
+    'API: private. Locks a scenario as lock_scenario(), but waits for nobody; null, or why not: what another session holds, it enrolls '
+    'itself, or changes';
 
 create function marketing_automation_internal.next_to_enroll(caller regrole, tried integer[]) returns marketing_automation.scenario
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -89,7 +114,6 @@ declare
     broken text;
 begin
     enrolled := marketing_automation_internal.enroll_one(chosen, at);
-    -- The row is there, and locked: see lock_scenario().
     update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
     perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
     select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
@@ -101,6 +125,9 @@ begin
             using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
     end if;
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
         broken = constraint_name;
     enrolled := 0;
@@ -117,7 +144,7 @@ exception when others then
     perform marketing_automation_internal.note_error(chosen.id, null, error, code);
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, out bigint, out text) is
-    'API: private. Enrolls one scenario; an error of its expressions is returned and kept';
+    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept';
 
 create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
@@ -144,7 +171,13 @@ begin
         exit when chosen.id is null;
         tried := tried || chosen.id;
         scenario := chosen.name;
-        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
+        enrolled := 0;
+        -- Only who asks for this one scenario waits.
+        error := case when scenario_name is null then marketing_automation_internal.skip_scenario(chosen.id)
+            else marketing_automation_internal.lock_scenario_soon(chosen.id) end;
+        if error is null then
+            select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
+        end if;
         return next;
         exit when scenario_name is not null;
     end loop;
@@ -155,8 +188,8 @@ create function marketing_automation.enroll(scenario_name text default null, now
 returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
-    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or '
-    'one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
+    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
+    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
     'and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
@@ -171,7 +204,11 @@ begin
         return;
     end if;
     scenario := chosen.name;
-    select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+    enrolled := 0;
+    error := marketing_automation_internal.skip_scenario(chosen.id);
+    if error is null then
+        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+    end if;
     return next;
 end $$;
 comment on function marketing_automation.enroll_next(text[]) is

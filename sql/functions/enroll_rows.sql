@@ -144,13 +144,13 @@ declare
     source text;
     keys text[];
     poison text[];
+    held bigint;
     entered bigint;
     conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
         and a.condition is not null);
     broken text;
 begin
-    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
-    perform marketing_automation_internal.lock_scenario(scenario.id);
+    -- The caller holds the scenario, so that nobody else enters the same rows; the unique constraint is only the net.
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
         return 0;
@@ -162,6 +162,12 @@ begin
             from marketing_automation_internal.model_parts(model) p;
     if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
         -- A row enters once, ever: one that entered now would miss whatever is added.
+        return 0;
+    end if;
+    perform from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null for key share skip locked;
+    get diagnostics held = row_count;
+    if held < (select count(*) from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
+        -- A root is being deleted: what enters now would begin without it, or with what is gone.
         return 0;
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
@@ -189,10 +195,6 @@ begin
         entered := marketing_automation_internal.enter_rows(scenario, model, source,
             -- What is wrong with all rows, or with very many, is the scenario's fault.
             case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
-    end if;
-    if entered >= 10000 then
-        -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
-        analyze marketing_automation_internal.waiting_activity;
     end if;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)

@@ -109,10 +109,18 @@ begin
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                     created_at, state, attempts, finished_at, smtp_reply)
-            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context,
+            -- forget() did not see what was made in that moment, or has been made again since.
+            select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
+                case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
+                case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
+                case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
                 s.track_opens, s.track_clicks, s.created_at,
                    'suppressed', s.attempts, statement_timestamp(), s.objection
             from suppressed s
+            cross join lateral (
+                select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
+                    o.is_forgotten and coalesce(lower(s.party) = lower(s.email), false) as is_its_party
+                from (select s.objection = 'address suppressed: forgotten' as is_forgotten) o) f
         ), counters as (
             insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
@@ -189,16 +197,10 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 #variable_conflict use_column
 declare
     finished bigint;
+    records bigint[];
+    activities integer[];
     result_at timestamptz := coalesce(now, statement_timestamp());
 begin
-    -- Lock the rows of finished_activity whose children start, in order of record and activity.
-    perform from marketing_automation_internal.finished_activity f
-    join (select o.record_id, o.activity_id from unnest(ids, states) as u (id, state)
-          join marketing_automation_internal.outbox o on o.id = u.id
-          where u.state = 'sent' and exists (select from marketing_automation.activity c where c.parent_id = o.activity_id)) p
-        on p.record_id = f.record_id and p.activity_id = f.activity_id
-    order by f.record_id, f.activity_id for no key update of f;
-
     with result as materialized (
         select u.id, u.attempt, u.state, u.reply, u.retry_after,
                coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
@@ -241,24 +243,14 @@ begin
         select t.id, t.attempt, statement_timestamp(), t.result, t.code, t.status, t.reply, t.server
         from retried t where t.state <> 'released'
         on conflict do nothing
-    ), children as (
-        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select e.record_id, c.id, result_at + coalesce(c.delay, interval '0')
-        from ended e
-        join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
-        join marketing_automation_internal.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
-        join marketing_automation.activity c on c.parent_id = e.activity_id
-        where e.ending = 'sent'
-          and case c.on_event
-                when 'email_not_opened' then p.opened_at is null
-                when 'email_not_clicked' then p.clicked_at is null
-                when 'email_not_bounced' then p.bounced_at is null
-                else c.on_event is null end
-          and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = e.record_id
-              and f.activity_id = c.id)
-        on conflict do nothing
     )
-    select count(*) into finished from ended;
+    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children)
+    into finished, records, activities
+    from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
+              select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
+    if records is not null then
+        perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;

@@ -30,18 +30,15 @@ begin
         model := marketing_automation_internal.usable_model(scenario);
         perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.record_query(activity.id));
-        records := array(
-            select d.record_id from (
-                select w.record_id from marketing_automation_internal.waiting_activity w
-                where w.activity_id = activity.id and w.at between marketing_automation_internal.queue_cursor('waiting', activity.id, '')
-                    and now
-                order by w.at limit batch_size) d
-            order by d.record_id);
+        records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         processed := marketing_automation_internal.process_or_fail(activity, records, now);
         perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
         perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
         return processed;
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         get stacked diagnostics message = message_text, code = returned_sqlstate;
     end;
     if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
@@ -74,7 +71,13 @@ begin
         raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
     end if;
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
-    perform marketing_automation_internal.apply_batch(5000);
+    -- What applies holds its mails until this transaction ends, so not beside somebody who is at it.
+    if exists (select from marketing_automation_internal.event_inbox i where i.error is null) then
+        perform from marketing_automation_internal.event_application a for update skip locked;
+        if found then
+            perform marketing_automation_internal.apply_batch(5000);
+        end if;
+    end if;
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
     <<line>>
     foreach full_scan in array array[false, true] loop
@@ -93,7 +96,8 @@ begin
             order by t.failed_at nulls first, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
             tried := tried || (due.activity).id;
-            perform from marketing_automation.activity a where a.id = (due.activity).id for no key update skip locked;
+            -- Several sessions may run one activity, each for other records. One that is being deleted waits.
+            perform from marketing_automation.activity a where a.id = (due.activity).id for key share skip locked;
             if found then
                 processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
                 if processed > 0 then
@@ -170,8 +174,7 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
-            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
-                                      when 'email_not_bounced' then p.bounced_at end is not null
+            when activity.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, activity.on_event) is not null
             then 'event_arrived'
         end
     into obsolete

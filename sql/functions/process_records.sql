@@ -27,31 +27,25 @@ declare
     -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
     mail_due timestamptz := least(now, clock_timestamp());
     limited boolean := exists (select from marketing_automation.domain_limit);
+    children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     processed integer;
     queued integer;
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
-    if activity.on_event is not null then
-        -- Not waiting, since applying events has locked others before: what somebody holds is left for the next batch.
-        records := array(
-            select f.record_id from marketing_automation_internal.finished_activity f
-            where f.activity_id = activity.parent_id and f.record_id = any (records)
-            order by f.record_id for no key update skip locked);
-        if activity.on_event like 'email\_not\_%' then
-            records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
-        end if;
+    if activity.on_event like 'email\_not\_%' then
+        records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
     end if;
-    if scenario.goal_ends_journey then
-        -- Where a goal ends journeys, do not wait for another activity's batch that cancels rows of this one: it may be waiting for a
-        -- conversion of ours.
-        records := array(
-            select w.record_id from marketing_automation_internal.waiting_activity w
-            where w.activity_id = activity.id and w.record_id = any (records) for update skip locked);
-    end if;
-    with taken as (
-        delete from marketing_automation_internal.waiting_activity w
-        where w.activity_id = activity.id and w.record_id = any (records)
+    with place as materialized (
+        -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
+        -- that waits for the activity.
+        select w.ctid
+        from unnest(records) as u (id)
+        cross join lateral (
+            select w.ctid from marketing_automation_internal.waiting_activity w
+            where w.record_id = u.id and w.activity_id = activity.id offset 0) w
+    ), taken as (
+        delete from marketing_automation_internal.waiting_activity w where w.ctid = any (array(select p.ctid from place p))
         returning w.record_id, w.at
     ), live as materialized (
         select t.record_id, t.at, r.key, r.party,
@@ -100,12 +94,18 @@ begin
         select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
         on conflict (record_id) where source = 'goal' do nothing
     ), arriving as (
-        -- What others hold will end so when it is due.
+        -- What others hold will end so when it is due. That of an event belongs to who holds its parent's row.
         delete from marketing_automation_internal.waiting_activity w
         where w.ctid = any (array(
             select o.ctid from decided d join marketing_automation_internal.waiting_activity o on o.record_id = d.record_id
                 and o.activity_id <> activity.id
-            where scenario.goal_ends_journey and d.outcome = 'goal_reached' for update of o skip locked))
+            join marketing_automation.activity a on a.id = o.activity_id
+            left join lateral (
+                select f.record_id from marketing_automation_internal.finished_activity f
+                where a.on_event is not null and f.record_id = o.record_id and f.activity_id = a.parent_id
+                for no key update skip locked) parent on true
+            where scenario.goal_ends_journey and d.outcome = 'goal_reached' and (a.on_event is null or parent.record_id is not null)
+            for update of o skip locked))
         returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
@@ -129,11 +129,17 @@ begin
             from counted c where c.records > 0
         union all
         select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+    ), unsubscribed as (
+        -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
+        update marketing_automation.record r set unsubscribed_at = now
+        where r.id = any (array(
+            select u.id from decided d join marketing_automation.record u on u.id = d.record_id
+            where d.outcome = 'blocked' and u.blocked_at is null and u.unsubscribed_at is null for no key update of u skip locked))
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select d.record_id, c.id, now + coalesce(c.delay, interval '0')
-        from decided d join marketing_automation.activity c on c.parent_id = activity.id
+        from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
         where d.outcome in ('executed', 'no_address')
           and (c.on_event is null or c.on_event like 'email\_not\_%')
           and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = d.record_id
@@ -147,7 +153,8 @@ begin
     return processed;
 end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz) is
-    'API: private. Runs one activity for these records in one statement; raises what a user expression raises';
+    'API: private. Runs one activity for these records, which due_records() has locked, in one statement; raises what a user expression '
+    'raises';
 
 create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$

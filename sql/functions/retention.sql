@@ -46,26 +46,9 @@ comment on function marketing_automation.purge_messages(interval) is
     'stay 30 days more; with them their attempts. Counts and links stay. Returns how many; the mailer does this every hour where '
     'marketing_automation.message_retention is set';
 
-create function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    hash bytea := marketing_automation.address_hash(address);
-    -- Keys, parties and links may hold the address, in links percent-encoded.
-    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
-    whose bigint[];
-    mails bigint[];
+create function marketing_automation_internal.erase_mails(mails bigint[], needles text[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
-    -- From here on nothing is sent to it, whoever enrolls it again.
-    perform marketing_automation.suppress(address, 'forgotten');
-    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
-    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
-    select coalesce(array_agg(r.id order by r.id), '{}') into whose
-    from marketing_automation.record r
-    where r.id = any (whose) or lower(r.key) = any (needles) or lower(r.party) = any (needles);
-    mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
-    perform marketing_automation_internal.lock_record(r) from unnest(whose) as w (r);
-
     with ended as (
         delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*
     ), counters as (
@@ -83,21 +66,56 @@ begin
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+end $$;
+comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
+    'API: private. Erases whom these mails were to, and ends those under way. needles: how the address is written in keys and parties';
 
+create function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    hash bytea := marketing_automation.address_hash(address);
+    -- Keys, parties and links may hold the address, in links percent-encoded.
+    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
+    whose bigint[] := '{}';
+    others bigint[];
+    mails bigint[] := '{}';
+    more bigint[];
+    their_records bigint[];
+begin
+    -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
+    perform marketing_automation.suppress(address, 'forgotten');
+    -- Again after the locks, as those who held them may have mailed, ended or retried.
+    loop
+        select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
+        from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+        others := array(
+            select r.id from marketing_automation.record r
+            where r.id <> all (whose) and (
+                r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
+            order by r.id);
+        perform marketing_automation_internal.lock_records(others);
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+        select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
+        from marketing_automation.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
+        update marketing_automation.record r
+        set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
+            key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
+            party = case when lower(r.party) = any (needles) then null else r.party end
+        where r.id = any (others);
+        perform marketing_automation_internal.cancel_waiting(r) from unnest(others) as o (r);
+        whose := whose || others;
+        more := array(
+            select unnest(more) union select m.id from marketing_automation.message m where m.record_id = any (whose) and m.email <> '');
+        exit when others = '{}' and more = '{}';
+        perform marketing_automation_internal.erase_mails(more, needles);
+        mails := mails || more;
+    end loop;
+    mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
     update marketing_automation.bounce b set diagnostic = null, raw = null
     where b.address_hash = hash or exists (
         select from unnest(needles) as n (needle)
         where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
-
-    insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
-    select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
-    from marketing_automation.record r where r.id = any (whose) and r.blocked_at is null group by 1, 2;
-    update marketing_automation.record r
-    set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
-        key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
-        party = case when lower(r.party) = any (needles) then null else r.party end
-    where r.id = any (whose);
-    perform marketing_automation_internal.cancel_waiting(r) from unnest(whose) as w (r);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);

@@ -60,7 +60,7 @@ comment on function marketing_automation_internal.count_robots(bigint[], integer
     'API: private. Counts opens and clicks that are a robot''s (change 1), or not any more (-1), with their mails. Null: none. The '
     'caller holds the rows of the mails in finished_activity';
 
-create function marketing_automation_internal.classify_events(hits tid[]) returns void
+create function marketing_automation_internal.classify_events(hits tid[]) returns uuid[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     burst marketing_automation.robot_rule;
@@ -71,6 +71,7 @@ declare
     activities integer[];
     kinds text[];
     changes integer[];
+    people uuid[];
     reach interval;
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
@@ -146,15 +147,18 @@ begin
     ), judged as (
         update marketing_automation.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
-        returning e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
+        returning e.id, e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
     )
-    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
-    into records, activities, kinds, changes from judged j where j.change <> 0;
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change),
+        coalesce(array_agg(j.id) filter (where j.change < 0), '{}')
+    into records, activities, kinds, changes, people from judged j where j.change <> 0;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    return people;
 end $$;
 comment on function marketing_automation_internal.classify_events(tid[]) is
     'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
-    'click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+    'click the other clicks in its mail. Returns what was a robot''s until rules have changed, and has no effect yet. The caller holds '
+    'the rows of their mails in finished_activity';
 
 create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$

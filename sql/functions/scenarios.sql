@@ -8,6 +8,8 @@ declare
     defined boolean;
 begin
     if tg_op = 'DELETE' then
+        -- In the order of who deletes an activity.
+        perform from marketing_automation.activity a where a.scenario_id = old.id order by a.id for update;
         perform marketing_automation_internal.lock_scenario(old.id);
         if exists (select from marketing_automation.record r where r.scenario_id = old.id) then
             raise exception 'scenario "%" has records and cannot be deleted', old.name
@@ -84,6 +86,21 @@ create trigger validate before insert or update or delete on marketing_automatio
 
 create trigger cascade after delete on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_cascade();
+
+create function marketing_automation_internal.scenario_begin() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        insert into marketing_automation.scenario_status (scenario_id) values (new.id) on conflict do nothing;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_begin() is
+    'API: private. The row by which a scenario is locked is there from the beginning: who waits for one that another session inserts '
+    'cannot skip it';
+
+create trigger begin after insert on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_begin();
 
 create function marketing_automation_internal.scenario_retitle() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -57,3 +57,11 @@ language sql immutable
 return left(code, 2) in ('40', '53', '58') or code = '55P03';
 comment on function marketing_automation_internal.is_passing_error(text) is
     'API: private. Whether trying again later can help, judged by SQLSTATE';
+
+create function marketing_automation_internal.is_for_the_caller(code text) returns boolean
+language sql stable
+-- Serialization failure: only another transaction has another snapshot. A deadlock is as good as that where clients try again anyway.
+return code = '40001' or code = '40P01' and current_setting('transaction_isolation') <> 'read committed';
+comment on function marketing_automation_internal.is_for_the_caller(text) is
+    'API: private. Whether an error, judged by SQLSTATE, is to be raised and not kept, since it ends when the caller begins a new '
+    'transaction';

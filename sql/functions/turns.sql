@@ -10,14 +10,25 @@ comment on function marketing_automation_internal.is_slow(text) is
 
 create function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text, records integer)
     returns void
-language sql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- One session at a time: a second would wait for the row that the first has not committed. What is missed so fails again.
+    if work = 'process' then
+        perform from marketing_automation.activity a where a.id = turn_failed.activity_id for no key update skip locked;
+    else
+        perform from marketing_automation.scenario_status s where s.scenario_id = turn_failed.scenario_id for no key update skip locked;
+    end if;
+    if not found then
+        return;
+    end if;
     insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size)
-    values (scenario_id, work, activity_id, clock_timestamp(), marketing_automation_internal.is_slow(code),
+    values (turn_failed.scenario_id, turn_failed.work, turn_failed.activity_id, clock_timestamp(),
+        marketing_automation_internal.is_slow(code),
         -- So that a batch of slow rows gets done some time.
         case when code = '53400' and records is not null then greatest(records / 8, 1) end)
     on conflict on constraint failed_turn_pkey do update
     set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size);
-$$;
+end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer) is
     'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
     'records: how many the batch had, null: it has no batches';
@@ -29,6 +40,13 @@ declare
     is_quick boolean := limit_of_time = interval '0' or took < limit_of_time / 4;
 begin
     if not exists (select from marketing_automation_internal.failed_turn) then
+        return;
+    end if;
+    -- Not waiting for a session that notes the same.
+    perform from marketing_automation_internal.failed_turn t
+    where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id
+    for update skip locked;
+    if not found then
         return;
     end if;
     delete from marketing_automation_internal.failed_turn t

@@ -38,7 +38,7 @@ begin
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
         select r.id from marketing_automation.record r
-        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -110,9 +110,17 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     returning_one marketing_automation.record;
+    others bigint[];
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
-    returning_one := marketing_automation_internal.lock_record(verified.record_id);
+    select r.* into returning_one from marketing_automation.record r where r.id = verified.record_id;
+    -- With the party its other records come back, but for those that were blocked themselves.
+    others := array(
+        select r.id from marketing_automation.record r
+        where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
+          and (r.scenario_id = returning_one.scenario_id or exists (
+              select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
+    perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
@@ -122,7 +130,6 @@ begin
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
-    perform marketing_automation_internal.unblock_records(array[returning_one.id]);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '

@@ -45,16 +45,18 @@ create table marketing_automation_internal.event_inbox (
     record_id bigint not null,
     activity_id integer not null,
     link_id bigint,
-    method text not null,
+    method text,
     address inet,
     user_agent text,
     error text,
     error_code text,
-    constraint event_inbox_error_has_code check ((error is null) = (error_code is null))
+    constraint event_inbox_error_has_code check ((error is null) = (error_code is null)),
+    constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.event_inbox is
-    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(). Where a mailer runs, '
-    'what came in the last moment, and rows that could not be applied';
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
+    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
+    'could not be applied';
 comment on column marketing_automation_internal.event_inbox.error is
     'Why it could not be applied; such a row stays until error and error_code are set to null, which has it tried again, or it is '
     'deleted';
@@ -67,6 +69,6 @@ create table marketing_automation_internal.event_application (
 
 insert into marketing_automation_internal.event_application default values;
 comment on table marketing_automation_internal.event_application is
-    'API: private. One row: who applies a batch of the inbox holds it. Not dumped: it means nothing in another cluster';
+    'API: private. One row: who applies a batch of the inbox holds it, and process_due() applies none beside. Not dumped: it means nothing in another cluster';
 comment on column marketing_automation_internal.event_application.position is
     'Up to where a long inbox has been applied, so that the next batch does not look again at what is deleted before it';

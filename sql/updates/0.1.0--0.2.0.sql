@@ -91,3 +91,28 @@ comment on column marketing_automation_internal.outbox.channel is 'Which way it 
 
 -- Its row has a column more.
 drop function marketing_automation_internal.claim_messages(integer, boolean);
+-- That a mail was sent or bounced waits in the inbox too, while another session holds the mail.
+alter table marketing_automation_internal.event_inbox
+    alter column method drop not null,
+    add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
+
+-- A scenario has its row from the beginning: it is locked by it.
+insert into marketing_automation.scenario_status (scenario_id)
+select s.id from marketing_automation.scenario s
+on conflict do nothing;
+
+-- A deletion looks once more when it commits. The function is replaced below.
+create function marketing_automation_internal.activity_gone() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
+create constraint trigger gone after delete on marketing_automation.activity deferrable initially deferred
+    for each row execute function marketing_automation_internal.activity_gone();
+
+-- What was cancelled because a party had left is found when it comes back.
+alter table marketing_automation.record add column unsubscribed_at timestamptz;
+drop index marketing_automation.record_blocked;
+create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
+update marketing_automation.record r set unsubscribed_at = now()
+where r.blocked_at is null and exists (
+    select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
+
+drop function marketing_automation_internal.classify_events(tid[]);

@@ -146,6 +146,19 @@ class Shop:
         )  # fmt: skip
         return row[0]
 
+    def open_mail(self, email, cursor=None):
+        """Records that the mails to `email` were opened, as a proxy does; with a cursor, in its transaction."""
+        sql = """
+            select e.known from marketing_automation.message m
+            cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
+                array[marketing_automation_internal.sign_token('email_opened', m.record_id, m.activity_id)],
+                array[clock_timestamp()], array['GET'], array[null::inet], array[null::text]) e
+            where m.email = %s"""
+        if cursor:
+            cursor.execute(sql, (email,))
+        else:
+            self.query(sql, email)
+
     def retry_now(self):
         """Ends the pause before the next attempt of every mail."""
         self.query("update marketing_automation_internal.outbox set due_at = now()")

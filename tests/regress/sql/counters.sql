@@ -102,7 +102,7 @@ begin
         from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id and r.scenario_id = scenario
         where m.state in ('failed', 'queued') and random() < 0.1;
         perform marketing_automation.retry(ra) from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id and r.scenario_id = scenario
-        where ra.state = 'failed' and random() < 0.1;
+        where ra.state = 'failed' and random() < 0.03;
     else
         update shop.guest set divisor = floor(random() * 4) where random() < 0.1;
         update shop.guest set has_booked = true where random() < 0.005;
