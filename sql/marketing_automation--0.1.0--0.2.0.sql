@@ -127,6 +127,31 @@ comment on column marketing_automation_internal.outbox.channel is 'Which way it 
 
 -- Its row has a column more.
 drop function marketing_automation_internal.claim_messages(integer, boolean);
+-- That a mail was sent or bounced waits in the inbox too, while another session holds the mail.
+alter table marketing_automation_internal.event_inbox
+    alter column method drop not null,
+    add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
+
+-- A scenario has its row from the beginning: it is locked by it.
+insert into marketing_automation.scenario_status (scenario_id)
+select s.id from marketing_automation.scenario s
+on conflict do nothing;
+
+-- A deletion looks once more when it commits. The function is replaced below.
+create function marketing_automation_internal.activity_gone() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
+create constraint trigger gone after delete on marketing_automation.activity deferrable initially deferred
+    for each row execute function marketing_automation_internal.activity_gone();
+
+-- What was cancelled because a party had left is found when it comes back.
+alter table marketing_automation.record add column unsubscribed_at timestamptz;
+drop index marketing_automation.record_blocked;
+create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
+update marketing_automation.record r set unsubscribed_at = now()
+where r.blocked_at is null and exists (
+    select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
+
+drop function marketing_automation_internal.classify_events(tid[]);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -188,6 +213,14 @@ language sql immutable
 return left(code, 2) in ('40', '53', '58') or code = '55P03';
 comment on function marketing_automation_internal.is_passing_error(text) is
     'API: private. Whether trying again later can help, judged by SQLSTATE';
+
+create or replace function marketing_automation_internal.is_for_the_caller(code text) returns boolean
+language sql stable
+-- Serialization failure: only another transaction has another snapshot. A deadlock is as good as that where clients try again anyway.
+return code = '40001' or code = '40P01' and current_setting('transaction_isolation') <> 'read committed';
+comment on function marketing_automation_internal.is_for_the_caller(text) is
+    'API: private. Whether an error, judged by SQLSTATE, is to be raised and not kept, since it ends when the caller begins a new '
+    'transaction';
 
 -- functions/library.sql
 -- Functions of the shared library (src/extension/functions). A symbol, NAME_wrapper, is named by the SQL of every version that was
@@ -741,14 +774,25 @@ comment on function marketing_automation_internal.is_slow(text) is
 
 create or replace function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text, records integer)
     returns void
-language sql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- One session at a time: a second would wait for the row that the first has not committed. What is missed so fails again.
+    if work = 'process' then
+        perform from marketing_automation.activity a where a.id = turn_failed.activity_id for no key update skip locked;
+    else
+        perform from marketing_automation.scenario_status s where s.scenario_id = turn_failed.scenario_id for no key update skip locked;
+    end if;
+    if not found then
+        return;
+    end if;
     insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size)
-    values (scenario_id, work, activity_id, clock_timestamp(), marketing_automation_internal.is_slow(code),
+    values (turn_failed.scenario_id, turn_failed.work, turn_failed.activity_id, clock_timestamp(),
+        marketing_automation_internal.is_slow(code),
         -- So that a batch of slow rows gets done some time.
         case when code = '53400' and records is not null then greatest(records / 8, 1) end)
     on conflict on constraint failed_turn_pkey do update
     set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size);
-$$;
+end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer) is
     'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
     'records: how many the batch had, null: it has no batches';
@@ -760,6 +804,13 @@ declare
     is_quick boolean := limit_of_time = interval '0' or took < limit_of_time / 4;
 begin
     if not exists (select from marketing_automation_internal.failed_turn) then
+        return;
+    end if;
+    -- Not waiting for a session that notes the same.
+    perform from marketing_automation_internal.failed_turn t
+    where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id
+    for update skip locked;
+    if not found then
         return;
     end if;
     delete from marketing_automation_internal.failed_turn t
@@ -1023,6 +1074,8 @@ declare
     defined boolean;
 begin
     if tg_op = 'DELETE' then
+        -- In the order of who deletes an activity.
+        perform from marketing_automation.activity a where a.scenario_id = old.id order by a.id for update;
         perform marketing_automation_internal.lock_scenario(old.id);
         if exists (select from marketing_automation.record r where r.scenario_id = old.id) then
             raise exception 'scenario "%" has records and cannot be deleted', old.name
@@ -1100,6 +1153,21 @@ create or replace trigger validate before insert or update or delete on marketin
 create or replace trigger cascade after delete on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_cascade();
 
+create or replace function marketing_automation_internal.scenario_begin() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        insert into marketing_automation.scenario_status (scenario_id) values (new.id) on conflict do nothing;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_begin() is
+    'API: private. The row by which a scenario is locked is there from the beginning: who waits for one that another session inserts '
+    'cannot skip it';
+
+create or replace trigger begin after insert on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.scenario_begin();
+
 create or replace function marketing_automation_internal.scenario_retitle() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1125,8 +1193,8 @@ declare
     model marketing_automation.model;
 begin
     if tg_op = 'DELETE' then
-        -- After an enrolling that is under way, which may let somebody wait for it.
-        perform marketing_automation_internal.lock_scenario(old.scenario_id);
+        -- Whoever writes rows that wait for it holds it, and this deletion comes after them; what comes after the deletion meets
+        -- activity_gone().
         if exists (select from marketing_automation.record r where r.scenario_id = old.scenario_id)
             and (exists (select from marketing_automation_internal.waiting_activity w where w.activity_id = old.id)
                  or exists (select from marketing_automation_internal.finished_activity f where f.activity_id = old.id)) then
@@ -1239,6 +1307,22 @@ begin
 end $$;
 comment on function marketing_automation_internal.activity_cascade() is
     'API: private. Children, translations and queued tests of a deleted activity go with it';
+
+create or replace function marketing_automation_internal.activity_gone() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    -- After those who write rows for it while it was being deleted: see lock_children(). No records, no such row.
+    perform from marketing_automation.scenario_status s where s.scenario_id = old.scenario_id for update;
+    delete from marketing_automation_internal.waiting_activity w where w.activity_id = old.id;
+    delete from marketing_automation_internal.activity_counter t where t.activity_id = old.id;
+    if found then
+        -- Some of them were cancelled meanwhile.
+        delete from marketing_automation_internal.finished_activity f where f.activity_id = old.id;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_gone() is
+    'API: private. When a deletion commits: what began to wait for the activity after it was deleted goes with it';
 
 create or replace trigger guard before insert or update or delete on marketing_automation.activity
     for each row execute function marketing_automation_internal.guard();
@@ -1816,13 +1900,13 @@ declare
     source text;
     keys text[];
     poison text[];
+    held bigint;
     entered bigint;
     conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
         and a.condition is not null);
     broken text;
 begin
-    -- A second caller waits here and then sees what the first one entered; the unique constraint is only the net.
-    perform marketing_automation_internal.lock_scenario(scenario.id);
+    -- The caller holds the scenario, so that nobody else enters the same rows; the unique constraint is only the net.
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
         return 0;
@@ -1834,6 +1918,12 @@ begin
             from marketing_automation_internal.model_parts(model) p;
     if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
         -- A row enters once, ever: one that entered now would miss whatever is added.
+        return 0;
+    end if;
+    perform from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null for key share skip locked;
+    get diagnostics held = row_count;
+    if held < (select count(*) from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
+        -- A root is being deleted: what enters now would begin without it, or with what is gone.
         return 0;
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
@@ -1861,10 +1951,6 @@ begin
         entered := marketing_automation_internal.enter_rows(scenario, model, source,
             -- What is wrong with all rows, or with very many, is the scenario's fault.
             case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
-    end if;
-    if entered >= 10000 then
-        -- Processing may begin before autovacuum has looked, and without statistics each batch would read all that waits.
-        analyze marketing_automation_internal.waiting_activity;
     end if;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
@@ -1903,12 +1989,13 @@ comment on function marketing_automation_internal.time_or_now(regrole, timestamp
 
 create or replace function marketing_automation_internal.note_error(scenario_id integer, activity_id integer, message text, code text) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario_status as s (scenario_id, last_error, last_error_code, last_error_at, last_error_activity_id)
-    values (scenario_id, message, code, statement_timestamp(), activity_id)
-    on conflict on constraint scenario_status_pkey do update
-    set last_error = excluded.last_error, last_error_code = excluded.last_error_code, last_error_at = excluded.last_error_at,
-        last_error_activity_id = excluded.last_error_activity_id
-    where (s.last_error, s.last_error_code) is distinct from (excluded.last_error, excluded.last_error_code)
+    -- Not waiting: a run has noted errors of other scenarios before. What is missed so is met again by the next run.
+    update marketing_automation.scenario_status s
+    set last_error = message, last_error_code = code, last_error_at = statement_timestamp(), last_error_activity_id = $2
+    where s.scenario_id = (
+            select t.scenario_id from marketing_automation.scenario_status t
+            where t.scenario_id = $1 and (t.last_error, t.last_error_code) is distinct from (message, code)
+            for no key update skip locked)
     returning true;
 $$;
 comment on function marketing_automation_internal.note_error(integer, integer, text, text) is
@@ -1919,7 +2006,9 @@ create or replace function marketing_automation_internal.forget_error(scenario_i
 language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario_status s
     set last_error = null, last_error_code = null, last_error_at = null, last_error_activity_id = null
-    where s.scenario_id = $1 and s.last_error is not null
+    where s.scenario_id = (
+            select t.scenario_id from marketing_automation.scenario_status t
+            where t.scenario_id = $1 and t.last_error is not null for no key update skip locked)
       -- What enrolling has nothing to say about.
       and not ($2 is null and s.last_error like 'events wait,%' and exists (
             select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
@@ -1936,10 +2025,32 @@ create or replace function marketing_automation_internal.lock_scenario(scenario_
 language sql set search_path = pg_catalog, pg_temp as $$
     -- A row of ours, not an advisory lock: that any role could take, and keep everybody from working.
     insert into marketing_automation.scenario_status (scenario_id) values (scenario_id) on conflict do nothing;
-    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+    -- Those who write rows that wait for an activity which is being deleted share it: see lock_children().
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update;
 $$;
 comment on function marketing_automation_internal.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
+
+create or replace function marketing_automation_internal.lock_scenario_soon(scenario_id integer) returns text
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform marketing_automation_internal.lock_scenario(scenario_id);
+    return null;
+exception when lock_not_available then
+    return 'another session has been enrolling it for more than a second';
+end $$;
+comment on function marketing_automation_internal.lock_scenario_soon(integer) is
+    'API: private. As lock_scenario(), but gives up after a second; null, or why not';
+
+create or replace function marketing_automation_internal.skip_scenario(scenario_id integer) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update skip locked;
+    return case when not found then 'another session is enrolling it' end;
+end $$;
+comment on function marketing_automation_internal.skip_scenario(integer) is
+    'API: private. Locks a scenario as lock_scenario(), but waits for nobody; null, or why not: what another session holds, it enrolls '
+    'itself, or changes';
 
 create or replace function marketing_automation_internal.next_to_enroll(caller regrole, tried integer[]) returns marketing_automation.scenario
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -1968,7 +2079,6 @@ declare
     broken text;
 begin
     enrolled := marketing_automation_internal.enroll_one(chosen, at);
-    -- The row is there, and locked: see lock_scenario().
     update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
     perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
     select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
@@ -1980,6 +2090,9 @@ begin
             using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
     end if;
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
         broken = constraint_name;
     enrolled := 0;
@@ -1996,7 +2109,7 @@ exception when others then
     perform marketing_automation_internal.note_error(chosen.id, null, error, code);
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, out bigint, out text) is
-    'API: private. Enrolls one scenario; an error of its expressions is returned and kept';
+    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept';
 
 create or replace function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
@@ -2023,7 +2136,13 @@ begin
         exit when chosen.id is null;
         tried := tried || chosen.id;
         scenario := chosen.name;
-        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
+        enrolled := 0;
+        -- Only who asks for this one scenario waits.
+        error := case when scenario_name is null then marketing_automation_internal.skip_scenario(chosen.id)
+            else marketing_automation_internal.lock_scenario_soon(chosen.id) end;
+        if error is null then
+            select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
+        end if;
         return next;
         exit when scenario_name is not null;
     end loop;
@@ -2034,8 +2153,8 @@ create or replace function marketing_automation.enroll(scenario_name text defaul
 returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
-    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios, or '
-    'one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
+    'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
+    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
     'and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
@@ -2050,7 +2169,11 @@ begin
         return;
     end if;
     scenario := chosen.name;
-    select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+    enrolled := 0;
+    error := marketing_automation_internal.skip_scenario(chosen.id);
+    if error is null then
+        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+    end if;
     return next;
 end $$;
 comment on function marketing_automation.enroll_next(text[]) is
@@ -2073,6 +2196,164 @@ end $$;
 comment on procedure marketing_automation.enroll_all() is
     'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Not '
     'inside a transaction block. Errors are in scenario_status';
+
+-- functions/start_children.sql
+-- Starting children: where a waiting row is written for an activity that may be deleted in the same moment.
+--
+-- Three places write them: enrolling for roots, processing for the children of what sends no mail, start_children() and mark_events()
+-- for those of mails. Each holds the activities that it writes rows for (for key share) until it commits, and deleting one waits for
+-- that, sees the rows, and refuses. The other way round nobody waits for a deletion that is open: what is being deleted gets its rows
+-- all the same, under a share of the lock of its scenario, which the deletion takes when it commits, to remove them:
+-- see activity_gone().
+
+create or replace function marketing_automation_internal.lock_children(parents integer[]) returns integer[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    locked integer[] := array(
+        select a.id from marketing_automation.activity a where a.parent_id = any (parents) order by a.id for key share skip locked);
+    children integer[] := array(select a.id from marketing_automation.activity a where a.parent_id = any (parents));
+begin
+    if children <@ locked then
+        return children;
+    end if;
+    perform from marketing_automation.scenario_status s
+    where s.scenario_id in (select a.scenario_id from marketing_automation.activity a where a.id = any (parents))
+    order by s.scenario_id for key share;
+    return array(select a.id from marketing_automation.activity a where a.parent_id = any (parents));
+end $$;
+comment on function marketing_automation_internal.lock_children(integer[]) is
+    'API: private. The children of activities, of which none goes before this transaction ends without what waits for it: only for '
+    'these may it write waiting rows';
+
+create or replace function marketing_automation_internal.event_time(mail marketing_automation_internal.finished_activity, event text)
+    returns timestamptz
+language sql immutable
+return case
+    when event in ('email_opened', 'email_not_opened') then (mail).opened_at
+    when event in ('email_clicked', 'email_not_clicked') then (mail).clicked_at
+    when event in ('email_bounced', 'email_not_bounced') then (mail).bounced_at end;
+comment on function marketing_automation_internal.event_time(marketing_automation_internal.finished_activity, text) is
+    'API: private. When an event, or the one that a negative event waits to miss, happened to a mail; null: not yet';
+
+create or replace function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with child as materialized (
+        select u.record_id, u.activity_id, u.at, r.blocked_at is not null as is_blocked
+        from unnest(records, activities, times) as u (record_id, activity_id, at)
+        join marketing_automation.record r on r.id = u.record_id
+        where not exists (
+            select from marketing_automation_internal.finished_activity f
+            where f.record_id = u.record_id and f.activity_id = u.activity_id)
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select c.record_id, c.activity_id, c.at from child c where not c.is_blocked
+        on conflict do nothing
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from child c where c.is_blocked
+        on conflict do nothing
+        returning activity_id
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+    select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), count(*) from cancelled c group by 1;
+$$;
+comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
+    'API: private. Lets activities wait for records until then; for a blocked record they end as what block() cancels, and '
+    'unblocking takes that back';
+
+create or replace function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    children integer[] := marketing_automation_internal.lock_children(activities);
+begin
+    if children = '{}' then
+        return;
+    end if;
+    perform marketing_automation_internal.write_children(array_agg(u.record_id), array_agg(c.id),
+        array_agg(u.at + coalesce(c.delay, interval '0')))
+    from unnest(records, activities, times) as u (record_id, activity_id, at)
+    join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
+    join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)
+    where c.on_event is null
+       or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
+    having count(*) > 0;
+end $$;
+comment on function marketing_automation_internal.start_children(bigint[], integer[], timestamptz[]) is
+    'API: private. Starts what follows mails that were sent then: children without an event, and those that wait to miss one. The '
+    'caller holds the rows of the mails in finished_activity';
+
+create or replace function marketing_automation_internal.lock_mails(records bigint[], activities integer[], out held_records bigint[],
+    out held_activities integer[], out other_records bigint[], out other_activities integer[])
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with mail as materialized (
+        select u.record_id, u.activity_id from unnest(records, activities) as u (record_id, activity_id)
+        group by u.record_id, u.activity_id
+    ), locked as materialized (
+        select f.record_id, f.activity_id from mail m
+        join marketing_automation_internal.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id
+        for no key update of f skip locked
+    )
+    select coalesce(array_agg(m.record_id) filter (where l.record_id is not null), '{}'),
+           coalesce(array_agg(m.activity_id) filter (where l.record_id is not null), '{}'),
+           coalesce(array_agg(m.record_id) filter (where l.record_id is null), '{}'),
+           coalesce(array_agg(m.activity_id) filter (where l.record_id is null), '{}')
+    from mail m left join locked l on l.record_id = m.record_id and l.activity_id = m.activity_id
+$$;
+comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[], out integer[]) is
+    'API: private. Locks the rows of mails in finished_activity, and says which another session holds';
+
+create or replace function marketing_automation_internal.start_or_note_children(records bigint[], activities integer[], at timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    mails record;
+begin
+    select l.* into mails from marketing_automation_internal.lock_mails(records, activities) l;
+    perform marketing_automation_internal.start_children(mails.held_records, mails.held_activities,
+        array_fill(at, array[cardinality(mails.held_records)]));
+    -- The result of a mail waits for nobody; what follows is started by whoever applies events, when its row is free.
+    insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id)
+    select gen_random_uuid(), at, 'email_sent', u.record_id, u.activity_id
+    from unnest(mails.other_records, mails.other_activities) as u (record_id, activity_id);
+end $$;
+comment on function marketing_automation_internal.start_or_note_children(bigint[], integer[], timestamptz) is
+    'API: private. Starts the children of mails that were sent, or leaves that to who applies events where another session holds the '
+    'mail';
+
+-- functions/due_records.sql
+-- What process_due() takes next of an activity, locked. It passes over what others hold, so that a transaction that stays open
+-- (block(), another process_due()) keeps nobody else from what is not its own.
+
+create or replace function marketing_automation_internal.due_records(activity marketing_automation.activity, batch_size integer, now timestamptz)
+    returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+-- Row by row in the order of the index on (activity_id, at), whatever is known of the table: another plan locks all that is due.
+set enable_sort = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+    since timestamptz := marketing_automation_internal.queue_cursor('waiting', activity.id, '');
+    has_goal boolean := (select s.goal is not null from marketing_automation.scenario s where s.id = activity.scenario_id);
+begin
+    return array(
+        select w.record_id
+        from marketing_automation_internal.waiting_activity w
+        -- Whoever decides about children that wait for an event holds the parent's row.
+        left join lateral (
+            select f.record_id from marketing_automation_internal.finished_activity f
+            where activity.on_event is not null and f.record_id = w.record_id and f.activity_id = activity.parent_id
+            for no key update skip locked) parent on true
+        -- Whoever writes the conversion by the goal holds the record: the unique index makes another batch wait otherwise.
+        left join lateral (
+            select r.id from marketing_automation.record r where has_goal and r.id = w.record_id for no key update skip locked) its on true
+        where w.activity_id = activity.id and w.at between since and now
+          and (activity.on_event is null or parent.record_id is not null) and (not has_goal or its.id is not null)
+        order by w.at limit batch_size for update of w skip locked);
+end $$;
+comment on function marketing_automation_internal.due_records(marketing_automation.activity, integer, timestamptz) is
+    'API: private. Records for which an activity is due, first those that have been due longest, at most batch_size and none that '
+    'another session works on. Locks their waiting rows; of an activity on an event the parents'' rows before, where the scenario '
+    'has a goal the records';
 
 -- functions/process_records.sql
 -- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
@@ -2104,31 +2385,25 @@ declare
     -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
     mail_due timestamptz := least(now, clock_timestamp());
     limited boolean := exists (select from marketing_automation.domain_limit);
+    children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     processed integer;
     queued integer;
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
-    if activity.on_event is not null then
-        -- Not waiting, since applying events has locked others before: what somebody holds is left for the next batch.
-        records := array(
-            select f.record_id from marketing_automation_internal.finished_activity f
-            where f.activity_id = activity.parent_id and f.record_id = any (records)
-            order by f.record_id for no key update skip locked);
-        if activity.on_event like 'email\_not\_%' then
-            records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
-        end if;
+    if activity.on_event like 'email\_not\_%' then
+        records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
     end if;
-    if scenario.goal_ends_journey then
-        -- Where a goal ends journeys, do not wait for another activity's batch that cancels rows of this one: it may be waiting for a
-        -- conversion of ours.
-        records := array(
-            select w.record_id from marketing_automation_internal.waiting_activity w
-            where w.activity_id = activity.id and w.record_id = any (records) for update skip locked);
-    end if;
-    with taken as (
-        delete from marketing_automation_internal.waiting_activity w
-        where w.activity_id = activity.id and w.record_id = any (records)
+    with place as materialized (
+        -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
+        -- that waits for the activity.
+        select w.ctid
+        from unnest(records) as u (id)
+        cross join lateral (
+            select w.ctid from marketing_automation_internal.waiting_activity w
+            where w.record_id = u.id and w.activity_id = activity.id offset 0) w
+    ), taken as (
+        delete from marketing_automation_internal.waiting_activity w where w.ctid = any (array(select p.ctid from place p))
         returning w.record_id, w.at
     ), live as materialized (
         select t.record_id, t.at, r.key, r.party,
@@ -2177,12 +2452,18 @@ begin
         select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
         on conflict (record_id) where source = 'goal' do nothing
     ), arriving as (
-        -- What others hold will end so when it is due.
+        -- What others hold will end so when it is due. That of an event belongs to who holds its parent's row.
         delete from marketing_automation_internal.waiting_activity w
         where w.ctid = any (array(
             select o.ctid from decided d join marketing_automation_internal.waiting_activity o on o.record_id = d.record_id
                 and o.activity_id <> activity.id
-            where scenario.goal_ends_journey and d.outcome = 'goal_reached' for update of o skip locked))
+            join marketing_automation.activity a on a.id = o.activity_id
+            left join lateral (
+                select f.record_id from marketing_automation_internal.finished_activity f
+                where a.on_event is not null and f.record_id = o.record_id and f.activity_id = a.parent_id
+                for no key update skip locked) parent on true
+            where scenario.goal_ends_journey and d.outcome = 'goal_reached' and (a.on_event is null or parent.record_id is not null)
+            for update of o skip locked))
         returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
@@ -2206,11 +2487,17 @@ begin
             from counted c where c.records > 0
         union all
         select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+    ), unsubscribed as (
+        -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
+        update marketing_automation.record r set unsubscribed_at = now
+        where r.id = any (array(
+            select u.id from decided d join marketing_automation.record u on u.id = d.record_id
+            where d.outcome = 'blocked' and u.blocked_at is null and u.unsubscribed_at is null for no key update of u skip locked))
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select d.record_id, c.id, now + coalesce(c.delay, interval '0')
-        from decided d join marketing_automation.activity c on c.parent_id = activity.id
+        from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
         where d.outcome in ('executed', 'no_address')
           and (c.on_event is null or c.on_event like 'email\_not\_%')
           and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = d.record_id
@@ -2224,7 +2511,8 @@ begin
     return processed;
 end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz) is
-    'API: private. Runs one activity for these records in one statement; raises what a user expression raises';
+    'API: private. Runs one activity for these records, which due_records() has locked, in one statement; raises what a user expression '
+    'raises';
 
 create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2355,18 +2643,15 @@ begin
         model := marketing_automation_internal.usable_model(scenario);
         perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.record_query(activity.id));
-        records := array(
-            select d.record_id from (
-                select w.record_id from marketing_automation_internal.waiting_activity w
-                where w.activity_id = activity.id and w.at between marketing_automation_internal.queue_cursor('waiting', activity.id, '')
-                    and now
-                order by w.at limit batch_size) d
-            order by d.record_id);
+        records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         processed := marketing_automation_internal.process_or_fail(activity, records, now);
         perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
         perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
         return processed;
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         get stacked diagnostics message = message_text, code = returned_sqlstate;
     end;
     if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
@@ -2399,7 +2684,13 @@ begin
         raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
     end if;
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
-    perform marketing_automation_internal.apply_batch(5000);
+    -- What applies holds its mails until this transaction ends, so not beside somebody who is at it.
+    if exists (select from marketing_automation_internal.event_inbox i where i.error is null) then
+        perform from marketing_automation_internal.event_application a for update skip locked;
+        if found then
+            perform marketing_automation_internal.apply_batch(5000);
+        end if;
+    end if;
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
     <<line>>
     foreach full_scan in array array[false, true] loop
@@ -2418,7 +2709,8 @@ begin
             order by t.failed_at nulls first, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
             tried := tried || (due.activity).id;
-            perform from marketing_automation.activity a where a.id = (due.activity).id for no key update skip locked;
+            -- Several sessions may run one activity, each for other records. One that is being deleted waits.
+            perform from marketing_automation.activity a where a.id = (due.activity).id for key share skip locked;
             if found then
                 processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
                 if processed > 0 then
@@ -2495,8 +2787,7 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
-            when case activity.on_event when 'email_not_opened' then p.opened_at when 'email_not_clicked' then p.clicked_at
-                                      when 'email_not_bounced' then p.bounced_at end is not null
+            when activity.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, activity.on_event) is not null
             then 'event_arrived'
         end
     into obsolete
@@ -2625,12 +2916,8 @@ begin
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
                 if marketing_automation_internal.is_slow(code) then
                     perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code, null);
-                    -- Not waiting: enrolling holds this row for as long as it takes.
-                    perform from marketing_automation.scenario_status s where s.scenario_id = scenario.id for update skip locked;
-                    if found then
-                        perform marketing_automation_internal.note_error(scenario.id, null,
-                            format('events wait, nobody knows who consents: %s', message), code);
-                    end if;
+                    perform marketing_automation_internal.note_error(scenario.id, null,
+                        format('events wait, nobody knows who consents: %s', message), code);
                     unknown := unknown || part.records;
                     continue;
                 end if;
@@ -2658,9 +2945,10 @@ comment on function marketing_automation_internal.withheld_consent(bigint[], out
 -- functions/apply.sql
 -- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
 --
--- Whoever applies an event locks the rows of finished_activity that it is about, in order of record and activity, and only then deletes it
--- from the inbox. So what is in the inbox has not been applied by anybody else who holds these locks: processing looks there
--- before it runs a negative side, and an event that was committed before always counts.
+-- Whoever applies an event locks the rows of finished_activity that it is about, and only then deletes it from the inbox. So what is
+-- in the inbox has not been applied by anybody else who holds these locks: processing looks there before it runs a negative side,
+-- and an event that was committed before always counts. Nobody waits for these locks: what happened to mails that another session
+-- holds stays in the inbox for the next look.
 
 create or replace function marketing_automation_internal.mark_events(
     records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
@@ -2668,6 +2956,10 @@ create or replace function marketing_automation_internal.mark_events(
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     implies_open boolean := marketing_automation_internal.setting('click_implies_open');
+    children integer[] := marketing_automation_internal.lock_children(activities);
+    its_records bigint[];
+    its_children integer[];
+    its_times timestamptz[];
 begin
     with mark as materialized (
         -- The first of each kind that is not marked yet.
@@ -2678,7 +2970,7 @@ begin
             then array['email_clicked', 'email_opened'] else array[u.kind] end) as k (kind)
         join marketing_automation_internal.finished_activity f on f.record_id = u.record_id and f.activity_id = u.activity_id
         where f.outcome = 'mailed'
-          and case k.kind when 'email_opened' then f.opened_at when 'email_clicked' then f.clicked_at else f.bounced_at end is null
+          and marketing_automation_internal.event_time(f, k.kind) is null
         group by u.record_id, u.activity_id, k.kind
     ), marked as (
         update marketing_automation_internal.finished_activity f
@@ -2708,24 +3000,52 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
             from opposite o group by 1, 2
     )
-    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select m.record_id, c.id, m.occurred_at + coalesce(c.delay, interval '0')
+    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at + coalesce(c.delay, interval '0'))
+    into its_records, its_children, its_times
     from mark m
-    join marketing_automation.record r on r.id = m.record_id and r.blocked_at is null
-    join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind
+    join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind and c.id = any (children)
     where not exists (
-            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = c.id)
-      and not exists (
             -- A negative side that has run closes the positive one.
             select from marketing_automation.activity o
             join marketing_automation_internal.finished_activity f on f.activity_id = o.id and f.record_id = m.record_id
                 and f.state = 'done'
-            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind))
-    on conflict do nothing;
+            where o.parent_id = m.activity_id and o.on_event = marketing_automation_internal.opposite_event(m.kind));
+    if its_records is not null then
+        perform marketing_automation_internal.write_children(its_records, its_children, its_times);
+    end if;
 end $$;
 comment on function marketing_automation_internal.mark_events(bigint[], integer[], text[], timestamptz[], bigint[]) is
     'API: private. Marks activities as opened, clicked or bounced, starts their positive children, cancels the waiting opposite '
     'ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
+
+create or replace function marketing_automation_internal.apply_results(results tid[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    result record;
+begin
+    for result in
+        with taken as (
+            delete from marketing_automation_internal.event_inbox i where i.ctid = any (results) returning i.*
+        ), bounced as (
+            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+            select t.id, t.occurred_at, t.kind, t.record_id, t.activity_id from taken t where t.kind = 'email_bounced'
+            on conflict do nothing
+            returning event.id
+        )
+        select t.kind, array_agg(t.record_id) as records, array_agg(t.activity_id) as activities, array_agg(t.kind) as kinds,
+            array_agg(t.occurred_at) as times
+        from taken t where t.kind = 'email_sent' or t.id in (select b.id from bounced b) group by t.kind
+    loop
+        if result.kind = 'email_sent' then
+            perform marketing_automation_internal.start_children(result.records, result.activities, result.times);
+        else
+            perform marketing_automation_internal.mark_events(result.records, result.activities, result.kinds, result.times);
+        end if;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.apply_results(tid[]) is
+    'API: private. Applies that mails were sent or bounced which another session held when that was recorded. The caller holds their '
+    'rows';
 
 create or replace function marketing_automation_internal.apply_hits(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -2734,17 +3054,19 @@ declare
     activities integer[];
     kinds text[];
     fresh tid[];
+    people uuid[];
     no_opens bigint[];
     no_clicks bigint[];
     unknown bigint[];
     changes integer[];
     details text := marketing_automation_internal.setting('hit_details');
+    results tid[] := array(
+        select i.ctid from marketing_automation_internal.event_inbox i
+        where i.ctid = any (hits) and i.kind in ('email_sent', 'email_bounced'));
 begin
-    perform from marketing_automation_internal.finished_activity f
-    join (select distinct i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)) h
-        on h.record_id = f.record_id and h.activity_id = f.activity_id
-    order by f.record_id, f.activity_id for no key update of f;
-
+    if results <> '{}' then
+        perform marketing_automation_internal.apply_results(results);
+    end if;
     select c.no_opens, c.no_clicks, c.unknown into no_opens, no_clicks, unknown
     from marketing_automation_internal.withheld_consent(array(select distinct i.record_id from marketing_automation_internal.event_inbox i
         where i.ctid = any (hits))) c;
@@ -2776,16 +3098,18 @@ begin
            array_agg(i.kind) filter (where i.robot is not null), array_agg(1) filter (where i.robot is not null)
     into fresh, records, activities, kinds, changes from inserted i;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
-    perform marketing_automation_internal.classify_events(fresh);
-    -- What has become a robot's is not there any more: an update moves a row.
+    people := marketing_automation_internal.classify_events(fresh);
+    -- What has become a robot's is not there any more: an update moves a row. With the clicks of a mail its earlier ones are judged
+    -- again, by rules that may have changed.
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e where e.ctid = any (fresh) and e.robot is null
+    from marketing_automation.event e
+    where e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks)
     having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.apply_hits(tid[]) is
     'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
-    'goes without a trace; what nobody can be asked about now stays in the inbox';
+    'goes without a trace; what nobody can be asked about now stays in the inbox. The caller holds the rows of their mails';
 
 create or replace function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2814,47 +3138,93 @@ end $$;
 comment on function marketing_automation_internal.apply_or_fail(tid[]) is
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
 
+create or replace function marketing_automation_internal.free_hits(hits tid[], with_unknown boolean) returns tid[]
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with hit as materialized (
+        select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
+    ), mail as materialized (
+        select h.record_id, h.activity_id from hit h group by h.record_id, h.activity_id
+    ), locked as materialized (
+        select f.record_id, f.activity_id from mail m
+        join marketing_automation_internal.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id
+        for no key update of f skip locked
+    ), unknown as materialized (
+        -- Of no mail that we know: only one session at a time judges them.
+        select m.record_id, m.activity_id from mail m
+        where with_unknown and not exists (
+            select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = m.activity_id)
+    )
+    -- In order of record, for whoever has to halve them.
+    select coalesce(array_agg(h.ctid order by h.record_id, h.activity_id), '{}')
+    from hit h join (select * from locked union all select * from unknown) m on m.record_id = h.record_id and m.activity_id = h.activity_id
+$$;
+comment on function marketing_automation_internal.free_hits(tid[], boolean) is
+    'API: private. Of these rows of the inbox, those of mails that no other session holds, whose rows in finished_activity are locked '
+    'now. with_unknown: and those of no mail that we know, which only who holds event_application may apply';
+
 create or replace function marketing_automation_internal.apply_batch(batch_size integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     position tid;
-    last tid;
+    reached tid;
     hits tid[];
-    rest tid[];
+    free tid[];
+    is_ours boolean;
+    has_begun_anew boolean := false;
+    held boolean := false;
+    wanted integer;
+    applied integer := 0;
     unasked integer[] := marketing_automation_internal.unasked_scenarios();
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
-    if not found then
-        return null;
+    is_ours := found;
+    if not is_ours then
+        -- Somebody applies events too, or has done so in a transaction that is still open: what they hold is passed over.
+        select a.position into strict position from marketing_automation_internal.event_application a;
     end if;
-    -- In order of record, for whoever has to halve them.
-    select array_agg(h.ctid order by h.record_id, h.activity_id), max(h.ctid) into hits, last
-    from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-          where i.ctid > position and i.error is null
-            and (unasked = '{}' or not exists (
-                select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
-          limit batch_size) h;
-    if coalesce(cardinality(hits), 0) < batch_size then
-        last := '(0,0)';
-        select array_agg(h.ctid order by h.record_id, h.activity_id) into rest
-        from (select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i
-              where i.ctid <= position and i.error is null
-                and (unasked = '{}' or not exists (
+    reached := position;
+    -- From there to the end, and from the beginning to there. Much that others hold is not to keep us for long.
+    for round in 1..20 loop
+        wanted := batch_size - applied;
+        select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
+        from (select i.ctid from marketing_automation_internal.event_inbox i
+              where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
+                and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
                     select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
-              limit batch_size - coalesce(cardinality(hits), 0)) h;
-        hits := hits || rest;
+              limit wanted) h;
+        if hits is not null then
+            free := marketing_automation_internal.free_hits(hits, is_ours);
+            held := held or cardinality(free) < cardinality(hits);
+            if free <> '{}' then
+                perform marketing_automation_internal.apply_or_fail(free);
+                applied := applied + cardinality(free);
+            end if;
+            exit when applied >= batch_size;
+        end if;
+        if hits is null or cardinality(hits) < wanted then
+            exit when has_begun_anew or position = '(0,0)';
+            has_begun_anew := true;
+            reached := '(0,0)';
+        end if;
+    end loop;
+    if is_ours and reached <> position then
+        update marketing_automation_internal.event_application a set position = reached;
     end if;
-    if last <> position then
-        update marketing_automation_internal.event_application a set position = last;
-    end if;
-    if hits is null then
-        return 0;
-    end if;
-    perform marketing_automation_internal.apply_or_fail(hits);
-    return cardinality(hits);
+    return case when applied > 0 or not held then applied end;
 end $$;
 comment on function marketing_automation_internal.apply_batch(integer) is
-    'API: private. Applies at most batch_size events of the inbox and returns how many; null when another session is at it';
+    'API: private. Applies at most batch_size events of the inbox and returns how many; null when other sessions hold all that is '
+    'there';
+
+create or replace function marketing_automation_internal.wait_for_event_application() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform from marketing_automation_internal.event_application a for update;
+exception when lock_not_available then
+    null;
+end $$;
+comment on function marketing_automation_internal.wait_for_event_application() is
+    'API: private. Waits for who applies events, but not longer than a second: their transaction may stay open';
 
 create or replace function marketing_automation.apply_events(batch_size integer default 5000) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -2862,13 +3232,13 @@ begin
     if batch_size is null or batch_size not between 1 and 100000 then
         raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
     end if;
-    perform from marketing_automation_internal.event_application a for update;
-    return marketing_automation_internal.apply_batch(batch_size);
+    perform marketing_automation_internal.wait_for_event_application();
+    return coalesce(marketing_automation_internal.apply_batch(batch_size), 0);
 end $$;
 comment on function marketing_automation.apply_events(integer) is
     'API: public. Applies recorded opens and clicks, at most batch_size (1 to 100000), to activities and the log; returns how many, '
-    '0 when nothing is left. The mailer does this within a moment, and process_due() for its own records; for databases without a '
-    'mailer, or to be sure that it is done';
+    '0 when nothing is left but what other sessions hold. The mailer does this within a moment, and process_due() for its own records; '
+    'for databases without a mailer, or to be sure that it is done';
 
 create or replace function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -3070,7 +3440,7 @@ comment on function marketing_automation_internal.count_robots(bigint[], integer
     'API: private. Counts opens and clicks that are a robot''s (change 1), or not any more (-1), with their mails. Null: none. The '
     'caller holds the rows of the mails in finished_activity';
 
-create or replace function marketing_automation_internal.classify_events(hits tid[]) returns void
+create or replace function marketing_automation_internal.classify_events(hits tid[]) returns uuid[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     burst marketing_automation.robot_rule;
@@ -3081,6 +3451,7 @@ declare
     activities integer[];
     kinds text[];
     changes integer[];
+    people uuid[];
     reach interval;
 begin
     select r.* into burst from marketing_automation.robot_rule r where r.kind = 'burst' and r.is_enabled order by r.name limit 1;
@@ -3156,15 +3527,18 @@ begin
     ), judged as (
         update marketing_automation.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
-        returning e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
+        returning e.id, e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
     )
-    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
-    into records, activities, kinds, changes from judged j where j.change <> 0;
+    select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change),
+        coalesce(array_agg(j.id) filter (where j.change < 0), '{}')
+    into records, activities, kinds, changes, people from judged j where j.change <> 0;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
+    return people;
 end $$;
 comment on function marketing_automation_internal.classify_events(tid[]) is
     'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
-    'click the other clicks in its mail. The caller holds the rows of their mails in finished_activity';
+    'click the other clicks in its mail. Returns what was a robot''s until rules have changed, and has no effect yet. The caller holds '
+    'the rows of their mails in finished_activity';
 
 create or replace function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -3240,26 +3614,41 @@ comment on view marketing_automation.robot_hit is
 -- Blocking records, and taking it back.
 
 create or replace function marketing_automation_internal.cancel_waiting(of_record bigint) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    with cancelled as (
-        delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
-        returning w.record_id, w.activity_id, w.at
-    ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
-        select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
-    )
-    insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-    select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    loop
+        with cancelled as (
+            delete from marketing_automation_internal.waiting_activity w where w.record_id = of_record
+            returning w.record_id, w.activity_id, w.at
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+            select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 1 from cancelled c
+        )
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from cancelled c;
+        -- Once more: a batch that this has waited for may have started children, which its snapshot does not have.
+        exit when not exists (select from marketing_automation_internal.waiting_activity w where w.record_id = of_record);
+    end loop;
+end $$;
 comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
+
+create or replace function marketing_automation_internal.lock_records(records bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
+    order by f.record_id, f.activity_id for no key update;
+    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+end $$;
+comment on function marketing_automation_internal.lock_records(bigint[]) is
+    'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
 create or replace function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result marketing_automation.record;
 begin
-    perform from marketing_automation_internal.finished_activity f where f.record_id = of_record order by f.activity_id for no key update;
-    select r.* into result from marketing_automation.record r where r.id = of_record for no key update;
+    perform marketing_automation_internal.lock_records(array[of_record]);
+    select r.* into result from marketing_automation.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
@@ -3317,12 +3706,14 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     unblocked bigint;
 begin
-    perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
-    order by f.record_id, f.activity_id for no key update;
-    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
-    with unblocked as (
-        update marketing_automation.record r set blocked_at = null where r.id = any (records) and r.blocked_at is not null
-        returning r.id, r.scenario_id, r.entered_at
+    perform marketing_automation_internal.lock_records(records);
+    with returning_one as (
+        update marketing_automation.record r set blocked_at = null, unsubscribed_at = null
+        from marketing_automation.record b
+        where r.id = any (records) and (r.blocked_at is not null or r.unsubscribed_at is not null) and b.id = r.id
+        returning r.id, r.scenario_id, r.entered_at, b.blocked_at
+    ), unblocked as (
+        select o.id, o.scenario_id, o.entered_at from returning_one o where o.blocked_at is not null
     ), counters as (
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
@@ -3331,14 +3722,13 @@ begin
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
     ), taken_back as (
         delete from marketing_automation_internal.finished_activity f
-        using unblocked u, marketing_automation.activity a
+        using returning_one u, marketing_automation.activity a
         where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
           -- "Not opened" is decided when the mail has been opened meanwhile.
-          and not exists (
+          and not (a.on_event like 'email\_not\_%' and exists (
                 select from marketing_automation_internal.finished_activity p
                 where p.record_id = f.record_id and p.activity_id = a.parent_id
-                  and case a.on_event when 'email_not_opened' then p.opened_at is not null
-                                      when 'email_not_clicked' then p.clicked_at is not null else false end)
+                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
         returning f.record_id, f.activity_id, f.at, f.finished_at
     ), counted_back as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
@@ -3351,8 +3741,8 @@ begin
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
-    'API: private. Takes blocking back: what it cancelled waits again, for the time that it had; returns how many records were '
-    'blocked';
+    'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
+    'returns how many records were blocked';
 
 create or replace function marketing_automation.unblock(record uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -3404,7 +3794,7 @@ begin
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
         select r.id from marketing_automation.record r
-        where r.party = resubscribe.party and r.blocked_at is not null and (its_scenario is null or r.scenario_id = its_scenario)));
+        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -3476,9 +3866,17 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     returning_one marketing_automation.record;
+    others bigint[];
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
-    returning_one := marketing_automation_internal.lock_record(verified.record_id);
+    select r.* into returning_one from marketing_automation.record r where r.id = verified.record_id;
+    -- With the party its other records come back, but for those that were blocked themselves.
+    others := array(
+        select r.id from marketing_automation.record r
+        where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
+          and (r.scenario_id = returning_one.scenario_id or exists (
+              select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
+    perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
@@ -3488,7 +3886,6 @@ begin
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
-    perform marketing_automation_internal.unblock_records(array[returning_one.id]);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '
@@ -3606,10 +4003,18 @@ begin
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                     created_at, state, attempts, finished_at, smtp_reply)
-            select s.id, s.record_id, s.activity_id, s.key, s.party, s.email, s.recipient_name, s.language, s.time_zone, s.context,
+            -- forget() did not see what was made in that moment, or has been made again since.
+            select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
+                case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
+                case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
+                case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
                 s.track_opens, s.track_clicks, s.created_at,
                    'suppressed', s.attempts, statement_timestamp(), s.objection
             from suppressed s
+            cross join lateral (
+                select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
+                    o.is_forgotten and coalesce(lower(s.party) = lower(s.email), false) as is_its_party
+                from (select s.objection = 'address suppressed: forgotten' as is_forgotten) o) f
         ), counters as (
             insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
@@ -3686,16 +4091,10 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 #variable_conflict use_column
 declare
     finished bigint;
+    records bigint[];
+    activities integer[];
     result_at timestamptz := coalesce(now, statement_timestamp());
 begin
-    -- Lock the rows of finished_activity whose children start, in order of record and activity.
-    perform from marketing_automation_internal.finished_activity f
-    join (select o.record_id, o.activity_id from unnest(ids, states) as u (id, state)
-          join marketing_automation_internal.outbox o on o.id = u.id
-          where u.state = 'sent' and exists (select from marketing_automation.activity c where c.parent_id = o.activity_id)) p
-        on p.record_id = f.record_id and p.activity_id = f.activity_id
-    order by f.record_id, f.activity_id for no key update of f;
-
     with result as materialized (
         select u.id, u.attempt, u.state, u.reply, u.retry_after,
                coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
@@ -3738,24 +4137,14 @@ begin
         select t.id, t.attempt, statement_timestamp(), t.result, t.code, t.status, t.reply, t.server
         from retried t where t.state <> 'released'
         on conflict do nothing
-    ), children as (
-        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select e.record_id, c.id, result_at + coalesce(c.delay, interval '0')
-        from ended e
-        join marketing_automation.record r on r.id = e.record_id and r.blocked_at is null
-        join marketing_automation_internal.finished_activity p on p.record_id = e.record_id and p.activity_id = e.activity_id
-        join marketing_automation.activity c on c.parent_id = e.activity_id
-        where e.ending = 'sent'
-          and case c.on_event
-                when 'email_not_opened' then p.opened_at is null
-                when 'email_not_clicked' then p.clicked_at is null
-                when 'email_not_bounced' then p.bounced_at is null
-                else c.on_event is null end
-          and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = e.record_id
-              and f.activity_id = c.id)
-        on conflict do nothing
     )
-    select count(*) into finished from ended;
+    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children)
+    into finished, records, activities
+    from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
+              select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
+    if records is not null then
+        perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
@@ -4026,26 +4415,9 @@ comment on function marketing_automation.purge_messages(interval) is
     'stay 30 days more; with them their attempts. Counts and links stay. Returns how many; the mailer does this every hour where '
     'marketing_automation.message_retention is set';
 
-create or replace function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    hash bytea := marketing_automation.address_hash(address);
-    -- Keys, parties and links may hold the address, in links percent-encoded.
-    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
-    whose bigint[];
-    mails bigint[];
+create or replace function marketing_automation_internal.erase_mails(mails bigint[], needles text[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
-    -- From here on nothing is sent to it, whoever enrolls it again.
-    perform marketing_automation.suppress(address, 'forgotten');
-    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
-    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
-    select coalesce(array_agg(r.id order by r.id), '{}') into whose
-    from marketing_automation.record r
-    where r.id = any (whose) or lower(r.key) = any (needles) or lower(r.party) = any (needles);
-    mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
-    perform marketing_automation_internal.lock_record(r) from unnest(whose) as w (r);
-
     with ended as (
         delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*
     ), counters as (
@@ -4063,21 +4435,56 @@ begin
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+end $$;
+comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
+    'API: private. Erases whom these mails were to, and ends those under way. needles: how the address is written in keys and parties';
 
+create or replace function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    hash bytea := marketing_automation.address_hash(address);
+    -- Keys, parties and links may hold the address, in links percent-encoded.
+    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
+    whose bigint[] := '{}';
+    others bigint[];
+    mails bigint[] := '{}';
+    more bigint[];
+    their_records bigint[];
+begin
+    -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
+    perform marketing_automation.suppress(address, 'forgotten');
+    -- Again after the locks, as those who held them may have mailed, ended or retried.
+    loop
+        select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
+        from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+        others := array(
+            select r.id from marketing_automation.record r
+            where r.id <> all (whose) and (
+                r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
+            order by r.id);
+        perform marketing_automation_internal.lock_records(others);
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
+        select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
+        from marketing_automation.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
+        update marketing_automation.record r
+        set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
+            key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
+            party = case when lower(r.party) = any (needles) then null else r.party end
+        where r.id = any (others);
+        perform marketing_automation_internal.cancel_waiting(r) from unnest(others) as o (r);
+        whose := whose || others;
+        more := array(
+            select unnest(more) union select m.id from marketing_automation.message m where m.record_id = any (whose) and m.email <> '');
+        exit when others = '{}' and more = '{}';
+        perform marketing_automation_internal.erase_mails(more, needles);
+        mails := mails || more;
+    end loop;
+    mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
     update marketing_automation.bounce b set diagnostic = null, raw = null
     where b.address_hash = hash or exists (
         select from unnest(needles) as n (needle)
         where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
-
-    insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
-    select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
-    from marketing_automation.record r where r.id = any (whose) and r.blocked_at is null group by 1, 2;
-    update marketing_automation.record r
-    set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
-        key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
-        party = case when lower(r.party) = any (needles) then null else r.party end
-    where r.id = any (whose);
-    perform marketing_automation_internal.cancel_waiting(r) from unnest(whose) as w (r);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
@@ -4285,19 +4692,28 @@ comment on function marketing_automation_internal.mail_of_bounce(text[], text[],
 create or replace function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
+    mails record;
     records bigint[];
     activities integer[];
 begin
-    perform from marketing_automation_internal.finished_activity f
-    join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
-        and m.id = any (message_ids)
-    order by f.record_id, f.activity_id for no key update of f;
+    select l.* into mails from marketing_automation_internal.lock_mails(
+        array(select m.record_id from marketing_automation_internal.message_log m
+              where m.id = any (message_ids) and m.record_id is not null order by m.id),
+        array(select m.activity_id from marketing_automation_internal.message_log m
+              where m.id = any (message_ids) and m.record_id is not null order by m.id)) l;
     update marketing_automation_internal.message_log m set state = 'bounced' where m.id = any (message_ids) and m.state = 'sent';
-    with fresh as (
+    with bounced as (
         -- One id per mail: it bounces once, however often we are told.
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
-        select md5('email_bounced ' || m.id)::uuid, statement_timestamp(), 'email_bounced', m.record_id, m.activity_id
+        select md5('email_bounced ' || m.id)::uuid as id, m.record_id, m.activity_id,
+            (m.record_id, m.activity_id) in (select * from unnest(mails.held_records, mails.held_activities)) as is_ours
         from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.record_id is not null
+    ), noted as (
+        -- What another session holds is left to who applies events, as bounces of others must not wait for it.
+        insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id)
+        select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where not b.is_ours
+    ), fresh as (
+        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+        select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where b.is_ours
         on conflict do nothing
         returning event.record_id, event.activity_id
     )
@@ -4372,14 +4788,11 @@ begin
     if message is null then
         return;
     end if;
-    if kind in ('hard', 'soft') then
-        perform marketing_automation_internal.mark_bounced(array[message]);
-    end if;
+    -- The suppression before the mail, as forget() and complaints do.
     if mail.email = '' then
         -- The person has been forgotten, and is suppressed as such.
-        return;
-    end if;
-    if kind = 'hard' then
+        null;
+    elsif kind = 'hard' then
         perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
     elsif kind = 'soft' and soft_limit > 0 then
         select count(distinct b.message_id) into softs from marketing_automation.bounce b
@@ -4393,6 +4806,9 @@ begin
         perform marketing_automation.suppress(mail.email, 'complaint', report.diagnostic);
         perform marketing_automation_internal.complain(message);
     end if;
+    if kind in ('hard', 'soft') then
+        perform marketing_automation_internal.mark_bounced(array[message]);
+    end if;
 end $$;
 comment on function marketing_automation.ingest_bounce(bytea) is
     'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
@@ -4402,9 +4818,9 @@ comment on function marketing_automation.ingest_bounce(bytea) is
 create or replace function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
-    perform marketing_automation_internal.mark_bounced(message_ids);
     perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
     from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
+    perform marketing_automation_internal.mark_bounced(message_ids);
 end $$;
 comment on function marketing_automation_internal.record_dead_mailboxes(bigint[]) is
     'API: private. The server refused these failed mails because their mailboxes do not exist: as a hard bounce';
