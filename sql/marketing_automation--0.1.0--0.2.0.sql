@@ -800,8 +800,9 @@ begin
                         where a.id = (written.row ->> 'activity_id')::integer) end)
         end;
         if owner is null then
-            -- Deleted together with what it belongs to: whoever could delete that one may. Otherwise only a superuser, who loads
-            -- a dump, goes on to "validate": the statement may see less than is there when it ends.
+            -- It is deleted together with what it belongs to: whoever may delete that, may delete it too. Otherwise what it belongs
+            -- to may come later in the dump that a superuser loads, or in the same statement, whose rows this trigger does not see
+            -- yet: a superuser goes on, and the foreign key decides.
             continue when tg_op = 'DELETE' or (select r.rolsuper from pg_roles r where r.rolname = current_user);
             raise exception '% of % does not exist',
                 case tg_table_name when 'activity' then format('scenario %s', written.row ->> 'scenario_id')
@@ -4118,7 +4119,8 @@ begin
     return found;
 end $$;
 comment on function marketing_automation.suppress(text, text, text) is
-    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, manual, complaint or forgotten; detail '
+    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, '
+    'manual, complaint or forgotten; detail '
     'is kept without mail addresses. Whether this is news: false when the address is suppressed for that reason or one that weighs '
     'more';
 
@@ -6063,8 +6065,9 @@ begin
                    coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
             where not k.is_known
             union all
-            -- Columns. Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later,
-            -- or all. A known table may have new columns: they are for a role that may still write others.
+            -- Columns. Ids are the database's to choose, but for party and sale, which people fill as they like: a chosen id could be
+            -- given to another row later, and 0 means every scenario. A known table may have new columns: they are for a role that
+            -- may still write others.
             select format('%s (%s)', w.privilege, string_agg(quote_ident(a.attname), ', ' order by a.attnum)), c.oid::regclass::text
             from unnest(array['insert', 'update']) as w (privilege)
             join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -6177,17 +6180,21 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('apple_mail_privacy', 'user_agent', '^mozilla/5\.0$', null, null, true,
      'Apple Mail Privacy Protection loads images through its own servers, read or not, with this bare name: support.apple.com/guide/iphone/iphf084865c7', true),
     ('crawler', 'user_agent',
-        'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|headlesschrome|phantomjs', null, null, true,
+        'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|'
+        'headlesschrome|phantomjs', null, null, true,
      'Crawlers and link previews, by the names that they give themselves', true),
     ('gmail_prefetch', 'user_agent', 'chrome/42\..*edge/12\.246', null, null, true,
      'Gmail loads images in advance under the name of a browser of 2015, and again through its proxy when the mail is opened', true),
     ('slack_image_proxy', 'user_agent', 'slack-imgproxy', null, null, true,
      'Slack loads the images of a mail that is shown in a channel: api.slack.com/robots', true),
     ('scanner', 'user_agent',
-        'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|\(compatible; ms-office', null, null, true,
-     'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before it opens the browser; Outlook itself has its own name before ms-office', true),
+        'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|'
+        '\(compatible; ms-office', null, null, true,
+     'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before '
+     'it opens the browser; Outlook itself has its own name before ms-office', true),
     ('program', 'user_agent',
-        '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|powershell)', null, null, true,
+        '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|'
+        'powershell)', null, null, true,
      'HTTP libraries: nobody reads mails with them', true),
     ('all_links', 'burst', null, 3, '5 seconds', true,
         'Nobody follows three different links of a mail in five seconds; scanners follow all', true),
