@@ -19,7 +19,8 @@ pub fn mismatch(installed: &str) -> Option<Mismatch> {
 fn compare(installed: &str, program: &str) -> Option<Mismatch> {
     let is_older = match (numbers(installed), numbers(program)) {
         (Some(installed), Some(program)) => installed < program,
-        // Nobody knows; the newer one will.
+        // What is no number cannot be compared. Then the program is to be replaced, which is right for the only case that we know
+        // of: SQL of a later version, which names itself in another way.
         _ => false,
     };
     match (installed == program, is_older) {

@@ -59,8 +59,9 @@ begin
                    coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
             where not k.is_known
             union all
-            -- Columns. Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later,
-            -- or all. A known table may have new columns: they are for a role that may still write others.
+            -- Columns. Ids are the database's to choose, but for party and sale, which people fill as they like: a chosen id could be
+            -- given to another row later, and 0 means every scenario. A known table may have new columns: they are for a role that
+            -- may still write others.
             select format('%s (%s)', w.privilege, string_agg(quote_ident(a.attname), ', ' order by a.attnum)), c.oid::regclass::text
             from unnest(array['insert', 'update']) as w (privilege)
             join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

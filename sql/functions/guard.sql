@@ -31,8 +31,9 @@ begin
                         where a.id = (written.row ->> 'activity_id')::integer) end)
         end;
         if owner is null then
-            -- Deleted together with what it belongs to: whoever could delete that one may. Otherwise only a superuser, who loads
-            -- a dump, goes on to "validate": the statement may see less than is there when it ends.
+            -- It is deleted together with what it belongs to: whoever may delete that, may delete it too. Otherwise what it belongs
+            -- to may come later in the dump that a superuser loads, or in the same statement, whose rows this trigger does not see
+            -- yet: a superuser goes on, and the foreign key decides.
             continue when tg_op = 'DELETE' or (select r.rolsuper from pg_roles r where r.rolname = current_user);
             raise exception '% of % does not exist',
                 case tg_table_name when 'activity' then format('scenario %s', written.row ->> 'scenario_id')

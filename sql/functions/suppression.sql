@@ -23,7 +23,8 @@ begin
     return found;
 end $$;
 comment on function marketing_automation.suppress(text, text, text) is
-    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, manual, complaint or forgotten; detail '
+    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, '
+    'manual, complaint or forgotten; detail '
     'is kept without mail addresses. Whether this is news: false when the address is suppressed for that reason or one that weighs '
     'more';
 

@@ -200,5 +200,6 @@ comment on column marketing_automation.snippet.language is
     'Language tag of a translation; empty: the default. A text takes the translation in its own language, in the recipient''s '
     'variant of it';
 comment on column marketing_automation.snippet.body is 'minijinja template; escaped as the template that uses it is';
-comment on column marketing_automation.snippet.owner is 'Only members of this role may change the snippet of this name, in any language; every scenario may use it';
+comment on column marketing_automation.snippet.owner is
+    'Only members of this role may change the snippet of this name, in any language; every scenario may use it';
 comment on column marketing_automation.snippet.version is 'Raised by each change; the mailer forgets its compiled templates by it';

@@ -84,7 +84,8 @@ comment on column marketing_automation_internal.message_log.bucket is
 -- All partitions are there from the beginning and are used in turn: tables made later would not belong to the extension.
 do $$ begin
     for bucket in 0..39 loop
-        execute format('create table marketing_automation_internal.message_log_%s partition of marketing_automation_internal.message_log for values in (%s)', bucket, bucket);
+        execute format('create table marketing_automation_internal.message_log_%s
+            partition of marketing_automation_internal.message_log for values in (%s)', bucket, bucket);
         execute format('comment on table marketing_automation_internal.message_log_%s is %L', bucket,
             'API: private. Partition of message_log');
     end loop;

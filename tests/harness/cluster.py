@@ -88,6 +88,19 @@ class Cluster:
         """A copy of a running cluster by pg_basebackup with these options, not started."""
         return cls(backup_of=original, backup_options=options)
 
+    @classmethod
+    def by_pg_upgrade(cls, original, **options):
+        """A new cluster with all that a stopped one holds, by pg_upgrade, not started."""
+        cluster = cls(**options)
+        programs = pg_program("pg_upgrade").parent
+        cluster._run(
+            programs / "pg_upgrade", "--old-bindir", programs, "--new-bindir", programs, "--old-datadir", original.data,
+            "--new-datadir", cluster.data, "--username", cls.superuser, "--old-port", original.port, "--new-port", cluster.port,
+            "--socketdir", cluster.directory,
+            cwd=cluster.directory,
+        )  # fmt: skip
+        return cluster
+
     # -- life ---------------------------------------------------------------------------------
 
     def start(self):
@@ -253,10 +266,10 @@ class Cluster:
             stdin=sql + "\n",
         )  # fmt: skip
 
-    def _run(self, *command, stdin=""):
+    def _run(self, *command, stdin="", cwd="/"):
         identity = {"user": SERVER_USER, "group": SERVER_USER, "extra_groups": []} if SERVER_USER else {}
         run = subprocess.run(
-            [str(part) for part in command], input=stdin, capture_output=True, text=True, cwd="/", **identity
+            [str(part) for part in command], input=stdin, capture_output=True, text=True, cwd=cwd, **identity
         )
         if run.returncode != 0:
             raise RuntimeError(f"{command[0]}: {run.stdout}{run.stderr}")

@@ -66,11 +66,9 @@ def test_nothing_that_was_revoked_comes_back(shop):
             revoke update (body) on marketing_automation.activity from update_narrow;
             revoke delete, insert, update on marketing_automation.robot_rule from update_narrow;
             revoke usage on schema marketing_automation from update_narrow""")
-        for column, in shop.query("select attname from pg_attribute where attrelid = 'marketing_automation.robot_rule'::regclass and attnum > 0"):
-            shop.psql(f"revoke insert ({column}), update ({column}) on marketing_automation.robot_rule from update_narrow")
         before = [line for line in shop.catalog() if "update_narrow" in line]
         shop.update()
-        assert before and not {line for line in before if line not in shop.catalog()}
+        assert before and not set(before) - set(shop.catalog())
         assert not executes(shop, name, "preview(text, text, text, text)") and executes(shop, name, "run(text)")
         assert not shop.value(MAY.format("table"), name, "marketing_automation.message", "select")
         assert not shop.value(MAY.format("table"), name, "marketing_automation.scenario", "delete")
