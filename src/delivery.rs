@@ -8,7 +8,7 @@
 //! | the loop: collect, complete, configure, claim | [`engine`] |
 //! | what to claim and when | [`claim_size`], [`scan_interval`] |
 //! | a way to deliver, and the ways there are | [`channel`], [`channels`] |
-//! | which server takes a message | [`routing`], [`server`], [`breaker`], [`rate_limit`], [`queue`] |
+//! | which server takes a message | [`routing`], [`server`], [`breaker`], [`rests`], [`rate_limit`], [`queue`] |
 //! | one message | [`job`], [`templates`], [`links`], [`compose`], [`pool`], [`outcome`], [`diagnostic`], [`retry`] |
 //! | what it works with | [`configuration`], [`mail_settings`], [`dkim`], [`secret`] |
 //!
@@ -39,6 +39,7 @@ pub mod outcome;
 pub mod pool;
 mod queue;
 mod rate_limit;
+mod rests;
 mod retry;
 pub mod revocation;
 mod routing;

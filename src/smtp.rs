@@ -21,6 +21,8 @@ use std::time::Duration;
 
 pub use config::{ConfigError, TransportConfig};
 pub use error::{SendError, SendErrorKind};
+#[cfg(test)]
+pub use refusal::judge;
 pub use refusal::{Scope, Step, Verdict};
 
 use crate::mail::message::Mail;

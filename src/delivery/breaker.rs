@@ -1,9 +1,11 @@
 //! The circuit breaker of a server: the first sender that cannot reach it trips the breaker, the others take their mails elsewhere, and
 //! after a pause one mail at a time probes the server until it answers.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::mail::bounce::comparable;
 
 /// So many mails in a row refused for good with the same words: that is about us, not about the recipients.
 const SUSPICIOUS: usize = 20;
@@ -23,8 +25,45 @@ struct State {
     tripped_until: Option<Instant>,
     /// Whether a probe is on its way.
     probing: bool,
+    /// The reply of the row of refusals, without what differs from mail to mail.
     reply: String,
     refusals: usize,
+    row: Row,
+}
+
+/// A row of mails refused for good with the same words. Whether that is about the mails or about us shows when it ends; until then no
+/// mail fails, and no address is suppressed.
+#[derive(Debug, Clone, Default)]
+pub struct Row(Arc<AtomicU8>);
+
+/// What a row of refusals is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Unknown,
+    Mails,
+    Us,
+}
+
+impl Row {
+    pub(super) fn subject(&self) -> Subject {
+        match self.0.load(Ordering::Acquire) {
+            0 => Subject::Unknown,
+            1 => Subject::Mails,
+            _ => Subject::Us,
+        }
+    }
+
+    fn is_about_us(&self) {
+        self.0.store(2, Ordering::Release);
+    }
+
+    /// The server has taken a mail, or refused one with other words.
+    fn end(&mut self) {
+        let _ = self
+            .0
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Acquire);
+        *self = Row::default();
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -114,26 +153,36 @@ impl CircuitBreaker {
     pub(super) fn accepted(&self, admission: Admission) {
         let mut state = self.state();
         state.refusals = 0;
+        state.row.end();
         self.answered(&mut state, admission);
     }
 
-    /// The server refused a mail for good. After a long row of the same refusal each further one closes the gate again,
-    /// so that one mail is lost for each pause and not the whole campaign.
-    pub(super) fn refused(&self, reply: &str, admission: Admission, now: Instant) {
+    /// The server refused a mail to this recipient for good; gives the row that the refusal belongs to. A long row of the same refusal
+    /// is about us: then each further one closes the gate again, and all its mails wait.
+    pub(super) fn refused(
+        &self,
+        (reply, recipient): (&str, &str),
+        admission: Admission,
+        now: Instant,
+    ) -> Row {
         let mut state = self.state();
-        if state.reply != reply {
-            state.reply = reply.to_owned();
+        let comparable = comparable(reply, recipient);
+        if state.reply != comparable {
+            state.reply = comparable;
             state.refusals = 0;
+            state.row.end();
         }
         state.refusals += 1;
-        let refusals = state.refusals;
+        let (refusals, row) = (state.refusals, state.row.clone());
         if refusals < SUSPICIOUS {
             self.answered(&mut state, admission);
-            return;
+            return row;
         }
+        row.is_about_us();
         drop(state);
         let reason = format!("{refusals} mails in a row were refused with the same reply: {reply}");
         self.trip(reason, now);
+        row
     }
 
     /// The probe ended without an answer of the server: another mail may be one.
@@ -200,26 +249,39 @@ mod tests {
     #[test]
     fn only_a_row_of_equal_refusals_closes_the_gate() {
         let breaker = CircuitBreaker::default();
+        let now = Instant::now();
+        let refused = |reply: &str, number: usize, admission| {
+            let recipient = format!("r{number}@x{number}.example");
+            let reply = reply.replace("{}", &recipient);
+            breaker.refused((&reply, &recipient), admission, now)
+        };
         let free = Admission::Free;
         for number in 0..3 * SUSPICIOUS {
-            breaker.refused(&format!("550 no user {number}"), free, Instant::now());
+            let words = ["550 gone: {}", "550 unknown: {}"][number % 2];
+            refused(words, number, free);
         }
-        for _ in 0..SUSPICIOUS - 1 {
-            breaker.refused("550 blocked", free, Instant::now());
+        let judged = refused("550 5.7.1 <{}>: denied", 0, free);
+        for number in 1..SUSPICIOUS - 1 {
+            refused("550 5.7.1 <{}>: denied", number, free);
         }
+        assert_eq!(judged.subject(), Subject::Unknown);
         breaker.accepted(free);
-        for _ in 0..SUSPICIOUS - 1 {
-            breaker.refused("550 blocked", free, Instant::now());
+        assert_eq!(judged.subject(), Subject::Mails);
+        let first = refused("550 5.7.1 <{}>: denied", 0, free);
+        for number in 1..SUSPICIOUS - 1 {
+            refused("550 5.7.1 <{}>: denied", number, free);
         }
         assert!(!breaker.is_tripped());
-        breaker.refused("550 blocked", free, Instant::now());
+        refused("550 5.7.1 <{}>: denied", 9, free);
         assert!(breaker.is_tripped());
+        assert_eq!(first.subject(), Subject::Us);
         assert_eq!(breaker.admit(later()), Some(Admission::Probe));
-        breaker.refused("550 blocked", Admission::Probe, Instant::now());
-        assert!(breaker.is_tripped());
+        let probe = refused("550 5.7.1 <{}>: denied", 10, Admission::Probe);
+        assert!(breaker.is_tripped() && probe.subject() == Subject::Us);
         assert_eq!(breaker.admit(later()), Some(Admission::Probe));
-        breaker.refused("550 no such user", Admission::Probe, Instant::now());
-        assert!(!breaker.is_tripped());
+        let other = refused("550 no such user", 11, Admission::Probe);
+        assert!(!breaker.is_tripped() && other.subject() == Subject::Unknown);
+        assert_eq!(first.subject(), Subject::Us);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::secret::Secret;
 use super::server::Server;
 use super::server::definition::Definition;
 use super::store::{ServerRow, Settings};
+use crate::mail::bounce::Rules;
 use crate::mail::message::BounceAddress;
 use crate::tracking::url::BaseUrl;
 
@@ -26,6 +27,7 @@ struct Source {
     dkim: Option<Dkim>,
     hidden_link: bool,
     keys: Vec<i16>,
+    bounce_rules: Option<Arc<Rules>>,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ impl Configuration {
             dkim: dkim::read(settings).map_err(unconfigured)?,
             hidden_link: settings.hidden_link,
             keys: settings.keys.clone(),
+            bounce_rules: settings.bounce_rules.clone(),
         };
         if let Some(previous) = previous.filter(|previous| previous.source == source) {
             return Ok(Arc::clone(previous));
@@ -190,6 +193,14 @@ impl Configuration {
             }),
             source,
         }))
+    }
+
+    /// By which refusals are judged.
+    pub(super) fn bounce_rules(&self) -> &Rules {
+        match &self.source.bounce_rules {
+            Some(rules) => rules,
+            None => Rules::shipped(),
+        }
     }
 
     /// Why some servers cannot be used.

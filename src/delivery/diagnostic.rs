@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::smtp::SendError;
+use crate::smtp::{Scope, SendError, Verdict};
 
 /// One line of text and, when it holds a reply of the server, the code of this reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,13 +10,23 @@ pub struct Diagnostic {
     pub text: String,
     /// SMTP reply code (RFC 5321, section 4.2.1).
     pub code: Option<u16>,
+    /// What the refusal is about, where it is one.
+    pub verdict: Option<Verdict>,
 }
 
 impl Diagnostic {
     /// The server's reply as it came, on one line.
     pub fn reply(text: String) -> Self {
         let code = text.get(..3).and_then(|code| code.parse().ok());
-        Diagnostic { text, code }
+        Diagnostic {
+            text,
+            code,
+            verdict: None,
+        }
+    }
+
+    pub(super) fn is_about(&self, scope: Scope) -> bool {
+        self.verdict.is_some_and(|verdict| verdict.scope == scope)
     }
 
     /// Enhanced status code (RFC 3463), which stands after the reply code and begins with the same digit (RFC 2034,
@@ -50,13 +60,18 @@ impl From<&SendError> for Diagnostic {
         Diagnostic {
             text: error.to_string(),
             code: error.code,
+            verdict: error.verdict,
         }
     }
 }
 
 impl From<String> for Diagnostic {
     fn from(text: String) -> Self {
-        Diagnostic { text, code: None }
+        Diagnostic {
+            text,
+            code: None,
+            verdict: None,
+        }
     }
 }
 
@@ -95,6 +110,7 @@ mod tests {
         let refused = Diagnostic {
             text: "RCPT TO: 550 5.1.1 no such user, see 450 4.2.0".to_owned(),
             code: Some(550),
+            verdict: None,
         };
         assert_eq!(refused.status(), Some("5.1.1"));
         assert_eq!(Diagnostic::from("template: 550 5.1.1").status(), None);

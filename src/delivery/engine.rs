@@ -61,6 +61,11 @@ pub struct Engine<S, C: Channel, H> {
     configured_at: Option<Instant>,
     /// Servers of earlier configurations that still have mails.
     retired: Vec<Arc<Server>>,
+    /// Refusals whose row has not been judged yet, and since when the first of them waits.
+    held: Vec<Delivered>,
+    held_since: Option<Instant>,
+    /// The last look found nothing to claim.
+    nothing_due: bool,
     /// Results not yet recorded: kept over a failing transaction.
     delivered: Vec<Delivered>,
     /// When to try again to record them.
@@ -104,6 +109,9 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             configuration: None,
             configured_at: None,
             retired: Vec::new(),
+            held: Vec::new(),
+            held_since: None,
+            nothing_due: false,
             delivered: Vec::new(),
             record_at: None,
             gathering_since: None,
@@ -220,6 +228,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     fn record(&mut self) {
         self.collect();
         self.take_expired();
+        self.judge(false);
         if self.gathering().is_none_or(|left| left.is_zero()) {
             self.complete();
         }
@@ -319,7 +328,8 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     pub fn drain(&mut self) {
         self.give_back();
         let deadline = self.now() + DRAIN_TIMEOUT;
-        while self.delivered.len() < self.in_flight.len() && self.now() < deadline {
+        while self.delivered.len() + self.held.len() < self.in_flight.len() && self.now() < deadline
+        {
             for event in self.pool.wait_for_events(POLL_BUSY) {
                 self.delivered.push(match event {
                     Event::Rendered(mail) => mail.job.release(),
@@ -327,6 +337,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
                 });
             }
         }
+        self.judge(true);
         self.complete();
     }
 }

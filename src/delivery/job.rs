@@ -12,6 +12,7 @@ use super::breaker::Admission;
 use super::clock::Clock;
 use super::mail_settings::MailSettings;
 use super::outcome::{Delivered, Outcome};
+use super::rests::Party;
 use super::revocation::{SharedRevocations, Subject};
 use super::store::Claimed;
 use super::templates::Compiled;
@@ -26,6 +27,8 @@ pub struct Job {
     pub(super) settings: Arc<MailSettings>,
     /// The server that it goes to; empty: none has been chosen.
     pub(super) server: Arc<str>,
+    /// Address in From; None: not known yet.
+    pub(super) sender: Option<Arc<str>>,
     /// Whether the server may have got it.
     pub(super) sending: bool,
     lease: Lease,
@@ -74,6 +77,7 @@ impl Job {
             compiled,
             settings: Arc::clone(settings),
             server: "".into(),
+            sender: None,
             sending: false,
             lease,
             reports: Some(reports.clone()),
@@ -98,6 +102,7 @@ impl Job {
             attempt: self.mail.attempt,
             age: self.mail.age,
             server: Arc::clone(&self.server),
+            sender: self.sender.clone(),
             outcome,
         }
     }
@@ -167,11 +172,28 @@ pub struct ReadyMail {
 }
 
 impl ReadyMail {
+    /// Its From address.
+    pub(super) fn sender_address(&self) -> Option<String> {
+        let sender = self.rendered.sender.as_ref();
+        let from = sender.or(self.job.settings.email_from.as_ref())?.trim();
+        let address = match from.rsplit_once('<') {
+            Some((_, address)) => address.trim_end_matches('>'),
+            None => from,
+        };
+        Some(canonical_address::canonical(address))
+    }
+
     /// Domain of its From address.
     pub(super) fn sender_domain(&self) -> Option<String> {
-        let sender = self.rendered.sender.as_ref();
-        let from = sender.or(self.job.settings.email_from.as_ref())?;
-        canonical_address::domain(from.trim_end().trim_end_matches('>'))
+        canonical_address::domain(&self.sender_address()?)
+    }
+
+    /// Who may rest instead of the server.
+    pub(super) fn parties(&self) -> Vec<Party> {
+        let sender = self.job.sender.as_deref().map(str::to_owned);
+        let domain = canonical_address::domain(&self.job.mail.email);
+        let sender = sender.map(Party::Sender).into_iter();
+        sender.chain(domain.map(Party::Domain)).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::breaker::Row;
 use super::diagnostic::Diagnostic;
 
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub enum Outcome {
     Sent(Diagnostic),
     /// Refused for good.
     Failed(Diagnostic),
+    /// Refused for good by the server, if what it says in a row is about the mails.
+    Refused(Diagnostic, Row),
     /// Refused for now.
     Retry(Diagnostic),
     /// The server may have taken it.
@@ -34,5 +37,7 @@ pub struct Delivered {
     pub age: f64,
     /// Where it was to go.
     pub server: Arc<str>,
+    /// From whom, when it was on its way.
+    pub sender: Option<Arc<str>>,
     pub outcome: Outcome,
 }

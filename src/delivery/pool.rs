@@ -6,7 +6,7 @@ mod sender;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc as channel;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -17,6 +17,7 @@ use super::diagnostic::Diagnostic;
 use super::job::{Event, Job, ReadyMail, RenderedMail, Reports, WakeUp};
 use super::links::Links;
 use super::outcome::{Delivered, Outcome};
+use super::rests::Party;
 use super::routing::{self, Choice};
 use super::server::Server;
 use crate::mail::rendered::Rendered;
@@ -131,6 +132,29 @@ impl<C: Channel> SenderPool<C> {
     }
 }
 
+/// Chooses among the servers for which none of these parties rests.
+fn choose_awake(
+    servers: &[Arc<Server>],
+    parties: &[Party],
+    domain: Option<&str>,
+    now: Instant,
+) -> Choice {
+    let wait = |server: &Arc<Server>| server.rests.admits_in(parties, now);
+    let awake = |server: &&Arc<Server>| wait(server).is_zero();
+    let awake: Vec<Arc<Server>> = servers.iter().filter(awake).cloned().collect();
+    match routing::choose(&awake, domain, now) {
+        Choice::Nobody if awake.len() < servers.len() => Choice::Wait(
+            servers
+                .iter()
+                .map(wait)
+                .filter(|wait| !wait.is_zero())
+                .min()
+                .unwrap_or_default(),
+        ),
+        choice => choice,
+    }
+}
+
 fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
     let bytes = rendered.html.len() + rendered.text.len() + job.mail.context.len();
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
@@ -181,8 +205,15 @@ impl<C: Channel> Shared<C> {
     /// Gives back what no server takes, and what becomes of it.
     fn assign(self: &Arc<Self>, mut ready: ReadyMail) -> Option<(ReadyMail, Outcome)> {
         let domain = ready.sender_domain();
+        if ready.job.sender.is_none() {
+            ready.job.sender = ready.sender_address().map(Into::into);
+        }
+        let now = self.clock.now();
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let choice = routing::choose(&servers, domain.as_deref(), self.clock.now());
+        let choice = match servers.iter().all(|server| server.rests.is_empty()) {
+            true => routing::choose(&servers, domain.as_deref(), now),
+            false => choose_awake(&servers, &ready.parties(), domain.as_deref(), now),
+        };
         let server = match choice {
             Choice::Server(server, admission) => {
                 ready.admission = admission;

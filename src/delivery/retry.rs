@@ -36,7 +36,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
     let too_old = delivery.age > give_up;
     let state = match &delivery.outcome {
         Outcome::Sent(_) => "sent",
-        Outcome::Failed(_) => "failed",
+        Outcome::Failed(_) | Outcome::Refused(..) => "failed",
         Outcome::InDoubt(_) if hold || delivery.attempt >= DOUBTS => "in_doubt",
         Outcome::Retry(_) | Outcome::InDoubt(_) if too_old => "failed",
         Outcome::Retry(_) | Outcome::InDoubt(_) => "queued",
@@ -47,7 +47,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
     let result = match &delivery.outcome {
         Outcome::Sent(_) => Some("sent"),
         Outcome::InDoubt(_) => Some("in_doubt"),
-        Outcome::Failed(_) => Some("failed"),
+        Outcome::Failed(_) | Outcome::Refused(..) => Some("failed"),
         Outcome::Retry(_) if too_old => Some("failed"),
         Outcome::Retry(_) => Some("deferred"),
         Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::LeaseExpired | Outcome::Released => {
@@ -57,6 +57,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
     let reason = match &delivery.outcome {
         Outcome::Sent(reason)
         | Outcome::Failed(reason)
+        | Outcome::Refused(reason, _)
         | Outcome::Retry(reason)
         | Outcome::InDoubt(reason)
         | Outcome::Unreachable(reason) => Some(reason),
@@ -80,7 +81,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
 }
 
 /// Whether the server refused the mail because the recipient's mailbox does not exist.
-pub(super) fn met_dead_mailbox(delivery: &Delivered) -> bool {
+pub(super) fn met_dead_mailbox(delivery: &Delivered, rules: &Rules) -> bool {
     match &delivery.outcome {
         // Without a code it was our own check.
         Outcome::Failed(reason) if reason.code.is_some() => {
@@ -90,7 +91,7 @@ pub(super) fn met_dead_mailbox(delivery: &Delivered) -> bool {
                 text: &reason.text,
                 around: "",
             };
-            refusal.is_dead_mailbox(Rules::shipped())
+            refusal.is_dead_mailbox(rules)
         }
         _ => false,
     }
@@ -131,6 +132,7 @@ mod tests {
             attempt,
             age,
             server: "mail.example:25".into(),
+            sender: None,
             outcome,
         }
     }

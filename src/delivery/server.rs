@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::outcome::{Delivered, Outcome};
 use super::queue::SendQueue;
 use super::rate_limit::RateLimit;
+use super::rests::Rests;
 use super::secret::Secret;
 use crate::smtp::TransportConfig;
 use definition::Definition;
@@ -21,6 +22,8 @@ pub struct Server {
     pub(super) label: Arc<str>,
     pub(super) queue: Arc<SendQueue>,
     pub(super) breaker: CircuitBreaker,
+    /// Senders and recipients' domains that it does not want for a while.
+    pub(super) rests: Rests,
     state: Mutex<State>,
 }
 
@@ -52,6 +55,7 @@ impl Server {
             transport,
             queue: Arc::new(SendQueue::new(Arc::clone(clock))),
             breaker: CircuitBreaker::default(),
+            rests: Rests::default(),
             state: Mutex::new(State {
                 rate_limit: RateLimit::new(clock.now()),
                 turn: 0,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::revocation::SharedRevocations;
 use super::server::definition::Definition;
+use crate::mail::bounce::Rules;
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
 use crate::tracking::token::Keyring;
@@ -131,6 +132,8 @@ pub struct Settings {
     pub hidden_link: bool,
     /// The enabled rows of smtp_server; none: the settings name the server.
     pub servers: Vec<ServerRow>,
+    /// By which refusals are judged; None: as they are shipped.
+    pub bounce_rules: Option<Arc<Rules>>,
     /// The ids of the tracking keys.
     pub keys: Vec<i16>,
     pub keyring: Option<Keyring>,

@@ -6,6 +6,7 @@ pub(super) mod clock;
 mod database;
 mod leases;
 mod network;
+mod refusals;
 mod retries;
 mod routing;
 mod stop;

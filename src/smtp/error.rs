@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::refusal::{self, Step, Verdict};
+use super::refusal::{self, Scope, Step, Verdict};
 use super::reply::{Reply, one_line};
 
 /// What a failure means for the mail.
@@ -72,46 +72,14 @@ impl SendError {
             return error;
         }
         let verdict = refusal::judge(step, reply.code, &error.message);
-        let error = SendError {
+        SendError {
+            kind: match verdict.scope {
+                Scope::Server | Scope::Session => SendErrorKind::Unavailable,
+                _ if verdict.is_final => SendErrorKind::Permanent,
+                _ => SendErrorKind::Transient,
+            },
             verdict: Some(verdict),
             ..error
-        };
-        match step {
-            Step::MailFrom => error.at_mail_from(),
-            Step::Data => error.at_data(),
-            _ => error,
-        }
-    }
-
-    /// What a refusal of MAIL FROM means. Codes such as 530, 535, 538, 550 and 554 then speak of us, and would be said
-    /// of every mail. 552 and 553 and the statuses X.1.7 and X.1.8 (RFC 3463, section 3.2) speak of the sender's address,
-    /// which belongs to an activity: its mails wait for a correction, and hold up no others.
-    fn at_mail_from(self) -> Self {
-        let Some(code) = self.code else { return self };
-        let status = self
-            .message
-            .split_once(&format!(": {code} "))
-            .and_then(|(_, reason)| reason.split_whitespace().next())
-            .unwrap_or_default();
-        let about_address =
-            matches!(code, 552 | 553) || matches!(status.get(1..), Some(".1.7" | ".1.8"));
-        SendError {
-            kind: match about_address {
-                true => SendErrorKind::Transient,
-                false => SendErrorKind::Unavailable,
-            },
-            ..self
-        }
-    }
-
-    /// What a refusal of DATA means: RCPT was accepted and the content not seen, so the mail waits at worst.
-    fn at_data(self) -> Self {
-        match self.kind {
-            SendErrorKind::Permanent => SendError {
-                kind: SendErrorKind::Transient,
-                ..self
-            },
-            _ => self,
         }
     }
 

@@ -49,6 +49,8 @@ pub enum Scope {
 /// What a refusal means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
+    /// What was refused.
+    pub step: Step,
     pub scope: Scope,
     /// Whether the mail must not be tried again.
     pub is_final: bool,
@@ -69,6 +71,7 @@ pub fn judge(step: Step, code: u16, text: &str) -> Verdict {
         Scope::Mail | Scope::Recipient | Scope::RecipientDomain
     );
     Verdict {
+        step,
         scope,
         is_final: may_be_final && code >= 500 && step != Step::Data,
     }

@@ -82,9 +82,9 @@ class SmtpSink:
         """Answers `reply` (such as "450 4.2.1 later") to RCPT for addresses like `recipient` (with * and ?)."""
         self._answers.insert(0, (recipient.lower(), reply))
 
-    def answer_senders(self, reply):
-        """Answers `reply` to every MAIL FROM."""
-        self._sender_answer = reply
+    def answer_senders(self, reply, sender="*"):
+        """Answers `reply` to MAIL FROM of addresses like `sender`."""
+        self._sender_answer = (sender.lower(), reply)
 
     def greet(self, reply):
         """Greets with `reply` (such as "421 4.7.0 later") and closes the connection."""
@@ -136,8 +136,8 @@ class SmtpSink:
     async def handle_MAIL(self, server, session, envelope, address, options):
         """MAIL FROM."""
         await self._misbehave("mail", server)
-        if self._sender_answer:
-            return self._sender_answer
+        if self._sender_answer and fnmatch.fnmatchcase(address.lower(), self._sender_answer[0]):
+            return self._sender_answer[1]
         envelope.mail_from = address
         envelope.mail_options.extend(options)
         return "250 2.1.0 Ok"

@@ -26,7 +26,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
                 .filter_map(|server| server.breaker.admits_in(now));
             let wait = waits.min().unwrap_or(POLL);
             // One mail at a time finds out whether a server is back.
-            return match wait.is_zero() && self.in_flight.len() <= hanging {
+            return match wait.is_zero() && self.under_way() <= hanging {
                 true => Ok(1),
                 false => Err(wait.clamp(Duration::from_millis(10), POLL)),
             };
@@ -37,10 +37,15 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             .sum();
         let size = self.claim_size.size(batch, connections);
         // While one claim is on its way, the next is prepared.
-        match self.in_flight.len() > size + hanging || self.pool.is_full() {
+        match self.under_way() > size + hanging || self.pool.is_full() {
             true => Err(POLL),
             false => Ok(size),
         }
+    }
+
+    /// Mails claimed and not answered yet; those that wait for the judgement on their row are none of them.
+    fn under_way(&self) -> usize {
+        self.in_flight.len().saturating_sub(self.held.len())
     }
 
     /// Refills the rate limits of limited servers; gives how many mails there are tokens for, and how long until there is another
@@ -102,7 +107,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             Some((None, _)) => size,
             Some((Some(tokens), wait)) => {
                 // Those in flight may still take theirs.
-                match tokens.saturating_sub(self.in_flight.len()).min(size) {
+                match tokens.saturating_sub(self.under_way()).min(size) {
                     0 => return wait.max(Duration::from_millis(10)),
                     allowed => allowed,
                 }
@@ -125,6 +130,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         let found = !claim.mails.is_empty();
         let ended = self.now();
         self.scan_interval.scanned(full_scan, started, ended, found);
+        self.nothing_due = full_scan && !found;
         if !found {
             return match full_scan {
                 true => self.until_next(),

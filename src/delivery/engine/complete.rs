@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AFTER_ERROR, Engine};
+use crate::delivery::breaker::Subject;
 use crate::delivery::channel::Channel;
 use crate::delivery::host::{Counts, Host};
 use crate::delivery::job::{Event, RenderedMail};
@@ -11,11 +12,15 @@ use crate::delivery::outcome::{Delivered, Outcome};
 use crate::delivery::retry;
 use crate::delivery::server::Server;
 use crate::delivery::store::{Completed, Store};
+use crate::mail::bounce::Rules;
+use crate::smtp::Scope;
 
 /// So many results are recorded at once, or what has gathered after a while: most of the cost is the same for one and
 /// for hundreds.
 const BATCH: usize = 250;
 const GATHER: Duration = Duration::from_millis(100);
+/// How long a refusal waits for the judgement on its row where the server goes on slowly.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     /// Takes what the runtime has finished: rendered mails get the ids of their links and go on, deliveries are kept.
@@ -55,6 +60,37 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         }
     }
 
+    /// Decides about mails that were refused for good: they fail, unless the row that they belong to is about us; then they wait, as
+    /// all others do. `closing`: no more comes, and what is not judged waits.
+    pub(super) fn judge(&mut self, closing: bool) {
+        let delivered = std::mem::take(&mut self.delivered);
+        let waiting = std::mem::take(&mut self.held);
+        let has_waited = self
+            .held_since
+            .is_some_and(|since| self.now().saturating_duration_since(since) >= PATIENCE);
+        // With nothing more to send nothing more will be said.
+        let is_last = self.nothing_due && waiting.len() + delivered.len() >= self.in_flight.len();
+        for mut delivery in waiting.into_iter().chain(delivered) {
+            if let Outcome::Refused(reason, row) = delivery.outcome {
+                delivery.outcome = match row.subject() {
+                    Subject::Unknown if closing => Outcome::Retry(reason),
+                    Subject::Unknown if !has_waited && !is_last => {
+                        delivery.outcome = Outcome::Refused(reason, row);
+                        self.held.push(delivery);
+                        continue;
+                    }
+                    Subject::Unknown | Subject::Mails => Outcome::Failed(reason),
+                    Subject::Us => Outcome::Retry(reason),
+                };
+            }
+            self.delivered.push(delivery);
+        }
+        self.held_since = match self.held.is_empty() {
+            true => None,
+            false => self.held_since.or_else(|| Some(self.now())),
+        };
+    }
+
     /// How long results may still gather.
     pub(super) fn gathering(&mut self) -> Option<Duration> {
         if self.delivered.is_empty() {
@@ -69,7 +105,8 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         // When all breakers are tripped the senders give back what they have, and nothing else is to be waited for.
         let is_tripped = |server: &Arc<Server>| server.breaker.is_tripped();
         let enough = self.servers().iter().all(is_tripped)
-            || self.delivered.len() >= BATCH.min(self.in_flight.len());
+            || self.delivered.len()
+                >= BATCH.min(self.in_flight.len().saturating_sub(self.held.len()));
         (!enough).then(|| GATHER.saturating_sub(now.saturating_duration_since(since)))
     }
 
@@ -108,9 +145,14 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     /// Suppresses the addresses that the server says do not exist. A transaction of its own: it locks other rows, and what
     /// it misses in a crash is refused again.
     fn record_dead_mailboxes(&mut self) {
+        let configuration = self.configuration.clone();
+        let rules = match &configuration {
+            Some(configuration) => configuration.bounce_rules(),
+            None => Rules::shipped(),
+        };
         let delivered = self.delivered.iter();
         let dead: Vec<i64> = delivered
-            .filter(|delivery| retry::met_dead_mailbox(delivery))
+            .filter(|delivery| retry::met_dead_mailbox(delivery, rules))
             .map(|delivery| delivery.id)
             .collect();
         if !dead.is_empty() {
@@ -131,7 +173,11 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             if let Outcome::Failed(reason) | Outcome::Retry(reason) | Outcome::InDoubt(reason) =
                 &delivery.outcome
             {
-                let error = format!("message {}: {reason}", delivery.id);
+                let sender = match &delivery.sender {
+                    Some(sender) if reason.is_about(Scope::Sender) => format!(" from {sender}"),
+                    _ => String::new(),
+                };
+                let error = format!("message {}{sender}: {reason}", delivery.id);
                 self.host.show_error(&error);
             }
         }

@@ -19,7 +19,9 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     }
 
     pub(super) fn is_any_away(&self) -> bool {
-        self.servers().iter().any(|server| server.is_away())
+        let now = self.now();
+        let is_away = |server: &Arc<Server>| server.is_away() || server.rests.has_resting(now);
+        self.servers().iter().any(is_away)
     }
 
     /// Keeps the servers that are none of ours any more until their last mail has ended.

@@ -12,7 +12,9 @@ use crate::delivery::diagnostic::Diagnostic;
 use crate::delivery::job::ReadyMail;
 use crate::delivery::outcome::Outcome;
 use crate::delivery::queue::WorkerSlot;
+use crate::delivery::rests::Party;
 use crate::delivery::server::Server;
+use crate::smtp::{Scope, Step, Verdict};
 
 /// Finds servers for mails.
 pub(super) trait Reroute: Send + Sync + 'static {
@@ -53,7 +55,10 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
             }
             match outcome {
                 Outcome::Unreachable(reason) => self.reroute.reroute(ready, reason),
-                Outcome::Released if self.is_tripped_for(&ready) && !*self.stopping.borrow() => {
+                Outcome::Released
+                    if (self.is_tripped_for(&ready) || self.is_at_rest(&ready))
+                        && !*self.stopping.borrow() =>
+                {
                     self.reroute.dispatch(vec![ready]);
                 }
                 outcome => ready.job.finish(outcome),
@@ -66,6 +71,15 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
 
     fn is_tripped_for(&self, ready: &ReadyMail) -> bool {
         ready.admission == Admission::Free && self.server.breaker.is_tripped()
+    }
+
+    /// Whether the server does not want its sender, or its recipient's domain, now.
+    fn is_at_rest(&self, ready: &ReadyMail) -> bool {
+        let rests = &self.server.rests;
+        !rests.is_empty()
+            && !rests
+                .admits_in(&ready.parties(), self.clock.now())
+                .is_zero()
     }
 
     /// Why a mail must not leave now.
@@ -103,9 +117,57 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
         Outcome::Unreachable(reason)
     }
 
+    /// The server takes nothing over a fresh connection.
+    fn unavailable(&self, reason: Diagnostic, ready: &ReadyMail) -> Outcome {
+        let now = self.clock.now();
+        let is_late = |verdict: Verdict| !matches!(verdict.step, Step::Opening | Step::MailFrom);
+        let heard_recipient =
+            |verdict: Verdict| verdict.scope == Scope::Session && is_late(verdict);
+        if reason.verdict.is_some_and(heard_recipient) {
+            // A server that hangs up when it hears a recipient may do so for his domain, or for all.
+            for party in ready.parties() {
+                if let Party::Domain(_) = party {
+                    self.server.rests.refused(&party, now);
+                }
+            }
+            if !self.server.rests.is_everywhere(now) {
+                return Outcome::Retry(reason);
+            }
+        }
+        let is_probe = ready.admission == Admission::Probe && reason.verdict.is_some_and(is_late);
+        self.server.breaker.trip(reason.to_string(), now);
+        match is_probe {
+            // The server has heard the recipient: so that the next probe is another mail, as it may be about this one.
+            true => Outcome::Retry(reason),
+            false => Outcome::Unreachable(reason),
+        }
+    }
+
+    /// The server refused a mail for now.
+    fn put_off(&self, reason: &Diagnostic, ready: &ReadyMail) {
+        let (rests, now) = (&self.server.rests, self.clock.now());
+        let is_sender = reason.is_about(Scope::Sender);
+        if !is_sender {
+            self.server.breaker.accepted(ready.admission);
+        }
+        for party in ready.parties() {
+            match party {
+                Party::Sender(_) if is_sender => drop(rests.refused(&party, now)),
+                Party::Domain(_) if reason.is_about(Scope::RecipientDomain) => {
+                    rests.put_off(&party, now);
+                }
+                _ => {}
+            }
+        }
+    }
+
     async fn deliver(&mut self, ready: &mut ReadyMail) -> Outcome {
         if let Some(objection) = self.objection(ready) {
             return objection;
+        }
+        let rests = &self.server.rests;
+        if !rests.is_empty() && !rests.admit(&ready.parties(), self.clock.now()) {
+            return Outcome::Released;
         }
         let mail = match catch_unwind(AssertUnwindSafe(|| {
             self.channel.compose(ready, self.clock.date())
@@ -130,6 +192,9 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
             match answer {
                 Answer::Accepted(reply) => {
                     self.server.breaker.accepted(ready.admission);
+                    if !self.server.rests.is_empty() {
+                        self.server.rests.accepted(&ready.parties());
+                    }
                     self.connection = Some(connection);
                     return Outcome::Sent(reply);
                 }
@@ -137,22 +202,22 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
                 // The server has had enough of this session, or closed it: that says nothing about the mail.
                 Answer::Disconnected(_) | Answer::Unavailable(_) if reused => {}
                 Answer::Disconnected(reason) => return Outcome::Retry(reason),
-                Answer::Unavailable(reason) => return self.unreachable(reason),
+                Answer::Unavailable(reason) => return self.unavailable(reason, ready),
                 Answer::Deferred(reason) => {
-                    self.server.breaker.accepted(ready.admission);
+                    self.put_off(&reason, ready);
                     self.connection = Some(connection);
                     return Outcome::Retry(reason);
                 }
                 Answer::Refused(reason) => {
                     // Without a code it was our own check.
-                    if reason.code.is_some() {
-                        let now = self.clock.now();
-                        self.server
-                            .breaker
-                            .refused(&reason.text, ready.admission, now);
-                    }
                     self.connection = Some(connection);
-                    return Outcome::Failed(reason);
+                    if reason.code.is_none() {
+                        return Outcome::Failed(reason);
+                    }
+                    let (now, breaker) = (self.clock.now(), &self.server.breaker);
+                    let refused = (&*reason.text, &*ready.job.mail.email);
+                    let row = breaker.refused(refused, ready.admission, now);
+                    return Outcome::Refused(reason, row);
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::delivery::job::{Job, ReadyMail};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::server::Server;
 use crate::mail::rendered::Rendered;
+use crate::smtp::{Scope, Step, judge};
 
 /// A message that a server has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(super) enum Word {
     Disconnect,
     Defer,
     Refuse,
+    /// What its reply means at this step.
+    Say(Step),
 }
 
 pub(super) struct Servers {
@@ -145,6 +148,18 @@ impl Channel for Network {
             Word::Disconnect => Answer::Disconnected(reply),
             Word::Defer => Answer::Deferred(reply),
             Word::Refuse => Answer::Refused(reply),
+            Word::Say(step) => {
+                let verdict = judge(step, reply.code.unwrap_or_default(), &reply.text);
+                let reply = Diagnostic {
+                    verdict: Some(verdict),
+                    ..reply
+                };
+                match verdict.scope {
+                    Scope::Server | Scope::Session => Answer::Unavailable(reply),
+                    _ if verdict.is_final => Answer::Refused(reply),
+                    _ => Answer::Deferred(reply),
+                }
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgrx::prelude::*;
+
 use super::revocation::SharedMemory;
 use super::statements;
 use super::transaction::run_in_extension;
@@ -10,12 +12,25 @@ use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
     Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Store, TemplateRow,
 };
+use crate::extension::bounce_rules;
 use crate::extension::keyring::keyring;
 use crate::extension::settings::{self, InDoubt};
 use crate::extension::snippets::snippets;
+use crate::mail::bounce::Rules;
 use crate::mail::template::Snippets;
 
 pub(super) struct SpiStore;
+
+/// The rows of bounce_rule. One that is none, which its trigger refuses, must not stop sending.
+fn bounce_rules() -> spi::Result<Option<Arc<Rules>>> {
+    Ok(match bounce_rules::read()? {
+        Ok(rules) => Some(Arc::new(rules)),
+        Err(error) => {
+            warning!("{error}; refusals are judged by the rules as they are shipped");
+            None
+        }
+    })
+}
 
 impl Store for SpiStore {
     fn policy(&self) -> Policy {
@@ -57,6 +72,7 @@ impl Store for SpiStore {
                     dkim_key_file: settings::dkim_key_file(),
                     hidden_link: settings::hidden_link(),
                     servers,
+                    bounce_rules: bounce_rules()?,
                     keys,
                     keyring: keyring()?,
                 }),

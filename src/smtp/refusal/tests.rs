@@ -214,7 +214,15 @@ fn a_refusal_is_about_what_its_step_its_codes_and_its_words_say() {
         // As a reply comes, and behind its step.
         for text in [&reply[4..], &format!("{}: {reply}", step.name())] {
             let verdict = judge(step, code, text);
-            assert_eq!(verdict, Verdict { scope, is_final }, "{step:?} {reply}");
+            assert_eq!(
+                verdict,
+                Verdict {
+                    step,
+                    scope,
+                    is_final
+                },
+                "{step:?} {reply}"
+            );
         }
     }
 }
