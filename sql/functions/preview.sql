@@ -36,7 +36,9 @@ begin
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
         from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key), 'to_jsonb(self.*)', marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_text(model.key),
+                marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
+                marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),

@@ -3,7 +3,8 @@
 create function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition), 'to_jsonb(self.*)',
+        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
         marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,

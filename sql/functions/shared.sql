@@ -41,6 +41,16 @@ return left(code, 2) = '42' and code <> '42501';
 comment on function marketing_automation_internal.is_broken_definition(text) is
     'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
 
+create function marketing_automation_internal.public_error(message text, code text) returns text
+language sql immutable
+-- What is wrong with a definition names columns and types; errors that pass, and limits, name objects. All others may quote a value.
+return case
+    when left(code, 2) in ('42', '40', '53', '55', '57', '58') then message
+    when message is not null then 'its text may quote the row, and is for who may read that'
+end;
+comment on function marketing_automation_internal.public_error(text, text) is
+    'API: private. What everybody may see of an error that a user expression has raised: its message, unless that may hold values';
+
 create function marketing_automation_internal.opposite_event(event text) returns text
 language sql immutable
 return case event

@@ -116,3 +116,19 @@ where r.blocked_at is null and exists (
     select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
 
 drop function marketing_automation_internal.classify_events(tid[]);
+-- Errors of expressions may quote rows, and are told to who may read them.
+drop function marketing_automation_internal.explain_entering(marketing_automation.scenario, text);
+drop function marketing_automation_internal.explain_mail(marketing_automation.message);
+drop function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint);
+drop function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz);
+create function marketing_automation.sees_rows(scenario_id integer) returns boolean
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+alter table marketing_automation.scenario_status enable row level security;
+create policy quotes_no_row on marketing_automation.scenario_status for select using (
+    last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
+    or marketing_automation.sees_rows(scenario_id));
+comment on policy quotes_no_row on marketing_automation.scenario_status is
+    'Rows whose last error may quote a row of the model are for who sees_rows() only';
+
+-- Snippets name the activities that use them.
+drop function marketing_automation_internal.template_user();

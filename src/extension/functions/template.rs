@@ -4,7 +4,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::extension::snippets::snippets;
-use crate::mail::template::{self, Names, PageTemplate, TemplateError, Texts, Undefined};
+use crate::mail::template::{self, Columns, Names, PageTemplate, TemplateError, Texts, Undefined};
 
 fn report(
     level: PgLogLevel,
@@ -167,4 +167,14 @@ fn used_snippets(
 ) -> Result<Vec<String>, spi::Error> {
     let sources = [sender, subject, body];
     Ok(snippets()?.names_in(sources.into_iter().flatten()))
+}
+
+/// The columns of the record that templates, and snippets in them, read; None: they may read any.
+#[pg_extern(sql = false)]
+fn used_columns(texts: Vec<Option<String>>) -> Result<Option<Vec<String>>, spi::Error> {
+    let columns = snippets()?.columns_in(texts.iter().flatten().map(String::as_str));
+    Ok(match columns {
+        Columns::All => None,
+        Columns::Some(names) => Some(names.into_iter().collect()),
+    })
 }
