@@ -97,7 +97,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     if new.condition is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, new.condition,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));
     end if;
     -- Templates that have not changed may have lost a column since: their mails say so.

@@ -80,8 +80,17 @@ begin
             using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
     end if;
     -- Its expressions run with the rights of the scenario's owner, so whoever writes them must have those rights already.
-    if not exists (select from pg_roles r where r.oid = result.owner) or not pg_has_role(result.owner::oid, scenario.owner::oid,
-        'MEMBER') then
+    if not exists (select from pg_roles r where r.oid = scenario.owner_id) then
+        raise exception 'role "%", the owner of scenario "%", does not exist', scenario.owner, scenario.name
+            using errcode = 'undefined_object', detail = 'A role that was made since is another one, whatever its name.',
+                  hint = format('update marketing_automation.scenario set owner = ''role'' where name = %L;', scenario.name);
+    end if;
+    if not exists (select from pg_roles r where r.oid = result.owner_id) then
+        raise exception 'role "%", the owner of model "%", does not exist', result.owner, result.name
+            using errcode = 'undefined_object', detail = 'A role that was made since is another one, whatever its name.',
+                  hint = format('update marketing_automation.model set owner = ''role'' where name = %L;', result.name);
+    end if;
+    if not pg_has_role(result.owner_id, scenario.owner_id, 'MEMBER') then
         raise exception 'model "%" belongs to %, who is no member of %, the owner of scenario "%"', result.name, result.owner,
             scenario.owner, scenario.name
             using errcode = 'insufficient_privilege',
@@ -95,7 +104,7 @@ comment on function marketing_automation_internal.usable_model(marketing_automat
 
 create function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(pg_has_role(caller, s.owner::oid, 'MEMBER'), false)
+    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
         or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
     from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
     where s.id = sees_rows.scenario_id
@@ -114,19 +123,19 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
 begin
-    perform marketing_automation_internal.check_expression(scenario.owner, model.relation, p.expression, p.what)
+    perform marketing_automation_internal.check_expression(scenario.owner_id, model.relation, p.expression, p.what)
     from marketing_automation_internal.model_parts(model) p where not p.is_condition;
-    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, p.expression, p.what)
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, p.expression, p.what)
     from marketing_automation_internal.model_parts(model) p where p.is_condition;
     if only_of is null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.domain,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.domain,
             format('domain of scenario "%s"', scenario.name));
     end if;
     if scenario.goal is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.goal,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
-    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, a.condition,
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.condition,
         format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.condition is not null

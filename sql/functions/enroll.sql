@@ -10,7 +10,7 @@ begin
         and not (select r.rolsuper from pg_roles r where r.oid = caller)
         and not exists (
             select from marketing_automation.scenario s
-            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner::oid, 'MEMBER')) then
+            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner_id, 'MEMBER')) then
         raise exception 'only members of its owner may choose the time of %', case when scenario_name is null then 'a scenario' else
             format('scenario "%s"', scenario_name) end
             using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
@@ -93,7 +93,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from marketing_automation.scenario s
     left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'enroll'
     where s.state = 'running' and s.id <> all (tried)
-      and (caller is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+      and (caller is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
       -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
       and not (coalesce(t.slow, false) and exists (
             select from marketing_automation_internal.failed_turn o where o.work = 'enroll' and o.slow and o.scenario_id = any (tried)))

@@ -14,7 +14,7 @@ begin
     model := marketing_automation_internal.usable_model(scenario);
     return coalesce((
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 marketing_automation_internal.as_text(model.key)), array[key]) as q (key text)
         limit 1), key);
@@ -44,7 +44,7 @@ begin
     begin
         model := marketing_automation_internal.usable_model(scenario);
         select q.* into its_party, its_email
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email))),
             array[key]) as q (party text, email text);
@@ -88,7 +88,7 @@ begin
         if obstacle is null then
             begin
                 select q.matches into matches
-                from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                     marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format(E'(%s\n)', scenario.domain)),
                     array[key]) as q (matches boolean);
                 obstacle := case when matches then null else format('the domain is %s for it', case when matches is null then 'null'

@@ -35,18 +35,18 @@ declare
     columns text[] := marketing_automation_internal.mail_columns(activity_id);
     hidden text;
 begin
-    perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, format('select %s from %s as self',
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
         marketing_automation_internal.as_record(columns), model.relation));
 exception when insufficient_privilege then
     select string_agg(quote_ident(u.name), ', ' order by u.n) into hidden from unnest(columns) with ordinality as u (name, n)
-    where not has_column_privilege(scenario.owner, model.relation, u.name, 'SELECT');
+    where not has_column_privilege(scenario.owner_id, model.relation, u.name, 'SELECT');
     if hidden is null then
         raise;
     end if;
     raise exception 'mails of activity "%" use columns that role % may not read: %',
             (select a.name from marketing_automation.activity a where a.id = activity_id), scenario.owner, hidden
         using errcode = 'insufficient_privilege',
-              hint = format('grant select (%s) on %s to %s;', hidden, model.relation, scenario.owner);
+              hint = format('grant select (%s) on %s to %I;', hidden, model.relation, scenario.owner);
 end $$;
 comment on function marketing_automation_internal.check_mail_columns(marketing_automation.scenario, integer) is
     'API: private. Raises if the scenario''s owner may not read what mails of an activity take along';
@@ -73,7 +73,7 @@ begin
             select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
             model := marketing_automation_internal.usable_model(scenario);
             update marketing_automation_internal.outbox o set context = q.context || o.context
-            from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                 marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                     marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(columns))),
                 keys) as q (key text, context jsonb)

@@ -12,7 +12,7 @@ begin
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if not pg_has_role(caller, its_scenario.owner::oid, 'MEMBER') then
+    if not pg_has_role(caller, its_scenario.owner_id, 'MEMBER') then
         raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
             using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
     end if;
@@ -34,7 +34,7 @@ begin
     return query
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_text(model.key),
                 marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),

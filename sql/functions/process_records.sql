@@ -58,7 +58,7 @@ begin
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
             and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean)
@@ -163,7 +163,7 @@ declare
     model marketing_automation.model;
 begin
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    if marketing_automation_internal.check_expression(scenario.owner, model.relation, model.key, 'key') = model.key_type then
+    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
         return false;
     end if;
     -- Finding the type is what the trigger does.
@@ -186,7 +186,7 @@ begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
     begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
             array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
         return false;

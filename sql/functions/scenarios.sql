@@ -39,7 +39,7 @@ begin
         return new;
     end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
-    defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
+    defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
@@ -48,7 +48,7 @@ begin
     elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
-        perform marketing_automation_internal.check_condition(new.owner, model.relation, c.condition,
+        perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
     end if;
@@ -77,6 +77,9 @@ begin
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
+
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create trigger guard before insert or update or delete on marketing_automation.scenario
     for each row execute function marketing_automation_internal.guard();

@@ -184,7 +184,7 @@ begin
     perform marketing_automation_internal.simulated_events(chosen, events);
     begin
         select q.* into row
-        from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().

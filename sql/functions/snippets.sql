@@ -77,6 +77,9 @@ end $$;
 comment on function marketing_automation_internal.snippet_validate() is
     'API: private. A snippet compiles, uses what exists and not itself, and what uses it still works';
 
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.choose_owner();
+
 create trigger guard before insert or update or delete on marketing_automation.snippet
     for each row execute function marketing_automation_internal.guard();
 

@@ -3,7 +3,7 @@
 -- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway.
 -- Others see that there is something, when, and how it went.
 create view marketing_automation_internal.activity_audience as
-select a.id as activity_id, coalesce(pg_has_role(s.owner::oid, 'MEMBER'), false)
+select a.id as activity_id, coalesce(pg_has_role(s.owner_id, 'MEMBER'), false)
     or coalesce(has_table_privilege(m.relation, 'SELECT'), false) as sees_rows
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
