@@ -33,11 +33,23 @@ create function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true
 ) returns integer
-language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer;
+begin
+    insert into marketing_automation.scenario as s
         (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
-    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks) returning id;
-$$;
+    values (create_scenario.name, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable, create_scenario.language,
+        create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens, create_scenario.track_clicks)
+    on conflict on constraint scenario_name_key do nothing
+    returning s.id into its_id;
+    if its_id is null then
+        raise exception 'scenario "%" exists', name
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
+    end if;
+    return its_id;
+end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
     'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
@@ -191,7 +203,14 @@ begin
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after)
+    on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
+    if its_id is null then
+        raise exception 'activity "%" exists in scenario "%"', name, scenario
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.activity set subject = %L where scenario_id = %s and name = %L;',
+                      subject, its_scenario, name);
+    end if;
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is

@@ -150,8 +150,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(sender|subject|body|snippet)\M'
-            then message.smtp_reply else split_part(message.smtp_reply, ':', 1) end, 'no reply')
+        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
 $$;

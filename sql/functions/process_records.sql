@@ -168,7 +168,8 @@ begin
     end if;
     -- Finding the type is what the trigger does.
     update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
-    return true;
+    -- Whoever asks tries again, and would without end.
+    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
 exception when others then
     -- Whatever is wrong with the key, there is an error about it already.
     return false;

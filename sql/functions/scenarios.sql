@@ -21,10 +21,18 @@ begin
     if tg_op = 'UPDATE' and new.id <> old.id then
         raise exception 'id of scenario "%" cannot change', old.name using errcode = 'feature_not_supported';
     end if;
+    perform marketing_automation_internal.check_value(new.state, array['draft', 'running', 'stopped'], 'state',
+        format('scenario "%s"', new.name));
+    perform marketing_automation_internal.check_language(new.language, format('scenario "%s"', new.name));
     if tg_op = 'UPDATE' and new.state <> old.state
         and (old.state, new.state) not in (('draft', 'running'), ('running', 'stopped'), ('stopped', 'draft')) then
         raise exception 'scenario "%" cannot go from % to %', old.name, old.state, new.state
-            using errcode = 'object_not_in_prerequisite_state', hint = 'The order is draft, running, stopped, and back to draft.';
+            using errcode = 'object_not_in_prerequisite_state', detail = 'The order is draft, running, stopped, and back to draft.',
+                  hint = format(case
+                      when old.state = 'stopped' and new.state = 'running' then
+                          'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                      when old.state = 'draft' then 'select marketing_automation.run(%1$L), marketing_automation.stop(%1$L);'
+                      else 'select marketing_automation.stop(%1$L), marketing_automation.draft(%1$L);' end, old.name);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model then
         perform marketing_automation_internal.lock_scenario(old.id);
@@ -56,6 +64,7 @@ begin
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
     end if;
     if starts then
+        perform marketing_automation_internal.try_mails(new);
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;

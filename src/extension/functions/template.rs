@@ -4,6 +4,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::extension::snippets::snippets;
+use crate::mail::message;
 use crate::mail::template::{self, Columns, Names, PageTemplate, TemplateError, Texts, Undefined};
 
 fn report(
@@ -120,6 +121,19 @@ fn check_templates(
     language: &str,
     columns: Option<pgrx::JsonB>,
 ) -> Result<(), spi::Error> {
+    // Of one without expressions every mail would fail alike.
+    if let Some(sender) = sender
+        && !["{{", "{%", "{#"].iter().any(|tag| sender.contains(tag))
+        && let Err(error) = message::check_sender(sender)
+    {
+        report(
+            PgLogLevel::ERROR,
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("sender of {what} is no mailbox"),
+            error.to_string(),
+            Some("Write Shop <news@shop.example> or news@shop.example."),
+        );
+    }
     let texts = texts(sender, subject, body);
     let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
     judge(&format!("template of {what}"), checked);
