@@ -99,3 +99,18 @@ select marketing_automation.create_scenario('far', 'far');
 select marketing_automation.stop(s) from unnest(array['application', 'replaced']) s;
 drop foreign table bobs.far;
 drop foreign data wrapper nowhere cascade;
+
+-- Who owns the extension may be no superuser any more: nothing runs then that he could not run himself.
+create role regress_lapsed superuser;
+select n.nspowner::regrole as extension_owner from pg_namespace n where n.nspname = 'marketing_automation_internal' \gset
+alter schema marketing_automation_internal owner to regress_lapsed;
+alter role regress_lapsed nosuperuser;
+\set VERBOSITY terse
+select marketing_automation.create_scenario('lapsed', 'own');
+grant regress_ada to regress_lapsed;
+set role regress_ada;
+select marketing_automation.create_scenario('lapsed', 'bobs lead') > 0 as created;
+reset role;
+\set VERBOSITY default
+alter schema marketing_automation_internal owner to :extension_owner;
+drop role regress_lapsed;
