@@ -152,6 +152,44 @@ where r.blocked_at is null and exists (
     select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
 
 drop function marketing_automation_internal.classify_events(tid[]);
+-- Errors of expressions may quote rows, and are told to who may read them.
+drop function marketing_automation_internal.explain_entering(marketing_automation.scenario, text);
+drop function marketing_automation_internal.explain_mail(marketing_automation.message);
+drop function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint);
+drop function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz);
+create function marketing_automation.sees_rows(scenario_id integer) returns boolean
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+alter table marketing_automation.scenario_status enable row level security;
+create policy quotes_no_row on marketing_automation.scenario_status for select using (
+    last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
+    or marketing_automation.sees_rows(scenario_id));
+comment on policy quotes_no_row on marketing_automation.scenario_status is
+    'Rows whose last error may quote a row of the model are for who sees_rows() only';
+
+-- Snippets name the activities that use them.
+drop function marketing_automation_internal.template_user();
+
+-- Owners by name, and which role that was: a number in a dump is whoever has it elsewhere.
+drop trigger lock_name on marketing_automation.snippet;
+drop trigger share_owner on marketing_automation.snippet;
+drop trigger lock_name on marketing_automation.page;
+drop trigger share_owner on marketing_automation.page;
+drop trigger lock_name on marketing_automation.page_text;
+drop trigger share_owner on marketing_automation.page_text;
+do $$
+declare
+    its_table text;
+begin
+    foreach its_table in array array['model', 'scenario', 'snippet', 'page', 'page_text'] loop
+        execute format('alter table marketing_automation.%I alter column owner drop default, add column owner_id oid', its_table);
+        execute format('alter table marketing_automation.%I alter column owner_id type oid using owner::oid, '
+            'alter column owner type name using pg_get_userbyid(owner::oid)', its_table);
+        execute format('alter table marketing_automation.%I alter column owner set default current_user, '
+            'alter column owner_id set default quote_ident(current_user)::regrole::oid, alter column owner_id set not null', its_table);
+        execute format('comment on column marketing_automation.%I.owner_id is %L', its_table,
+            'The role that owner named when it was written: another one of that name is not the owner. 0: there was none');
+    end loop;
+end $$;
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -170,12 +208,38 @@ comment on function marketing_automation_internal.log_bucket(timestamptz) is
 
 create or replace function marketing_automation_internal.is_restoring() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    -- is_superuser follows SET ROLE, and no SECURITY DEFINER function.
+    -- is_superuser follows SET ROLE, and no SECURITY DEFINER function. Files that pg_dump wrote are not only restored but also
+    -- played before a migration: what is loaded from a dump is written by COPY or INSERT itself, and by no function.
     select not current_setting('check_function_bodies')::boolean and current_setting('is_superuser')::boolean
+        and current_query() ~* '^\s*(copy|insert\s+into)\s+"?marketing_automation'
 $$;
 comment on function marketing_automation_internal.is_restoring() is
     'API: private. Whether a superuser loads a dump: pg_dump turns check_function_bodies off, as functions and rows may come before '
-    'what they need. Nothing is compiled or looked up then; what is missing shows when it runs';
+    'what they need, and writes COPY or INSERT. Nothing is compiled or looked up then; what is missing shows when it runs';
+
+create or replace function marketing_automation_internal.check_value(value text, valid text[], what text, whose text, otherwise text default null)
+    returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if value <> all (valid) then
+        raise exception '% "%" of % does not exist', what, value, whose
+            using errcode = 'check_violation',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(value, valid) || '". ', '')
+                      || format('It is %s%s.', array_to_string(valid, ', '), coalesce('; ' || otherwise, ''));
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_value(text, text[], text, text, text) is
+    'API: private. Raises, with all that are valid, unless a value is one of them or null. otherwise: what null means';
+
+create or replace function marketing_automation_internal.check_language(language text, whose text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if language !~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$' then
+        raise exception 'language "%" of % is no language tag', language, whose
+            using errcode = 'check_violation', hint = 'Write a BCP 47 or POSIX tag: fr, fr-CA, fr_CA.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_language(text, text) is 'API: private. Raises unless a language is a tag';
 
 create or replace function marketing_automation_internal.as_text(expression text) returns text
 language sql immutable
@@ -196,6 +260,16 @@ language sql immutable
 return left(code, 2) = '42' and code <> '42501';
 comment on function marketing_automation_internal.is_broken_definition(text) is
     'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
+
+create or replace function marketing_automation_internal.public_error(message text, code text) returns text
+language sql immutable
+-- What is wrong with a definition names columns and types; errors that pass, and limits, name objects. All others may quote a value.
+return case
+    when left(code, 2) in ('42', '40', '53', '55', '57', '58') then message
+    when message is not null then 'its text may quote the row, and is for who may read that'
+end;
+comment on function marketing_automation_internal.public_error(text, text) is
+    'API: private. What everybody may see of an error that a user expression has raised: its message, unless that may hold values';
 
 create or replace function marketing_automation_internal.opposite_event(event text) returns text
 language sql immutable
@@ -379,6 +453,12 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.used_snippets(text, text, text) is
     'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
 
+create or replace function marketing_automation_internal.used_columns(texts text[]) returns text[]
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_columns_wrapper';
+comment on function marketing_automation_internal.used_columns(text[]) is
+    'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read; null: they '
+    'may read any';
+
 create or replace function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)
 language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_token_wrapper';
@@ -429,6 +509,17 @@ comment on function marketing_automation_internal.give_access_again(text, text) 
 -- functions/views.sql
 -- What people see of the tables that work is done in.
 
+-- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway.
+-- Others see that there is something, when, and how it went.
+create or replace view marketing_automation_internal.activity_audience as
+select a.id as activity_id, coalesce(pg_has_role(s.owner_id, 'MEMBER'), false)
+    or coalesce(has_table_privilege(m.relation, 'SELECT'), false) as sees_rows
+from marketing_automation.activity a
+join marketing_automation.scenario s on s.id = a.scenario_id
+left join marketing_automation.model m on m.name = s.model;
+comment on view marketing_automation_internal.activity_audience is
+    'API: private. Whether the current user may see contents of the rows that an activity has read';
+
 create or replace view marketing_automation.record_activity as
 select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
@@ -436,25 +527,44 @@ select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as error, null::text as error_code
 from marketing_automation_internal.waiting_activity w
 union all
-select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at, f.error, f.error_code
+select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
+       case when f.error is null or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = f.activity_id)
+            then f.error
+            -- Written out, as what a view calls its reader must be allowed to call: public_error().
+            else case when left(f.error_code, 2) in ('42', '40', '53', '55', '57', '58') then f.error
+                else 'its text may quote the row, and is for who may read that' end end, f.error_code
 from marketing_automation_internal.finished_activity f;
 comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';
+comment on column marketing_automation.record_activity.error is
+    'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
 
 create or replace view marketing_automation.message as
-select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
+select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone,
+       case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+            then o.context end as context,
        case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
-       o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply,
-           null::text as server,
+       o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at,
+       case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+            then o.smtp_reply else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as smtp_reply,
+       null::text as server,
        o.track_opens, o.track_clicks
 from marketing_automation_internal.outbox o
 union all
-select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-       l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks
+select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone,
+       case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+            then l.context end, l.state,
+       l.attempts, l.created_at, null, l.sent_at,
+       case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+            then l.smtp_reply else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end,
+       l.server, l.track_opens, l.track_clicks
 from marketing_automation_internal.message_log l;
 comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
+comment on column marketing_automation.message.context is
+    'The columns of the row that its templates use, as they were when the activity ran: what templates see as record. Only for members '
+    'of the scenario''s owner and who may read the model''s relation; null for others';
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
@@ -462,7 +572,12 @@ comment on column marketing_automation.message.track_opens is 'Whether it has an
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 
 create or replace view marketing_automation.delivery_attempt as
-select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status, t.reply, t.server
+select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
+       case when t.reply !~ '^(template|sender|recipient|subject|message)\M' or (
+                select a.sees_rows from marketing_automation.message m
+                join marketing_automation_internal.activity_audience a on a.activity_id = m.activity_id where m.id = t.message_id)
+            then t.reply else substring(t.reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as reply,
+       t.server
 from marketing_automation_internal.attempt_log t
 union all
 select l.id, l.attempts, l.sent_at, 'sent', substring(l.smtp_reply from '^([2-5]\d\d)\M')::smallint,
@@ -560,7 +675,7 @@ begin
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
                     when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select %s, %s from %s as self where %s',
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s from %s as self where %s',
         marketing_automation_internal.as_text(model.key),
         marketing_automation_internal.as_text(case when not only_key then model.party end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
@@ -614,7 +729,7 @@ begin
     if digests is null then
         digests := array(
             select distinct q.digest
-            from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select %s from %s as self where %s',
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self where %s',
                 marketing_automation_internal.digest(), model.relation, part), null)
                 as q (digest text));
         return marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests);
@@ -627,7 +742,7 @@ begin
     end if;
     begin
         key := (
-            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                 format('select %s from %s as self where %s', marketing_automation_internal.as_text(model.key), model.relation, part), digests)
                 as q (key text));
     exception when others then
@@ -635,7 +750,7 @@ begin
     end;
     return array(
         select row(scenario.id, digests[1], q.place, key, raises_key, message, code)::marketing_automation_internal.poisonous_row
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select distinct %s from %s as self where %s',
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select distinct %s from %s as self where %s',
             case when first_block is null then '''''::text' else 'self.ctid::text' end, model.relation, part), digests) as q (place text));
 end $$;
 comment on function marketing_automation_internal.poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
@@ -671,7 +786,7 @@ begin
     for part in
         select format(case when blocks is null then '%s = %L' else 'self.ctid = %2$L::tid' end, marketing_automation_internal.digest(), q.sample)
         from generate_series(0, 7) n
-        cross join lateral marketing_automation_internal.query_as_owner(scenario.owner, model.relation, case
+        cross join lateral marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, case
             when blocks is null then format('select %s from %s as self offset %s limit 1', marketing_automation_internal.digest(),
                 model.relation, n * 100)
             else format('select self.ctid::text from %s as self where self.ctid >= ''(%s,0)''::tid limit 1', model.relation, n * blocks / 8)
@@ -707,7 +822,7 @@ begin
     insert into marketing_automation_internal.poisonous_row select a.* from unnest(apart) a
     on conflict on constraint poisonous_row_pkey do update
     set key = excluded.key, raises_key = excluded.raises_key, error = excluded.error, error_code = excluded.error_code;
-    perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
         format('select true from %s as self where %s limit 1', model.relation,
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)), null) as q (is_there boolean);
     if not found then
@@ -827,18 +942,45 @@ comment on function marketing_automation_internal.turn_succeeded(integer, text, 
 -- Who may change a definition: only members of the role with whose rights its expressions run. The triggers "guard" run as the
 -- writer, who may call no function of this schema: they contain all that they need.
 
+create or replace function marketing_automation_internal.choose_owner() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.owner_id := coalesce((select r.oid from pg_roles r where r.rolname = new.owner), 0::oid);
+    if new.owner_id = 0 and current_setting('is_superuser')::boolean and not current_setting('check_function_bodies')::boolean
+        and current_query() ~* '^\s*(copy|insert\s+into)\s+"?marketing_automation' then
+        -- A dump is loaded where the role is missing: all the rest is to be kept.
+        raise warning 'role "%" does not exist, which owns % "%"', new.owner, replace(tg_table_name, '_', ' '), new.name
+            using detail = 'What it owns is kept, and does not run.',
+                  hint = format('Create it, and then: update marketing_automation.%I set owner = owner where owner = %L;', tg_table_name, new.owner);
+    elsif new.owner_id = 0 then
+        raise exception 'role "%" does not exist', new.owner using errcode = 'undefined_object';
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.choose_owner() is
+    'API: private. Trigger: remembers which role the owner''s name means. A dump has names, and roles are dropped, renamed and made anew';
+
 create or replace function marketing_automation_internal.guard() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     -- Found by name and language: who owns a name, owns it in all of them.
     has_languages boolean := tg_table_name in ('snippet', 'page', 'page_text');
     written record;
-    owner regrole;
+    owner oid;
+    owner_name name;
 begin
+    if pg_trigger_depth() > 1 and current_user = (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = tg_relid) then
+        -- A trigger of the extension follows what its writer was allowed to do; its owner may be no superuser any more.
+        return case when tg_op = 'DELETE' then old else new end;
+    end if;
     if has_languages and tg_op <> 'DELETE' then
         if tg_op = 'INSERT' or new.name <> old.name then
-            execute format('select t.owner from marketing_automation.%I t where t.name = $1 limit 1', tg_table_name) into owner using new.name;
-            new.owner := coalesce(owner, new.owner);
+            execute format('select t.owner, t.owner_id from marketing_automation.%I t where t.name = $1 limit 1', tg_table_name)
+                into owner_name, owner using new.name;
+            if owner is not null then
+                new.owner := owner_name;
+                new.owner_id := owner;
+            end if;
         end if;
     end if;
     -- What is changed, and what it becomes: both must be the writer's.
@@ -847,15 +989,16 @@ begin
             (case when tg_op <> 'DELETE' then to_jsonb(new) end)) as o (row)
         where o.row is not null
     loop
-        owner := case
-            when has_languages or tg_table_name in ('model', 'scenario') then (written.row ->> 'owner')::regrole
-            else (
-                select s.owner from marketing_automation.scenario s
-                where s.id = case tg_table_name
-                    when 'activity' then (written.row ->> 'scenario_id')::integer
-                    else (select a.scenario_id from marketing_automation.activity a
-                        where a.id = (written.row ->> 'activity_id')::integer) end)
-        end;
+        if has_languages or tg_table_name in ('model', 'scenario') then
+            owner := written.row ->> 'owner_id';
+            owner_name := written.row ->> 'owner';
+        else
+            select s.owner_id, s.owner into owner, owner_name from marketing_automation.scenario s
+            where s.id = case tg_table_name
+                when 'activity' then (written.row ->> 'scenario_id')::integer
+                else (select a.scenario_id from marketing_automation.activity a
+                    where a.id = (written.row ->> 'activity_id')::integer) end;
+        end if;
         if owner is null then
             -- Deleted together with what it belongs to: whoever could delete that one may. Otherwise only a superuser, who loads
             -- a dump, goes on to "validate": the statement may see less than is there when it ends.
@@ -866,8 +1009,8 @@ begin
                 case tg_table_name when 'activity' then format('activity "%s"', written.row ->> 'name') else 'translation' end
                 using errcode = 'foreign_key_violation';
         end if;
-        if not pg_has_role(owner::oid, 'MEMBER') then
-            raise exception 'must be a member of role % to write %', owner,
+        if not pg_has_role(owner, 'MEMBER') then
+            raise exception 'must be a member of role % to write %', owner_name,
                 case tg_table_name when 'activity_translation' then format('translations of activity %s', written.row ->> 'activity_id')
                      else format('%s "%s"', replace(tg_table_name, '_', ' '), written.row ->> 'name') end
                 using errcode = 'insufficient_privilege',
@@ -884,7 +1027,8 @@ comment on function marketing_automation_internal.guard() is
 create or replace function marketing_automation_internal.share_owner() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    execute format('update marketing_automation.%I t set owner = $1 where t.name = $2 and t.owner <> $1', tg_table_name) using new.owner, new.name;
+    execute format('update marketing_automation.%I t set owner = $1 where t.name = $2 and t.owner_id <> $3', tg_table_name)
+        using new.owner, new.name, new.owner_id;
     return null;
 end $$;
 comment on function marketing_automation_internal.share_owner() is
@@ -893,14 +1037,14 @@ comment on function marketing_automation_internal.share_owner() is
 create or replace function marketing_automation_internal.lock_name() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    other regrole;
+    other name;
 begin
     insert into marketing_automation_internal.name_lock as l (kind, name) values (tg_table_name, new.name)
     on conflict on constraint name_lock_pkey do update set name = excluded.name;
     if tg_op = 'INSERT' or new.name <> old.name then
         -- What another session has committed while this one waited.
-        execute format('select t.owner from marketing_automation.%I t where t.name = $1 and t.owner <> $2 limit 1', tg_table_name)
-            into other using new.name, new.owner;
+        execute format('select t.owner from marketing_automation.%I t where t.name = $1 and t.owner_id <> $2 limit 1', tg_table_name)
+            into other using new.name, new.owner_id;
         if other is not null then
             raise exception 'the name "%" has just been taken by role %', new.name, other
                 using errcode = 'object_in_use', hint = 'Take another name: who owns one owns it in all languages.';
@@ -967,7 +1111,7 @@ begin
         and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id
             where s.model = old.name) then
         begin
-            perform marketing_automation_internal.check_expression(new.owner, new.relation, old.key, format('key of model "%s"', old.name));
+            perform marketing_automation_internal.check_expression(new.owner_id, new.relation, old.key, format('key of model "%s"', old.name));
             users := 'records have entered with it';
         exception when undefined_column or undefined_function or undefined_object then
             -- A column was renamed, say: no other way to find these records again than another expression.
@@ -989,10 +1133,10 @@ begin
     end if;
     for part in select p.* from marketing_automation_internal.model_parts(new) p loop
         if part.is_condition then
-            perform marketing_automation_internal.check_condition(new.owner, new.relation, part.expression, part.what);
+            perform marketing_automation_internal.check_condition(new.owner_id, new.relation, part.expression, part.what);
             continue;
         end if;
-        its_type := marketing_automation_internal.check_expression(new.owner, new.relation, part.expression, part.what);
+        its_type := marketing_automation_internal.check_expression(new.owner_id, new.relation, part.expression, part.what);
         if part.part = 'key' then
             new.key_type := its_type;
         end if;
@@ -1002,7 +1146,7 @@ begin
             -- row(a, b): it plans, but a record without a type of its own is never read back from text.
             raise undefined_object;
         end if;
-        perform marketing_automation_internal.plan_as_owner(new.owner, new.relation, marketing_automation_internal.key_query(new.relation, new.key,
+        perform marketing_automation_internal.plan_as_owner(new.owner_id, new.relation, marketing_automation_internal.key_query(new.relation, new.key,
             new.key_type, ''));
     exception when undefined_object or undefined_function then
         raise exception 'key of model "%" is of type %, by which rows cannot be found again', new.name, new.key_type
@@ -1027,6 +1171,9 @@ comment on function marketing_automation_internal.model_cascade() is 'API: priva
 
 create or replace trigger fixed before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation_internal.model_fixed();
+
+create or replace trigger choose_owner before insert or update of owner, owner_id on marketing_automation.model
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create or replace trigger guard before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation_internal.guard();
@@ -1087,10 +1234,18 @@ begin
     if tg_op = 'UPDATE' and new.id <> old.id then
         raise exception 'id of scenario "%" cannot change', old.name using errcode = 'feature_not_supported';
     end if;
+    perform marketing_automation_internal.check_value(new.state, array['draft', 'running', 'stopped'], 'state',
+        format('scenario "%s"', new.name));
+    perform marketing_automation_internal.check_language(new.language, format('scenario "%s"', new.name));
     if tg_op = 'UPDATE' and new.state <> old.state
         and (old.state, new.state) not in (('draft', 'running'), ('running', 'stopped'), ('stopped', 'draft')) then
         raise exception 'scenario "%" cannot go from % to %', old.name, old.state, new.state
-            using errcode = 'object_not_in_prerequisite_state', hint = 'The order is draft, running, stopped, and back to draft.';
+            using errcode = 'object_not_in_prerequisite_state', detail = 'The order is draft, running, stopped, and back to draft.',
+                  hint = format(case
+                      when old.state = 'stopped' and new.state = 'running' then
+                          'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                      when old.state = 'draft' then 'select marketing_automation.run(%1$L), marketing_automation.stop(%1$L);'
+                      else 'select marketing_automation.stop(%1$L), marketing_automation.draft(%1$L);' end, old.name);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model then
         perform marketing_automation_internal.lock_scenario(old.id);
@@ -1105,7 +1260,7 @@ begin
         return new;
     end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
-    defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
+    defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
@@ -1114,7 +1269,7 @@ begin
     elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
-        perform marketing_automation_internal.check_condition(new.owner, model.relation, c.condition,
+        perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
     end if;
@@ -1122,6 +1277,7 @@ begin
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
     end if;
     if starts then
+        perform marketing_automation_internal.try_mails(new);
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;
@@ -1143,6 +1299,9 @@ begin
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
+
+create or replace trigger choose_owner before insert or update of owner, owner_id on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create or replace trigger guard before insert or update or delete on marketing_automation.scenario
     for each row execute function marketing_automation_internal.guard();
@@ -1214,6 +1373,11 @@ begin
         new.version := greatest(new.version, old.version)
             + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
     end if;
+    perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
+        'email_not_clicked', 'email_bounced', 'email_not_bounced'], 'event', format('activity "%s"', new.name),
+        'null: it simply follows its parent');
+    perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
+        'null: it only branches');
     if new.delay < interval '0' or new.delay > interval '10 years' then
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative'
             else 'longer than 10 years' end
@@ -1282,7 +1446,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     if new.condition is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, new.condition,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));
     end if;
     -- Templates that have not changed may have lost a column since: their mails say so.
@@ -1340,6 +1504,7 @@ begin
         return case when tg_op = 'DELETE' then old else new end;
     end if;
     if tg_op <> 'DELETE' then
+        perform marketing_automation_internal.check_language(new.language, format('translation of activity %s', new.activity_id));
         perform from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
             raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
@@ -1382,14 +1547,14 @@ comment on function marketing_automation_internal.template_columns(regclass) is
     'composite; null when it does not exist';
 
 create or replace function marketing_automation_internal.template_user() returns table (
-    what text, language text, sender text, subject text, body text, relation regclass)
+    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
+    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
-    select format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
+    select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
         t.body, m.relation
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
@@ -1438,10 +1603,16 @@ begin
         raise exception 'snippet "%" is in use', old.name
             using errcode = 'object_in_use', detail = faults, hint = 'Change the templates that use it first.';
     end if;
+    perform marketing_automation_internal.complete_contexts(array(
+        select distinct t.activity_id from marketing_automation_internal.template_user() t
+        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names));
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is
     'API: private. A snippet compiles, uses what exists and not itself, and what uses it still works';
+
+create or replace trigger choose_owner before insert or update of owner, owner_id on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create or replace trigger guard before insert or update or delete on marketing_automation.snippet
     for each row execute function marketing_automation_internal.guard();
@@ -1473,6 +1644,9 @@ end $$;
 comment on function marketing_automation_internal.page_validate() is
     'API: private. The template compiles, and shows the form without which nobody could unsubscribe';
 
+create or replace trigger choose_owner before insert or update of owner, owner_id on marketing_automation.page
+    for each row execute function marketing_automation_internal.choose_owner();
+
 create or replace trigger guard before insert or update or delete on marketing_automation.page
     for each row execute function marketing_automation_internal.guard();
 
@@ -1481,6 +1655,9 @@ create or replace trigger lock_name before insert or update of name, owner on ma
 
 create or replace trigger share_owner after update of owner on marketing_automation.page
     for each row execute function marketing_automation_internal.share_owner();
+
+create or replace trigger choose_owner before insert or update of owner, owner_id on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create or replace trigger guard before insert or update or delete on marketing_automation.page_text
     for each row execute function marketing_automation_internal.guard();
@@ -1598,11 +1775,23 @@ create or replace function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true
 ) returns integer
-language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer;
+begin
+    insert into marketing_automation.scenario as s
         (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
-    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks) returning id;
-$$;
+    values (create_scenario.name, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable, create_scenario.language,
+        create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens, create_scenario.track_clicks)
+    on conflict on constraint scenario_name_key do nothing
+    returning s.id into its_id;
+    if its_id is null then
+        raise exception 'scenario "%" exists', name
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
+    end if;
+    return its_id;
+end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
     'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
@@ -1645,8 +1834,17 @@ begin
             using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
     end if;
     -- Its expressions run with the rights of the scenario's owner, so whoever writes them must have those rights already.
-    if not exists (select from pg_roles r where r.oid = result.owner) or not pg_has_role(result.owner::oid, scenario.owner::oid,
-        'MEMBER') then
+    if not exists (select from pg_roles r where r.oid = scenario.owner_id) then
+        raise exception 'role "%", the owner of scenario "%", does not exist', scenario.owner, scenario.name
+            using errcode = 'undefined_object', detail = 'A role that was made since is another one, whatever its name.',
+                  hint = format('update marketing_automation.scenario set owner = ''role'' where name = %L;', scenario.name);
+    end if;
+    if not exists (select from pg_roles r where r.oid = result.owner_id) then
+        raise exception 'role "%", the owner of model "%", does not exist', result.owner, result.name
+            using errcode = 'undefined_object', detail = 'A role that was made since is another one, whatever its name.',
+                  hint = format('update marketing_automation.model set owner = ''role'' where name = %L;', result.name);
+    end if;
+    if not pg_has_role(result.owner_id, scenario.owner_id, 'MEMBER') then
         raise exception 'model "%" belongs to %, who is no member of %, the owner of scenario "%"', result.name, result.owner,
             scenario.owner, scenario.name
             using errcode = 'insufficient_privilege',
@@ -1658,28 +1856,47 @@ comment on function marketing_automation_internal.usable_model(marketing_automat
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
     'expressions that run as the scenario''s owner';
 
+create or replace function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
+        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
+    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
+    where s.id = sees_rows.scenario_id
+$$;
+comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
+
+create or replace function marketing_automation.sees_rows(scenario_id integer) returns boolean
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.sees_rows(integer) is
+    'API: public. Whether you may see contents of the rows of a scenario: as a member of its owner, or since you may read the relation '
+    'of its model';
+
 create or replace function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
 begin
-    perform marketing_automation_internal.check_expression(scenario.owner, model.relation, p.expression, p.what)
+    perform marketing_automation_internal.check_expression(scenario.owner_id, model.relation, p.expression, p.what)
     from marketing_automation_internal.model_parts(model) p where not p.is_condition;
-    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, p.expression, p.what)
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, p.expression, p.what)
     from marketing_automation_internal.model_parts(model) p where p.is_condition;
     if only_of is null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.domain,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.domain,
             format('domain of scenario "%s"', scenario.name));
     end if;
     if scenario.goal is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.goal,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
-    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, a.condition,
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.condition,
         format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.condition is not null
+              and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+    perform marketing_automation_internal.check_mail_columns(scenario, a.id)
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.action = 'send_email'
               and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
 end $$;
 comment on function marketing_automation_internal.check_definition(marketing_automation.scenario, integer) is
@@ -1728,7 +1945,14 @@ begin
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after)
+    on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
+    if its_id is null then
+        raise exception 'activity "%" exists in scenario "%"', name, scenario
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.activity set subject = %L where scenario_id = %s and name = %L;',
+                      subject, its_scenario, name);
+    end if;
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is
@@ -1752,6 +1976,125 @@ language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario s set state = 'draft' where s.id = marketing_automation.scenario_id(draft.scenario);
 $$;
 comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
+
+-- functions/mail_columns.sql
+-- What a mail takes along of its row: the columns that its templates use. Others are neither asked for, so that rights on columns
+-- are enough, nor kept in the log.
+
+create or replace function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(c.attname::text order by c.attnum)
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.model m on m.name = s.model
+    cross join lateral (
+        select marketing_automation_internal.used_columns(array[a.sender, a.subject, a.body] || array(
+            select p.text from marketing_automation.activity_translation t
+            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+            where t.activity_id = a.id and p.text is not null)) as names) used
+    join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
+        and (used.names is null or c.attname = any (used.names))
+    where a.id = mail_columns.activity_id and a.action = 'send_email'
+$$;
+comment on function marketing_automation_internal.mail_columns(integer) is
+    'API: private. Columns of the model''s relation that templates of an activity, its translations and their snippets use; null: none';
+
+create or replace function marketing_automation_internal.as_record(columns text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce('(select to_jsonb(c.*) from (select ' || string_agg(format('self.%I', u.name), ', ' order by u.n) || ') as c)',
+        '''{}''::jsonb')
+    from unnest(columns) with ordinality as u (name, n)
+$$;
+comment on function marketing_automation_internal.as_record(text[]) is
+    'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record';
+
+create or replace function marketing_automation_internal.check_mail_columns(scenario marketing_automation.scenario, activity_id integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    columns text[] := marketing_automation_internal.mail_columns(activity_id);
+    hidden text;
+begin
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
+        marketing_automation_internal.as_record(columns), model.relation));
+exception when insufficient_privilege then
+    select string_agg(quote_ident(u.name), ', ' order by u.n) into hidden from unnest(columns) with ordinality as u (name, n)
+    where not has_column_privilege(scenario.owner_id, model.relation, u.name, 'SELECT');
+    if hidden is null then
+        raise;
+    end if;
+    raise exception 'mails of activity "%" use columns that role % may not read: %',
+            (select a.name from marketing_automation.activity a where a.id = activity_id), scenario.owner, hidden
+        using errcode = 'insufficient_privilege',
+              hint = format('grant select (%s) on %s to %I;', hidden, model.relation, scenario.owner);
+end $$;
+comment on function marketing_automation_internal.check_mail_columns(marketing_automation.scenario, integer) is
+    'API: private. Raises if the scenario''s owner may not read what mails of an activity take along';
+
+create or replace function marketing_automation_internal.complete_contexts(activities integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    activity marketing_automation.activity;
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+    columns text[];
+    keys text[];
+    message text;
+begin
+    for activity in
+        select a.* from marketing_automation.activity a where a.id = any (activities) and a.action = 'send_email' order by a.id
+    loop
+        columns := marketing_automation_internal.mail_columns(activity.id);
+        keys := array(
+            select distinct o.key from marketing_automation_internal.outbox o
+            where o.activity_id = activity.id and not o.context ?& columns);
+        continue when keys = '{}';
+        begin
+            select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+            model := marketing_automation_internal.usable_model(scenario);
+            update marketing_automation_internal.outbox o set context = q.context || o.context
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+                marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                    marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(columns))),
+                keys) as q (key text, context jsonb)
+            where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns;
+        exception when others then
+            get stacked diagnostics message = message_text;
+            raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name, message
+                using errcode = sqlstate;
+        end;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.complete_contexts(integer[]) is
+    'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are; '
+    'what they have they keep';
+
+create or replace function marketing_automation_internal.templates_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    changed integer := case when tg_table_name = 'activity' then (to_jsonb(new) ->> 'id')::integer
+        else (to_jsonb(new) ->> 'activity_id')::integer end;
+    scenario marketing_automation.scenario;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    select s.* into scenario from marketing_automation.scenario s
+    join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
+    if found then
+        perform marketing_automation_internal.check_mail_columns(scenario, changed);
+        perform marketing_automation_internal.complete_contexts(array[changed]);
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.templates_changed() is
+    'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
+
+create or replace trigger columns after insert or update of action, sender, subject, body on marketing_automation.activity
+    for each row execute function marketing_automation_internal.templates_changed();
+
+create or replace trigger columns after insert or update on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.templates_changed();
 
 -- functions/enroll_rows.sql
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
@@ -1777,7 +2120,7 @@ declare
     found_first text[];
 begin
     begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
         return '{}';
@@ -1816,7 +2159,7 @@ create or replace function marketing_automation_internal.new_keys(
 language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
         where q.key is not null
           and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
 $$;
@@ -1845,13 +2188,13 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
         select q.key, q.roots
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, chosen_query,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
             case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
         insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
@@ -1878,7 +2221,7 @@ create or replace function marketing_automation_internal.expect_rows(scenario ma
     source text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    expected double precision := marketing_automation_internal.expected_rows(scenario.owner, model.relation, source);
+    expected double precision := marketing_automation_internal.expected_rows(scenario.owner_id, model.relation, source);
     records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation.record'::regclass);
 begin
     -- The planner takes query_as_owner() for a thousand rows. If it is a million, looking each of them up in an index takes longer
@@ -1913,7 +2256,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     -- All that its activities will need, too: nobody enters a campaign that could not mail them.
-    perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, format('select %s from %s as self',
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
         string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
             from marketing_automation_internal.model_parts(model) p;
     if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
@@ -1975,7 +2318,7 @@ begin
         and not (select r.rolsuper from pg_roles r where r.oid = caller)
         and not exists (
             select from marketing_automation.scenario s
-            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner::oid, 'MEMBER')) then
+            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner_id, 'MEMBER')) then
         raise exception 'only members of its owner may choose the time of %', case when scenario_name is null then 'a scenario' else
             format('scenario "%s"', scenario_name) end
             using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
@@ -2058,7 +2401,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from marketing_automation.scenario s
     left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'enroll'
     where s.state = 'running' and s.id <> all (tried)
-      and (caller is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+      and (caller is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
       -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
       and not (coalesce(t.slow, false) and exists (
             select from marketing_automation_internal.failed_turn o where o.work = 'enroll' and o.slow and o.scenario_id = any (tried)))
@@ -2069,8 +2412,8 @@ comment on function marketing_automation_internal.next_to_enroll(regrole, intege
     'API: private. The running scenario whose turn it is, of those that have not been tried: who failed comes last. caller: only '
     'scenarios of whose owner this role is a member, null: any';
 
-create or replace function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, out enrolled bigint,
-    out error text)
+create or replace function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, sees boolean,
+    out enrolled bigint, out error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model text;
@@ -2104,12 +2447,16 @@ exception when others then
         when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
         else coalesce(case when marketing_automation_internal.is_broken_definition(code)
             then marketing_automation_internal.definition_error(chosen) end, error) end;
-    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
     perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
     perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+    if not sees then
+        error := marketing_automation_internal.public_error(error, code);
+    end if;
+    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
 end $$;
-comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, out bigint, out text) is
-    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept';
+comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
+    out text) is
+    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. sees: whether what is returned may quote a row';
 
 create or replace function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
@@ -2141,7 +2488,8 @@ begin
         error := case when scenario_name is null then marketing_automation_internal.skip_scenario(chosen.id)
             else marketing_automation_internal.lock_scenario_soon(chosen.id) end;
         if error is null then
-            select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
+            select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at,
+                marketing_automation_internal.sees_rows(caller, chosen.id)) e;
         end if;
         return next;
         exit when scenario_name is not null;
@@ -2158,8 +2506,9 @@ comment on function marketing_automation.enroll(text, timestamptz) is
     'and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
-create or replace function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.enroll_next(caller regrole, tried text[])
+    returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
 begin
@@ -2172,10 +2521,15 @@ begin
     enrolled := 0;
     error := marketing_automation_internal.skip_scenario(chosen.id);
     if error is null then
-        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp(),
+            marketing_automation_internal.sees_rows(caller, chosen.id)) e;
     end if;
     return next;
 end $$;
+comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
+
+create or replace function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
     'have had theirs. For those who commit between scenarios, as enroll_all() does';
@@ -2361,7 +2715,8 @@ comment on function marketing_automation_internal.due_records(marketing_automati
 create or replace function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition), 'to_jsonb(self.*)',
+        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
         marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
@@ -2415,7 +2770,7 @@ begin
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
             and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean)
@@ -2520,12 +2875,13 @@ declare
     model marketing_automation.model;
 begin
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    if marketing_automation_internal.check_expression(scenario.owner, model.relation, model.key, 'key') = model.key_type then
+    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
         return false;
     end if;
     -- Finding the type is what the trigger does.
     update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
-    return true;
+    -- Whoever asks tries again, and would without end.
+    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
 exception when others then
     -- Whatever is wrong with the key, there is an error about it already.
     return false;
@@ -2543,7 +2899,7 @@ begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
     begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
             array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
         return false;
@@ -2641,7 +2997,7 @@ begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
         model := marketing_automation_internal.usable_model(scenario);
-        perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.record_query(activity.id));
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         processed := marketing_automation_internal.process_or_fail(activity, records, now);
@@ -2698,7 +3054,7 @@ begin
             select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-                and (process_due.now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+                and (process_due.now is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('waiting',
                 a.id, '') end as at) begin
             cross join lateral (
@@ -2830,7 +3186,7 @@ begin
             select r.id, r.key from marketing_automation.record r where r.id = any (records)
         ), found as materialized (
             select q.*
-            from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select i.key from its i)) as q (key text,
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
                 opens boolean, clicks boolean)
         )
         select coalesce(array_agg(i.id) filter (where f.opens), '{}'), coalesce(array_agg(i.id) filter (where f.clicks), '{}')
@@ -2908,7 +3264,7 @@ begin
                     concat_ws(', ', marketing_automation_internal.as_text(model.key),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
-                perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, query);
+                perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
                 select c.opens, c.clicks into opens, clicks
                 from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
                 perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, null);
@@ -3383,6 +3739,8 @@ comment on function marketing_automation.record_events(uuid[], text[], text[], t
 create or replace function marketing_automation_internal.robot_rule_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.check_value(new.kind, array['method', 'user_agent', 'network', 'burst', 'speed', 'hidden_link'],
+        'kind', format('robot rule "%s"', new.name));
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
         perform '' ~* new.pattern;
@@ -3973,12 +4331,14 @@ begin
                 order by o.due_at limit a.share for update skip locked) o
             limit batch_size
         ), test as materialized (
-            -- Also of scenarios that do not run, and whatever the limits.
-            select o.id, a.version, a.scenario_id, a.expires_after
-            from marketing_automation_internal.outbox o
-            join marketing_automation.activity a on a.id = o.activity_id
-            where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
-            order by o.due_at limit batch_size for update of o skip locked
+            -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
+            select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
+            from (select o.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota, o.due_at
+                  from marketing_automation_internal.outbox o
+                  join marketing_automation.activity a on a.id = o.activity_id
+                  join domain_queue l on l.name = o.domain_queue
+                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+                  order by o.due_at limit batch_size for update of o skip locked) o
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -3989,11 +4349,13 @@ begin
                         when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
                         else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
                               where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
-                   case when limited and d.domain_queue = '' and o.record_id is not null then (
+                   case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d where d.place <= d.quota
-                  union all select t.*, '' from test t) d
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d
+                  where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
+                  union all
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation.record r on r.id = o.record_id
         ), suppressed as (
@@ -4169,7 +4531,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
              select o.due_at from marketing_automation_internal.outbox o
              where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
                  and o.record_id is not null order by o.due_at limit 1) o),
-        (select min(o.due_at) from marketing_automation_internal.outbox o where o.record_id is null and o.state = 'queued')), 'infinity')
+        (select min(greatest(o.due_at, b.ready_at)) from marketing_automation_internal.outbox o
+         left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = o.domain_queue
+         where o.record_id is null and o.state = 'queued')), 'infinity')
     where not exists (select from marketing_automation.sending_pause)
 $$;
 comment on function marketing_automation_internal.next_due() is
@@ -4199,6 +4563,9 @@ begin
             f.track_opens, f.track_clicks, f.created_at,
                f.attempts, clock_timestamp(), f.smtp_reply
         from failed f;
+        -- Its templates may have been changed so that it does not fail again.
+        perform marketing_automation_internal.complete_contexts(array(
+            select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then
         raise exception 'message % does not exist', message using errcode = 'undefined_object';
     else
@@ -5026,9 +5393,14 @@ create or replace function marketing_automation.schedule_jobs(enroll text defaul
 returns table (job text, schedule text, command text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    -- A job outlives the extension, of which it is no part.
+    guarded constant text := 'do $do$ begin if exists (select from pg_extension where extname = ''marketing_automation'') then %s; '
+        'elsif to_regclass(''cron.job'') is not null then perform cron.unschedule(%L); end if; end $do$';
+    names text[] := array[format('marketing_automation enroll %s', current_database()),
+        format('marketing_automation process %s', current_database())];
     jobs text[] := array[
-        [format('marketing_automation enroll %s', current_database()), enroll, 'call marketing_automation.enroll_all()'],
-        [format('marketing_automation process %s', current_database()), process, 'call marketing_automation.process_all_due()']];
+        [names[1], enroll, format(guarded, 'call marketing_automation.enroll_all()', names[1])],
+        [names[2], process, format(guarded, 'call marketing_automation.process_all_due()', names[2])]];
 begin
     perform marketing_automation.require_pg_cron((
         select string_agg(format('select cron.schedule_in_database(%L, %L, %L, %L);', jobs[i][1], jobs[i][2], jobs[i][3],
@@ -5073,7 +5445,7 @@ begin
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if not pg_has_role(caller, its_scenario.owner::oid, 'MEMBER') then
+    if not pg_has_role(caller, its_scenario.owner_id, 'MEMBER') then
         raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
             using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
     end if;
@@ -5095,9 +5467,11 @@ begin
     return query
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key), 'to_jsonb(self.*)', marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_text(model.key),
+                marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
+                marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),
@@ -5111,6 +5485,42 @@ begin
 end $$;
 comment on function marketing_automation_internal.mail_row(marketing_automation.activity, text) is
     'API: private. What an activity''s templates need of one row, read as its scenario''s owner; an error if there is none';
+
+create or replace function marketing_automation_internal.try_mails(scenario marketing_automation.scenario) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    activity marketing_automation.activity;
+    its_key text;
+    message text;
+    detail text;
+begin
+    begin
+        select q.key into its_key from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            format('select %s from %s as self where trim(%s) <> %L limit 1', marketing_automation_internal.as_text(model.key),
+                model.relation, marketing_automation_internal.as_text(model.email), ''), null) as q (key text);
+    exception when others then
+        -- The fault of a row, which its activity will tell.
+        return;
+    end;
+    for activity in
+        select a.* from marketing_automation.activity a
+        where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
+    loop
+        begin
+            perform from marketing_automation_internal.mail_row(activity, its_key) r
+            cross join lateral marketing_automation_internal.render_preview(activity.id, r.context, r.party, nullif(trim(r.email), ''),
+                r.recipient_name, r.language, r.time_zone, r.track_opens) p;
+        exception when others then
+            get stacked diagnostics message = message_text, detail = pg_exception_detail;
+            raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)
+                using detail = format('That of the row with the key "%s" would.', its_key),
+                      hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key);
+        end;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.try_mails(marketing_automation.scenario) is
+    'API: private. Renders the mails of a scenario for one row that has an address, and warns of what fails';
 
 create or replace function marketing_automation_internal.send_test(caller regrole, scenario text, activity text, key text, to_address text,
     language text) returns bigint
@@ -5256,7 +5666,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(chosen);
     select q.n, 0 into records, blocked
-    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+    from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
         format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
 exception when others then
@@ -5508,7 +5918,7 @@ begin
     model := marketing_automation_internal.usable_model(scenario);
     return coalesce((
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 marketing_automation_internal.as_text(model.key)), array[key]) as q (key text)
         limit 1), key);
@@ -5519,7 +5929,8 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
-create or replace function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text) returns table (fact text)
+create or replace function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text, sees boolean)
+    returns table (fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
@@ -5537,7 +5948,7 @@ begin
     begin
         model := marketing_automation_internal.usable_model(scenario);
         select q.* into its_party, its_email
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email))),
             array[key]) as q (party text, email text);
@@ -5545,7 +5956,8 @@ begin
         obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
-        obstacle := format('its row cannot be read: %s (%s)', message, code);
+        obstacle := format('its row cannot be read: %s (%s)', case when sees then message
+            else marketing_automation_internal.public_error(message, code) end, code);
     end;
     select r.* into entered from marketing_automation.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
@@ -5580,14 +5992,15 @@ begin
         if obstacle is null then
             begin
                 select q.matches into matches
-                from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                     marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format(E'(%s\n)', scenario.domain)),
                     array[key]) as q (matches boolean);
                 obstacle := case when matches then null else format('the domain is %s for it', case when matches is null then 'null'
                     else 'false' end) end;
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
-                obstacle := format('the domain raises an error for it: %s (%s)', message, code);
+                obstacle := format('the domain raises an error for it: %s (%s)', case when sees then message
+                    else marketing_automation_internal.public_error(message, code) end, code);
             end;
         end if;
         if obstacle is not null then
@@ -5619,14 +6032,16 @@ begin
     if status.last_error is not null
         and status.last_error is distinct from (marketing_automation_internal.poisonous_summary(scenario.id, true)).message then
         fact := format('the last run of the scenario failed %s: %s (%s)',
-                           marketing_automation_internal.moment(status.last_error_at), status.last_error, status.last_error_code);
+                           marketing_automation_internal.moment(status.last_error_at), case when sees then status.last_error
+                               else marketing_automation_internal.public_error(status.last_error, status.last_error_code) end,
+                           status.last_error_code);
         return next;
     end if;
 end $$;
-comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text) is
-    'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on';
+comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
+    'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
 
-create or replace function marketing_automation_internal.explain_mail(message marketing_automation.message) returns text
+create or replace function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
         when 'queued' then format('its mail is queued, to be sent %s',
@@ -5639,14 +6054,16 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(message.smtp_reply, 'no reply')
+        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
 $$;
-comment on function marketing_automation_internal.explain_mail(marketing_automation.message) is
-    'API: private. How a mail fares, in words';
+comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
+    'API: private. How a mail fares, in words. sees: whether they may quote the row';
 
-create or replace function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint)
+create or replace function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
+    sees boolean)
 returns table (activity_id integer, about text, fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -5706,7 +6123,7 @@ begin
             when (node.f).state = 'done' then
                 format('done %s', marketing_automation_internal.moment((node.f).finished_at))
                 || case (node.f).outcome
-                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m),
+                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
                         'its mail is no longer in the log')
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
@@ -5723,7 +6140,8 @@ begin
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
-                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), (node.f).error,
+                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), case when sees then (node.f).error
+                    else marketing_automation_internal.public_error((node.f).error, (node.f).error_code) end,
                     (node.f).error_code)
             -- It has no row. Why not?
             when blocked then 'never starts: the record is blocked'
@@ -5763,13 +6181,15 @@ begin
         return next;
     end loop;
 end $$;
-comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint) is
-    'API: private. For each activity of the tree what a record did or waits for, or why it never will';
+comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint, boolean) is
+    'API: private. For each activity of the tree what a record did or waits for, or why it never will. sees: whether it may quote the row';
 
-create or replace function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.explain_record(caller regrole, scenario text, key text)
+    returns table (about text, fact text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     its_key text;
 begin
     if key is null then
@@ -5777,16 +6197,20 @@ begin
     end if;
     its_key := marketing_automation_internal.canonical_key(chosen, key);
     return query
-        select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key) e;
+        select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key, sees) e;
     return query
         select e.about, e.fact
         from marketing_automation.record r
-        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id) e
+        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
         where r.scenario_id = chosen.id and r.key = its_key;
 end $$;
+comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
+
+create or replace function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.explain_record(text, text) is
     'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
-    'what it did or waits for, why it was cancelled, failed or never starts';
+    'what it did or waits for, why it was cancelled, failed or never starts. Errors that may quote the row are told to who sees_rows() only';
 
 -- functions/simulate.sql
 -- What would happen to this row? The machine itself runs, on a record of its own and at assumed times, in a subtransaction
@@ -5845,7 +6269,7 @@ comment on function marketing_automation_internal.simulated_events(marketing_aut
     'API: private. The events of simulate() as rows; raises for what does not exist, with a hint';
 
 create or replace function marketing_automation_internal.simulate_record(
-    scenario marketing_automation.scenario, of_record bigint, record_uuid uuid, events jsonb, start timestamptz
+    scenario marketing_automation.scenario, of_record bigint, record_uuid uuid, events jsonb, start timestamptz, sees boolean
 ) returns jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -5918,7 +6342,8 @@ begin
                        format('sends "%s"', a.subject) end
                    when 'no_address' then 'sends nothing: the row has no address'
                    when 'condition_not_met' then 'does nothing: its condition is not true'
-                   when 'error' then format('fails: %s (%s)', f.error, f.error_code)
+                   when 'error' then format('fails: %s (%s)', case when sees then f.error
+                       else marketing_automation_internal.public_error(f.error, f.error_code) end, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
                    when 'goal_reached' then 'is cancelled: the goal is reached'
                    when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
@@ -5937,7 +6362,7 @@ begin
 
     return told || coalesce((
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_started', 'detail', e.fact) order by t.ordinal)
-        from marketing_automation_internal.explain_activities(scenario, of_record) e
+        from marketing_automation_internal.explain_activities(scenario, of_record, sees) e
         join marketing_automation_internal.activity_tree(scenario.id) t on t.activity_id = e.activity_id
         where e.activity_id <> all (ended)), '[]') || coalesce((
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_' || e.kind, 'detail',
@@ -5947,39 +6372,53 @@ begin
         left join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
         where e.n <> all (happened)), '[]');
 end $$;
-comment on function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz) is
+comment on function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz,
+    boolean) is
     'API: private. Runs all that waits for a record, and the events, each at its time, and tells what happens. For simulate(), which '
-    'rolls it back';
+    'rolls it back. sees: whether that may quote the row';
 
-create or replace function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
+create or replace function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     model marketing_automation.model := marketing_automation_internal.usable_model(chosen);
     row record;
+    row_exists boolean;
     of_record bigint;
     record_uuid uuid;
     told jsonb;
     obstacle text;
+    message text;
+    code text;
 begin
     if start is null or not isfinite(start) then
         raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
     end if;
     perform marketing_automation_internal.simulated_events(chosen, events);
-    select q.* into row
-    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
-        marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-            marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
-            -- A condition that raises an error does so when its activity runs, as for enroll_one().
-            case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
-                then marketing_automation_internal.root_choice(chosen.id)
-                 else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
-                     and a.parent_id is null)) end,
-            marketing_automation_internal.as_condition(chosen.domain))),
-        array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+    begin
+        select q.* into row
+        from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
+                -- A condition that raises an error does so when its activity runs, as for enroll_one().
+                case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
+                    then marketing_automation_internal.root_choice(chosen.id)
+                     else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
+                         and a.parent_id is null)) end,
+                marketing_automation_internal.as_condition(chosen.domain))),
+            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+        row_exists := found;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        if sees then
+            raise;
+        end if;
+        raise exception 'row "%" cannot be simulated: %', key, marketing_automation_internal.public_error(message, code) using errcode = code;
+    end;
     obstacle := case
-        when not found then format('model "%s" has no row with this key', model.name)
+        when not row_exists then format('model "%s" has no row with this key', model.name)
         when not row.matches then 'the domain is not true for it'
         when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
@@ -6000,7 +6439,7 @@ begin
         values (of_record, chosen.id, row.key, row.party, record_uuid, start);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select of_record, a.id, start + coalesce(a.delay, interval '0') from marketing_automation.activity a where a.id = any (row.roots);
-        told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start);
+        told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
         raise exception 'simulated' using errcode = 'MA001';
     exception when sqlstate 'MA001' then
         null; -- All that was written is gone; what was told is kept.
@@ -6012,6 +6451,11 @@ begin
         from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
         join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
 end $$;
+comment on function marketing_automation_internal.simulate(regrole, text, text, jsonb, timestamptz) is 'API: private. Behind simulate()';
+
+create or replace function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
+returns table (at timestamptz, activity text, outcome text, detail text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
     'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '
@@ -6439,7 +6883,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
      'domain_limit sending_pause smtp_server_status bounce_rule'),
     ('reader', 'execute',
-     'tree explain_record simulate activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
+     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
      'is_armed record_id is_suppressed address_hash'),
     ('operator', 'select', 'metric'),
     ('operator', 'execute',

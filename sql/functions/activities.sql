@@ -29,6 +29,11 @@ begin
         new.version := greatest(new.version, old.version)
             + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
     end if;
+    perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
+        'email_not_clicked', 'email_bounced', 'email_not_bounced'], 'event', format('activity "%s"', new.name),
+        'null: it simply follows its parent');
+    perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
+        'null: it only branches');
     if new.delay < interval '0' or new.delay > interval '10 years' then
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative'
             else 'longer than 10 years' end
@@ -97,7 +102,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     if new.condition is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, new.condition,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));
     end if;
     -- Templates that have not changed may have lost a column since: their mails say so.
@@ -155,6 +160,7 @@ begin
         return case when tg_op = 'DELETE' then old else new end;
     end if;
     if tg_op <> 'DELETE' then
+        perform marketing_automation_internal.check_language(new.language, format('translation of activity %s', new.activity_id));
         perform from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
             raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';

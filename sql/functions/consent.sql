@@ -16,7 +16,7 @@ begin
             select r.id, r.key from marketing_automation.record r where r.id = any (records)
         ), found as materialized (
             select q.*
-            from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select i.key from its i)) as q (key text,
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
                 opens boolean, clicks boolean)
         )
         select coalesce(array_agg(i.id) filter (where f.opens), '{}'), coalesce(array_agg(i.id) filter (where f.clicks), '{}')
@@ -94,7 +94,7 @@ begin
                     concat_ws(', ', marketing_automation_internal.as_text(model.key),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
-                perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, query);
+                perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
                 select c.opens, c.clicks into opens, clicks
                 from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
                 perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, null);

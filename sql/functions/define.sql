@@ -33,11 +33,23 @@ create function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true
 ) returns integer
-language sql set search_path = pg_catalog, pg_temp as $$
-    insert into marketing_automation.scenario
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer;
+begin
+    insert into marketing_automation.scenario as s
         (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
-    values (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks) returning id;
-$$;
+    values (create_scenario.name, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable, create_scenario.language,
+        create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens, create_scenario.track_clicks)
+    on conflict on constraint scenario_name_key do nothing
+    returning s.id into its_id;
+    if its_id is null then
+        raise exception 'scenario "%" exists', name
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
+    end if;
+    return its_id;
+end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
     'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
@@ -80,8 +92,17 @@ begin
             using errcode = 'undefined_table', hint = 'Register the model again with register_model(), on another relation.';
     end if;
     -- Its expressions run with the rights of the scenario's owner, so whoever writes them must have those rights already.
-    if not exists (select from pg_roles r where r.oid = result.owner) or not pg_has_role(result.owner::oid, scenario.owner::oid,
-        'MEMBER') then
+    if not exists (select from pg_roles r where r.oid = scenario.owner_id) then
+        raise exception 'role "%", the owner of scenario "%", does not exist', scenario.owner, scenario.name
+            using errcode = 'undefined_object', detail = 'A role that was made since is another one, whatever its name.',
+                  hint = format('update marketing_automation.scenario set owner = ''role'' where name = %L;', scenario.name);
+    end if;
+    if not exists (select from pg_roles r where r.oid = result.owner_id) then
+        raise exception 'role "%", the owner of model "%", does not exist', result.owner, result.name
+            using errcode = 'undefined_object', detail = 'A role that was made since is another one, whatever its name.',
+                  hint = format('update marketing_automation.model set owner = ''role'' where name = %L;', result.name);
+    end if;
+    if not pg_has_role(result.owner_id, scenario.owner_id, 'MEMBER') then
         raise exception 'model "%" belongs to %, who is no member of %, the owner of scenario "%"', result.name, result.owner,
             scenario.owner, scenario.name
             using errcode = 'insufficient_privilege',
@@ -93,28 +114,47 @@ comment on function marketing_automation_internal.usable_model(marketing_automat
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
     'expressions that run as the scenario''s owner';
 
+create function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
+        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
+    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
+    where s.id = sees_rows.scenario_id
+$$;
+comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
+
+create function marketing_automation.sees_rows(scenario_id integer) returns boolean
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.sees_rows(integer) is
+    'API: public. Whether you may see contents of the rows of a scenario: as a member of its owner, or since you may read the relation '
+    'of its model';
+
 create function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
 begin
-    perform marketing_automation_internal.check_expression(scenario.owner, model.relation, p.expression, p.what)
+    perform marketing_automation_internal.check_expression(scenario.owner_id, model.relation, p.expression, p.what)
     from marketing_automation_internal.model_parts(model) p where not p.is_condition;
-    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, p.expression, p.what)
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, p.expression, p.what)
     from marketing_automation_internal.model_parts(model) p where p.is_condition;
     if only_of is null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.domain,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.domain,
             format('domain of scenario "%s"', scenario.name));
     end if;
     if scenario.goal is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner, model.relation, scenario.goal,
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
-    perform marketing_automation_internal.check_condition(scenario.owner, model.relation, a.condition,
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.condition,
         format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.condition is not null
+              and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+    perform marketing_automation_internal.check_mail_columns(scenario, a.id)
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.action = 'send_email'
               and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
 end $$;
 comment on function marketing_automation_internal.check_definition(marketing_automation.scenario, integer) is
@@ -163,7 +203,14 @@ begin
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after)
+    on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
+    if its_id is null then
+        raise exception 'activity "%" exists in scenario "%"', name, scenario
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.activity set subject = %L where scenario_id = %s and name = %L;',
+                      subject, its_scenario, name);
+    end if;
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is

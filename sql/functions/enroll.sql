@@ -10,7 +10,7 @@ begin
         and not (select r.rolsuper from pg_roles r where r.oid = caller)
         and not exists (
             select from marketing_automation.scenario s
-            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner::oid, 'MEMBER')) then
+            where (scenario_name is null or s.name = scenario_name) and pg_has_role(caller, s.owner_id, 'MEMBER')) then
         raise exception 'only members of its owner may choose the time of %', case when scenario_name is null then 'a scenario' else
             format('scenario "%s"', scenario_name) end
             using errcode = 'insufficient_privilege', hint = 'Leave "now" null.';
@@ -93,7 +93,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from marketing_automation.scenario s
     left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'enroll'
     where s.state = 'running' and s.id <> all (tried)
-      and (caller is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+      and (caller is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
       -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
       and not (coalesce(t.slow, false) and exists (
             select from marketing_automation_internal.failed_turn o where o.work = 'enroll' and o.slow and o.scenario_id = any (tried)))
@@ -104,8 +104,8 @@ comment on function marketing_automation_internal.next_to_enroll(regrole, intege
     'API: private. The running scenario whose turn it is, of those that have not been tried: who failed comes last. caller: only '
     'scenarios of whose owner this role is a member, null: any';
 
-create function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, out enrolled bigint,
-    out error text)
+create function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, sees boolean,
+    out enrolled bigint, out error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model text;
@@ -139,12 +139,16 @@ exception when others then
         when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
         else coalesce(case when marketing_automation_internal.is_broken_definition(code)
             then marketing_automation_internal.definition_error(chosen) end, error) end;
-    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
     perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
     perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+    if not sees then
+        error := marketing_automation_internal.public_error(error, code);
+    end if;
+    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
 end $$;
-comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, out bigint, out text) is
-    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept';
+comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
+    out text) is
+    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. sees: whether what is returned may quote a row';
 
 create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
@@ -176,7 +180,8 @@ begin
         error := case when scenario_name is null then marketing_automation_internal.skip_scenario(chosen.id)
             else marketing_automation_internal.lock_scenario_soon(chosen.id) end;
         if error is null then
-            select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at) e;
+            select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at,
+                marketing_automation_internal.sees_rows(caller, chosen.id)) e;
         end if;
         return next;
         exit when scenario_name is not null;
@@ -193,8 +198,9 @@ comment on function marketing_automation.enroll(text, timestamptz) is
     'and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
-create function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.enroll_next(caller regrole, tried text[])
+    returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
 begin
@@ -207,10 +213,15 @@ begin
     enrolled := 0;
     error := marketing_automation_internal.skip_scenario(chosen.id);
     if error is null then
-        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp()) e;
+        select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp(),
+            marketing_automation_internal.sees_rows(caller, chosen.id)) e;
     end if;
     return next;
 end $$;
+comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
+
+create function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
     'have had theirs. For those who commit between scenarios, as enroll_all() does';

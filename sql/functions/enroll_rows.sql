@@ -21,7 +21,7 @@ declare
     found_first text[];
 begin
     begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
         return '{}';
@@ -60,7 +60,7 @@ create function marketing_automation_internal.new_keys(
 language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
         where q.key is not null
           and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
 $$;
@@ -89,13 +89,13 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, source, null) as q (key text, party text)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
         select q.key, q.roots
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, chosen_query,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
             case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
         insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
@@ -122,7 +122,7 @@ create function marketing_automation_internal.expect_rows(scenario marketing_aut
     source text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    expected double precision := marketing_automation_internal.expected_rows(scenario.owner, model.relation, source);
+    expected double precision := marketing_automation_internal.expected_rows(scenario.owner_id, model.relation, source);
     records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation.record'::regclass);
 begin
     -- The planner takes query_as_owner() for a thousand rows. If it is a million, looking each of them up in an index takes longer
@@ -157,7 +157,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     -- All that its activities will need, too: nobody enters a campaign that could not mail them.
-    perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation, format('select %s from %s as self',
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
         string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
             from marketing_automation_internal.model_parts(model) p;
     if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then

@@ -14,7 +14,7 @@ begin
     model := marketing_automation_internal.usable_model(scenario);
     return coalesce((
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 marketing_automation_internal.as_text(model.key)), array[key]) as q (key text)
         limit 1), key);
@@ -25,7 +25,8 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
-create function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text) returns table (fact text)
+create function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text, sees boolean)
+    returns table (fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
@@ -43,7 +44,7 @@ begin
     begin
         model := marketing_automation_internal.usable_model(scenario);
         select q.* into its_party, its_email
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                 concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email))),
             array[key]) as q (party text, email text);
@@ -51,7 +52,8 @@ begin
         obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
-        obstacle := format('its row cannot be read: %s (%s)', message, code);
+        obstacle := format('its row cannot be read: %s (%s)', case when sees then message
+            else marketing_automation_internal.public_error(message, code) end, code);
     end;
     select r.* into entered from marketing_automation.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
@@ -86,14 +88,15 @@ begin
         if obstacle is null then
             begin
                 select q.matches into matches
-                from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+                from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                     marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format(E'(%s\n)', scenario.domain)),
                     array[key]) as q (matches boolean);
                 obstacle := case when matches then null else format('the domain is %s for it', case when matches is null then 'null'
                     else 'false' end) end;
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
-                obstacle := format('the domain raises an error for it: %s (%s)', message, code);
+                obstacle := format('the domain raises an error for it: %s (%s)', case when sees then message
+                    else marketing_automation_internal.public_error(message, code) end, code);
             end;
         end if;
         if obstacle is not null then
@@ -125,14 +128,16 @@ begin
     if status.last_error is not null
         and status.last_error is distinct from (marketing_automation_internal.poisonous_summary(scenario.id, true)).message then
         fact := format('the last run of the scenario failed %s: %s (%s)',
-                           marketing_automation_internal.moment(status.last_error_at), status.last_error, status.last_error_code);
+                           marketing_automation_internal.moment(status.last_error_at), case when sees then status.last_error
+                               else marketing_automation_internal.public_error(status.last_error, status.last_error_code) end,
+                           status.last_error_code);
         return next;
     end if;
 end $$;
-comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text) is
-    'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on';
+comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
+    'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
 
-create function marketing_automation_internal.explain_mail(message marketing_automation.message) returns text
+create function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
         when 'queued' then format('its mail is queued, to be sent %s',
@@ -145,14 +150,16 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(message.smtp_reply, 'no reply')
+        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
 $$;
-comment on function marketing_automation_internal.explain_mail(marketing_automation.message) is
-    'API: private. How a mail fares, in words';
+comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
+    'API: private. How a mail fares, in words. sees: whether they may quote the row';
 
-create function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint)
+create function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
+    sees boolean)
 returns table (activity_id integer, about text, fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -212,7 +219,7 @@ begin
             when (node.f).state = 'done' then
                 format('done %s', marketing_automation_internal.moment((node.f).finished_at))
                 || case (node.f).outcome
-                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m),
+                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
                         'its mail is no longer in the log')
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
@@ -229,7 +236,8 @@ begin
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
-                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), (node.f).error,
+                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), case when sees then (node.f).error
+                    else marketing_automation_internal.public_error((node.f).error, (node.f).error_code) end,
                     (node.f).error_code)
             -- It has no row. Why not?
             when blocked then 'never starts: the record is blocked'
@@ -269,13 +277,15 @@ begin
         return next;
     end loop;
 end $$;
-comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint) is
-    'API: private. For each activity of the tree what a record did or waits for, or why it never will';
+comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint, boolean) is
+    'API: private. For each activity of the tree what a record did or waits for, or why it never will. sees: whether it may quote the row';
 
-create function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.explain_record(caller regrole, scenario text, key text)
+    returns table (about text, fact text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     its_key text;
 begin
     if key is null then
@@ -283,13 +293,17 @@ begin
     end if;
     its_key := marketing_automation_internal.canonical_key(chosen, key);
     return query
-        select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key) e;
+        select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key, sees) e;
     return query
         select e.about, e.fact
         from marketing_automation.record r
-        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id) e
+        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
         where r.scenario_id = chosen.id and r.key = its_key;
 end $$;
+comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
+
+create function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.explain_record(text, text) is
     'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
-    'what it did or waits for, why it was cancelled, failed or never starts';
+    'what it did or waits for, why it was cancelled, failed or never starts. Errors that may quote the row are told to who sees_rows() only';

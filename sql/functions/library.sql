@@ -154,6 +154,12 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.used_snippets(text, text, text) is
     'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
 
+create function marketing_automation_internal.used_columns(texts text[]) returns text[]
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_columns_wrapper';
+comment on function marketing_automation_internal.used_columns(text[]) is
+    'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read; null: they '
+    'may read any';
+
 create function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)
 language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_token_wrapper';

@@ -79,12 +79,14 @@ begin
                 order by o.due_at limit a.share for update skip locked) o
             limit batch_size
         ), test as materialized (
-            -- Also of scenarios that do not run, and whatever the limits.
-            select o.id, a.version, a.scenario_id, a.expires_after
-            from marketing_automation_internal.outbox o
-            join marketing_automation.activity a on a.id = o.activity_id
-            where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
-            order by o.due_at limit batch_size for update of o skip locked
+            -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
+            select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
+            from (select o.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota, o.due_at
+                  from marketing_automation_internal.outbox o
+                  join marketing_automation.activity a on a.id = o.activity_id
+                  join domain_queue l on l.name = o.domain_queue
+                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+                  order by o.due_at limit batch_size for update of o skip locked) o
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -95,11 +97,13 @@ begin
                         when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
                         else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
                               where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
-                   case when limited and d.domain_queue = '' and o.record_id is not null then (
+                   case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d where d.place <= d.quota
-                  union all select t.*, '' from test t) d
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d
+                  where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
+                  union all
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation.record r on r.id = o.record_id
         ), suppressed as (
@@ -275,7 +279,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
              select o.due_at from marketing_automation_internal.outbox o
              where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
                  and o.record_id is not null order by o.due_at limit 1) o),
-        (select min(o.due_at) from marketing_automation_internal.outbox o where o.record_id is null and o.state = 'queued')), 'infinity')
+        (select min(greatest(o.due_at, b.ready_at)) from marketing_automation_internal.outbox o
+         left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = o.domain_queue
+         where o.record_id is null and o.state = 'queued')), 'infinity')
     where not exists (select from marketing_automation.sending_pause)
 $$;
 comment on function marketing_automation_internal.next_due() is
@@ -305,6 +311,9 @@ begin
             f.track_opens, f.track_clicks, f.created_at,
                f.attempts, clock_timestamp(), f.smtp_reply
         from failed f;
+        -- Its templates may have been changed so that it does not fail again.
+        perform marketing_automation_internal.complete_contexts(array(
+            select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then
         raise exception 'message % does not exist', message using errcode = 'undefined_object';
     else

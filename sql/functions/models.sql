@@ -53,7 +53,7 @@ begin
         and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id
             where s.model = old.name) then
         begin
-            perform marketing_automation_internal.check_expression(new.owner, new.relation, old.key, format('key of model "%s"', old.name));
+            perform marketing_automation_internal.check_expression(new.owner_id, new.relation, old.key, format('key of model "%s"', old.name));
             users := 'records have entered with it';
         exception when undefined_column or undefined_function or undefined_object then
             -- A column was renamed, say: no other way to find these records again than another expression.
@@ -75,10 +75,10 @@ begin
     end if;
     for part in select p.* from marketing_automation_internal.model_parts(new) p loop
         if part.is_condition then
-            perform marketing_automation_internal.check_condition(new.owner, new.relation, part.expression, part.what);
+            perform marketing_automation_internal.check_condition(new.owner_id, new.relation, part.expression, part.what);
             continue;
         end if;
-        its_type := marketing_automation_internal.check_expression(new.owner, new.relation, part.expression, part.what);
+        its_type := marketing_automation_internal.check_expression(new.owner_id, new.relation, part.expression, part.what);
         if part.part = 'key' then
             new.key_type := its_type;
         end if;
@@ -88,7 +88,7 @@ begin
             -- row(a, b): it plans, but a record without a type of its own is never read back from text.
             raise undefined_object;
         end if;
-        perform marketing_automation_internal.plan_as_owner(new.owner, new.relation, marketing_automation_internal.key_query(new.relation, new.key,
+        perform marketing_automation_internal.plan_as_owner(new.owner_id, new.relation, marketing_automation_internal.key_query(new.relation, new.key,
             new.key_type, ''));
     exception when undefined_object or undefined_function then
         raise exception 'key of model "%" is of type %, by which rows cannot be found again', new.name, new.key_type
@@ -113,6 +113,9 @@ comment on function marketing_automation_internal.model_cascade() is 'API: priva
 
 create trigger fixed before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation_internal.model_fixed();
+
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.model
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create trigger guard before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation_internal.guard();

@@ -12,6 +12,9 @@ end $$;
 comment on function marketing_automation_internal.page_validate() is
     'API: private. The template compiles, and shows the form without which nobody could unsubscribe';
 
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.page
+    for each row execute function marketing_automation_internal.choose_owner();
+
 create trigger guard before insert or update or delete on marketing_automation.page
     for each row execute function marketing_automation_internal.guard();
 
@@ -20,6 +23,9 @@ create trigger lock_name before insert or update of name, owner on marketing_aut
 
 create trigger share_owner after update of owner on marketing_automation.page
     for each row execute function marketing_automation_internal.share_owner();
+
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create trigger guard before insert or update or delete on marketing_automation.page_text
     for each row execute function marketing_automation_internal.guard();

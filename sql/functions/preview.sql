@@ -12,7 +12,7 @@ begin
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if not pg_has_role(caller, its_scenario.owner::oid, 'MEMBER') then
+    if not pg_has_role(caller, its_scenario.owner_id, 'MEMBER') then
         raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
             using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
     end if;
@@ -34,9 +34,11 @@ begin
     return query
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key), 'to_jsonb(self.*)', marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_text(model.key),
+                marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
+                marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),
@@ -50,6 +52,42 @@ begin
 end $$;
 comment on function marketing_automation_internal.mail_row(marketing_automation.activity, text) is
     'API: private. What an activity''s templates need of one row, read as its scenario''s owner; an error if there is none';
+
+create function marketing_automation_internal.try_mails(scenario marketing_automation.scenario) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    activity marketing_automation.activity;
+    its_key text;
+    message text;
+    detail text;
+begin
+    begin
+        select q.key into its_key from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            format('select %s from %s as self where trim(%s) <> %L limit 1', marketing_automation_internal.as_text(model.key),
+                model.relation, marketing_automation_internal.as_text(model.email), ''), null) as q (key text);
+    exception when others then
+        -- The fault of a row, which its activity will tell.
+        return;
+    end;
+    for activity in
+        select a.* from marketing_automation.activity a
+        where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
+    loop
+        begin
+            perform from marketing_automation_internal.mail_row(activity, its_key) r
+            cross join lateral marketing_automation_internal.render_preview(activity.id, r.context, r.party, nullif(trim(r.email), ''),
+                r.recipient_name, r.language, r.time_zone, r.track_opens) p;
+        exception when others then
+            get stacked diagnostics message = message_text, detail = pg_exception_detail;
+            raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)
+                using detail = format('That of the row with the key "%s" would.', its_key),
+                      hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key);
+        end;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.try_mails(marketing_automation.scenario) is
+    'API: private. Renders the mails of a scenario for one row that has an address, and warns of what fails';
 
 create function marketing_automation_internal.send_test(caller regrole, scenario text, activity text, key text, to_address text,
     language text) returns bigint

@@ -28,7 +28,7 @@ begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
         model := marketing_automation_internal.usable_model(scenario);
-        perform marketing_automation_internal.plan_as_owner(scenario.owner, model.relation,
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.record_query(activity.id));
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         processed := marketing_automation_internal.process_or_fail(activity, records, now);
@@ -85,7 +85,7 @@ begin
             select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-                and (process_due.now is null or pg_has_role(caller, s.owner::oid, 'MEMBER'))
+                and (process_due.now is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('waiting',
                 a.id, '') end as at) begin
             cross join lateral (

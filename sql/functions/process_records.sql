@@ -3,7 +3,8 @@
 create function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition), 'to_jsonb(self.*)',
+        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
         marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
@@ -57,7 +58,7 @@ begin
         from taken t join marketing_automation.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation_internal.query_as_owner(scenario.owner, relation, query, array(select l.key from live l where not l.blocked
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
             and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean)
@@ -162,12 +163,13 @@ declare
     model marketing_automation.model;
 begin
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    if marketing_automation_internal.check_expression(scenario.owner, model.relation, model.key, 'key') = model.key_type then
+    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
         return false;
     end if;
     -- Finding the type is what the trigger does.
     update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
-    return true;
+    -- Whoever asks tries again, and would without end.
+    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
 exception when others then
     -- Whatever is wrong with the key, there is an error about it already.
     return false;
@@ -185,7 +187,7 @@ begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
     begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
             array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
         return false;

@@ -88,7 +88,7 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(chosen);
     select q.n, 0 into records, blocked
-    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
+    from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
         format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
 exception when others then

@@ -3,6 +3,8 @@
 create function marketing_automation_internal.robot_rule_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.check_value(new.kind, array['method', 'user_agent', 'network', 'burst', 'speed', 'hidden_link'],
+        'kind', format('robot rule "%s"', new.name));
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
         perform '' ~* new.pattern;

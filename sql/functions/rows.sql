@@ -75,7 +75,7 @@ begin
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
                     when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select %s, %s from %s as self where %s',
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s from %s as self where %s',
         marketing_automation_internal.as_text(model.key),
         marketing_automation_internal.as_text(case when not only_key then model.party end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
@@ -129,7 +129,7 @@ begin
     if digests is null then
         digests := array(
             select distinct q.digest
-            from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select %s from %s as self where %s',
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self where %s',
                 marketing_automation_internal.digest(), model.relation, part), null)
                 as q (digest text));
         return marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests);
@@ -142,7 +142,7 @@ begin
     end if;
     begin
         key := (
-            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                 format('select %s from %s as self where %s', marketing_automation_internal.as_text(model.key), model.relation, part), digests)
                 as q (key text));
     exception when others then
@@ -150,7 +150,7 @@ begin
     end;
     return array(
         select row(scenario.id, digests[1], q.place, key, raises_key, message, code)::marketing_automation_internal.poisonous_row
-        from marketing_automation_internal.query_as_owner(scenario.owner, model.relation, format('select distinct %s from %s as self where %s',
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select distinct %s from %s as self where %s',
             case when first_block is null then '''''::text' else 'self.ctid::text' end, model.relation, part), digests) as q (place text));
 end $$;
 comment on function marketing_automation_internal.poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
@@ -186,7 +186,7 @@ begin
     for part in
         select format(case when blocks is null then '%s = %L' else 'self.ctid = %2$L::tid' end, marketing_automation_internal.digest(), q.sample)
         from generate_series(0, 7) n
-        cross join lateral marketing_automation_internal.query_as_owner(scenario.owner, model.relation, case
+        cross join lateral marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, case
             when blocks is null then format('select %s from %s as self offset %s limit 1', marketing_automation_internal.digest(),
                 model.relation, n * 100)
             else format('select self.ctid::text from %s as self where self.ctid >= ''(%s,0)''::tid limit 1', model.relation, n * blocks / 8)
@@ -222,7 +222,7 @@ begin
     insert into marketing_automation_internal.poisonous_row select a.* from unnest(apart) a
     on conflict on constraint poisonous_row_pkey do update
     set key = excluded.key, raises_key = excluded.raises_key, error = excluded.error, error_code = excluded.error_code;
-    perform from marketing_automation_internal.query_as_owner(scenario.owner, model.relation,
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
         format('select true from %s as self where %s limit 1', model.relation,
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)), null) as q (is_there boolean);
     if not found then

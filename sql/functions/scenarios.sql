@@ -21,10 +21,18 @@ begin
     if tg_op = 'UPDATE' and new.id <> old.id then
         raise exception 'id of scenario "%" cannot change', old.name using errcode = 'feature_not_supported';
     end if;
+    perform marketing_automation_internal.check_value(new.state, array['draft', 'running', 'stopped'], 'state',
+        format('scenario "%s"', new.name));
+    perform marketing_automation_internal.check_language(new.language, format('scenario "%s"', new.name));
     if tg_op = 'UPDATE' and new.state <> old.state
         and (old.state, new.state) not in (('draft', 'running'), ('running', 'stopped'), ('stopped', 'draft')) then
         raise exception 'scenario "%" cannot go from % to %', old.name, old.state, new.state
-            using errcode = 'object_not_in_prerequisite_state', hint = 'The order is draft, running, stopped, and back to draft.';
+            using errcode = 'object_not_in_prerequisite_state', detail = 'The order is draft, running, stopped, and back to draft.',
+                  hint = format(case
+                      when old.state = 'stopped' and new.state = 'running' then
+                          'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                      when old.state = 'draft' then 'select marketing_automation.run(%1$L), marketing_automation.stop(%1$L);'
+                      else 'select marketing_automation.stop(%1$L), marketing_automation.draft(%1$L);' end, old.name);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model then
         perform marketing_automation_internal.lock_scenario(old.id);
@@ -39,7 +47,7 @@ begin
         return new;
     end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
-    defined := tg_op = 'INSERT' or (new.model, new.owner) is distinct from (old.model, old.owner);
+    defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
@@ -48,7 +56,7 @@ begin
     elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
-        perform marketing_automation_internal.check_condition(new.owner, model.relation, c.condition,
+        perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
     end if;
@@ -56,6 +64,7 @@ begin
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
     end if;
     if starts then
+        perform marketing_automation_internal.try_mails(new);
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;
@@ -77,6 +86,9 @@ begin
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
+
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create trigger guard before insert or update or delete on marketing_automation.scenario
     for each row execute function marketing_automation_internal.guard();

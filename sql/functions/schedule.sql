@@ -30,9 +30,14 @@ create function marketing_automation.schedule_jobs(enroll text default '* * * * 
 returns table (job text, schedule text, command text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+    -- A job outlives the extension, of which it is no part.
+    guarded constant text := 'do $do$ begin if exists (select from pg_extension where extname = ''marketing_automation'') then %s; '
+        'elsif to_regclass(''cron.job'') is not null then perform cron.unschedule(%L); end if; end $do$';
+    names text[] := array[format('marketing_automation enroll %s', current_database()),
+        format('marketing_automation process %s', current_database())];
     jobs text[] := array[
-        [format('marketing_automation enroll %s', current_database()), enroll, 'call marketing_automation.enroll_all()'],
-        [format('marketing_automation process %s', current_database()), process, 'call marketing_automation.process_all_due()']];
+        [names[1], enroll, format(guarded, 'call marketing_automation.enroll_all()', names[1])],
+        [names[2], process, format(guarded, 'call marketing_automation.process_all_due()', names[2])]];
 begin
     perform marketing_automation.require_pg_cron((
         select string_agg(format('select cron.schedule_in_database(%L, %L, %L, %L);', jobs[i][1], jobs[i][2], jobs[i][3],

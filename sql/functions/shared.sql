@@ -14,12 +14,38 @@ comment on function marketing_automation_internal.log_bucket(timestamptz) is
 
 create function marketing_automation_internal.is_restoring() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    -- is_superuser follows SET ROLE, and no SECURITY DEFINER function.
+    -- is_superuser follows SET ROLE, and no SECURITY DEFINER function. Files that pg_dump wrote are not only restored but also
+    -- played before a migration: what is loaded from a dump is written by COPY or INSERT itself, and by no function.
     select not current_setting('check_function_bodies')::boolean and current_setting('is_superuser')::boolean
+        and current_query() ~* '^\s*(copy|insert\s+into)\s+"?marketing_automation'
 $$;
 comment on function marketing_automation_internal.is_restoring() is
     'API: private. Whether a superuser loads a dump: pg_dump turns check_function_bodies off, as functions and rows may come before '
-    'what they need. Nothing is compiled or looked up then; what is missing shows when it runs';
+    'what they need, and writes COPY or INSERT. Nothing is compiled or looked up then; what is missing shows when it runs';
+
+create function marketing_automation_internal.check_value(value text, valid text[], what text, whose text, otherwise text default null)
+    returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if value <> all (valid) then
+        raise exception '% "%" of % does not exist', what, value, whose
+            using errcode = 'check_violation',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(value, valid) || '". ', '')
+                      || format('It is %s%s.', array_to_string(valid, ', '), coalesce('; ' || otherwise, ''));
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_value(text, text[], text, text, text) is
+    'API: private. Raises, with all that are valid, unless a value is one of them or null. otherwise: what null means';
+
+create function marketing_automation_internal.check_language(language text, whose text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if language !~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$' then
+        raise exception 'language "%" of % is no language tag', language, whose
+            using errcode = 'check_violation', hint = 'Write a BCP 47 or POSIX tag: fr, fr-CA, fr_CA.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_language(text, text) is 'API: private. Raises unless a language is a tag';
 
 create function marketing_automation_internal.as_text(expression text) returns text
 language sql immutable
@@ -40,6 +66,16 @@ language sql immutable
 return left(code, 2) = '42' and code <> '42501';
 comment on function marketing_automation_internal.is_broken_definition(text) is
     'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
+
+create function marketing_automation_internal.public_error(message text, code text) returns text
+language sql immutable
+-- What is wrong with a definition names columns and types; errors that pass, and limits, name objects. All others may quote a value.
+return case
+    when left(code, 2) in ('42', '40', '53', '55', '57', '58') then message
+    when message is not null then 'its text may quote the row, and is for who may read that'
+end;
+comment on function marketing_automation_internal.public_error(text, text) is
+    'API: private. What everybody may see of an error that a user expression has raised: its message, unless that may hold values';
 
 create function marketing_automation_internal.opposite_event(event text) returns text
 language sql immutable

@@ -54,7 +54,7 @@ comment on function marketing_automation_internal.simulated_events(marketing_aut
     'API: private. The events of simulate() as rows; raises for what does not exist, with a hint';
 
 create function marketing_automation_internal.simulate_record(
-    scenario marketing_automation.scenario, of_record bigint, record_uuid uuid, events jsonb, start timestamptz
+    scenario marketing_automation.scenario, of_record bigint, record_uuid uuid, events jsonb, start timestamptz, sees boolean
 ) returns jsonb
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -127,7 +127,8 @@ begin
                        format('sends "%s"', a.subject) end
                    when 'no_address' then 'sends nothing: the row has no address'
                    when 'condition_not_met' then 'does nothing: its condition is not true'
-                   when 'error' then format('fails: %s (%s)', f.error, f.error_code)
+                   when 'error' then format('fails: %s (%s)', case when sees then f.error
+                       else marketing_automation_internal.public_error(f.error, f.error_code) end, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
                    when 'goal_reached' then 'is cancelled: the goal is reached'
                    when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
@@ -146,7 +147,7 @@ begin
 
     return told || coalesce((
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_started', 'detail', e.fact) order by t.ordinal)
-        from marketing_automation_internal.explain_activities(scenario, of_record) e
+        from marketing_automation_internal.explain_activities(scenario, of_record, sees) e
         join marketing_automation_internal.activity_tree(scenario.id) t on t.activity_id = e.activity_id
         where e.activity_id <> all (ended)), '[]') || coalesce((
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_' || e.kind, 'detail',
@@ -156,39 +157,53 @@ begin
         left join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
         where e.n <> all (happened)), '[]');
 end $$;
-comment on function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz) is
+comment on function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz,
+    boolean) is
     'API: private. Runs all that waits for a record, and the events, each at its time, and tells what happens. For simulate(), which '
-    'rolls it back';
+    'rolls it back. sees: whether that may quote the row';
 
-create function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
+create function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     model marketing_automation.model := marketing_automation_internal.usable_model(chosen);
     row record;
+    row_exists boolean;
     of_record bigint;
     record_uuid uuid;
     told jsonb;
     obstacle text;
+    message text;
+    code text;
 begin
     if start is null or not isfinite(start) then
         raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
     end if;
     perform marketing_automation_internal.simulated_events(chosen, events);
-    select q.* into row
-    from marketing_automation_internal.query_as_owner(chosen.owner, model.relation,
-        marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-            marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
-            -- A condition that raises an error does so when its activity runs, as for enroll_one().
-            case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
-                then marketing_automation_internal.root_choice(chosen.id)
-                 else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
-                     and a.parent_id is null)) end,
-            marketing_automation_internal.as_condition(chosen.domain))),
-        array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+    begin
+        select q.* into row
+        from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
+                -- A condition that raises an error does so when its activity runs, as for enroll_one().
+                case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
+                    then marketing_automation_internal.root_choice(chosen.id)
+                     else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
+                         and a.parent_id is null)) end,
+                marketing_automation_internal.as_condition(chosen.domain))),
+            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+        row_exists := found;
+    exception when others then
+        get stacked diagnostics message = message_text, code = returned_sqlstate;
+        if sees then
+            raise;
+        end if;
+        raise exception 'row "%" cannot be simulated: %', key, marketing_automation_internal.public_error(message, code) using errcode = code;
+    end;
     obstacle := case
-        when not found then format('model "%s" has no row with this key', model.name)
+        when not row_exists then format('model "%s" has no row with this key', model.name)
         when not row.matches then 'the domain is not true for it'
         when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
@@ -209,7 +224,7 @@ begin
         values (of_record, chosen.id, row.key, row.party, record_uuid, start);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select of_record, a.id, start + coalesce(a.delay, interval '0') from marketing_automation.activity a where a.id = any (row.roots);
-        told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start);
+        told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
         raise exception 'simulated' using errcode = 'MA001';
     exception when sqlstate 'MA001' then
         null; -- All that was written is gone; what was told is kept.
@@ -221,6 +236,11 @@ begin
         from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
         join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
 end $$;
+comment on function marketing_automation_internal.simulate(regrole, text, text, jsonb, timestamptz) is 'API: private. Behind simulate()';
+
+create function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
+returns table (at timestamptz, activity text, outcome text, detail text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
     'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '

@@ -13,14 +13,14 @@ comment on function marketing_automation_internal.template_columns(regclass) is
     'composite; null when it does not exist';
 
 create function marketing_automation_internal.template_user() returns table (
-    what text, language text, sender text, subject text, body text, relation regclass)
+    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
+    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
-    select format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
+    select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
         t.body, m.relation
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
@@ -69,10 +69,16 @@ begin
         raise exception 'snippet "%" is in use', old.name
             using errcode = 'object_in_use', detail = faults, hint = 'Change the templates that use it first.';
     end if;
+    perform marketing_automation_internal.complete_contexts(array(
+        select distinct t.activity_id from marketing_automation_internal.template_user() t
+        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names));
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is
     'API: private. A snippet compiles, uses what exists and not itself, and what uses it still works';
+
+create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.choose_owner();
 
 create trigger guard before insert or update or delete on marketing_automation.snippet
     for each row execute function marketing_automation_internal.guard();

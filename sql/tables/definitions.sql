@@ -14,7 +14,8 @@ create table marketing_automation.model (
     time_zone text,
     track_opens text,
     track_clicks text,
-    owner regrole not null default quote_ident(current_user)::regrole
+    owner name not null default current_user,
+    owner_id oid not null default quote_ident(current_user)::regrole::oid
 );
 comment on table marketing_automation.model is
     'API: public. A record type: a table, view or foreign table and SQL expressions over the alias self. Write it with '
@@ -40,6 +41,8 @@ comment on column marketing_automation.model.track_clicks is
     'click is kept; null: yes';
 comment on column marketing_automation.model.owner is
     'Only members of this role may change the model; a scenario uses it only if this role is a member of the scenario''s owner';
+comment on column marketing_automation.model.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 
 create table marketing_automation.party (
     id bigint generated always as identity primary key,
@@ -79,10 +82,11 @@ create table marketing_automation.scenario (
     language text not null default 'en' check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
     track_opens boolean not null default true,
     track_clicks boolean not null default true,
-    owner regrole not null default quote_ident(current_user)::regrole,
+    owner name not null default current_user,
     created_at timestamptz not null default now(),
     goal text,
     goal_ends_journey boolean not null default false,
+    owner_id oid not null default quote_ident(current_user)::regrole::oid,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey)
 );
 comment on table marketing_automation.scenario is
@@ -103,6 +107,8 @@ comment on column marketing_automation.scenario.track_clicks is
     'Whether clicks are recorded, of recipients who agree (track_clicks of the model); if not, links in its mails stay as written';
 comment on column marketing_automation.scenario.owner is
     'Role with whose rights all expressions (domain, goal, conditions, model) run; only its members may change the scenario';
+comment on column marketing_automation.scenario.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.scenario.goal is
     'SQL boolean expression over self, looked at when an activity runs for a record: the first time that it is true is a conversion '
     'of the record; null: none';
@@ -188,8 +194,9 @@ create table marketing_automation.snippet (
     name text not null constraint snippet_name_is_simple check (name ~ '^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$'),
     language text not null default '' check (language = '' or language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
     body text not null,
-    owner regrole not null default quote_ident(current_user)::regrole,
+    owner name not null default current_user,
     version bigint not null default 0,
+    owner_id oid not null default quote_ident(current_user)::regrole::oid,
     primary key (name, language)
 );
 alter sequence marketing_automation.snippet_version_seq owned by marketing_automation.snippet.version;
@@ -202,4 +209,6 @@ comment on column marketing_automation.snippet.language is
 comment on column marketing_automation.snippet.body is 'minijinja template; escaped as the template that uses it is';
 comment on column marketing_automation.snippet.owner is
     'Only members of this role may change the snippet of this name, in any language; every scenario may use it';
+comment on column marketing_automation.snippet.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.snippet.version is 'Raised by each change; the mailer forgets its compiled templates by it';

@@ -27,7 +27,8 @@ create table marketing_automation.page (
     name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed')),
     language text not null default '' check (language ~ '^([A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*)?$'),
     body text not null,
-    owner regrole not null default quote_ident(current_user)::regrole,
+    owner name not null default current_user,
+    owner_id oid not null default quote_ident(current_user)::regrole::oid,
     primary key (name, language)
 );
 comment on table marketing_automation.page is
@@ -37,6 +38,8 @@ comment on column marketing_automation.page.name is
 comment on column marketing_automation.page.language is
     'BCP 47 or POSIX language tag, fr falls in for fr-CA; empty: for all languages without a page of their own';
 comment on column marketing_automation.page.owner is 'Only members of this role may change the page of this name, in any language';
+comment on column marketing_automation.page.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.page.body is
     'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
     'show), scenario, language, direction (ltr or rtl), unsubscribed, everything, text (the built-in texts by name). Scripts do not '
@@ -48,7 +51,8 @@ create table marketing_automation.page_text (
         'title', 'question', 'which', 'this_kind', 'everything', 'button', 'done', 'effect', 'effect_everything', 'already', 'mistake',
         'again', 'leave_everything', 'resubscribed', 'resubscribed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
     text text not null check (text <> '' and length(text) <= 1000),
-    owner regrole not null default quote_ident(current_user)::regrole,
+    owner name not null default current_user,
+    owner_id oid not null default quote_ident(current_user)::regrole::oid,
     primary key (language, name)
 );
 comment on table marketing_automation.page_text is
@@ -56,6 +60,8 @@ comment on table marketing_automation.page_text is
     'pl and ar are)';
 comment on column marketing_automation.page_text.name is 'Which text: see docs/tracking.md';
 comment on column marketing_automation.page_text.owner is 'Only members of this role may change the text of this name, in any language';
+comment on column marketing_automation.page_text.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.page_text.text is 'Plain text; {} stands for the title of the scenario';
 
 create table marketing_automation.robot_rule (

@@ -116,3 +116,41 @@ where r.blocked_at is null and exists (
     select from marketing_automation_internal.finished_activity f where f.record_id = r.id and f.outcome = 'blocked');
 
 drop function marketing_automation_internal.classify_events(tid[]);
+-- Errors of expressions may quote rows, and are told to who may read them.
+drop function marketing_automation_internal.explain_entering(marketing_automation.scenario, text);
+drop function marketing_automation_internal.explain_mail(marketing_automation.message);
+drop function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint);
+drop function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz);
+create function marketing_automation.sees_rows(scenario_id integer) returns boolean
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+alter table marketing_automation.scenario_status enable row level security;
+create policy quotes_no_row on marketing_automation.scenario_status for select using (
+    last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
+    or marketing_automation.sees_rows(scenario_id));
+comment on policy quotes_no_row on marketing_automation.scenario_status is
+    'Rows whose last error may quote a row of the model are for who sees_rows() only';
+
+-- Snippets name the activities that use them.
+drop function marketing_automation_internal.template_user();
+
+-- Owners by name, and which role that was: a number in a dump is whoever has it elsewhere.
+drop trigger lock_name on marketing_automation.snippet;
+drop trigger share_owner on marketing_automation.snippet;
+drop trigger lock_name on marketing_automation.page;
+drop trigger share_owner on marketing_automation.page;
+drop trigger lock_name on marketing_automation.page_text;
+drop trigger share_owner on marketing_automation.page_text;
+do $$
+declare
+    its_table text;
+begin
+    foreach its_table in array array['model', 'scenario', 'snippet', 'page', 'page_text'] loop
+        execute format('alter table marketing_automation.%I alter column owner drop default, add column owner_id oid', its_table);
+        execute format('alter table marketing_automation.%I alter column owner_id type oid using owner::oid, '
+            'alter column owner type name using pg_get_userbyid(owner::oid)', its_table);
+        execute format('alter table marketing_automation.%I alter column owner set default current_user, '
+            'alter column owner_id set default quote_ident(current_user)::regrole::oid, alter column owner_id set not null', its_table);
+        execute format('comment on column marketing_automation.%I.owner_id is %L', its_table,
+            'The role that owner named when it was written: another one of that name is not the owner. 0: there was none');
+    end loop;
+end $$;

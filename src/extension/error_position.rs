@@ -5,7 +5,7 @@
 //! relative to the user's own text.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::AssertUnwindSafe;
 
 use pgrx::prelude::*;
@@ -13,6 +13,8 @@ use pgrx::prelude::*;
 // utils/elog.h; variadic, so that pgrx does not bind it. It formats into the error being built.
 unsafe extern "C-unwind" {
     fn errcontext_msg(format: *const c_char, ...) -> c_int;
+    fn errhint(format: *const c_char, ...) -> c_int;
+    fn geterrcode() -> c_int;
 }
 
 thread_local! {
@@ -62,6 +64,15 @@ unsafe extern "C-unwind" fn remember_position(_argument: *mut c_void) {
     }
 }
 
+/// What is missing may be there, in a schema where the expression does not look.
+const UNKNOWN_NAMES: [PgSqlErrorCode; 3] = [
+    PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+    PgSqlErrorCode::ERRCODE_UNDEFINED_FUNCTION,
+    PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+];
+const QUALIFY: &CStr =
+    c"Names are looked up in pg_catalog only: write the schema of others, as in public.orders, public.f(self.id) or a operator(public.=) b.";
+
 struct Pointer {
     callback: pg_sys::ErrorContextCallback,
     position: c_int,
@@ -79,6 +90,12 @@ unsafe extern "C-unwind" fn point(argument: *mut c_void) {
             pg_sys::internalerrquery(pointer.text.as_ptr());
         }
         errcontext_msg(c"%s".as_ptr(), pointer.what.as_ptr());
+        if UNKNOWN_NAMES
+            .iter()
+            .any(|code| *code as c_int == geterrcode())
+        {
+            errhint(c"%s".as_ptr(), QUALIFY.as_ptr());
+        }
     }
 }
 

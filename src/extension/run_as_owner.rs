@@ -5,6 +5,8 @@
 //! read-only, so that not even a function that the expression calls can write. The result is complete, in a tuplestore, before
 //! the extension's own statement reads its first row.
 
+mod code;
+
 use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -41,36 +43,62 @@ const SETTINGS: [(&CStr, &CStr); 11] = [
     (c"transform_null_equals", c"off"),
 ];
 
-/// Whose rights an expression has that `owner` runs on `relation`: those of the owner, but never a superuser's on a relation that
-/// is not a superuser's. Who owns a view may replace it, and its functions run with the rights of whoever reads it; so such a
-/// relation is read as its owner, as REFRESH MATERIALIZED VIEW and logical replication do.
-fn running_role(owner: pg_sys::Oid, relation: pg_sys::Oid) -> pg_sys::Oid {
+/// Gives what pg_class says of a relation; None: it does not exist.
+fn class_of(relation: pg_sys::Oid) -> Option<pg_sys::FormData_pg_class> {
+    // SAFETY: a look-up in the syscache, of which the fixed part is copied.
+    unsafe {
+        let tuple =
+            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
+        if tuple.is_null() {
+            return None;
+        }
+        let class = *pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_class>();
+        pg_sys::ReleaseSysCache(tuple);
+        Some(class)
+    }
+}
+
+/// Whose rights an expression may have that `owner` runs on `relation`, the better ones first: those of the owner, but never a
+/// superuser's on a relation that is not a superuser's. Such a relation is read as its owner, as REFRESH MATERIALIZED VIEW and
+/// logical replication do. Who is a member of the relation's owner may read as that one, too.
+fn running_roles(owner: pg_sys::Oid, relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let Some(its_owner) = class_of(relation).map(|class| class.relowner) else {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+            format!("relation with OID {} does not exist", relation.to_u32()),
+            "running_roles",
+        )
+        .report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    };
     // SAFETY: look-ups in the syscache.
     unsafe {
-        if !pg_sys::superuser_arg(owner) {
-            return owner;
-        }
-        let class =
-            pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as i32, relation.into());
-        if class.is_null() {
-            ErrorReport::new(
-                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                format!("relation with OID {} does not exist", relation.to_u32()),
-                "running_role",
-            )
-            .report(PgLogLevel::ERROR);
-        }
-        let its_owner = (*pg_sys::GETSTRUCT(class).cast::<pg_sys::FormData_pg_class>()).relowner;
-        pg_sys::ReleaseSysCache(class);
-        match pg_sys::superuser_arg(its_owner) {
-            true => owner,
-            false => its_owner,
+        match pg_sys::superuser_arg(owner) {
+            true if pg_sys::superuser_arg(its_owner) => vec![owner],
+            true => vec![its_owner],
+            false
+                if its_owner != owner
+                    && !pg_sys::superuser_arg(its_owner)
+                    && pg_sys::is_member_of_role_nosuper(owner, its_owner) =>
+            {
+                vec![owner, its_owner]
+            }
+            false => vec![owner],
         }
     }
 }
 
-/// Runs `body` with the rights of `owner` on `relation` (see [`running_role`]), under [`SETTINGS`], read-only, and within the limits
-/// of time ([`time_limit`]) and of waiting for locks.
+/// What runs as its owner.
+#[derive(Clone, Copy)]
+pub(in crate::extension) struct Query<'a> {
+    pub(in crate::extension) text: &'a CStr,
+    /// It has the parameter $1, keys (text[]).
+    pub(in crate::extension) keys: bool,
+}
+
+/// Runs `body`, which executes `query`, with the rights of `owner` on `relation` (see [`running_roles`]), under [`SETTINGS`],
+/// read-only, and within the limits of time ([`time_limit`]) and of waiting for locks. The first of these roles runs it to whose
+/// rights nobody else's code would come (see [`code`]).
 ///
 /// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
 /// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
@@ -80,10 +108,12 @@ fn running_role(owner: pg_sys::Oid, relation: pg_sys::Oid) -> pg_sys::Oid {
 pub(in crate::extension) fn as_owner<R>(
     owner: pg_sys::Oid,
     relation: pg_sys::Oid,
+    query: Query<'_>,
     body: impl FnOnce() -> R,
 ) -> R {
     require_role(owner);
-    let role = running_role(owner, relation);
+    require_membership(owner);
+    let roles = running_roles(owner, relation);
     // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
     // the abort.
     unsafe {
@@ -101,18 +131,64 @@ pub(in crate::extension) fn as_owner<R>(
         let value = pg_sys::GetConfigOptionResetString(planner.as_ptr());
         set_local(planner, CStr::from_ptr(value));
         pg_sys::XactReadOnly = true;
-        pg_sys::SetUserIdAndSecContext(
-            role,
-            context
-                | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
-                | pg_sys::SECURITY_RESTRICTED_OPERATION as i32,
-        );
+        let restricted = context
+            | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
+            | pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+        let mut refusal = None;
+        for role in roles {
+            pg_sys::SetUserIdAndSecContext(role, restricted);
+            let foreign = code::foreign_code(query.text, query.keys, role);
+            match (foreign, refusal.take()) {
+                (None, _) => break,
+                // Of the owner's own rights, if of any.
+                (Some(foreign), before) => refusal = before.or(Some((foreign, role))),
+            }
+        }
+        if let Some((foreign, role)) = refusal {
+            foreign.refuse(role);
+        }
         let result = time_limit::limited(body);
         pg_sys::AtEOXact_GUC(false, nest_level);
         // After the settings: one of them may be transaction_read_only, set to on by a function of the query.
         pg_sys::XactReadOnly = read_only;
         pg_sys::SetUserIdAndSecContext(user, context);
         result
+    }
+}
+
+/// Refuses a role that the owner of the extension could not become: functions of the extension run with that one's rights, and
+/// whoever created it may not be a superuser any more.
+fn require_membership(role: pg_sys::Oid) {
+    // SAFETY: look-ups in the syscache.
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"marketing_automation_internal".as_ptr(), false);
+        let tuple = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::NAMESPACEOID as i32,
+            schema.into(),
+        );
+        if tuple.is_null() {
+            return;
+        }
+        let extension =
+            (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_namespace>()).nspowner;
+        pg_sys::ReleaseSysCache(tuple);
+        if pg_sys::is_member_of_role(extension, role) {
+            return;
+        }
+        let name = |of| {
+            let name = pg_sys::GetUserNameFromId(of, false);
+            CStr::from_ptr(pg_sys::quote_identifier(name))
+                .to_string_lossy()
+                .into_owned()
+        };
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("the owner of marketing_automation, {}, may not run as role {}", name(extension), name(role)),
+            "require_membership",
+        )
+        .set_detail("Expressions run with the rights of the owner of their scenario, to which the owner of the extension must belong.")
+        .set_hint(format!("Make it a superuser again, or: grant {} to {};", name(role), name(extension)))
+        .report(PgLogLevel::ERROR);
     }
 }
 
@@ -229,7 +305,8 @@ pub(in crate::extension) fn plan(
         pgrx::error!("query contains a null byte");
     };
     // SAFETY: no receiver.
-    as_owner(owner, relation, || unsafe {
+    let query = Query { text: &probe, keys };
+    as_owner(owner, relation, query, || unsafe {
         let parameters = if keys {
             // Of a known type, though empty.
             keys_parameter(Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
@@ -302,8 +379,9 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             c"query_as_owner: unexpected type of row".as_ptr(),
         );
 
-        as_owner(owner, relation, || {
-            execute(query, keys_parameter(keys), receiver)
+        let text = query;
+        as_owner(owner, relation, Query { text, keys: true }, || {
+            execute(text, keys_parameter(keys), receiver)
         });
 
         (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
@@ -320,8 +398,12 @@ fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 
     let Ok(query) = CString::new(query) else {
         pgrx::error!("query contains a null byte");
     };
+    let checked = Query {
+        text: &query,
+        keys: false,
+    };
     // SAFETY: the documented use of SPI and of its cached plan; errors are raised and clean up by the abort.
-    as_owner(owner, relation, || unsafe {
+    as_owner(owner, relation, checked, || unsafe {
         pg_sys::SPI_connect();
         let plan = pg_sys::SPI_prepare(query.as_ptr(), 0, std::ptr::null_mut());
         if plan.is_null() {

@@ -162,16 +162,19 @@ pub(crate) fn in_doubt() -> InDoubt {
 /// Defines all settings; called once per process, when the library is loaded.
 pub(crate) fn init() {
     let flags = GucFlags::default();
-    GucRegistry::define_string_guc(
-        c"marketing_automation.email_from",
-        c"From mailbox of activities that have no sender.",
-        c"Such as: Shop <news@shop.example>",
-        &EMAIL_FROM,
-        GucContext::Suset,
-        flags,
-    );
     // SAFETY: the hooks are guarded.
     unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            c"marketing_automation.email_from",
+            c"From mailbox of activities that have no sender.",
+            c"Such as: Shop <news@shop.example>",
+            &EMAIL_FROM,
+            GucContext::Suset,
+            flags,
+            Some(check::email_from),
+            None,
+            None,
+        );
         GucRegistry::define_string_guc_with_hooks(
             c"marketing_automation.automation_base",
             c"Base URL of the tracking proxy, for links, images and unsubscribing.",

@@ -1,5 +1,6 @@
 //! Templates of one activity in one language: compiled once, rendered once per mail.
 
+mod columns;
 mod environment;
 mod error;
 mod expression;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::Environment;
 use minijinja::value::Value;
 
+pub use columns::Columns;
 pub use error::{Part, TemplateError};
 pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
 pub use names::{Names, Undefined};

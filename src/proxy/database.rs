@@ -30,8 +30,7 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Below the time limit of a request, so that a blocked statement ends before its hits are given up. The search path is
 /// fixed because the role's own setting shall not decide what a name means.
-const SESSION_SETTINGS: &str =
-    "set statement_timeout = '3s'; set search_path = pg_catalog, pg_temp";
+const SESSION_SETTINGS: &str = "set statement_timeout = '3s'; set search_path = pg_catalog, pg_temp; set default_transaction_read_only = off";
 /// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
 const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 

@@ -124,12 +124,21 @@ fn check_expression(
     let query = format!(
         "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
     );
-    run_as_owner::as_owner(owner, relation, || Spi::get_one::<pg_sys::Oid>(&query))
-        .ok()
-        .flatten()
-        // An untyped literal.
-        .filter(|of_type| *of_type != pg_sys::UNKNOWNOID)
-        .unwrap_or(pg_sys::TEXTOID)
+    let Ok(text) = CString::new(query.as_str()) else {
+        pgrx::error!("query contains a null byte");
+    };
+    let checked = run_as_owner::Query {
+        text: &text,
+        keys: false,
+    };
+    run_as_owner::as_owner(owner, relation, checked, || {
+        Spi::get_one::<pg_sys::Oid>(&query)
+    })
+    .ok()
+    .flatten()
+    // An untyped literal.
+    .filter(|of_type| *of_type != pg_sys::UNKNOWNOID)
+    .unwrap_or(pg_sys::TEXTOID)
 }
 
 #[cfg(any(test, feature = "pg_test"))]

@@ -4,7 +4,8 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::extension::snippets::snippets;
-use crate::mail::template::{self, Names, PageTemplate, TemplateError, Texts, Undefined};
+use crate::mail::message;
+use crate::mail::template::{self, Columns, Names, PageTemplate, TemplateError, Texts, Undefined};
 
 fn report(
     level: PgLogLevel,
@@ -120,6 +121,19 @@ fn check_templates(
     language: &str,
     columns: Option<pgrx::JsonB>,
 ) -> Result<(), spi::Error> {
+    // Of one without expressions every mail would fail alike.
+    if let Some(sender) = sender
+        && !["{{", "{%", "{#"].iter().any(|tag| sender.contains(tag))
+        && let Err(error) = message::check_sender(sender)
+    {
+        report(
+            PgLogLevel::ERROR,
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("sender of {what} is no mailbox"),
+            error.to_string(),
+            Some("Write Shop <news@shop.example> or news@shop.example."),
+        );
+    }
     let texts = texts(sender, subject, body);
     let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
     judge(&format!("template of {what}"), checked);
@@ -167,4 +181,14 @@ fn used_snippets(
 ) -> Result<Vec<String>, spi::Error> {
     let sources = [sender, subject, body];
     Ok(snippets()?.names_in(sources.into_iter().flatten()))
+}
+
+/// The columns of the record that templates, and snippets in them, read; None: they may read any.
+#[pg_extern(sql = false)]
+fn used_columns(texts: Vec<Option<String>>) -> Result<Option<Vec<String>>, spi::Error> {
+    let columns = snippets()?.columns_in(texts.iter().flatten().map(String::as_str));
+    Ok(match columns {
+        Columns::All => None,
+        Columns::Some(names) => Some(names.into_iter().collect()),
+    })
 }

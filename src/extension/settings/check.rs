@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use pgrx::prelude::*;
 
-use crate::mail::message::BounceAddress;
+use crate::mail::message::{self, BounceAddress};
 use crate::smtp::TransportConfig;
 use crate::tracking::url::BaseUrl;
 
@@ -27,6 +27,16 @@ pub(super) unsafe extern "C-unwind" fn smtp_url(
 ) -> bool {
     // SAFETY: called by guc.c.
     unsafe { is_unset_or(new_value, TransportConfig::parse) }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn email_from(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    unsafe { is_unset_or(new_value, message::check_sender) }
 }
 
 #[pg_guard]

@@ -13,6 +13,14 @@ pub fn check_address(address: &str) -> Result<(), MessageError> {
     parse_recipient("recipient address", address).map(drop)
 }
 
+/// Checks the mailbox of a sender: `Name <local@domain>` or `local@domain`.
+///
+/// # Errors
+/// Names the mailbox and why it is none.
+pub fn check_sender(mailbox: &str) -> Result<(), MessageError> {
+    parse_mailbox("sender", mailbox).map(drop)
+}
+
 /// Parses an address of ours, which every server must understand: in ASCII before the @.
 pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, MessageError> {
     let address = parse_recipient(field, text)?;

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Environment;
 
+use super::columns::Columns;
 use super::environment::environment;
 use super::expression;
-use super::scan::scan;
+use super::scan::{Scan, scan};
 use super::{MAX_SOURCE_BYTES, Part, TemplateError};
 use crate::mail::locale::{fallbacks, normalized, primary};
 
@@ -62,6 +63,22 @@ impl Snippets {
 
     /// Gives the names of snippets that sources use in any language, and those that these use, whether they exist or not.
     pub fn names_in<'a>(&'a self, sources: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        self.walk(sources, |_| ()).into_iter().collect()
+    }
+
+    /// Gives the columns of the record that sources read, and the snippets that they use, in any language.
+    pub fn columns_in<'a>(&'a self, sources: impl IntoIterator<Item = &'a str>) -> Columns {
+        let mut columns = Columns::default();
+        self.walk(sources, |scan| columns.add(scan));
+        columns
+    }
+
+    /// Scans sources and the snippets that they use in any language; gives the snippets' names.
+    fn walk<'a>(
+        &'a self,
+        sources: impl IntoIterator<Item = &'a str>,
+        mut visit: impl FnMut(&Scan),
+    ) -> BTreeSet<String> {
         let environment = environment();
         let mut names = BTreeSet::new();
         let mut sources: Vec<&str> = sources.into_iter().collect();
@@ -70,7 +87,9 @@ impl Snippets {
             if prepare(&environment, Part::Body, source).is_err() {
                 continue;
             }
-            for reference in scan(source).references {
+            let scan = scan(source);
+            visit(&scan);
+            for reference in scan.references {
                 let texts = self.texts.get(&reference.snippet);
                 if names.insert(reference.snippet) {
                     sources.extend(
@@ -82,7 +101,7 @@ impl Snippets {
                 }
             }
         }
-        names.into_iter().collect()
+        names
     }
 
     /// Gives the snippets that a source uses, and those that these use, once each.

@@ -3,6 +3,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::mail::rendered::{Assembled, Consent, Target};
 
+mod columns;
 mod consent;
 mod errors;
 mod hostile;

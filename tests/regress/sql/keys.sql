@@ -45,7 +45,7 @@ create table shop.odd (self text, id integer primary key);
 insert into shop.odd values ('me', 1);
 select marketing_automation.register_model('odd', 'shop.odd', key => 'self.id', email => '''odd@shop.example''');
 select marketing_automation.create_scenario('odd', 'odd') > 0 as created;
-select marketing_automation.add_activity('odd', 'odd', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('odd', 'odd', subject => 's', body => '{{ record.id }} {{ record.self }}') > 0 as added;
 select marketing_automation.run('odd');
 select scenario, enrolled, error from marketing_automation.enroll('odd');
 call marketing_automation.process_all_due();

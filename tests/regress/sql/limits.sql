@@ -35,6 +35,24 @@ call shop.pass(3600);
 select * from shop.claimed(100);
 select * from shop.queues();
 
+-- Tests are mails to the domain, too: two a second with the others, and before them.
+update marketing_automation_internal.outbox set state = 'queued';
+update marketing_automation_internal.domain_queue set tokens = 0, refilled_at = now() where domain = 'gmail.example';
+select count(marketing_automation.send_test('limits', 'mail', '1', 'me' || n || '@gmail.example')) as tests from generate_series(1, 3) n;
+select count(marketing_automation.send_test('limits', 'mail', '1', 'me@xn--bcher-kva.example')) as tests;
+create procedure shop.claim_at_gmail() language plpgsql as $$ begin
+    raise notice '%', (select format('%s tests, %s others', count(*) filter (where c.record_id is null), count(*) filter (where c.record_id is not null))
+        from marketing_automation_internal.claim_messages(100) c where c.email ~* '(gmail|bcher)');
+end $$;
+call shop.claim_at_gmail();
+call shop.pass(1);
+call shop.claim_at_gmail();
+call shop.pass(1);
+call shop.claim_at_gmail();
+select o.email from marketing_automation_internal.outbox o where o.record_id is null and o.state = 'queued' order by 1;
+delete from marketing_automation_internal.outbox where record_id is null;
+drop procedure shop.claim_at_gmail;
+
 -- When the worker looks again.
 update marketing_automation_internal.outbox set state = 'queued';
 update marketing_automation_internal.domain_queue set tokens = 0, refilled_at = now() where domain = 'gmail.example';

@@ -1,5 +1,5 @@
 \set SHOW_CONTEXT never
-select name, relation, key, key_type, party, owner = (quote_ident(current_user))::regrole as mine from marketing_automation.model order by name;
+select name, relation, key, key_type, party, owner = current_user as mine from marketing_automation.model order by name;
 
 -- Bad input names the object and changes nothing.
 select marketing_automation.register_model('lost', 'shop.nowhere', key => 'self.id');

@@ -59,7 +59,7 @@ select rolsuper from pg_roles where rolname = 'regress_marketer';
 select current_user = session_user as still_myself, current_setting('transaction_read_only') as read_only;
 create table attic.after_all (x integer);
 select s.name, t.last_error_code from marketing_automation.scenario_status t join marketing_automation.scenario s on s.id = t.scenario_id
-where t.last_error is not null and s.owner = 'regress_marketer'::regrole order by 1;
+where t.last_error is not null and s.owner = 'regress_marketer' order by 1;
 select marketing_automation.stop(name) from marketing_automation.scenario where state = 'running' order by name;
 
 -- Conditions and model expressions run so too.

@@ -2,7 +2,7 @@
 -- A tree of every kind of node, processed at chosen times.
 select marketing_automation.create_scenario('process', 'customer', 'self.id <= 5') > 0 as created;
 select marketing_automation.add_activity('process', 'first', condition => 'self.id <> 2', action => null) > 0 as added;
-select marketing_automation.add_activity('process', 'second', parent => 'first', delay => '1 hour', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('process', 'second', parent => 'first', delay => '1 hour', subject => 's', body => '{{ record.name }}') > 0 as added;
 select marketing_automation.add_activity('process', 'third', parent => 'second', delay => '1 day', action => null) > 0 as added;
 select marketing_automation.run('process');
 select * from marketing_automation.enroll('process', '2026-03-01 12:00+00');

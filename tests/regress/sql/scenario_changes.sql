@@ -4,7 +4,7 @@ create table shop.member (id integer primary key, name text, email text, level i
 insert into shop.member select i, 'member ' || i, 'member' || i || '@shop.example' from generate_series(1, 3) i;
 select marketing_automation.register_model('member', 'shop.member', key => 'self.id', party => 'self.id', email => 'self.email');
 select marketing_automation.create_scenario('changes', 'member', 'self.id <= 2', unsubscribable => true) > 0 as created;
-select marketing_automation.add_activity('changes', 'mail', subject => 'old', body => 'b') > 0 as added;
+select marketing_automation.add_activity('changes', 'mail', subject => 'old', body => '{{ record.level }}') > 0 as added;
 select marketing_automation.add_activity('changes', 'later', delay => '1 day', action => null) > 0 as added;
 select marketing_automation.add_activity('changes', 'unused', parent => 'later', action => null) > 0 as added;
 create view shop.change as

@@ -1,0 +1,117 @@
+-- What a mail takes along of its row: the columns that its templates use. Others are neither asked for, so that rights on columns
+-- are enough, nor kept in the log.
+
+create function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(c.attname::text order by c.attnum)
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.model m on m.name = s.model
+    cross join lateral (
+        select marketing_automation_internal.used_columns(array[a.sender, a.subject, a.body] || array(
+            select p.text from marketing_automation.activity_translation t
+            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+            where t.activity_id = a.id and p.text is not null)) as names) used
+    join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
+        and (used.names is null or c.attname = any (used.names))
+    where a.id = mail_columns.activity_id and a.action = 'send_email'
+$$;
+comment on function marketing_automation_internal.mail_columns(integer) is
+    'API: private. Columns of the model''s relation that templates of an activity, its translations and their snippets use; null: none';
+
+create function marketing_automation_internal.as_record(columns text[]) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce('(select to_jsonb(c.*) from (select ' || string_agg(format('self.%I', u.name), ', ' order by u.n) || ') as c)',
+        '''{}''::jsonb')
+    from unnest(columns) with ordinality as u (name, n)
+$$;
+comment on function marketing_automation_internal.as_record(text[]) is
+    'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record';
+
+create function marketing_automation_internal.check_mail_columns(scenario marketing_automation.scenario, activity_id integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    columns text[] := marketing_automation_internal.mail_columns(activity_id);
+    hidden text;
+begin
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
+        marketing_automation_internal.as_record(columns), model.relation));
+exception when insufficient_privilege then
+    select string_agg(quote_ident(u.name), ', ' order by u.n) into hidden from unnest(columns) with ordinality as u (name, n)
+    where not has_column_privilege(scenario.owner_id, model.relation, u.name, 'SELECT');
+    if hidden is null then
+        raise;
+    end if;
+    raise exception 'mails of activity "%" use columns that role % may not read: %',
+            (select a.name from marketing_automation.activity a where a.id = activity_id), scenario.owner, hidden
+        using errcode = 'insufficient_privilege',
+              hint = format('grant select (%s) on %s to %I;', hidden, model.relation, scenario.owner);
+end $$;
+comment on function marketing_automation_internal.check_mail_columns(marketing_automation.scenario, integer) is
+    'API: private. Raises if the scenario''s owner may not read what mails of an activity take along';
+
+create function marketing_automation_internal.complete_contexts(activities integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    activity marketing_automation.activity;
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+    columns text[];
+    keys text[];
+    message text;
+begin
+    for activity in
+        select a.* from marketing_automation.activity a where a.id = any (activities) and a.action = 'send_email' order by a.id
+    loop
+        columns := marketing_automation_internal.mail_columns(activity.id);
+        keys := array(
+            select distinct o.key from marketing_automation_internal.outbox o
+            where o.activity_id = activity.id and not o.context ?& columns);
+        continue when keys = '{}';
+        begin
+            select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+            model := marketing_automation_internal.usable_model(scenario);
+            update marketing_automation_internal.outbox o set context = q.context || o.context
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+                marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+                    marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(columns))),
+                keys) as q (key text, context jsonb)
+            where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns;
+        exception when others then
+            get stacked diagnostics message = message_text;
+            raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name, message
+                using errcode = sqlstate;
+        end;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.complete_contexts(integer[]) is
+    'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are; '
+    'what they have they keep';
+
+create function marketing_automation_internal.templates_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    changed integer := case when tg_table_name = 'activity' then (to_jsonb(new) ->> 'id')::integer
+        else (to_jsonb(new) ->> 'activity_id')::integer end;
+    scenario marketing_automation.scenario;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    select s.* into scenario from marketing_automation.scenario s
+    join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
+    if found then
+        perform marketing_automation_internal.check_mail_columns(scenario, changed);
+        perform marketing_automation_internal.complete_contexts(array[changed]);
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.templates_changed() is
+    'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
+
+create trigger columns after insert or update of action, sender, subject, body on marketing_automation.activity
+    for each row execute function marketing_automation_internal.templates_changed();
+
+create trigger columns after insert or update on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.templates_changed();

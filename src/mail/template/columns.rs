@@ -1,0 +1,34 @@
+//! Which columns of the record templates read: what a mail has to take along.
+
+use std::collections::BTreeSet;
+
+use super::scan::Scan;
+
+/// Columns of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Columns {
+    /// Templates take the record as a whole, or choose columns when they run.
+    All,
+    Some(BTreeSet<String>),
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Columns::Some(BTreeSet::new())
+    }
+}
+
+impl Columns {
+    /// Adds what one source reads.
+    pub(super) fn add(&mut self, scan: &Scan) {
+        for found in scan.uses.iter().filter(|found| found.path[0] == "record") {
+            match (&mut *self, found.path.get(1)) {
+                (Columns::Some(names), Some(name)) => {
+                    names.insert(name.clone());
+                }
+                // {{ record }}, record[name], a loop over it, another name for it.
+                _ => *self = Columns::All,
+            }
+        }
+    }
+}

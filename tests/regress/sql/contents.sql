@@ -1,0 +1,103 @@
+\set SHOW_CONTEXT never
+-- Who sees what is in a row, and what a mail takes along of it.
+create role regress_una;
+create role regress_ivo;
+create role regress_liv;
+create role regress_kai;
+create schema vault;
+create table vault.customer (id integer primary key, name text, email text, secret text, city text, photo bytea);
+insert into vault.customer select n, 'Name ' || n, format('c%s@shop.example', n), 'secret-' || n, 'Paris', decode(repeat('ab', 100000), 'hex')
+from generate_series(1, 3) n;
+grant usage on schema vault to regress_una;
+grant select (id, name, email, secret) on vault.customer to regress_una;
+select count(*) from (values ('regress_una', 'marketer'), ('regress_ivo', 'marketer'), ('regress_liv', 'reader'), ('regress_kai', 'operator')) as g (role, access)
+cross join lateral marketing_automation.grant_access(g.role::regrole, g.access);
+
+set role regress_una;
+select marketing_automation.register_model('vault', 'vault.customer', key => 'self.id', party => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('vaulted', 'vault') > 0 as created;
+-- Rights on the columns that are used are enough.
+select marketing_automation.add_activity('vaulted', 'vault mail', subject => 'Hello', body => '<p>{{ record.name }}</p>') > 0 as added;
+-- What she may not read is refused when it is written.
+select marketing_automation.add_activity('vaulted', 'city', subject => 's', body => '<p>{{ record.city }} {{ record.photo }}</p>');
+select marketing_automation.add_activity('vaulted', 'whole', subject => 's', body => '<p>{{ record }}</p>');
+insert into marketing_automation.activity_translation (activity_id, language, subject) select a.id, 'fr', '{{ record.city }}' from marketing_automation.activity a where a.name = 'vault mail';
+insert into marketing_automation.snippet (name, body) values ('town', '<p>{{ record.city }}</p>');
+-- And when the scenario starts, if it was allowed before.
+reset role;
+grant select (city) on vault.customer to regress_una;
+set role regress_una;
+update marketing_automation.activity set body = '<p>{{ record.name }}</p>{% include "town" %}' where name = 'vault mail';
+reset role;
+revoke select (city) on vault.customer from regress_una;
+set role regress_una;
+select marketing_automation.run('vaulted');
+update marketing_automation.activity set body = '<p>{{ record.name }}</p>' where name = 'vault mail';
+select marketing_automation.run('vaulted');
+select scenario, enrolled, error from marketing_automation.enroll('vaulted');
+select marketing_automation.process_due() as processed;
+select m.key, m.context from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail' order by m.key;
+
+-- A changed template takes effect in mails that are queued: they get what it uses from the rows as they are, and keep what they have.
+reset role;
+update vault.customer set name = 'Renamed', secret = 'changed' where id = 1;
+delete from vault.customer where id = 2;
+set role regress_una;
+update marketing_automation.activity set subject = '{{ record.secret }}' where name = 'vault mail';
+select m.key, m.context from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail' order by m.key;
+insert into marketing_automation.snippet (name, body) values ('mailbox', '<p>x</p>');
+update marketing_automation.activity set body = '{% include "mailbox" %}' where name = 'vault mail';
+update marketing_automation.snippet set body = '<p>{{ record.email }}</p>' where name = 'mailbox';
+select m.key, m.context ->> 'email' as email from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail' order by m.key;
+-- Tests and previews need no other columns either.
+select html is not null as rendered from marketing_automation.preview('vaulted', 'vault mail', '3');
+select marketing_automation.send_test('vaulted', 'vault mail', '3', 'ann@shop.example') > 0 as queued;
+
+-- Readers, operators and other teams see that there is something, and how it went.
+set role regress_liv;
+select count(*), count(m.context) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail';
+set role regress_ivo;
+select count(m.context) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail';
+reset role;
+grant usage on schema vault to regress_liv;
+grant select on vault.customer to regress_liv;
+set role regress_liv;
+select count(m.context) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail';
+reset role;
+revoke select on vault.customer from regress_liv;
+
+-- Errors quote rows. They are told to who may read those.
+set role regress_una;
+update marketing_automation.scenario set domain = 'self.secret::integer > 0' where name = 'vaulted';
+delete from marketing_automation.snippet where name = 'town';
+select marketing_automation.create_scenario('failing', 'vault') > 0 as created;
+select marketing_automation.add_activity('failing', 'starts', action => null) > 0 as added;
+select marketing_automation.add_activity('failing', 'fails', parent => 'starts', condition => 'self.secret::integer > 0', action => null) > 0 as added;
+select marketing_automation.run('failing');
+select marketing_automation.enroll('failing');
+call marketing_automation.process_all_due();
+reset role;
+insert into vault.customer values (4, 'Name 4', 'c4@shop.example', 'secret-4');
+set role regress_liv;
+select ra.error, ra.error_code from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id
+where a.name = 'fails' order by ra.record_id;
+select regexp_replace(fact, 'run of the scenario failed .*?: ', '…: ') as fact from marketing_automation.explain_record('vaulted', '4');
+select regexp_replace(fact, 'failed .*?: ', 'failed …: ') as fact from marketing_automation.explain_record('failing', '3') where fact ~ 'failed';
+select activity, detail from marketing_automation.simulate('vaulted', '4');
+select activity, detail from marketing_automation.simulate('failing', '4');
+set role regress_kai;
+\set VERBOSITY terse
+select scenario, enrolled, error from marketing_automation.enroll('vaulted');
+\set VERBOSITY default
+reset role;
+select s.name, t.last_error_code from marketing_automation.scenario_status t join marketing_automation.scenario s on s.id = t.scenario_id where s.name = 'vaulted';
+set role regress_liv;
+select count(*) from marketing_automation.scenario_status t join marketing_automation.scenario s on s.id = t.scenario_id where s.name = 'vaulted';
+set role regress_una;
+select t.last_error from marketing_automation.scenario_status t join marketing_automation.scenario s on s.id = t.scenario_id where s.name = 'vaulted';
+select ra.error, ra.error_code from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id
+where a.name = 'fails' order by ra.record_id;
+select regexp_replace(fact, 'run of the scenario failed .*?: ', '…: ') as fact from marketing_automation.explain_record('vaulted', '4');
+select activity, detail from marketing_automation.simulate('failing', '4');
+select marketing_automation.stop(s) from unnest(array['vaulted', 'failing']) s;
+reset role;

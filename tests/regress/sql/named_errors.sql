@@ -1,0 +1,37 @@
+\set SHOW_CONTEXT never
+-- Bad values are named, with those that are good; the hint is the next statement.
+select marketing_automation.create_scenario('named errors', 'customer') > 0 as created;
+select marketing_automation.create_scenario('named errors', 'customer');
+select marketing_automation.create_scenario('tongue', 'customer', language => 'english language');
+select marketing_automation.add_activity('named errors', 'mail', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('named errors', 'mail', subject => 's', body => 'b');
+select marketing_automation.add_activity('named errors', 'opened', parent => 'mail', on_event => 'opened', action => null);
+select marketing_automation.add_activity('named errors', 'hook', action => 'webhook', subject => 's', body => 'b');
+update marketing_automation.scenario set state = 'paused' where name = 'named errors';
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('odd', 'useragent', 'x');
+select marketing_automation.create_scenario('orders', 'customer', domain => 'exists (select from customer)');
+select marketing_automation.create_scenario('orders', 'customer', domain => 'score(self.id) > 1');
+select marketing_automation.run('named errors');
+select marketing_automation.stop('named errors');
+select marketing_automation.run('named errors');
+
+-- A sender that is no mailbox: refused if every mail would have it, else found at run() with one row.
+select marketing_automation.draft('named errors');
+select marketing_automation.add_activity('named errors', 'sender', sender => 'Shop hello@shop.example', subject => 's', body => 'b');
+select marketing_automation.add_activity('named errors', 'none', sender => 'Shop <>', subject => 's', body => 'b');
+select marketing_automation.add_activity('named errors', 'sender', sender => '{{ record.name }} hello@shop.example', subject => 's', body => 'b') > 0 as added;
+set marketing_automation.email_from = 'Shop hello@shop.example';
+select marketing_automation.run('named errors');
+select marketing_automation.stop('named errors');
+
+-- What pg_dump writes at the head of its files turns no check off but for what COPY and INSERT load.
+set check_function_bodies = off;
+select marketing_automation.register_model('unchecked key', 'shop.customer', key => 'self.id', email => 'self.email');
+select m.key_type from marketing_automation.model m where m.name = 'unchecked key';
+select marketing_automation.create_scenario('unchecked', 'customer', domain => 'true; select 1');
+insert into marketing_automation.scenario (name, model, domain) values ('loaded', 'customer', 'true; select 1');
+reset check_function_bodies;
+select marketing_automation.run('loaded');
+update marketing_automation.scenario set domain = 'true' where name = 'loaded';
+delete from marketing_automation.scenario where name in ('loaded');
+select marketing_automation.unregister_model('unchecked key');
