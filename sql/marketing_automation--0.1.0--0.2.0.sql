@@ -131,11 +131,10 @@ drop function marketing_automation_internal.claim_messages(integer, boolean);
 alter table marketing_automation_internal.event_inbox
     alter column method drop not null,
     add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
-
--- A scenario has its row from the beginning: it is locked by it.
-insert into marketing_automation.scenario_status (scenario_id)
-select s.id from marketing_automation.scenario s
-on conflict do nothing;
+comment on table marketing_automation_internal.event_inbox is
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
+    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
+    'could not be applied';
 
 -- A deletion looks once more when it commits. The function is replaced below.
 create function marketing_automation_internal.activity_gone() returns trigger
@@ -145,6 +144,8 @@ create constraint trigger gone after delete on marketing_automation.activity def
 
 -- What was cancelled because a party had left is found when it comes back.
 alter table marketing_automation.record add column unsubscribed_at timestamptz;
+comment on column marketing_automation.record.unsubscribed_at is
+    'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
 drop index marketing_automation.record_blocked;
 create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
 update marketing_automation.record r set unsubscribed_at = now()
@@ -2043,10 +2044,16 @@ comment on function marketing_automation_internal.lock_scenario_soon(integer) is
     'API: private. As lock_scenario(), but gives up after a second; null, or why not';
 
 create or replace function marketing_automation_internal.skip_scenario(scenario_id integer) returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
+    -- Of a scenario that an earlier release made.
+    insert into marketing_automation.scenario_status (scenario_id)
+    select $1 where not exists (select from marketing_automation.scenario_status s where s.scenario_id = $1)
+    on conflict do nothing;
     perform from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update skip locked;
     return case when not found then 'another session is enrolling it' end;
+exception when lock_not_available then
+    return 'another session is enrolling it';
 end $$;
 comment on function marketing_automation_internal.skip_scenario(integer) is
     'API: private. Locks a scenario as lock_scenario(), but waits for nobody; null, or why not: what another session holds, it enrolls '
@@ -2154,8 +2161,8 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
-    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
-    'and only one that was too slow is tried again in a run. now: time to assume instead of '
+    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the '
+    'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
 create or replace function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
@@ -2299,7 +2306,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
            coalesce(array_agg(m.activity_id) filter (where l.record_id is null), '{}')
     from mail m left join locked l on l.record_id = m.record_id and l.activity_id = m.activity_id
 $$;
-comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[], out integer[]) is
+comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[],
+    out integer[]) is
     'API: private. Locks the rows of mails in finished_activity, and says which another session holds';
 
 create or replace function marketing_automation_internal.start_or_note_children(records bigint[], activities integer[], at timestamptz) returns void
@@ -2613,12 +2621,10 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
 --
--- Locks of a batch, in this order (docs/architecture.md has the order of all locks):
--- 1. the row of the table activity, skipped if locked, so that parallel callers share the work by activity;
--- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
---    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
---    has held others before, to apply events;
--- 3. rows of event_inbox and waiting_activity.
+-- Locks of a batch, none of which it waits for (docs/architecture.md has the order of all locks):
+-- 1. the row of the table activity, for key share: it is not deleted meanwhile, and other sessions may run it too;
+-- 2. what due_records() locks: the parents' rows in finished_activity, as whoever decides about children that wait for an event
+--    holds them, so that an event and the opposite side exclude each other; the rows of waiting_activity.
 --
 -- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
 -- plan made for the one is quadratic for the other. random_page_cost = 1, as what is read has been written lately and is
