@@ -78,10 +78,16 @@ comment on function marketing_automation_internal.lock_scenario_soon(integer) is
     'API: private. As lock_scenario(), but gives up after a second; null, or why not';
 
 create function marketing_automation_internal.skip_scenario(scenario_id integer) returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
+    -- Of a scenario that an earlier release made.
+    insert into marketing_automation.scenario_status (scenario_id)
+    select $1 where not exists (select from marketing_automation.scenario_status s where s.scenario_id = $1)
+    on conflict do nothing;
     perform from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update skip locked;
     return case when not found then 'another session is enrolling it' end;
+exception when lock_not_available then
+    return 'another session is enrolling it';
 end $$;
 comment on function marketing_automation_internal.skip_scenario(integer) is
     'API: private. Locks a scenario as lock_scenario(), but waits for nobody; null, or why not: what another session holds, it enrolls '
@@ -194,8 +200,8 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
-    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
-    'and only one that was too slow is tried again in a run. now: time to assume instead of '
+    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the '
+    'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
 create function marketing_automation_internal.enroll_next(caller regrole, tried text[])

@@ -1,11 +1,9 @@
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
 --
--- Locks of a batch, in this order (docs/architecture.md has the order of all locks):
--- 1. the row of the table activity, skipped if locked, so that parallel callers share the work by activity;
--- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
---    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
---    has held others before, to apply events;
--- 3. rows of event_inbox and waiting_activity.
+-- Locks of a batch, none of which it waits for (docs/architecture.md has the order of all locks):
+-- 1. the row of the table activity, for key share: it is not deleted meanwhile, and other sessions may run it too;
+-- 2. what due_records() locks: the parents' rows in finished_activity, as whoever decides about children that wait for an event
+--    holds them, so that an event and the opposite side exclude each other; the rows of waiting_activity.
 --
 -- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
 -- plan made for the one is quadratic for the other. random_page_cost = 1, as what is read has been written lately and is

@@ -99,7 +99,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
            coalesce(array_agg(m.activity_id) filter (where l.record_id is null), '{}')
     from mail m left join locked l on l.record_id = m.record_id and l.activity_id = m.activity_id
 $$;
-comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[], out integer[]) is
+comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[],
+    out integer[]) is
     'API: private. Locks the rows of mails in finished_activity, and says which another session holds';
 
 create function marketing_automation_internal.start_or_note_children(records bigint[], activities integer[], at timestamptz) returns void

@@ -69,6 +69,6 @@ create table marketing_automation_internal.event_application (
 
 insert into marketing_automation_internal.event_application default values;
 comment on table marketing_automation_internal.event_application is
-    'API: private. One row: who applies a batch of the inbox holds it, and process_due() applies none beside. Not dumped: it means nothing in another cluster';
+    'API: private. One row: who applies a batch of the inbox holds it. Not dumped: it means nothing in another cluster';
 comment on column marketing_automation_internal.event_application.position is
     'Up to where a long inbox has been applied, so that the next batch does not look again at what is deleted before it';

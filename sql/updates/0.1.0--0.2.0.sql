@@ -95,11 +95,10 @@ drop function marketing_automation_internal.claim_messages(integer, boolean);
 alter table marketing_automation_internal.event_inbox
     alter column method drop not null,
     add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
-
--- A scenario has its row from the beginning: it is locked by it.
-insert into marketing_automation.scenario_status (scenario_id)
-select s.id from marketing_automation.scenario s
-on conflict do nothing;
+comment on table marketing_automation_internal.event_inbox is
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
+    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
+    'could not be applied';
 
 -- A deletion looks once more when it commits. The function is replaced below.
 create function marketing_automation_internal.activity_gone() returns trigger
@@ -109,6 +108,8 @@ create constraint trigger gone after delete on marketing_automation.activity def
 
 -- What was cancelled because a party had left is found when it comes back.
 alter table marketing_automation.record add column unsubscribed_at timestamptz;
+comment on column marketing_automation.record.unsubscribed_at is
+    'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
 drop index marketing_automation.record_blocked;
 create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
 update marketing_automation.record r set unsubscribed_at = now()
