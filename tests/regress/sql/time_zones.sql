@@ -51,26 +51,26 @@ select format('alter database %I reset timezone', current_database()) \gexec
 \set SHOW_CONTEXT never
 
 -- Expressions may ask for the time that a run assumes; of those that ask for the present it warns.
-create table shop.guest (id integer primary key, born date);
-insert into shop.guest values (1, '1990-05-06'), (2, '1980-12-24');
-select marketing_automation.register_model('guest', 'shop.guest', key => 'self.id');
-select marketing_automation.create_scenario('birthday', 'guest', 'to_char(self.born, ''MM-DD'') = to_char(marketing_automation.assumed_now(), ''MM-DD'')') > 0 as created;
-select marketing_automation.add_activity('birthday', 'cake', condition => 'marketing_automation.assumed_now() >= ''2030-05-06 10:00+00''', delay => '1 hour', action => null) > 0 as added;
-select marketing_automation.run('birthday');
-select enrolled, error from marketing_automation.enroll('birthday', '2030-05-06 10:00+00');
-select enrolled, error from marketing_automation.enroll('birthday', '2030-12-23 10:00+00');
+create table shop.celebrant (id integer primary key, born date);
+insert into shop.celebrant values (1, '1990-05-06'), (2, '1980-12-24');
+select marketing_automation.register_model('celebrant', 'shop.celebrant', key => 'self.id');
+select marketing_automation.create_scenario('celebration', 'celebrant', 'to_char(self.born, ''MM-DD'') = to_char(marketing_automation.assumed_now(), ''MM-DD'')') > 0 as created;
+select marketing_automation.add_activity('celebration', 'cake', condition => 'marketing_automation.assumed_now() >= ''2030-05-06 10:00+00''', delay => '1 hour', action => null) > 0 as added;
+select marketing_automation.run('celebration');
+select enrolled, error from marketing_automation.enroll('celebration', '2030-05-06 10:00+00');
+select enrolled, error from marketing_automation.enroll('celebration', '2030-12-23 10:00+00');
 select marketing_automation.process_due(now => '2030-05-06 11:00+00');
 select ra.outcome from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id and a.name = 'cake';
-select at at time zone 'UTC' as at, activity, outcome from marketing_automation.simulate('birthday', '2', start => '2031-12-24 12:00+00');
-select outcome from marketing_automation.simulate('birthday', '2', start => '2031-12-25 12:00+00');
+select at at time zone 'UTC' as at, activity, outcome from marketing_automation.simulate('celebration', '2', start => '2031-12-24 12:00+00');
+select outcome from marketing_automation.simulate('celebration', '2', start => '2031-12-25 12:00+00');
 begin;
-select enrolled from marketing_automation.enroll('birthday', '2030-05-06 10:00+00');
+select enrolled from marketing_automation.enroll('celebration', '2030-05-06 10:00+00');
 select marketing_automation.assumed_now() = now() as afterwards;
 commit;
-update marketing_automation.scenario set domain = 'to_char(self.born, ''MM-DD'') = to_char(now(), ''MM-DD'')' where name = 'birthday';
+update marketing_automation.scenario set domain = 'to_char(self.born, ''MM-DD'') = to_char(now(), ''MM-DD'')' where name = 'celebration';
 update marketing_automation.activity set condition = 'current_date > ''2000-01-01''' where name = 'cake';
-select enrolled, error from marketing_automation.enroll('birthday', '2030-05-07 10:00+00');
-select outcome from marketing_automation.simulate('birthday', '2', start => '2031-12-25 12:00+00');
+select enrolled, error from marketing_automation.enroll('celebration', '2030-05-07 10:00+00');
+select outcome from marketing_automation.simulate('celebration', '2', start => '2031-12-25 12:00+00');
 select e, marketing_automation_internal.asks_present(e) from unnest(array['now() > self.at', 'self.a = ''now() or never''', 'self.at < ''today''::date',
     'LOCALTIMESTAMP > self.at', 'self.nowhere', 'self.current_date_of', 'clock_timestamp () > self.at']) e;
-select marketing_automation.stop('birthday');
+select marketing_automation.stop('celebration');
