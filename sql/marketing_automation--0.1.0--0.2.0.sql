@@ -76,6 +76,11 @@ comment on column marketing_automation.bounce_rule.meaning is
 comment on column marketing_automation.bounce_rule.note is 'Why';
 comment on column marketing_automation.bounce_rule.is_shipped is
     'As the extension has shipped it, and replaced by its updates; false once you have changed it, and then dumped';
+alter table marketing_automation.record add column time_zone text;
+comment on column marketing_automation.record.time_zone is
+    'Value of the model''s time_zone expression when it entered: where days and months of delays count, if there is such a zone; null: '
+    'that of the database';
+
 -- Rows and turns that failed.
 create table marketing_automation_internal.poisonous_row (
     scenario_id integer not null,
@@ -115,6 +120,19 @@ comment on column marketing_automation_internal.failed_turn.slow is 'Whether it 
 comment on column marketing_automation_internal.failed_turn.batch_size is
     'So many records at most next time, as more of them took too long; null: as many as wanted';
 
+-- Of what is done, what was skipped is counted by itself.
+alter table marketing_automation_internal.activity_counter add column skipped integer not null default 0;
+comment on column marketing_automation_internal.activity_counter.skipped is
+    'Records for which nothing was done: the condition was not true, the row was gone, or it had no address. Not in done';
+insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped)
+select f.activity_id, marketing_automation_internal.counter_period(f.finished_at), -count(*), count(*)
+from marketing_automation_internal.finished_activity f
+where f.outcome in ('condition_not_met', 'row_missing', 'no_address')
+group by 1, 2;
+drop view marketing_automation.activity_report;
+drop function marketing_automation.activity_count(text);
+drop function marketing_automation.activity_report_by(text, text, text, date, date);
+
 drop function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text);
 drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz);
@@ -131,11 +149,10 @@ drop function marketing_automation_internal.claim_messages(integer, boolean);
 alter table marketing_automation_internal.event_inbox
     alter column method drop not null,
     add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
-
--- A scenario has its row from the beginning: it is locked by it.
-insert into marketing_automation.scenario_status (scenario_id)
-select s.id from marketing_automation.scenario s
-on conflict do nothing;
+comment on table marketing_automation_internal.event_inbox is
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
+    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
+    'could not be applied';
 
 -- A deletion looks once more when it commits. The function is replaced below.
 create function marketing_automation_internal.activity_gone() returns trigger
@@ -145,6 +162,8 @@ create constraint trigger gone after delete on marketing_automation.activity def
 
 -- What was cancelled because a party had left is found when it comes back.
 alter table marketing_automation.record add column unsubscribed_at timestamptz;
+comment on column marketing_automation.record.unsubscribed_at is
+    'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
 drop index marketing_automation.record_blocked;
 create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
 update marketing_automation.record r set unsubscribed_at = now()
@@ -383,6 +402,27 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.expected_rows(regrole, regclass, text) is
     'API: private. How many rows the planner expects of a query without parameters, planned as its owner';
 
+create or replace function marketing_automation_internal.database_time_zone() returns text
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'database_time_zone_wrapper';
+comment on function marketing_automation_internal.database_time_zone() is
+    'API: private. The time zone of the database, whatever the session has set';
+
+create or replace function marketing_automation_internal.is_time_zone(name text) returns boolean
+language c stable strict parallel restricted as 'MODULE_PATHNAME', 'is_time_zone_wrapper';
+comment on function marketing_automation_internal.is_time_zone(text) is 'API: private. Whether PostgreSQL knows a time zone of this name';
+
+create or replace function marketing_automation_internal.assume_time(at timestamptz) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'assume_time_wrapper';
+comment on function marketing_automation_internal.assume_time(timestamptz) is
+    'API: private. Sets the time that assumed_now() gives, for the rest of the transaction or of its part that is rolled back; null: '
+    'the present';
+
+create or replace function marketing_automation.assumed_now() returns timestamptz
+language c stable parallel restricted as 'MODULE_PATHNAME', 'assumed_now_wrapper';
+comment on function marketing_automation.assumed_now() is
+    'API: public. The time that enroll(now), process_due(now) and simulate(start) assume, otherwise now(): for expressions, so that a '
+    'campaign of birthdays can be rehearsed';
+
 create or replace function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void
 language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'revoke_claims_of_wrapper';
 comment on function marketing_automation_internal.revoke_claims_of(text, text) is
@@ -597,6 +637,60 @@ return ('x' || substr(replace(uuid::text, '-', ''), 1, 12))::bit(48)::bigint;
 comment on function marketing_automation.record_id(uuid) is
     'API: public. The id inside a record''s public uuid; compare the uuid too before trusting it';
 
+-- functions/time.sql
+-- Time: delays, and the time that a run assumes.
+
+create or replace function marketing_automation_internal.usable_time_zone(zone text) returns text
+language sql stable
+return case when marketing_automation_internal.is_time_zone(zone) then zone else marketing_automation_internal.database_time_zone() end;
+comment on function marketing_automation_internal.usable_time_zone(text) is
+    'API: private. A recipient''s time zone if there is one of that name, otherwise the database''s';
+
+create or replace function marketing_automation_internal.after_delay(start timestamptz, delay interval, zone text) returns timestamptz
+language sql stable
+-- Days and months are those of a calendar, and so of a place; hours are the same everywhere.
+return case
+    when delay is null then start
+    when date_trunc('day', delay) = interval '0' then start + delay
+    else timezone(marketing_automation_internal.usable_time_zone(zone),
+            timezone(marketing_automation_internal.usable_time_zone(zone), start) + date_trunc('day', delay))
+        + (delay - date_trunc('day', delay)) end;
+comment on function marketing_automation_internal.after_delay(timestamptz, interval, text) is
+    'API: private. When a delay is over: days and more count in the time zone, of the recipient or, null or unknown, of the database';
+
+create or replace function marketing_automation_internal.asks_present(expression text) returns boolean
+language sql immutable
+-- Not within quotes, but for the words that a cast makes times of.
+return expression ~* $$'(now|today|tomorrow|yesterday)'$$
+    or regexp_replace(expression, $$'[^']*'$$, '', 'g') ~*
+        ('\m((now|statement_timestamp|clock_timestamp|transaction_timestamp|timeofday)\s*\(|(current_date|current_time|current_timestamp'
+            || '|localtime|localtimestamp)\M)');
+comment on function marketing_automation_internal.asks_present(text) is
+    'API: private. Whether an expression seems to ask for the present, which no assumed time changes';
+
+create or replace function marketing_automation_internal.warn_of_present(what text, name text, expression text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.asks_present(expression) then
+        raise warning '% of % "%" asks for the present, not for the time that is assumed', what,
+            case what when 'condition' then 'activity' else 'scenario' end, name
+            using hint = 'Write marketing_automation.assumed_now() instead of now(), current_date and the like.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.warn_of_present(text, text, text) is
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal or condition';
+
+create or replace function marketing_automation_internal.as_key(key text, key_type regtype) returns text
+language sql immutable
+-- Keys stay the same, whatever the time zone of the database becomes.
+return case when key_type = 'timestamptz'::regtype
+    then format(
+        E'case when isfinite((%1$s\n)) and (%1$s\n) >= %2$L then timezone(%3$L, (%1$s\n))::text || %4$L else (%1$s\n)::text end',
+        key, '0001-01-01 00:00+00', 'UTC', '+00')
+    else marketing_automation_internal.as_text(key) end;
+comment on function marketing_automation_internal.as_key(text, regtype) is
+    'API: private. A model''s key, ready to stand in a query, as text that depends on no setting';
+
 -- functions/rows.sql
 -- Rows of a model: found again by their keys; and rows for which an expression raises, which stand apart.
 
@@ -675,13 +769,14 @@ begin
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
                     when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s from %s as self where %s',
-        marketing_automation_internal.as_text(model.key),
-        marketing_automation_internal.as_text(case when not only_key then model.party end), model.relation,
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s from %s as self where %s',
+        marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_text(case when not only_key then model.party end),
+        marketing_automation_internal.as_text(case when not only_key then model.time_zone end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
              else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
-        digests) as q (key text, party text);
+        digests) as q (key text, party text, time_zone text);
     if only_key then
         message := null;
     end if;
@@ -743,7 +838,7 @@ begin
     begin
         key := (
             select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-                format('select %s from %s as self where %s', marketing_automation_internal.as_text(model.key), model.relation, part), digests)
+                format('select %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type), model.relation, part), digests)
                 as q (key text));
     exception when others then
         raises_key := true;
@@ -1000,8 +1095,9 @@ begin
                     where a.id = (written.row ->> 'activity_id')::integer) end;
         end if;
         if owner is null then
-            -- Deleted together with what it belongs to: whoever could delete that one may. Otherwise only a superuser, who loads
-            -- a dump, goes on to "validate": the statement may see less than is there when it ends.
+            -- It is deleted together with what it belongs to: whoever may delete that, may delete it too. Otherwise what it belongs
+            -- to may come later in the dump that a superuser loads, or in the same statement, whose rows this trigger does not see
+            -- yet: a superuser goes on, and the foreign key decides.
             continue when tg_op = 'DELETE' or (select r.rolsuper from pg_roles r where r.rolname = current_user);
             raise exception '% of % does not exist',
                 case tg_table_name when 'activity' then format('scenario %s', written.row ->> 'scenario_id')
@@ -1710,9 +1806,10 @@ begin
             returning t.*
         )
         insert into marketing_automation_internal.activity_counter
-            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks, rolled_up)
+            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks, rolled_up,
+             skipped)
         select t.activity_id, p.period, sum(t.done), sum(t.cancelled), sum(t.failed), sum(t.mailed), sum(t.sent), sum(t.not_sent),
-               sum(t.opened), sum(t.clicked), sum(t.robot_opens), sum(t.robot_clicks), true
+               sum(t.opened), sum(t.clicked), sum(t.robot_opens), sum(t.robot_clicks), true, sum(t.skipped)
         from taken t cross join lateral marketing_automation_internal.counter_sums(t.period,
             t.rolled_up) p (period) group by t.activity_id, p.period;
     end if;
@@ -2145,13 +2242,14 @@ create or replace function marketing_automation_internal.entering_query(scenario
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
-    select format('select %s, %s from %s as self where %s', marketing_automation_internal.as_text(model.key),
-        marketing_automation_internal.as_text(model.party), model.relation, marketing_automation_internal.guarded(
+    select format('select %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone), model.relation,
+        marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
 $$;
 comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Query for key and party of the rows that the domain matches';
+    'API: private. Query for key, party and time zone of the rows that the domain matches';
 
 create or replace function marketing_automation_internal.new_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -2159,7 +2257,8 @@ create or replace function marketing_automation_internal.new_keys(
 language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
+            as q (key text, party text, time_zone text)
         where q.key is not null
           and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
 $$;
@@ -2177,18 +2276,20 @@ declare
             and a.condition is not null) then null
         when poison is null then marketing_automation_internal.root_choice(scenario.id)
         -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
-        else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_text(model.key), poison,
+        else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_key(model.key, model.key_type), poison,
             array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null),
             marketing_automation_internal.root_choice(scenario.id)) end;
     chosen_query text := case when choice is null then 'select null::text, null::integer[] where false'
         else marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-            format('%s, %s', marketing_automation_internal.as_text(model.key), choice)) end;
+            format('%s, %s', marketing_automation_internal.as_key(model.key, model.key_type), choice)) end;
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
+    lost bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
+            as q (key text, party text, time_zone text)
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
@@ -2197,19 +2298,27 @@ begin
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
             case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now from entering e
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone from entering e
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
         -- are due at once would leave it no place to begin.
-        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
+        select e.id, a.id, marketing_automation_internal.after_delay(now, a.delay, e.time_zone) - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
         left join chosen c on c.key = e.key
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
             and (choice is null or a.id = any (c.roots))
     )
-    select count(*) into entered from entering;
+    select count(*), count(*) filter (where model.time_zone is not null and e.time_zone <> ''
+        and not marketing_automation_internal.is_time_zone(e.time_zone))
+    into entered, lost
+    from entering e;
+    if lost > 0 then
+        raise warning 'scenario "%": % with a time zone that does not exist', scenario.name,
+            case lost when 1 then '1 row enters' else lost || ' rows enter' end
+            using hint = 'Days and months of their delays count in the time zone of the database.';
+    end if;
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
@@ -2386,10 +2495,16 @@ comment on function marketing_automation_internal.lock_scenario_soon(integer) is
     'API: private. As lock_scenario(), but gives up after a second; null, or why not';
 
 create or replace function marketing_automation_internal.skip_scenario(scenario_id integer) returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
+    -- Of a scenario that an earlier release made.
+    insert into marketing_automation.scenario_status (scenario_id)
+    select $1 where not exists (select from marketing_automation.scenario_status s where s.scenario_id = $1)
+    on conflict do nothing;
     perform from marketing_automation.scenario_status s where s.scenario_id = $1 for no key update skip locked;
     return case when not found then 'another session is enrolling it' end;
+exception when lock_not_available then
+    return 'another session is enrolling it';
 end $$;
 comment on function marketing_automation_internal.skip_scenario(integer) is
     'API: private. Locks a scenario as lock_scenario(), but waits for nobody; null, or why not: what another session holds, it enrolls '
@@ -2452,7 +2567,11 @@ exception when others then
     if not sees then
         error := marketing_automation_internal.public_error(error, code);
     end if;
-    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+    -- Keys and other values may be addresses, and the log is not theirs.
+    raise warning 'scenario "%" did not enroll: %', chosen.name, case
+        when broken = 'record_enters_once' then format('key %s is not unique', model)
+        when left(code, 2) = '22' then regexp_replace(error, '"[^"]*"', '"…"', 'g')
+        else error end using errcode = code;
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
     out text) is
@@ -2476,6 +2595,7 @@ begin
         end if;
     end if;
     at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+    perform marketing_automation_internal.assume_time(now);
     loop
         if scenario_name is null then
             chosen := marketing_automation_internal.next_to_enroll(case when now is not null then caller end, tried);
@@ -2483,6 +2603,9 @@ begin
         exit when chosen.id is null;
         tried := tried || chosen.id;
         scenario := chosen.name;
+        if now is not null then
+            perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        end if;
         enrolled := 0;
         -- Only who asks for this one scenario waits.
         error := case when scenario_name is null then marketing_automation_internal.skip_scenario(chosen.id)
@@ -2494,6 +2617,7 @@ begin
         return next;
         exit when scenario_name is not null;
     end loop;
+    perform marketing_automation_internal.assume_time(null);
 end $$;
 comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
 
@@ -2502,8 +2626,8 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
-    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the others still run; those that failed run last, '
-    'and only one that was too slow is tried again in a run. now: time to assume instead of '
+    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the '
+    'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
 create or replace function marketing_automation_internal.enroll_next(caller regrole, tried text[])
@@ -2592,9 +2716,11 @@ comment on function marketing_automation_internal.event_time(marketing_automatio
 create or replace function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with child as materialized (
-        select u.record_id, u.activity_id, u.at, r.blocked_at is not null as is_blocked
+        select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
+            r.blocked_at is not null as is_blocked
         from unnest(records, activities, times) as u (record_id, activity_id, at)
         join marketing_automation.record r on r.id = u.record_id
+        join marketing_automation.activity a on a.id = u.activity_id
         where not exists (
             select from marketing_automation_internal.finished_activity f
             where f.record_id = u.record_id and f.activity_id = u.activity_id)
@@ -2612,7 +2738,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
     select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), count(*) from cancelled c group by 1;
 $$;
 comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
-    'API: private. Lets activities wait for records until then; for a blocked record they end as what block() cancels, and '
+    'API: private. Lets activities wait for records until their delay is over, from these times on; for a blocked record they end as what block() cancels, and '
     'unblocking takes that back';
 
 create or replace function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
@@ -2624,7 +2750,7 @@ begin
         return;
     end if;
     perform marketing_automation_internal.write_children(array_agg(u.record_id), array_agg(c.id),
-        array_agg(u.at + coalesce(c.delay, interval '0')))
+        array_agg(u.at))
     from unnest(records, activities, times) as u (record_id, activity_id, at)
     join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
     join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)
@@ -2653,7 +2779,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
            coalesce(array_agg(m.activity_id) filter (where l.record_id is null), '{}')
     from mail m left join locked l on l.record_id = m.record_id and l.activity_id = m.activity_id
 $$;
-comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[], out integer[]) is
+comment on function marketing_automation_internal.lock_mails(bigint[], integer[], out bigint[], out integer[], out bigint[],
+    out integer[]) is
     'API: private. Locks the rows of mails in finished_activity, and says which another session holds';
 
 create or replace function marketing_automation_internal.start_or_note_children(records bigint[], activities integer[], at timestamptz) returns void
@@ -2715,7 +2842,7 @@ comment on function marketing_automation_internal.due_records(marketing_automati
 create or replace function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_key(m.key, m.key_type), marketing_automation_internal.as_condition(a.condition),
         marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
         marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
@@ -2761,7 +2888,7 @@ begin
         delete from marketing_automation_internal.waiting_activity w where w.ctid = any (array(select p.ctid from place p))
         returning w.record_id, w.at
     ), live as materialized (
-        select t.record_id, t.at, r.key, r.party,
+        select t.record_id, t.at, r.key, r.party, r.time_zone as its_zone,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
@@ -2775,7 +2902,7 @@ begin
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean)
     ), decided as materialized (
-        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
+        select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks,
                case when l.blocked then 'blocked'
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
@@ -2794,7 +2921,8 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at, due_at, domain_queue)
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
-               d.recipient_name, d.language, d.time_zone, d.context, d.track_opens and scenario.track_opens, d.track_clicks
+               d.recipient_name, d.language,
+               case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end, d.context, d.track_opens and scenario.track_opens, d.track_clicks
                    and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l
@@ -2834,14 +2962,16 @@ begin
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
         select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
-            count(*) filter (where d.outcome = 'mailed') as mailed
+            count(*) filter (where d.outcome = 'mailed') as mailed,
+            count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d
     ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, done, cancelled, mailed)
-        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled, c.cancelled, c.mailed
+        insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed)
+        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled - c.skipped, c.skipped, c.cancelled,
+            c.mailed
             from counted c where c.records > 0
         union all
-        select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+        select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0 from other o group by o.activity_id
     ), unsubscribed as (
         -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
         update marketing_automation.record r set unsubscribed_at = now
@@ -2851,7 +2981,7 @@ begin
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select d.record_id, c.id, now + coalesce(c.delay, interval '0')
+        select d.record_id, c.id, marketing_automation_internal.after_delay(now, c.delay, d.its_zone)
         from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
         where d.outcome in ('executed', 'no_address')
           and (c.on_event is null or c.on_event like 'email\_not\_%')
@@ -2969,12 +3099,10 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
 --
--- Locks of a batch, in this order (docs/architecture.md has the order of all locks):
--- 1. the row of the table activity, skipped if locked, so that parallel callers share the work by activity;
--- 2. the parents' rows in finished_activity, in order of record: whoever decides about children that wait for an event
---    holds them, so that an event and the opposite side exclude each other. Processing skips those that others hold, as it
---    has held others before, to apply events;
--- 3. rows of event_inbox and waiting_activity.
+-- Locks of a batch, none of which it waits for (docs/architecture.md has the order of all locks):
+-- 1. the row of the table activity, for key share: it is not deleted meanwhile, and other sessions may run it too;
+-- 2. what due_records() locks: the parents' rows in finished_activity, as whoever decides about children that wait for an event
+--    holds them, so that an event and the opposite side exclude each other; the rows of waiting_activity.
 --
 -- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
 -- plan made for the one is quadratic for the other. random_page_cost = 1, as what is read has been written lately and is
@@ -3047,6 +3175,7 @@ begin
             perform marketing_automation_internal.apply_batch(5000);
         end if;
     end if;
+    perform marketing_automation_internal.assume_time(now);
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
     <<line>>
     foreach full_scan in array array[false, true] loop
@@ -3070,6 +3199,11 @@ begin
             if found then
                 processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
                 if processed > 0 then
+                    perform marketing_automation_internal.assume_time(null);
+                    -- Once, with the last batch.
+                    if now is not null and processed < due.batch_size then
+                        perform marketing_automation_internal.warn_of_present('condition', (due.activity).name, (due.activity).condition);
+                    end if;
                     return processed;
                 end if;
                 -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
@@ -3079,6 +3213,7 @@ begin
             end if;
         end loop;
     end loop;
+    perform marketing_automation_internal.assume_time(null);
     perform marketing_automation_internal.roll_up_counters();
     return 0;
 end $$;
@@ -3261,7 +3396,7 @@ begin
             begin
                 perform marketing_automation_internal.usable_model(scenario);
                 query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                    concat_ws(', ', marketing_automation_internal.as_text(model.key),
+                    concat_ws(', ', marketing_automation_internal.as_key(model.key, model.key_type),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
                 perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
@@ -3356,7 +3491,7 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
             from opposite o group by 1, 2
     )
-    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at + coalesce(c.delay, interval '0'))
+    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at)
     into its_records, its_children, its_times
     from mark m
     join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind and c.id = any (children)
@@ -4346,7 +4481,9 @@ begin
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
-                        when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
+                        when d.expires_after is not null
+                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
+                            then 'expired'
                         else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
                               where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
                    case when limited and d.domain_queue = '' then (
@@ -4507,6 +4644,15 @@ begin
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
     end if;
+    -- Servers with limits were counted when they were asked for permits.
+    insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
+    select s.server, current_date, count(*)
+    from unnest(servers, states) as s (server, state)
+    join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
+    where s.state = 'sent'
+    group by s.server order by s.server
+    on conflict on constraint smtp_usage_pkey do update
+    set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
@@ -4898,7 +5044,8 @@ begin
     return found;
 end $$;
 comment on function marketing_automation.suppress(text, text, text) is
-    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, manual, complaint or forgotten; detail '
+    'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, '
+    'manual, complaint or forgotten; detail '
     'is kept without mail addresses. Whether this is news: false when the address is suppressed for that reason or one that weighs '
     'more';
 
@@ -5298,7 +5445,7 @@ join marketing_automation_internal.smtp_allowance a on a.server = s.name
 left join marketing_automation_internal.smtp_usage u on u.server = s.name;
 comment on view marketing_automation.smtp_server_status is
     'API: public. How each server is doing: ready, out of reach (probed again at paused_until, its mails go elsewhere meanwhile) or '
-    'disabled; its last error; mails it has taken today, counted for servers with limits, and how many the warm-up allows, null: any '
+    'disabled; its last error; mails it has taken today, and how many the warm-up allows, null: any '
     'number';
 
 -- functions/tracking_keys.sql
@@ -5465,11 +5612,12 @@ begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
     return query
-        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
+        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language,
+               case when q.time_zone is not null then marketing_automation_internal.usable_time_zone(q.time_zone) end,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key),
+                marketing_automation_internal.as_key(model.key, model.key_type),
                 marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
                 marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
@@ -5580,8 +5728,9 @@ comment on function marketing_automation.preview(text, text, text, text) is
 
 create or replace function marketing_automation_internal.percentage(part bigint, whole bigint) returns text
 language sql immutable
-return case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end;
-comment on function marketing_automation_internal.percentage(bigint, bigint) is 'API: private. "17 %", or "-" of nothing';
+-- A mail that is held, as nobody knows whether it was taken, may be read: it was.
+return case when whole > 0 then format('%s %%', trim_scale(round(100.0 * part / greatest(whole, part), 1))) else '-' end;
+comment on function marketing_automation_internal.percentage(bigint, bigint) is 'API: private. "17 %", "3.2 %", or "-" of nothing';
 
 create or replace function marketing_automation_internal.activity_tree(scenario_id integer)
 returns table (activity_id integer, ordinal bigint, prefix text)
@@ -5625,7 +5774,7 @@ comment on function marketing_automation_internal.activity_named(marketing_autom
     'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
 
 create or replace function marketing_automation.activity_count(scenario text)
-returns table (activity_id integer, waiting bigint, done bigint, cancelled bigint, failed bigint,
+returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
                mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
                    robot_clicks bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -5633,14 +5782,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         select t.activity_id as id, t.ordinal
         from marketing_automation_internal.scenario_named(scenario) s cross join lateral marketing_automation_internal.activity_tree(s.id) t
     ), counters as (
-        select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
+        select t.activity_id, sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
                sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
         from marketing_automation_internal.activity_counter t
         where t.activity_id in (select c.id from chosen c) and (not t.rolled_up or t.period = '-infinity') group by 1
     )
     select c.id, (select count(*) from marketing_automation_internal.waiting_activity w where w.activity_id = c.id), coalesce(t.done, 0),
-        coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
+        coalesce(t.skipped, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
            coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0),
                coalesce(t.not_sent, 0),
            coalesce(t.robot_opens, 0), coalesce(t.robot_clicks, 0)
@@ -5649,7 +5798,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     order by c.ordinal
 $$;
 comment on function marketing_automation.activity_count(text) is
-    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not '
+    'API: public. Per activity of a scenario, in the order of the tree: its records by state, skipped those '
+    'for which nothing was done (the condition was not true, the row was gone or had no address), and its mails: under way, sent, not '
     'sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
 
 create or replace function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
@@ -5697,6 +5847,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
+                   case when c.skipped > 0 then format('%s skipped', c.skipped) end,
                    case when c.waiting > 0 then format('%s waiting', c.waiting) end,
                    case when c.cancelled > 0 then format('%s cancelled', c.cancelled) end,
                    case when c.failed > 0 then format('%s failed', c.failed) end,
@@ -5723,7 +5874,8 @@ comment on function marketing_automation.tree(text) is
 
 create or replace function marketing_automation_internal.rate(part bigint, whole bigint) returns numeric
 language sql immutable parallel safe
-return case when whole > 0 then round(part::numeric / whole, 4) end;
+-- More were opened than sent where mails are held, as nobody knows whether they were taken.
+return case when whole > 0 then round(part::numeric / greatest(whole, part), 4) end;
 comment on function marketing_automation_internal.rate(bigint, bigint) is
     'API: private. Part of the whole, between 0 and 1; null: of nothing';
 
@@ -5812,7 +5964,7 @@ comment on function marketing_automation.scenario_report_by(text, text, date, da
 
 create or replace function marketing_automation.activity_report_by(
     scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
-) returns table (name text, starts_on date, done bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
+) returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
     clicked bigint,
                  robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric, click_through_rate numeric,
                  done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
@@ -5834,14 +5986,15 @@ begin
         select * from marketing_automation_internal.report_periods(activity_report_by.period, first, last)
     ), counted as (
         select t.activity_id, date_trunc(activity_report_by.period, t.period::timestamp)::date as starts_on,
-               sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.sent) as sent,
+               sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.sent) as sent,
                    sum(t.not_sent) as not_sent,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
         from marketing_automation_internal.activity_counter t
         where t.activity_id = any (chosen) and t.period >= (select min(s.starts_on) from span s)::timestamptz
         group by 1, 2
     ), filled as (
-        select a.id, a.name, s.starts_on, s.is_shown, coalesce(c.done, 0) as done, coalesce(c.cancelled, 0) as cancelled,
+        select a.id, a.name, s.starts_on, s.is_shown, coalesce(c.done, 0) as done, coalesce(c.skipped, 0) as skipped,
+               coalesce(c.cancelled, 0) as cancelled,
             coalesce(c.failed, 0) as failed,
                coalesce(c.sent, 0) as sent, coalesce(c.not_sent, 0) as not_sent, coalesce(c.opened, 0) as opened,
                    coalesce(c.clicked, 0) as clicked,
@@ -5859,7 +6012,7 @@ begin
                marketing_automation.sparkline(array_agg(f.click_through_rate) over last_ten) as click_through_rate_trend
         from filled f window last_ten as (partition by f.id order by f.starts_on rows 9 preceding)
     )
-    select t.name, t.starts_on, t.done, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.robot_opens, t.robot_clicks,
+    select t.name, t.starts_on, t.done, t.skipped, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.robot_opens, t.robot_clicks,
         t.open_rate, t.click_rate, t.click_through_rate,
            t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
     from trended t where t.is_shown order by array_position(chosen, t.id), t.starts_on;
@@ -5886,10 +6039,11 @@ comment on view marketing_automation.scenario_report is
     'between 0 and 1; trends of the last ten days; its conversions, how many and their value';
 
 create or replace view marketing_automation.activity_report as
-select s.name as scenario, a.name as activity, c.waiting, c.done, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened,
+select s.name as scenario, a.name as activity, c.waiting, c.done, c.skipped, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened,
     c.clicked, c.robot_opens, c.robot_clicks,
-       round(c.opened::numeric / nullif(c.sent, 0), 4) as open_rate, round(c.clicked::numeric / nullif(c.sent, 0), 4) as click_rate,
-       round(c.clicked::numeric / nullif(c.opened, 0), 4) as click_through_rate,
+       round(c.opened::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.opened end), 0), 4) as open_rate,
+       round(c.clicked::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.clicked end), 0), 4) as click_rate,
+       round(c.clicked::numeric / nullif(greatest(c.opened, case when c.opened > 0 then c.clicked end), 0), 4) as click_through_rate,
        t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
 from marketing_automation.scenario s
 cross join lateral marketing_automation.activity_count(s.name) with ordinality c
@@ -5920,7 +6074,7 @@ begin
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                marketing_automation_internal.as_text(model.key)), array[key]) as q (key text)
+                marketing_automation_internal.as_key(model.key, model.key_type)), array[key]) as q (key text)
         limit 1), key);
 exception when others then
     -- Whoever asks meets the error again where it can be told.
@@ -5940,6 +6094,7 @@ declare
     obstacle text;
     its_party text;
     its_email text;
+    its_zone text;
     row_exists boolean := false;
     matches boolean;
     message text;
@@ -5947,11 +6102,12 @@ declare
 begin
     begin
         model := marketing_automation_internal.usable_model(scenario);
-        select q.* into its_party, its_email
+        select q.* into its_party, its_email, its_zone
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email))),
-            array[key]) as q (party text, email text);
+                concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email),
+                marketing_automation_internal.as_text(model.time_zone))),
+            array[key]) as q (party text, email text, time_zone text);
         row_exists := found;
         obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
     exception when others then
@@ -6028,6 +6184,10 @@ begin
         fact := 'has no e-mail address: activities that send mail go on without';
         return next;
     end if;
+    if its_zone <> '' and not marketing_automation_internal.is_time_zone(its_zone) then
+        fact := format('its time zone "%s" does not exist: delays count in that of the database', its_zone);
+        return next;
+    end if;
     -- What is said of other rows is none of this one's.
     if status.last_error is not null
         and status.last_error is distinct from (marketing_automation_internal.poisonous_summary(scenario.id, true)).message then
@@ -6041,15 +6201,36 @@ end $$;
 comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
     'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
 
+create or replace function marketing_automation_internal.mail_obstacle(message marketing_automation.message) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
+        when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
+        when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
+        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
+            format('the mailer is %s, see worker_status()', w.state)
+        when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
+    end
+    from marketing_automation.worker_status() w
+    left join marketing_automation.activity a on a.id = message.activity_id
+    left join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
+    left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
+$$;
+comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
+    'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
+
 create or replace function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
-        when 'queued' then format('its mail is queued, to be sent %s',
-            case when message.next_attempt_at > clock_timestamp() then 'from '
-                || marketing_automation_internal.moment(message.next_attempt_at) else 'now' end)
+        when 'queued' then format('its mail is queued%s',
+            ': ' || marketing_automation_internal.mail_obstacle(message)) ||
+            case when marketing_automation_internal.mail_obstacle(message) is not null then '' when message.next_attempt_at > clock_timestamp() then ', to be sent from '
+                || marketing_automation_internal.moment(message.next_attempt_at) else ', to be sent now' end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
             marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
         when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
@@ -6323,6 +6504,7 @@ begin
                 || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
         else
             step := due.at;
+            perform marketing_automation_internal.assume_time(step);
             perform marketing_automation_internal.process_or_fail(a, array[of_record], step) from marketing_automation.activity a
                 where a.id = due.activity_id;
             -- The mail server takes every mail at once.
@@ -6397,18 +6579,24 @@ begin
         raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
     end if;
     perform marketing_automation_internal.simulated_events(chosen, events);
+    perform marketing_automation_internal.assume_time(start);
+    if start <> now() then
+        perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
+        from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
+    end if;
     begin
         select q.* into row
         from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().
                 case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
-                marketing_automation_internal.as_condition(chosen.domain))),
-            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+                marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone))),
+            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -6423,6 +6611,7 @@ begin
         when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
     end;
+    perform marketing_automation_internal.assume_time(null);
     if obstacle is not null then
         at := start;
         outcome := 'not_entered';
@@ -6435,10 +6624,11 @@ begin
         delete from marketing_automation.record r where r.scenario_id = chosen.id and r.key = row.key;
         of_record := nextval('marketing_automation.record_id_seq');
         record_uuid := marketing_automation_internal.new_record_uuid(of_record);
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-        values (of_record, chosen.id, row.key, row.party, record_uuid, start);
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select of_record, a.id, start + coalesce(a.delay, interval '0') from marketing_automation.activity a where a.id = any (row.roots);
+        select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
+        from marketing_automation.activity a where a.id = any (row.roots);
         told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
         raise exception 'simulated' using errcode = 'MA001';
     exception when sqlstate 'MA001' then
@@ -6883,8 +7073,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
      'domain_limit sending_pause smtp_server_status bounce_rule'),
     ('reader', 'execute',
-     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
-     'is_armed record_id is_suppressed address_hash'),
+     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id '
+     'worker_status is_armed record_id is_suppressed address_hash assumed_now'),
     ('operator', 'select', 'metric'),
     ('operator', 'execute',
      'health enroll enroll_next enroll_all process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs '
@@ -6929,8 +7119,9 @@ begin
                    coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
             where not k.is_known
             union all
-            -- Columns. Not the ids of what 0 or an id means something for: one that somebody has chosen may be another row's later,
-            -- or all. A known table may have new columns: they are for a role that may still write others.
+            -- Columns. Ids are the database's to choose, but for party and sale, which people fill as they like: a chosen id could be
+            -- given to another row later, and 0 means every scenario. A known table may have new columns: they are for a role that
+            -- may still write others.
             select format('%s (%s)', w.privilege, string_agg(quote_ident(a.attname), ', ' order by a.attnum)), c.oid::regclass::text
             from unnest(array['insert', 'update']) as w (privilege)
             join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -7043,17 +7234,21 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('apple_mail_privacy', 'user_agent', '^mozilla/5\.0$', null, null, true,
      'Apple Mail Privacy Protection loads images through its own servers, read or not, with this bare name: support.apple.com/guide/iphone/iphf084865c7', true),
     ('crawler', 'user_agent',
-        'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|headlesschrome|phantomjs', null, null, true,
+        'bot\M|bot/|crawl|spider|slurp|facebookexternalhit|whatsapp/|skypeuripreview|microsoftpreview|bingpreview|bitlybot|'
+        'headlesschrome|phantomjs', null, null, true,
      'Crawlers and link previews, by the names that they give themselves', true),
     ('gmail_prefetch', 'user_agent', 'chrome/42\..*edge/12\.246', null, null, true,
      'Gmail loads images in advance under the name of a browser of 2015, and again through its proxy when the mail is opened', true),
     ('slack_image_proxy', 'user_agent', 'slack-imgproxy', null, null, true,
      'Slack loads the images of a mail that is shown in a channel: api.slack.com/robots', true),
     ('scanner', 'user_agent',
-        'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|\(compatible; ms-office', null, null, true,
-     'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before it opens the browser; Outlook itself has its own name before ms-office', true),
+        'proofpoint|mimecast|barracuda|symantec|messagelabs|trendmicro|fireeye|forcepoint|cloudmark|virustotal|urlscan|safelinks|'
+        '\(compatible; ms-office', null, null, true,
+     'Security products that open mails and follow their links before the recipient does, and Office, which looks at a link before '
+     'it opens the browser; Outlook itself has its own name before ms-office', true),
     ('program', 'user_agent',
-        '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|powershell)', null, null, true,
+        '^(curl|wget|python|go-http-client|java/|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|php|guzzle|aiohttp|postman|'
+        'powershell)', null, null, true,
      'HTTP libraries: nobody reads mails with them', true),
     ('all_links', 'burst', null, 3, '5 seconds', true,
         'Nobody follows three different links of a mail in five seconds; scanners follow all', true),

@@ -13,12 +13,16 @@ mod run_as_owner;
 mod settings;
 mod snippets;
 mod time_limit;
+mod time_zone;
 mod worker;
 
 use pgrx::prelude::*;
 
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    // pgrx appends the backtrace of a panic to DETAIL, which clients see, where RUST_BACKTRACE asks for one.
+    // SAFETY: at the start of the postmaster, or of a session, whose only thread this is.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
     settings::init();
     // SAFETY: plain flags of the postmaster, read on the main thread.
     let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress };

@@ -13,8 +13,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
      'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
      'domain_limit sending_pause smtp_server_status bounce_rule'),
     ('reader', 'execute',
-     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id worker_status '
-     'is_armed record_id is_suppressed address_hash'),
+     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id '
+     'worker_status is_armed record_id is_suppressed address_hash assumed_now'),
     ('operator', 'select', 'metric'),
     ('operator', 'execute',
      'health enroll enroll_next enroll_all process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs '

@@ -55,7 +55,7 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), 0, 0, count(*)
             from opposite o group by 1, 2
     )
-    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at + coalesce(c.delay, interval '0'))
+    select array_agg(m.record_id), array_agg(c.id), array_agg(m.occurred_at)
     into its_records, its_children, its_times
     from mark m
     join marketing_automation.activity c on c.parent_id = m.activity_id and c.on_event = m.kind and c.id = any (children)

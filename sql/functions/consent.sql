@@ -91,7 +91,7 @@ begin
             begin
                 perform marketing_automation_internal.usable_model(scenario);
                 query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                    concat_ws(', ', marketing_automation_internal.as_text(model.key),
+                    concat_ws(', ', marketing_automation_internal.as_key(model.key, model.key_type),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
                 perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);

@@ -28,9 +28,10 @@ begin
             returning t.*
         )
         insert into marketing_automation_internal.activity_counter
-            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks, rolled_up)
+            (activity_id, period, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks, rolled_up,
+             skipped)
         select t.activity_id, p.period, sum(t.done), sum(t.cancelled), sum(t.failed), sum(t.mailed), sum(t.sent), sum(t.not_sent),
-               sum(t.opened), sum(t.clicked), sum(t.robot_opens), sum(t.robot_clicks), true
+               sum(t.opened), sum(t.clicked), sum(t.robot_opens), sum(t.robot_clicks), true, sum(t.skipped)
         from taken t cross join lateral marketing_automation_internal.counter_sums(t.period,
             t.rolled_up) p (period) group by t.activity_id, p.period;
     end if;

@@ -150,7 +150,11 @@ exception when others then
     if not sees then
         error := marketing_automation_internal.public_error(error, code);
     end if;
-    raise warning 'scenario "%" did not enroll: %', chosen.name, error using errcode = code;
+    -- Keys and other values may be addresses, and the log is not theirs.
+    raise warning 'scenario "%" did not enroll: %', chosen.name, case
+        when broken = 'record_enters_once' then format('key %s is not unique', model)
+        when left(code, 2) = '22' then regexp_replace(error, '"[^"]*"', '"…"', 'g')
+        else error end using errcode = code;
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
     out text) is
@@ -174,6 +178,7 @@ begin
         end if;
     end if;
     at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+    perform marketing_automation_internal.assume_time(now);
     loop
         if scenario_name is null then
             chosen := marketing_automation_internal.next_to_enroll(case when now is not null then caller end, tried);
@@ -181,6 +186,9 @@ begin
         exit when chosen.id is null;
         tried := tried || chosen.id;
         scenario := chosen.name;
+        if now is not null then
+            perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        end if;
         enrolled := 0;
         -- Only who asks for this one scenario waits.
         error := case when scenario_name is null then marketing_automation_internal.skip_scenario(chosen.id)
@@ -192,6 +200,7 @@ begin
         return next;
         exit when scenario_name is not null;
     end loop;
+    perform marketing_automation_internal.assume_time(null);
 end $$;
 comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
 

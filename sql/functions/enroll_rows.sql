@@ -46,13 +46,14 @@ create function marketing_automation_internal.entering_query(scenario marketing_
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
-    select format('select %s, %s from %s as self where %s', marketing_automation_internal.as_text(model.key),
-        marketing_automation_internal.as_text(model.party), model.relation, marketing_automation_internal.guarded(
+    select format('select %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone), model.relation,
+        marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
 $$;
 comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Query for key and party of the rows that the domain matches';
+    'API: private. Query for key, party and time zone of the rows that the domain matches';
 
 create function marketing_automation_internal.new_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -60,7 +61,8 @@ create function marketing_automation_internal.new_keys(
 language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
+            as q (key text, party text, time_zone text)
         where q.key is not null
           and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
 $$;
@@ -78,18 +80,20 @@ declare
             and a.condition is not null) then null
         when poison is null then marketing_automation_internal.root_choice(scenario.id)
         -- These start every root activity: when it runs, its condition is asked again, and they fail alone.
-        else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_text(model.key), poison,
+        else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_key(model.key, model.key_type), poison,
             array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null),
             marketing_automation_internal.root_choice(scenario.id)) end;
     chosen_query text := case when choice is null then 'select null::text, null::integer[] where false'
         else marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-            format('%s, %s', marketing_automation_internal.as_text(model.key), choice)) end;
+            format('%s, %s', marketing_automation_internal.as_key(model.key, model.key_type), choice)) end;
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
+    lost bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null) as q (key text, party text)
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
+            as q (key text, party text, time_zone text)
         where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
@@ -98,19 +102,27 @@ begin
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
             case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now from entering e
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone from entering e
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
         -- are due at once would leave it no place to begin.
-        select e.id, a.id, now + coalesce(a.delay, interval '0') - (e.id - id_before) / 1000 * interval '1 microsecond'
+        select e.id, a.id, marketing_automation_internal.after_delay(now, a.delay, e.time_zone) - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
         left join chosen c on c.key = e.key
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
             and (choice is null or a.id = any (c.roots))
     )
-    select count(*) into entered from entering;
+    select count(*), count(*) filter (where model.time_zone is not null and e.time_zone <> ''
+        and not marketing_automation_internal.is_time_zone(e.time_zone))
+    into entered, lost
+    from entering e;
+    if lost > 0 then
+        raise warning 'scenario "%": % with a time zone that does not exist', scenario.name,
+            case lost when 1 then '1 row enters' else lost || ' rows enter' end
+            using hint = 'Days and months of their delays count in the time zone of the database.';
+    end if;
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],

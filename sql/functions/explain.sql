@@ -16,7 +16,7 @@ begin
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                marketing_automation_internal.as_text(model.key)), array[key]) as q (key text)
+                marketing_automation_internal.as_key(model.key, model.key_type)), array[key]) as q (key text)
         limit 1), key);
 exception when others then
     -- Whoever asks meets the error again where it can be told.
@@ -36,6 +36,7 @@ declare
     obstacle text;
     its_party text;
     its_email text;
+    its_zone text;
     row_exists boolean := false;
     matches boolean;
     message text;
@@ -43,11 +44,12 @@ declare
 begin
     begin
         model := marketing_automation_internal.usable_model(scenario);
-        select q.* into its_party, its_email
+        select q.* into its_party, its_email, its_zone
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email))),
-            array[key]) as q (party text, email text);
+                concat_ws(', ', marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.email),
+                marketing_automation_internal.as_text(model.time_zone))),
+            array[key]) as q (party text, email text, time_zone text);
         row_exists := found;
         obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
     exception when others then
@@ -124,6 +126,10 @@ begin
         fact := 'has no e-mail address: activities that send mail go on without';
         return next;
     end if;
+    if its_zone <> '' and not marketing_automation_internal.is_time_zone(its_zone) then
+        fact := format('its time zone "%s" does not exist: delays count in that of the database', its_zone);
+        return next;
+    end if;
     -- What is said of other rows is none of this one's.
     if status.last_error is not null
         and status.last_error is distinct from (marketing_automation_internal.poisonous_summary(scenario.id, true)).message then
@@ -137,15 +143,36 @@ end $$;
 comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
     'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
 
+create function marketing_automation_internal.mail_obstacle(message marketing_automation.message) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
+        when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
+        when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
+        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
+            format('the mailer is %s, see worker_status()', w.state)
+        when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
+    end
+    from marketing_automation.worker_status() w
+    left join marketing_automation.activity a on a.id = message.activity_id
+    left join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
+    left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
+$$;
+comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
+    'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
+
 create function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
-        when 'queued' then format('its mail is queued, to be sent %s',
-            case when message.next_attempt_at > clock_timestamp() then 'from '
-                || marketing_automation_internal.moment(message.next_attempt_at) else 'now' end)
+        when 'queued' then format('its mail is queued%s',
+            ': ' || marketing_automation_internal.mail_obstacle(message)) ||
+            case when marketing_automation_internal.mail_obstacle(message) is not null then '' when message.next_attempt_at > clock_timestamp() then ', to be sent from '
+                || marketing_automation_internal.moment(message.next_attempt_at) else ', to be sent now' end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
             marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
         when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)

@@ -84,6 +84,27 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.expected_rows(regrole, regclass, text) is
     'API: private. How many rows the planner expects of a query without parameters, planned as its owner';
 
+create function marketing_automation_internal.database_time_zone() returns text
+language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'database_time_zone_wrapper';
+comment on function marketing_automation_internal.database_time_zone() is
+    'API: private. The time zone of the database, whatever the session has set';
+
+create function marketing_automation_internal.is_time_zone(name text) returns boolean
+language c stable strict parallel restricted as 'MODULE_PATHNAME', 'is_time_zone_wrapper';
+comment on function marketing_automation_internal.is_time_zone(text) is 'API: private. Whether PostgreSQL knows a time zone of this name';
+
+create function marketing_automation_internal.assume_time(at timestamptz) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'assume_time_wrapper';
+comment on function marketing_automation_internal.assume_time(timestamptz) is
+    'API: private. Sets the time that assumed_now() gives, for the rest of the transaction or of its part that is rolled back; null: '
+    'the present';
+
+create function marketing_automation.assumed_now() returns timestamptz
+language c stable parallel restricted as 'MODULE_PATHNAME', 'assumed_now_wrapper';
+comment on function marketing_automation.assumed_now() is
+    'API: public. The time that enroll(now), process_due(now) and simulate(start) assume, otherwise now(): for expressions, so that a '
+    'campaign of birthdays can be rehearsed';
+
 create function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void
 language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'revoke_claims_of_wrapper';
 comment on function marketing_automation_internal.revoke_claims_of(text, text) is

@@ -94,7 +94,9 @@ begin
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
-                        when o.created_at + d.expires_after <= statement_timestamp() then 'expired'
+                        when d.expires_after is not null
+                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
+                            then 'expired'
                         else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
                               where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
                    case when limited and d.domain_queue = '' then (
@@ -255,6 +257,15 @@ begin
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
     end if;
+    -- Servers with limits were counted when they were asked for permits.
+    insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
+    select s.server, current_date, count(*)
+    from unnest(servers, states) as s (server, state)
+    join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
+    where s.state = 'sent'
+    group by s.server order by s.server
+    on conflict on constraint smtp_usage_pkey do update
+    set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;

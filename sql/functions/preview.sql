@@ -32,11 +32,12 @@ begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
     return query
-        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language, q.time_zone,
+        select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language,
+               case when q.time_zone is not null then marketing_automation_internal.usable_time_zone(q.time_zone) end,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key),
+                marketing_automation_internal.as_key(model.key, model.key_type),
                 marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
                 marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),

@@ -76,6 +76,7 @@ begin
             perform marketing_automation_internal.apply_batch(5000);
         end if;
     end if;
+    perform marketing_automation_internal.assume_time(now);
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
     <<line>>
     foreach full_scan in array array[false, true] loop
@@ -99,6 +100,11 @@ begin
             if found then
                 processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
                 if processed > 0 then
+                    perform marketing_automation_internal.assume_time(null);
+                    -- Once, with the last batch.
+                    if now is not null and processed < due.batch_size then
+                        perform marketing_automation_internal.warn_of_present('condition', (due.activity).name, (due.activity).condition);
+                    end if;
                     return processed;
                 end if;
                 -- Of those at the end of the line, one that is slow again is enough for a run: the next is for the others.
@@ -108,6 +114,7 @@ begin
             end if;
         end loop;
     end loop;
+    perform marketing_automation_internal.assume_time(null);
     perform marketing_automation_internal.roll_up_counters();
     return 0;
 end $$;

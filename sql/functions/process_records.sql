@@ -3,7 +3,7 @@
 create function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_text(m.key), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_key(m.key, m.key_type), marketing_automation_internal.as_condition(a.condition),
         marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
         marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
@@ -49,7 +49,7 @@ begin
         delete from marketing_automation_internal.waiting_activity w where w.ctid = any (array(select p.ctid from place p))
         returning w.record_id, w.at
     ), live as materialized (
-        select t.record_id, t.at, r.key, r.party,
+        select t.record_id, t.at, r.key, r.party, r.time_zone as its_zone,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
@@ -63,7 +63,7 @@ begin
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean)
     ), decided as materialized (
-        select l.record_id, l.at, l.key, l.party, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
+        select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks,
                case when l.blocked then 'blocked'
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
@@ -82,7 +82,8 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at, due_at, domain_queue)
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
-               d.recipient_name, d.language, d.time_zone, d.context, d.track_opens and scenario.track_opens, d.track_clicks
+               d.recipient_name, d.language,
+               case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end, d.context, d.track_opens and scenario.track_opens, d.track_clicks
                    and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l
@@ -122,14 +123,16 @@ begin
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
         select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
-            count(*) filter (where d.outcome = 'mailed') as mailed
+            count(*) filter (where d.outcome = 'mailed') as mailed,
+            count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d
     ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, done, cancelled, mailed)
-        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled, c.cancelled, c.mailed
+        insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed)
+        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled - c.skipped, c.skipped, c.cancelled,
+            c.mailed
             from counted c where c.records > 0
         union all
-        select o.activity_id, marketing_automation_internal.counter_period(now), 0, count(*), 0 from other o group by o.activity_id
+        select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0 from other o group by o.activity_id
     ), unsubscribed as (
         -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
         update marketing_automation.record r set unsubscribed_at = now
@@ -139,7 +142,7 @@ begin
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select d.record_id, c.id, now + coalesce(c.delay, interval '0')
+        select d.record_id, c.id, marketing_automation_internal.after_delay(now, c.delay, d.its_zone)
         from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
         where d.outcome in ('executed', 'no_address')
           and (c.on_event is null or c.on_event like 'email\_not\_%')

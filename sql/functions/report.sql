@@ -2,8 +2,9 @@
 
 create function marketing_automation_internal.percentage(part bigint, whole bigint) returns text
 language sql immutable
-return case when whole > 0 then format('%s %%', round(100.0 * part / whole)) else '-' end;
-comment on function marketing_automation_internal.percentage(bigint, bigint) is 'API: private. "17 %", or "-" of nothing';
+-- A mail that is held, as nobody knows whether it was taken, may be read: it was.
+return case when whole > 0 then format('%s %%', trim_scale(round(100.0 * part / greatest(whole, part), 1))) else '-' end;
+comment on function marketing_automation_internal.percentage(bigint, bigint) is 'API: private. "17 %", "3.2 %", or "-" of nothing';
 
 create function marketing_automation_internal.activity_tree(scenario_id integer)
 returns table (activity_id integer, ordinal bigint, prefix text)
@@ -47,7 +48,7 @@ comment on function marketing_automation_internal.activity_named(marketing_autom
     'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
 
 create function marketing_automation.activity_count(scenario text)
-returns table (activity_id integer, waiting bigint, done bigint, cancelled bigint, failed bigint,
+returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
                mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
                    robot_clicks bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -55,14 +56,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         select t.activity_id as id, t.ordinal
         from marketing_automation_internal.scenario_named(scenario) s cross join lateral marketing_automation_internal.activity_tree(s.id) t
     ), counters as (
-        select t.activity_id, sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
+        select t.activity_id, sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
                sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
         from marketing_automation_internal.activity_counter t
         where t.activity_id in (select c.id from chosen c) and (not t.rolled_up or t.period = '-infinity') group by 1
     )
     select c.id, (select count(*) from marketing_automation_internal.waiting_activity w where w.activity_id = c.id), coalesce(t.done, 0),
-        coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
+        coalesce(t.skipped, 0), coalesce(t.cancelled, 0), coalesce(t.failed, 0), coalesce(t.mailed, 0),
            coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.mailed - t.sent - t.not_sent, 0), coalesce(t.sent, 0),
                coalesce(t.not_sent, 0),
            coalesce(t.robot_opens, 0), coalesce(t.robot_clicks, 0)
@@ -71,7 +72,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     order by c.ordinal
 $$;
 comment on function marketing_automation.activity_count(text) is
-    'API: public. Per activity of a scenario, in the order of the tree: its records by state, and its mails: under way, sent, not '
+    'API: public. Per activity of a scenario, in the order of the tree: its records by state, skipped those '
+    'for which nothing was done (the condition was not true, the row was gone or had no address), and its mails: under way, sent, not '
     'sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
 
 create function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
@@ -119,6 +121,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
+                   case when c.skipped > 0 then format('%s skipped', c.skipped) end,
                    case when c.waiting > 0 then format('%s waiting', c.waiting) end,
                    case when c.cancelled > 0 then format('%s cancelled', c.cancelled) end,
                    case when c.failed > 0 then format('%s failed', c.failed) end,

@@ -2,7 +2,8 @@
 
 create function marketing_automation_internal.rate(part bigint, whole bigint) returns numeric
 language sql immutable parallel safe
-return case when whole > 0 then round(part::numeric / whole, 4) end;
+-- More were opened than sent where mails are held, as nobody knows whether they were taken.
+return case when whole > 0 then round(part::numeric / greatest(whole, part), 4) end;
 comment on function marketing_automation_internal.rate(bigint, bigint) is
     'API: private. Part of the whole, between 0 and 1; null: of nothing';
 
@@ -91,7 +92,7 @@ comment on function marketing_automation.scenario_report_by(text, text, date, da
 
 create function marketing_automation.activity_report_by(
     scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
-) returns table (name text, starts_on date, done bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
+) returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
     clicked bigint,
                  robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric, click_through_rate numeric,
                  done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
@@ -113,14 +114,15 @@ begin
         select * from marketing_automation_internal.report_periods(activity_report_by.period, first, last)
     ), counted as (
         select t.activity_id, date_trunc(activity_report_by.period, t.period::timestamp)::date as starts_on,
-               sum(t.done) as done, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.sent) as sent,
+               sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.sent) as sent,
                    sum(t.not_sent) as not_sent,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.robot_opens) as robot_opens, sum(t.robot_clicks) as robot_clicks
         from marketing_automation_internal.activity_counter t
         where t.activity_id = any (chosen) and t.period >= (select min(s.starts_on) from span s)::timestamptz
         group by 1, 2
     ), filled as (
-        select a.id, a.name, s.starts_on, s.is_shown, coalesce(c.done, 0) as done, coalesce(c.cancelled, 0) as cancelled,
+        select a.id, a.name, s.starts_on, s.is_shown, coalesce(c.done, 0) as done, coalesce(c.skipped, 0) as skipped,
+               coalesce(c.cancelled, 0) as cancelled,
             coalesce(c.failed, 0) as failed,
                coalesce(c.sent, 0) as sent, coalesce(c.not_sent, 0) as not_sent, coalesce(c.opened, 0) as opened,
                    coalesce(c.clicked, 0) as clicked,
@@ -138,7 +140,7 @@ begin
                marketing_automation.sparkline(array_agg(f.click_through_rate) over last_ten) as click_through_rate_trend
         from filled f window last_ten as (partition by f.id order by f.starts_on rows 9 preceding)
     )
-    select t.name, t.starts_on, t.done, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.robot_opens, t.robot_clicks,
+    select t.name, t.starts_on, t.done, t.skipped, t.cancelled, t.failed, t.sent, t.not_sent, t.opened, t.clicked, t.robot_opens, t.robot_clicks,
         t.open_rate, t.click_rate, t.click_through_rate,
            t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
     from trended t where t.is_shown order by array_position(chosen, t.id), t.starts_on;
@@ -165,10 +167,11 @@ comment on view marketing_automation.scenario_report is
     'between 0 and 1; trends of the last ten days; its conversions, how many and their value';
 
 create view marketing_automation.activity_report as
-select s.name as scenario, a.name as activity, c.waiting, c.done, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened,
+select s.name as scenario, a.name as activity, c.waiting, c.done, c.skipped, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened,
     c.clicked, c.robot_opens, c.robot_clicks,
-       round(c.opened::numeric / nullif(c.sent, 0), 4) as open_rate, round(c.clicked::numeric / nullif(c.sent, 0), 4) as click_rate,
-       round(c.clicked::numeric / nullif(c.opened, 0), 4) as click_through_rate,
+       round(c.opened::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.opened end), 0), 4) as open_rate,
+       round(c.clicked::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.clicked end), 0), 4) as click_rate,
+       round(c.clicked::numeric / nullif(greatest(c.opened, case when c.opened > 0 then c.clicked end), 0), 4) as click_through_rate,
        t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
 from marketing_automation.scenario s
 cross join lateral marketing_automation.activity_count(s.name) with ordinality c

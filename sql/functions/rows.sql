@@ -75,13 +75,14 @@ begin
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
                     when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s from %s as self where %s',
-        marketing_automation_internal.as_text(model.key),
-        marketing_automation_internal.as_text(case when not only_key then model.party end), model.relation,
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s from %s as self where %s',
+        marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_text(case when not only_key then model.party end),
+        marketing_automation_internal.as_text(case when not only_key then model.time_zone end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
              else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
-        digests) as q (key text, party text);
+        digests) as q (key text, party text, time_zone text);
     if only_key then
         message := null;
     end if;
@@ -143,7 +144,7 @@ begin
     begin
         key := (
             select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-                format('select %s from %s as self where %s', marketing_automation_internal.as_text(model.key), model.relation, part), digests)
+                format('select %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type), model.relation, part), digests)
                 as q (key text));
     exception when others then
         raises_key := true;

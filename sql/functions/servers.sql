@@ -103,5 +103,5 @@ join marketing_automation_internal.smtp_allowance a on a.server = s.name
 left join marketing_automation_internal.smtp_usage u on u.server = s.name;
 comment on view marketing_automation.smtp_server_status is
     'API: public. How each server is doing: ready, out of reach (probed again at paused_until, its mails go elsewhere meanwhile) or '
-    'disabled; its last error; mails it has taken today, counted for servers with limits, and how many the warm-up allows, null: any '
+    'disabled; its last error; mails it has taken today, and how many the warm-up allows, null: any '
     'number';

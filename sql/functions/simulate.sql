@@ -108,6 +108,7 @@ begin
                 || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
         else
             step := due.at;
+            perform marketing_automation_internal.assume_time(step);
             perform marketing_automation_internal.process_or_fail(a, array[of_record], step) from marketing_automation.activity a
                 where a.id = due.activity_id;
             -- The mail server takes every mail at once.
@@ -182,18 +183,24 @@ begin
         raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
     end if;
     perform marketing_automation_internal.simulated_events(chosen, events);
+    perform marketing_automation_internal.assume_time(start);
+    if start <> now() then
+        perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
+        from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
+    end if;
     begin
         select q.* into row
         from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_text(model.party),
+                marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().
                 case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
-                marketing_automation_internal.as_condition(chosen.domain))),
-            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean);
+                marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone))),
+            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -208,6 +215,7 @@ begin
         when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
     end;
+    perform marketing_automation_internal.assume_time(null);
     if obstacle is not null then
         at := start;
         outcome := 'not_entered';
@@ -220,10 +228,11 @@ begin
         delete from marketing_automation.record r where r.scenario_id = chosen.id and r.key = row.key;
         of_record := nextval('marketing_automation.record_id_seq');
         record_uuid := marketing_automation_internal.new_record_uuid(of_record);
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at)
-        values (of_record, chosen.id, row.key, row.party, record_uuid, start);
+        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select of_record, a.id, start + coalesce(a.delay, interval '0') from marketing_automation.activity a where a.id = any (row.roots);
+        select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
+        from marketing_automation.activity a where a.id = any (row.roots);
         told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
         raise exception 'simulated' using errcode = 'MA001';
     exception when sqlstate 'MA001' then

@@ -38,9 +38,11 @@ comment on function marketing_automation_internal.event_time(marketing_automatio
 create function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with child as materialized (
-        select u.record_id, u.activity_id, u.at, r.blocked_at is not null as is_blocked
+        select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
+            r.blocked_at is not null as is_blocked
         from unnest(records, activities, times) as u (record_id, activity_id, at)
         join marketing_automation.record r on r.id = u.record_id
+        join marketing_automation.activity a on a.id = u.activity_id
         where not exists (
             select from marketing_automation_internal.finished_activity f
             where f.record_id = u.record_id and f.activity_id = u.activity_id)
@@ -58,7 +60,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
     select c.activity_id, marketing_automation_internal.counter_period(statement_timestamp()), count(*) from cancelled c group by 1;
 $$;
 comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
-    'API: private. Lets activities wait for records until then; for a blocked record they end as what block() cancels, and '
+    'API: private. Lets activities wait for records until their delay is over, from these times on; for a blocked record they end as what block() cancels, and '
     'unblocking takes that back';
 
 create function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
@@ -70,7 +72,7 @@ begin
         return;
     end if;
     perform marketing_automation_internal.write_children(array_agg(u.record_id), array_agg(c.id),
-        array_agg(u.at + coalesce(c.delay, interval '0')))
+        array_agg(u.at))
     from unnest(records, activities, times) as u (record_id, activity_id, at)
     join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
     join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)

@@ -20,7 +20,8 @@ create table marketing_automation_internal.activity_counter (
     clicked integer not null default 0,
     robot_opens integer not null default 0,
     robot_clicks integer not null default 0,
-    rolled_up boolean not null default false
+    rolled_up boolean not null default false,
+    skipped integer not null default 0
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.activity_counter is
     'API: private. Changes of the counts of activities, to be summed: see activity_report. A negative number takes back what did not '
@@ -28,6 +29,8 @@ comment on table marketing_automation_internal.activity_counter is
 comment on column marketing_automation_internal.activity_counter.period is
     'counter_period() of finished_activity.finished_at, which is message.created_at too; -infinity: the sum of all periods, as far '
     'as rolled up';
+comment on column marketing_automation_internal.activity_counter.skipped is
+    'Records for which nothing was done: the condition was not true, the row was gone, or it had no address. Not in done';
 comment on column marketing_automation_internal.activity_counter.mailed is
     'Mails queued; those that are neither sent nor not_sent are under way';
 comment on column marketing_automation_internal.activity_counter.not_sent is 'Mails that failed or were suppressed';

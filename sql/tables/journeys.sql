@@ -15,6 +15,7 @@ create table marketing_automation.record (
     uuid uuid not null,
     entered_at timestamptz not null,
     blocked_at timestamptz,
+    time_zone text,
     unsubscribed_at timestamptz,
     constraint record_enters_once unique (scenario_id, key)
 );
@@ -26,6 +27,9 @@ comment on column marketing_automation.record.key is 'Value of the model''s key 
 comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
 comment on column marketing_automation.record.uuid is
     'Public random id (RFC 9562 version 8: 48 bits of id, 74 random bits), found through the primary key: see record_id(uuid)';
+comment on column marketing_automation.record.time_zone is
+    'Value of the model''s time_zone expression when it entered: where days and months of delays count, if there is such a zone; null: '
+    'that of the database';
 comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
 comment on column marketing_automation.record.unsubscribed_at is
     'When processing first cancelled something because the party had left; null: nothing was, or the party came back';

@@ -40,6 +40,11 @@ comment on column marketing_automation.bounce_rule.meaning is
 comment on column marketing_automation.bounce_rule.note is 'Why';
 comment on column marketing_automation.bounce_rule.is_shipped is
     'As the extension has shipped it, and replaced by its updates; false once you have changed it, and then dumped';
+alter table marketing_automation.record add column time_zone text;
+comment on column marketing_automation.record.time_zone is
+    'Value of the model''s time_zone expression when it entered: where days and months of delays count, if there is such a zone; null: '
+    'that of the database';
+
 -- Rows and turns that failed.
 create table marketing_automation_internal.poisonous_row (
     scenario_id integer not null,
@@ -78,6 +83,19 @@ comment on column marketing_automation_internal.failed_turn.failed_at is 'When i
 comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
 comment on column marketing_automation_internal.failed_turn.batch_size is
     'So many records at most next time, as more of them took too long; null: as many as wanted';
+
+-- Of what is done, what was skipped is counted by itself.
+alter table marketing_automation_internal.activity_counter add column skipped integer not null default 0;
+comment on column marketing_automation_internal.activity_counter.skipped is
+    'Records for which nothing was done: the condition was not true, the row was gone, or it had no address. Not in done';
+insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped)
+select f.activity_id, marketing_automation_internal.counter_period(f.finished_at), -count(*), count(*)
+from marketing_automation_internal.finished_activity f
+where f.outcome in ('condition_not_met', 'row_missing', 'no_address')
+group by 1, 2;
+drop view marketing_automation.activity_report;
+drop function marketing_automation.activity_count(text);
+drop function marketing_automation.activity_report_by(text, text, text, date, date);
 
 drop function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model, text);
 drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],

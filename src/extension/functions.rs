@@ -13,4 +13,5 @@ mod revocation;
 mod script;
 mod status;
 mod template;
+mod time;
 mod token;

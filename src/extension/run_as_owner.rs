@@ -12,7 +12,7 @@ use std::ffi::{CStr, CString};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::{settings, time_limit};
+use super::{settings, time_limit, time_zone};
 
 // executor/tstoreReceiver.h, which pgrx does not bind. It only assigns, so that no error needs a guard.
 unsafe extern "C-unwind" {
@@ -29,12 +29,11 @@ unsafe extern "C-unwind" {
 /// What user SQL runs under, whatever the calling session has set: rows must have the same text form, and operators the
 /// same meaning, for everybody. `search_path` as PostgreSQL 17 sets it for maintenance commands: another schema would let
 /// whoever may create in it capture operators.
-const SETTINGS: [(&CStr, &CStr); 11] = [
+const SETTINGS: [(&CStr, &CStr); 10] = [
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"row_security", c"on"),
     (c"datestyle", c"ISO, MDY"),
     (c"intervalstyle", c"postgres"),
-    (c"timezone", c"UTC"),
     (c"extra_float_digits", c"1"),
     (c"bytea_output", c"hex"),
     (c"lc_monetary", c"C"),
@@ -114,6 +113,7 @@ pub(in crate::extension) fn as_owner<R>(
     require_role(owner);
     require_membership(owner);
     let roles = running_roles(owner, relation);
+    let time_zone = time_zone::of_database();
     // SAFETY: the sequence of RefreshMatViewByOid in matview.c, on the main thread; what is set is restored below or by
     // the abort.
     unsafe {
@@ -125,6 +125,7 @@ pub(in crate::extension) fn as_owner<R>(
         for (name, value) in SETTINGS {
             set_local(name, value);
         }
+        set_local(c"timezone", &time_zone);
         set_lock_timeout();
         // The extension's own statements may have set it for themselves.
         let planner = c"enable_nestloop";

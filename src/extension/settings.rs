@@ -58,6 +58,8 @@ static SOFT_BOUNCE_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 36
 static EXPRESSION_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 /// 1 s, as the mailer's lock_timeout: whoever holds a table for longer holds up its own scenarios only.
 static EXPRESSION_LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(1000);
+/// The time that expressions assume, in microseconds as PostgreSQL counts them; set by the functions that take such a time.
+static ASSUMED_NOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
 static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
@@ -153,6 +155,11 @@ pub(crate) fn expression_timeout() -> i32 {
 /// Milliseconds that a query with user expressions may wait for a lock; 0: any time.
 pub(crate) fn expression_lock_timeout() -> i32 {
     EXPRESSION_LOCK_TIMEOUT.get()
+}
+
+/// The time that expressions assume; None: the present.
+pub(crate) fn assumed_now() -> Option<i64> {
+    text(&ASSUMED_NOW)?.parse().ok()
 }
 
 pub(crate) fn in_doubt() -> InDoubt {
@@ -332,6 +339,14 @@ pub(crate) fn init() {
         3600 * 1000,
         GucContext::Suset,
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_string_guc(
+        c"marketing_automation.assumed_now",
+        c"The time that assumed_now() gives, for the functions that assume one.",
+        c"",
+        &ASSUMED_NOW,
+        GucContext::Suset,
+        GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
     );
     GucRegistry::define_bool_guc(
         c"marketing_automation.click_implies_open",

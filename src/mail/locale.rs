@@ -16,27 +16,21 @@ pub use language::{fallbacks, for_text, normalized, primary};
 #[derive(Debug)]
 pub struct Locale {
     icu: icu_locale_core::Locale,
-    /// `Err` keeps the name of a zone that does not exist until a filter needs the zone.
-    zone: Result<TimeZone, String>,
+    zone: TimeZone,
 }
 
 impl Locale {
-    /// Takes a BCP 47 or POSIX language tag and an IANA time zone name; both may be empty.
+    /// Takes a BCP 47 or POSIX language tag and an IANA time zone name; both may be empty. A zone that does not exist is UTC: it is no
+    /// reason not to send a mail.
     pub fn new(language: &str, time_zone: &str) -> Self {
         let zone = match time_zone {
-            "" | "UTC" => Ok(TimeZone::UTC),
-            name => TimeZone::get(name).map_err(|_| name.to_owned()),
+            "" | "UTC" => TimeZone::UTC,
+            name => TimeZone::get(name).unwrap_or(TimeZone::UTC),
         };
         Locale {
             icu: language::resolve(language),
             zone,
         }
-    }
-
-    fn zone(&self) -> Result<&TimeZone, String> {
-        self.zone
-            .as_ref()
-            .map_err(|name| format!("the recipient's time zone {name:?} does not exist"))
     }
 }
 

@@ -110,8 +110,8 @@ class Cluster:
         self.process = lifetime.spawn(
             [pg_program("postgres"), "-D", self.data],
             log=self.log,
-            # pgrx puts a backtrace into every error otherwise, and no two machines have the same.
-            env={"RUST_BACKTRACE": "0"},
+            # An administrator may want it: no backtrace reaches a client for all that.
+            env={"RUST_BACKTRACE": "1"},
             user=SERVER_USER,
             detached=self.detached,
             death_signal=signal.SIGQUIT,

@@ -90,6 +90,10 @@ fn render_preview(
     let Some(base) = base else {
         refuse(&what, "marketing_automation.automation_base is no URL");
     };
+    let host = settings::automation_base()
+        .and_then(|base| url::Url::parse(&base).ok())
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_else(|| NOT_SET.to_owned());
     let unsubscribe_url = base.unsubscribe("preview");
     let consent = Consent {
         opens: track_opens,
@@ -112,13 +116,13 @@ fn render_preview(
         subject: &mail.subject,
         html: &mail.html,
         text: &mail.text,
-        message_id: &format!("preview.{activity_id}@{NOT_SET}"),
+        message_id: &format!("preview.{activity_id}@{host}"),
         date: SystemTime::now(),
         unsubscribe_url: Some(&unsubscribe_url),
         feedback_id: Some(&compose::feedback_id(
             activity_id,
             &activity.scenario,
-            NOT_SET,
+            &host,
         )),
     })
     .unwrap_or_else(|error| refuse(&what, &error.to_string()));

@@ -63,7 +63,7 @@ fn worker_status() -> TableIterator<
             0,
             0,
             0,
-            None,
+            registry::obstacle().map(str::to_owned),
             None,
         ),
         Some(Some(slot)) => (
@@ -74,7 +74,12 @@ fn worker_status() -> TableIterator<
             slot.sent,
             slot.failed,
             slot.retried,
-            slot.error(),
+            slot.error().or_else(|| {
+                (slot.pid == 0)
+                    .then(registry::obstacle)
+                    .flatten()
+                    .map(str::to_owned)
+            }),
             timestamp(slot.error_at),
         ),
     };

@@ -104,6 +104,7 @@ impl Launcher {
             let started = start_mailer(database, &name);
             let at = Instant::now();
             self.tried.insert(database, Attempt { at, started });
+            registry::set_out_of_workers(!started);
             if started {
                 self.out_of_workers = false;
             } else if !std::mem::replace(&mut self.out_of_workers, true) {

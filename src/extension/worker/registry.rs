@@ -58,6 +58,8 @@ struct Workers {
     launcher_latch: usize,
     /// Databases may have got the extension since the launcher last looked.
     look_again: bool,
+    /// Whether there was no background worker slot for the last mailer that was to be started.
+    out_of_workers: bool,
     slots: [Slot; SLOTS],
 }
 
@@ -75,6 +77,7 @@ pub(in crate::extension) fn init() {
         WORKERS = Workers {
             launcher_latch: 0,
             look_again: false,
+            out_of_workers: false,
             slots: [Slot::FREE; SLOTS]
         }
     );
@@ -102,6 +105,24 @@ pub(in crate::extension) fn announce_launcher() {
     let mut workers = WORKERS.exclusive();
     workers.launcher_latch = my_latch();
     workers.look_again = true;
+}
+
+/// Notes whether a mailer could not be started for lack of a background worker slot.
+pub(in crate::extension) fn set_out_of_workers(lacking: bool) {
+    WORKERS.exclusive().out_of_workers = lacking;
+}
+
+/// Why a database that should have a mailer has none; None: nothing is known to keep it from one.
+pub(in crate::extension) fn obstacle() -> Option<&'static str> {
+    let workers = WORKERS.share();
+    if workers.launcher_latch == 0 {
+        return Some(
+            "the launcher does not run: it found no background worker slot, raise max_worker_processes, or the server is a standby",
+        );
+    }
+    workers
+        .out_of_workers
+        .then_some("there was no background worker slot for the mailer: raise max_worker_processes")
 }
 
 /// Whether somebody asked the launcher to look at all databases; asks once.

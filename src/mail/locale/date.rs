@@ -64,7 +64,7 @@ impl Locale {
     /// Reads a date, a timestamp without zone (local already) or one with an offset (moved to the recipient's zone).
     fn local(&self, value: &str) -> Result<civil::DateTime, String> {
         if let Ok(point) = value.parse::<Timestamp>() {
-            return Ok(self.zone()?.to_datetime(point));
+            return Ok(self.zone.to_datetime(point));
         }
         if let Ok(local) = value.parse::<civil::DateTime>() {
             return Ok(local);

@@ -4,27 +4,28 @@
 create view shop.recount as
 with counted as (
     select activity_id, marketing_automation_internal.counter_period(finished_at) as period,
-           (state = 'done')::int as done, (state = 'cancelled')::int as cancelled, (state = 'failed')::int as failed,
+           (state = 'done' and outcome not in ('condition_not_met', 'row_missing', 'no_address'))::int as done,
+           (outcome in ('condition_not_met', 'row_missing', 'no_address'))::int as skipped, (state = 'cancelled')::int as cancelled, (state = 'failed')::int as failed,
            (outcome = 'mailed')::int as mailed, 0 as sent, 0 as not_sent, (opened_at is not null)::int as opened, (clicked_at is not null)::int as clicked,
            0 as robot_opens, 0 as robot_clicks
     from marketing_automation_internal.finished_activity
     union all
-    select activity_id, marketing_automation_internal.counter_period(created_at), 0, 0, 0, 0,
+    select activity_id, marketing_automation_internal.counter_period(created_at), 0, 0, 0, 0, 0,
            (sent_at is not null)::int, (state in ('failed', 'suppressed'))::int, 0, 0, 0, 0
     from marketing_automation.message where record_id is not null
     union all
-    select e.activity_id, marketing_automation_internal.counter_period(f.finished_at), 0, 0, 0, 0, 0, 0, 0, 0, (e.kind = 'email_opened')::int, (e.kind = 'email_clicked')::int
+    select e.activity_id, marketing_automation_internal.counter_period(f.finished_at), 0, 0, 0, 0, 0, 0, 0, 0, 0, (e.kind = 'email_opened')::int, (e.kind = 'email_clicked')::int
     from marketing_automation.event e
     join marketing_automation_internal.finished_activity f on f.record_id = e.record_id and f.activity_id = e.activity_id where e.robot is not null
     union all
-    select activity_id, period, -done, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked, -robot_opens, -robot_clicks from marketing_automation_internal.activity_counter where period > '-infinity'
+    select activity_id, period, -done, -skipped, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked, -robot_opens, -robot_clicks from marketing_automation_internal.activity_counter where period > '-infinity'
     union all
     -- Totals are the same, rolled_up or not.
-    select activity_id, '-infinity', done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks from marketing_automation_internal.activity_counter where rolled_up and period > '-infinity'
+    select activity_id, '-infinity', done, skipped, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks from marketing_automation_internal.activity_counter where rolled_up and period > '-infinity'
     union all
-    select activity_id, '-infinity', -done, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked, -robot_opens, -robot_clicks from marketing_automation_internal.activity_counter where period = '-infinity'
+    select activity_id, '-infinity', -done, -skipped, -cancelled, -failed, -mailed, -sent, -not_sent, -opened, -clicked, -robot_opens, -robot_clicks from marketing_automation_internal.activity_counter where period = '-infinity'
 )
-select activity_id, period, sum(done) as done, sum(cancelled) as cancelled, sum(failed) as failed, sum(mailed) as mailed, sum(sent) as sent,
+select activity_id, period, sum(done) as done, sum(skipped) as skipped, sum(cancelled) as cancelled, sum(failed) as failed, sum(mailed) as mailed, sum(sent) as sent,
        sum(not_sent) as not_sent, sum(opened) as opened, sum(clicked) as clicked, sum(robot_opens) as robot_opens, sum(robot_clicks) as robot_clicks
 from counted group by activity_id, period;
 create view shop.recount_records as
@@ -38,11 +39,11 @@ from (select scenario_id, marketing_automation_internal.counter_period(entered_a
       from marketing_automation_internal.scenario_counter where rolled_up) c
 group by scenario_id, period;
 create view shop.difference as
-select s.name, a.name as activity, done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks
+select s.name, a.name as activity, done, skipped, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks
 from shop.recount r join marketing_automation.activity a on a.id = r.activity_id join marketing_automation.scenario s on s.id = a.scenario_id
-where (done, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+where (done, skipped, cancelled, failed, mailed, sent, not_sent, opened, clicked, robot_opens, robot_clicks) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 union all
-select s.name, null, records, blocked, 0, 0, 0, 0, 0, 0, 0, 0
+select s.name, null, records, blocked, 0, 0, 0, 0, 0, 0, 0, 0, 0
 from shop.recount_records r join marketing_automation.scenario s on s.id = r.scenario_id
 where (records, blocked) <> (0, 0);
 
@@ -136,7 +137,7 @@ select marketing_automation.apply_events() >= 0 as applied;
 select * from shop.difference;
 
 -- It was a campaign in which everything occurred.
-select max(t.done) > 0 as done, max(t.cancelled) > 0 as cancelled, max(t.failed) > 0 as failed, max(t.mailed) > 0 as mailed, max(t.sent) > 0 as sent,
+select max(t.done) > 0 as done, max(t.skipped) > 0 as skipped, max(t.cancelled) > 0 as cancelled, max(t.failed) > 0 as failed, max(t.mailed) > 0 as mailed, max(t.sent) > 0 as sent,
        max(t.not_sent) > 0 as not_sent, max(t.opened) > 0 as opened, max(t.clicked) > 0 as clicked,
        max(t.robot_opens) > 0 as robot_opens, max(t.robot_clicks) > 0 as robot_clicks, count(distinct t.period) > 10 as periods
 from marketing_automation_internal.activity_counter t join marketing_automation.activity a on a.id = t.activity_id

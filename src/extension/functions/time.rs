@@ -1,0 +1,50 @@
+//! Time zones, and the time that expressions are to assume.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::prelude::*;
+
+use crate::extension::{settings, time_zone};
+
+/// The database's time zone.
+#[pg_extern(sql = false)]
+fn database_time_zone() -> String {
+    time_zone::of_database().to_string_lossy().into_owned()
+}
+
+/// Whether PostgreSQL knows a time zone of this name.
+#[pg_extern(sql = false)]
+fn is_time_zone(name: &str) -> bool {
+    CString::new(name).is_ok_and(|name| time_zone::is_known(&name))
+}
+
+const ASSUMED_NOW: &CStr = c"marketing_automation.assumed_now";
+
+/// Sets the time that [`assumed_now`] gives until the transaction ends, or its part that is rolled back; null: the present.
+#[pg_extern(sql = false)]
+fn assume_time(at: Option<TimestampWithTimeZone>) {
+    let value = at.map(|at| pg_sys::TimestampTz::from(at).to_string());
+    let value = CString::new(value.unwrap_or_default()).unwrap_or_default();
+    // SAFETY: two C strings; errors are raised.
+    unsafe {
+        pg_sys::set_config_option(
+            ASSUMED_NOW.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        );
+    }
+}
+
+/// The time that a run assumes; without one, that of the transaction.
+#[pg_extern(sql = false)]
+fn assumed_now() -> Option<TimestampWithTimeZone> {
+    // SAFETY: a read of the transaction's time, on the main thread.
+    let now = || unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
+    TimestampWithTimeZone::try_from(settings::assumed_now().unwrap_or_else(now)).ok()
+}
