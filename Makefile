@@ -54,13 +54,13 @@ test: setup ## run all layers; TESTS="e2e unit" picks some, PG=18 another server
 	@$(RUN_LAYERS) $(TESTS)
 
 test-format: setup ## rustfmt
-test-lint: setup ## clippy for both feature sets, pgspot on the install script
+test-lint: setup ## clippy for both feature sets, imports, pgspot on the scripts of installs and updates, released scripts
 test-unit: setup ## the pure parts and the proxy, without a server
 test-server: setup ## #[pg_test]s inside a PostgreSQL server; SERVER=name picks some
 test-regress: setup ## pg_regress with golden files; REGRESS="events block" picks some
 test-e2e: setup ## real cluster, SMTP socket and proxy; E2E="-k name" picks some
 test-update: setup ## from each released version to this one, and to the next; UPDATE="-k name" picks some
-test-makefile: setup ## everything in this file once, in a fresh clone
+test-makefile: setup ## each command of this file once, in a fresh clone
 $(LAYERS:%=test-%):
 	@$(RUN_LAYERS) $(@:test-%=%)
 

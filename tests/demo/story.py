@@ -58,15 +58,16 @@ def _campaign(cluster, inbox, proxy):
 
 
 def _build():
-    """The extension and the proxy in release mode, in an installation of the server that is the demo's own."""
+    """The extension and the proxy without optimisations, which take longer than the demo needs, in an installation of the server that
+    is its own."""
     log = TARGET / "demo" / "build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
-    with step("Build in release mode (some minutes the first time)"):
+    with step("Build the extension and the proxy (some minutes the first time)"):
         installation = Installation().use()
         if not has_extension("pg_cron"):
             raise RuntimeError(f"the demo needs pg_cron, which this {ask(PG_CONFIG, 'version')} has not: make demo PG=15")
-        installation.install(run_logged(log), "release")
+        installation.install(run_logged(log), "debug")
     return installation
 
 
@@ -88,7 +89,7 @@ def _start(keep):
     with step(f"A throw-away {ask(PG_CONFIG, 'version').partition(' (')[0]} on port {cluster.port}") as show:
         cluster.start()
         show("shared_preload_libraries = 'pg_cron,marketing_automation'")
-    return inbox, cluster, Proxy(None, profile="release", port=proxy_port, detached=keep)
+    return inbox, cluster, Proxy(None, port=proxy_port, detached=keep)
 
 
 def _load(cluster):

@@ -4,13 +4,17 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 from harness.paths import IN_USE, ROOT, TARGET
+from release import history
 
 # In a folder that stays the same, so that what cargo has built for it is of use to the next run.
 CLONE = TARGET / "fresh" / "clone"
 DESTDIR = TARGET / "fresh" / "root"
-# How each target is run in a short form; what tests itself is not run from here but for the lightest.
+# The version that the clone goes on with after it was released.
+FOLLOWING = "9.9.8"
+# Each target in a short form, in this order.
 COMMANDS = {
     "help": (),
     "setup": (),
@@ -21,31 +25,49 @@ COMMANDS = {
     "test-regress": ("REGRESS=install",),
     "test-regress-accept": ("NAME=install",),
     "update-script": (),
-    "bench": ("BENCH_SCALE=0.01",),
     "doc": (),
+    "bench": ("BENCH_SCALE=0.01",),
     "demo": ("KEEP=1",),
     "demo-stop": (),
+    "release-freeze": (f"NEXT={FOLLOWING}",),
     "clean": (),
 }
-# These run in this very run, or on the day of a release.
-ELSEWHERE = {"release-freeze", "test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-update", "test-makefile"}
+# One rule makes these and test-regress, whatever the layer: what a layer shows is seen where it runs, not here.
+SAME_RULE = {"test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-update", "test-makefile"}
 
 
 def makefile(log):
-    """Each target of the Makefile does what it says where nothing has been made before."""
+    """Each target of the Makefile does what it says in a clone where none was run before."""
     _clone()
     # As from a shell, on the default server.
     make = ("env", "-u", "PG", "-u", "PG_CONFIG", "-u", "MAKEFLAGS", "-u", IN_USE, "make", "--no-print-directory", "-C", CLONE)
     for target, arguments in COMMANDS.items():
+        started = time.monotonic()
         log.check(*make, target, *arguments, environment={"CARGO_TARGET_DIR": str(CLONE / "target")})
+        log.note(f"make {target}: {time.monotonic() - started:.0f} s")
+        if target == "release-freeze":
+            _released(log)
     listed = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.M))
-    _expect(log, listed == COMMANDS.keys() | ELSEWHERE, f"run or excused is not what the Makefile has: {listed}")
+    different = listed ^ (COMMANDS.keys() | SAME_RULE)
+    _expect(log, not different, f"neither run nor excused, or not in the Makefile: {different}")
     installed = {path.name for path in DESTDIR.rglob("*") if path.is_file()}
     wanted = {"marketing_automation.so", "marketing_automation.control", "marketing-tracking-proxy"}
     _expect(log, wanted <= installed, f"installed were only {installed}")
     _expect(log, not (CLONE / "target" / "installations").exists(), "make clean has left something")
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=CLONE, capture_output=True, text=True, check=True).stdout
     _expect(log, not changed, f"the clone was changed:\n{changed}")
+
+
+def _released(log):
+    """What `make release-freeze` has written holds together; then the clone is as it was."""
+    version = history.current_version()
+    said = log.check("/usr/bin/python3", "-B", CLONE / "tests" / "release", "check")
+    _expect(log, f"releases: {', '.join([*history.releases(), version])}\n" in said, f"{version} was not released: {said}")
+    for path in (f"sql/releases/marketing_automation--{version}.sql", f"sql/updates/{version}--{FOLLOWING}.sql",
+                 f"sql/marketing_automation--{version}--{FOLLOWING}.sql"):  # fmt: skip
+        _expect(log, (CLONE / path).exists(), f"{path} is missing")
+    for command in (("checkout", "--quiet", "."), ("clean", "--quiet", "--force", "-d", "sql")):
+        subprocess.run(["git", *command], cwd=CLONE, check=True)
 
 
 def _expect(log, holds, otherwise):
@@ -56,7 +78,11 @@ def _expect(log, holds, otherwise):
 
 
 def _clone():
-    """A clone with the changes that are not committed yet, and the build artifacts of this one, which only save time."""
+    """A clone with the changes that are not committed yet.
+
+    It has the compiled dependencies of this tree, which save several minutes: other layers have built them from nothing if
+    nothing was there. The crate itself is built anew, as its path is another one, and all that is no build artifact is missing.
+    """
     for folder in (CLONE, DESTDIR):
         shutil.rmtree(folder, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, CLONE], check=True)
