@@ -19,7 +19,7 @@ async fn refusals_are_classified_and_leave_the_connection_usable() {
         ),
         (
             &[("MAIL", Do::Say("552 5.3.4 too big\r\n"))],
-            SendErrorKind::Transient,
+            SendErrorKind::Permanent,
             552,
         ),
         (
@@ -34,7 +34,7 @@ async fn refusals_are_classified_and_leave_the_connection_usable() {
         ),
         (
             &[("MAIL", Do::Say("554 5.7.1 your account is suspended\r\n"))],
-            SendErrorKind::Unavailable,
+            SendErrorKind::Transient,
             554,
         ),
         (
@@ -193,7 +193,7 @@ async fn a_server_that_leaves_between_pipelined_replies_has_refused_what_it_refu
         ),
         (
             "250 ok\r\n421 4.7.0 bye\r\n",
-            SendErrorKind::Transient,
+            SendErrorKind::Unavailable,
             Some(421),
         ),
         ("250 ok\r\n", SendErrorKind::Connection, None),
@@ -239,7 +239,7 @@ async fn service_closing_is_for_now_and_closes() {
         ),
         (
             &[("END", Do::SayAndClose("421 4.3.2 shutting down\r\n"))],
-            SendErrorKind::Transient,
+            SendErrorKind::Unavailable,
         ),
     ] {
         let (error, open, _) = send_against(script).await;

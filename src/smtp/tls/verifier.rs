@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
-use super::SendError;
+use crate::smtp::error::SendError;
 
 /// Takes a certificate that an authority vouches for, or that is one of a list itself.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! One rule: what it looks at, for what, and what that means.
 
-use super::RuleError;
+use thiserror::Error;
 
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +111,47 @@ impl Meaning {
     pub fn name(self) -> &'static str {
         let mut meanings = MEANINGS.iter();
         meanings.find(|of| of.0 == self).map_or("", |of| of.1)
+    }
+}
+
+/// Why something is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    #[error("bounce rules of kind \"{0}\" do not exist")]
+    Kind(String),
+    #[error("a bounce rule of kind \"{kind}\" cannot mean \"{1}\"", kind = .0.name())]
+    Meaning(RuleKind, String),
+    #[error("\"{0}\" has no word to look for")]
+    NoWord(String),
+    #[error("\"{0}\" is no enhanced status code of a failure, such as 5.1.1 or 5.0.%")]
+    Status(String),
+}
+
+impl RuleError {
+    /// What would be one.
+    pub fn hint(&self) -> String {
+        match self {
+            RuleError::Kind(_) => one_of(KINDS.iter().map(|(_, name, _)| *name)),
+            RuleError::Meaning(kind, _) => {
+                one_of(kind.meanings().iter().map(|meaning| meaning.name()))
+            }
+            RuleError::NoWord(_) => {
+                "Write words that servers say; case, accents, punctuation, numbers and addresses do not count."
+                    .to_owned()
+            }
+            RuleError::Status(_) => "Write 5.1.1 or 5.0.%: three numbers, the last may be %.".to_owned(),
+        }
+    }
+}
+
+fn one_of(names: impl Iterator<Item = &'static str>) -> String {
+    let names: Vec<_> = names.collect();
+    match &names[..] {
+        [others @ .., last] if !others.is_empty() => {
+            format!("It is {} or {last}.", others.join(", "))
+        }
+        _ => format!("It is {}.", names.concat()),
     }
 }
 
