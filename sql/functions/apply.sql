@@ -224,11 +224,11 @@ declare
     reached tid;
     hits tid[];
     free tid[];
+    batch tid[] := '{}';
     is_ours boolean;
     has_begun_anew boolean := false;
     held boolean := false;
     wanted integer;
-    applied integer := 0;
     unasked integer[] := marketing_automation_internal.unasked_scenarios();
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
@@ -240,7 +240,7 @@ begin
     reached := position;
     -- From there to the end, and from the beginning to there. Much that others hold is not to keep us for long.
     for round in 1..20 loop
-        wanted := batch_size - applied;
+        wanted := batch_size - cardinality(batch);
         select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
@@ -250,22 +250,23 @@ begin
         if hits is not null then
             free := marketing_automation_internal.free_hits(hits, is_ours);
             held := held or cardinality(free) < cardinality(hits);
-            if free <> '{}' then
-                perform marketing_automation_internal.apply_or_fail(free);
-                applied := applied + cardinality(free);
-            end if;
-            exit when applied >= batch_size;
+            batch := batch || free;
+            exit when cardinality(batch) >= batch_size;
         end if;
         if hits is null or cardinality(hits) < wanted then
+            reached := '(0,0)';
             exit when has_begun_anew or position = '(0,0)';
             has_begun_anew := true;
-            reached := '(0,0)';
         end if;
     end loop;
+    -- At once, as the clicks of a mail are judged together.
+    if batch <> '{}' then
+        perform marketing_automation_internal.apply_or_fail(batch);
+    end if;
     if is_ours and reached <> position then
         update marketing_automation_internal.event_application a set position = reached;
     end if;
-    return case when applied > 0 or not held then applied end;
+    return case when batch <> '{}' or not held then cardinality(batch) end;
 end $$;
 comment on function marketing_automation_internal.apply_batch(integer) is
     'API: private. Applies at most batch_size events of the inbox and returns how many; null when other sessions hold all that is '

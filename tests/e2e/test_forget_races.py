@@ -29,7 +29,6 @@ def test_a_mail_that_another_session_was_making_is_erased(shop, sink):
     shop.pass_time("1 hour")
     _forget_beside(shop, "select marketing_automation.process_due()", "ada@example.org")
     wait_until(lambda: shop.value(KEPT) == 0, what="the mail to be erased")
-    assert len(sink.mails) == 1
 
 
 def test_a_mail_that_another_session_was_trying_again_is_erased(shop, sink):

@@ -43,7 +43,7 @@ def test_what_happened_to_a_mail_while_its_record_was_blocked_decides_its_childr
 
 def test_a_journey_goes_on_after_who_left_while_their_mail_was_being_sent(shop, sink):
     shop.customers("Ada")
-    shop.scenario(run=False)
+    shop.scenario(unsubscribable=False, run=False)
     shop.activity("next", parent="hello", **NULL)
     shop.query("select marketing_automation.run('welcome')")
     shop.tick()
