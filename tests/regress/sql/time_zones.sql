@@ -1,10 +1,10 @@
 \set SHOW_CONTEXT never
 -- Days and months of a delay are those of the recipient's time zone, else of the database's, whoever calls.
 select format('alter database %I set timezone = ''Europe/Paris''', current_database()) \gexec
-create table shop.traveller (id integer primary key, zone text, email text, at timestamptz default '2026-07-01 12:00+00');
-insert into shop.traveller (id, zone, email) values (1, null, 'a@shop.example'), (2, 'America/New_York', 'b@shop.example'), (3, 'Mars/Phobos', 'c@shop.example'), (4, '', 'd@shop.example');
-select marketing_automation.register_model('traveller', 'shop.traveller', key => 'self.id', email => 'self.email', time_zone => 'self.zone');
-select marketing_automation.create_scenario('zone', 'traveller') > 0 as created;
+create table shop.nomad (id integer primary key, zone text, email text, at timestamptz default '2026-07-01 12:00+00');
+insert into shop.nomad (id, zone, email) values (1, null, 'a@shop.example'), (2, 'America/New_York', 'b@shop.example'), (3, 'Mars/Phobos', 'c@shop.example'), (4, '', 'd@shop.example');
+select marketing_automation.register_model('nomad', 'shop.nomad', key => 'self.id', email => 'self.email', time_zone => 'self.zone');
+select marketing_automation.create_scenario('zone', 'nomad') > 0 as created;
 select marketing_automation.add_activity('zone', 'day', delay => '1 day', action => null) > 0 as added;
 select marketing_automation.add_activity('zone', 'hours', delay => '24 hours', action => null) > 0 as added;
 select marketing_automation.add_activity('zone', 'month', parent => 'day', delay => '1 month 2 hours', subject => '{{ record.at | format_datetime }}', body => 'b') > 0 as added;
