@@ -80,6 +80,11 @@ impl<'a> Tokens<'a> {
         Tokens { html, at: 0 }
     }
 
+    /// Where the next token is looked for.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     fn rest(&self) -> &'a str {
         self.html.get(self.at..).unwrap_or_default()
     }

@@ -4,13 +4,20 @@
 //! rendering a mail, and slowed down with depth times tags.
 
 mod fold;
+mod hidden;
+mod script;
 
 use crate::mail::html_tokens::{Tag, Token, Tokens};
 use crate::mail::placeholder;
 use fold::Folder;
+use hidden::Hidden;
+use script::Script;
 
 /// Deepest nesting of lists and quotes that shows; more would leave no room for text.
 const MAX_INDENTS: usize = 10;
+
+/// Stands between the cells of a row.
+const CELL_SEPARATOR: &str = " | ";
 
 /// Elements that have no end tag.
 const VOID: [&str; 5] = ["img", "br", "hr", "input", "wbr"];
@@ -19,37 +26,35 @@ const VOID: [&str; 5] = ["img", "br", "hr", "input", "wbr"];
 pub fn from_html(html: &str) -> String {
     let mut writer = Writer::default();
     let mut tokens = Tokens::new(html);
+    let mut preheader = None;
     // A hidden element without an end must hide nothing else, and be looked for only once.
     let mut all_end = true;
     while let Some((_, token)) = tokens.next() {
         match token {
             Token::Text(text) => writer.text(&html_escape::decode_html_entities(text)),
-            Token::Start(tag) if is_hidden(&tag) && all_end => match behind(&tag, tokens.clone()) {
-                Some(visible) => tokens = visible,
-                None => {
-                    all_end = false;
-                    writer.start(&tag);
-                }
+            Token::Start(tag) => match hidden::how(&tag).filter(|_| all_end) {
+                None => writer.start(&tag),
+                Some(how) => match behind(&tag, tokens.clone()) {
+                    Some(visible) => {
+                        if how == Hidden::ByDisplay && preheader.is_none() && writer.is_empty() {
+                            preheader = hidden::preheader(tokens.clone(), &visible);
+                        }
+                        tokens = visible;
+                    }
+                    None => {
+                        all_end = false;
+                        writer.start(&tag);
+                    }
+                },
             },
-            Token::Start(tag) => writer.start(&tag),
             Token::End(name) => writer.end(name),
         }
     }
-    writer.finish()
-}
-
-/// Tells whether an element shows in no mail reader, such as the preheader, which only the list of mails shows.
-fn is_hidden(tag: &Tag<'_>) -> bool {
-    let is_none = |declaration: &str| {
-        declaration.split_once(':').is_some_and(|(name, value)| {
-            let value = value.split('!').next().unwrap_or_default();
-            name.trim().eq_ignore_ascii_case("display") && value.trim().eq_ignore_ascii_case("none")
-        })
-    };
-    tag.attribute("hidden").is_some()
-        || tag
-            .attribute("style")
-            .is_some_and(|style| style.split(';').any(is_none))
+    let text = writer.finish();
+    match preheader {
+        Some(preheader) => hidden::with_preheader(&preheader, text),
+        None => text,
+    }
 }
 
 /// Gives what follows an element, if it has an end.
@@ -93,12 +98,29 @@ struct Writer {
     preformatted: usize,
     /// The innermost `<pre>` has no text yet.
     opens_preformatted: bool,
+    /// How long the text was when a link ended.
+    link_end: Option<usize>,
+    /// How many lines there were when a cell of a table began.
+    cell_lines: usize,
+    /// The innermost of what stands higher or lower than its line.
+    scripts: Vec<Script>,
 }
 
 impl Writer {
+    /// Whether nothing shows yet.
+    fn is_empty(&self) -> bool {
+        self.out.length() == 0
+    }
+
     fn text(&mut self, text: &str) {
+        if self.link_end == Some(self.out.length()) && text.starts_with(char::is_alphanumeric) {
+            self.out.space();
+        }
         if self.preformatted == 0 {
-            self.out.text(text);
+            match self.scripts.last() {
+                Some(script) => self.out.text(&script.of(text)),
+                None => self.out.text(text),
+            }
             return;
         }
         let opens = std::mem::take(&mut self.opens_preformatted);
@@ -120,6 +142,10 @@ impl Writer {
         match Kind::of(tag.name) {
             Kind::Link => {
                 self.end_link();
+                // Links side by side are kept apart by their style.
+                if self.link_end == Some(self.out.length()) {
+                    self.out.space();
+                }
                 self.link = tag.attribute("href").map(|url| Link {
                     url: url.trim().to_owned(),
                     start: self.out.length(),
@@ -154,9 +180,20 @@ impl Writer {
             }
             Kind::Paragraph => self.out.end_paragraph(),
             Kind::Block => self.out.end_line(),
-            Kind::Cell => self.out.text(" "),
+            Kind::Cell => self.cell(),
+            Kind::Raised => self.scripts.push(Script::Super),
+            Kind::Lowered => self.scripts.push(Script::Sub),
             Kind::Inline => {}
         }
+    }
+
+    /// Cells of one line stand beside each other; what follows one of several lines begins below.
+    fn cell(&mut self) {
+        match self.out.lines() > self.cell_lines {
+            true => self.out.end_line(),
+            false => self.out.separate(CELL_SEPARATOR),
+        }
+        self.cell_lines = self.out.lines();
     }
 
     fn end(&mut self, name: &str) {
@@ -178,7 +215,10 @@ impl Writer {
             Kind::Paragraph => self.out.end_paragraph(),
             Kind::Block => self.out.end_line(),
             Kind::Item => self.out.end_item(),
-            Kind::Cell => self.out.text(" "),
+            Kind::Cell => self.out.space(),
+            Kind::Raised | Kind::Lowered => {
+                self.scripts.pop();
+            }
             Kind::Image | Kind::Break | Kind::Rule | Kind::Inline => {}
         }
     }
@@ -189,13 +229,20 @@ impl Writer {
         let Some(Link { url, start }) = self.link.take() else {
             return;
         };
+        if self.out.length() > start {
+            self.show_target(&url);
+            self.link_end = Some(self.out.length());
+        }
+    }
+
+    fn show_target(&mut self, url: &str) {
         let (scheme, address) = match url.split_once(':') {
             // A tracked one.
-            _ if placeholder::contains(&url) => ("https", ""),
+            _ if placeholder::contains(url) => ("https", ""),
             Some(parts) => parts,
             None => return,
         };
-        if self.out.length() == start || scheme.contains(['/', '#', '?']) {
+        if scheme.contains(['/', '#', '?']) {
             return;
         }
         let is_said = match scheme.to_ascii_lowercase().as_str() {
@@ -205,7 +252,7 @@ impl Writer {
             }
             // However the digits are grouped.
             "tel" => self.out.ends_with_digits(address),
-            _ => self.out.ends_with_word(&url),
+            _ => self.out.ends_with_word(url),
         };
         if !is_said {
             self.out.text(&format!(" <{url}>"));
@@ -285,6 +332,9 @@ enum Kind {
     Block,
     /// Stands beside its neighbour.
     Cell,
+    /// Stands higher than its line, or lower.
+    Raised,
+    Lowered,
 }
 
 impl Kind {
@@ -313,6 +363,8 @@ impl Kind {
             | b"fieldset" | b"body" | b"html" | b"head" | b"option" | b"thead" | b"tbody"
             | b"tfoot" | b"figcaption" | b"details" | b"summary" => Kind::Block,
             b"td" | b"th" => Kind::Cell,
+            b"sup" => Kind::Raised,
+            b"sub" => Kind::Lowered,
             _ => Kind::Inline,
         }
     }

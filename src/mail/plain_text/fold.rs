@@ -15,12 +15,22 @@ pub(super) struct Folder {
     width: usize,
     /// White space has been seen since the last word.
     space: bool,
+    /// Stands between the last word and the next one, if that comes on the same line.
+    separator: Option<&'static str>,
+    /// How many lines have been broken.
+    broken_lines: usize,
     /// Empty lines that go before the next one.
     blank_lines: usize,
     prefix: String,
     /// Stands before the next line only; the lines after it are indented by its width.
     marker: Option<String>,
     hanging: usize,
+}
+
+/// Whether a character takes room at most: spaces that do not break, joiners, soft hyphens.
+pub(super) fn is_invisible(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 impl Folder {
@@ -37,6 +47,13 @@ impl Folder {
         self.space &= text.ends_with(|c: char| c.is_ascii_whitespace());
     }
 
+    /// Puts this before the next word, unless that begins a line.
+    pub(super) fn separate(&mut self, separator: &'static str) {
+        if !self.line.is_empty() {
+            self.separator = Some(separator);
+        }
+    }
+
     fn word(&mut self, word: &str) {
         let clean;
         let word = match word.contains(char::is_control) {
@@ -46,7 +63,9 @@ impl Folder {
             }
             false => word,
         };
-        if word.is_empty() {
+        // Rows of no-break spaces are there to keep cells open, and other invisible signs to fill up a preview.
+        if word.chars().all(is_invisible) {
+            self.space = true;
             return;
         }
         let word_width = if word.is_ascii() {
@@ -54,7 +73,15 @@ impl Folder {
         } else {
             word.chars().count()
         };
-        if self.space && !self.line.is_empty() {
+        if let Some(separator) = self.separator.take().filter(|_| !self.line.is_empty()) {
+            let width = separator.chars().count();
+            if self.indentation() + self.width + width + word_width > WIDTH {
+                self.break_line();
+            } else {
+                self.line.push_str(separator);
+                self.width += width;
+            }
+        } else if self.space && !self.line.is_empty() {
             if self.indentation() + self.width + 1 + word_width > WIDTH {
                 self.break_line();
             } else {
@@ -85,7 +112,10 @@ impl Folder {
     /// Adds a part of a line whose white space counts.
     pub(super) fn verbatim(&mut self, text: &str) {
         self.space = false;
-        let clean: String = text.chars().filter(|c| !c.is_control()).collect();
+        let clean: String = text
+            .chars()
+            .filter(|c| *c == '\t' || !c.is_control())
+            .collect();
         self.append(&clean);
     }
 
@@ -108,12 +138,25 @@ impl Folder {
         self.done.len() + self.line.len()
     }
 
-    /// Ends the line; what follows belongs to the same item.
+    /// Ends the line; what follows belongs to the same item. A break on an empty line leaves one, and only one.
     pub(super) fn line_break(&mut self) {
-        if !self.line.is_empty() {
-            self.break_line();
+        match self.line.is_empty() {
+            false => self.break_line(),
+            true if self.marker.is_none() => self.blank_lines = self.blank_lines.max(1),
+            true => {}
         }
         self.space = false;
+        self.separator = None;
+    }
+
+    /// Puts a space before the next word.
+    pub(super) fn space(&mut self) {
+        self.space = true;
+    }
+
+    /// How many lines there are already.
+    pub(super) fn lines(&self) -> usize {
+        self.broken_lines
     }
 
     /// Ends the line, if there is one.
@@ -122,6 +165,7 @@ impl Folder {
             self.break_line();
         }
         self.space = false;
+        self.separator = None;
         self.hanging = 0;
     }
 
@@ -160,6 +204,7 @@ impl Folder {
 
     fn break_line(&mut self) {
         let blank_lines = std::mem::take(&mut self.blank_lines);
+        self.broken_lines += 1;
         if !self.done.is_empty() {
             self.done.extend(std::iter::repeat_n('\n', blank_lines));
         }

@@ -65,7 +65,7 @@ fn links_show_their_target_once() {
         ),
         (
             "<a href='https://a.example'>a<a href='https://b.example'>b",
-            "a <https://a.example>b <https://b.example>\n",
+            "a <https://a.example> b <https://b.example>\n",
         ),
     ] {
         assert_eq!(from_html(html), text, "{html}");
@@ -99,7 +99,7 @@ fn cells_stand_beside_each_other_and_rows_below() {
         "<table>\n<tr><th>Item</th><th>Price</th></tr><tr><td>Tea</td><td>2&nbsp;€</td></tr>\
          <tr><td><div>a</div></td><td><table><tr><td>b</td></tr></table></td></tr></table>",
     );
-    assert_eq!(text, "Item Price\nTea 2\u{a0}€\na\n\nb\n");
+    assert_eq!(text, "Item | Price\nTea | 2\u{a0}€\na\n\nb\n");
 }
 
 #[test]
@@ -127,13 +127,120 @@ fn nothing_hidden_and_no_control_character_shows() {
 fn hidden_elements_do_not_show() {
     for (html, text) in [
         (
-            "<div style='color:red; DISPLAY : None !important'>p<div>q</div></div>a",
-            "a\n",
+            "a<div style='color:red; DISPLAY : None !important'>p<div>q</div></div>b",
+            "ab\n",
         ),
-        ("<span hidden>x</span><p style='display:block'>a", "a\n"),
+        (
+            "a<span hidden>x</span><p style='display:block'>b",
+            "a\n\nb\n",
+        ),
         ("<img hidden alt=x>a<br style=display:none>b", "ab\n"),
         ("<p hidden>a<div hidden>b</div>", "a\nb\n"),
         ("<p style='x:display;y:none'>a", "a\n"),
+        ("<div style='max-height:0;overflow:hidden'>x</div>a", "a\n"),
+        (
+            "<div style='max-height:0px'>x</div>a<div style='max-height: 0.5em'>b</div>",
+            "a\nb\n",
+        ),
+        (
+            "<i style='visibility:hidden'>x</i><i style='opacity:0'>y</i>a",
+            "a\n",
+        ),
+        (
+            "<i style='height:0;overflow:hidden'>x</i><i style='height:0'>a</i>",
+            "a\n",
+        ),
+        (
+            "<i style='opacity:0.9;max-height:10px;font-size:0'>a</i>",
+            "a\n",
+        ),
+    ] {
+        assert_eq!(from_html(html), text, "{html}");
+    }
+}
+
+#[test]
+fn a_preheader_is_the_first_line_of_the_text_and_stands_there_once() {
+    for (html, text) in [
+        (
+            "<body><div style='display:none'>Save <b>20 %</b> today &zwnj;&nbsp;&#847;&zwnj;&nbsp;</div><p>Hi</p>",
+            "Save 20 % today\n\nHi\n",
+        ),
+        (
+            "<div style='display:none'>Hello you</div><h1>Hello\n you</h1>x",
+            "Hello you\n\nx\n",
+        ),
+        ("<div style='display:none'>&nbsp;&zwnj;</div>a", "a\n"),
+        (
+            "<div style='display:none'><table><tr><td>x</table></div>a",
+            "a\n",
+        ),
+        ("<p>a</p><div style='display:none'>x</div>", "a\n"),
+        ("<span hidden>x</span>", ""),
+    ] {
+        assert_eq!(from_html(html), text, "{html}");
+    }
+    let long = format!("<div hidden>{}</div>a", "word ".repeat(100));
+    assert_eq!(from_html(&long), "a\n");
+}
+
+#[test]
+fn what_stands_side_by_side_is_kept_apart() {
+    for (html, text) in [
+        (
+            "<a href='https://a.example/1'>Home</a><a href='https://a.example/2'>About</a>",
+            "Home <https://a.example/1> About <https://a.example/2>\n",
+        ),
+        (
+            "<a href='/1'>Home</a><a href='/2'>About</a>, <a href='/3'>c</a>.",
+            "Home About, c.\n",
+        ),
+        (
+            "<a href='https://a.example'>x</a>y",
+            "x <https://a.example> y\n",
+        ),
+        ("<a name=x></a><a href=''>y</a>z", "y z\n"),
+        (
+            "<table><tr><td>12 €</td><td>Black</td></tr></table>",
+            "12 € | Black\n",
+        ),
+        (
+            "<table><tr><td>Shoe<br>12 €</td><td width=20>&nbsp;</td><td>Black<br>13 €</td></tr></table>",
+            "Shoe\n12 €\nBlack\n13 €\n",
+        ),
+        (
+            "<table><tr><td><p>Shoe</p><p>12 €</p></td><td><p>Black</p></td></tr></table>",
+            "Shoe\n\n12 €\n\nBlack\n",
+        ),
+        (
+            "<table><tr><td></td><td>a</td><td></td><td> b </td></tr><tr><td>c</td></tr></table>",
+            "a | b\nc\n",
+        ),
+        (
+            "<p>5<sup>99</sup> EUR, 5<sup>,99</sup>, 1<sup>st</sup>, m<sup>2</sup>, H<sub>2</sub>O</p>",
+            "5⁹⁹ EUR, 5,99, 1st, m², H₂O\n",
+        ),
+    ] {
+        assert_eq!(from_html(html), text, "{html}");
+    }
+}
+
+#[test]
+fn empty_lines_are_kept_and_do_not_pile_up() {
+    for (html, text) in [
+        ("<p>Line 1<br><br>Line 2</p>", "Line 1\n\nLine 2\n"),
+        ("a<br> <br /><br>b<br>c", "a\n\nb\nc\n"),
+        ("<div>a</div><div><br></div><div>b</div>", "a\n\nb\n"),
+        ("<br><br>a<p>b</p><br>", "a\n\nb\n"),
+        (
+            "<table><tr><td>A</td></tr><tr><td>&nbsp;</td></tr><tr><td>&nbsp;&nbsp;</td></tr><tr><td>B</td></tr></table>",
+            "A\nB\n",
+        ),
+        (
+            "<p>&nbsp;</p><p>a &nbsp; b&nbsp;c</p><p>&#8203;</p>",
+            "a b\u{a0}c\n",
+        ),
+        ("<pre>a\tb\n\tc</pre>", "a\tb\n\tc\n"),
     ] {
         assert_eq!(from_html(html), text, "{html}");
     }
