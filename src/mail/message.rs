@@ -195,12 +195,9 @@ fn pre_encoded(name: &'static str, value: String, encoded: String) -> HeaderValu
     HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value, encoded)
 }
 
-/// Makes one short line of a name; control characters other than white space stay, and are refused.
+/// Makes one short line of a name, whatever characters a row holds.
 fn display_name(name: &str) -> String {
-    let one_line = name.replace(
-        |c: char| is_forbidden_in_header(c) && c.is_whitespace(),
-        " ",
-    );
+    let one_line = name.replace(is_forbidden_in_header, " ");
     let trimmed = one_line.trim();
     let end = trimmed.char_indices().nth(MAX_NAME_CHARACTERS);
     trimmed[..end.map_or(trimmed.len(), |(at, _)| at)]

@@ -40,7 +40,6 @@ fn control_characters_are_errors_in_every_field() {
         '\r', '\n', '\0', '\u{1}', '\u{7f}', '\u{85}', '\u{2028}', '\u{2029}',
     ] {
         let bad = format!("a{c}b");
-        let bad_name = format!("a{c}\u{1}b");
         let bad_sender = format!("a{c}b <a@b.org>");
         let url = format!("https://t.example/{c}");
         for draft in [
@@ -50,10 +49,6 @@ fn control_characters_are_errors_in_every_field() {
             },
             Draft {
                 to_address: &bad,
-                ..draft()
-            },
-            Draft {
-                to_name: Some(&bad_name),
                 ..draft()
             },
             Draft {
