@@ -9,6 +9,7 @@
 pub mod bounce;
 pub mod canonical_address;
 pub mod dkim;
+pub(crate) mod edits;
 mod html_tokens;
 pub mod locale;
 pub mod message;

@@ -1,8 +1,14 @@
 //! MJML to HTML.
 
+mod elements;
+mod names;
+mod prepare;
+
 use htmlparser::{ElementEnd, Token, Tokenizer};
-use mrml::prelude::parser::ParserOptions;
+use mrml::prelude::parser::{Error, ParserOptions};
 use mrml::prelude::render::RenderOptions;
+
+pub(crate) use names::unknown_name;
 
 /// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process.
 const MAX_DEPTH: usize = 150;
@@ -21,12 +27,16 @@ const VOID: [&str; 14] = [
 
 /// Tells whether a rendered body is MJML: its first element is `<mjml`.
 pub fn is_mjml(body: &str) -> bool {
-    without_prolog(body)
-        .strip_prefix("<mjml")
-        .is_some_and(|rest| rest.starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace()))
+    let body = without_prolog(body);
+    body.split_at_checked("<mjml".len())
+        .filter(|(name, _)| name.eq_ignore_ascii_case("<mjml"))
+        .is_some_and(|(_, rest)| {
+            rest.starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace())
+        })
 }
 
-/// Skips what editors put before the first element: byte order mark, white space, comments and XML declaration.
+/// Skips what editors put before the first element: byte order mark, white space, comments, XML declaration and
+/// document type.
 fn without_prolog(body: &str) -> &str {
     let mut rest = body;
     loop {
@@ -34,7 +44,10 @@ fn without_prolog(body: &str) -> &str {
         let skipped = [("<!--", "-->"), ("<?", "?>")]
             .iter()
             .find_map(|(open, close)| rest.strip_prefix(open)?.split_once(close));
-        match skipped {
+        let is_type = rest
+            .get(.."<!doctype".len())
+            .is_some_and(|start| start.eq_ignore_ascii_case("<!doctype"));
+        match skipped.or_else(|| is_type.then(|| rest.split_once('>'))?) {
             Some((_, after)) => rest = after,
             None => return rest,
         }
@@ -46,14 +59,83 @@ fn without_prolog(body: &str) -> &str {
 /// # Errors
 /// A limit that the markup exceeds, or the parser's or renderer's message.
 pub fn to_html(body: &str) -> Result<String, String> {
-    let body = without_prolog(body);
-    check_limits(body)?;
-    let parsed = mrml::parse_with_options(body, &ParserOptions::default())
-        .map_err(|error| format!("mjml: {error}"))?;
+    let document = without_prolog(body);
+    check_limits(document)?;
+    let prepared = prepare::prepare(document);
+    let before = body.len() - document.len();
+    let parsed =
+        mrml::parse_with_options(&prepared.text, &ParserOptions::default()).map_err(|error| {
+            let offset =
+                position(&error, &prepared.text).map(|offset| before + prepared.original(offset));
+            match offset {
+                Some(offset) => format!(
+                    "mjml: line {}: {}",
+                    line(body, offset),
+                    reason(&error, body, offset)
+                ),
+                None => format!("mjml: {error}"),
+            }
+        })?;
     parsed
         .element
         .render(&RenderOptions::default())
         .map_err(|error| format!("mjml: {error}"))
+}
+
+/// Where the parser stopped.
+fn position(error: &Error, document: &str) -> Option<usize> {
+    match error {
+        Error::UnexpectedElement { position, .. }
+        | Error::UnexpectedToken { position, .. }
+        | Error::MissingAttribute { position, .. }
+        | Error::InvalidAttribute { position, .. }
+        | Error::InvalidFormat { position, .. }
+        | Error::IncludeLoaderError { position, .. } => Some(position.start),
+        // The tokenizer tells it by line and column only.
+        Error::ParserError { .. } | Error::EndOfStream { .. } => {
+            let mut end = 0;
+            for token in Tokenizer::from(document).map_while(Result::ok) {
+                end = match token {
+                    Token::ElementStart { span, .. }
+                    | Token::ElementEnd { span, .. }
+                    | Token::Attribute { span, .. }
+                    | Token::Comment { span, .. } => span.end(),
+                    Token::Text { text } => text.end(),
+                    _ => end,
+                };
+            }
+            Some(end)
+        }
+        _ => None,
+    }
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    let before = text.get(..text.floor_char_boundary(offset)).unwrap_or(text);
+    before.matches('\n').count() + 1
+}
+
+fn reason(error: &Error, text: &str, offset: usize) -> String {
+    let found: String = text
+        .get(text.floor_char_boundary(offset)..)
+        .unwrap_or_default()
+        .chars()
+        .take_while(|c| !c.is_whitespace() && *c != '>')
+        .take(40)
+        .collect();
+    match error {
+        Error::UnexpectedElement { .. } => format!("{found:?} does not belong there"),
+        Error::UnexpectedToken { .. } | Error::InvalidFormat { .. } => {
+            format!("{found:?} is not understood there")
+        }
+        Error::MissingAttribute { name, .. } => format!("{found:?} needs the attribute {name:?}"),
+        Error::InvalidAttribute { .. } => format!("{found:?} is no attribute that belongs there"),
+        Error::IncludeLoaderError { .. } => {
+            "mj-include loads nothing: use {% include \"snippet\" %}".to_owned()
+        }
+        Error::ParserError { source, .. } => source.to_string(),
+        _ => "the document ends too early".to_owned(),
+    }
 }
 
 /// Counts depth as mrml does: any end tag ends the innermost element.
@@ -92,3 +174,6 @@ fn check_limits(body: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
