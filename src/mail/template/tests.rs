@@ -6,8 +6,10 @@ use crate::mail::rendered::{Assembled, Consent, Target};
 mod consent;
 mod errors;
 mod hostile;
+mod jinja2;
 mod links;
 mod null;
+mod numbers;
 mod snippets;
 mod translations;
 
