@@ -1,15 +1,28 @@
 //! Templates of one activity in one language: compiled once, rendered once per mail.
 
+mod advice;
+mod arithmetic;
 mod columns;
+mod css_comment;
+mod dead_links;
+mod decimal;
 mod environment;
 mod error;
 mod expression;
+mod jinja2;
+mod json;
 mod limits;
+mod methods;
 mod names;
 mod null;
+mod numbers;
+mod operators;
 mod page;
+mod printf;
+mod remarks;
 mod scan;
 mod snippets;
+mod source_map;
 mod static_links;
 mod translations;
 
@@ -24,17 +37,20 @@ pub use error::{Part, TemplateError};
 pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
 pub use names::{Names, Undefined};
 pub use page::{PageContext, PageTemplate};
+pub use remarks::{Remark, remarks};
 pub use snippets::Snippets;
 pub use translations::{Choice, Texts, Translations, check};
 
 use crate::mail::locale::{self, Locale};
+use crate::mail::message::is_forbidden_in_header;
 use crate::mail::placeholder::Links;
 use crate::mail::rendered::Rendered;
 use crate::mail::{mjml, plain_text, rewrite, tracking_pixel};
 use environment::Scope;
 use limits::{Limited, MAX_HEADER_BYTES, check_context, too_long};
+use methods::Methods;
 use rewrite::Replaced;
-use static_links::Marked;
+use source_map::SourceMap;
 
 /// How to write dates and numbers for the person who gets the mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,8 +100,8 @@ pub struct MailTemplate {
     languages: [Option<String>; 3],
     /// Links that were found in the body and its snippets; None: they are looked for in every mail.
     links: Option<Vec<Replaced>>,
-    /// Sources whose links were marked, by the names of their templates.
-    marked: HashMap<String, (Marked, String)>,
+    /// What was compiled, by the names of templates.
+    sources: HashMap<String, SourceMap>,
 }
 
 impl MailTemplate {
@@ -105,7 +121,7 @@ impl MailTemplate {
             languages: [sender, Some(subject), Some(body)]
                 .map(|source| Some(source?.language.to_owned())),
             links: None,
-            marked: HashMap::new(),
+            sources: HashMap::new(),
         };
         let parts = [
             (Part::Sender, sender),
@@ -116,6 +132,13 @@ impl MailTemplate {
             if let Some(source) = source {
                 template.add(part, source, snippets)?;
             }
+        }
+        let document = dead_links::without_tags(&css_comment::protect(body.text));
+        if mjml::is_mjml(&document)
+            && let Some(unknown) = mjml::unknown_name(&document)
+        {
+            let error = TemplateError::at(Part::Body, body.text, unknown.offset, unknown.message);
+            return Err(error.with_hint(unknown.hint));
         }
         // What every mail will hold alike is wrong already when it is written.
         if !["{{", "{%", "{#"].iter().any(|tag| body.text.contains(tag)) {
@@ -131,28 +154,44 @@ impl MailTemplate {
         source: Source<'_>,
         snippets: &Snippets,
     ) -> Result<(), TemplateError> {
-        let prepared = snippets::prepare(&self.environment, part, source.text)?;
-        let mut sources = vec![(name(part).to_owned(), prepared)];
-        add_source(&mut self.environment, part, &sources[0], source.text)?;
-        for used in snippets.used_by(&self.environment, part, source.text, source.snippets)? {
-            let source = (format!("{}/{}", name(part), used.name), used.prepared);
-            add_source(&mut self.environment, part, &source, used.text)?;
-            sources.push(source);
+        let text = &*css_comment::protect(source.text);
+        let prepared = snippets::prepare(&self.environment, part, text)?;
+        let mut names = vec![name(part).to_owned()];
+        self.add_source(part, &names[0], SourceMap::new(text, prepared))?;
+        let mut methods = Methods::default();
+        methods.add(None, text);
+        for used in snippets.used_by(&self.environment, part, text, source.snippets)? {
+            methods.add(Some(used.name), used.text);
+            let name = format!("{}/{}", name(part), used.name);
+            self.add_source(part, &name, SourceMap::new(used.text, used.prepared))?;
+            names.push(name);
         }
+        methods.refuse_unknown(part)?;
         if part == Part::Body {
-            self.mark_links(sources);
+            self.mark_links(&names);
         }
         Ok(())
     }
 
+    fn add_source(
+        &mut self,
+        part: Part,
+        name: &str,
+        source: SourceMap,
+    ) -> Result<(), TemplateError> {
+        add_source(&mut self.environment, part, name, &source)?;
+        self.sources.insert(name.to_owned(), source);
+        Ok(())
+    }
+
     /// Marks the links of the body, where all of them can be found in its sources.
-    fn mark_links(&mut self, sources: Vec<(String, String)>) {
-        let texts: Vec<&str> = sources.iter().map(|(_, text)| text.as_str()).collect();
+    fn mark_links(&mut self, names: &[String]) {
+        let texts: Vec<&str> = names.iter().map(|name| self.sources[name].text()).collect();
         let Some((marked, links)) = static_links::mark(&texts) else {
             return;
         };
         let mut environment = self.environment.clone();
-        for ((name, _), marked) in sources.iter().zip(&marked) {
+        for (name, marked) in names.iter().zip(&marked) {
             if environment
                 .add_template_owned(name.clone(), marked.text.clone())
                 .is_err()
@@ -162,11 +201,11 @@ impl MailTemplate {
         }
         self.environment = environment;
         self.links = Some(links);
-        self.marked = sources
-            .into_iter()
-            .zip(marked)
-            .map(|((name, text), marked)| (name, (marked, text)))
-            .collect();
+        for (name, marked) in names.iter().zip(marked) {
+            if let Some(source) = self.sources.get_mut(name) {
+                source.mark(marked);
+            }
+        }
     }
 
     /// Line and column, as the author sees them, of an offset in a source as it was compiled.
@@ -175,13 +214,7 @@ impl MailTemplate {
             None => name(part).to_owned(),
             Some(snippet) => format!("{}/{snippet}", name(part)),
         };
-        match self.marked.get(&name) {
-            Some((marked, text)) => Some(error::position(text, marked.original(offset))),
-            None => {
-                let template = self.environment.get_template(&name).ok()?;
-                Some(error::position(template.source(), offset))
-            }
-        }
+        Some(self.sources.get(&name)?.position(offset))
     }
 
     /// Renders the mail for one record.
@@ -242,19 +275,19 @@ impl MailTemplate {
     }
 }
 
-/// Compiles a prepared source under its name; `text` is what its author wrote.
+/// Compiles a source under a name.
 fn add_source(
     environment: &mut Environment<'static>,
     part: Part,
-    (name, prepared): &(String, String),
-    text: &str,
+    name: &str,
+    source: &SourceMap,
 ) -> Result<(), TemplateError> {
     environment
-        .add_template_owned(name.clone(), prepared.clone())
+        .add_template_owned(name.to_owned(), source.text().to_owned())
         .map_err(|error| {
-            TemplateError::from_minijinja(part, &error, |_, offset| {
-                Some(error::position(text, offset))
-            })
+            let offset = error.range().map(|range| source.original(range.start));
+            TemplateError::from_minijinja(part, &error, |_, offset| Some(source.position(offset)))
+                .with_hint(advice::for_tag(source.written(), offset))
         })
 }
 
@@ -297,31 +330,22 @@ fn render_part(
     }
     rendered.map_err(wrong)?;
     String::from_utf8(output.into_inner())
+        .map(css_comment::restore)
         .map_err(|error| TemplateError::new(part, error.to_string()))
 }
 
-/// Makes one line of the result of a template that becomes a header, as authors break long templates into lines;
-/// other control characters are refused (RFC 5322, section 2.2).
+/// Makes one line of the result of a template that becomes a header, as authors break long templates into lines, and rows
+/// hold what a header may not (RFC 5322, section 2.2): such characters become a space.
 fn header(part: Part, text: String) -> Result<String, TemplateError> {
-    let is_break = |c: char| matches!(c, '\t' | '\r' | '\n');
-    let text = text.trim_matches(|c: char| c == ' ' || is_break(c));
+    let text = text.trim_matches(|c: char| c == ' ' || is_forbidden_in_header(c));
     let text = text
-        .split(is_break)
+        .split(is_forbidden_in_header)
         .filter(|line| !line.is_empty())
         .collect::<Vec<_>>()
         .join(" ");
-    if text.len() > MAX_HEADER_BYTES {
-        return Err(too_long(part, MAX_HEADER_BYTES));
-    }
-    match text
-        .chars()
-        .find(|&c| crate::mail::message::is_forbidden_in_header(c))
-    {
-        Some(c) => Err(TemplateError::new(
-            part,
-            format!("result holds the control character U+{:04X}", u32::from(c)),
-        )),
-        None => Ok(text),
+    match text.len() > MAX_HEADER_BYTES {
+        true => Err(too_long(part, MAX_HEADER_BYTES)),
+        false => Ok(text),
     }
 }
 

@@ -5,7 +5,9 @@ use pgrx::prelude::*;
 
 use crate::extension::snippets::snippets;
 use crate::mail::message;
-use crate::mail::template::{self, Columns, Names, PageTemplate, TemplateError, Texts, Undefined};
+use crate::mail::template::{
+    self, Columns, Names, PageTemplate, Part, Remark, TemplateError, Texts, Undefined,
+};
 
 fn report(
     level: PgLogLevel,
@@ -36,14 +38,15 @@ fn judge(what: &str, checked: Result<Vec<Undefined>, TemplateError>) {
             );
         }
         Err(error) => {
+            let hint = error.hint.as_deref().unwrap_or(
+                "Templates are minijinja (Jinja2): {{ record.column }}, {% if … %} … {% endif %}.",
+            );
             return report(
                 PgLogLevel::ERROR,
                 PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
                 format!("{what} does not compile"),
                 error.to_string(),
-                Some(
-                    "Templates are minijinja (Jinja2): {{ record.column }}, {% if … %} … {% endif %}.",
-                ),
+                Some(hint),
             );
         }
     };
@@ -79,6 +82,30 @@ fn judge(what: &str, checked: Result<Vec<Undefined>, TemplateError>) {
     }
 }
 
+/// Warns of what works, and is hardly meant.
+fn warn(what: &str, remarks: Vec<Remark>) {
+    if remarks.is_empty() {
+        return;
+    }
+    let lines: Vec<String> = remarks
+        .iter()
+        .map(|remark| remark.error.to_string())
+        .collect();
+    let mut hints: Vec<&str> = remarks
+        .iter()
+        .filter_map(|remark| remark.error.hint.as_deref())
+        .collect();
+    let mut seen = std::collections::BTreeSet::new();
+    hints.retain(|hint| seen.insert(*hint));
+    report(
+        PgLogLevel::WARNING,
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("{what} may not be what you mean"),
+        lines.join("\n"),
+        Some(&hints.join("\n")),
+    );
+}
+
 fn texts(sender: Option<&str>, subject: Option<&str>, body: Option<&str>) -> Texts {
     Texts {
         sender: sender.map(str::to_owned),
@@ -91,11 +118,20 @@ fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
     columns.map(|columns| Names::new(&columns.0))
 }
 
+/// The hint for a page that no better one is known for.
+const A_PAGE: &str = "A page is a minijinja (Jinja2) template of a whole HTML document: \
+    <!doctype html><html lang=\"{{ language }}\" dir=\"{{ direction }}\">… {{ form }} …";
+
 /// Raises unless a page's template compiles and, if it needs one, shows the form.
 #[pg_extern(sql = false)]
 fn check_page(what: &str, body: &str, needs_form: bool) {
+    let mut advice = None;
     let detail = match PageTemplate::compile(body) {
-        Err(error) => error.to_string(),
+        Err(error) => {
+            let detail = error.to_string();
+            advice = error.hint;
+            detail
+        }
         Ok(page) if needs_form && !page.shows_form() => {
             "It has no {{ form }}, without which nobody could unsubscribe.".to_owned()
         }
@@ -107,7 +143,7 @@ fn check_page(what: &str, body: &str, needs_form: bool) {
         "check_page",
     )
     .set_detail(detail)
-    .set_hint("A page is a minijinja (Jinja2) template of a whole HTML document: <!doctype html><html lang=\"{{ language }}\" dir=\"{{ direction }}\">… {{ form }} …")
+    .set_hint(advice.unwrap_or_else(|| A_PAGE.to_owned()))
     .report(PgLogLevel::ERROR);
 }
 
@@ -136,7 +172,18 @@ fn check_templates(
     }
     let texts = texts(sender, subject, body);
     let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
-    judge(&format!("template of {what}"), checked);
+    let what = format!("template of {what}");
+    judge(&what, checked);
+    let parts = [
+        (Part::Sender, sender),
+        (Part::Subject, subject),
+        (Part::Body, body),
+    ];
+    let remarks = parts
+        .into_iter()
+        .filter_map(|(part, text)| Some(template::remarks(part, None, text?)))
+        .flatten();
+    warn(&what, remarks.collect());
     Ok(())
 }
 
@@ -145,8 +192,12 @@ fn check_templates(
 fn check_snippet(name: &str, language: &str) -> Result<(), spi::Error> {
     let include = format!("{{% include \"{name}\" %}}");
     let texts = texts(None, None, Some(&include));
-    let checked = template::check(&texts, language, &snippets()?, None);
-    judge(&format!("snippet \"{name}\""), checked);
+    let snippets = snippets()?;
+    let checked = template::check(&texts, language, &snippets, None);
+    let what = format!("snippet \"{name}\"");
+    judge(&what, checked);
+    let text = snippets.written(name, language).unwrap_or_default();
+    warn(&what, template::remarks(Part::Body, Some(name), &text));
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, escape_formatter,
 };
 
+use super::decimal::is_decimal;
 use super::null::{self, is_null};
+use super::{arithmetic, jinja2, numbers};
 use crate::mail::locale::Locale;
 use crate::mail::placeholder::{Links, Target, trackable_url};
 
@@ -56,6 +58,9 @@ pub(super) fn environment() -> Environment<'static> {
         false => escape_formatter(out, state, value),
     });
     null::register(&mut environment);
+    arithmetic::register(&mut environment);
+    numbers::register(&mut environment);
+    jinja2::register(&mut environment);
     // It would print the whole context, with every customer's column, into a mail.
     environment.remove_global("debug");
     environment.add_global("unsubscribe_url", Target::Unsubscribe(None).placeholder());
@@ -154,6 +159,7 @@ fn localised(
     }
     let text = match value.as_str() {
         Some(text) => text.to_owned(),
+        None if is_decimal(value) => value.to_string(),
         None if value.is_number() => number_text(value),
         None => {
             return Err(bad_value(
@@ -171,7 +177,7 @@ fn localised(
         .map_err(|reason| bad_value(filter, &text, &reason))
 }
 
-/// PostgreSQL's `numeric` 19.00 arrives as the JSON number 19.0: a whole number shows no decimals.
+/// A double that an author has written: a whole one shows no decimals.
 fn number_text(value: &Value) -> String {
     let text = value.to_string();
     match text.strip_suffix(".0") {

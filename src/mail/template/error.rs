@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::fmt;
 
+use super::css_comment;
+
 /// The part of a mail that a template makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -35,6 +37,8 @@ pub struct TemplateError {
     /// Column in characters, from 1.
     pub column: Option<u32>,
     pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
 }
 
 impl TemplateError {
@@ -46,6 +50,7 @@ impl TemplateError {
             line: None,
             column: None,
             message: message.into(),
+            hint: None,
         }
     }
 
@@ -63,6 +68,10 @@ impl TemplateError {
             snippet: name.map(str::to_owned),
             ..self
         }
+    }
+
+    pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
+        TemplateError { hint, ..self }
     }
 
     pub(crate) fn for_missing_snippet(self) -> Self {
@@ -131,6 +140,13 @@ impl fmt::Display for TemplateError {
 
 impl std::error::Error for TemplateError {}
 
+fn columns(c: char) -> usize {
+    match c {
+        css_comment::MARK => 2,
+        _ => 1,
+    }
+}
+
 /// Gives line and column, both from 1, of a byte offset; an offset inside a character counts as its start.
 pub(super) fn position(source: &str, offset: usize) -> (u32, u32) {
     let before = source
@@ -140,7 +156,7 @@ pub(super) fn position(source: &str, offset: usize) -> (u32, u32) {
     let column = before
         .rsplit('\n')
         .next()
-        .map_or(0, |tail| tail.chars().count())
+        .map_or(0, |tail| tail.chars().map(columns).sum())
         + 1;
     (
         u32::try_from(line).unwrap_or(u32::MAX),

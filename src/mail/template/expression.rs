@@ -7,7 +7,9 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind};
 
-use super::null;
+use super::scan::scan;
+use super::{advice, null, operators};
+use crate::mail::edits::Edited;
 
 /// Most tokens between `{{` and `}}` or `{%` and `%}`, commas apart: they make lists long, not deep.
 const MAX_TOKENS: usize = 1_000;
@@ -15,16 +17,13 @@ const MAX_TOKENS: usize = 1_000;
 /// Most `elif` tags of a template; each is nested in the one before it.
 const MAX_ELIFS: usize = 500;
 
-/// Gives the source to compile, in which `none` is our null.
+/// Gives the source to compile, in which `none` is our null and operators are ours.
 ///
 /// What is no token at all is left for the compiler to complain about.
 ///
 /// # Errors
-/// Byte offset of the first fault, and what is wrong.
-pub(super) fn prepare(
-    environment: &Environment<'_>,
-    source: &str,
-) -> Result<String, (usize, String)> {
+/// The first fault.
+pub(super) fn prepare(environment: &Environment<'_>, source: &str) -> Result<Edited, Fault> {
     let mut prepared = source.to_owned();
     let mut state = environment.empty_state();
     let (mut tokens, mut elifs) = (0, 0);
@@ -38,14 +37,22 @@ pub(super) fn prepare(
             _ => tokens += 1,
         }
         if tokens > MAX_TOKENS || elifs > MAX_ELIFS {
-            return Err((offset, "expression is too long".to_owned()));
+            return Err(Fault {
+                offset,
+                message: "expression is too long".to_owned(),
+                hint: None,
+            });
         }
         expected = match (expected, token) {
             (Expected::Filter, Token::Ident(name)) => {
                 // Called without a value, a filter that exists complains about that.
                 match state.apply_filter(name, &[]).map_err(|error| error.kind()) {
                     Err(ErrorKind::UnknownFilter) => {
-                        return Err((offset, format!("unknown filter {name:?}")));
+                        return Err(Fault {
+                            offset,
+                            message: format!("unknown filter {name:?}"),
+                            hint: advice::for_filter(name),
+                        });
                     }
                     _ => Expected::Anything,
                 }
@@ -54,7 +61,11 @@ pub(super) fn prepare(
             (Expected::Test, Token::Ident(name)) => {
                 match state.perform_test(name, &[]).map_err(|error| error.kind()) {
                     Err(ErrorKind::UnknownTest) => {
-                        return Err((offset, format!("unknown test {name:?}")));
+                        return Err(Fault {
+                            offset,
+                            message: format!("unknown test {name:?}"),
+                            hint: advice::for_test(name),
+                        });
                     }
                     _ => Expected::Anything,
                 }
@@ -76,7 +87,16 @@ pub(super) fn prepare(
             _ => Expected::Anything,
         };
     }
-    Ok(prepared)
+    let edits = operators::edits(source, &scan(source));
+    Ok(Edited::new(&prepared, edits))
+}
+
+/// Why a source is refused.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) offset: usize,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
 }
 
 /// What a name means, by the token before it.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::advice::{self, nearest};
 use super::environment;
 use super::scan::{Scan, Use, scan};
 use super::snippets::Snippets;
@@ -20,6 +21,9 @@ enum Inside {
 pub struct Names {
     known: BTreeMap<String, Inside>,
 }
+
+/// The hint for a name that resembles none.
+const THE_ROW: &str = "Columns of the row are {{ record.column }}; the recipient is {{ party.name }}, {{ party.email }}.";
 
 /// A name that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,16 +114,28 @@ impl Names {
                         "record" => format!("the record has no column {name:?}"),
                         above => format!("{above} has no {name:?}"),
                     };
-                    let meant = match (depth, self.known.get("record")) {
-                        (0, Some(Inside::Known(columns))) if columns.contains_key(name) => {
-                            Some(format!("record.{name}"))
-                        }
-                        _ => nearest(name, names).map(|meant| match above.as_str() {
-                            "" => meant.to_owned(),
-                            above => format!("{above}.{meant}"),
+                    let meant =
+                        match (depth, self.known.get("record")) {
+                            (0, Some(Inside::Known(columns))) if columns.contains_key(name) => {
+                                Some(format!("record.{name}"))
+                            }
+                            _ => nearest(name, names.keys().map(String::as_str)).map(|meant| {
+                                match above.as_str() {
+                                    "" => meant.to_owned(),
+                                    above => format!("{above}.{meant}"),
+                                }
+                            }),
+                        };
+                    let hint = meant.map(|meant| format!("Did you mean {meant}?"));
+                    return Some((
+                        message,
+                        hint.or_else(|| match depth {
+                            0 => Some(
+                                advice::for_variable(name).unwrap_or_else(|| THE_ROW.to_owned()),
+                            ),
+                            _ => None,
                         }),
-                    };
-                    return Some((message, meant.map(|meant| format!("Did you mean {meant}?"))));
+                    ));
                 }
             }
         }
@@ -137,15 +153,4 @@ fn inside(columns: &serde_json::Value) -> Inside {
                 .collect(),
         ),
     }
-}
-
-/// The name that differs by the fewest letters, by at most a third of them.
-fn nearest<'a>(name: &str, names: &'a BTreeMap<String, Inside>) -> Option<&'a str> {
-    names
-        .keys()
-        .filter(|known| !known.starts_with('_'))
-        .map(|known| (strsim::damerau_levenshtein(name, known), known))
-        .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
-        .min()
-        .map(|(_, known)| known.as_str())
 }

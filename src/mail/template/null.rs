@@ -6,9 +6,11 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, Serde, Value};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, Serde, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, State, filters};
 use serde::{Serialize, Serializer};
+
+use super::decimal;
 
 /// What the word `none` of a template is compiled to; as long as that word, so that positions of errors stay.
 pub(super) const NAME: &str = "_nil";
@@ -63,6 +65,7 @@ impl Serialize for Nullable<'_> {
             Json::Object(entries) => {
                 serializer.collect_map(entries.iter().map(|(key, value)| (key, Nullable(value))))
             }
+            Json::Number(number) => decimal::from_json(number.as_str()).serialize(serializer),
             scalar => scalar.serialize(serializer),
         }
     }
@@ -75,39 +78,25 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     for name in ["default", "d"] {
         environment.add_filter(name, default);
     }
-    environment.add_filter("int", int);
-    environment.add_filter("float", float);
 }
 
-fn default(state: &State, value: &Value, arguments: Rest<Value>) -> Result<Value, Error> {
-    match is_null(value) {
-        true => filters::default(state, &Value::UNDEFINED, arguments),
-        false => filters::default(state, value, arguments),
+fn default(state: &State, value: &Value, given: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let (mut given, kwargs): (Vec<Value>, Vec<Value>) = given
+        .into_values()
+        .into_iter()
+        .partition(|value| !value.is_kwargs());
+    for kwargs in kwargs {
+        let kwargs = Kwargs::try_from(kwargs)?;
+        for (place, name) in ["default_value", "boolean"].into_iter().enumerate() {
+            if let Some(value) = kwargs.get::<Option<Value>>(name)? {
+                given.resize(given.len().max(place), Value::from(""));
+                given.push(value);
+            }
+        }
+        kwargs.assert_all_used()?;
     }
-}
-
-fn int(
-    state: &State,
-    value: &Value,
-    default: Option<Value>,
-    base: Option<u32>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    filters::int(state, &as_none(value), default, base, kwargs)
-}
-
-fn float(
-    state: &State,
-    value: &Value,
-    default: Option<Value>,
-    kwargs: Kwargs,
-) -> Result<Value, Error> {
-    filters::float(state, &as_none(value), default, kwargs)
-}
-
-fn as_none(value: &Value) -> Value {
     match is_null(value) {
-        true => Value::from(()),
-        false => value.clone(),
+        true => filters::default(state, &Value::UNDEFINED, Rest(given)),
+        false => filters::default(state, value, Rest(given)),
     }
 }

@@ -4,7 +4,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, context};
 
 use super::{
-    Part, Snippets, TemplateError, add_source, environment, error, name, render_part, snippets,
+    Part, Snippets, SourceMap, TemplateError, add_source, css_comment, environment, name,
+    render_part, snippets,
 };
 
 /// What a page's template shows.
@@ -27,6 +28,7 @@ pub struct PageContext<'a> {
 #[derive(Debug)]
 pub struct PageTemplate {
     environment: Environment<'static>,
+    source: SourceMap,
 }
 
 impl PageTemplate {
@@ -38,12 +40,16 @@ impl PageTemplate {
         let mut environment = environment::environment();
         environment.remove_global("unsubscribe_url");
         environment.remove_global("short");
+        let source = &*css_comment::protect(source);
         let prepared = snippets::prepare(&environment, Part::Body, source)?;
-        let named = (name(Part::Body).to_owned(), prepared);
-        add_source(&mut environment, Part::Body, &named, source)?;
+        let compiled = SourceMap::new(source, prepared);
+        add_source(&mut environment, Part::Body, name(Part::Body), &compiled)?;
         // A page has no snippets: every use of one is an error.
         Snippets::default().used_by(&environment, Part::Body, source, "")?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment,
+            source: compiled,
+        })
     }
 
     /// Whether the template uses the variable `form`, without which nobody can do anything on the page.
@@ -69,8 +75,7 @@ impl PageTemplate {
             text => text,
         };
         render_part(&self.environment, Part::Body, &context, |_, offset| {
-            let template = self.environment.get_template(name(Part::Body)).ok()?;
-            Some(error::position(template.source(), offset))
+            Some(self.source.position(offset))
         })
     }
 }

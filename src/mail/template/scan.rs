@@ -5,8 +5,9 @@
 //! anywhere counts as assigned everywhere, so that nothing is reported that works.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
-use minijinja::machinery::ast::{CallArg, Expr, Macro, Spanned, Stmt};
+use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Macro, Spanned, Stmt, UnaryOpKind};
 use minijinja::machinery::{Span, parse};
 use minijinja::syntax::SyntaxConfig;
 
@@ -31,9 +32,32 @@ pub(super) struct Reference {
     pub(super) optional: bool,
 }
 
+/// Values that an operator joins, or negates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Operation {
+    /// Where minijinja says that it stands; that of a comparison begins one token too early.
+    pub(super) span: Range<usize>,
+    /// Where each operand but the last ends, without brackets behind it.
+    pub(super) ends: Vec<usize>,
+    pub(super) is_comparison: bool,
+    /// The first operand is put together by `~`.
+    pub(super) is_concatenation: bool,
+}
+
+/// A method that is called on a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Method {
+    pub(super) name: String,
+    /// The variable at the head of the value; None: it is none.
+    pub(super) root: Option<String>,
+    pub(super) offset: usize,
+}
+
 /// What one source refers to.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
+    pub(super) operations: Vec<Operation>,
+    pub(super) methods: Vec<Method>,
     pub(super) uses: Vec<Use>,
     pub(super) references: Vec<Reference>,
     /// Names that the source itself gives a value somewhere.
@@ -62,6 +86,14 @@ pub(super) fn scan(source: &str) -> Scan {
 
 fn offset(span: Span) -> usize {
     usize::try_from(span.start_offset).unwrap_or(usize::MAX)
+}
+
+fn end(span: Span) -> usize {
+    usize::try_from(span.end_offset).unwrap_or(usize::MAX)
+}
+
+fn is_constant(expression: &Expr<'_>) -> bool {
+    matches!(expression, Expr::Const(_))
 }
 
 /// Reads `a.b["c"]`; None for what is no chain of names.
@@ -138,6 +170,9 @@ impl Scan {
         };
         match path(head) {
             Some(path) => {
+                if let Expr::Call(call) = expression {
+                    self.method(&call.expr);
+                }
                 self.used(path, offset(head.span()), false);
                 self.uses
                     .last_mut()
@@ -165,6 +200,7 @@ impl Scan {
         if let Some(path) = path(expression) {
             return self.used(path, offset(expression.span()), guarded);
         }
+        self.operation(expression);
         match expression {
             // The path has been read.
             Expr::Var(_) | Expr::Const(_) => {}
@@ -226,7 +262,70 @@ impl Scan {
         }
     }
 
+    /// Notes what [`super::operators`] writes anew.
+    fn operation(&mut self, expression: &Expr<'_>) {
+        let (span, ends, is_comparison, first) = match expression {
+            Expr::UnaryOp(operation)
+                if matches!(operation.op, UnaryOpKind::Neg) && !is_constant(&operation.expr) =>
+            {
+                (operation.span(), Vec::new(), false, None)
+            }
+            Expr::BinOp(operation)
+                if !matches!(
+                    operation.op,
+                    BinOpKind::ScAnd | BinOpKind::ScOr | BinOpKind::Concat
+                ) =>
+            {
+                if is_constant(&operation.left) && is_constant(&operation.right) {
+                    return;
+                }
+                let ends = vec![end(operation.left.span())];
+                (
+                    operation.span(),
+                    ends,
+                    matches!(
+                        operation.op,
+                        BinOpKind::Eq
+                            | BinOpKind::Ne
+                            | BinOpKind::Lt
+                            | BinOpKind::Lte
+                            | BinOpKind::Gt
+                            | BinOpKind::Gte
+                            | BinOpKind::In
+                    ),
+                    Some(&operation.left),
+                )
+            }
+            Expr::Compare(comparison) => {
+                let middle = comparison.ops.iter().rev().skip(1).rev();
+                let ends = std::iter::once(&comparison.expr)
+                    .chain(middle.map(|operand| &operand.expr))
+                    .map(|operand| end(operand.span()))
+                    .collect();
+                (comparison.span(), ends, true, Some(&comparison.expr))
+            }
+            _ => return,
+        };
+        self.operations.push(Operation {
+            span: offset(span)..end(span),
+            ends,
+            is_comparison,
+            is_concatenation: matches!(first, Some(Expr::BinOp(first)) if matches!(first.op, BinOpKind::Concat)),
+        });
+    }
+
+    fn method(&mut self, called: &Expr<'_>) {
+        if let Expr::GetAttr(method) = called {
+            self.methods.push(Method {
+                name: method.name.to_owned(),
+                root: path(&method.expr).map(|mut path| path.swap_remove(0)),
+                offset: end(method.span()).saturating_sub(method.name.len()),
+            });
+        }
+    }
+
     fn call(&mut self, called: &Expr<'_>, arguments: &[CallArg<'_>]) {
+        self.method(called);
         self.expression(whose(called));
         self.arguments(arguments);
     }
@@ -302,7 +401,7 @@ impl Scan {
         match statement {
             Stmt::Template(template) => self.statements(&template.children),
             Stmt::EmitExpr(emit) => self.print(&emit.expr),
-            Stmt::EmitRaw(_) => {}
+            Stmt::EmitRaw(_) | Stmt::Continue(_) | Stmt::Break(_) => {}
             Stmt::ForLoop(each) => {
                 self.assigned.insert("loop".to_owned());
                 // Called, it prints the next level.

@@ -1,14 +1,16 @@
 //! Pieces that templates share: `{% include "header" %}`, `{% extends "layout" %}`, `{% import "macros" as m %}`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use minijinja::Environment;
 
 use super::columns::Columns;
 use super::environment::environment;
-use super::expression;
 use super::scan::{Scan, scan};
 use super::{MAX_SOURCE_BYTES, Part, TemplateError};
+use super::{css_comment, expression};
+use crate::mail::edits::Edited;
 use crate::mail::locale::{fallbacks, normalized, primary};
 
 /// Longest sum of a template and the snippets that it uses, in bytes.
@@ -33,13 +35,19 @@ impl Snippets {
         self.texts
             .entry(name.to_owned())
             .or_default()
-            .insert(language, text);
+            .insert(language, css_comment::protect(&text).into_owned());
     }
 
     /// The text for a language, or the nearest that it falls back to.
     pub(super) fn text(&self, name: &str, language: &str) -> Option<&str> {
         let translations = self.texts.get(name)?;
         fallbacks(language).find_map(|tag| Some(translations.get(tag)?.as_str()))
+    }
+
+    /// The text of a snippet in a language, as its author wrote it.
+    pub fn written(&self, name: &str, language: &str) -> Option<String> {
+        let text = self.text(name, &normalized(language))?;
+        Some(css_comment::restore(text.to_owned()))
     }
 
     /// The part of a language tag that makes a difference to any snippet: what compiled templates are kept by.
@@ -81,8 +89,10 @@ impl Snippets {
     ) -> BTreeSet<String> {
         let environment = environment();
         let mut names = BTreeSet::new();
-        let mut sources: Vec<&str> = sources.into_iter().collect();
+        let mut sources: Vec<Cow<'_, str>> =
+            sources.into_iter().map(css_comment::protect).collect();
         while let Some(source) = sources.pop() {
+            let source = source.as_ref();
             // What was restored from a dump has not been checked.
             if prepare(&environment, Part::Body, source).is_err() {
                 continue;
@@ -96,7 +106,7 @@ impl Snippets {
                         texts
                             .into_iter()
                             .flat_map(BTreeMap::values)
-                            .map(String::as_str),
+                            .map(|text| Cow::Borrowed(text.as_str())),
                     );
                 }
             }
@@ -137,7 +147,7 @@ pub(super) struct Used<'a> {
     /// As its author wrote it.
     pub(super) text: &'a str,
     /// As it is compiled.
-    pub(super) prepared: String,
+    pub(super) prepared: Edited,
 }
 
 /// The way from a source to the snippets that it uses.
@@ -242,7 +252,7 @@ pub(super) fn prepare(
     environment: &Environment<'_>,
     part: Part,
     source: &str,
-) -> Result<String, TemplateError> {
+) -> Result<Edited, TemplateError> {
     if source.len() > MAX_SOURCE_BYTES {
         let message = format!(
             "template has {} bytes, more than {MAX_SOURCE_BYTES}",
@@ -250,6 +260,7 @@ pub(super) fn prepare(
         );
         return Err(TemplateError::new(part, message));
     }
-    expression::prepare(environment, source)
-        .map_err(|(offset, message)| TemplateError::at(part, source, offset, message))
+    expression::prepare(environment, source).map_err(|fault| {
+        TemplateError::at(part, source, fault.offset, fault.message).with_hint(fault.hint)
+    })
 }

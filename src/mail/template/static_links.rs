@@ -17,42 +17,16 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::scan::{Scan, scan};
+use crate::mail::edits::{Edit, Edited};
 use crate::mail::placeholder::{self, Mark};
+use crate::mail::rewrite::Replaced;
 use crate::mail::rewrite::href::{Href, href, quoted_value, visit};
-use crate::mail::rewrite::{Replaced, splice};
 
 static ANY: LazyLock<Selector> =
     LazyLock::new(|| "*".parse().expect("the constant is a valid CSS selector"));
 
-/// A source whose links have been marked.
-#[derive(Debug)]
-pub(super) struct Marked {
-    pub(super) text: String,
-    /// What was replaced: ranges of the original, and the lengths of what stands there now.
-    edits: Vec<(Range<usize>, usize)>,
-}
-
-impl Marked {
-    /// The place in the original of one in the marked text.
-    pub(super) fn original(&self, offset: usize) -> usize {
-        let (mut before, mut after) = (0, 0);
-        for (range, length) in &self.edits {
-            let start = range.start - before + after;
-            if offset < start {
-                break;
-            }
-            if offset < start + length {
-                return range.start;
-            }
-            before = range.end;
-            after = start + length;
-        }
-        offset - after + before
-    }
-}
-
 /// Marks the links in a body and its snippets; None: they must be looked for in every mail.
-pub(super) fn mark(sources: &[&str]) -> Option<(Vec<Marked>, Vec<Replaced>)> {
+pub(super) fn mark(sources: &[&str]) -> Option<(Vec<Edited>, Vec<Replaced>)> {
     let scans: Vec<Scan> = sources.iter().map(|source| scan(source)).collect();
     let markup: BTreeSet<&str> = scans
         .iter()
@@ -239,7 +213,7 @@ fn may_end_comment(html: &str, comments: &[Range<usize>], gap: &Gap) -> bool {
             .is_err()
 }
 
-fn mark_one(source: &str, prints: &BTreeSet<usize>, known: &mut Vec<Replaced>) -> Option<Marked> {
+fn mark_one(source: &str, prints: &BTreeSet<usize>, known: &mut Vec<Replaced>) -> Option<Edited> {
     let mut document = Document::new(source)?;
     // What follows a snippet must not be inside of one of its elements' tags.
     document.tag(source.len()..source.len(), Some(false));
@@ -271,27 +245,23 @@ fn mark_one(source: &str, prints: &BTreeSet<usize>, known: &mut Vec<Replaced>) -
             }
             let range =
                 document.source(no_track.start, false)?..document.source(no_track.end, true)?;
-            edits.push((range, String::new()));
+            edits.push(Edit::replace(range, String::new()));
         }
         if document.has_gap(&href.value) {
             let is_tracked = href.is_tracked;
-            edits.push((start..start, Mark::Begin { is_tracked }.text()));
-            edits.push((end..end, placeholder::end_mark()));
+            edits.push(Edit::replace(
+                start..start,
+                Mark::Begin { is_tracked }.text(),
+            ));
+            edits.push(Edit::replace(end..end, placeholder::end_mark()));
         } else {
             // A wrong one is an error of every mail, not of the template: an `if` may keep it from all.
             let written = &html[href.value.clone()];
             if let Some(replaced) = Replaced::read(written, href.is_tracked).ok()? {
-                edits.push((start..end, Mark::Known(known.len()).text()));
+                edits.push(Edit::replace(start..end, Mark::Known(known.len()).text()));
                 known.push(replaced);
             }
         }
     }
-    edits.sort_by_key(|(range, _)| range.start);
-    Some(Marked {
-        text: splice(source, edits.clone()),
-        edits: edits
-            .into_iter()
-            .map(|(range, text)| (range, text.len()))
-            .collect(),
-    })
+    Some(Edited::new(source, edits))
 }

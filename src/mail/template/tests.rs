@@ -7,8 +7,10 @@ mod columns;
 mod consent;
 mod errors;
 mod hostile;
+mod jinja2;
 mod links;
 mod null;
+mod numbers;
 mod snippets;
 mod translations;
 

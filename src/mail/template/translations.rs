@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::css_comment;
 use super::names::{Names, Undefined};
 use super::snippets::Snippets;
 use super::{MailTemplate, Part, Source, TemplateError};
@@ -126,14 +127,15 @@ pub fn check(
     names: Option<&Names>,
 ) -> Result<Vec<Undefined>, TemplateError> {
     let mut undefined = Vec::new();
+    let [sender, subject, body] = [&texts.sender, &texts.subject, &texts.body]
+        .map(|text| text.as_deref().map(css_comment::protect));
+    let [sender, subject, body] = [&sender, &subject, &body].map(|text| text.as_deref());
     for variant in snippets.variants(language) {
         let source = |text| Source {
             text,
             language,
             snippets: &variant,
         };
-        let [sender, subject, body] =
-            [&texts.sender, &texts.subject, &texts.body].map(|text| text.as_deref());
         MailTemplate::compile(
             sender.map(source),
             source(subject.unwrap_or_default()),

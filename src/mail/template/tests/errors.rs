@@ -123,3 +123,88 @@ fn a_body_without_expressions_is_checked_when_it_is_written() {
     .unwrap();
     assert_eq!(assembled(&rendered).text, "Hi\n");
 }
+
+#[test]
+fn tags_of_other_languages_are_refused_with_what_to_write() {
+    for (body, hint) in [
+        ("{{#if name}}x{{/if}}", "{% if record.column %}"),
+        (
+            "{{#each items}}x{{/each}}",
+            "{% for item in record.items %}",
+        ),
+        ("{{# if name }}x{{/if}}", "{% if"),
+        ("x {{/if}}", "{% endif %}"),
+        ("{{{ name }}}", "| safe"),
+        ("{{&name}}", "| safe"),
+        ("{{> footer}}", "{% include \"name\" %}"),
+        ("{{!-- note --}}", "{# … #}"),
+        ("{{^name}}x{{/name}}", "{% if not"),
+        ("{{@index}}", "loop.index"),
+        ("{{ $name }}", "without a dollar"),
+        ("{% unless x %}{% endunless %}", "{% if not"),
+        ("{% if x %}{% elsif y %}{% endif %}", "{% elif"),
+        ("{% assign x = 1 %}", "{% set"),
+        ("{% comment %}x{% endcomment %}", "{# … #}"),
+        ("{{ record.name | default: 'x' }}", "brackets"),
+        ("{{ record.a && record.b }}", "and, or, not"),
+        ("{{ record.a ?? 'x' }}", "| default"),
+        ("{{ record.a ? 'x' : 'y' }}", "if condition else"),
+        ("{{ First name }}", "record[\"First name\"]"),
+        ("{% if record.a == &quot;x&quot; %}{% endif %}", "quotes"),
+        ("{{ “x” }}", "quotes"),
+        ("<p>{# note", "{% raw %}"),
+    ] {
+        let error = compile(None, "s", body).unwrap_err();
+        assert!(
+            error.hint.as_deref().unwrap_or_default().contains(hint),
+            "{body}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_of_css_is_no_comment() {
+    let css = "<style>@media screen{#box a{padding:0}}</style>";
+    let body = format!("{css}<p>hi <a href=\"https://x.example/#}}\">é</a> {{{{ record.nme }}}}");
+    let error = body_error(&body);
+    let column = body.chars().take_while(|c| *c != 'é').count() + " é</a> {{ ".chars().count();
+    assert_eq!(
+        error.column,
+        Some(u32::try_from(column).unwrap()),
+        "{error}"
+    );
+    let mail = assembled(&render("s", &body.replace("record.nme", "record.total")).unwrap());
+    assert!(
+        mail.html
+            .starts_with("<style>@media screen{#box a{padding:0}}</style><p>hi <a"),
+        "{}",
+        mail.html
+    );
+    let found = remarks(Part::Body, None, &body);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0]
+            .error
+            .to_string()
+            .starts_with("body, line 1, column 21: {# in <style>"),
+        "{found:?}"
+    );
+    assert!(
+        found[0]
+            .error
+            .hint
+            .as_deref()
+            .unwrap()
+            .contains("{% raw %}")
+    );
+    let found = remarks(
+        Part::Subject,
+        None,
+        "Hi *|FNAME|*, {% raw %}%%x%%{% endraw %}{{ '%%x%%' }}",
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        found[0].error.hint.as_deref(),
+        Some("Write {{ record.first_name }}, with the name of the column.")
+    );
+}

@@ -1,0 +1,436 @@
+//! Amounts keep their digits, whatever a template does with them.
+
+use super::*;
+
+fn record() -> Json {
+    let text = r#"{"record": {
+        "price": 19.90, "whole": 5.00, "zero": 0.00, "minus": -2.50, "count": 3, "nothing": null,
+        "total": 123456789012345678.99, "acct": 123456789012345678901234, "long": 12345678901234567890123456789012345678901,
+        "orders": [{"no": 7, "total": 19.90}, {"no": 8, "total": 20}, {"no": 9, "total": 5.5}, {"no": 7, "total": 20.00}],
+        "prices": [19.90, 3, 5.5, 20], "by": {"a": 2.5, "b": 1}, "name": "x"
+    }}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+fn print(template: &str) -> Result<String, TemplateError> {
+    let mail = compile(None, template, "b")?.render(&record(), &recipient())?;
+    let plain = mail.subject.replace(['\u{a0}', '\u{202f}'], " ");
+    Ok(plain)
+}
+
+fn prints(cases: &[(&str, &str)]) {
+    for (template, expected) in cases {
+        assert_eq!(print(template).as_deref(), Ok(*expected), "{template}");
+    }
+}
+
+#[test]
+fn amounts_print_as_they_are_stored() {
+    prints(&[
+        (
+            "{{ record.price }} {{ record.whole }} {{ record.minus }}",
+            "19.90 5.00 -2.50",
+        ),
+        (
+            "{{ record.total }} {{ record.acct }}",
+            "123456789012345678.99 123456789012345678901234",
+        ),
+        (
+            "{{ record.long }}",
+            "12345678901234567890123456789012345678901",
+        ),
+        (
+            "{{ record.orders[0].total }} {{ record.prices|join('; ') }}",
+            "19.90 19.90; 3; 5.5; 20",
+        ),
+        (
+            "{{ record.prices }} {{ record.by }}",
+            "[19.90, 3, 5.5, 20] {'a': 2.5, 'b': 1}",
+        ),
+        (
+            "{{ record.price ~ ' €' }} {{ record.price|string|length }}",
+            "19.90 € 5",
+        ),
+        (
+            "{{ record.price|default('x') }}{% if record.zero %}x{% endif %}",
+            "19.90",
+        ),
+        (
+            "{{ 'yes' if record.price else 'no' }} {{ record.price is defined }}",
+            "yes True",
+        ),
+    ]);
+}
+
+#[test]
+fn arithmetic_is_exact() {
+    prints(&[
+        (
+            "{{ record.price * 3 }} {{ 3 * record.price }}",
+            "59.70 59.70",
+        ),
+        (
+            "{{ record.price + 1 }} {{ 1 - record.price }} {{ record.price + 0 }}",
+            "20.90 -18.90 19.90",
+        ),
+        (
+            "{{ record.zero + 5 }} {{ record.price - record.price }}",
+            "5.00 0.00",
+        ),
+        (
+            "{{ record.price * 1.1 }} {{ record.price * 0.07 }}",
+            "21.890 1.3930",
+        ),
+        (
+            "{{ record.total + 0.01 }} {{ record.total * 2 }}",
+            "123456789012345679.00 246913578024691357.98",
+        ),
+        (
+            "{{ record.acct + 1 }} {{ record.long + 1 }}",
+            "123456789012345678901235 12345678901234567890123456789012345678902",
+        ),
+        (
+            "{{ record.acct * record.acct }}",
+            "15241578753238836750495211342784374345526722756",
+        ),
+        (
+            "{{ -record.price }} {{ -record.minus }} {{ - record.price * 2 }}",
+            "-19.90 2.50 -39.80",
+        ),
+        ("{{ (record.price + 0.10) * 2 - 1 }}", "39.00"),
+        ("{{ record.price + record.price * 2 ** 2 }}", "99.50"),
+        (
+            "{{ record.price ** 2 }} {{ record.whole ** -1 }}",
+            "396.0100 0.20",
+        ),
+    ]);
+    // `~` binds as minijinja has it.
+    prints(&[(
+        "{{ '' ~ 2 * record.whole }} {{ (record.price ~ '') ~ record.price }}",
+        "10.00 19.9019.90",
+    )]);
+    prints(&[
+        (
+            "{{ record.whole // 2 }} {{ record.whole % 2 }} {{ record.minus // 2 }} {{ record.minus % 2 }}",
+            "2 1.00 -2 1.50",
+        ),
+        (
+            "{{ record.whole % -2 }} {{ 7 % record.minus }}",
+            "-1.00 -0.50",
+        ),
+    ]);
+}
+
+#[test]
+fn a_quotient_is_exact_or_has_sixteen_digits() {
+    prints(&[
+        (
+            "{{ record.price / 2 }} {{ record.whole / 4 }} {{ record.whole / 5 }}",
+            "9.95 1.25 1.00",
+        ),
+        (
+            "{{ record.whole / 3 }} {{ record.count / 9 }} {{ record.price / 3 }}",
+            "1.6666666666666667 0.3333333333333333 6.633333333333333",
+        ),
+        ("{{ record.total / 100 }}", "1234567890123456.7899"),
+        (
+            "{{ 1990 / 100 }} {{ 10 / 5 }} {{ record.count / 2 }}",
+            "19.9 2.0 1.5",
+        ),
+    ]);
+    for template in [
+        "{{ record.price / 0 }}",
+        "{{ record.price % record.zero }}",
+        "{{ 1 // record.zero }}",
+    ] {
+        let error = print(template).unwrap_err();
+        assert!(error.message.contains("division by zero"), "{error}");
+        assert_eq!((error.line, error.column), (Some(1), Some(4)), "{error}");
+    }
+}
+
+#[test]
+fn numbers_compare_by_what_they_are_worth() {
+    for condition in [
+        "record.price > 10",
+        "record.price < 20",
+        "record.price == 19.9",
+        "record.price != 19",
+        "10 < record.price",
+        "record.whole == 5",
+        "5 == record.whole",
+        "record.whole >= 5.0",
+        "record.whole <= 5",
+        "not record.whole < 5",
+        "record.zero == 0",
+        "0 < record.price <= 19.9",
+        "1 < record.count < record.price",
+        "record.price in [1, 19.9]",
+        "5 in [record.whole]",
+        "record.price not in record.by",
+        "record.price in record.prices",
+        "20 in record.prices",
+        "record.acct == 123456789012345678901234",
+        "record.total > 123456789012345678.98",
+        "record.total < 123456789012345679",
+        "record.price is gt(10)",
+        "record.whole is eq 5",
+        "record.price is number",
+        "record.price is float",
+        "record.price is not integer",
+        "record.price is not string",
+        "record.whole is odd",
+        "record.price is lt 20 and record.whole == 5",
+        "record.whole is divisibleby 5",
+        "record.price is in record.prices",
+        "record.nothing != record.zero",
+        "record.price != 'x'",
+        "not record.price == '19.90'",
+        "(record.price ~ '') == '19.90'",
+        "record.price ~ '' == '19.90'",
+        "record.price > 1 and record.price < 100 or false",
+        "'b' in 'abc'",
+        "'z' not in 'abc'",
+        "'a' in record.by",
+        "1 in [1, 2] and 3 not in [1, 2]",
+        "[1, 2] == [1, 2]",
+        "none == record.nothing",
+        "true == true",
+        "record.name == 'x'",
+        "'a' < 'b' < 'c'",
+        "not 'a' > 'b'",
+        "1 < 2 < 3",
+    ] {
+        assert_eq!(
+            print(&format!("{{{{ 'yes' if {condition} else 'no' }}}}")).as_deref(),
+            Ok("yes"),
+            "{condition}"
+        );
+        assert_eq!(
+            print(&format!("{{% if not ({condition}) %}}no{{% endif %}}")).as_deref(),
+            Ok(""),
+            "{condition}"
+        );
+    }
+}
+
+#[test]
+fn filters_keep_the_digits() {
+    prints(&[
+        (
+            "{{ record.price|round }} {{ record.price|round(1) }} {{ record.price|round(3) }}",
+            "20 19.9 19.900",
+        ),
+        (
+            "{{ record.price|round(0, 'floor') }} {{ record.minus|round(0) }} {{ record.price|round(-1) }}",
+            "19 -3 20",
+        ),
+        (
+            "{{ record.price|round(method='ceil') }} {{ 2.5|round }} {{ 19.955|round(2) }}",
+            "20 3.0 19.96",
+        ),
+        (
+            "{{ record.minus|abs }} {{ record.price|int }} {{ record.minus|int }}",
+            "2.50 19 -2",
+        ),
+        (
+            "{{ record.price|float }} {{ 5|float }} {{ '19.90'|float }} {{ '19.90'|float * 3 }}",
+            "19.90 5.0 19.90 59.70",
+        ),
+        (
+            "{{ '123456789012345678901234'|int }} {{ 'x'|int(default=4) }} {{ '0x1f'|int(base=16) }}",
+            "123456789012345678901234 4 31",
+        ),
+        (
+            "{{ record.prices|sum }} {{ record.orders|sum(attribute='total') }}",
+            "48.40 65.40",
+        ),
+        (
+            "{{ record.prices|sum(start=0.10) }} {{ [1, 2]|sum }}",
+            "48.50 3",
+        ),
+        (
+            "{{ record.prices|min }} {{ record.prices|max }} {{ record.prices|sort|join(' ') }}",
+            "3 20 3 5.5 19.90 20",
+        ),
+        (
+            "{{ (record.orders|sort(attribute='total'))|map(attribute='total')|join(' ') }}",
+            "5.5 19.90 20 20.00",
+        ),
+        (
+            "{{ (record.orders|max(attribute='total')).no }} {{ record.orders|map(attribute='total')|unique|join(' ') }}",
+            "8 19.90 20 5.5",
+        ),
+        (
+            "{% for g in record.orders|groupby('total') %}{{ g.grouper }}:{{ g.list|length }} {% endfor %}",
+            "5.5:1 19.90:1 20:2",
+        ),
+        (
+            "{{ record.by|dictsort(by='value') }}",
+            "[('b', 1), ('a', 2.5)]",
+        ),
+        (
+            "{{ record.orders|selectattr('total', '>', 10)|map(attribute='no')|join }}",
+            "787",
+        ),
+        (
+            "{{ record.prices|select('lt', 10)|join(' ') }} {{ record.prices|map('round', 1)|join(' ') }}",
+            "3 5.5 19.9 3 5.5 20",
+        ),
+        (
+            "{{ record.price|tojson }} {{ record.orders[:1]|tojson }}",
+            "19.90 [{\"no\": 7, \"total\": 19.90}]",
+        ),
+        (
+            "{% for i in range(record.whole) %}{{ i }}{% endfor %} {{ 'ab' * record.count }}",
+            "01234 ababab",
+        ),
+        (
+            "{% set ns = namespace(sum=0) %}{% for o in record.orders %}{% set ns.sum = ns.sum + o.total * 2 %}{% endfor %}{{ ns.sum }}",
+            "130.80",
+        ),
+    ]);
+}
+
+#[test]
+fn formats_keep_the_digits() {
+    prints(&[
+        (
+            "{{ '%.2f'|format(record.price) }} {{ '%.1f'|format(record.total) }} {{ '%d'|format(record.price) }}",
+            "19.90 123456789012345679.0 19",
+        ),
+        (
+            "{{ '%8.2f|%-8.1f|%08.2f|%+.0f'|format(record.price, record.price, record.minus, record.price) }}",
+            "19.90|19.9    |-0002.50|+20",
+        ),
+        (
+            "{{ '%s %s%%'|format(record.price, 5) }} {{ '%.2f' % record.price }} {{ '%s-%s' % (1, record.price) }}",
+            "19.90 5% 19.90 1-19.90",
+        ),
+        (
+            "{{ '{:.2f} {:,.2f} {}'.format(record.price, record.total, record.price) }}",
+            "19.90 123,456,789,012,345,678.99 19.90",
+        ),
+        (
+            "{{ '{0:.1f}/{0}/{1}'.format(record.price, 'x') }} {{ '{a}{{}}'.format(a=1) }}",
+            "19.9/19.90/x 1{}",
+        ),
+        (
+            "{{ '{:>8.2f}|{:<8}|{:08.1f}'.format(record.price, record.price, record.price) }}",
+            "19.90|19.90   |000019.9",
+        ),
+        (
+            "{{ record.total|format_currency('EUR') }}",
+            "123 456 789 012 345 678,99 €",
+        ),
+        (
+            "{{ record.price|format_currency('EUR') }} {{ (record.price * 3)|format_currency('EUR') }}",
+            "19,90 € 59,70 €",
+        ),
+        (
+            "{{ record.price|format_number }} {{ record.price|format_number(1) }} {{ record.whole|format_number }}",
+            "19,90 19,9 5,00",
+        ),
+    ]);
+}
+
+/// Everything that has no decimal in it is what minijinja makes of it.
+#[test]
+fn other_values_are_left_to_minijinja() {
+    let values = [
+        "1",
+        "2",
+        "-3",
+        "0",
+        "true",
+        "'a'",
+        "'b'",
+        "[1]",
+        "[2, 3]",
+        "(1, 2)",
+        "{'a': 1}",
+        "170141183460469231731687303715884105727",
+    ];
+    let operators = [
+        "+", "-", "*", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "in", "not in",
+    ];
+    let plain = minijinja::Environment::new();
+    let own = environment::environment();
+    for a in values {
+        for b in values {
+            for operator in operators {
+                if operator == "%" && a.starts_with('\'') {
+                    continue;
+                }
+                let source =
+                    format!("{{% set a = {a} %}}{{% set b = {b} %}}{{{{ a {operator} b }}}}");
+                let prepared = expression::prepare(&own, &source).unwrap().text;
+                assert_ne!(prepared, source);
+                let native = plain.render_str(&source, ()).map_err(drop);
+                let ours = own.render_str(&prepared, ()).map_err(drop);
+                // Whole numbers have no end here.
+                let is_long =
+                    native.is_err() && ours.as_ref().is_ok_and(|digits| digits.len() > 38);
+                assert!(
+                    is_long || ours == native,
+                    "{a} {operator} {b}: {ours:?}, {native:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_of_operators_stand_where_the_expression_begins() {
+    for (template, column, message) in [
+        ("ab {{ record.price + 'x' }}", 7, "unsupported types"),
+        ("{{ 1 + record.nme }}", 4, "undefined"),
+        ("{{ record.name + (1 * record.nme) }}", 19, "undefined"),
+        ("{{ record.price < record.nme }}", 4, "undefined"),
+        ("{{ 1 if 2 < 3 < record.nme }}", 9, "undefined"),
+        ("{{ record.price * 2 }}{{ record.nme }}", 26, "undefined"),
+        ("{{ -record.name }}", 4, ""),
+    ] {
+        let error = print(template).unwrap_err();
+        assert_eq!(
+            (error.line, error.column),
+            (Some(1), Some(column)),
+            "{template}: {error}"
+        );
+        assert!(error.message.contains(message), "{template}: {error}");
+    }
+}
+
+#[test]
+fn endless_numbers_end() {
+    let started = std::time::Instant::now();
+    for bomb in [
+        "{{ record.price ** 999999 }}",
+        "{% set ns = namespace(x=1.5) %}{% for i in range(1000) %}{% set ns.x = ns.x * ns.x %}{% endfor %}{{ ns.x }}",
+        "{% for i in range(50000) %}{% if record.long / 3.7 == 1 %}{% endif %}{% endfor %}",
+        "{% set a = [1.5] * 2000 %}{% for i in range(2000) %}{{ a|sort|length }}{% endfor %}",
+        "{% set ns = namespace(a=[1]) %}{% for i in range(40) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}{{ ns.a|tojson }}",
+        "{{ '{:999999999}'.format(record.price) }}",
+        "{{ '{:.999999999f}'.format(record.price) }}",
+        "{{ '%.999999999f'|format(record.price) }}",
+        "{{ 'x'.center(999999999) }}{{ 'x'.replace('', 'y' * 9999999) }}",
+        "{{ 'x'.join(range(99999)) }}",
+        "{% for i in range(9999) %}{{ ('x' * 9999)|urlencode }}{% endfor %}",
+        "{% for i in range(9999) %}{{ 'x' * 9999 in 'y' * 9999 }}{% endfor %}",
+    ] {
+        assert!(print(bomb).is_err(), "{bomb}");
+    }
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+    // More digits than anybody calculates with are text.
+    let digits = "9".repeat(5_000);
+    let context: Json =
+        serde_json::from_str(&format!("{{\"record\": {{\"x\": {digits}.50}}}}")).unwrap();
+    let template = compile(None, "s", "{{ record.x }}").unwrap();
+    assert!(
+        template
+            .render(&context, &recipient())
+            .unwrap()
+            .html
+            .contains(&format!("{digits}.50"))
+    );
+}
