@@ -22,11 +22,15 @@ begin
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
+    if tg_op = 'INSERT' then
+        new.version := 1;
+    end if;
     if tg_op = 'UPDATE' then
         if (new.id, new.scenario_id) <> (old.id, old.scenario_id) then
             raise exception 'activity "%" cannot move to another scenario', old.name using errcode = 'feature_not_supported';
         end if;
-        new.version := greatest(new.version, old.version)
+        -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
+        new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',

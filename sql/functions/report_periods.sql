@@ -12,12 +12,14 @@ language sql immutable parallel safe
 -- From zero, not from the least value: a bar half as high is half as much.
 return (
     select string_agg(
-        case when v.value is null then ' '
+        case when v.value is null or v.value = 'NaN' then ' '
              when v.value <= 0 then '▁'
-             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m))::integer, 1) end, '' order by v.n)
+             when v.value = 'Infinity' then '█'
+             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m where m < 'Infinity'))::integer, 1)
+        end, '' order by v.n)
     from unnest("values") with ordinality as v (value, n));
 comment on function marketing_automation.sparkline(numeric[]) is
-    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null';
+    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null and NaN';
 
 create function marketing_automation_internal.report_periods(period text, from_date date, to_date date)
 returns table (starts_on date, is_shown boolean)

@@ -35,3 +35,9 @@ select marketing_automation.run('loaded');
 update marketing_automation.scenario set domain = 'true' where name = 'loaded';
 delete from marketing_automation.scenario where name in ('loaded');
 select marketing_automation.unregister_model('unchecked key');
+
+-- Nobody brings an activity's version to its end, and a trend draws what is no number as nothing.
+update marketing_automation.activity set version = 2147483647 where name = 'sender' and scenario_id = marketing_automation.scenario_id('named errors');
+update marketing_automation.activity set subject = 'changed' where name = 'sender' and scenario_id = marketing_automation.scenario_id('named errors');
+select a.version from marketing_automation.activity a where a.name = 'sender' and a.scenario_id = marketing_automation.scenario_id('named errors');
+select marketing_automation.sparkline(array[0, 1, 'NaN', 2, null, 'Infinity']::numeric[]);
