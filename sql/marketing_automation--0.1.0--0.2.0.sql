@@ -1462,11 +1462,15 @@ begin
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
+    if tg_op = 'INSERT' then
+        new.version := 1;
+    end if;
     if tg_op = 'UPDATE' then
         if (new.id, new.scenario_id) <> (old.id, old.scenario_id) then
             raise exception 'activity "%" cannot move to another scenario', old.name using errcode = 'feature_not_supported';
         end if;
-        new.version := greatest(new.version, old.version)
+        -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
+        new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
@@ -5885,12 +5889,14 @@ language sql immutable parallel safe
 -- From zero, not from the least value: a bar half as high is half as much.
 return (
     select string_agg(
-        case when v.value is null then ' '
+        case when v.value is null or v.value = 'NaN' then ' '
              when v.value <= 0 then '▁'
-             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m))::integer, 1) end, '' order by v.n)
+             when v.value = 'Infinity' then '█'
+             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m where m < 'Infinity'))::integer, 1)
+        end, '' order by v.n)
     from unnest("values") with ordinality as v (value, n));
 comment on function marketing_automation.sparkline(numeric[]) is
-    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null';
+    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null and NaN';
 
 create or replace function marketing_automation_internal.report_periods(period text, from_date date, to_date date)
 returns table (starts_on date, is_shown boolean)
