@@ -907,6 +907,10 @@ declare
     blocks bigint := marketing_automation_internal.block_count(model.relation);
     apart marketing_automation_internal.poisonous_row[];
 begin
+    if not has_table_privilege(scenario.owner_id, model.relation, 'SELECT') then
+        -- Rights on columns are no right to look at the whole row, nor at where it is.
+        return 0;
+    end if;
     if marketing_automation_internal.most_rows_raise(scenario, model, only_key, blocks) then
         return 0;
     end if;
@@ -1462,11 +1466,15 @@ begin
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
+    if tg_op = 'INSERT' then
+        new.version := 1;
+    end if;
     if tg_op = 'UPDATE' then
         if (new.id, new.scenario_id) <> (old.id, old.scenario_id) then
             raise exception 'activity "%" cannot move to another scenario', old.name using errcode = 'feature_not_supported';
         end if;
-        new.version := greatest(new.version, old.version)
+        -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
+        new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
@@ -2047,8 +2055,8 @@ begin
     if its_id is null then
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.activity set subject = %L where scenario_id = %s and name = %L;',
-                      subject, its_scenario, name);
+                  hint = format('Change it: update marketing_automation.activity set subject = %L where name = %L '
+                      'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
     end if;
     return its_id;
 end $$;
@@ -5640,6 +5648,7 @@ declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     activity marketing_automation.activity;
     its_key text;
+    its_row record;
     message text;
     detail text;
 begin
@@ -5656,9 +5665,13 @@ begin
         where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
     loop
         begin
-            perform from marketing_automation_internal.mail_row(activity, its_key) r
-            cross join lateral marketing_automation_internal.render_preview(activity.id, r.context, r.party, nullif(trim(r.email), ''),
-                r.recipient_name, r.language, r.time_zone, r.track_opens) p;
+            select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
+        exception when others then
+            return;
+        end;
+        begin
+            perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
             raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)
@@ -5884,12 +5897,14 @@ language sql immutable parallel safe
 -- From zero, not from the least value: a bar half as high is half as much.
 return (
     select string_agg(
-        case when v.value is null then ' '
+        case when v.value is null or v.value = 'NaN' then ' '
              when v.value <= 0 then '▁'
-             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m))::integer, 1) end, '' order by v.n)
+             when v.value = 'Infinity' then '█'
+             else substr('▁▂▃▄▅▆▇█', 1 + ceil(7 * v.value / (select max(m) from unnest("values") m where m < 'Infinity'))::integer, 1)
+        end, '' order by v.n)
     from unnest("values") with ordinality as v (value, n));
 comment on function marketing_automation.sparkline(numeric[]) is
-    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null';
+    'API: public. A bar for each value, ▁ for zero and less to █ for the highest, a space for null and NaN';
 
 create or replace function marketing_automation_internal.report_periods(period text, from_date date, to_date date)
 returns table (starts_on date, is_shown boolean)
