@@ -208,8 +208,8 @@ begin
     if its_id is null then
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.activity set subject = %L where scenario_id = %s and name = %L;',
-                      subject, its_scenario, name);
+                  hint = format('Change it: update marketing_automation.activity set subject = %L where name = %L '
+                      'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
     end if;
     return its_id;
 end $$;

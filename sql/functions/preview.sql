@@ -60,6 +60,7 @@ declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     activity marketing_automation.activity;
     its_key text;
+    its_row record;
     message text;
     detail text;
 begin
@@ -76,9 +77,13 @@ begin
         where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
     loop
         begin
-            perform from marketing_automation_internal.mail_row(activity, its_key) r
-            cross join lateral marketing_automation_internal.render_preview(activity.id, r.context, r.party, nullif(trim(r.email), ''),
-                r.recipient_name, r.language, r.time_zone, r.track_opens) p;
+            select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
+        exception when others then
+            return;
+        end;
+        begin
+            perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
             raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)

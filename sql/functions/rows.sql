@@ -213,6 +213,10 @@ declare
     blocks bigint := marketing_automation_internal.block_count(model.relation);
     apart marketing_automation_internal.poisonous_row[];
 begin
+    if not has_table_privilege(scenario.owner_id, model.relation, 'SELECT') then
+        -- Rights on columns are no right to look at the whole row, nor at where it is.
+        return 0;
+    end if;
     if marketing_automation_internal.most_rows_raise(scenario, model, only_key, blocks) then
         return 0;
     end if;

@@ -60,7 +60,9 @@ from relation r join pg_index i on i.indexrelid = r.oid
 union all
 select 'rule ' || u.rulename || ' on ' || r.oid::regclass, pg_get_ruledef(u.oid) from relation r join pg_rewrite u on u.ev_class = r.oid where u.rulename <> '_RETURN'
 union all
-select 'policy ' || p.polname || ' on ' || r.oid::regclass, p::text from relation r join pg_policy p on p.polrelid = r.oid
+select 'policy ' || p.polname || ' on ' || r.oid::regclass,
+       concat_ws(', ', p.polcmd, p.polpermissive, p.polroles::regrole[], pg_get_expr(p.polqual, r.oid), pg_get_expr(p.polwithcheck, r.oid))
+from relation r join pg_policy p on p.polrelid = r.oid
 union all
 select 'statistics ' || s.stxname, pg_get_statisticsobjdef(s.oid) from relation r join pg_statistic_ext s on s.stxrelid = r.oid
 union all
