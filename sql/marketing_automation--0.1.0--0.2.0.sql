@@ -907,6 +907,10 @@ declare
     blocks bigint := marketing_automation_internal.block_count(model.relation);
     apart marketing_automation_internal.poisonous_row[];
 begin
+    if not has_table_privilege(scenario.owner_id, model.relation, 'SELECT') then
+        -- Rights on columns are no right to look at the whole row, nor at where it is.
+        return 0;
+    end if;
     if marketing_automation_internal.most_rows_raise(scenario, model, only_key, blocks) then
         return 0;
     end if;
@@ -2051,8 +2055,8 @@ begin
     if its_id is null then
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.activity set subject = %L where scenario_id = %s and name = %L;',
-                      subject, its_scenario, name);
+                  hint = format('Change it: update marketing_automation.activity set subject = %L where name = %L '
+                      'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
     end if;
     return its_id;
 end $$;
@@ -5645,6 +5649,7 @@ declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     activity marketing_automation.activity;
     its_key text;
+    its_row record;
     message text;
     detail text;
 begin
@@ -5661,9 +5666,13 @@ begin
         where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
     loop
         begin
-            perform from marketing_automation_internal.mail_row(activity, its_key) r
-            cross join lateral marketing_automation_internal.render_preview(activity.id, r.context, r.party, nullif(trim(r.email), ''),
-                r.recipient_name, r.language, r.time_zone, r.track_opens) p;
+            select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
+        exception when others then
+            return;
+        end;
+        begin
+            perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
             raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)

@@ -10,6 +10,8 @@ use std::ffi::{CStr, c_void};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use super::role;
+
 // catalog/pg_inherits.h, which pgrx does not bind: what it raises needs a guard.
 unsafe extern "C-unwind" {
     fn find_all_inheritors(
@@ -113,7 +115,7 @@ impl Code {
                     pg_sys::SysCacheIdentifier::TYPEOID as i32,
                     |tuple| (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_type>()).typowner,
                 ),
-                Code::ForeignTable(id) => super::class_of(id.into()).map(|class| class.relowner),
+                Code::ForeignTable(id) => role::class_of(id.into()).map(|class| class.relowner),
             }
         }
     }
@@ -317,7 +319,7 @@ impl Walk {
     unsafe fn columns(&mut self, relation: pg_sys::Oid, seen: &mut BTreeSet<u32>) {
         // SAFETY: look-ups in the syscache.
         unsafe {
-            let columns = super::class_of(relation).map_or(0, |class| class.relnatts);
+            let columns = role::class_of(relation).map_or(0, |class| class.relnatts);
             for number in 1..=columns {
                 let mut of_type = pg_sys::get_atttype(relation, number);
                 let element = pg_sys::get_element_type(of_type);
