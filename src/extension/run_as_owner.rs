@@ -203,8 +203,8 @@ pub(in crate::extension) fn plan(
     let Ok(probe) = CString::new(format!("{query} limit 0")) else {
         pgrx::error!("query contains a null byte");
     };
-    // SAFETY: no receiver.
     let query = Query { text: &probe, keys };
+    // SAFETY: no receiver.
     as_owner(owner, relation, query, || unsafe {
         let parameters = if keys {
             // Of a known type, though empty.

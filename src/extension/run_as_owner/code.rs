@@ -62,14 +62,13 @@ pub(super) fn foreign_code(query: &CStr, keys: bool, role: pg_sys::Oid) -> Optio
             .map(|at| pg_sys::list_nth(rewritten, at).cast::<pg_sys::Query>());
         collect(queries, false)
             .difference(&named)
-            .filter_map(|&code| {
+            .find_map(|&code| {
                 let owner = code.owner()?;
                 let has_it = owner == role
                     || pg_sys::superuser_arg(owner)
                     || pg_sys::is_member_of_role_nosuper(owner, role);
                 (!has_it).then_some(Foreign { code, owner })
             })
-            .next()
     }
 }
 
@@ -123,6 +122,7 @@ impl Code {
     fn description(self) -> String {
         // SAFETY: they return strings in the current memory context.
         let text = |of: *mut std::ffi::c_char| unsafe { CStr::from_ptr(of) }.to_string_lossy();
+        // SAFETY: look-ups in the syscache.
         unsafe {
             match self {
                 Code::Function(id) => {
