@@ -10,7 +10,6 @@ mod role;
 
 use std::ffi::{CStr, CString};
 
-use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use super::{settings, time_limit, time_zone};

@@ -9,7 +9,10 @@ PGSPOT = "pgspot==0.9.4"
 PGSPOT_RUNNER = ROOT / "tests" / "layers" / "spot.py"
 IMPORTS = ROOT / "tests" / "layers" / "imports.py"
 # A procedure that commits cannot have settings of its own, a search_path among them.
-COMMITS = "marketing_automation.process_all_due(batch_size integer,now timestamptz)"
+COMMITS = (
+    "--proc-without-search-path", "marketing_automation.process_all_due(batch_size integer,now timestamptz)",
+    "--proc-without-search-path", "marketing_automation.enroll_all()",
+)  # fmt: skip
 # Replacing functions and views is what an update is for; PostgreSQL replaces none that is not the extension's own.
 REPLACES = ("--ignore", "PS002", "--ignore", "PS015")
 # Imports what a folder's program does, and does not run it.
@@ -31,9 +34,9 @@ def lint(log):
     log.check("/usr/bin/python3", "-B", ROOT / "tests" / "release", "check")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", server, "--no-default-features", "--out", schema)
-    log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, _as_create_extension(schema), schema)
+    log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", *COMMITS, _as_create_extension(schema), schema)
     for script in sorted((ROOT / "sql").glob("marketing_automation--*--*.sql")):
-        log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", "--proc-without-search-path", COMMITS, *REPLACES, _as_create_extension(schema), script)
+        log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", *COMMITS, *REPLACES, _as_create_extension(schema), script)
     for program in ("bench", "demo"):
         log.check("/usr/bin/python3", "-B", "-c", LOAD, ROOT / "tests" / program)
 
