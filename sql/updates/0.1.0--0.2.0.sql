@@ -173,3 +173,5 @@ begin
             'The role that owner named when it was written: another one of that name is not the owner. 0: there was none');
     end loop;
 end $$;
+drop function marketing_automation_internal.apply_hits(tid[]);
+drop function marketing_automation_internal.apply_or_fail(tid[]);
