@@ -209,6 +209,8 @@ begin
             'The role that owner named when it was written: another one of that name is not the owner. 0: there was none');
     end loop;
 end $$;
+drop function marketing_automation_internal.apply_hits(tid[]);
+drop function marketing_automation_internal.apply_or_fail(tid[]);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -3546,7 +3548,7 @@ comment on function marketing_automation_internal.apply_results(tid[]) is
     'API: private. Applies that mails were sent or bounced which another session held when that was recorded. The caller holds their '
     'rows';
 
-create or replace function marketing_automation_internal.apply_hits(hits tid[]) returns void
+create or replace function marketing_automation_internal.apply_hits(hits tid[], are_known boolean default true) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     records bigint[];
@@ -3603,14 +3605,15 @@ begin
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
     from marketing_automation.event e
-    where e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks)
+    where are_known and (e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks))
     having count(*) > 0;
 end $$;
-comment on function marketing_automation_internal.apply_hits(tid[]) is
+comment on function marketing_automation_internal.apply_hits(tid[], boolean) is
     'API: private. Moves rows of the inbox into the log and applies those whose id is new there; what somebody does not consent to '
-    'goes without a trace; what nobody can be asked about now stays in the inbox. The caller holds the rows of their mails';
+    'goes without a trace; what nobody can be asked about now stays in the inbox. The caller holds the rows of their mails; '
+    'those of mails that are not known are kept in the log only, as one that appears meanwhile is not locked';
 
-create or replace function marketing_automation_internal.apply_or_fail(hits tid[]) returns void
+create or replace function marketing_automation_internal.apply_or_fail(hits tid[], are_known boolean default true) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     half integer := cardinality(hits) / 2;
@@ -3618,7 +3621,7 @@ declare
     code text;
 begin
     begin
-        perform marketing_automation_internal.apply_hits(hits);
+        perform marketing_automation_internal.apply_hits(hits, are_known);
         return;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -3628,16 +3631,16 @@ begin
     end;
     -- As process_or_fail() does: the poisonous one stays behind with its error, the others go through.
     if half > 0 then
-        perform marketing_automation_internal.apply_or_fail(hits[:half]);
-        perform marketing_automation_internal.apply_or_fail(hits[half + 1:]);
+        perform marketing_automation_internal.apply_or_fail(hits[:half], are_known);
+        perform marketing_automation_internal.apply_or_fail(hits[half + 1:], are_known);
         return;
     end if;
     update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = any (hits);
 end $$;
-comment on function marketing_automation_internal.apply_or_fail(tid[]) is
+comment on function marketing_automation_internal.apply_or_fail(tid[], boolean) is
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
 
-create or replace function marketing_automation_internal.free_hits(hits tid[], with_unknown boolean) returns tid[]
+create or replace function marketing_automation_internal.free_hits(hits tid[], out known tid[], out unknown tid[])
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with hit as materialized (
         select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
@@ -3648,18 +3651,21 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         join marketing_automation_internal.finished_activity f on f.record_id = m.record_id and f.activity_id = m.activity_id
         for no key update of f skip locked
     ), unknown as materialized (
-        -- Of no mail that we know: only one session at a time judges them.
         select m.record_id, m.activity_id from mail m
-        where with_unknown and not exists (
+        where not exists (
             select from marketing_automation_internal.finished_activity f where f.record_id = m.record_id and f.activity_id = m.activity_id)
     )
     -- In order of record, for whoever has to halve them.
-    select coalesce(array_agg(h.ctid order by h.record_id, h.activity_id), '{}')
-    from hit h join (select * from locked union all select * from unknown) m on m.record_id = h.record_id and m.activity_id = h.activity_id
+    select coalesce(array_agg(h.ctid order by h.record_id, h.activity_id) filter (where m.is_known), '{}'),
+           coalesce(array_agg(h.ctid order by h.record_id, h.activity_id) filter (where not m.is_known), '{}')
+    from hit h
+    join (select l.record_id, l.activity_id, true as is_known from locked l
+          union all select u.record_id, u.activity_id, false from unknown u) m
+        on m.record_id = h.record_id and m.activity_id = h.activity_id
 $$;
-comment on function marketing_automation_internal.free_hits(tid[], boolean) is
+comment on function marketing_automation_internal.free_hits(tid[], out tid[], out tid[]) is
     'API: private. Of these rows of the inbox, those of mails that no other session holds, whose rows in finished_activity are locked '
-    'now. with_unknown: and those of no mail that we know, which only who holds event_application may apply';
+    'now; and those of no mail that we know, which only who holds event_application may apply';
 
 create or replace function marketing_automation_internal.apply_batch(batch_size integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -3667,8 +3673,9 @@ declare
     position tid;
     reached tid;
     hits tid[];
-    free tid[];
+    free record;
     batch tid[] := '{}';
+    strays tid[] := '{}';
     is_ours boolean;
     has_begun_anew boolean := false;
     held boolean := false;
@@ -3684,7 +3691,7 @@ begin
     reached := position;
     -- From there to the end, and from the beginning to there. Much that others hold is not to keep us for long.
     for round in 1..20 loop
-        wanted := batch_size - cardinality(batch);
+        wanted := batch_size - cardinality(batch) - cardinality(strays);
         select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
@@ -3692,10 +3699,13 @@ begin
                     select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
         if hits is not null then
-            free := marketing_automation_internal.free_hits(hits, is_ours);
-            held := held or cardinality(free) < cardinality(hits);
-            batch := batch || free;
-            exit when cardinality(batch) >= batch_size;
+            select f.* into free from marketing_automation_internal.free_hits(hits) f;
+            batch := batch || free.known;
+            if is_ours then
+                strays := strays || free.unknown;
+            end if;
+            held := held or cardinality(free.known) + case when is_ours then cardinality(free.unknown) else 0 end < cardinality(hits);
+            exit when cardinality(batch) + cardinality(strays) >= batch_size;
         end if;
         if hits is null or cardinality(hits) < wanted then
             reached := '(0,0)';
@@ -3707,10 +3717,13 @@ begin
     if batch <> '{}' then
         perform marketing_automation_internal.apply_or_fail(batch);
     end if;
+    if strays <> '{}' then
+        perform marketing_automation_internal.apply_or_fail(strays, are_known => false);
+    end if;
     if is_ours and reached <> position then
         update marketing_automation_internal.event_application a set position = reached;
     end if;
-    return case when batch <> '{}' or not held then cardinality(batch) end;
+    return case when batch || strays <> '{}' or not held then cardinality(batch || strays) end;
 end $$;
 comment on function marketing_automation_internal.apply_batch(integer) is
     'API: private. Applies at most batch_size events of the inbox and returns how many; null when other sessions hold all that is '
