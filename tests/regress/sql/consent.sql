@@ -66,14 +66,14 @@ create view shop.seen as
     join marketing_automation_internal.finished_activity f on f.record_id = r.id and f.activity_id = a.id;
 select * from shop.hits('email_opened', '{2,3,4,5}');
 select * from shop.hits('email_clicked', '{2,3,4,5}');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.seen where key <> '1' order by key;
 
 -- 1 withdraws: what comes then does not count, and an earlier click implies no open.
 update shop.subscriber set opens = false where id = 1;
 select key from shop.hits('email_opened', '{1}');
 select key from shop.hits('email_clicked', '{1}');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.seen where key = '1';
 
 -- An expression that fails for one row, and a row that is gone: no consent of them, the others are as before, nothing stays behind.
@@ -82,7 +82,7 @@ update shop.subscriber set divisor = 0 where id = 3;
 delete from shop.subscriber where id = 2;
 select key from shop.hits('email_opened', '{1,2,3}');
 select key from shop.hits('email_clicked', '{1,2,3}');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.seen where key in ('1', '2', '3') order by key;
 select count(*) as left_behind from marketing_automation_internal.event_inbox;
 
@@ -90,7 +90,7 @@ select count(*) as left_behind from marketing_automation_internal.event_inbox;
 alter table shop.subscriber rename column clicks to tracking;
 set client_min_messages = error;
 select key from shop.hits('email_clicked', '{1}');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.seen where key = '1';
 select count(*) as left_behind from marketing_automation_internal.event_inbox;
 reset client_min_messages;
@@ -99,7 +99,7 @@ alter table shop.subscriber rename column tracking to clicks;
 -- The scenario's switch, and what a simulation says of it.
 update marketing_automation.scenario set track_clicks = false where name = 'consent';
 select key from shop.hits('email_clicked', '{1}');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.seen where key = '1';
 select activity, outcome, detail from marketing_automation.simulate('consent', '4', '[{"activity": "mail", "event": "email_clicked", "after": "1 hour"}]');
 

@@ -133,7 +133,7 @@ select setseed(0.5);
 set client_min_messages = error;
 call shop.random_campaign(400);
 reset client_min_messages;
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.difference;
 
 -- It was a campaign in which everything occurred.

@@ -41,7 +41,7 @@ $$;
 select * from shop.hit('1', 'email_opened');
 select * from shop.hit('1', 'email_opened');
 select * from shop.hit('2', 'email_clicked');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.state order by key;
 select r.key, f.opened_at is not null as opened, f.clicked_at is not null as clicked
 from marketing_automation_internal.finished_activity f
@@ -53,16 +53,16 @@ where activity_id = (select a.id from marketing_automation.activity a where a.na
   and record_id = (select r.id from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'events' where r.key = '3');
 select marketing_automation.process_due(now => '2026-03-02 12:00+00');
 select * from shop.hit('3', 'email_opened');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select * from shop.state where key = '3';
 
 -- The same event once.
 select * from shop.hit('5', 'email_opened', '01930000-0000-7000-8000-000000000001');
 select * from shop.hit('5', 'email_opened', '01930000-0000-7000-8000-000000000001');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select kind, method, address, user_agent from marketing_automation.event where id = '01930000-0000-7000-8000-000000000001';
 select * from shop.hit('5', 'email_opened', '01930000-0000-7000-8000-000000000001');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select count(*) from marketing_automation.event where id = '01930000-0000-7000-8000-000000000001';
 -- A click does not imply an open when the setting of whoever applies it says so: here not the mailer.
 begin;
@@ -75,7 +75,7 @@ select * from shop.state where key in ('5', '6') order by key;
 
 -- A HEAD request is in the log, and starts nothing.
 select * from shop.hit('1', 'email_clicked', '01930000-0000-7000-8000-000000000002', 'HEAD');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select kind, method from marketing_automation.event where id = '01930000-0000-7000-8000-000000000002';
 select * from shop.state where key = '1';
 
@@ -85,7 +85,7 @@ select n, known, location from marketing_automation.record_events(
     array[gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid()], array['email_opened', 'email_clicked', 'email_opened', 'email_opened'],
     array['AAAA', marketing_automation_internal.sign_token('email_opened', 1, 1), marketing_automation_internal.sign_token('unsubscribed', 1, 1), null],
     array[now(), now(), now(), now()], array['GET', 'GET', 'GET', 'GET'], array[null, null, null, null]::inet[], array[null, null, null, null]::text[]);
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select count(*) - :before as recorded from marketing_automation.event;
 select * from marketing_automation.record_events(array[gen_random_uuid()], array['email_eaten'], array['x'], array[now()], array['GET'], array[null]::inet[], array[null]::text[]);
 select * from marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'], array['x', 'y'], array[now()], array['GET'], array[null]::inet[], array[null]::text[]);
@@ -102,7 +102,7 @@ select a, marketing_automation_internal.address_prefix(a) from unnest(array['192
 select * from marketing_automation.record_events(array['01930000-0000-7000-8000-000000000003', '01930000-0000-7000-8000-000000000004']::uuid[],
     array['email_opened', 'email_opened'], array[marketing_automation_internal.sign_token('email_opened', 1, 1), marketing_automation_internal.sign_token('email_opened', 1, 1)],
     array['infinity', '-infinity']::timestamptz[], array['GET', 'GET'], array[null, null]::inet[], array[null, null]::text[]);
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select occurred_at <= now() as past, occurred_at = '2000-01-01' as clamped from marketing_automation.event
 where id in ('01930000-0000-7000-8000-000000000003', '01930000-0000-7000-8000-000000000004') order by id;
 

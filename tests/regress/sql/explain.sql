@@ -66,7 +66,7 @@ create function shop.open(key text) returns boolean language sql as $$
     where r.key = open.key
 $$;
 select shop.open('1');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 update shop.visitor set divisor = case id when 1 then 0 else 9 end where id in (1, 5);
 select marketing_automation.process_due(now => now() + interval '2 minutes');
 select * from shop.explain('1');

@@ -63,7 +63,7 @@ select marketing_automation.record_events(array[gen_random_uuid(), gen_random_uu
     array_agg(marketing_automation_internal.sign_token('email_opened', r.id, r.activity_id, null) order by r.key), array['2026-03-01 15:00+00', '2026-03-01 15:00+00']::timestamptz[],
     array['GET', 'GET'], array[null, null]::inet[], array[null, null])
 from shop.goal_progress r where r.key in ('3', '6') and r.name = 'mail';
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select regexp_replace(fact, '\d{4}-\S+ \S+', 'then', 'g') as fact, about from marketing_automation.explain_record('goal', '3');
 call shop.goal_run('2026-03-01 17:00+00');
 select name, state, outcome, count(*), string_agg(key, ',' order by key) as keys from shop.goal_progress group by 1, 2, 3 order by 1, 2, 3;

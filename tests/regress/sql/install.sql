@@ -101,3 +101,16 @@ do $$ begin
     end loop;
 end $$;
 select state, last_error from marketing_automation.worker_status();
+
+-- Returns when all that is in the inbox is applied; the worker may be at some of it.
+create function public.events_applied() returns boolean language plpgsql as $$
+begin
+    for i in 1..600 loop
+        perform marketing_automation.apply_events();
+        if not exists (select from marketing_automation_internal.event_inbox i where i.error is null) then
+            return true;
+        end if;
+        perform pg_sleep(0.05);
+    end loop;
+    return false;
+end $$;

@@ -1,6 +1,6 @@
 \set SHOW_CONTEXT never
 -- Bad values are named, with those that are good; the hint is the next statement.
-select marketing_automation.create_scenario('named errors', 'customer') > 0 as created;
+select marketing_automation.create_scenario('named errors', 'customer', 'self.id = 5') > 0 as created;
 select marketing_automation.create_scenario('named errors', 'customer');
 select marketing_automation.create_scenario('tongue', 'customer', language => 'english language');
 select marketing_automation.add_activity('named errors', 'mail', subject => 's', body => 'b') > 0 as added;

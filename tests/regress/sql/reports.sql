@@ -27,7 +27,7 @@ select shop.play(5, 10, '2026-01-01 04:30+00');
 select shop.read('email_opened', '{1,5,6,7}'), shop.read('email_clicked', '{5}');
 -- What robots do is apart.
 select shop.read('email_opened', '{1,2,5}', 'HEAD'), shop.read('email_opened', '{2}', 'HEAD'), shop.read('email_clicked', '{6}', 'PREFETCH');
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select marketing_automation.block(r.uuid) from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'reports' where r.key in ('4', '9');
 
 -- By day, month and year; gaps are zero rows, a rate of nothing is null. What became of a mail counts where its activity ran.

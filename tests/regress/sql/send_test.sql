@@ -33,7 +33,7 @@ select set_config('shop.click', marketing_automation_internal.sign_token('email_
 from marketing_automation.link l where l.url = 'https://shop.example/test';
 select set_config('shop.leave', marketing_automation_internal.sign_token('unsubscribed', 0, (select activity_id from claimed), null), false) is not null as signed;
 select known, location from marketing_automation.record_events(array[gen_random_uuid()], array['email_clicked'], array[current_setting('shop.click')], array[now()], array['GET'], array[null::inet], array['']);
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select known, scenario, unsubscribed from marketing_automation.unsubscribe_page(current_setting('shop.leave'));
 select marketing_automation.unsubscribe_by_token(current_setting('shop.leave'), true, '');
 select count(*) from marketing_automation.event where record_id = 0;

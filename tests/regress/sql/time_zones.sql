@@ -27,7 +27,7 @@ call marketing_automation.process_all_due(now => '2026-03-29 12:00+00');
 select * from shop.itinerary where name = 'month' order by 1;
 call marketing_automation.process_all_due(now => '2026-05-01 12:00+00');
 -- A zone that does not exist is told, and fails no mail.
-select email, state, time_zone from marketing_automation.message m where email like '_@shop.example' order by 1;
+select email, state, time_zone from marketing_automation.message m where email ~ '^[a-d]@shop.example$' order by 1;
 select fact from marketing_automation.explain_record('zone', '3') where fact like '%time zone%';
 select subject from marketing_automation.preview('zone', 'month', '3');
 select at at time zone 'UTC' as at, activity, outcome from marketing_automation.simulate('zone', '2', start => '2026-10-31 12:00+00');

@@ -90,7 +90,7 @@ select e.known from shop.here h join marketing_automation.scenario s on s.name =
 join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
 cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
     array[marketing_automation_internal.sign_token('email_opened', h.id, a.id)], array[now()], array['GET'], array[null::inet], array['browser']) e where h.sale = 'one';
-select marketing_automation.apply_events() >= 0 as applied;
+select public.events_applied() as applied;
 select marketing_automation.unblock(uuid) from shop.here where sale = 'one';
 select marketing_automation.unblock(uuid) from shop.here where sale = 'one';
 select marketing_automation.unblock('00000000-0001-8000-8000-000000000000');
