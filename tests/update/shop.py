@@ -12,8 +12,10 @@ HERE = pathlib.Path(__file__).parent
 CAMPAIGNS = HERE / "campaigns"
 NEXT = "9.9.9"
 ROLES = ("update_marketer", "update_tracking", "update_reader", "update_revoked", "update_dropped")
-# What is counted and compared: all that the extension has pg_dump save.
-TABLES = "select c::regclass::text from pg_extension e cross join unnest(e.extconfig) c where e.extname = 'marketing_automation' order by 1"
+# What is counted and compared: all that the extension has pg_dump save, and which of its rows; others an update may add.
+TABLES = """
+    select c.id::regclass::text, c.condition from pg_extension e cross join unnest(e.extconfig, e.extcondition) as c (id, condition)
+    where e.extname = 'marketing_automation' order by 1"""
 # Work leaves these as they are only while nobody works.
 COLUMNS = """
     select string_agg(format('%%I', attname), ', ' order by attname) from pg_attribute
@@ -133,16 +135,16 @@ class Data:
         self.sums = {}
         with connection.cursor() as cursor:
             cursor.execute(TABLES)
-            for (table,) in cursor.fetchall():
+            self.conditions = dict(cursor.fetchall())
+            for table in self.conditions:
                 cursor.execute(COLUMNS, (table,))
                 self.columns[table] = cursor.fetchone()[0].split(", ")
                 self.sums[table] = self.read(cursor, table, self.columns[table])
 
-    @staticmethod
-    def read(cursor, table, columns):
+    def read(self, cursor, table, columns):
         """How many rows there are, and a checksum of each column, whatever their order."""
         sums = ", ".join(f"coalesce(sum(hashtextextended(t.{column}::text, 0)::numeric), 0)" for column in columns)
-        cursor.execute(f"select count(*), {sums} from only {table} t")
+        cursor.execute(f"select count(*), {sums} from only {table} t {self.conditions[table]}")
         return cursor.fetchone()
 
     def lost(self, connection):

@@ -3,7 +3,7 @@
 import difflib
 
 from release import history
-from update.shop import HERE, ROLES, Data, Shop
+from update.shop import HERE, NEXT, ROLES, Data, Shop, script_to_next
 
 LIBRARY = (HERE / "library.sql").read_text()
 
