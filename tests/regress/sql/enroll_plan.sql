@@ -23,10 +23,13 @@ create schema addon;
 create domain addon.short as varchar(20);
 create type addon.mood as enum ('good', 'bad');
 -- A type as an extension makes it (citext): like text, with operators in a schema of its own.
+-- PostgreSQL 18 shows the place of a notice too.
+set client_min_messages = warning;
 create type addon.ci;
 create function addon.ci_in(cstring) returns addon.ci language internal immutable strict as 'textin';
 create function addon.ci_out(addon.ci) returns cstring language internal immutable strict as 'textout';
 create type addon.ci (input = addon.ci_in, output = addon.ci_out, like = text, category = 'S', collatable = true);
+reset client_min_messages;
 create cast (addon.ci as text) without function as implicit;
 create cast (text as addon.ci) without function as assignment;
 create function addon.lt(addon.ci, addon.ci) returns boolean language internal immutable strict as 'text_lt';
