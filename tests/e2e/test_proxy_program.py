@@ -74,7 +74,8 @@ def test_sigterm_lets_a_request_under_way_finish(shop, start_proxy, image):
 def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(shop, start_proxy, image):
     proxy = start_proxy("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8")
     holder = shop.connect(autocommit=False)
-    holder.cursor().execute("select from marketing_automation_internal.finished_activity for update")
+    # Hits of a mail that nobody knows wait for who holds this row.
+    holder.cursor().execute("select from marketing_automation_internal.event_application for update")
     requests.get(proxy.base + image, headers={"X-Forwarded-For": "1.2.3.4, 198.51.100.77, 10.1.1.1", "User-Agent": "reader 1.2"})
     assert shop.query("select address::text, user_agent from marketing_automation_internal.event_inbox") == [("198.51.100.0/24", "reader 1.2")]
     requests.get(proxy.base + image, headers={"DNT": "1", "Purpose": "prefetch"})
@@ -88,12 +89,12 @@ def test_a_reader_behind_our_proxies_is_known_by_network_only_and_not_for_long(s
 
 def test_nobody_else_is_believed(shop, start_proxy, image):
     proxy = start_proxy()
-    holder = shop.connect(autocommit=False)
-    holder.cursor().execute("select from marketing_automation_internal.finished_activity for update")
     answer = requests.get(proxy.base + image, headers={"X-Forwarded-For": "198.51.100.77", "X-Request-Id": "mine"})
     assert answer.headers["X-Request-Id"] != "mine"
-    assert shop.query("select address::text from marketing_automation_internal.event_inbox where kind = 'email_opened'") == [("127.0.0.0/24",)]
-    holder.rollback()
+    # Whether it has been applied yet or not.
+    assert shop.query("""
+        select address::text from marketing_automation_internal.event_inbox where kind = 'email_opened'
+        union all select address::text from marketing_automation.event where kind = 'email_opened'""") == [("127.0.0.0/24",)]
 
 
 def test_the_log_is_json_and_names_no_person(start_proxy, image):
