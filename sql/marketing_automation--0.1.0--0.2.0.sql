@@ -137,6 +137,7 @@ drop function marketing_automation_internal.entering_query(marketing_automation.
 drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz);
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
+drop function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
 alter table marketing_automation_internal.outbox
@@ -2870,13 +2871,12 @@ comment on function marketing_automation_internal.record_query(integer) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
     '(text[])';
 
-create or replace function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz)
-    returns integer
+create or replace function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
+    query text) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
     relation regclass;
-    query text := marketing_automation_internal.record_query(activity.id);
     -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
     mail_due timestamptz := least(now, clock_timestamp());
     limited boolean := exists (select from marketing_automation.domain_limit);
@@ -3008,7 +3008,7 @@ begin
     end if;
     return processed;
 end $$;
-comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz) is
+comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement; raises what a user expression '
     'raises';
 
@@ -3058,7 +3058,7 @@ comment on function marketing_automation_internal.key_raises(marketing_automatio
     'and the record can be found';
 
 create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    is_part boolean default false) returns integer
+    query text, is_part boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     half integer := cardinality(records) / 2;
@@ -3067,7 +3067,7 @@ declare
     broken text;
 begin
     begin
-        return marketing_automation_internal.process_records(activity, records, now);
+        return marketing_automation_internal.process_records(activity, records, now, query);
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
         if broken = 'finished_activity_pkey' then
@@ -3076,19 +3076,21 @@ begin
         if code in ('22003', '22P02') and (
                 select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
                     where s.id = activity.scenario_id) then
-            return marketing_automation_internal.process_or_fail(activity, records, now, is_part);
+            return marketing_automation_internal.process_or_fail(activity, records, now,
+                marketing_automation_internal.record_query(activity.id), is_part);
         end if;
         if marketing_automation_internal.is_passing_error(code) then
             raise;
         end if;
         if not is_part and marketing_automation_internal.key_raises(activity, records[1]) then
-            return marketing_automation_internal.process_or_fail(activity, records, now, true);
+            return marketing_automation_internal.process_or_fail(activity, records, now,
+                marketing_automation_internal.record_query(activity.id), true);
         end if;
     end;
     -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
     if half > 0 then
-        return marketing_automation_internal.process_or_fail(activity, records[:half], now, true)
-             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, true);
+        return marketing_automation_internal.process_or_fail(activity, records[:half], now, query, true)
+             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, query, true);
     end if;
     with taken as (
         delete from marketing_automation_internal.waiting_activity w
@@ -3105,9 +3107,9 @@ begin
     select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
     return cardinality(records);
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, boolean) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. is_part: of a batch '
-    'that failed';
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: '
+    'record_query(); is_part: of a batch that failed';
 
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
@@ -3128,6 +3130,7 @@ declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     began timestamptz := clock_timestamp();
+    query text;
     records bigint[];
     processed integer;
     message text;
@@ -3138,10 +3141,10 @@ begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
         model := marketing_automation_internal.usable_model(scenario);
-        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.record_query(activity.id));
+        query := marketing_automation_internal.record_query(activity.id);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
-        processed := marketing_automation_internal.process_or_fail(activity, records, now);
+        processed := marketing_automation_internal.process_or_fail(activity, records, now, query);
         perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
         perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
         return processed;
@@ -6537,7 +6540,8 @@ begin
         else
             step := due.at;
             perform marketing_automation_internal.assume_time(step);
-            perform marketing_automation_internal.process_or_fail(a, array[of_record], step) from marketing_automation.activity a
+            perform marketing_automation_internal.process_or_fail(a, array[of_record], step,
+                marketing_automation_internal.record_query(a.id)) from marketing_automation.activity a
                 where a.id = due.activity_id;
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1

@@ -16,6 +16,7 @@ declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     began timestamptz := clock_timestamp();
+    query text;
     records bigint[];
     processed integer;
     message text;
@@ -26,10 +27,10 @@ begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
         model := marketing_automation_internal.usable_model(scenario);
-        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.record_query(activity.id));
+        query := marketing_automation_internal.record_query(activity.id);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
-        processed := marketing_automation_internal.process_or_fail(activity, records, now);
+        processed := marketing_automation_internal.process_or_fail(activity, records, now, query);
         perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
         perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
         return processed;

@@ -18,13 +18,12 @@ comment on function marketing_automation_internal.record_query(integer) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
     '(text[])';
 
-create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz)
-    returns integer
+create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
+    query text) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
     relation regclass;
-    query text := marketing_automation_internal.record_query(activity.id);
     -- The mailer knows no other time than the present: what is sent at an assumed time in the future leaves now.
     mail_due timestamptz := least(now, clock_timestamp());
     limited boolean := exists (select from marketing_automation.domain_limit);
@@ -156,7 +155,7 @@ begin
     end if;
     return processed;
 end $$;
-comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz) is
+comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement; raises what a user expression '
     'raises';
 
@@ -206,7 +205,7 @@ comment on function marketing_automation_internal.key_raises(marketing_automatio
     'and the record can be found';
 
 create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    is_part boolean default false) returns integer
+    query text, is_part boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     half integer := cardinality(records) / 2;
@@ -215,7 +214,7 @@ declare
     broken text;
 begin
     begin
-        return marketing_automation_internal.process_records(activity, records, now);
+        return marketing_automation_internal.process_records(activity, records, now, query);
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
         if broken = 'finished_activity_pkey' then
@@ -224,19 +223,21 @@ begin
         if code in ('22003', '22P02') and (
                 select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
                     where s.id = activity.scenario_id) then
-            return marketing_automation_internal.process_or_fail(activity, records, now, is_part);
+            return marketing_automation_internal.process_or_fail(activity, records, now,
+                marketing_automation_internal.record_query(activity.id), is_part);
         end if;
         if marketing_automation_internal.is_passing_error(code) then
             raise;
         end if;
         if not is_part and marketing_automation_internal.key_raises(activity, records[1]) then
-            return marketing_automation_internal.process_or_fail(activity, records, now, true);
+            return marketing_automation_internal.process_or_fail(activity, records, now,
+                marketing_automation_internal.record_query(activity.id), true);
         end if;
     end;
     -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
     if half > 0 then
-        return marketing_automation_internal.process_or_fail(activity, records[:half], now, true)
-             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, true);
+        return marketing_automation_internal.process_or_fail(activity, records[:half], now, query, true)
+             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, query, true);
     end if;
     with taken as (
         delete from marketing_automation_internal.waiting_activity w
@@ -253,6 +254,6 @@ begin
     select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
     return cardinality(records);
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, boolean) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. is_part: of a batch '
-    'that failed';
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: '
+    'record_query(); is_part: of a batch that failed';

@@ -109,7 +109,8 @@ begin
         else
             step := due.at;
             perform marketing_automation_internal.assume_time(step);
-            perform marketing_automation_internal.process_or_fail(a, array[of_record], step) from marketing_automation.activity a
+            perform marketing_automation_internal.process_or_fail(a, array[of_record], step,
+                marketing_automation_internal.record_query(a.id)) from marketing_automation.activity a
                 where a.id = due.activity_id;
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1

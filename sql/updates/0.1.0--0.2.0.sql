@@ -101,6 +101,7 @@ drop function marketing_automation_internal.entering_query(marketing_automation.
 drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz);
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
+drop function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
 alter table marketing_automation_internal.outbox
