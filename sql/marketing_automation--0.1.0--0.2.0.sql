@@ -179,13 +179,6 @@ drop function marketing_automation_internal.explain_activities(marketing_automat
 drop function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz);
 create function marketing_automation.sees_rows(scenario_id integer) returns boolean
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-alter table marketing_automation.scenario_status enable row level security;
-create policy quotes_no_row on marketing_automation.scenario_status for select using (
-    last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
-    or marketing_automation.sees_rows(scenario_id));
-comment on policy quotes_no_row on marketing_automation.scenario_status is
-    'Rows whose last error may quote a row of the model are for who sees_rows() only';
-
 -- Snippets name the activities that use them.
 drop function marketing_automation_internal.template_user();
 
@@ -212,6 +205,103 @@ begin
 end $$;
 drop function marketing_automation_internal.apply_hits(tid[]);
 drop function marketing_automation_internal.apply_or_fail(tid[]);
+
+-- Several teams. What readers and operators have, and what is an admin's now, was part of marketer: it is no news to who has it.
+select pg_catalog.set_config('marketing_automation_update.included', pg_catalog.string_agg(n.access || pg_catalog.substr(k.what,
+    pg_catalog.strpos(k.what, '.')), ' '), true)
+from pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.current_setting('marketing_automation_update.known'), ' ')) as k (what)
+cross join (values ('marketer'), ('admin')) as n (access)
+where k.what ~ '^(reader|operator|marketer)\.';
+
+-- A marketer is one of own scenarios now, and has no say in what all share. Who was given it before keeps the rights on all, by name.
+insert into marketing_automation_internal.access_grant (role, access, role_id)
+select g.role, n.access, g.role_id
+from marketing_automation_internal.access_grant g cross join (values ('reader'), ('operator'), ('admin')) as n (access)
+where g.access = 'marketer'
+on conflict do nothing;
+drop function marketing_automation_internal.access_right();
+
+-- Records and events are shown by views of their names, each team its own.
+do $$
+declare
+    others text := (
+        select pg_catalog.string_agg(distinct pg_catalog.pg_describe_object(o.classid, o.objid, 0), ', ')
+        from pg_catalog.pg_depend d
+        left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and r.oid = d.objid
+        cross join lateral (values (case when r.oid is null then d.classid else 'pg_catalog.pg_class'::pg_catalog.regclass end,
+            coalesce(r.ev_class, d.objid))) as o (classid, objid)
+        where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype = 'n'
+          and d.refobjid in ('marketing_automation.record'::pg_catalog.regclass, 'marketing_automation.event'::pg_catalog.regclass)
+          and d.classid in ('pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
+          and not exists (
+            select from pg_catalog.pg_depend e
+            where e.classid = o.classid and e.objid = o.objid and e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+              and e.deptype = 'e'));
+begin
+    if others is not null then
+        raise exception 'the tables record and event become views, and other objects depend on them'
+            using errcode = 'dependent_objects_still_exist', detail = others || '.', hint = 'Drop these, update, and create them again.';
+    end if;
+end $$;
+alter sequence marketing_automation.record_id_seq owned by none;
+do $$
+declare
+    its_column record;
+begin
+    for its_column in
+        select a.attrelid::pg_catalog.regclass as its_table, a.attname from pg_catalog.pg_attribute a
+        where a.attrelid in ('marketing_automation.record'::pg_catalog.regclass, 'marketing_automation.event'::pg_catalog.regclass)
+          and a.attnum > 0 and not a.attisdropped
+    loop
+        execute pg_catalog.format('comment on column %s.%I is null', its_column.its_table, its_column.attname);
+    end loop;
+end $$;
+alter table marketing_automation.record set schema marketing_automation_internal;
+alter table marketing_automation.event set schema marketing_automation_internal;
+comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
+comment on table marketing_automation_internal.event is 'API: private. Opens, clicks, bounces and so on; see the view event';
+drop function marketing_automation_internal.existing_record(uuid);
+
+create function marketing_automation.reads_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+alter table marketing_automation.scenario enable row level security;
+create policy own on marketing_automation.scenario using (
+    pg_has_role(owner_id, 'MEMBER')
+    or (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE'))) with check (true);
+comment on policy own on marketing_automation.scenario is
+    'Scenarios whose owner the role is a member of, or all for who reads every scenario. Who may write which: the trigger guard';
+
+alter table marketing_automation.activity enable row level security;
+create policy own on marketing_automation.activity using (
+    scenario_id in (select s.id from marketing_automation.scenario s)) with check (true);
+comment on policy own on marketing_automation.activity is 'Of the scenarios that the role sees';
+
+alter table marketing_automation.activity_translation enable row level security;
+create policy own on marketing_automation.activity_translation using (
+    activity_id in (select a.id from marketing_automation.activity a)) with check (true);
+comment on policy own on marketing_automation.activity_translation is 'Of the scenarios that the role sees';
+
+alter table marketing_automation.conversion enable row level security;
+create policy own on marketing_automation.conversion using (scenario_id in (select s.id from marketing_automation.scenario s));
+comment on policy own on marketing_automation.conversion is 'Of the scenarios that the role sees';
+
+-- 0, all scenarios, is not a team's.
+alter table marketing_automation.unsubscription enable row level security;
+create policy own on marketing_automation.unsubscription using (
+    (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE'))
+    or scenario_id in (select s.id from marketing_automation.scenario s));
+comment on policy own on marketing_automation.unsubscription is 'Of the scenarios that the role sees; of all scenarios for who sees all';
+
+-- What an expression raises may quote a row: such errors are for who may read the row.
+alter table marketing_automation.scenario_status enable row level security;
+create policy quotes_no_row on marketing_automation.scenario_status for select using (
+    scenario_id in (select s.id from marketing_automation.scenario s)
+    and (last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
+        or marketing_automation.sees_rows(scenario_id)));
+comment on policy quotes_no_row on marketing_automation.scenario_status is
+    'Of the scenarios that the role sees. Rows whose last error may quote a row of the model are for who sees_rows() only';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -549,8 +639,178 @@ language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.give_access_again(text, text) is
     'API: private. give_access() for the script of an update: what it grants are no initial privileges, so that pg_dump keeps them';
 
+-- functions/teams.sql
+-- Several teams in one database. A role has to do with the scenarios whose owner it is a member of; with all others only where an
+-- access says so. The markers are functions: whoever may execute one has that right, so it is granted, revoked, inherited and dumped
+-- like any other. Which access has which: access.sql.
+
+create or replace function marketing_automation.counts_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+comment on function marketing_automation.counts_every_scenario() is
+    'API: public. Who may call it sees the numbers of every scenario, not only of those whose owner it is a member of';
+
+create or replace function marketing_automation.reads_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+comment on function marketing_automation.reads_every_scenario() is
+    'API: public. Who may call it sees every scenario, its records, mails and events, not only where it is a member of the owner';
+
+create or replace function marketing_automation.operates_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+comment on function marketing_automation.operates_every_scenario() is
+    'API: public. Who may call it enrolls, processes, blocks, cancels and retries in every scenario, not only where it is a member of '
+    'the owner';
+
+create or replace function marketing_automation_internal.has_right(caller regrole, owner_id oid, what text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- An owner that was dropped has no members. pg_read_all_data reads the tables already.
+    select coalesce(pg_has_role(caller, owner_id, 'MEMBER'), false)
+        or has_function_privilege(caller, case what
+            when 'count' then 'marketing_automation.counts_every_scenario()'::regprocedure
+            when 'read' then 'marketing_automation.reads_every_scenario()'::regprocedure
+            when 'operate' then 'marketing_automation.operates_every_scenario()'::regprocedure end, 'execute')
+        or what in ('count', 'read') and pg_has_role(caller, 'pg_read_all_data', 'USAGE')
+$$;
+comment on function marketing_automation_internal.has_right(regrole, oid, text) is
+    'API: private. Whether a role may count, read or operate scenarios of this owner; owner_id null: those of everybody';
+
+create or replace function marketing_automation_internal.demand_right(caller regrole, scenario marketing_automation.scenario, what text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.has_right(caller, scenario.owner_id, what) then
+        raise exception 'must be a member of role %, the owner of scenario "%"', scenario.owner, scenario.name
+            using errcode = 'insufficient_privilege',
+                  hint = case what
+                      when 'count' then 'The access "reports" shows the numbers of all scenarios.'
+                      when 'read' then 'The access "reader" shows all scenarios.'
+                      else 'The access "operator" runs all scenarios.' end;
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_right(regrole, marketing_automation.scenario, text) is
+    'API: private. Raises unless a role may do that with a scenario: count, read or operate';
+
+create or replace function marketing_automation_internal.scenario_for(caller regrole, name text, what text) returns marketing_automation.scenario
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.scenario := marketing_automation_internal.scenario_named(name);
+begin
+    perform marketing_automation_internal.demand_right(caller, result, what);
+    return result;
+end $$;
+comment on function marketing_automation_internal.scenario_for(regrole, text, text) is
+    'API: private. The scenario of that name, for a role that may count, read or operate it; else an error';
+
+create or replace function marketing_automation_internal.demand_activity(caller regrole, activity_id integer) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_scenario marketing_automation.scenario;
+begin
+    select s.* into its_scenario
+    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.id = demand_activity.activity_id;
+    -- What no activity is known of is told by whoever looks for it.
+    if found then
+        perform marketing_automation_internal.demand_right(caller, its_scenario, 'operate');
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_activity(regrole, integer) is
+    'API: private. Raises unless a role may operate the scenario of an activity';
+
+-- Views run as their owner, and the current user is who reads. What they ask here is asked once a query and a scenario, not once a row.
+create or replace view marketing_automation_internal.reader as
+select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+        or pg_has_role('pg_read_all_data', 'USAGE') as reads_every,
+    has_function_privilege('marketing_automation.counts_every_scenario()'::regprocedure, 'execute')
+        or pg_has_role('pg_read_all_data', 'USAGE') as counts_every;
+comment on view marketing_automation_internal.reader is
+    'API: private. One row: whether the current user sees the scenarios of all teams, and whether their numbers';
+
+create or replace view marketing_automation_internal.readable_scenario as
+select s.id from marketing_automation.scenario s
+where (select r.reads_every from marketing_automation_internal.reader r) or pg_has_role(s.owner_id, 'MEMBER');
+comment on view marketing_automation_internal.readable_scenario is 'API: private. Scenarios that the current user may see';
+
+create or replace view marketing_automation_internal.readable_activity as
+select a.id from marketing_automation.activity a
+where a.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
+comment on view marketing_automation_internal.readable_activity is 'API: private. Activities of scenarios that the current user may see';
+
+create or replace view marketing_automation_internal.countable_scenario as
+select s.id, s.name, s.state from marketing_automation.scenario s
+where (select r.counts_every from marketing_automation_internal.reader r) or pg_has_role(s.owner_id, 'MEMBER');
+comment on view marketing_automation_internal.countable_scenario is 'API: private. Scenarios whose numbers the current user may see';
+
 -- functions/views.sql
--- What people see of the tables that work is done in.
+-- What people see of the tables that work is done in. Each shows what is of the reader's scenarios, or all to who reads every scenario:
+-- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
+
+create or replace view marketing_automation.record with (security_barrier) as
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at
+from marketing_automation_internal.record r
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
+comment on view marketing_automation.record is
+    'API: public. Rows of models that entered a scenario: once, ever. Of your scenarios, or of all: see docs/teams.md';
+comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
+comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
+comment on column marketing_automation.record.uuid is
+    'Public random id (RFC 9562 version 8: 48 bits of id, 74 random bits), found through the primary key: see record_id(uuid)';
+comment on column marketing_automation.record.time_zone is
+    'Value of the model''s time_zone expression when it entered: where days and months of delays count, if there is such a zone; null: '
+    'that of the database';
+comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
+comment on column marketing_automation.record.unsubscribed_at is
+    'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
+
+create or replace view marketing_automation.event with (security_barrier) as
+select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
+    e.scenario_id, (select l.url from marketing_automation.link l where l.id = e.link_id) as url
+from marketing_automation_internal.event e
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or case
+        when e.activity_id is not null then e.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
+        when e.scenario_id is not null then e.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s)
+        else exists (select from marketing_automation.record r where r.id = e.record_id) end;
+comment on view marketing_automation.event is
+    'API: public. Log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back. Rows are '
+    'added; judging marks those of robots, and forget() erases a person''s. Of your scenarios, or of all';
+comment on column marketing_automation.event.id is
+    'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
+comment on column marketing_automation.event.method is
+    'HTTP method of an open or click: GET, HEAD or POST; PREFETCH is a GET in advance, before anybody has asked for it';
+comment on column marketing_automation.event.address is
+    'Network that an open or click came from, if hit_details is full: see address_prefix()';
+comment on column marketing_automation.event.user_agent is 'What hit_details leaves of it: see kept_user_agent()';
+comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
+comment on column marketing_automation.event.scenario_id is
+    'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
+comment on column marketing_automation.event.robot is
+    'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
+comment on column marketing_automation.event.url is 'The address of a clicked link; null: none, or the hidden one that only robots follow';
+
+-- A dump of a release in which these were tables is restored through them.
+create or replace function marketing_automation_internal.restore_row() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_table_name = 'record' then
+        insert into marketing_automation_internal.record
+            (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at)
+        values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at);
+    else
+        insert into marketing_automation_internal.event
+            (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)
+        values (new.id, new.occurred_at, new.kind, new.record_id, new.activity_id, new.link_id, new.method, new.address, new.user_agent,
+            new.robot, new.party, new.scenario_id);
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.restore_row() is
+    'API: private. Trigger: what a superuser copies into the view record or event goes into the table behind it';
+
+create or replace trigger restore instead of insert on marketing_automation.record
+    for each row execute function marketing_automation_internal.restore_row();
+
+create or replace trigger restore instead of insert on marketing_automation.event
+    for each row execute function marketing_automation_internal.restore_row();
 
 -- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway.
 -- Others see that there is something, when, and how it went.
@@ -563,12 +823,14 @@ left join marketing_automation.model m on m.name = s.model;
 comment on view marketing_automation_internal.activity_audience is
     'API: private. Whether the current user may see contents of the rows that an activity has read';
 
-create or replace view marketing_automation.record_activity as
+create or replace view marketing_automation.record_activity with (security_barrier) as
 select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
        null::timestamptz as bounced_at,
        null::text as error, null::text as error_code
 from marketing_automation_internal.waiting_activity w
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
        case when f.error is null or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = f.activity_id)
@@ -576,13 +838,15 @@ select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.op
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
             else case when left(f.error_code, 2) in ('42', '40', '53', '55', '57', '58') then f.error
                 else 'its text may quote the row, and is for who may read that' end end, f.error_code
-from marketing_automation_internal.finished_activity f;
+from marketing_automation_internal.finished_activity f
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or f.activity_id in (select a.id from marketing_automation_internal.readable_activity a);
 comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';
 comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
 
-create or replace view marketing_automation.message as
+create or replace view marketing_automation.message with (security_barrier) as
 select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone,
        case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
             then o.context end as context,
@@ -593,6 +857,8 @@ select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_na
        null::text as server,
        o.track_opens, o.track_clicks
 from marketing_automation_internal.outbox o
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone,
        case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
@@ -601,7 +867,9 @@ select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_na
        case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
             then l.smtp_reply else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end,
        l.server, l.track_opens, l.track_clicks
-from marketing_automation_internal.message_log l;
+from marketing_automation_internal.message_log l
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a);
 comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
@@ -614,7 +882,7 @@ comment on column marketing_automation.message.server is 'The SMTP server that t
 comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 
-create or replace view marketing_automation.delivery_attempt as
+create or replace view marketing_automation.delivery_attempt with (security_barrier) as
 select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
        case when t.reply !~ '^(template|sender|recipient|subject|message)\M' or (
                 select a.sees_rows from marketing_automation.message m
@@ -622,11 +890,15 @@ select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
             then t.reply else substring(t.reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as reply,
        t.server
 from marketing_automation_internal.attempt_log t
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or exists (select from marketing_automation.message m where m.id = t.message_id)
 union all
 select l.id, l.attempts, l.sent_at, 'sent', substring(l.smtp_reply from '^([2-5]\d\d)\M')::smallint,
        substring(l.smtp_reply from '^[2-5]\d\d[ -]([245]\.\d{1,3}\.\d{1,3})\M'), l.smtp_reply, l.server
 from marketing_automation_internal.message_log l
-where l.attempts = 1 and l.sent_at is not null;
+where l.attempts = 1 and l.sent_at is not null
+  and ((select v.reads_every from marketing_automation_internal.reader v)
+    or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a));
 comment on view marketing_automation.delivery_attempt is
     'API: public. Every attempt to deliver a mail and how it ended: sent, deferred (tried again), failed (for good) or in_doubt '
     '(nobody knows whether the server took it)';
@@ -1214,7 +1486,7 @@ begin
             where s.model = old.name order by s.id;
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key
-        and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id
+        and exists (select from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
             where s.model = old.name) then
         begin
             perform marketing_automation_internal.check_expression(new.owner_id, new.relation, old.key, format('key of model "%s"', old.name));
@@ -1330,7 +1602,7 @@ begin
         -- In the order of who deletes an activity.
         perform from marketing_automation.activity a where a.scenario_id = old.id order by a.id for update;
         perform marketing_automation_internal.lock_scenario(old.id);
-        if exists (select from marketing_automation.record r where r.scenario_id = old.id) then
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
             raise exception 'scenario "%" has records and cannot be deleted', old.name
                 using errcode = 'object_in_use', detail = 'Its mails would lose their log, and unsubscribing in them would stop working.',
                       hint = format('Stop it: select marketing_automation.stop(%L);', old.name);
@@ -1357,7 +1629,7 @@ begin
         perform marketing_automation_internal.lock_scenario(old.id);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model
-        and exists (select from marketing_automation.record r where r.scenario_id = old.id)
+        and exists (select from marketing_automation_internal.record r where r.scenario_id = old.id)
         and exists (select from marketing_automation.model m where m.name = old.model) then
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
@@ -1460,7 +1732,7 @@ begin
     if tg_op = 'DELETE' then
         -- Whoever writes rows that wait for it holds it, and this deletion comes after them; what comes after the deletion meets
         -- activity_gone().
-        if exists (select from marketing_automation.record r where r.scenario_id = old.scenario_id)
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.scenario_id)
             and (exists (select from marketing_automation_internal.waiting_activity w where w.activity_id = old.id)
                  or exists (select from marketing_automation_internal.finished_activity f where f.activity_id = old.id)) then
             raise exception 'activity "%" waits or has run for records and cannot be deleted', old.name
@@ -1518,7 +1790,7 @@ begin
     if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
         -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
         perform marketing_automation_internal.lock_scenario(new.scenario_id);
-        if exists (select from marketing_automation.record r where r.scenario_id = new.scenario_id) then
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = new.scenario_id) then
             raise exception '% of activity "%" cannot change: records have entered scenario "%"',
                 case when new.parent_id is distinct from old.parent_id then 'parent'
                      when new.on_event is distinct from old.on_event then 'event' else 'action' end, old.name, scenario.name
@@ -1921,10 +2193,16 @@ begin
 end $$;
 comment on function marketing_automation_internal.scenario_named(text) is 'API: private. The scenario of that name, or an error';
 
-create or replace function marketing_automation.scenario_id(name text) returns integer
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select (marketing_automation_internal.scenario_named(scenario_id.name)).id
+create or replace function marketing_automation_internal.scenario_id(caller regrole, name text)
+    returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select (marketing_automation_internal.scenario_for(caller, scenario_id.name, 'count')).id
 $$;
+comment on function marketing_automation_internal.scenario_id(regrole, text) is 'API: private. Behind scenario_id()';
+
+create or replace function marketing_automation.scenario_id(name text)
+    returns integer
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_id(text) is 'API: public. The id of the scenario of that name, or an error';
 
 create or replace function marketing_automation_internal.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
@@ -2070,22 +2348,43 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
 
 create or replace function marketing_automation.run(scenario text) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    update marketing_automation.scenario s set state = 'running' where s.id = marketing_automation.scenario_id(run.scenario);
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer := marketing_automation.scenario_id(scenario);
+begin
+    update marketing_automation.scenario s set state = 'running' where s.id = its_id;
+    -- Who sees only its numbers does not see its row.
+    if not found then
+        raise exception 'must be a member of the owner of scenario "%"', scenario using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 comment on function marketing_automation.run(text) is 'API: public. Starts a draft scenario: from now on it enrolls, processes and mails';
 
 create or replace function marketing_automation.stop(scenario text) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    update marketing_automation.scenario s set state = 'stopped' where s.id = marketing_automation.scenario_id(stop.scenario);
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer := marketing_automation.scenario_id(scenario);
+begin
+    update marketing_automation.scenario s set state = 'stopped' where s.id = its_id;
+    -- Who sees only its numbers does not see its row.
+    if not found then
+        raise exception 'must be a member of the owner of scenario "%"', scenario using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 comment on function marketing_automation.stop(text) is
     'API: public. Stops a running scenario: nobody enters, its waiting activities and queued mails are kept and do not run';
 
 create or replace function marketing_automation.draft(scenario text) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    update marketing_automation.scenario s set state = 'draft' where s.id = marketing_automation.scenario_id(draft.scenario);
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer := marketing_automation.scenario_id(scenario);
+begin
+    update marketing_automation.scenario s set state = 'draft' where s.id = its_id;
+    -- Who sees only its numbers does not see its row.
+    if not found then
+        raise exception 'must be a member of the owner of scenario "%"', scenario using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
 
 -- functions/mail_columns.sql
@@ -2274,7 +2573,8 @@ language sql set search_path = pg_catalog, pg_temp as $$
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
             as q (key text, party text, time_zone text)
         where q.key is not null
-          and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
+          and not exists (select from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = q.key collate "C"))
 $$;
 comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. Keys of the rows of an entering query that are not in the scenario yet';
@@ -2304,7 +2604,8 @@ begin
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
             as q (key text, party text, time_zone text)
-        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+        where not exists (select from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
@@ -2312,7 +2613,7 @@ begin
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
             case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone from entering e
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
@@ -2345,7 +2646,7 @@ create or replace function marketing_automation_internal.expect_rows(scenario ma
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     expected double precision := marketing_automation_internal.expected_rows(scenario.owner_id, model.relation, source);
-    records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation.record'::regclass);
+    records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation_internal.record'::regclass);
 begin
     -- The planner takes query_as_owner() for a thousand rows. If it is a million, looking each of them up in an index takes longer
     -- than one hash of all records; if it is a hundred, hashing a hundred million records takes minutes.
@@ -2600,7 +2901,7 @@ declare
     tried integer[] := '{}';
 begin
     if scenario_name is not null then
-        chosen := marketing_automation_internal.scenario_named(scenario_name);
+        chosen := marketing_automation_internal.scenario_for(caller, scenario_name, 'operate');
         if chosen.state <> 'running' then
             raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
                 using errcode = 'object_not_in_prerequisite_state', hint =
@@ -2612,7 +2913,8 @@ begin
     perform marketing_automation_internal.assume_time(now);
     loop
         if scenario_name is null then
-            chosen := marketing_automation_internal.next_to_enroll(case when now is not null then caller end, tried);
+            chosen := marketing_automation_internal.next_to_enroll(case when now is not null
+                or not marketing_automation_internal.has_right(caller, null, 'operate') then caller end, tried);
         end if;
         exit when chosen.id is null;
         tried := tried || chosen.id;
@@ -2640,7 +2942,8 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
-    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the '
+    'those that another session is enrolling, or one by name); without the access operator only scenarios of whose owner the caller '
+    'is a member. An error in one is returned and kept in scenario_status, and the '
     'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
@@ -2650,7 +2953,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
 begin
-    chosen := marketing_automation_internal.next_to_enroll(null,
+    chosen := marketing_automation_internal.next_to_enroll(
+        case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end,
         array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
     if chosen.id is null then
         return;
@@ -2733,7 +3037,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
             r.blocked_at is not null as is_blocked
         from unnest(records, activities, times) as u (record_id, activity_id, at)
-        join marketing_automation.record r on r.id = u.record_id
+        join marketing_automation_internal.record r on r.id = u.record_id
         join marketing_automation.activity a on a.id = u.activity_id
         where not exists (
             select from marketing_automation_internal.finished_activity f
@@ -2840,7 +3144,8 @@ begin
             for no key update skip locked) parent on true
         -- Whoever writes the conversion by the goal holds the record: the unique index makes another batch wait otherwise.
         left join lateral (
-            select r.id from marketing_automation.record r where has_goal and r.id = w.record_id for no key update skip locked) its on true
+            select r.id from marketing_automation_internal.record r
+                where has_goal and r.id = w.record_id for no key update skip locked) its on true
         where w.activity_id = activity.id and w.at between since and now
           and (activity.on_event is null or parent.record_id is not null) and (not has_goal or its.id is not null)
         order by w.at limit batch_size for update of w skip locked);
@@ -2907,7 +3212,7 @@ begin
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
-        from taken t join marketing_automation.record r on r.id = t.record_id
+        from taken t join marketing_automation_internal.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
         from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
@@ -2987,9 +3292,9 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0 from other o group by o.activity_id
     ), unsubscribed as (
         -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
-        update marketing_automation.record r set unsubscribed_at = now
+        update marketing_automation_internal.record r set unsubscribed_at = now
         where r.id = any (array(
-            select u.id from decided d join marketing_automation.record u on u.id = d.record_id
+            select u.id from decided d join marketing_automation_internal.record u on u.id = d.record_id
             where d.outcome = 'blocked' and u.blocked_at is null and u.unsubscribed_at is null for no key update of u skip locked))
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
@@ -3044,7 +3349,7 @@ begin
     begin
         perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
-            array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
+            array[(select r.key from marketing_automation_internal.record r where r.id = of_record)]) as q (is_there boolean);
         return false;
     exception when others then
         if marketing_automation_internal.is_passing_error(sqlstate) then
@@ -3176,6 +3481,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     due record;
     assumed timestamptz := marketing_automation_internal.time_or_now(caller, now, null);
+    every boolean := now is null and marketing_automation_internal.has_right(caller, null, 'operate');
     full_scan boolean;
     tried integer[] := '{}';
     processed integer;
@@ -3199,7 +3505,7 @@ begin
             select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-                and (process_due.now is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
+                and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('waiting',
                 a.id, '') end as at) begin
             cross join lateral (
@@ -3264,8 +3570,9 @@ comment on procedure marketing_automation.process_all_due(integer, timestamptz) 
     'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of '
     'process_due()';
 
-create or replace function marketing_automation.retry(failed marketing_automation.record_activity) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.retry(caller regrole, failed marketing_automation.record_activity)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     activity marketing_automation.activity;
     failure marketing_automation_internal.finished_activity;
@@ -3273,6 +3580,7 @@ declare
     obsolete text;
     at timestamptz := clock_timestamp();
 begin
+    perform marketing_automation_internal.demand_activity(caller, failed.activity_id);
     select a.* into activity from marketing_automation.activity a where a.id = failed.activity_id;
     -- Whoever decides about the opposite side holds the parent's row.
     perform from marketing_automation_internal.finished_activity f
@@ -3287,7 +3595,7 @@ begin
             raise exception 'record % has no activity %', failed.record_id, failed.activity_id using errcode = 'undefined_object';
         end if;
         raise exception 'activity "%" of key "%" is %, only a failed one is run again',
-            activity.name, (select r.key from marketing_automation.record r where r.id = failed.record_id), its_state
+            activity.name, (select r.key from marketing_automation_internal.record r where r.id = failed.record_id), its_state
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'Say which: select marketing_automation.retry(a) from marketing_automation.record_activity a where a.state = ''failed'';';
     end if;
@@ -3298,7 +3606,7 @@ begin
             then 'event_arrived'
         end
     into obsolete
-    from marketing_automation.record r
+    from marketing_automation_internal.record r
     left join marketing_automation_internal.finished_activity p on p.record_id = r.id and p.activity_id = activity.parent_id
     where r.id = failure.record_id;
     if obsolete is null then
@@ -3314,6 +3622,11 @@ begin
     insert into marketing_automation_internal.activity_counter (activity_id, period, failed, cancelled)
     values (failure.activity_id, marketing_automation_internal.counter_period(failure.finished_at), -1, (obsolete is not null)::integer);
 end $$;
+comment on function marketing_automation_internal.retry(regrole, marketing_automation.record_activity) is 'API: private. Behind retry()';
+
+create or replace function marketing_automation.retry(failed marketing_automation.record_activity)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.retry(marketing_automation.record_activity) is
     'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was '
     'blocked or the event that it waits to miss has arrived';
@@ -3334,7 +3647,7 @@ declare
 begin
     begin
         with its as materialized (
-            select r.id, r.key from marketing_automation.record r where r.id = any (records)
+            select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
         ), found as materialized (
             select q.*
             from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
@@ -3397,7 +3710,7 @@ begin
     end if;
     for part in
         select r.scenario_id, array_agg(r.id order by r.id) as records
-        from marketing_automation.record r where r.id = any (withheld_consent.records) and r.scenario_id = any (asking)
+        from marketing_automation_internal.record r where r.id = any (withheld_consent.records) and r.scenario_id = any (asking)
         group by r.scenario_id order by r.scenario_id
     loop
         select s.* into strict scenario from marketing_automation.scenario s where s.id = part.scenario_id;
@@ -3534,7 +3847,7 @@ begin
         with taken as (
             delete from marketing_automation_internal.event_inbox i where i.ctid = any (results) returning i.*
         ), bounced as (
-            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+            insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
             select t.id, t.occurred_at, t.kind, t.record_id, t.activity_id from taken t where t.kind = 'email_bounced'
             on conflict do nothing
             returning event.id
@@ -3593,7 +3906,8 @@ begin
                array_agg(h.inbox) as hits
         from hit h group by h.method, h.user_agent, h.address
     ), inserted as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
+        insert into marketing_automation_internal.event
+            (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
         select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, l.address, l.user_agent, l.robot
         from look l cross join lateral unnest(l.hits) h
         where case h.kind when 'email_opened' then h.record_id <> all (no_opens) else h.record_id <> all (no_clicks) end
@@ -3610,7 +3924,7 @@ begin
     -- again, by rules that may have changed.
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e
+    from marketing_automation_internal.event e
     where are_known and (e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks))
     having count(*) > 0;
 end $$;
@@ -3702,7 +4016,7 @@ begin
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
                 and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
-                    select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+                    select from marketing_automation_internal.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
         if hits is not null then
             select f.* into free from marketing_automation_internal.free_hits(hits) f;
@@ -3785,8 +4099,9 @@ comment on function marketing_automation_internal.apply_events_of(integer, bigin
 -- functions/conversions.sql
 -- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
 
-create or replace function marketing_automation.record_conversion(record uuid, value numeric default null, at timestamptz default now()) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.record_conversion(caller regrole, record uuid, value numeric, at timestamptz)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id bigint;
 begin
@@ -3796,9 +4111,12 @@ begin
     if not isfinite(at) then
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
     end if;
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
+    from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
+    where r.id = marketing_automation.record_id(record) and r.uuid = record;
     insert into marketing_automation.conversion (record_id, scenario_id, at, value)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
-    from marketing_automation.record r
+    from marketing_automation_internal.record r
     where r.id = marketing_automation.record_id(record) and r.uuid = record
     returning conversion.id into its_id;
     if its_id is null then
@@ -3807,6 +4125,12 @@ begin
     end if;
     return its_id;
 end $$;
+comment on function marketing_automation_internal.record_conversion(regrole, uuid, numeric, timestamptz) is
+    'API: private. Behind record_conversion()';
+
+create or replace function marketing_automation.record_conversion(record uuid, value numeric default null, at timestamptz default now())
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.record_conversion(uuid, numeric, timestamptz) is
     'API: public. Keeps that a record has done what its scenario is for, and what that is worth; returns the id of the conversion. '
     'Each call is a conversion of its own';
@@ -3814,7 +4138,7 @@ comment on function marketing_automation.record_conversion(uuid, numeric, timest
 create or replace view marketing_automation.conversion_report as
 select s.name as scenario, count(*) as conversions, count(distinct c.record_id) as records, sum(c.value) as value
 from marketing_automation.conversion c
-join marketing_automation.scenario s on s.id = c.scenario_id
+join marketing_automation_internal.countable_scenario s on s.id = c.scenario_id
 group by s.name;
 comment on view marketing_automation.conversion_report is
     'API: public. Conversions of each scenario, of how many records, and their value';
@@ -3984,11 +4308,11 @@ begin
         -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
         buckets := array(
             select distinct marketing_automation_internal.log_bucket(e.occurred_at + d)
-            from marketing_automation.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d
+            from marketing_automation_internal.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d
                 where e.ctid = any (hits));
     end if;
     with fresh as materialized (
-        select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind
+        select e.ctid as place, e.* from marketing_automation_internal.event e where e.ctid = any (hits) and e.kind
             in ('email_opened', 'email_clicked')
     ), mail as (
         select f.record_id, f.activity_id, min(f.occurred_at) - reach as since, max(f.occurred_at) + reach as until
@@ -4001,7 +4325,7 @@ begin
         -- has nothing to do with these, however much of it there is. offset: mail by mail, however few clicks there were when
         -- the log was last analyzed.
         select c.*, c.occurred_at between m.since and m.until from mail m cross join lateral (
-            select e.ctid, e.* from marketing_automation.event e
+            select e.ctid, e.* from marketing_automation_internal.event e
             where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
               -- And what decides about the outermost of them.
               and e.occurred_at between m.since - coalesce(burst.within, interval '0')
@@ -4036,7 +4360,7 @@ begin
                 in ('method', 'user_agent', 'network')),
             case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
             case when trap.name is not null and exists (
-                select from marketing_automation.event o
+                select from marketing_automation_internal.event o
                 where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
                   and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
             case when h.place in (select b.place from bursting b) then burst.name end,
@@ -4046,7 +4370,7 @@ begin
                   and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
         from hit h where h.is_judged
     ), judged as (
-        update marketing_automation.event e set robot = v.robot
+        update marketing_automation_internal.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
         returning e.id, e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
     )
@@ -4075,21 +4399,21 @@ declare
     changes integer[];
 begin
     select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
-    from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
+    from marketing_automation_internal.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
     perform from marketing_automation_internal.finished_activity f
-    join (select distinct e.record_id, e.activity_id from marketing_automation.event e where e.id = any (ids)) h
+    join (select distinct e.record_id, e.activity_id from marketing_automation_internal.event e where e.id = any (ids)) h
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
     with look as (
         select marketing_automation_internal.robot_by_look(e.method, e.user_agent, e.address) as robot, e.robot is not null as was_robot,
             array_agg(e.id) as ids
-        from marketing_automation.event e where e.id = any (ids)
+        from marketing_automation_internal.event e where e.id = any (ids)
         group by e.method, e.user_agent, e.address, e.robot is not null
     ), seen as materialized (
         -- Without the ids of the whole group, of which a join would carry a copy with each of them.
         select u.id, l.robot, l.was_robot from look l cross join lateral unnest(l.ids) u (id)
     ), judged as (
-        update marketing_automation.event e set robot = l.robot
+        update marketing_automation_internal.event e set robot = l.robot
         from seen l
         where e.id = l.id and e.robot is distinct from l.robot
           -- A verdict by what hit_details has not kept stands for as long as its rule does.
@@ -4102,31 +4426,35 @@ begin
     select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
     into records, activities, kinds, changes from judged j where j.change <> 0;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
-    perform marketing_automation_internal.classify_events(array(select e.ctid from marketing_automation.event e where e.id = any (ids)));
+    perform marketing_automation_internal.classify_events(array(
+        select e.ctid from marketing_automation_internal.event e where e.id = any (ids)));
     -- What turns out to be a person's has the effect that it should have had.
     select c.no_opens, c.no_clicks into no_opens, no_clicks
     from marketing_automation_internal.withheld_consent(array(
-        select distinct e.record_id from marketing_automation.event e where e.id = any (were_robots) and e.robot is null)) c;
+        select distinct e.record_id from marketing_automation_internal.event e where e.id = any (were_robots) and e.robot is null)) c;
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e
+    from marketing_automation_internal.event e
     where e.id = any (were_robots) and e.robot is null and case e.kind when 'email_opened' then e.record_id <> all (no_opens)
         else e.record_id <> all (no_clicks) end
     having count(*) > 0;
     return query
         select count(*) filter (where e.robot is not null and e.id <> all (were_robots)),
                count(*) filter (where e.robot is null and e.id = any (were_robots))
-        from marketing_automation.event e where e.id = any (ids);
+        from marketing_automation_internal.event e where e.id = any (ids);
 end $$;
 comment on function marketing_automation.reclassify_events(timestamptz) is
     'API: public. Judges opens and clicks since then again, after robot_rule has changed, by what hit_details has kept of them; '
     'returns how many turned out to be robots'' and how many people''s. The latter have their effect now; what the former have '
     'started is not taken back';
 
-create or replace view marketing_automation.robot_hit as
+create or replace view marketing_automation.robot_hit with (security_barrier) as
 select e.activity_id, e.robot, count(*) filter (where e.kind = 'email_opened') as opened,
     count(*) filter (where e.kind = 'email_clicked') as clicked
-from marketing_automation.event e where e.robot is not null
+from marketing_automation_internal.event e
+where e.robot is not null and ((select v.counts_every from marketing_automation_internal.reader v) or e.activity_id in (
+    select a.id from marketing_automation.activity a
+    where a.scenario_id in (select s.id from marketing_automation_internal.countable_scenario s)))
 group by e.activity_id, e.robot;
 comment on view marketing_automation.robot_hit is
     'API: public. Opens and clicks that are not counted, by activity and by the rule that said so';
@@ -4158,33 +4486,33 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 begin
     perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
     order by f.record_id, f.activity_id for no key update;
-    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+    perform from marketing_automation_internal.record r where r.id = any (records) order by r.id for no key update;
 end $$;
 comment on function marketing_automation_internal.lock_records(bigint[]) is
     'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
-create or replace function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
+create or replace function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    result marketing_automation.record;
+    result marketing_automation_internal.record;
 begin
     perform marketing_automation_internal.lock_records(array[of_record]);
-    select r.* into result from marketing_automation.record r where r.id = of_record;
+    select r.* into result from marketing_automation_internal.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
     'API: private. Locks what a record has finished, in order of activity, and then the record';
 
-create or replace function marketing_automation_internal.block_record(blocked marketing_automation.record) returns boolean
+create or replace function marketing_automation_internal.block_record(blocked marketing_automation_internal.record) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     is_news boolean := blocked.blocked_at is null;
 begin
     if is_news then
-        update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
+        update marketing_automation_internal.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         values (blocked.scenario_id, marketing_automation_internal.counter_period(blocked.entered_at), 1);
-        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, record_id)
         values (gen_random_uuid(), statement_timestamp(), 'blocked', blocked.id);
     end if;
     -- Also of a record that was blocked before the scenario became unsubscribable.
@@ -4196,28 +4524,36 @@ begin
     perform marketing_automation_internal.cancel_waiting(blocked.id);
     return is_news;
 end $$;
-comment on function marketing_automation_internal.block_record(marketing_automation.record) is
+comment on function marketing_automation_internal.block_record(marketing_automation_internal.record) is
     'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
 
-create or replace function marketing_automation_internal.existing_record(record uuid) returns marketing_automation.record
+create or replace function marketing_automation_internal.existing_record(caller regrole, record uuid) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    result marketing_automation.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
+    result marketing_automation_internal.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
 begin
     if result.id is null or result.uuid is distinct from record then
         raise exception 'record "%" does not exist', record
             using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
     end if;
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
+    from marketing_automation.scenario s where s.id = result.scenario_id;
     return result;
 end $$;
-comment on function marketing_automation_internal.existing_record(uuid) is
-    'API: private. The record of that public id, locked, or an error';
+comment on function marketing_automation_internal.existing_record(regrole, uuid) is
+    'API: private. The record of that public id, locked, for a role that may operate its scenario; else an error';
 
-create or replace function marketing_automation.block(record uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.block(caller regrole, record uuid)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(record));
+    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(caller, record));
 end $$;
+comment on function marketing_automation_internal.block(regrole, uuid) is 'API: private. Behind block()';
+
+create or replace function marketing_automation.block(record uuid)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
     'unsubscribable, its party is unsubscribed from it';
@@ -4229,8 +4565,8 @@ declare
 begin
     perform marketing_automation_internal.lock_records(records);
     with returning_one as (
-        update marketing_automation.record r set blocked_at = null, unsubscribed_at = null
-        from marketing_automation.record b
+        update marketing_automation_internal.record r set blocked_at = null, unsubscribed_at = null
+        from marketing_automation_internal.record b
         where r.id = any (records) and (r.blocked_at is not null or r.unsubscribed_at is not null) and b.id = r.id
         returning r.id, r.scenario_id, r.entered_at, b.blocked_at
     ), unblocked as (
@@ -4239,7 +4575,7 @@ begin
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
     ), logged as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, record_id)
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
     ), taken_back as (
         delete from marketing_automation_internal.finished_activity f
@@ -4265,11 +4601,17 @@ comment on function marketing_automation_internal.unblock_records(bigint[]) is
     'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
     'returns how many records were blocked';
 
-create or replace function marketing_automation.unblock(record uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.unblock(caller regrole, record uuid)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    perform marketing_automation_internal.unblock_records(array[(marketing_automation_internal.existing_record(record)).id]);
+    perform marketing_automation_internal.unblock_records(array[(marketing_automation_internal.existing_record(caller, record)).id]);
 end $$;
+comment on function marketing_automation_internal.unblock(regrole, uuid) is 'API: private. Behind unblock()';
+
+create or replace function marketing_automation.unblock(record uuid)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.unblock(uuid) is
     'API: public. Takes block() back: what it cancelled waits again, for the time that it had. Its party stays unsubscribed if it '
     'is: see resubscribe()';
@@ -4277,10 +4619,28 @@ comment on function marketing_automation.unblock(uuid) is
 -- functions/unsubscribe.sql
 -- Unsubscribing and its undo, by administrators and by recipients.
 
-create or replace function marketing_automation.unsubscribe(party text, scenario text default null) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.scenario_left(caller regrole, scenario text) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if scenario is not null then
+        return (marketing_automation_internal.scenario_for(caller, scenario, 'operate')).id;
+    end if;
+    -- It is the mail of all teams, as with a suppressed address.
+    if not has_function_privilege(caller, 'marketing_automation.suppress(text, text, text)', 'execute') then
+        raise exception 'must have the access "admin" or "operator" to decide about the mail of all scenarios'
+            using errcode = 'insufficient_privilege', hint = 'Name a scenario of yours as the second argument.';
+    end if;
+    return 0;
+end $$;
+comment on function marketing_automation_internal.scenario_left(regrole, text) is
+    'API: private. The id of the scenario that a party leaves or comes back to, 0: every one (null). Raises unless the role '
+    'may decide that';
+
+create or replace function marketing_automation_internal.unsubscribe(caller regrole, party text, scenario text)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_scenario integer := case when scenario is null then 0 else (marketing_automation_internal.scenario_named(scenario)).id end;
+    its_scenario integer := marketing_automation_internal.scenario_left(caller, scenario);
 begin
     if party is null then
         raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
@@ -4289,18 +4649,24 @@ begin
     values (unsubscribe.party, its_scenario, statement_timestamp())
     on conflict do nothing;
     if found then
-        insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
         values (gen_random_uuid(), statement_timestamp(), 'unsubscribed', unsubscribe.party, its_scenario);
     end if;
 end $$;
+comment on function marketing_automation_internal.unsubscribe(regrole, text, text) is 'API: private. Behind unsubscribe()';
+
+create or replace function marketing_automation.unsubscribe(party text, scenario text default null)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.unsubscribe(text, text) is
     'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, '
     'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
 
-create or replace function marketing_automation.resubscribe(party text, scenario text default null) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.resubscribe(caller regrole, party text, scenario text)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_scenario integer := (select (marketing_automation_internal.scenario_named(scenario)).id where scenario is not null);
+    its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
     unblocked bigint;
 begin
     if party is null then
@@ -4314,17 +4680,22 @@ begin
     end if;
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
-        select r.id from marketing_automation.record r
+        select r.id from marketing_automation_internal.record r
         where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
         returning u.scenario_id
     )
-    insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+    insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
     return unblocked;
 end $$;
+comment on function marketing_automation_internal.resubscribe(regrole, text, text) is 'API: private. Behind resubscribe()';
+
+create or replace function marketing_automation.resubscribe(party text, scenario text default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.resubscribe(text, text) is
     'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its '
     'blocked ones are unblocked; returns how many';
@@ -4342,7 +4713,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
     from (select 1) as one
     left join marketing_automation_internal.verify_token('unsubscribed', token) t on true
-    left join marketing_automation.record r on r.id = t.record_id
+    left join marketing_automation_internal.record r on r.id = t.record_id
     -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
     left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
     left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
@@ -4354,7 +4725,7 @@ create or replace function marketing_automation.unsubscribe_by_token(token text,
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
-    leaving marketing_automation.record;
+    leaving marketing_automation_internal.record;
     is_news boolean;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
@@ -4369,7 +4740,7 @@ begin
             is_news := is_news or found;
         end if;
         if is_news then
-            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+            insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
             select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
                 marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
                    case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
@@ -4386,14 +4757,14 @@ create or replace function marketing_automation.resubscribe_by_token(token text,
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
-    returning_one marketing_automation.record;
+    returning_one marketing_automation_internal.record;
     others bigint[];
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
-    select r.* into returning_one from marketing_automation.record r where r.id = verified.record_id;
+    select r.* into returning_one from marketing_automation_internal.record r where r.id = verified.record_id;
     -- With the party its other records come back, but for those that were blocked themselves.
     others := array(
-        select r.id from marketing_automation.record r
+        select r.id from marketing_automation_internal.record r
         where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
           and (r.scenario_id = returning_one.scenario_id or exists (
               select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
@@ -4403,7 +4774,7 @@ begin
         where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
         returning u.scenario_id
     )
-    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+    insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
@@ -4522,7 +4893,7 @@ begin
                   union all
                   select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
-            left join marketing_automation.record r on r.id = o.record_id
+            left join marketing_automation_internal.record r on r.id = o.record_id
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -4714,11 +5085,14 @@ comment on function marketing_automation_internal.next_due() is
     'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for '
     'it; null: none is queued, or sending is paused';
 
-create or replace function marketing_automation.retry(message bigint) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.retry(caller regrole, message bigint)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
 begin
+    perform marketing_automation_internal.demand_activity(caller, (select m.activity_id from marketing_automation.message m
+        where m.id = retry.message));
     if its_state in ('queued', 'deferred', 'in_doubt') then
         update marketing_automation_internal.outbox o
         set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end
@@ -4748,6 +5122,11 @@ begin
     end if;
     perform marketing_automation_internal.notify_mailer();
 end $$;
+comment on function marketing_automation_internal.retry(regrole, bigint) is 'API: private. Behind retry()';
+
+create or replace function marketing_automation.retry(message bigint)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.retry(bigint) is
     'API: public. Sends a mail that waits now, and one that failed or is in doubt once more, its retry_window begun anew; under the '
     'same Message-ID';
@@ -4755,6 +5134,8 @@ comment on function marketing_automation.retry(bigint) is
 create or replace function marketing_automation_internal.cancel(caller regrole, message bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.demand_activity(caller, (select m.activity_id from marketing_automation.message m
+        where m.id = cancel.message));
     with cancelled as (
         delete from marketing_automation_internal.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
     ), counters as (
@@ -4904,7 +5285,7 @@ create or replace trigger revoke_claims after insert on marketing_automation.sen
     for each row execute function marketing_automation_internal.revoke_claims();
 
 -- Not when a record is unblocked.
-create or replace trigger revoke_claims after update of blocked_at on marketing_automation.record
+create or replace trigger revoke_claims after update of blocked_at on marketing_automation_internal.record
     for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();
 
 -- functions/retention.sql
@@ -5000,15 +5381,15 @@ begin
         select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
         from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
         others := array(
-            select r.id from marketing_automation.record r
+            select r.id from marketing_automation_internal.record r
             where r.id <> all (whose) and (
                 r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
             order by r.id);
         perform marketing_automation_internal.lock_records(others);
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
-        from marketing_automation.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
-        update marketing_automation.record r
+        from marketing_automation_internal.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
+        update marketing_automation_internal.record r
         set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
             key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
             party = case when lower(r.party) = any (needles) then null else r.party end
@@ -5030,9 +5411,9 @@ begin
         and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
-    delete from marketing_automation.event e where e.record_id is null and lower(e.party) = any (needles);
-    update marketing_automation.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
-    update marketing_automation.event e set user_agent = null, address = null
+    delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
+    update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
+    update marketing_automation_internal.event e set user_agent = null, address = null
     where e.record_id = any (whose) and (e.user_agent is not null or e.address is not null);
     update marketing_automation_internal.event_inbox e set user_agent = null, address = null where e.record_id = any (whose);
     -- The link still leads to its page; only by its digest it is not found again.
@@ -5211,7 +5592,7 @@ begin
         select r.id, i.parts[2]::integer, 1, i.n
         from (select regexp_match(lower(u.id), '^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(\d{1,9})@') as parts, u.n
               from unnest(message_ids) with ordinality as u (id, n)) i
-        join marketing_automation.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
+        join marketing_automation_internal.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
         union all
         select v.record_id, v.activity_id, 2, u.n
         from unnest(unsubscribe_tokens) with ordinality as u (token, n)
@@ -5254,7 +5635,7 @@ begin
         insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id)
         select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where not b.is_ours
     ), fresh as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
         select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where b.is_ours
         on conflict do nothing
         returning event.record_id, event.activity_id
@@ -5272,10 +5653,10 @@ comment on function marketing_automation_internal.mark_bounced(bigint[]) is
 create or replace function marketing_automation_internal.complain(mail_id bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_record marketing_automation.record := marketing_automation_internal.lock_record(
+    its_record marketing_automation_internal.record := marketing_automation_internal.lock_record(
         (select m.record_id from marketing_automation_internal.message_log m where m.id = mail_id));
 begin
-    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+    insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
     select md5('complained ' || m.id)::uuid, statement_timestamp(), 'complained', m.record_id, m.activity_id
     from marketing_automation_internal.message_log m where m.id = mail_id
     on conflict do nothing;
@@ -5806,14 +6187,15 @@ end $$;
 comment on function marketing_automation_internal.activity_named(marketing_automation.scenario, text) is
     'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
 
-create or replace function marketing_automation.activity_count(scenario text)
-returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
-               mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
-                   robot_clicks bigint)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.activity_count(caller regrole, scenario text)
+    returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
+        mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
+        robot_clicks bigint)
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with chosen as (
         select t.activity_id as id, t.ordinal
-        from marketing_automation_internal.scenario_named(scenario) s cross join lateral marketing_automation_internal.activity_tree(s.id) t
+        from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
+        cross join lateral marketing_automation_internal.activity_tree(s.id) t
     ), counters as (
         select t.activity_id, sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
@@ -5830,16 +6212,26 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     left join counters t on t.activity_id = c.id
     order by c.ordinal
 $$;
+comment on function marketing_automation_internal.activity_count(regrole, text) is 'API: private. Behind activity_count()';
+
+create or replace function marketing_automation.activity_count(scenario text)
+    returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
+        mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
+        robot_clicks bigint)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_count(text) is
     'API: public. Per activity of a scenario, in the order of the tree: its records by state, skipped those '
     'for which nothing was done (the condition was not true, the row was gone or had no address), and its mails: under way, sent, not '
     'sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
 
-create or replace function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.record_count(caller regrole, scenario text, strict boolean,
+    out records bigint, out blocked bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'count');
     model marketing_automation.model;
+    sees boolean;
+    message text;
 begin
     if chosen.state <> 'draft' then
         select coalesce(sum(t.records), 0), coalesce(sum(t.blocked), 0) into records, blocked
@@ -5853,17 +6245,28 @@ begin
         format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
 exception when others then
-    if strict then
+    sees := marketing_automation_internal.sees_rows(caller, chosen.id);
+    if strict and sees then
         raise;
     end if;
-    raise warning 'scenario "%" cannot be counted: %', scenario, sqlerrm using errcode = sqlstate;
+    -- The text may quote a row.
+    message := case when sees then sqlerrm else marketing_automation_internal.public_error(sqlerrm, sqlstate) end;
+    if strict then
+        raise exception 'scenario "%" cannot be counted: %', scenario, message using errcode = sqlstate;
+    end if;
+    raise warning 'scenario "%" cannot be counted: %', scenario, message using errcode = sqlstate;
 end $$;
+comment on function marketing_automation_internal.record_count(regrole, text, boolean) is 'API: private. Behind record_count()';
+
+create or replace function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.record_count(text, boolean) is
     'API: public. Records of a scenario and how many are blocked; of a draft: rows that its domain matches now. strict: a domain '
     'that does not run is an error; else a warning, and the counts are null';
 
-create or replace function marketing_automation.tree(scenario text) returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.tree(caller regrole, scenario text)
+    returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with printed as (
         select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
@@ -5872,7 +6275,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
                    from marketing_automation.conversion v where v.scenario_id = s.id) as text
-        from marketing_automation_internal.scenario_named(scenario) s, marketing_automation.record_count(scenario) c
+        from marketing_automation_internal.scenario_for(caller, scenario, 'read') s, marketing_automation.record_count(scenario) c
         union all
         select l.ordinal,
                l.prefix || n.name
@@ -5892,13 +6295,18 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
                    case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
-        from marketing_automation_internal.scenario_named(scenario) s
+        from marketing_automation_internal.scenario_for(caller, scenario, 'read') s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
         join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
     )
     select p.text from printed p order by p.ordinal
 $$;
+comment on function marketing_automation_internal.tree(regrole, text) is 'API: private. Behind tree()';
+
+create or replace function marketing_automation.tree(scenario text)
+    returns setof text
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.tree(text) is
     'API: public. The scenario''s tree of activities with its counts, a line each, for psql';
 
@@ -5958,13 +6366,13 @@ comment on function marketing_automation_internal.report_periods(text, date, dat
     'API: private. The days, months or years in which from_date to to_date lie, and nine before, which are not shown. Raises if they '
     'make no report';
 
-create or replace function marketing_automation.scenario_report_by(
-    scenario text, period text default 'month', from_date date default null, to_date date default null
-) returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.scenario_report_by(caller regrole, scenario text, period text, from_date date, to_date date)
+    returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario_report_by.scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario_report_by.scenario,
+        'count');
     last date := coalesce(to_date, current_date);
     first date := coalesce(from_date, least(last, (
         select min(t.period)::date from marketing_automation_internal.scenario_counter t where t.scenario_id = chosen.id
@@ -5992,21 +6400,29 @@ begin
     select t.starts_on, t.records, t.blocked, t.block_rate, t.records_trend, t.block_rate_trend
     from trended t where t.is_shown order by t.starts_on;
 end $$;
+comment on function marketing_automation_internal.scenario_report_by(regrole, text, text, date, date) is
+    'API: private. Behind scenario_report_by()';
+
+create or replace function marketing_automation.scenario_report_by(
+    scenario text, period text default 'month', from_date date default null, to_date date default null
+)
+    returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_report_by(text, text, date, date) is
     'API: public. A row for each day, month or year in which from_date (null: the first record) to to_date (null: today) lie, in the '
     'time zone of the session: records that entered, how many of them are blocked now, their share between 0 and 1, and trends of '
     'the ten periods that end with the row';
 
-create or replace function marketing_automation.activity_report_by(
-    scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
-) returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
-    clicked bigint,
-                 robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric, click_through_rate numeric,
-                 done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.activity_report_by(caller regrole, scenario text, activity text, period text,
+    from_date date, to_date date)
+    returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint,
+        opened bigint, clicked bigint, robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric,
+        click_through_rate numeric, done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_named(activity_report_by.scenario);
+    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_for(caller,
+        activity_report_by.scenario, 'count');
     chosen integer[] := case
         when activity_report_by.activity is null then array(select t.activity_id
             from marketing_automation_internal.activity_tree(its_scenario.id) t)
@@ -6052,6 +6468,16 @@ begin
            t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
     from trended t where t.is_shown order by array_position(chosen, t.id), t.starts_on;
 end $$;
+comment on function marketing_automation_internal.activity_report_by(regrole, text, text, text, date, date) is
+    'API: private. Behind activity_report_by()';
+
+create or replace function marketing_automation.activity_report_by(
+    scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
+)
+    returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint,
+        opened bigint, clicked bigint, robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric,
+        click_through_rate numeric, done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_report_by(text, text, text, date, date) is
     'API: public. As scenario_report_by, for one activity of a scenario (null: each of them, in the order of the tree). What became '
     'of a mail counts in the period in which its activity ran, what robots did with it too. Rates are between 0 and 1: open_rate and '
@@ -6063,7 +6489,7 @@ create or replace view marketing_automation.scenario_report as
 select s.name as scenario, s.state, c.records, c.blocked, round(c.blocked::numeric / nullif(c.records, 0), 4) as block_rate,
     t.records_trend, t.block_rate_trend,
        v.conversions, v.value as conversion_value
-from marketing_automation.scenario s
+from marketing_automation_internal.countable_scenario s
 cross join lateral marketing_automation.record_count(s.name, strict => false) c
 cross join lateral marketing_automation.scenario_report_by(s.name, 'day', current_date, current_date) t
 cross join lateral (select count(*) as conversions, sum(c.value) as value from marketing_automation.conversion c
@@ -6080,7 +6506,7 @@ select s.name as scenario, a.name as activity, c.waiting, c.done, c.skipped, c.c
        round(c.clicked::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.clicked end), 0), 4) as click_rate,
        round(c.clicked::numeric / nullif(greatest(c.opened, case when c.opened > 0 then c.clicked end), 0), 4) as click_through_rate,
        t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
-from marketing_automation.scenario s
+from marketing_automation_internal.countable_scenario s
 cross join lateral marketing_automation.activity_count(s.name) with ordinality c
 join marketing_automation.activity a on a.id = c.activity_id
 cross join lateral marketing_automation.activity_report_by(s.name, a.name, 'day', current_date, current_date) t
@@ -6123,7 +6549,7 @@ create or replace function marketing_automation_internal.explain_entering(scenar
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
-    entered marketing_automation.record;
+    entered marketing_automation_internal.record;
     status marketing_automation.scenario_status;
     unsubscribed_at timestamptz;
     obstacle text;
@@ -6150,7 +6576,7 @@ begin
         obstacle := format('its row cannot be read: %s (%s)', case when sees then message
             else marketing_automation_internal.public_error(message, code) end, code);
     end;
-    select r.* into entered from marketing_automation.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
+    select r.* into entered from marketing_automation_internal.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
     where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
@@ -6285,7 +6711,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     node record;
-    blocked boolean := (select r.blocked_at is not null from marketing_automation.record r where r.id = of_record);
+    blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
     arrived boolean := scenario.goal_ends_journey
         and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
     -- Activities that will not run any more, and neither what follows them.
@@ -6404,7 +6830,7 @@ create or replace function marketing_automation_internal.explain_record(caller r
     returns table (about text, fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     its_key text;
 begin
@@ -6416,7 +6842,7 @@ begin
         select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key, sees) e;
     return query
         select e.about, e.fact
-        from marketing_automation.record r
+        from marketing_automation_internal.record r
         cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
         where r.scenario_id = chosen.id and r.key = its_key;
 end $$;
@@ -6599,7 +7025,7 @@ create or replace function marketing_automation_internal.simulate(caller regrole
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     model marketing_automation.model := marketing_automation_internal.usable_model(chosen);
     row record;
@@ -6657,10 +7083,10 @@ begin
     end if;
     begin
         -- As if it had never been in the scenario.
-        delete from marketing_automation.record r where r.scenario_id = chosen.id and r.key = row.key;
+        delete from marketing_automation_internal.record r where r.scenario_id = chosen.id and r.key = row.key;
         of_record := nextval('marketing_automation.record_id_seq');
         record_uuid := marketing_automation_internal.new_record_uuid(of_record);
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
         values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
@@ -6708,7 +7134,7 @@ begin
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
-    from marketing_automation.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    from marketing_automation_internal.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
     parties := parties || needle;
     return jsonb_build_object(
         'address', trim(address),
@@ -6721,7 +7147,7 @@ begin
                         from marketing_automation.record_activity ra
                         left join marketing_automation.activity a on a.id = ra.activity_id
                         where ra.record_id = r.id) y) as activities
-                from marketing_automation.record r left join marketing_automation.scenario s on s.id = r.scenario_id
+                from marketing_automation_internal.record r left join marketing_automation.scenario s on s.id = r.scenario_id
                 where r.id = any (whose)) x),
         'messages', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at, x.id), '[]') from (
@@ -6732,7 +7158,7 @@ begin
         'events', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
                 select e.kind, e.occurred_at, a.name as activity, l.url, e.method, e.address, e.user_agent, e.robot
-                from marketing_automation.event e
+                from marketing_automation_internal.event e
                 left join marketing_automation.activity a on a.id = e.activity_id
                 left join marketing_automation.link l on l.id = e.link_id
                 where e.record_id = any (whose) or e.record_id is null and e.party = any (parties)) x),
@@ -6787,12 +7213,11 @@ begin
         with had as (
             select r.privilege, o.name from marketing_automation_internal.access_right() r
             cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
-            where r.access = revoke_access.access or revoke_access.access = 'marketer' and r.access in ('reader', 'operator')
+            where r.access = revoke_access.access
         ), keeps as (
             select r.privilege, o.name
             from marketing_automation_internal.access_grant g
-            join marketing_automation_internal.access_right() r
-                on r.access = g.access or g.access = 'marketer' and r.access in ('reader', 'operator')
+            join marketing_automation_internal.access_right() r on r.access = g.access
             cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
             where g.role = its_name
         ), lost as (
@@ -7055,7 +7480,7 @@ select pg_extension_config_dump('marketing_automation.activity_id_seq', '');
 select pg_extension_config_dump('marketing_automation.activity_translation', '');
 select pg_extension_config_dump('marketing_automation.snippet', '');
 select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
-select pg_extension_config_dump('marketing_automation.record', '');
+select pg_extension_config_dump('marketing_automation_internal.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
@@ -7083,7 +7508,7 @@ select pg_extension_config_dump('marketing_automation_internal.smtp_usage', '');
 select pg_extension_config_dump('marketing_automation.link', '');
 select pg_extension_config_dump('marketing_automation.origin', '');
 select pg_extension_config_dump('marketing_automation.link_id_seq', '');
-select pg_extension_config_dump('marketing_automation.event', '');
+select pg_extension_config_dump('marketing_automation_internal.event', '');
 select pg_extension_config_dump('marketing_automation_internal.event_inbox', '');
 select pg_extension_config_dump('marketing_automation_internal.tracking_key', '');
 select pg_extension_config_dump('marketing_automation.page', '');
@@ -7097,40 +7522,63 @@ select pg_extension_config_dump('marketing_automation_internal.access_grant', ''
 -- Who may do what. Nothing is granted to PUBLIC, and nothing in the schema marketing_automation_internal to anybody;
 -- grant_access() gives a role what its job needs.
 
-create or replace function marketing_automation_internal.access_right() returns table (access text, privilege text, objects text)
+create or replace function marketing_automation_internal.access_right() returns table (access text, scope text, privilege text, objects text)
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-    values
-    ('tracking', 'execute', 'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
-    ('bounces', 'execute', 'ingest_bounce'),
-    ('monitor', 'execute', 'health worker_status'),
-    ('monitor', 'select', 'metric'),
-    ('reader', 'select',
-     'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
-     'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
-     'domain_limit sending_pause smtp_server_status bounce_rule'),
-    ('reader', 'execute',
-     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id '
-     'worker_status is_armed record_id is_suppressed address_hash assumed_now'),
-    ('operator', 'select', 'metric'),
-    ('operator', 'execute',
-     'health enroll enroll_next enroll_all process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs '
-     'require_pg_cron block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress '
-     'is_suppressed pause resume'),
-    ('marketer', 'execute',
-     'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
-    ('marketer', 'write',
-     'model party sale scenario activity activity_translation snippet page page_text robot_rule')
+    select a.access, case when t.about = 'shared' then 'shared' when a.access = 'marketer' then 'own' else 'every' end, t.privilege,
+        t.objects
+    from (values
+        -- What is of a scenario: a marketer's own ones, those of the other accesses are all. The markers say so, see teams.sql.
+        ('reports reader', 'scenario', 'execute', 'counts_every_scenario'),
+        ('reader', 'scenario', 'execute', 'reads_every_scenario'),
+        ('operator', 'scenario', 'execute', 'operates_every_scenario'),
+        ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
+        ('reports reader marketer', 'scenario', 'execute',
+         'activity_count record_count scenario_report_by activity_report_by scenario_id'),
+        ('reader marketer', 'scenario', 'select',
+         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity message '
+         'delivery_attempt event'),
+        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
+        ('operator marketer', 'scenario', 'execute',
+         'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
+         'record_conversion retry cancel'),
+        ('marketer', 'scenario', 'execute',
+         'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
+        ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
+        ('monitor reports operator', 'scenario', 'select', 'metric'),
+        ('monitor operator', 'scenario', 'execute', 'health'),
+        -- What all scenarios share.
+        ('reader marketer', 'shared', 'select',
+         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status'),
+        ('reader', 'shared', 'select', 'suppression link'),
+        ('admin', 'shared', 'select',
+         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression'),
+        ('admin', 'shared', 'write', 'party sale page page_text robot_rule'),
+        ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
+        ('admin', 'shared', 'execute', 'unsubscribe resubscribe'),
+        ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
+        ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status'),
+        ('reader marketer admin', 'shared', 'execute', 'address_hash'),
+        ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
+        ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
+        ('tracking', 'shared', 'execute',
+         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
+        ('bounces', 'shared', 'execute', 'ingest_bounce')
+    ) as t (accesses, about, privilege, objects)
+    cross join lateral unnest(string_to_array(t.accesses, ' ')) as a (access)
 $$;
 comment on function marketing_automation_internal.access_right() is
-    'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. marketer includes '
-    'reader and operator';
+    'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. scope: whose rows it '
+    'is about, own (of scenarios whose owner the role is a member of), every (of all scenarios), or shared (of none). docs/teams.md has '
+    'the same table';
 
 create or replace function marketing_automation_internal.give_access(role name, access text, is_update boolean default false) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     role_id oid := (select r.oid from pg_roles r where r.rolname = role);
     -- What was there when an update began, noted by its script: objects, OID.NUMBER for a column, ACCESS.PRIVILEGE.NAME for a right.
-    known text[] := string_to_array(nullif(current_setting('marketing_automation_update.known', true), ''), ' ');
+    -- What an access included then, and names itself now, is in the second.
+    known text[] := string_to_array(nullif(current_setting('marketing_automation_update.known', true), ''), ' ')
+        || string_to_array(current_setting('marketing_automation_update.included', true), ' ');
     statement text;
 begin
     if not is_update then
@@ -7167,7 +7615,12 @@ begin
                     where other.attrelid = c.oid and x.grantee = role_id and x.privilege_type = upper(w.privilege)))
             group by w.privilege
         ) as g (privileges, object)
-        where r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator')
+        where r.access = give_access.access
+        union
+        -- What lay open before and lies in the other schema now is nobody's.
+        select format('revoke all on %s from %I', c.oid::regclass, role)
+        from pg_class c cross join lateral aclexplode(c.relacl) x
+        where c.relnamespace = 'marketing_automation_internal'::regnamespace and x.grantee = role_id
     loop
         execute statement;
     end loop;
@@ -7188,16 +7641,18 @@ begin
     end if;
     if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
         raise exception 'access "%" does not exist', access
-            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, monitor, reader, operator or marketer.';
+            using errcode = 'invalid_parameter_value', hint = (select format('It is one of %s.', string_agg(distinct r.access, ', '))
+                from marketing_automation_internal.access_right() r);
     end if;
     perform marketing_automation_internal.give_access(its_name, access);
     insert into marketing_automation_internal.access_grant as g (role, access, role_id) values (its_name, grant_access.access, grant_access.role)
     on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
-    'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), '
-    'monitor (health() and metric), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of '
-    'the extension give it what is new, too';
+    'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
+    'reader (contents of all), operator (runs all, as a pg_cron job), admin (what all share: suppressions, pause, pages, robot rules), '
+    'monitor (health() and metric), tracking (the proxy), bounces (what hands returned mails in). Updates of the extension give it '
+    'what is new, too. docs/teams.md says who may do what';
 
 -- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked
 -- where the object was there before: what is revoked or granted while an extension's script runs makes all privileges
@@ -7236,15 +7691,17 @@ from (
     select distinct r.rolname::text as role, r.oid, g.access
     from marketing_automation_internal.access_grant g join pg_roles r on r.rolname = g.role or r.oid = g.role_id
 ) as g
-where exists (
-    select from marketing_automation_internal.access_right() own
-    cross join lateral unnest(string_to_array(own.objects, ' ')) as o (name)
-    join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
-    cross join lateral aclexplode(p.proacl) a
-    where own.access = g.access and own.privilege = 'execute' and a.grantee = g.oid
-      and not exists (
-        select from marketing_automation_internal.access_right() other
-        where other.access <> own.access and other.privilege = 'execute' and o.name = any (string_to_array(other.objects, ' '))));
+where (
+    -- Of those that another access of the role gives too, only if that holds for all.
+    select coalesce(bool_or(own.is_held) filter (where not own.is_elsewhere), bool_or(own.is_held))
+    from (
+        select exists (select from aclexplode(p.proacl) a where a.grantee = g.oid) as is_held, exists (
+                select from marketing_automation_internal.access_grant o
+                where (o.role = g.role or o.role_id = g.oid) and o.access <> g.access
+                  and concat_ws('.', o.access, 'execute', p.proname) = any (k.known)) as is_elsewhere
+        from (select string_to_array(current_setting('marketing_automation_update.known', true), ' ') as known) k
+        join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace
+            and concat_ws('.', g.access, 'execute', p.proname) = any (k.known)) own);
 
 -- seed.sql
 -- What the extension ships as rows. Run by every install and every update: what people have changed or have, stays.

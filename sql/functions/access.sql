@@ -1,40 +1,63 @@
 -- Who may do what. Nothing is granted to PUBLIC, and nothing in the schema marketing_automation_internal to anybody;
 -- grant_access() gives a role what its job needs.
 
-create function marketing_automation_internal.access_right() returns table (access text, privilege text, objects text)
+create function marketing_automation_internal.access_right() returns table (access text, scope text, privilege text, objects text)
 language sql immutable set search_path = pg_catalog, pg_temp as $$
-    values
-    ('tracking', 'execute', 'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
-    ('bounces', 'execute', 'ingest_bounce'),
-    ('monitor', 'execute', 'health worker_status'),
-    ('monitor', 'select', 'metric'),
-    ('reader', 'select',
-     'model party sale scenario scenario_status scenario_report activity_report activity activity_translation snippet page page_text robot_rule '
-     'robot_hit conversion conversion_report record record_activity unsubscription suppression message delivery_attempt link event '
-     'domain_limit sending_pause smtp_server_status bounce_rule'),
-    ('reader', 'execute',
-     'tree explain_record simulate sees_rows activity_count record_count scenario_report_by activity_report_by sparkline scenario_id '
-     'worker_status is_armed record_id is_suppressed address_hash assumed_now'),
-    ('operator', 'select', 'metric'),
-    ('operator', 'execute',
-     'health enroll enroll_next enroll_all process_due process_all_due apply_events worker_status is_armed schedule_jobs unschedule_jobs '
-     'require_pg_cron block unblock unsubscribe resubscribe reclassify_events record_conversion retry cancel suppress unsuppress '
-     'is_suppressed pause resume'),
-    ('marketer', 'execute',
-     'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
-    ('marketer', 'write',
-     'model party sale scenario activity activity_translation snippet page page_text robot_rule')
+    select a.access, case when t.about = 'shared' then 'shared' when a.access = 'marketer' then 'own' else 'every' end, t.privilege,
+        t.objects
+    from (values
+        -- What is of a scenario: a marketer's own ones, those of the other accesses are all. The markers say so, see teams.sql.
+        ('reports reader', 'scenario', 'execute', 'counts_every_scenario'),
+        ('reader', 'scenario', 'execute', 'reads_every_scenario'),
+        ('operator', 'scenario', 'execute', 'operates_every_scenario'),
+        ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
+        ('reports reader marketer', 'scenario', 'execute',
+         'activity_count record_count scenario_report_by activity_report_by scenario_id'),
+        ('reader marketer', 'scenario', 'select',
+         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity message '
+         'delivery_attempt event'),
+        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
+        ('operator marketer', 'scenario', 'execute',
+         'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
+         'record_conversion retry cancel'),
+        ('marketer', 'scenario', 'execute',
+         'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
+        ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
+        ('monitor reports operator', 'scenario', 'select', 'metric'),
+        ('monitor operator', 'scenario', 'execute', 'health'),
+        -- What all scenarios share.
+        ('reader marketer', 'shared', 'select',
+         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status'),
+        ('reader', 'shared', 'select', 'suppression link'),
+        ('admin', 'shared', 'select',
+         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression'),
+        ('admin', 'shared', 'write', 'party sale page page_text robot_rule'),
+        ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
+        ('admin', 'shared', 'execute', 'unsubscribe resubscribe'),
+        ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
+        ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status'),
+        ('reader marketer admin', 'shared', 'execute', 'address_hash'),
+        ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
+        ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
+        ('tracking', 'shared', 'execute',
+         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
+        ('bounces', 'shared', 'execute', 'ingest_bounce')
+    ) as t (accesses, about, privilege, objects)
+    cross join lateral unnest(string_to_array(t.accesses, ' ')) as a (access)
 $$;
 comment on function marketing_automation_internal.access_right() is
-    'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. marketer includes '
-    'reader and operator';
+    'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. scope: whose rows it '
+    'is about, own (of scenarios whose owner the role is a member of), every (of all scenarios), or shared (of none). docs/teams.md has '
+    'the same table';
 
 create function marketing_automation_internal.give_access(role name, access text, is_update boolean default false) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     role_id oid := (select r.oid from pg_roles r where r.rolname = role);
     -- What was there when an update began, noted by its script: objects, OID.NUMBER for a column, ACCESS.PRIVILEGE.NAME for a right.
-    known text[] := string_to_array(nullif(current_setting('marketing_automation_update.known', true), ''), ' ');
+    -- What an access included then, and names itself now, is in the second.
+    known text[] := string_to_array(nullif(current_setting('marketing_automation_update.known', true), ''), ' ')
+        || string_to_array(current_setting('marketing_automation_update.included', true), ' ');
     statement text;
 begin
     if not is_update then
@@ -71,7 +94,12 @@ begin
                     where other.attrelid = c.oid and x.grantee = role_id and x.privilege_type = upper(w.privilege)))
             group by w.privilege
         ) as g (privileges, object)
-        where r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator')
+        where r.access = give_access.access
+        union
+        -- What lay open before and lies in the other schema now is nobody's.
+        select format('revoke all on %s from %I', c.oid::regclass, role)
+        from pg_class c cross join lateral aclexplode(c.relacl) x
+        where c.relnamespace = 'marketing_automation_internal'::regnamespace and x.grantee = role_id
     loop
         execute statement;
     end loop;
@@ -92,16 +120,18 @@ begin
     end if;
     if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
         raise exception 'access "%" does not exist', access
-            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, monitor, reader, operator or marketer.';
+            using errcode = 'invalid_parameter_value', hint = (select format('It is one of %s.', string_agg(distinct r.access, ', '))
+                from marketing_automation_internal.access_right() r);
     end if;
     perform marketing_automation_internal.give_access(its_name, access);
     insert into marketing_automation_internal.access_grant as g (role, access, role_id) values (its_name, grant_access.access, grant_access.role)
     on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
-    'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), '
-    'monitor (health() and metric), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of '
-    'the extension give it what is new, too';
+    'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
+    'reader (contents of all), operator (runs all, as a pg_cron job), admin (what all share: suppressions, pause, pages, robot rules), '
+    'monitor (health() and metric), tracking (the proxy), bounces (what hands returned mails in). Updates of the extension give it '
+    'what is new, too. docs/teams.md says who may do what';
 
 -- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked
 -- where the object was there before: what is revoked or granted while an extension's script runs makes all privileges
@@ -140,12 +170,14 @@ from (
     select distinct r.rolname::text as role, r.oid, g.access
     from marketing_automation_internal.access_grant g join pg_roles r on r.rolname = g.role or r.oid = g.role_id
 ) as g
-where exists (
-    select from marketing_automation_internal.access_right() own
-    cross join lateral unnest(string_to_array(own.objects, ' ')) as o (name)
-    join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace and p.proname = o.name
-    cross join lateral aclexplode(p.proacl) a
-    where own.access = g.access and own.privilege = 'execute' and a.grantee = g.oid
-      and not exists (
-        select from marketing_automation_internal.access_right() other
-        where other.access <> own.access and other.privilege = 'execute' and o.name = any (string_to_array(other.objects, ' '))));
+where (
+    -- Of those that another access of the role gives too, only if that holds for all.
+    select coalesce(bool_or(own.is_held) filter (where not own.is_elsewhere), bool_or(own.is_held))
+    from (
+        select exists (select from aclexplode(p.proacl) a where a.grantee = g.oid) as is_held, exists (
+                select from marketing_automation_internal.access_grant o
+                where (o.role = g.role or o.role_id = g.oid) and o.access <> g.access
+                  and concat_ws('.', o.access, 'execute', p.proname) = any (k.known)) as is_elsewhere
+        from (select string_to_array(current_setting('marketing_automation_update.known', true), ' ') as known) k
+        join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace
+            and concat_ws('.', g.access, 'execute', p.proname) = any (k.known)) own);

@@ -10,7 +10,7 @@ begin
     if tg_op = 'DELETE' then
         -- Whoever writes rows that wait for it holds it, and this deletion comes after them; what comes after the deletion meets
         -- activity_gone().
-        if exists (select from marketing_automation.record r where r.scenario_id = old.scenario_id)
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.scenario_id)
             and (exists (select from marketing_automation_internal.waiting_activity w where w.activity_id = old.id)
                  or exists (select from marketing_automation_internal.finished_activity f where f.activity_id = old.id)) then
             raise exception 'activity "%" waits or has run for records and cannot be deleted', old.name
@@ -68,7 +68,7 @@ begin
     if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
         -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
         perform marketing_automation_internal.lock_scenario(new.scenario_id);
-        if exists (select from marketing_automation.record r where r.scenario_id = new.scenario_id) then
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = new.scenario_id) then
             raise exception '% of activity "%" cannot change: records have entered scenario "%"',
                 case when new.parent_id is distinct from old.parent_id then 'parent'
                      when new.on_event is distinct from old.on_event then 'event' else 'action' end, old.name, scenario.name

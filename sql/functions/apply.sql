@@ -82,7 +82,7 @@ begin
         with taken as (
             delete from marketing_automation_internal.event_inbox i where i.ctid = any (results) returning i.*
         ), bounced as (
-            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+            insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
             select t.id, t.occurred_at, t.kind, t.record_id, t.activity_id from taken t where t.kind = 'email_bounced'
             on conflict do nothing
             returning event.id
@@ -141,7 +141,8 @@ begin
                array_agg(h.inbox) as hits
         from hit h group by h.method, h.user_agent, h.address
     ), inserted as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
+        insert into marketing_automation_internal.event
+            (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot)
         select h.id, h.occurred_at, h.kind, h.record_id, h.activity_id, h.link_id, h.method, l.address, l.user_agent, l.robot
         from look l cross join lateral unnest(l.hits) h
         where case h.kind when 'email_opened' then h.record_id <> all (no_opens) else h.record_id <> all (no_clicks) end
@@ -158,7 +159,7 @@ begin
     -- again, by rules that may have changed.
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e
+    from marketing_automation_internal.event e
     where are_known and (e.ctid = any (fresh) and e.robot is null or e.id = any (people) and e.record_id <> all (no_clicks))
     having count(*) > 0;
 end $$;
@@ -250,7 +251,7 @@ begin
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
                 and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
-                    select from marketing_automation.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+                    select from marketing_automation_internal.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
         if hits is not null then
             select f.* into free from marketing_automation_internal.free_hits(hits) f;

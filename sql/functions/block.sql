@@ -24,33 +24,33 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 begin
     perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
     order by f.record_id, f.activity_id for no key update;
-    perform from marketing_automation.record r where r.id = any (records) order by r.id for no key update;
+    perform from marketing_automation_internal.record r where r.id = any (records) order by r.id for no key update;
 end $$;
 comment on function marketing_automation_internal.lock_records(bigint[]) is
     'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
-create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation.record
+create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    result marketing_automation.record;
+    result marketing_automation_internal.record;
 begin
     perform marketing_automation_internal.lock_records(array[of_record]);
-    select r.* into result from marketing_automation.record r where r.id = of_record;
+    select r.* into result from marketing_automation_internal.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
     'API: private. Locks what a record has finished, in order of activity, and then the record';
 
-create function marketing_automation_internal.block_record(blocked marketing_automation.record) returns boolean
+create function marketing_automation_internal.block_record(blocked marketing_automation_internal.record) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     is_news boolean := blocked.blocked_at is null;
 begin
     if is_news then
-        update marketing_automation.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
+        update marketing_automation_internal.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         values (blocked.scenario_id, marketing_automation_internal.counter_period(blocked.entered_at), 1);
-        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, record_id)
         values (gen_random_uuid(), statement_timestamp(), 'blocked', blocked.id);
     end if;
     -- Also of a record that was blocked before the scenario became unsubscribable.
@@ -62,28 +62,36 @@ begin
     perform marketing_automation_internal.cancel_waiting(blocked.id);
     return is_news;
 end $$;
-comment on function marketing_automation_internal.block_record(marketing_automation.record) is
+comment on function marketing_automation_internal.block_record(marketing_automation_internal.record) is
     'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
 
-create function marketing_automation_internal.existing_record(record uuid) returns marketing_automation.record
+create function marketing_automation_internal.existing_record(caller regrole, record uuid) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    result marketing_automation.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
+    result marketing_automation_internal.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
 begin
     if result.id is null or result.uuid is distinct from record then
         raise exception 'record "%" does not exist', record
             using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
     end if;
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
+    from marketing_automation.scenario s where s.id = result.scenario_id;
     return result;
 end $$;
-comment on function marketing_automation_internal.existing_record(uuid) is
-    'API: private. The record of that public id, locked, or an error';
+comment on function marketing_automation_internal.existing_record(regrole, uuid) is
+    'API: private. The record of that public id, locked, for a role that may operate its scenario; else an error';
 
-create function marketing_automation.block(record uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.block(caller regrole, record uuid)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(record));
+    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(caller, record));
 end $$;
+comment on function marketing_automation_internal.block(regrole, uuid) is 'API: private. Behind block()';
+
+create function marketing_automation.block(record uuid)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
     'unsubscribable, its party is unsubscribed from it';
@@ -95,8 +103,8 @@ declare
 begin
     perform marketing_automation_internal.lock_records(records);
     with returning_one as (
-        update marketing_automation.record r set blocked_at = null, unsubscribed_at = null
-        from marketing_automation.record b
+        update marketing_automation_internal.record r set blocked_at = null, unsubscribed_at = null
+        from marketing_automation_internal.record b
         where r.id = any (records) and (r.blocked_at is not null or r.unsubscribed_at is not null) and b.id = r.id
         returning r.id, r.scenario_id, r.entered_at, b.blocked_at
     ), unblocked as (
@@ -105,7 +113,7 @@ begin
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select u.scenario_id, marketing_automation_internal.counter_period(u.entered_at), -1 from unblocked u
     ), logged as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, record_id)
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
     ), taken_back as (
         delete from marketing_automation_internal.finished_activity f
@@ -131,11 +139,17 @@ comment on function marketing_automation_internal.unblock_records(bigint[]) is
     'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
     'returns how many records were blocked';
 
-create function marketing_automation.unblock(record uuid) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.unblock(caller regrole, record uuid)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    perform marketing_automation_internal.unblock_records(array[(marketing_automation_internal.existing_record(record)).id]);
+    perform marketing_automation_internal.unblock_records(array[(marketing_automation_internal.existing_record(caller, record)).id]);
 end $$;
+comment on function marketing_automation_internal.unblock(regrole, uuid) is 'API: private. Behind unblock()';
+
+create function marketing_automation.unblock(record uuid)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.unblock(uuid) is
     'API: public. Takes block() back: what it cancelled waits again, for the time that it had. Its party stays unsubscribed if it '
     'is: see resubscribe()';

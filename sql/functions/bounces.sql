@@ -17,7 +17,7 @@ begin
         select r.id, i.parts[2]::integer, 1, i.n
         from (select regexp_match(lower(u.id), '^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(\d{1,9})@') as parts, u.n
               from unnest(message_ids) with ordinality as u (id, n)) i
-        join marketing_automation.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
+        join marketing_automation_internal.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
         union all
         select v.record_id, v.activity_id, 2, u.n
         from unnest(unsubscribe_tokens) with ordinality as u (token, n)
@@ -60,7 +60,7 @@ begin
         insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id)
         select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where not b.is_ours
     ), fresh as (
-        insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
         select b.id, statement_timestamp(), 'email_bounced', b.record_id, b.activity_id from bounced b where b.is_ours
         on conflict do nothing
         returning event.record_id, event.activity_id
@@ -78,10 +78,10 @@ comment on function marketing_automation_internal.mark_bounced(bigint[]) is
 create function marketing_automation_internal.complain(mail_id bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_record marketing_automation.record := marketing_automation_internal.lock_record(
+    its_record marketing_automation_internal.record := marketing_automation_internal.lock_record(
         (select m.record_id from marketing_automation_internal.message_log m where m.id = mail_id));
 begin
-    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id)
+    insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
     select md5('complained ' || m.id)::uuid, statement_timestamp(), 'complained', m.record_id, m.activity_id
     from marketing_automation_internal.message_log m where m.id = mail_id
     on conflict do nothing;

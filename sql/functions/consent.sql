@@ -13,7 +13,7 @@ declare
 begin
     begin
         with its as materialized (
-            select r.id, r.key from marketing_automation.record r where r.id = any (records)
+            select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
         ), found as materialized (
             select q.*
             from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
@@ -76,7 +76,7 @@ begin
     end if;
     for part in
         select r.scenario_id, array_agg(r.id order by r.id) as records
-        from marketing_automation.record r where r.id = any (withheld_consent.records) and r.scenario_id = any (asking)
+        from marketing_automation_internal.record r where r.id = any (withheld_consent.records) and r.scenario_id = any (asking)
         group by r.scenario_id order by r.scenario_id
     loop
         select s.* into strict scenario from marketing_automation.scenario s where s.id = part.scenario_id;

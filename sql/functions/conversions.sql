@@ -1,7 +1,8 @@
 -- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
 
-create function marketing_automation.record_conversion(record uuid, value numeric default null, at timestamptz default now()) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.record_conversion(caller regrole, record uuid, value numeric, at timestamptz)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id bigint;
 begin
@@ -11,9 +12,12 @@ begin
     if not isfinite(at) then
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
     end if;
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
+    from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
+    where r.id = marketing_automation.record_id(record) and r.uuid = record;
     insert into marketing_automation.conversion (record_id, scenario_id, at, value)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
-    from marketing_automation.record r
+    from marketing_automation_internal.record r
     where r.id = marketing_automation.record_id(record) and r.uuid = record
     returning conversion.id into its_id;
     if its_id is null then
@@ -22,6 +26,12 @@ begin
     end if;
     return its_id;
 end $$;
+comment on function marketing_automation_internal.record_conversion(regrole, uuid, numeric, timestamptz) is
+    'API: private. Behind record_conversion()';
+
+create function marketing_automation.record_conversion(record uuid, value numeric default null, at timestamptz default now())
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.record_conversion(uuid, numeric, timestamptz) is
     'API: public. Keeps that a record has done what its scenario is for, and what that is worth; returns the id of the conversion. '
     'Each call is a conversion of its own';
@@ -29,7 +39,7 @@ comment on function marketing_automation.record_conversion(uuid, numeric, timest
 create view marketing_automation.conversion_report as
 select s.name as scenario, count(*) as conversions, count(distinct c.record_id) as records, sum(c.value) as value
 from marketing_automation.conversion c
-join marketing_automation.scenario s on s.id = c.scenario_id
+join marketing_automation_internal.countable_scenario s on s.id = c.scenario_id
 group by s.name;
 comment on view marketing_automation.conversion_report is
     'API: public. Conversions of each scenario, of how many records, and their value';

@@ -68,10 +68,16 @@ begin
 end $$;
 comment on function marketing_automation_internal.scenario_named(text) is 'API: private. The scenario of that name, or an error';
 
-create function marketing_automation.scenario_id(name text) returns integer
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select (marketing_automation_internal.scenario_named(scenario_id.name)).id
+create function marketing_automation_internal.scenario_id(caller regrole, name text)
+    returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select (marketing_automation_internal.scenario_for(caller, scenario_id.name, 'count')).id
 $$;
+comment on function marketing_automation_internal.scenario_id(regrole, text) is 'API: private. Behind scenario_id()';
+
+create function marketing_automation.scenario_id(name text)
+    returns integer
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_id(text) is 'API: public. The id of the scenario of that name, or an error';
 
 create function marketing_automation_internal.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
@@ -217,20 +223,41 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
 
 create function marketing_automation.run(scenario text) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    update marketing_automation.scenario s set state = 'running' where s.id = marketing_automation.scenario_id(run.scenario);
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer := marketing_automation.scenario_id(scenario);
+begin
+    update marketing_automation.scenario s set state = 'running' where s.id = its_id;
+    -- Who sees only its numbers does not see its row.
+    if not found then
+        raise exception 'must be a member of the owner of scenario "%"', scenario using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 comment on function marketing_automation.run(text) is 'API: public. Starts a draft scenario: from now on it enrolls, processes and mails';
 
 create function marketing_automation.stop(scenario text) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    update marketing_automation.scenario s set state = 'stopped' where s.id = marketing_automation.scenario_id(stop.scenario);
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer := marketing_automation.scenario_id(scenario);
+begin
+    update marketing_automation.scenario s set state = 'stopped' where s.id = its_id;
+    -- Who sees only its numbers does not see its row.
+    if not found then
+        raise exception 'must be a member of the owner of scenario "%"', scenario using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 comment on function marketing_automation.stop(text) is
     'API: public. Stops a running scenario: nobody enters, its waiting activities and queued mails are kept and do not run';
 
 create function marketing_automation.draft(scenario text) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    update marketing_automation.scenario s set state = 'draft' where s.id = marketing_automation.scenario_id(draft.scenario);
-$$;
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer := marketing_automation.scenario_id(scenario);
+begin
+    update marketing_automation.scenario s set state = 'draft' where s.id = its_id;
+    -- Who sees only its numbers does not see its row.
+    if not found then
+        raise exception 'must be a member of the owner of scenario "%"', scenario using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';

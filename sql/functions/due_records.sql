@@ -23,7 +23,8 @@ begin
             for no key update skip locked) parent on true
         -- Whoever writes the conversion by the goal holds the record: the unique index makes another batch wait otherwise.
         left join lateral (
-            select r.id from marketing_automation.record r where has_goal and r.id = w.record_id for no key update skip locked) its on true
+            select r.id from marketing_automation_internal.record r
+                where has_goal and r.id = w.record_id for no key update skip locked) its on true
         where w.activity_id = activity.id and w.at between since and now
           and (activity.on_event is null or parent.record_id is not null) and (not has_goal or its.id is not null)
         order by w.at limit batch_size for update of w skip locked);

@@ -169,7 +169,7 @@ declare
     tried integer[] := '{}';
 begin
     if scenario_name is not null then
-        chosen := marketing_automation_internal.scenario_named(scenario_name);
+        chosen := marketing_automation_internal.scenario_for(caller, scenario_name, 'operate');
         if chosen.state <> 'running' then
             raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
                 using errcode = 'object_not_in_prerequisite_state', hint =
@@ -181,7 +181,8 @@ begin
     perform marketing_automation_internal.assume_time(now);
     loop
         if scenario_name is null then
-            chosen := marketing_automation_internal.next_to_enroll(case when now is not null then caller end, tried);
+            chosen := marketing_automation_internal.next_to_enroll(case when now is not null
+                or not marketing_automation_internal.has_right(caller, null, 'operate') then caller end, tried);
         end if;
         exit when chosen.id is null;
         tried := tried || chosen.id;
@@ -209,7 +210,8 @@ returns table (scenario text, enrolled bigint, error text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll(text, timestamptz) is
     'API: public. Enters every row that a running scenario''s domain matches and that is not in it yet (all running scenarios but '
-    'those that another session is enrolling, or one by name). An error in one is returned and kept in scenario_status, and the '
+    'those that another session is enrolling, or one by name); without the access operator only scenarios of whose owner the caller '
+    'is a member. An error in one is returned and kept in scenario_status, and the '
     'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
@@ -219,7 +221,8 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
 begin
-    chosen := marketing_automation_internal.next_to_enroll(null,
+    chosen := marketing_automation_internal.next_to_enroll(
+        case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end,
         array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
     if chosen.id is null then
         return;

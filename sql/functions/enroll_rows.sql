@@ -64,7 +64,8 @@ language sql set search_path = pg_catalog, pg_temp as $$
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
             as q (key text, party text, time_zone text)
         where q.key is not null
-          and not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C"))
+          and not exists (select from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = q.key collate "C"))
 $$;
 comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. Keys of the rows of an entering query that are not in the scenario yet';
@@ -94,7 +95,8 @@ begin
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
             as q (key text, party text, time_zone text)
-        where not exists (select from marketing_automation.record r where r.scenario_id = scenario.id and r.key = q.key collate "C")
+        where not exists (select from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = q.key collate "C")
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
@@ -102,7 +104,7 @@ begin
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
             case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
     ), recorded as (
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone from entering e
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
@@ -135,7 +137,7 @@ create function marketing_automation_internal.expect_rows(scenario marketing_aut
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     expected double precision := marketing_automation_internal.expected_rows(scenario.owner_id, model.relation, source);
-    records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation.record'::regclass);
+    records double precision := (select c.reltuples from pg_class c where c.oid = 'marketing_automation_internal.record'::regclass);
 begin
     -- The planner takes query_as_owner() for a thousand rows. If it is a million, looking each of them up in an index takes longer
     -- than one hash of all records; if it is a hundred, hashing a hundred million records takes minutes.

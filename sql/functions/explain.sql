@@ -30,7 +30,7 @@ create function marketing_automation_internal.explain_entering(scenario marketin
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
-    entered marketing_automation.record;
+    entered marketing_automation_internal.record;
     status marketing_automation.scenario_status;
     unsubscribed_at timestamptz;
     obstacle text;
@@ -57,7 +57,7 @@ begin
         obstacle := format('its row cannot be read: %s (%s)', case when sees then message
             else marketing_automation_internal.public_error(message, code) end, code);
     end;
-    select r.* into entered from marketing_automation.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
+    select r.* into entered from marketing_automation_internal.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
     where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
@@ -192,7 +192,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     node record;
-    blocked boolean := (select r.blocked_at is not null from marketing_automation.record r where r.id = of_record);
+    blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
     arrived boolean := scenario.goal_ends_journey
         and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
     -- Activities that will not run any more, and neither what follows them.
@@ -311,7 +311,7 @@ create function marketing_automation_internal.explain_record(caller regrole, sce
     returns table (about text, fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     its_key text;
 begin
@@ -323,7 +323,7 @@ begin
         select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key, sees) e;
     return query
         select e.about, e.fact
-        from marketing_automation.record r
+        from marketing_automation_internal.record r
         cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
         where r.scenario_id = chosen.id and r.key = its_key;
 end $$;

@@ -17,7 +17,7 @@ begin
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
-    from marketing_automation.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    from marketing_automation_internal.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
     parties := parties || needle;
     return jsonb_build_object(
         'address', trim(address),
@@ -30,7 +30,7 @@ begin
                         from marketing_automation.record_activity ra
                         left join marketing_automation.activity a on a.id = ra.activity_id
                         where ra.record_id = r.id) y) as activities
-                from marketing_automation.record r left join marketing_automation.scenario s on s.id = r.scenario_id
+                from marketing_automation_internal.record r left join marketing_automation.scenario s on s.id = r.scenario_id
                 where r.id = any (whose)) x),
         'messages', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at, x.id), '[]') from (
@@ -41,7 +41,7 @@ begin
         'events', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
                 select e.kind, e.occurred_at, a.name as activity, l.url, e.method, e.address, e.user_agent, e.robot
-                from marketing_automation.event e
+                from marketing_automation_internal.event e
                 left join marketing_automation.activity a on a.id = e.activity_id
                 left join marketing_automation.link l on l.id = e.link_id
                 where e.record_id = any (whose) or e.record_id is null and e.party = any (parties)) x),

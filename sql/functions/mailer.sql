@@ -107,7 +107,7 @@ begin
                   union all
                   select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
-            left join marketing_automation.record r on r.id = o.record_id
+            left join marketing_automation_internal.record r on r.id = o.record_id
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -299,11 +299,14 @@ comment on function marketing_automation_internal.next_due() is
     'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for '
     'it; null: none is queued, or sending is paused';
 
-create function marketing_automation.retry(message bigint) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.retry(caller regrole, message bigint)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
 begin
+    perform marketing_automation_internal.demand_activity(caller, (select m.activity_id from marketing_automation.message m
+        where m.id = retry.message));
     if its_state in ('queued', 'deferred', 'in_doubt') then
         update marketing_automation_internal.outbox o
         set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end
@@ -333,6 +336,11 @@ begin
     end if;
     perform marketing_automation_internal.notify_mailer();
 end $$;
+comment on function marketing_automation_internal.retry(regrole, bigint) is 'API: private. Behind retry()';
+
+create function marketing_automation.retry(message bigint)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.retry(bigint) is
     'API: public. Sends a mail that waits now, and one that failed or is in doubt once more, its retry_window begun anew; under the '
     'same Message-ID';
@@ -340,6 +348,8 @@ comment on function marketing_automation.retry(bigint) is
 create function marketing_automation_internal.cancel(caller regrole, message bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.demand_activity(caller, (select m.activity_id from marketing_automation.message m
+        where m.id = cancel.message));
     with cancelled as (
         delete from marketing_automation_internal.outbox o where o.id = cancel.message and o.state in ('queued', 'in_doubt') returning o.*
     ), counters as (

@@ -50,7 +50,7 @@ begin
             where s.model = old.name order by s.id;
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key
-        and exists (select from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id
+        and exists (select from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
             where s.model = old.name) then
         begin
             perform marketing_automation_internal.check_expression(new.owner_id, new.relation, old.key, format('key of model "%s"', old.name));

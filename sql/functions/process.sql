@@ -62,6 +62,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     due record;
     assumed timestamptz := marketing_automation_internal.time_or_now(caller, now, null);
+    every boolean := now is null and marketing_automation_internal.has_right(caller, null, 'operate');
     full_scan boolean;
     tried integer[] := '{}';
     processed integer;
@@ -85,7 +86,7 @@ begin
             select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-                and (process_due.now is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
+                and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('waiting',
                 a.id, '') end as at) begin
             cross join lateral (
@@ -150,8 +151,9 @@ comment on procedure marketing_automation.process_all_due(integer, timestamptz) 
     'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of '
     'process_due()';
 
-create function marketing_automation.retry(failed marketing_automation.record_activity) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.retry(caller regrole, failed marketing_automation.record_activity)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     activity marketing_automation.activity;
     failure marketing_automation_internal.finished_activity;
@@ -159,6 +161,7 @@ declare
     obsolete text;
     at timestamptz := clock_timestamp();
 begin
+    perform marketing_automation_internal.demand_activity(caller, failed.activity_id);
     select a.* into activity from marketing_automation.activity a where a.id = failed.activity_id;
     -- Whoever decides about the opposite side holds the parent's row.
     perform from marketing_automation_internal.finished_activity f
@@ -173,7 +176,7 @@ begin
             raise exception 'record % has no activity %', failed.record_id, failed.activity_id using errcode = 'undefined_object';
         end if;
         raise exception 'activity "%" of key "%" is %, only a failed one is run again',
-            activity.name, (select r.key from marketing_automation.record r where r.id = failed.record_id), its_state
+            activity.name, (select r.key from marketing_automation_internal.record r where r.id = failed.record_id), its_state
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'Say which: select marketing_automation.retry(a) from marketing_automation.record_activity a where a.state = ''failed'';';
     end if;
@@ -184,7 +187,7 @@ begin
             then 'event_arrived'
         end
     into obsolete
-    from marketing_automation.record r
+    from marketing_automation_internal.record r
     left join marketing_automation_internal.finished_activity p on p.record_id = r.id and p.activity_id = activity.parent_id
     where r.id = failure.record_id;
     if obsolete is null then
@@ -200,6 +203,11 @@ begin
     insert into marketing_automation_internal.activity_counter (activity_id, period, failed, cancelled)
     values (failure.activity_id, marketing_automation_internal.counter_period(failure.finished_at), -1, (obsolete is not null)::integer);
 end $$;
+comment on function marketing_automation_internal.retry(regrole, marketing_automation.record_activity) is 'API: private. Behind retry()';
+
+create function marketing_automation.retry(failed marketing_automation.record_activity)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.retry(marketing_automation.record_activity) is
     'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was '
     'blocked or the event that it waits to miss has arrived';

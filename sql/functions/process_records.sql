@@ -54,7 +54,7 @@ begin
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
-        from taken t join marketing_automation.record r on r.id = t.record_id
+        from taken t join marketing_automation_internal.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
         from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
@@ -134,9 +134,9 @@ begin
         select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0 from other o group by o.activity_id
     ), unsubscribed as (
         -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
-        update marketing_automation.record r set unsubscribed_at = now
+        update marketing_automation_internal.record r set unsubscribed_at = now
         where r.id = any (array(
-            select u.id from decided d join marketing_automation.record u on u.id = d.record_id
+            select u.id from decided d join marketing_automation_internal.record u on u.id = d.record_id
             where d.outcome = 'blocked' and u.blocked_at is null and u.unsubscribed_at is null for no key update of u skip locked))
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
@@ -191,7 +191,7 @@ begin
     begin
         perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, 'true'),
-            array[(select r.key from marketing_automation.record r where r.id = of_record)]) as q (is_there boolean);
+            array[(select r.key from marketing_automation_internal.record r where r.id = of_record)]) as q (is_there boolean);
         return false;
     exception when others then
         if marketing_automation_internal.is_passing_error(sqlstate) then

@@ -47,14 +47,15 @@ end $$;
 comment on function marketing_automation_internal.activity_named(marketing_automation.scenario, text) is
     'API: private. The id of a scenario''s activity of that name, or an error that hints at the nearest name';
 
-create function marketing_automation.activity_count(scenario text)
-returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
-               mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
-                   robot_clicks bigint)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.activity_count(caller regrole, scenario text)
+    returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
+        mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
+        robot_clicks bigint)
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with chosen as (
         select t.activity_id as id, t.ordinal
-        from marketing_automation_internal.scenario_named(scenario) s cross join lateral marketing_automation_internal.activity_tree(s.id) t
+        from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
+        cross join lateral marketing_automation_internal.activity_tree(s.id) t
     ), counters as (
         select t.activity_id, sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed, sum(t.mailed) as mailed,
                sum(t.opened) as opened, sum(t.clicked) as clicked, sum(t.sent) as sent, sum(t.not_sent) as not_sent,
@@ -71,16 +72,26 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     left join counters t on t.activity_id = c.id
     order by c.ordinal
 $$;
+comment on function marketing_automation_internal.activity_count(regrole, text) is 'API: private. Behind activity_count()';
+
+create function marketing_automation.activity_count(scenario text)
+    returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
+        mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
+        robot_clicks bigint)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_count(text) is
     'API: public. Per activity of a scenario, in the order of the tree: its records by state, skipped those '
     'for which nothing was done (the condition was not true, the row was gone or had no address), and its mails: under way, sent, not '
     'sent (failed or suppressed), opened, clicked; and the opens and clicks, each of them, that were a robot''s';
 
-create function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.record_count(caller regrole, scenario text, strict boolean,
+    out records bigint, out blocked bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'count');
     model marketing_automation.model;
+    sees boolean;
+    message text;
 begin
     if chosen.state <> 'draft' then
         select coalesce(sum(t.records), 0), coalesce(sum(t.blocked), 0) into records, blocked
@@ -94,17 +105,28 @@ begin
         format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
 exception when others then
-    if strict then
+    sees := marketing_automation_internal.sees_rows(caller, chosen.id);
+    if strict and sees then
         raise;
     end if;
-    raise warning 'scenario "%" cannot be counted: %', scenario, sqlerrm using errcode = sqlstate;
+    -- The text may quote a row.
+    message := case when sees then sqlerrm else marketing_automation_internal.public_error(sqlerrm, sqlstate) end;
+    if strict then
+        raise exception 'scenario "%" cannot be counted: %', scenario, message using errcode = sqlstate;
+    end if;
+    raise warning 'scenario "%" cannot be counted: %', scenario, message using errcode = sqlstate;
 end $$;
+comment on function marketing_automation_internal.record_count(regrole, text, boolean) is 'API: private. Behind record_count()';
+
+create function marketing_automation.record_count(scenario text, strict boolean default true, out records bigint, out blocked bigint)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.record_count(text, boolean) is
     'API: public. Records of a scenario and how many are blocked; of a draft: rows that its domain matches now. strict: a domain '
     'that does not run is an error; else a warning, and the counts are null';
 
-create function marketing_automation.tree(scenario text) returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.tree(caller regrole, scenario text)
+    returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
     with printed as (
         select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
@@ -113,7 +135,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
                    from marketing_automation.conversion v where v.scenario_id = s.id) as text
-        from marketing_automation_internal.scenario_named(scenario) s, marketing_automation.record_count(scenario) c
+        from marketing_automation_internal.scenario_for(caller, scenario, 'read') s, marketing_automation.record_count(scenario) c
         union all
         select l.ordinal,
                l.prefix || n.name
@@ -133,12 +155,17 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
                    case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
-        from marketing_automation_internal.scenario_named(scenario) s
+        from marketing_automation_internal.scenario_for(caller, scenario, 'read') s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
         join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
     )
     select p.text from printed p order by p.ordinal
 $$;
+comment on function marketing_automation_internal.tree(regrole, text) is 'API: private. Behind tree()';
+
+create function marketing_automation.tree(scenario text)
+    returns setof text
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.tree(text) is
     'API: public. The scenario''s tree of activities with its counts, a line each, for psql';

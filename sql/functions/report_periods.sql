@@ -53,13 +53,13 @@ comment on function marketing_automation_internal.report_periods(text, date, dat
     'API: private. The days, months or years in which from_date to to_date lie, and nine before, which are not shown. Raises if they '
     'make no report';
 
-create function marketing_automation.scenario_report_by(
-    scenario text, period text default 'month', from_date date default null, to_date date default null
-) returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.scenario_report_by(caller regrole, scenario text, period text, from_date date, to_date date)
+    returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario_report_by.scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario_report_by.scenario,
+        'count');
     last date := coalesce(to_date, current_date);
     first date := coalesce(from_date, least(last, (
         select min(t.period)::date from marketing_automation_internal.scenario_counter t where t.scenario_id = chosen.id
@@ -87,21 +87,29 @@ begin
     select t.starts_on, t.records, t.blocked, t.block_rate, t.records_trend, t.block_rate_trend
     from trended t where t.is_shown order by t.starts_on;
 end $$;
+comment on function marketing_automation_internal.scenario_report_by(regrole, text, text, date, date) is
+    'API: private. Behind scenario_report_by()';
+
+create function marketing_automation.scenario_report_by(
+    scenario text, period text default 'month', from_date date default null, to_date date default null
+)
+    returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_report_by(text, text, date, date) is
     'API: public. A row for each day, month or year in which from_date (null: the first record) to to_date (null: today) lie, in the '
     'time zone of the session: records that entered, how many of them are blocked now, their share between 0 and 1, and trends of '
     'the ten periods that end with the row';
 
-create function marketing_automation.activity_report_by(
-    scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
-) returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint, opened bigint,
-    clicked bigint,
-                 robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric, click_through_rate numeric,
-                 done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.activity_report_by(caller regrole, scenario text, activity text, period text,
+    from_date date, to_date date)
+    returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint,
+        opened bigint, clicked bigint, robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric,
+        click_through_rate numeric, done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_named(activity_report_by.scenario);
+    its_scenario marketing_automation.scenario := marketing_automation_internal.scenario_for(caller,
+        activity_report_by.scenario, 'count');
     chosen integer[] := case
         when activity_report_by.activity is null then array(select t.activity_id
             from marketing_automation_internal.activity_tree(its_scenario.id) t)
@@ -147,6 +155,16 @@ begin
            t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
     from trended t where t.is_shown order by array_position(chosen, t.id), t.starts_on;
 end $$;
+comment on function marketing_automation_internal.activity_report_by(regrole, text, text, text, date, date) is
+    'API: private. Behind activity_report_by()';
+
+create function marketing_automation.activity_report_by(
+    scenario text, activity text default null, period text default 'month', from_date date default null, to_date date default null
+)
+    returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint,
+        opened bigint, clicked bigint, robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric,
+        click_through_rate numeric, done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_report_by(text, text, text, date, date) is
     'API: public. As scenario_report_by, for one activity of a scenario (null: each of them, in the order of the tree). What became '
     'of a mail counts in the period in which its activity ran, what robots did with it too. Rates are between 0 and 1: open_rate and '
@@ -158,7 +176,7 @@ create view marketing_automation.scenario_report as
 select s.name as scenario, s.state, c.records, c.blocked, round(c.blocked::numeric / nullif(c.records, 0), 4) as block_rate,
     t.records_trend, t.block_rate_trend,
        v.conversions, v.value as conversion_value
-from marketing_automation.scenario s
+from marketing_automation_internal.countable_scenario s
 cross join lateral marketing_automation.record_count(s.name, strict => false) c
 cross join lateral marketing_automation.scenario_report_by(s.name, 'day', current_date, current_date) t
 cross join lateral (select count(*) as conversions, sum(c.value) as value from marketing_automation.conversion c
@@ -175,7 +193,7 @@ select s.name as scenario, a.name as activity, c.waiting, c.done, c.skipped, c.c
        round(c.clicked::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.clicked end), 0), 4) as click_rate,
        round(c.clicked::numeric / nullif(greatest(c.opened, case when c.opened > 0 then c.clicked end), 0), 4) as click_through_rate,
        t.done_trend, t.open_rate_trend, t.click_rate_trend, t.click_through_rate_trend
-from marketing_automation.scenario s
+from marketing_automation_internal.countable_scenario s
 cross join lateral marketing_automation.activity_count(s.name) with ordinality c
 join marketing_automation.activity a on a.id = c.activity_id
 cross join lateral marketing_automation.activity_report_by(s.name, a.name, 'day', current_date, current_date) t

@@ -90,15 +90,15 @@ begin
         select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
         from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
         others := array(
-            select r.id from marketing_automation.record r
+            select r.id from marketing_automation_internal.record r
             where r.id <> all (whose) and (
                 r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
             order by r.id);
         perform marketing_automation_internal.lock_records(others);
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
-        from marketing_automation.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
-        update marketing_automation.record r
+        from marketing_automation_internal.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
+        update marketing_automation_internal.record r
         set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
             key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
             party = case when lower(r.party) = any (needles) then null else r.party end
@@ -120,9 +120,9 @@ begin
         and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
-    delete from marketing_automation.event e where e.record_id is null and lower(e.party) = any (needles);
-    update marketing_automation.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
-    update marketing_automation.event e set user_agent = null, address = null
+    delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
+    update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
+    update marketing_automation_internal.event e set user_agent = null, address = null
     where e.record_id = any (whose) and (e.user_agent is not null or e.address is not null);
     update marketing_automation_internal.event_inbox e set user_agent = null, address = null where e.record_id = any (whose);
     -- The link still leads to its page; only by its digest it is not found again.

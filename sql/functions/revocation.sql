@@ -35,5 +35,5 @@ create trigger revoke_claims after insert on marketing_automation.sending_pause
     for each row execute function marketing_automation_internal.revoke_claims();
 
 -- Not when a record is unblocked.
-create trigger revoke_claims after update of blocked_at on marketing_automation.record
+create trigger revoke_claims after update of blocked_at on marketing_automation_internal.record
     for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();

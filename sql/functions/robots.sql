@@ -85,11 +85,11 @@ begin
         -- Where mails are that were sent a moment before. A day more, as the clock of a proxy may run behind.
         buckets := array(
             select distinct marketing_automation_internal.log_bucket(e.occurred_at + d)
-            from marketing_automation.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d
+            from marketing_automation_internal.event e cross join unnest(array[- speed.within, interval '0', interval '1 day']) d
                 where e.ctid = any (hits));
     end if;
     with fresh as materialized (
-        select e.ctid as place, e.* from marketing_automation.event e where e.ctid = any (hits) and e.kind
+        select e.ctid as place, e.* from marketing_automation_internal.event e where e.ctid = any (hits) and e.kind
             in ('email_opened', 'email_clicked')
     ), mail as (
         select f.record_id, f.activity_id, min(f.occurred_at) - reach as since, max(f.occurred_at) + reach as until
@@ -102,7 +102,7 @@ begin
         -- has nothing to do with these, however much of it there is. offset: mail by mail, however few clicks there were when
         -- the log was last analyzed.
         select c.*, c.occurred_at between m.since and m.until from mail m cross join lateral (
-            select e.ctid, e.* from marketing_automation.event e
+            select e.ctid, e.* from marketing_automation_internal.event e
             where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
               -- And what decides about the outermost of them.
               and e.occurred_at between m.since - coalesce(burst.within, interval '0')
@@ -137,7 +137,7 @@ begin
                 in ('method', 'user_agent', 'network')),
             case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
             case when trap.name is not null and exists (
-                select from marketing_automation.event o
+                select from marketing_automation_internal.event o
                 where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
                   and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
             case when h.place in (select b.place from bursting b) then burst.name end,
@@ -147,7 +147,7 @@ begin
                   and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
         from hit h where h.is_judged
     ), judged as (
-        update marketing_automation.event e set robot = v.robot
+        update marketing_automation_internal.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
         returning e.id, e.record_id, e.activity_id, e.kind, (v.robot is not null)::integer - (v.before is not null)::integer as change
     )
@@ -176,21 +176,21 @@ declare
     changes integer[];
 begin
     select array_agg(e.id), coalesce(array_agg(e.id) filter (where e.robot is not null), '{}') into ids, were_robots
-    from marketing_automation.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
+    from marketing_automation_internal.event e where e.occurred_at >= since and e.kind in ('email_opened', 'email_clicked');
     perform from marketing_automation_internal.finished_activity f
-    join (select distinct e.record_id, e.activity_id from marketing_automation.event e where e.id = any (ids)) h
+    join (select distinct e.record_id, e.activity_id from marketing_automation_internal.event e where e.id = any (ids)) h
         on h.record_id = f.record_id and h.activity_id = f.activity_id
     order by f.record_id, f.activity_id for no key update of f;
     with look as (
         select marketing_automation_internal.robot_by_look(e.method, e.user_agent, e.address) as robot, e.robot is not null as was_robot,
             array_agg(e.id) as ids
-        from marketing_automation.event e where e.id = any (ids)
+        from marketing_automation_internal.event e where e.id = any (ids)
         group by e.method, e.user_agent, e.address, e.robot is not null
     ), seen as materialized (
         -- Without the ids of the whole group, of which a join would carry a copy with each of them.
         select u.id, l.robot, l.was_robot from look l cross join lateral unnest(l.ids) u (id)
     ), judged as (
-        update marketing_automation.event e set robot = l.robot
+        update marketing_automation_internal.event e set robot = l.robot
         from seen l
         where e.id = l.id and e.robot is distinct from l.robot
           -- A verdict by what hit_details has not kept stands for as long as its rule does.
@@ -203,31 +203,35 @@ begin
     select array_agg(j.record_id), array_agg(j.activity_id), array_agg(j.kind), array_agg(j.change)
     into records, activities, kinds, changes from judged j where j.change <> 0;
     perform marketing_automation_internal.count_robots(records, activities, kinds, changes);
-    perform marketing_automation_internal.classify_events(array(select e.ctid from marketing_automation.event e where e.id = any (ids)));
+    perform marketing_automation_internal.classify_events(array(
+        select e.ctid from marketing_automation_internal.event e where e.id = any (ids)));
     -- What turns out to be a person's has the effect that it should have had.
     select c.no_opens, c.no_clicks into no_opens, no_clicks
     from marketing_automation_internal.withheld_consent(array(
-        select distinct e.record_id from marketing_automation.event e where e.id = any (were_robots) and e.robot is null)) c;
+        select distinct e.record_id from marketing_automation_internal.event e where e.id = any (were_robots) and e.robot is null)) c;
     perform marketing_automation_internal.mark_events(array_agg(e.record_id), array_agg(e.activity_id), array_agg(e.kind),
         array_agg(e.occurred_at), no_opens)
-    from marketing_automation.event e
+    from marketing_automation_internal.event e
     where e.id = any (were_robots) and e.robot is null and case e.kind when 'email_opened' then e.record_id <> all (no_opens)
         else e.record_id <> all (no_clicks) end
     having count(*) > 0;
     return query
         select count(*) filter (where e.robot is not null and e.id <> all (were_robots)),
                count(*) filter (where e.robot is null and e.id = any (were_robots))
-        from marketing_automation.event e where e.id = any (ids);
+        from marketing_automation_internal.event e where e.id = any (ids);
 end $$;
 comment on function marketing_automation.reclassify_events(timestamptz) is
     'API: public. Judges opens and clicks since then again, after robot_rule has changed, by what hit_details has kept of them; '
     'returns how many turned out to be robots'' and how many people''s. The latter have their effect now; what the former have '
     'started is not taken back';
 
-create view marketing_automation.robot_hit as
+create view marketing_automation.robot_hit with (security_barrier) as
 select e.activity_id, e.robot, count(*) filter (where e.kind = 'email_opened') as opened,
     count(*) filter (where e.kind = 'email_clicked') as clicked
-from marketing_automation.event e where e.robot is not null
+from marketing_automation_internal.event e
+where e.robot is not null and ((select v.counts_every from marketing_automation_internal.reader v) or e.activity_id in (
+    select a.id from marketing_automation.activity a
+    where a.scenario_id in (select s.id from marketing_automation_internal.countable_scenario s)))
 group by e.activity_id, e.robot;
 comment on view marketing_automation.robot_hit is
     'API: public. Opens and clicks that are not counted, by activity and by the rule that said so';

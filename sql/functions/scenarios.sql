@@ -11,7 +11,7 @@ begin
         -- In the order of who deletes an activity.
         perform from marketing_automation.activity a where a.scenario_id = old.id order by a.id for update;
         perform marketing_automation_internal.lock_scenario(old.id);
-        if exists (select from marketing_automation.record r where r.scenario_id = old.id) then
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
             raise exception 'scenario "%" has records and cannot be deleted', old.name
                 using errcode = 'object_in_use', detail = 'Its mails would lose their log, and unsubscribing in them would stop working.',
                       hint = format('Stop it: select marketing_automation.stop(%L);', old.name);
@@ -38,7 +38,7 @@ begin
         perform marketing_automation_internal.lock_scenario(old.id);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model
-        and exists (select from marketing_automation.record r where r.scenario_id = old.id)
+        and exists (select from marketing_automation_internal.record r where r.scenario_id = old.id)
         and exists (select from marketing_automation.model m where m.name = old.model) then
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';

@@ -168,7 +168,7 @@ create function marketing_automation_internal.simulate(caller regrole, scenario 
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     model marketing_automation.model := marketing_automation_internal.usable_model(chosen);
     row record;
@@ -226,10 +226,10 @@ begin
     end if;
     begin
         -- As if it had never been in the scenario.
-        delete from marketing_automation.record r where r.scenario_id = chosen.id and r.key = row.key;
+        delete from marketing_automation_internal.record r where r.scenario_id = chosen.id and r.key = row.key;
         of_record := nextval('marketing_automation.record_id_seq');
         record_uuid := marketing_automation_internal.new_record_uuid(of_record);
-        insert into marketing_automation.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
         values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)

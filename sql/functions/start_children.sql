@@ -41,7 +41,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
             r.blocked_at is not null as is_blocked
         from unnest(records, activities, times) as u (record_id, activity_id, at)
-        join marketing_automation.record r on r.id = u.record_id
+        join marketing_automation_internal.record r on r.id = u.record_id
         join marketing_automation.activity a on a.id = u.activity_id
         where not exists (
             select from marketing_automation_internal.finished_activity f

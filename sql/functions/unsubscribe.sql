@@ -1,9 +1,27 @@
 -- Unsubscribing and its undo, by administrators and by recipients.
 
-create function marketing_automation.unsubscribe(party text, scenario text default null) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.scenario_left(caller regrole, scenario text) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if scenario is not null then
+        return (marketing_automation_internal.scenario_for(caller, scenario, 'operate')).id;
+    end if;
+    -- It is the mail of all teams, as with a suppressed address.
+    if not has_function_privilege(caller, 'marketing_automation.suppress(text, text, text)', 'execute') then
+        raise exception 'must have the access "admin" or "operator" to decide about the mail of all scenarios'
+            using errcode = 'insufficient_privilege', hint = 'Name a scenario of yours as the second argument.';
+    end if;
+    return 0;
+end $$;
+comment on function marketing_automation_internal.scenario_left(regrole, text) is
+    'API: private. The id of the scenario that a party leaves or comes back to, 0: every one (null). Raises unless the role '
+    'may decide that';
+
+create function marketing_automation_internal.unsubscribe(caller regrole, party text, scenario text)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_scenario integer := case when scenario is null then 0 else (marketing_automation_internal.scenario_named(scenario)).id end;
+    its_scenario integer := marketing_automation_internal.scenario_left(caller, scenario);
 begin
     if party is null then
         raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
@@ -12,18 +30,24 @@ begin
     values (unsubscribe.party, its_scenario, statement_timestamp())
     on conflict do nothing;
     if found then
-        insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+        insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
         values (gen_random_uuid(), statement_timestamp(), 'unsubscribed', unsubscribe.party, its_scenario);
     end if;
 end $$;
+comment on function marketing_automation_internal.unsubscribe(regrole, text, text) is 'API: private. Behind unsubscribe()';
+
+create function marketing_automation.unsubscribe(party text, scenario text default null)
+    returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.unsubscribe(text, text) is
     'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, '
     'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
 
-create function marketing_automation.resubscribe(party text, scenario text default null) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.resubscribe(caller regrole, party text, scenario text)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_scenario integer := (select (marketing_automation_internal.scenario_named(scenario)).id where scenario is not null);
+    its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
     unblocked bigint;
 begin
     if party is null then
@@ -37,17 +61,22 @@ begin
     end if;
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
-        select r.id from marketing_automation.record r
+        select r.id from marketing_automation_internal.record r
         where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
         returning u.scenario_id
     )
-    insert into marketing_automation.event (id, occurred_at, kind, party, scenario_id)
+    insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
     return unblocked;
 end $$;
+comment on function marketing_automation_internal.resubscribe(regrole, text, text) is 'API: private. Behind resubscribe()';
+
+create function marketing_automation.resubscribe(party text, scenario text default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.resubscribe(text, text) is
     'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its '
     'blocked ones are unblocked; returns how many';
@@ -65,7 +94,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
     from (select 1) as one
     left join marketing_automation_internal.verify_token('unsubscribed', token) t on true
-    left join marketing_automation.record r on r.id = t.record_id
+    left join marketing_automation_internal.record r on r.id = t.record_id
     -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
     left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
     left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
@@ -77,7 +106,7 @@ create function marketing_automation.unsubscribe_by_token(token text, everything
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
-    leaving marketing_automation.record;
+    leaving marketing_automation_internal.record;
     is_news boolean;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
@@ -92,7 +121,7 @@ begin
             is_news := is_news or found;
         end if;
         if is_news then
-            insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+            insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
             select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
                 marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
                    case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
@@ -109,14 +138,14 @@ create function marketing_automation.resubscribe_by_token(token text, user_agent
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
-    returning_one marketing_automation.record;
+    returning_one marketing_automation_internal.record;
     others bigint[];
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
-    select r.* into returning_one from marketing_automation.record r where r.id = verified.record_id;
+    select r.* into returning_one from marketing_automation_internal.record r where r.id = verified.record_id;
     -- With the party its other records come back, but for those that were blocked themselves.
     others := array(
-        select r.id from marketing_automation.record r
+        select r.id from marketing_automation_internal.record r
         where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
           and (r.scenario_id = returning_one.scenario_id or exists (
               select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
@@ -126,7 +155,7 @@ begin
         where u.party = returning_one.party and u.scenario_id in (0, returning_one.scenario_id)
         returning u.scenario_id
     )
-    insert into marketing_automation.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
+    insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;

@@ -1,4 +1,74 @@
--- What people see of the tables that work is done in.
+-- What people see of the tables that work is done in. Each shows what is of the reader's scenarios, or all to who reads every scenario:
+-- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
+
+create view marketing_automation.record with (security_barrier) as
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at
+from marketing_automation_internal.record r
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
+comment on view marketing_automation.record is
+    'API: public. Rows of models that entered a scenario: once, ever. Of your scenarios, or of all: see docs/teams.md';
+comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
+comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
+comment on column marketing_automation.record.uuid is
+    'Public random id (RFC 9562 version 8: 48 bits of id, 74 random bits), found through the primary key: see record_id(uuid)';
+comment on column marketing_automation.record.time_zone is
+    'Value of the model''s time_zone expression when it entered: where days and months of delays count, if there is such a zone; null: '
+    'that of the database';
+comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
+comment on column marketing_automation.record.unsubscribed_at is
+    'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
+
+create view marketing_automation.event with (security_barrier) as
+select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
+    e.scenario_id, (select l.url from marketing_automation.link l where l.id = e.link_id) as url
+from marketing_automation_internal.event e
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or case
+        when e.activity_id is not null then e.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
+        when e.scenario_id is not null then e.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s)
+        else exists (select from marketing_automation.record r where r.id = e.record_id) end;
+comment on view marketing_automation.event is
+    'API: public. Log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back. Rows are '
+    'added; judging marks those of robots, and forget() erases a person''s. Of your scenarios, or of all';
+comment on column marketing_automation.event.id is
+    'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
+comment on column marketing_automation.event.method is
+    'HTTP method of an open or click: GET, HEAD or POST; PREFETCH is a GET in advance, before anybody has asked for it';
+comment on column marketing_automation.event.address is
+    'Network that an open or click came from, if hit_details is full: see address_prefix()';
+comment on column marketing_automation.event.user_agent is 'What hit_details leaves of it: see kept_user_agent()';
+comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
+comment on column marketing_automation.event.scenario_id is
+    'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
+comment on column marketing_automation.event.robot is
+    'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
+comment on column marketing_automation.event.url is 'The address of a clicked link; null: none, or the hidden one that only robots follow';
+
+-- A dump of a release in which these were tables is restored through them.
+create function marketing_automation_internal.restore_row() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_table_name = 'record' then
+        insert into marketing_automation_internal.record
+            (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at)
+        values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at);
+    else
+        insert into marketing_automation_internal.event
+            (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)
+        values (new.id, new.occurred_at, new.kind, new.record_id, new.activity_id, new.link_id, new.method, new.address, new.user_agent,
+            new.robot, new.party, new.scenario_id);
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.restore_row() is
+    'API: private. Trigger: what a superuser copies into the view record or event goes into the table behind it';
+
+create trigger restore instead of insert on marketing_automation.record
+    for each row execute function marketing_automation_internal.restore_row();
+
+create trigger restore instead of insert on marketing_automation.event
+    for each row execute function marketing_automation_internal.restore_row();
 
 -- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway.
 -- Others see that there is something, when, and how it went.
@@ -11,12 +81,14 @@ left join marketing_automation.model m on m.name = s.model;
 comment on view marketing_automation_internal.activity_audience is
     'API: private. Whether the current user may see contents of the rows that an activity has read';
 
-create view marketing_automation.record_activity as
+create view marketing_automation.record_activity with (security_barrier) as
 select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
        null::timestamptz as bounced_at,
        null::text as error, null::text as error_code
 from marketing_automation_internal.waiting_activity w
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
        case when f.error is null or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = f.activity_id)
@@ -24,13 +96,15 @@ select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.op
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
             else case when left(f.error_code, 2) in ('42', '40', '53', '55', '57', '58') then f.error
                 else 'its text may quote the row, and is for who may read that' end end, f.error_code
-from marketing_automation_internal.finished_activity f;
+from marketing_automation_internal.finished_activity f
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or f.activity_id in (select a.id from marketing_automation_internal.readable_activity a);
 comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';
 comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
 
-create view marketing_automation.message as
+create view marketing_automation.message with (security_barrier) as
 select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone,
        case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
             then o.context end as context,
@@ -41,6 +115,8 @@ select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_na
        null::text as server,
        o.track_opens, o.track_clicks
 from marketing_automation_internal.outbox o
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone,
        case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
@@ -49,7 +125,9 @@ select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_na
        case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
             then l.smtp_reply else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end,
        l.server, l.track_opens, l.track_clicks
-from marketing_automation_internal.message_log l;
+from marketing_automation_internal.message_log l
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a);
 comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
@@ -62,7 +140,7 @@ comment on column marketing_automation.message.server is 'The SMTP server that t
 comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 
-create view marketing_automation.delivery_attempt as
+create view marketing_automation.delivery_attempt with (security_barrier) as
 select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
        case when t.reply !~ '^(template|sender|recipient|subject|message)\M' or (
                 select a.sees_rows from marketing_automation.message m
@@ -70,11 +148,15 @@ select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
             then t.reply else substring(t.reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as reply,
        t.server
 from marketing_automation_internal.attempt_log t
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or exists (select from marketing_automation.message m where m.id = t.message_id)
 union all
 select l.id, l.attempts, l.sent_at, 'sent', substring(l.smtp_reply from '^([2-5]\d\d)\M')::smallint,
        substring(l.smtp_reply from '^[2-5]\d\d[ -]([245]\.\d{1,3}\.\d{1,3})\M'), l.smtp_reply, l.server
 from marketing_automation_internal.message_log l
-where l.attempts = 1 and l.sent_at is not null;
+where l.attempts = 1 and l.sent_at is not null
+  and ((select v.reads_every from marketing_automation_internal.reader v)
+    or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a));
 comment on view marketing_automation.delivery_attempt is
     'API: public. Every attempt to deliver a mail and how it ended: sent, deferred (tried again), failed (for good) or in_doubt '
     '(nobody knows whether the server took it)';

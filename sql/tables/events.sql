@@ -1,6 +1,7 @@
 -- What comes back from recipients.
 
-create table marketing_automation.event (
+-- Behind the view of that name, which shows each team its own.
+create table marketing_automation_internal.event (
     id uuid primary key,
     occurred_at timestamptz not null,
     kind text not null check (kind in ('email_opened', 'email_clicked', 'email_bounced', 'complained', 'unsubscribed', 'resubscribed',
@@ -18,24 +19,10 @@ create table marketing_automation.event (
     constraint event_of_mail_names_activity check (kind not like 'email\_%' or activity_id is not null),
     constraint event_click_names_link check ((kind = 'email_clicked') = (link_id is not null))
 );
-comment on table marketing_automation.event is
-    'API: public. Log of opens, clicks, bounces and complaints, of unsubscribing and blocking, and of what took them back. Rows are '
-    'added; judging marks those of robots, and forget() erases a person''s';
-comment on column marketing_automation.event.id is
-    'Chosen by the reporter (the proxy makes UUIDv7, RFC 9562): the same id twice is one event';
-comment on column marketing_automation.event.method is
-    'HTTP method of an open or click: GET, HEAD or POST; PREFETCH is a GET in advance, before anybody has asked for it';
-comment on column marketing_automation.event.address is
-    'Network that an open or click came from, if hit_details is full: see address_prefix()';
-comment on column marketing_automation.event.user_agent is 'What hit_details leaves of it: see kept_user_agent()';
-comment on column marketing_automation.event.party is 'Who was unsubscribed or resubscribed';
-comment on column marketing_automation.event.scenario_id is
-    'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
-comment on column marketing_automation.event.robot is
-    'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
+comment on table marketing_automation_internal.event is 'API: private. Opens, clicks, bounces and so on; see the view event';
 -- For classify_events: the clicks in a mail, and those on its hidden link.
-create index event_click on marketing_automation.event (record_id, activity_id, occurred_at) where kind = 'email_clicked';
-create index event_hidden_click on marketing_automation.event (record_id, activity_id, occurred_at) where link_id = 0;
+create index event_click on marketing_automation_internal.event (record_id, activity_id, occurred_at) where kind = 'email_clicked';
+create index event_hidden_click on marketing_automation_internal.event (record_id, activity_id, occurred_at) where link_id = 0;
 
 -- Written by record_events(), emptied by apply_events(). Without an index: appending is what a reader waits for.
 create table marketing_automation_internal.event_inbox (

@@ -4,7 +4,8 @@
 
 create sequence marketing_automation.record_id_seq;
 
-create table marketing_automation.record (
+-- Behind the view of that name, which shows each team its own.
+create table marketing_automation_internal.record (
     id bigint primary key,
     scenario_id integer not null,
     key text collate "C"
@@ -19,20 +20,9 @@ create table marketing_automation.record (
     unsubscribed_at timestamptz,
     constraint record_enters_once unique (scenario_id, key)
 );
-alter sequence marketing_automation.record_id_seq owned by marketing_automation.record.id;
 -- For resubscribe: the records of a party of which something was cancelled.
-create index record_left on marketing_automation.record (party) where blocked_at is not null or unsubscribed_at is not null;
-comment on table marketing_automation.record is 'API: public. A row of a model that entered a scenario: once, ever';
-comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
-comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
-comment on column marketing_automation.record.uuid is
-    'Public random id (RFC 9562 version 8: 48 bits of id, 74 random bits), found through the primary key: see record_id(uuid)';
-comment on column marketing_automation.record.time_zone is
-    'Value of the model''s time_zone expression when it entered: where days and months of delays count, if there is such a zone; null: '
-    'that of the database';
-comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
-comment on column marketing_automation.record.unsubscribed_at is
-    'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
+create index record_left on marketing_automation_internal.record (party) where blocked_at is not null or unsubscribed_at is not null;
+comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
 
 create table marketing_automation_internal.waiting_activity (
     record_id bigint not null,

@@ -1,8 +1,41 @@
--- What an expression raises may quote a row: such errors are for who may read the row.
+-- Definitions, and small tables with what has happened: each team sees its own. The extension, which owns them, is not asked. What
+-- batches work on has no policy: there are views over it.
 
+alter table marketing_automation.scenario enable row level security;
+create policy own on marketing_automation.scenario using (
+    pg_has_role(owner_id, 'MEMBER')
+    or (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE'))) with check (true);
+comment on policy own on marketing_automation.scenario is
+    'Scenarios whose owner the role is a member of, or all for who reads every scenario. Who may write which: the trigger guard';
+
+alter table marketing_automation.activity enable row level security;
+create policy own on marketing_automation.activity using (
+    scenario_id in (select s.id from marketing_automation.scenario s)) with check (true);
+comment on policy own on marketing_automation.activity is 'Of the scenarios that the role sees';
+
+alter table marketing_automation.activity_translation enable row level security;
+create policy own on marketing_automation.activity_translation using (
+    activity_id in (select a.id from marketing_automation.activity a)) with check (true);
+comment on policy own on marketing_automation.activity_translation is 'Of the scenarios that the role sees';
+
+alter table marketing_automation.conversion enable row level security;
+create policy own on marketing_automation.conversion using (scenario_id in (select s.id from marketing_automation.scenario s));
+comment on policy own on marketing_automation.conversion is 'Of the scenarios that the role sees';
+
+-- 0, all scenarios, is not a team's.
+alter table marketing_automation.unsubscription enable row level security;
+create policy own on marketing_automation.unsubscription using (
+    (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE'))
+    or scenario_id in (select s.id from marketing_automation.scenario s));
+comment on policy own on marketing_automation.unsubscription is 'Of the scenarios that the role sees; of all scenarios for who sees all';
+
+-- What an expression raises may quote a row: such errors are for who may read the row.
 alter table marketing_automation.scenario_status enable row level security;
 create policy quotes_no_row on marketing_automation.scenario_status for select using (
-    last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
-    or marketing_automation.sees_rows(scenario_id));
+    scenario_id in (select s.id from marketing_automation.scenario s)
+    and (last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
+        or marketing_automation.sees_rows(scenario_id)));
 comment on policy quotes_no_row on marketing_automation.scenario_status is
-    'Rows whose last error may quote a row of the model are for who sees_rows() only';
+    'Of the scenarios that the role sees. Rows whose last error may quote a row of the model are for who sees_rows() only';

@@ -143,13 +143,6 @@ drop function marketing_automation_internal.explain_activities(marketing_automat
 drop function marketing_automation_internal.simulate_record(marketing_automation.scenario, bigint, uuid, jsonb, timestamptz);
 create function marketing_automation.sees_rows(scenario_id integer) returns boolean
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-alter table marketing_automation.scenario_status enable row level security;
-create policy quotes_no_row on marketing_automation.scenario_status for select using (
-    last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
-    or marketing_automation.sees_rows(scenario_id));
-comment on policy quotes_no_row on marketing_automation.scenario_status is
-    'Rows whose last error may quote a row of the model are for who sees_rows() only';
-
 -- Snippets name the activities that use them.
 drop function marketing_automation_internal.template_user();
 
@@ -176,3 +169,100 @@ begin
 end $$;
 drop function marketing_automation_internal.apply_hits(tid[]);
 drop function marketing_automation_internal.apply_or_fail(tid[]);
+
+-- Several teams. What readers and operators have, and what is an admin's now, was part of marketer: it is no news to who has it.
+select pg_catalog.set_config('marketing_automation_update.included', pg_catalog.string_agg(n.access || pg_catalog.substr(k.what,
+    pg_catalog.strpos(k.what, '.')), ' '), true)
+from pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.current_setting('marketing_automation_update.known'), ' ')) as k (what)
+cross join (values ('marketer'), ('admin')) as n (access)
+where k.what ~ '^(reader|operator|marketer)\.';
+
+-- A marketer is one of own scenarios now, and has no say in what all share. Who was given it before keeps the rights on all, by name.
+insert into marketing_automation_internal.access_grant (role, access, role_id)
+select g.role, n.access, g.role_id
+from marketing_automation_internal.access_grant g cross join (values ('reader'), ('operator'), ('admin')) as n (access)
+where g.access = 'marketer'
+on conflict do nothing;
+drop function marketing_automation_internal.access_right();
+
+-- Records and events are shown by views of their names, each team its own.
+do $$
+declare
+    others text := (
+        select pg_catalog.string_agg(distinct pg_catalog.pg_describe_object(o.classid, o.objid, 0), ', ')
+        from pg_catalog.pg_depend d
+        left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and r.oid = d.objid
+        cross join lateral (values (case when r.oid is null then d.classid else 'pg_catalog.pg_class'::pg_catalog.regclass end,
+            coalesce(r.ev_class, d.objid))) as o (classid, objid)
+        where d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.deptype = 'n'
+          and d.refobjid in ('marketing_automation.record'::pg_catalog.regclass, 'marketing_automation.event'::pg_catalog.regclass)
+          and d.classid in ('pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
+          and not exists (
+            select from pg_catalog.pg_depend e
+            where e.classid = o.classid and e.objid = o.objid and e.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+              and e.deptype = 'e'));
+begin
+    if others is not null then
+        raise exception 'the tables record and event become views, and other objects depend on them'
+            using errcode = 'dependent_objects_still_exist', detail = others || '.', hint = 'Drop these, update, and create them again.';
+    end if;
+end $$;
+alter sequence marketing_automation.record_id_seq owned by none;
+do $$
+declare
+    its_column record;
+begin
+    for its_column in
+        select a.attrelid::pg_catalog.regclass as its_table, a.attname from pg_catalog.pg_attribute a
+        where a.attrelid in ('marketing_automation.record'::pg_catalog.regclass, 'marketing_automation.event'::pg_catalog.regclass)
+          and a.attnum > 0 and not a.attisdropped
+    loop
+        execute pg_catalog.format('comment on column %s.%I is null', its_column.its_table, its_column.attname);
+    end loop;
+end $$;
+alter table marketing_automation.record set schema marketing_automation_internal;
+alter table marketing_automation.event set schema marketing_automation_internal;
+comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
+comment on table marketing_automation_internal.event is 'API: private. Opens, clicks, bounces and so on; see the view event';
+drop function marketing_automation_internal.existing_record(uuid);
+
+create function marketing_automation.reads_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+alter table marketing_automation.scenario enable row level security;
+create policy own on marketing_automation.scenario using (
+    pg_has_role(owner_id, 'MEMBER')
+    or (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE'))) with check (true);
+comment on policy own on marketing_automation.scenario is
+    'Scenarios whose owner the role is a member of, or all for who reads every scenario. Who may write which: the trigger guard';
+
+alter table marketing_automation.activity enable row level security;
+create policy own on marketing_automation.activity using (
+    scenario_id in (select s.id from marketing_automation.scenario s)) with check (true);
+comment on policy own on marketing_automation.activity is 'Of the scenarios that the role sees';
+
+alter table marketing_automation.activity_translation enable row level security;
+create policy own on marketing_automation.activity_translation using (
+    activity_id in (select a.id from marketing_automation.activity a)) with check (true);
+comment on policy own on marketing_automation.activity_translation is 'Of the scenarios that the role sees';
+
+alter table marketing_automation.conversion enable row level security;
+create policy own on marketing_automation.conversion using (scenario_id in (select s.id from marketing_automation.scenario s));
+comment on policy own on marketing_automation.conversion is 'Of the scenarios that the role sees';
+
+-- 0, all scenarios, is not a team's.
+alter table marketing_automation.unsubscription enable row level security;
+create policy own on marketing_automation.unsubscription using (
+    (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE'))
+    or scenario_id in (select s.id from marketing_automation.scenario s));
+comment on policy own on marketing_automation.unsubscription is 'Of the scenarios that the role sees; of all scenarios for who sees all';
+
+-- What an expression raises may quote a row: such errors are for who may read the row.
+alter table marketing_automation.scenario_status enable row level security;
+create policy quotes_no_row on marketing_automation.scenario_status for select using (
+    scenario_id in (select s.id from marketing_automation.scenario s)
+    and (last_error_code is null or left(last_error_code, 2) in ('42', '40', '53', '55', '57', '58')
+        or marketing_automation.sees_rows(scenario_id)));
+comment on policy quotes_no_row on marketing_automation.scenario_status is
+    'Of the scenarios that the role sees. Rows whose last error may quote a row of the model are for who sees_rows() only';

@@ -25,7 +25,7 @@ from marketing_automation.record r
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'enroll'
 join marketing_automation_internal.waiting_activity w on w.record_id = r.id
 join marketing_automation.activity a on a.id = w.activity_id
-group by r.id order by r.key;
+group by r.key, r.party, r.entered_at, r.blocked_at, r.uuid, r.id order by r.key;
 select substr(uuid::text, 15, 1) as version, count(distinct uuid) = count(*) as distinct_uuids from marketing_automation.record group by 1;
 
 -- Again: nobody enters twice; who matches now does.

@@ -31,6 +31,7 @@ update shop.customer set email = 'customer2@shop.example' where id = 2;
 -- Members of the owner only.
 create role regress_previewer;
 select marketing_automation.grant_access('regress_previewer', 'marketer');
+select marketing_automation.grant_access('regress_previewer', 'admin');
 set role regress_previewer;
 select * from marketing_automation.preview('shown', 'mail', '2');
 insert into marketing_automation.party (name, email) values ('Zoë', 'zoe@shop.example') returning id as zoe \gset

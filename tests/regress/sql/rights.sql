@@ -9,7 +9,8 @@ create table shop.lodger (id integer primary key, name text, email text);
 insert into shop.lodger select n, 'Lodger ' || n, 'lodger' || n || '@shop.example' from generate_series(1, 3) n;
 grant usage on schema shop to regress_ann;
 grant select on shop.lodger to regress_ann;
-select count(*) from (values ('regress_ann', 'marketer'), ('regress_bob', 'marketer'), ('regress_otto', 'operator')) as g (role, access)
+select count(*) from (values ('regress_ann', 'marketer'), ('regress_bob', 'marketer'), ('regress_ann', 'admin'), ('regress_bob', 'admin'),
+    ('regress_otto', 'operator')) as g (role, access)
 cross join lateral marketing_automation.grant_access(g.role::regrole, g.access);
 
 set session authorization regress_ann;
