@@ -6,6 +6,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
     values
     ('tracking', 'execute', 'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
     ('bounces', 'execute', 'ingest_bounce'),
+    ('enroller', 'execute', 'enroll_record enroll_records'),
     ('monitor', 'execute', 'health worker_status'),
     ('monitor', 'select', 'metric'),
     ('reader', 'select',
@@ -27,7 +28,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.access_right() is
     'API: private. What each access may do: a privilege on objects of the schema marketing_automation, by name. marketer includes '
-    'reader and operator';
+    'reader, operator and enroller';
 
 create function marketing_automation_internal.give_access(role name, access text, is_update boolean default false) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -71,7 +72,7 @@ begin
                     where other.attrelid = c.oid and x.grantee = role_id and x.privilege_type = upper(w.privilege)))
             group by w.privilege
         ) as g (privileges, object)
-        where r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator')
+        where r.access = give_access.access or give_access.access = 'marketer' and r.access in ('reader', 'operator', 'enroller')
     loop
         execute statement;
     end loop;
@@ -92,16 +93,16 @@ begin
     end if;
     if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
         raise exception 'access "%" does not exist', access
-            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, monitor, reader, operator or marketer.';
+            using errcode = 'invalid_parameter_value', hint = 'It is tracking, bounces, enroller, monitor, reader, operator or marketer.';
     end if;
     perform marketing_automation_internal.give_access(its_name, access);
     insert into marketing_automation_internal.access_grant as g (role, access, role_id) values (its_name, grant_access.access, grant_access.role)
     on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
-    'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), reader (reports), '
-    'monitor (health() and metric), operator (pg_cron job), marketer (defines and runs campaigns, reads and operates). Updates of '
-    'the extension give it what is new, too';
+    'API: public. Grants a role what a job needs: tracking (the proxy), bounces (what hands returned mails in), enroller (an application '
+    'that enters rows), reader (reports), monitor (health() and metric), operator (pg_cron job), marketer (defines and runs campaigns, '
+    'reads and operates). Updates of the extension give it what is new, too';
 
 -- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked
 -- where the object was there before: what is revoked or granted while an extension's script runs makes all privileges

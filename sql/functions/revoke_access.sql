@@ -25,12 +25,12 @@ begin
         with had as (
             select r.privilege, o.name from marketing_automation_internal.access_right() r
             cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
-            where r.access = revoke_access.access or revoke_access.access = 'marketer' and r.access in ('reader', 'operator')
+            where r.access = revoke_access.access or revoke_access.access = 'marketer' and r.access in ('reader', 'operator', 'enroller')
         ), keeps as (
             select r.privilege, o.name
             from marketing_automation_internal.access_grant g
             join marketing_automation_internal.access_right() r
-                on r.access = g.access or g.access = 'marketer' and r.access in ('reader', 'operator')
+                on r.access = g.access or g.access = 'marketer' and r.access in ('reader', 'operator', 'enroller')
             cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
             where g.role = its_name
         ), lost as (
