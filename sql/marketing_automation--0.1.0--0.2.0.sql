@@ -660,6 +660,11 @@ comment on function marketing_automation.operates_every_scenario() is
     'API: public. Who may call it enrolls, processes, blocks, cancels and retries in every scenario, not only where it is a member of '
     'the owner';
 
+create or replace function marketing_automation.enters_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+comment on function marketing_automation.enters_every_scenario() is
+    'API: public. Who may call it enters rows by their keys into every scenario, not only where it is a member of the owner';
+
 create or replace function marketing_automation_internal.has_right(caller regrole, owner_id oid, what text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- An owner that was dropped has no members. pg_read_all_data reads the tables already.
@@ -667,11 +672,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         or has_function_privilege(caller, case what
             when 'count' then 'marketing_automation.counts_every_scenario()'::regprocedure
             when 'read' then 'marketing_automation.reads_every_scenario()'::regprocedure
+            when 'enter' then 'marketing_automation.enters_every_scenario()'::regprocedure
             when 'operate' then 'marketing_automation.operates_every_scenario()'::regprocedure end, 'execute')
         or what in ('count', 'read') and pg_has_role(caller, 'pg_read_all_data', 'USAGE')
 $$;
 comment on function marketing_automation_internal.has_right(regrole, oid, text) is
-    'API: private. Whether a role may count, read or operate scenarios of this owner; owner_id null: those of everybody';
+    'API: private. Whether a role may count, read, enter or operate scenarios of this owner; owner_id null: those of everybody';
 
 create or replace function marketing_automation_internal.demand_right(caller regrole, scenario marketing_automation.scenario, what text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -682,11 +688,12 @@ begin
                   hint = case what
                       when 'count' then 'The access "reports" shows the numbers of all scenarios.'
                       when 'read' then 'The access "reader" shows all scenarios.'
+                      when 'enter' then 'The access "enroller" enters rows into all scenarios.'
                       else 'The access "operator" runs all scenarios.' end;
     end if;
 end $$;
 comment on function marketing_automation_internal.demand_right(regrole, marketing_automation.scenario, text) is
-    'API: private. Raises unless a role may do that with a scenario: count, read or operate';
+    'API: private. Raises unless a role may do that with a scenario: count, read, enter or operate';
 
 create or replace function marketing_automation_internal.scenario_for(caller regrole, name text, what text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -697,7 +704,7 @@ begin
     return result;
 end $$;
 comment on function marketing_automation_internal.scenario_for(regrole, text, text) is
-    'API: private. The scenario of that name, for a role that may count, read or operate it; else an error';
+    'API: private. The scenario of that name, for a role that may count, read, enter or operate it; else an error';
 
 create or replace function marketing_automation_internal.demand_activity(caller regrole, activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -1025,16 +1032,24 @@ return case when guard is null then condition else format('case when %s then %s 
 comment on function marketing_automation_internal.guarded(text, text) is
     'API: private. A condition that is looked at only where guard holds; a null guard holds always';
 
-create or replace function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+create or replace function marketing_automation_internal.key_condition(relation regclass, key text, key_type regtype) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- The type by its catalog name: as SQL spells it, character would be character(1).
-    select format('select %s from %s as self where %s', columns, relation, marketing_automation_internal.guarded(
+    select marketing_automation_internal.guarded(
         format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
-        marketing_automation_internal.not_poisonous(relation, key)))
+        marketing_automation_internal.not_poisonous(relation, key))
     from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
 $$;
+comment on function marketing_automation_internal.key_condition(regclass, text, regtype) is
+    'API: private. Condition over self for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+
+create or replace function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('select %s from %s as self where %s', columns, relation,
+        marketing_automation_internal.key_condition(relation, key, key_type))
+$$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
-    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+    'API: private. Query for the rows whose keys are in $1 (text[])';
 
 create or replace function marketing_automation_internal.error_in(
     scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, part text, digests text[],
@@ -1482,7 +1497,7 @@ begin
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key then
         -- After an enrolling that is under way, whose records nobody else sees yet.
-        perform marketing_automation_internal.lock_scenario(s.id) from marketing_automation.scenario s
+        perform marketing_automation_internal.lock_scenario_for_change(s.id) from marketing_automation.scenario s
             where s.model = old.name order by s.id;
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key
@@ -1601,7 +1616,7 @@ begin
     if tg_op = 'DELETE' then
         -- In the order of who deletes an activity.
         perform from marketing_automation.activity a where a.scenario_id = old.id order by a.id for update;
-        perform marketing_automation_internal.lock_scenario(old.id);
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
         if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
             raise exception 'scenario "%" has records and cannot be deleted', old.name
                 using errcode = 'object_in_use', detail = 'Its mails would lose their log, and unsubscribing in them would stop working.',
@@ -1626,7 +1641,7 @@ begin
                       else 'select marketing_automation.stop(%1$L), marketing_automation.draft(%1$L);' end, old.name);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model then
-        perform marketing_automation_internal.lock_scenario(old.id);
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model
         and exists (select from marketing_automation_internal.record r where r.scenario_id = old.id)
@@ -1789,7 +1804,7 @@ begin
     end if;
     if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
         -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
-        perform marketing_automation_internal.lock_scenario(new.scenario_id);
+        perform marketing_automation_internal.lock_scenario_for_change(new.scenario_id);
         if exists (select from marketing_automation_internal.record r where r.scenario_id = new.scenario_id) then
             raise exception '% of activity "%" cannot change: records have entered scenario "%"',
                 case when new.parent_id is distinct from old.parent_id then 'parent'
@@ -2580,7 +2595,8 @@ comment on function marketing_automation_internal.new_keys(marketing_automation.
     'API: private. Keys of the rows of an entering query that are not in the scenario yet';
 
 create or replace function marketing_automation_internal.enter_rows(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
+    now timestamptz
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
@@ -2602,10 +2618,11 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
             as q (key text, party text, time_zone text)
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
@@ -2637,9 +2654,111 @@ begin
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
+    text[], text[], timestamptz) is
+    'API: private. Enters all new rows of an entering query, in which $1 is keys, in one statement; returns how many. held: keys to '
+    'leave out, null: none; poison: keys of rows for which the condition of a root activity raises, null: none';
+
+create or replace function marketing_automation_internal.enter_after_others(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
+    now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    broken text;
+    detail text;
+begin
+    loop
+        begin
+            return marketing_automation_internal.enter_rows(scenario, model, source, keys, held, poison, now);
+        exception when unique_violation then
+            get stacked diagnostics broken = constraint_name, detail = pg_exception_detail;
+            -- Of a key that several rows of the model have there is no record.
+            if broken <> 'record_enters_once' or not exists (
+                    select from marketing_automation_internal.record r
+                    where r.scenario_id = scenario.id and r.key = marketing_automation_internal.key_in_detail(detail) collate "C") then
+                raise;
+            end if;
+        end;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.enter_after_others(marketing_automation.scenario, marketing_automation.model, text,
+    text[], text[], text[], timestamptz) is
+    'API: private. As enter_rows(), once more when another session has entered one of the rows meanwhile';
+
+create or replace function marketing_automation_internal.key_in_detail(detail text) returns text
+language sql immutable
+return substring(detail from '=\(\d+, (.*)\)[^)]*$');
+comment on function marketing_automation_internal.key_in_detail(text) is
+    'API: private. The key in the detail of a violation of record_enters_once, in whatever language';
+
+create or replace function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    half integer := cardinality(keys) / 2;
+    found_first text[];
+begin
+    begin
+        insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
+        select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
+        from unnest(keys) as u (key)
+        on conflict do nothing;
+        raise exception 'tried' using errcode = 'MA001';
+    exception
+        when sqlstate 'MA001' then
+            return '{}';
+        when lock_not_available then
+            if half = 0 then
+                return keys;
+            end if;
+    end;
+    found_first := marketing_automation_internal.held_keys(scenario_id, keys[:half]);
+    -- Somebody who holds more has his transaction waited for, at the next turn.
+    return found_first || case when cardinality(found_first) < 100 then
+        marketing_automation_internal.held_keys(scenario_id, keys[half + 1:]) end;
+end $$;
+comment on function marketing_automation_internal.held_keys(integer, text[]) is
+    'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
+
+create or replace function marketing_automation_internal.enter_around(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    held text[];
+begin
+    begin
+        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, poison, now);
+    exception when lock_not_available then
+        null;
+    end;
+    held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source));
+    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, poison, now);
+end $$;
+comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz) is
-    'API: private. Enters all new rows of an entering query in one statement; returns how many. poison: keys of rows for which the '
-    'condition of a root activity raises, null: none';
+    'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
+    'stays open: nobody else waits for it';
+
+create or replace function marketing_automation_internal.enterable_model(scenario marketing_automation.scenario) returns marketing_automation.model
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    held bigint;
+begin
+    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
+        string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
+            from marketing_automation_internal.model_parts(model) p;
+    perform from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null for key share skip locked;
+    get diagnostics held = row_count;
+    -- A row enters once, ever: without a root it would miss whatever is added. And when a root is being deleted, it would begin without
+    -- it, or with what is gone.
+    return case when held > 0
+        and held = (select count(*) from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null)
+        then model end;
+end $$;
+comment on function marketing_automation_internal.enterable_model(marketing_automation.scenario) is
+    'API: private. The model of a scenario, whose root activities are locked then; null: nobody may enter now';
 
 create or replace function marketing_automation_internal.expect_rows(scenario marketing_automation.scenario, model marketing_automation.model,
     source text) returns void
@@ -2667,37 +2786,25 @@ declare
     source text;
     keys text[];
     poison text[];
-    held bigint;
     entered bigint;
     conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
         and a.condition is not null);
     broken text;
 begin
-    -- The caller holds the scenario, so that nobody else enters the same rows; the unique constraint is only the net.
+    -- The caller holds the scenario, so that nobody else enters all its rows; of enroll_records() see enter_around().
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
         return 0;
     end if;
-    model := marketing_automation_internal.usable_model(scenario);
-    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
-    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
-        string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
-            from marketing_automation_internal.model_parts(model) p;
-    if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
-        -- A row enters once, ever: one that entered now would miss whatever is added.
-        return 0;
-    end if;
-    perform from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null for key share skip locked;
-    get diagnostics held = row_count;
-    if held < (select count(*) from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
-        -- A root is being deleted: what enters now would begin without it, or with what is gone.
+    model := marketing_automation_internal.enterable_model(scenario);
+    if model.name is null then
         return 0;
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
     perform marketing_automation_internal.expect_rows(scenario, model, source);
     begin
-        entered := marketing_automation_internal.enter_rows(scenario, model, source, null, now);
+        entered := marketing_automation_internal.enter_around(scenario, model, source, null, now);
     exception when others then
         get stacked diagnostics broken = constraint_name;
         if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
@@ -2715,7 +2822,7 @@ begin
             keys := marketing_automation_internal.new_keys(scenario, model, source);
             poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
         end if;
-        entered := marketing_automation_internal.enter_rows(scenario, model, source,
+        entered := marketing_automation_internal.enter_around(scenario, model, source,
             -- What is wrong with all rows, or with very many, is the scenario's fault.
             case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
     end if;
@@ -2798,6 +2905,15 @@ $$;
 comment on function marketing_automation_internal.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
 
+create or replace function marketing_automation_internal.lock_scenario_for_change(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.lock_scenario($1);
+    -- Those who enter single rows share it, and with whoever enrolls all.
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+$$;
+comment on function marketing_automation_internal.lock_scenario_for_change(integer) is
+    'API: private. As lock_scenario(), for changes of the tree: nobody enters meanwhile, by enroll_records() neither';
+
 create or replace function marketing_automation_internal.lock_scenario_soon(scenario_id integer) returns text
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
@@ -2842,11 +2958,25 @@ comment on function marketing_automation_internal.next_to_enroll(regrole, intege
     'API: private. The running scenario whose turn it is, of those that have not been tried: who failed comes last. caller: only '
     'scenarios of whose owner this role is a member, null: any';
 
+create or replace function marketing_automation_internal.entering_error(scenario marketing_automation.scenario, message text, code text, broken text,
+    detail text) returns text
+language sql set search_path = pg_catalog, pg_temp as $$
+    select case broken
+        when 'record_enters_once' then format('key %s is not unique: %s', m.model, marketing_automation_internal.key_in_detail(detail))
+        when 'record_has_key' then format('key %s is null in some row', m.model)
+        when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', m.model)
+        when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', m.model)
+        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
+            then marketing_automation_internal.definition_error(scenario) end, message) end
+    from (select format('of model "%s"', scenario.model) as model) m
+$$;
+comment on function marketing_automation_internal.entering_error(marketing_automation.scenario, text, text, text, text) is
+    'API: private. What an error of entering rows means, told by its message, SQLSTATE, constraint and detail';
+
 create or replace function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, sees boolean,
     out enrolled bigint, out error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    model text;
     code text;
     detail text;
     broken text;
@@ -2869,14 +2999,7 @@ exception when others then
     get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
         broken = constraint_name;
     enrolled := 0;
-    model := format('of model "%s"', chosen.model);
-    error := case broken
-        when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
-        when 'record_has_key' then format('key %s is null in some row', model)
-        when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
-        when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
-        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
-            then marketing_automation_internal.definition_error(chosen) end, error) end;
+    error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
     perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
     perform marketing_automation_internal.note_error(chosen.id, null, error, code);
     if not sees then
@@ -2884,7 +3007,7 @@ exception when others then
     end if;
     -- Keys and other values may be addresses, and the log is not theirs.
     raise warning 'scenario "%" did not enroll: %', chosen.name, case
-        when broken = 'record_enters_once' then format('key %s is not unique', model)
+        when broken = 'record_enters_once' then format('key of model "%s" is not unique', chosen.model)
         when left(code, 2) = '22' then regexp_replace(error, '"[^"]*"', '"…"', 'g')
         else error end using errcode = code;
 end $$;
@@ -2992,6 +3115,189 @@ end $$;
 comment on procedure marketing_automation.enroll_all() is
     'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Not '
     'inside a transaction block. Errors are in scenario_status';
+
+-- functions/enroll_records.sql
+-- Entering rows at once, by their keys, inside the transaction of whoever has written them: an order, a registration.
+--
+-- Unlike enroll() this shares the lock of the scenario, with enroll() too, and two sessions meet only at the same key, by the unique
+-- constraint. What an expression raises is raised or warned of, and not kept in scenario_status: others would wait for that row.
+
+create or replace function marketing_automation_internal.entering_keys_query(
+    scenario marketing_automation.scenario, model marketing_automation.model
+) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- The keys stand outside, where they find the rows, and inside, where they keep the domain, which may raise, from others. In order,
+    -- as two sessions may enter the same ones.
+    select format('select %s, %s, %s from %s as self where %s and %s order by 1',
+        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
+        marketing_automation_internal.as_text(model.time_zone), model.relation, k.condition,
+        marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), k.condition))
+    from marketing_automation_internal.key_condition(model.relation, model.key, model.key_type) k (condition)
+$$;
+comment on function marketing_automation_internal.entering_keys_query(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. As entering_query(), of the rows whose keys are in $1';
+
+create or replace function marketing_automation_internal.enter_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz,
+    out entered bigint, out refused bigint, out error text, out code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
+declare
+    half integer := cardinality(keys) / 2;
+    others record;
+    detail text;
+    broken text;
+begin
+    refused := 0;
+    begin
+        entered := marketing_automation_internal.enter_after_others(scenario, model, source, keys, null, null, now);
+        return;
+    exception when others then
+        get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+        if marketing_automation_internal.is_passing_error(code) then
+            raise;
+        end if;
+        error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
+    end;
+    if half > 0 and not marketing_automation_internal.is_broken_definition(code) then
+        select e.entered, e.refused, e.error, e.code into entered, refused, error, code
+        from marketing_automation_internal.enter_keys(scenario, model, source, keys[:half], now) e;
+        -- The first thousand are enough to know that it is not the fault of single rows.
+        if refused < 1000 then
+            select e.* into others from marketing_automation_internal.enter_keys(scenario, model, source, keys[half + 1:], now) e;
+            entered := entered + others.entered;
+            refused := refused + others.refused;
+            error := coalesce(error, others.error);
+            code := coalesce(code, others.code);
+        end if;
+        return;
+    end if;
+    if half = 0 and broken = '' then
+        begin
+            -- If it is the condition of a root, the row enters, and fails when that runs.
+            entered := marketing_automation_internal.enter_after_others(scenario, model, source, keys, null, keys, now);
+            error := null;
+            code := null;
+            return;
+        exception when others then
+            if marketing_automation_internal.is_passing_error(sqlstate) then
+                raise;
+            end if;
+        end;
+    end if;
+    entered := 0;
+    refused := cardinality(keys);
+end $$;
+comment on function marketing_automation_internal.enter_keys(marketing_automation.scenario, marketing_automation.model, text, text[],
+    timestamptz, out bigint, out bigint, out text, out text) is
+    'API: private. Enters rows by their keys; how many entered, how many keys are those of rows for which an expression raises (found by '
+    'halving), and the first error';
+
+create or replace function marketing_automation_internal.enter_records(caller regrole, scenario_name text, keys text[], now timestamptz,
+    out entered bigint, out refused bigint, out error text, out code text, out sees boolean)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario_name, 'enter');
+    model marketing_automation.model;
+    at timestamptz := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+begin
+    if chosen.state <> 'running' then
+        raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
+            using errcode = 'object_not_in_prerequisite_state', hint =
+                format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                                         else 'select marketing_automation.run(%1$L);' end, chosen.name);
+    end if;
+    if keys is null or array_position(keys, null) is not null then
+        raise exception 'a key of scenario "%" is null', chosen.name
+            using errcode = 'null_value_not_allowed', hint = 'Give the value of the model''s key of the row that is to enter.';
+    end if;
+    entered := 0;
+    refused := 0;
+    sees := marketing_automation_internal.sees_rows(caller, chosen.id);
+    -- Changes of the tree wait for this, and this for them; enroll() does not.
+    perform from marketing_automation.scenario_status s where s.scenario_id = chosen.id for key share;
+    if not found then
+        insert into marketing_automation.scenario_status (scenario_id) values (chosen.id) on conflict do nothing;
+        perform from marketing_automation.scenario_status s where s.scenario_id = chosen.id for key share;
+    end if;
+    model := marketing_automation_internal.enterable_model(chosen);
+    if model.name is null then
+        raise warning 'scenario "%" has no activity that a row could start: nobody enters', chosen.name
+            using hint = 'The next enroll() enters these rows, when it has one.';
+        return;
+    end if;
+    perform marketing_automation_internal.assume_time(now);
+    if now is not null then
+        perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+    end if;
+    select e.* into entered, refused, error, code
+    from marketing_automation_internal.enter_keys(chosen, model, marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
+    perform marketing_automation_internal.assume_time(null);
+    if entered > 0 then
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
+        values (chosen.id, marketing_automation_internal.counter_period(at), entered);
+    end if;
+exception when others then
+    -- What does not fit its relation any more is named, as in scenario_status.
+    get stacked diagnostics error = message_text, code = returned_sqlstate;
+    if not marketing_automation_internal.is_broken_definition(code) or marketing_automation_internal.definition_error(chosen) is null then
+        raise;
+    end if;
+    raise exception 'scenario "%": %', chosen.name, marketing_automation_internal.definition_error(chosen) using errcode = code;
+end $$;
+comment on function marketing_automation_internal.enter_records(regrole, text, text[], timestamptz, out bigint, out bigint, out text,
+    out text, out boolean) is
+    'API: private. Enters rows of a running scenario by their keys. sees: whether the caller may be told an error that quotes a row';
+
+create or replace function marketing_automation_internal.enroll_record(caller regrole, scenario text, key text, now timestamptz) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result record;
+begin
+    select e.* into result from marketing_automation_internal.enter_records(caller, scenario, array[key], now) e;
+    if result.refused > 0 then
+        raise exception 'row "%" cannot enter scenario "%": %', key, scenario, case when result.sees then result.error
+                else marketing_automation_internal.public_error(result.error, result.code) end
+            using errcode = result.code;
+    end if;
+    return result.entered > 0;
+end $$;
+comment on function marketing_automation_internal.enroll_record(regrole, text, text, timestamptz) is 'API: private. Behind enroll_record()';
+
+create or replace function marketing_automation.enroll_record(scenario text, key text, now timestamptz default null) returns boolean
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.enroll_record(text, text, timestamptz) is
+    'API: public. Enters one row of a running scenario''s model, at once and within your transaction: whether it has entered by this. Not '
+    'if the domain is not true for it, if it is in already, if its party has unsubscribed, or if there is no such row; what an '
+    'expression raises is raised. Waits for nobody but who enters the same row. now: as that of enroll()';
+
+create or replace function marketing_automation_internal.enroll_records(caller regrole, scenario text, keys text[], now timestamptz) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result record;
+begin
+    select e.* into result from marketing_automation_internal.enter_records(caller, scenario, keys, now) e;
+    if result.refused > 0 and result.refused >= least(1000, cardinality(keys)) then
+        raise exception 'rows cannot enter scenario "%": %', scenario, case when result.sees then result.error
+                else marketing_automation_internal.public_error(result.error, result.code) end
+            using errcode = result.code;
+    end if;
+    if result.refused > 0 then
+        -- Neither keys nor values: the log is not for them.
+        raise warning 'scenario "%": % not enter, as an expression raises', scenario,
+            case result.refused when 1 then '1 row does' else result.refused || ' rows do' end
+            using errcode = result.code, hint = 'The next enroll() names them in scenario_status, if they match the domain.';
+    end if;
+    return result.entered;
+end $$;
+comment on function marketing_automation_internal.enroll_records(regrole, text, text[], timestamptz) is
+    'API: private. Behind enroll_records()';
+
+create or replace function marketing_automation.enroll_records(scenario text, keys text[], now timestamptz default null) returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.enroll_records(text, text[], timestamptz) is
+    'API: public. As enroll_record(), for many rows in one statement; returns how many have entered. Rows for which an expression raises '
+    'are left out with a warning; it is an error if that are all of them, or a thousand';
 
 -- functions/start_children.sql
 -- Starting children: where a waiting row is written for an activity that may be deleted in the same moment.
@@ -7531,6 +7837,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader', 'scenario', 'execute', 'counts_every_scenario'),
         ('reader', 'scenario', 'execute', 'reads_every_scenario'),
         ('operator', 'scenario', 'execute', 'operates_every_scenario'),
+        ('enroller operator', 'scenario', 'execute', 'enters_every_scenario'),
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id'),
@@ -7541,6 +7848,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
          'record_conversion retry cancel'),
+        ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
@@ -7650,7 +7958,7 @@ begin
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
-    'reader (contents of all), operator (runs all, as a pg_cron job), admin (what all share: suppressions, pause, pages, robot rules), '
+    'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all share: suppressions, pause, pages, robot rules), '
     'monitor (health() and metric), tracking (the proxy), bounces (what hands returned mails in). Updates of the extension give it '
     'what is new, too. docs/teams.md says who may do what';
 

@@ -10,6 +10,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader', 'scenario', 'execute', 'counts_every_scenario'),
         ('reader', 'scenario', 'execute', 'reads_every_scenario'),
         ('operator', 'scenario', 'execute', 'operates_every_scenario'),
+        ('enroller operator', 'scenario', 'execute', 'enters_every_scenario'),
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id'),
@@ -20,6 +21,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
          'record_conversion retry cancel'),
+        ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
@@ -129,7 +131,7 @@ begin
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
-    'reader (contents of all), operator (runs all, as a pg_cron job), admin (what all share: suppressions, pause, pages, robot rules), '
+    'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all share: suppressions, pause, pages, robot rules), '
     'monitor (health() and metric), tracking (the proxy), bounces (what hands returned mails in). Updates of the extension give it '
     'what is new, too. docs/teams.md says who may do what';
 

@@ -67,7 +67,7 @@ begin
     end if;
     if tg_op = 'UPDATE' and (new.parent_id, new.on_event, new.action) is distinct from (old.parent_id, old.on_event, old.action) then
         -- Nobody enters meanwhile; and two at once could close a circle that neither sees.
-        perform marketing_automation_internal.lock_scenario(new.scenario_id);
+        perform marketing_automation_internal.lock_scenario_for_change(new.scenario_id);
         if exists (select from marketing_automation_internal.record r where r.scenario_id = new.scenario_id) then
             raise exception '% of activity "%" cannot change: records have entered scenario "%"',
                 case when new.parent_id is distinct from old.parent_id then 'parent'

@@ -66,6 +66,15 @@ $$;
 comment on function marketing_automation_internal.lock_scenario(integer) is
     'API: private. Makes enrolling into a scenario and changes of its tree wait for each other, until the transaction ends';
 
+create function marketing_automation_internal.lock_scenario_for_change(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.lock_scenario($1);
+    -- Those who enter single rows share it, and with whoever enrolls all.
+    select from marketing_automation.scenario_status s where s.scenario_id = $1 for update;
+$$;
+comment on function marketing_automation_internal.lock_scenario_for_change(integer) is
+    'API: private. As lock_scenario(), for changes of the tree: nobody enters meanwhile, by enroll_records() neither';
+
 create function marketing_automation_internal.lock_scenario_soon(scenario_id integer) returns text
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
@@ -110,11 +119,25 @@ comment on function marketing_automation_internal.next_to_enroll(regrole, intege
     'API: private. The running scenario whose turn it is, of those that have not been tried: who failed comes last. caller: only '
     'scenarios of whose owner this role is a member, null: any';
 
+create function marketing_automation_internal.entering_error(scenario marketing_automation.scenario, message text, code text, broken text,
+    detail text) returns text
+language sql set search_path = pg_catalog, pg_temp as $$
+    select case broken
+        when 'record_enters_once' then format('key %s is not unique: %s', m.model, marketing_automation_internal.key_in_detail(detail))
+        when 'record_has_key' then format('key %s is null in some row', m.model)
+        when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', m.model)
+        when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', m.model)
+        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
+            then marketing_automation_internal.definition_error(scenario) end, message) end
+    from (select format('of model "%s"', scenario.model) as model) m
+$$;
+comment on function marketing_automation_internal.entering_error(marketing_automation.scenario, text, text, text, text) is
+    'API: private. What an error of entering rows means, told by its message, SQLSTATE, constraint and detail';
+
 create function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, sees boolean,
     out enrolled bigint, out error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    model text;
     code text;
     detail text;
     broken text;
@@ -137,14 +160,7 @@ exception when others then
     get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
         broken = constraint_name;
     enrolled := 0;
-    model := format('of model "%s"', chosen.model);
-    error := case broken
-        when 'record_enters_once' then format('key %s is not unique: %s', model, substring(detail from '=\(\d+, (.*)\) '))
-        when 'record_has_key' then format('key %s is null in some row', model)
-        when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', model)
-        when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', model)
-        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
-            then marketing_automation_internal.definition_error(chosen) end, error) end;
+    error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
     perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
     perform marketing_automation_internal.note_error(chosen.id, null, error, code);
     if not sees then
@@ -152,7 +168,7 @@ exception when others then
     end if;
     -- Keys and other values may be addresses, and the log is not theirs.
     raise warning 'scenario "%" did not enroll: %', chosen.name, case
-        when broken = 'record_enters_once' then format('key %s is not unique', model)
+        when broken = 'record_enters_once' then format('key of model "%s" is not unique', chosen.model)
         when left(code, 2) = '22' then regexp_replace(error, '"[^"]*"', '"…"', 'g')
         else error end using errcode = code;
 end $$;

@@ -71,7 +71,8 @@ comment on function marketing_automation_internal.new_keys(marketing_automation.
     'API: private. Keys of the rows of an entering query that are not in the scenario yet';
 
 create function marketing_automation_internal.enter_rows(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
+    now timestamptz
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
@@ -93,10 +94,11 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
             as q (key text, party text, time_zone text)
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
@@ -128,9 +130,111 @@ begin
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
+    text[], text[], timestamptz) is
+    'API: private. Enters all new rows of an entering query, in which $1 is keys, in one statement; returns how many. held: keys to '
+    'leave out, null: none; poison: keys of rows for which the condition of a root activity raises, null: none';
+
+create function marketing_automation_internal.enter_after_others(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
+    now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    broken text;
+    detail text;
+begin
+    loop
+        begin
+            return marketing_automation_internal.enter_rows(scenario, model, source, keys, held, poison, now);
+        exception when unique_violation then
+            get stacked diagnostics broken = constraint_name, detail = pg_exception_detail;
+            -- Of a key that several rows of the model have there is no record.
+            if broken <> 'record_enters_once' or not exists (
+                    select from marketing_automation_internal.record r
+                    where r.scenario_id = scenario.id and r.key = marketing_automation_internal.key_in_detail(detail) collate "C") then
+                raise;
+            end if;
+        end;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.enter_after_others(marketing_automation.scenario, marketing_automation.model, text,
+    text[], text[], text[], timestamptz) is
+    'API: private. As enter_rows(), once more when another session has entered one of the rows meanwhile';
+
+create function marketing_automation_internal.key_in_detail(detail text) returns text
+language sql immutable
+return substring(detail from '=\(\d+, (.*)\)[^)]*$');
+comment on function marketing_automation_internal.key_in_detail(text) is
+    'API: private. The key in the detail of a violation of record_enters_once, in whatever language';
+
+create function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    half integer := cardinality(keys) / 2;
+    found_first text[];
+begin
+    begin
+        insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
+        select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
+        from unnest(keys) as u (key)
+        on conflict do nothing;
+        raise exception 'tried' using errcode = 'MA001';
+    exception
+        when sqlstate 'MA001' then
+            return '{}';
+        when lock_not_available then
+            if half = 0 then
+                return keys;
+            end if;
+    end;
+    found_first := marketing_automation_internal.held_keys(scenario_id, keys[:half]);
+    -- Somebody who holds more has his transaction waited for, at the next turn.
+    return found_first || case when cardinality(found_first) < 100 then
+        marketing_automation_internal.held_keys(scenario_id, keys[half + 1:]) end;
+end $$;
+comment on function marketing_automation_internal.held_keys(integer, text[]) is
+    'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
+
+create function marketing_automation_internal.enter_around(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    held text[];
+begin
+    begin
+        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, poison, now);
+    exception when lock_not_available then
+        null;
+    end;
+    held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source));
+    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, poison, now);
+end $$;
+comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz) is
-    'API: private. Enters all new rows of an entering query in one statement; returns how many. poison: keys of rows for which the '
-    'condition of a root activity raises, null: none';
+    'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
+    'stays open: nobody else waits for it';
+
+create function marketing_automation_internal.enterable_model(scenario marketing_automation.scenario) returns marketing_automation.model
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    held bigint;
+begin
+    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
+        string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
+            from marketing_automation_internal.model_parts(model) p;
+    perform from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null for key share skip locked;
+    get diagnostics held = row_count;
+    -- A row enters once, ever: without a root it would miss whatever is added. And when a root is being deleted, it would begin without
+    -- it, or with what is gone.
+    return case when held > 0
+        and held = (select count(*) from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null)
+        then model end;
+end $$;
+comment on function marketing_automation_internal.enterable_model(marketing_automation.scenario) is
+    'API: private. The model of a scenario, whose root activities are locked then; null: nobody may enter now';
 
 create function marketing_automation_internal.expect_rows(scenario marketing_automation.scenario, model marketing_automation.model,
     source text) returns void
@@ -158,37 +262,25 @@ declare
     source text;
     keys text[];
     poison text[];
-    held bigint;
     entered bigint;
     conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
         and a.condition is not null);
     broken text;
 begin
-    -- The caller holds the scenario, so that nobody else enters the same rows; the unique constraint is only the net.
+    -- The caller holds the scenario, so that nobody else enters all its rows; of enroll_records() see enter_around().
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
         return 0;
     end if;
-    model := marketing_automation_internal.usable_model(scenario);
-    -- All that its activities will need, too: nobody enters a campaign that could not mail them.
-    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
-        string_agg(marketing_automation_internal.as_text(p.expression), ', '), model.relation))
-            from marketing_automation_internal.model_parts(model) p;
-    if not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
-        -- A row enters once, ever: one that entered now would miss whatever is added.
-        return 0;
-    end if;
-    perform from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null for key share skip locked;
-    get diagnostics held = row_count;
-    if held < (select count(*) from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null) then
-        -- A root is being deleted: what enters now would begin without it, or with what is gone.
+    model := marketing_automation_internal.enterable_model(scenario);
+    if model.name is null then
         return 0;
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
     perform marketing_automation_internal.expect_rows(scenario, model, source);
     begin
-        entered := marketing_automation_internal.enter_rows(scenario, model, source, null, now);
+        entered := marketing_automation_internal.enter_around(scenario, model, source, null, now);
     exception when others then
         get stacked diagnostics broken = constraint_name;
         if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
@@ -206,7 +298,7 @@ begin
             keys := marketing_automation_internal.new_keys(scenario, model, source);
             poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
         end if;
-        entered := marketing_automation_internal.enter_rows(scenario, model, source,
+        entered := marketing_automation_internal.enter_around(scenario, model, source,
             -- What is wrong with all rows, or with very many, is the scenario's fault.
             case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
     end if;

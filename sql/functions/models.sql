@@ -46,7 +46,7 @@ begin
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key then
         -- After an enrolling that is under way, whose records nobody else sees yet.
-        perform marketing_automation_internal.lock_scenario(s.id) from marketing_automation.scenario s
+        perform marketing_automation_internal.lock_scenario_for_change(s.id) from marketing_automation.scenario s
             where s.model = old.name order by s.id;
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key

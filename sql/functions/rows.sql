@@ -56,16 +56,24 @@ return case when guard is null then condition else format('case when %s then %s 
 comment on function marketing_automation_internal.guarded(text, text) is
     'API: private. A condition that is looked at only where guard holds; a null guard holds always';
 
-create function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+create function marketing_automation_internal.key_condition(relation regclass, key text, key_type regtype) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- The type by its catalog name: as SQL spells it, character would be character(1).
-    select format('select %s from %s as self where %s', columns, relation, marketing_automation_internal.guarded(
+    select marketing_automation_internal.guarded(
         format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
-        marketing_automation_internal.not_poisonous(relation, key)))
+        marketing_automation_internal.not_poisonous(relation, key))
     from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
 $$;
+comment on function marketing_automation_internal.key_condition(regclass, text, regtype) is
+    'API: private. Condition over self for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+
+create function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('select %s from %s as self where %s', columns, relation,
+        marketing_automation_internal.key_condition(relation, key, key_type))
+$$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
-    'API: private. Query for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
+    'API: private. Query for the rows whose keys are in $1 (text[])';
 
 create function marketing_automation_internal.error_in(
     scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, part text, digests text[],

@@ -10,7 +10,7 @@ begin
     if tg_op = 'DELETE' then
         -- In the order of who deletes an activity.
         perform from marketing_automation.activity a where a.scenario_id = old.id order by a.id for update;
-        perform marketing_automation_internal.lock_scenario(old.id);
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
         if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
             raise exception 'scenario "%" has records and cannot be deleted', old.name
                 using errcode = 'object_in_use', detail = 'Its mails would lose their log, and unsubscribing in them would stop working.',
@@ -35,7 +35,7 @@ begin
                       else 'select marketing_automation.stop(%1$L), marketing_automation.draft(%1$L);' end, old.name);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model then
-        perform marketing_automation_internal.lock_scenario(old.id);
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
     end if;
     if tg_op = 'UPDATE' and new.model <> old.model
         and exists (select from marketing_automation_internal.record r where r.scenario_id = old.id)

@@ -18,6 +18,11 @@ comment on function marketing_automation.operates_every_scenario() is
     'API: public. Who may call it enrolls, processes, blocks, cancels and retries in every scenario, not only where it is a member of '
     'the owner';
 
+create function marketing_automation.enters_every_scenario() returns boolean
+language sql immutable parallel safe return true;
+comment on function marketing_automation.enters_every_scenario() is
+    'API: public. Who may call it enters rows by their keys into every scenario, not only where it is a member of the owner';
+
 create function marketing_automation_internal.has_right(caller regrole, owner_id oid, what text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- An owner that was dropped has no members. pg_read_all_data reads the tables already.
@@ -25,11 +30,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         or has_function_privilege(caller, case what
             when 'count' then 'marketing_automation.counts_every_scenario()'::regprocedure
             when 'read' then 'marketing_automation.reads_every_scenario()'::regprocedure
+            when 'enter' then 'marketing_automation.enters_every_scenario()'::regprocedure
             when 'operate' then 'marketing_automation.operates_every_scenario()'::regprocedure end, 'execute')
         or what in ('count', 'read') and pg_has_role(caller, 'pg_read_all_data', 'USAGE')
 $$;
 comment on function marketing_automation_internal.has_right(regrole, oid, text) is
-    'API: private. Whether a role may count, read or operate scenarios of this owner; owner_id null: those of everybody';
+    'API: private. Whether a role may count, read, enter or operate scenarios of this owner; owner_id null: those of everybody';
 
 create function marketing_automation_internal.demand_right(caller regrole, scenario marketing_automation.scenario, what text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -40,11 +46,12 @@ begin
                   hint = case what
                       when 'count' then 'The access "reports" shows the numbers of all scenarios.'
                       when 'read' then 'The access "reader" shows all scenarios.'
+                      when 'enter' then 'The access "enroller" enters rows into all scenarios.'
                       else 'The access "operator" runs all scenarios.' end;
     end if;
 end $$;
 comment on function marketing_automation_internal.demand_right(regrole, marketing_automation.scenario, text) is
-    'API: private. Raises unless a role may do that with a scenario: count, read or operate';
+    'API: private. Raises unless a role may do that with a scenario: count, read, enter or operate';
 
 create function marketing_automation_internal.scenario_for(caller regrole, name text, what text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -55,7 +62,7 @@ begin
     return result;
 end $$;
 comment on function marketing_automation_internal.scenario_for(regrole, text, text) is
-    'API: private. The scenario of that name, for a role that may count, read or operate it; else an error';
+    'API: private. The scenario of that name, for a role that may count, read, enter or operate it; else an error';
 
 create function marketing_automation_internal.demand_activity(caller regrole, activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
