@@ -303,6 +303,23 @@ create policy quotes_no_row on marketing_automation.scenario_status for select u
 comment on policy quotes_no_row on marketing_automation.scenario_status is
     'Of the scenarios that the role sees. Rows whose last error may quote a row of the model are for who sees_rows() only';
 
+-- Who may send as whom: nobody is restricted before there is a row.
+
+create table marketing_automation.sender_permission (
+    role name not null,
+    sender text not null check (sender <> ''),
+    role_id oid not null default 0,
+    primary key (role, sender)
+);
+comment on table marketing_automation.sender_permission is
+    'API: public. Which role may send as which address or domain. Without a row anybody may send as anybody; with one, a scenario''s mails '
+    'leave only if a role that its owner is a member of may send as their sender, or if they have no sender of their own';
+comment on column marketing_automation.sender_permission.role is 'Scenarios whose owner is a member of this role may';
+comment on column marketing_automation.sender_permission.sender is
+    'An address, anna@shop.example, or a domain, shop.example, which stands for each address in it, and for none of its subdomains';
+comment on column marketing_automation.sender_permission.role_id is
+    'The role that was named when it was written: another one of that name may not. 0: there was none';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -686,7 +703,7 @@ begin
         raise exception 'must be a member of role %, the owner of scenario "%"', scenario.owner, scenario.name
             using errcode = 'insufficient_privilege',
                   hint = case what
-                      when 'count' then 'The access "reports" shows the numbers of all scenarios.'
+                      when 'count' then 'Its members change it; the access "reports" shows the numbers of all scenarios.'
                       when 'read' then 'The access "reader" shows all scenarios.'
                       when 'enter' then 'The access "enroller" enters rows into all scenarios.'
                       else 'The access "operator" runs all scenarios.' end;
@@ -1851,6 +1868,9 @@ begin
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation));
     end if;
+    if tg_op = 'INSERT' or new.sender is distinct from old.sender then
+        perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
+    end if;
     return new;
 end $$;
 comment on function marketing_automation_internal.activity_validate() is
@@ -1913,6 +1933,9 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
         where a.id = new.activity_id;
+        perform marketing_automation_internal.check_sender(s, new.sender, format('translation of activity "%s" to %s', a.name, new.language))
+        from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where a.id = new.activity_id and (tg_op = 'INSERT' or new.sender is distinct from old.sender);
     end if;
     -- The mailer caches compiled templates by the activity's version.
     update marketing_automation.activity a set version = a.version + 1
@@ -1927,6 +1950,121 @@ create or replace trigger guard before insert or update or delete on marketing_a
 
 create or replace trigger validate before insert or update or delete on marketing_automation.activity_translation
     for each row execute function marketing_automation_internal.activity_translation_validate();
+
+-- functions/sender_permission.sql
+-- Which role may send as whom. It is looked at when a sender is written, and again by the claim: permissions and owners change.
+
+create or replace function marketing_automation_internal.sender_address(sender text) returns text
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+    -- What follows the last < is written out, whatever the name before it becomes. Statements and comments could leave it out.
+    select trim(case
+        when sender !~ '[{}<>]' then sender
+        when sender !~ '\{[%#]' then substring(sender from '<([^<>{}]*)>\s*$') end)
+$$;
+comment on function marketing_automation_internal.sender_address(text) is
+    'API: private. The address that mails with this template as sender have; null: it depends on the row';
+
+create or replace function marketing_automation_internal.may_send_as(owner_id oid, sender text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select r.rolsuper from pg_roles r where r.oid = owner_id), false) or exists (
+        select from marketing_automation.sender_permission p
+        where p.sender in (lower(marketing_automation_internal.sender_address(may_send_as.sender)),
+                marketing_automation_internal.address_domain(marketing_automation_internal.sender_address(may_send_as.sender)))
+          and coalesce(pg_has_role(owner_id, p.role_id, 'MEMBER'), false))
+$$;
+comment on function marketing_automation_internal.may_send_as(oid, text) is
+    'API: private. Whether sender_permission lets scenarios of this owner send as this sender, once it has a row';
+
+create or replace function marketing_automation_internal.check_sender(scenario marketing_automation.scenario, sender text, whose text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    address text := marketing_automation_internal.sender_address(sender);
+begin
+    if sender is null or not exists (select from marketing_automation.sender_permission)
+        or marketing_automation_internal.may_send_as(scenario.owner_id, sender) then
+        return;
+    end if;
+    if address is null then
+        raise exception 'the address of the sender of % depends on the row', whose
+            using errcode = 'insufficient_privilege', detail = 'Who may send as whom is ruled by sender_permission, which cannot be asked then.',
+                  hint = 'Write the address out, behind a name that may be a template: {{ record.shop }} <shop@example.com>.';
+    end if;
+    raise exception 'role "%" may not send as "%"', scenario.owner, address
+        using errcode = 'insufficient_privilege',
+              detail = coalesce('It may send as ' || (
+                  select string_agg(distinct p.sender, ', ') from marketing_automation.sender_permission p
+                  where coalesce(pg_has_role(scenario.owner_id, p.role_id, 'MEMBER'), false)) || '.', 'It may send as nobody.'),
+              hint = format('insert into marketing_automation.sender_permission (role, sender) values (%L, %L);', scenario.owner, address);
+end $$;
+comment on function marketing_automation_internal.check_sender(marketing_automation.scenario, text, text) is
+    'API: private. Raises unless the scenario''s owner may send as this sender; null: as marketing_automation.email_from, which all may';
+
+create or replace view marketing_automation_internal.barred_activity as
+select a.id as activity_id, a.name, s.name as scenario, s.state, s.owner, min(x.sender) as sender
+from marketing_automation.activity a
+join marketing_automation.scenario s on s.id = a.scenario_id
+cross join lateral (
+    select a.sender union all select t.sender from marketing_automation.activity_translation t where t.activity_id = a.id) x
+where (select exists (select from marketing_automation.sender_permission)) and a.action = 'send_email' and x.sender is not null
+  and not marketing_automation_internal.may_send_as(s.owner_id, x.sender)
+group by a.id, s.id;
+comment on view marketing_automation_internal.barred_activity is
+    'API: private. Activities whose sender, in some language, their scenario''s owner may not send as: their mails wait';
+
+create or replace function marketing_automation_internal.sender_permission_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    new.role_id := coalesce((select r.oid from pg_roles r where r.rolname = new.role), 0::oid);
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    if new.role_id = 0 then
+        raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object';
+    end if;
+    if new.sender like '%@%' then
+        perform marketing_automation_internal.check_address(new.sender);
+        new.sender := lower(trim(new.sender));
+    else
+        new.sender := marketing_automation_internal.address_domain('@' || new.sender);
+        if new.sender is null then
+            raise exception 'a sender is an address or a domain' using errcode = 'check_violation',
+                hint = 'Write anna@shop.example, or shop.example for each address in it.';
+        end if;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.sender_permission_validate() is
+    'API: private. The role exists, and the sender is spelt as senders are compared';
+
+create or replace trigger validate before insert or update on marketing_automation.sender_permission
+    for each row execute function marketing_automation_internal.sender_permission_validate();
+
+create or replace function marketing_automation_internal.sender_permission_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    barred record;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    for barred in
+        select b.* from marketing_automation_internal.barred_activity b where b.state = 'running' order by b.scenario, b.name
+    loop
+        raise warning 'mails of activity "%" of scenario "%" wait: role "%" may not send as "%"', barred.name, barred.scenario, barred.owner,
+            barred.sender
+            using hint = format('insert into marketing_automation.sender_permission (role, sender) values (%L, %L);', barred.owner,
+                coalesce(marketing_automation_internal.sender_address(barred.sender), '…'));
+    end loop;
+    -- What is claimed is looked at again, and what waited may leave.
+    perform marketing_automation_internal.revoke_claims_of('all', '');
+    perform marketing_automation_internal.notify_mailer();
+    return null;
+end $$;
+comment on function marketing_automation_internal.sender_permission_changed() is
+    'API: private. Trigger: says which running scenarios may not send any more; the mailer looks again';
+
+create or replace trigger changed after insert or update or delete on marketing_automation.sender_permission
+    for each statement execute function marketing_automation_internal.sender_permission_changed();
 
 -- functions/snippets.sql
 -- Snippets: what is written is checked together with what uses it.
@@ -5123,6 +5261,7 @@ as $$
 #variable_conflict use_column
 declare
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -5150,7 +5289,7 @@ begin
                    greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
-            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -5177,7 +5316,7 @@ begin
                   from marketing_automation_internal.outbox o
                   join marketing_automation.activity a on a.id = o.activity_id
                   join domain_queue l on l.name = o.domain_queue
-                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
@@ -5376,6 +5515,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         (select min(greatest(o.due_at, l.ready_at))
          from marketing_automation.activity a
          join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+             and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
          cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
              from marketing_automation_internal.domain_queue_budget b) l
          cross join lateral (
@@ -5384,7 +5524,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                  and o.record_id is not null order by o.due_at limit 1) o),
         (select min(greatest(o.due_at, b.ready_at)) from marketing_automation_internal.outbox o
          left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = o.domain_queue
-         where o.record_id is null and o.state = 'queued')), 'infinity')
+         where o.record_id is null and o.state = 'queued'
+             and o.activity_id not in (select x.activity_id from marketing_automation_internal.barred_activity x))), 'infinity')
     where not exists (select from marketing_automation.sending_pause)
 $$;
 comment on function marketing_automation_internal.next_due() is
@@ -6973,6 +7114,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
         when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
         when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
+        when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
+            format('role "%s" may not send as its sender, see sender_permission', s.owner)
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -7616,9 +7759,10 @@ comment on function marketing_automation_internal.worker_health() is 'API: priva
 
 create or replace view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
-select a.id as activity_id, s.state as scenario_state, q.domain as domain_queue, b.ready_at, first.due_at
+select a.id as activity_id, case when x.activity_id is not null then 'barred' else s.state end as scenario_state, q.domain as domain_queue, b.ready_at, first.due_at
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
+left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain
 cross join lateral (
@@ -7648,6 +7792,15 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when bool_or(s.state = 'out of reach') then 'select * from marketing_automation.smtp_server_status;' end
     from marketing_automation.smtp_server_status s
     union all
+    select 'senders', case when bool_or(b.activity_id is not null) then 'warning' else 'ok' end,
+           coalesce('mails wait, as their owner may not send as their sender: ' || string_agg(format('"%s" of "%s"', b.name, b.scenario), ', '
+                   order by b.scenario, b.name) filter (where b.activity_id is not null),
+               case when bool_or(p.is_ruled) then 'each running scenario may send as its senders'
+                   else 'anybody may send as anybody: sender_permission has no row' end),
+           case when bool_or(b.activity_id is not null) then 'select * from marketing_automation.sender_permission;' end
+    from (select exists (select from marketing_automation.sender_permission) as is_ruled) p
+    left join marketing_automation_internal.barred_activity b on b.state = 'running'
+    union all
     select 'due_activities',
            case when late.since > interval '1 hour' then 'error' when late.since > interval '10 minutes' then 'warning' else 'ok' end,
            case when late.since is null then 'none is due'
@@ -7671,9 +7824,10 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when r.reason = 'ready' and q.since > interval '10 minutes' then 'select * from marketing_automation.worker_status();' end
     from (values ('ready', 'the oldest could have left for %s'),
                  ('limited', 'the oldest has waited for %s for the limit of its domain'),
-                 ('stopped', 'the oldest has waited for %s for its scenario to run again')) as r (reason, text)
+                 ('stopped', 'the oldest has waited for %s for its scenario to run again'),
+                 ('barred', 'the oldest has waited for %s: its scenario''s owner may not send as its sender')) as r (reason, text)
     left join (
-        select case when q.scenario_state <> 'running' then 'stopped' when q.ready_at > statement_timestamp() then 'limited'
+        select case when q.scenario_state = 'barred' then 'barred' when q.scenario_state <> 'running' then 'stopped' when q.ready_at > statement_timestamp() then 'limited'
                     else 'ready' end as reason,
                statement_timestamp() - min(q.due_at) as since
         from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp() group by 1) q on q.reason = r.reason
@@ -7802,6 +7956,7 @@ do $$ begin
     end loop;
 end $$;
 select pg_extension_config_dump('marketing_automation.suppression', '');
+select pg_extension_config_dump('marketing_automation.sender_permission', '');
 select pg_extension_config_dump('marketing_automation_internal.attempt_log', '');
 select pg_extension_config_dump('marketing_automation.domain_limit', '');
 select pg_extension_config_dump('marketing_automation_internal.domain_queue', '');
@@ -7856,11 +8011,13 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status'),
+         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('admin', 'shared', 'select',
-         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression'),
-        ('admin', 'shared', 'write', 'party sale page page_text robot_rule'),
+         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
+         'sender_permission'),
+        ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),

@@ -29,11 +29,13 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status'),
+         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('admin', 'shared', 'select',
-         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression'),
-        ('admin', 'shared', 'write', 'party sale page page_text robot_rule'),
+         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
+         'sender_permission'),
+        ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),

@@ -114,6 +114,9 @@ begin
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation));
     end if;
+    if tg_op = 'INSERT' or new.sender is distinct from old.sender then
+        perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
+    end if;
     return new;
 end $$;
 comment on function marketing_automation_internal.activity_validate() is
@@ -176,6 +179,9 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
         where a.id = new.activity_id;
+        perform marketing_automation_internal.check_sender(s, new.sender, format('translation of activity "%s" to %s', a.name, new.language))
+        from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where a.id = new.activity_id and (tg_op = 'INSERT' or new.sender is distinct from old.sender);
     end if;
     -- The mailer caches compiled templates by the activity's version.
     update marketing_automation.activity a set version = a.version + 1

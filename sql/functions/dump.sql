@@ -29,6 +29,7 @@ do $$ begin
     end loop;
 end $$;
 select pg_extension_config_dump('marketing_automation.suppression', '');
+select pg_extension_config_dump('marketing_automation.sender_permission', '');
 select pg_extension_config_dump('marketing_automation_internal.attempt_log', '');
 select pg_extension_config_dump('marketing_automation.domain_limit', '');
 select pg_extension_config_dump('marketing_automation_internal.domain_queue', '');

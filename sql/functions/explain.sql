@@ -148,6 +148,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
         when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
         when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
+        when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
+            format('role "%s" may not send as its sender, see sender_permission', s.owner)
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)

@@ -65,9 +65,10 @@ comment on function marketing_automation_internal.worker_health() is 'API: priva
 
 create view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
-select a.id as activity_id, s.state as scenario_state, q.domain as domain_queue, b.ready_at, first.due_at
+select a.id as activity_id, case when x.activity_id is not null then 'barred' else s.state end as scenario_state, q.domain as domain_queue, b.ready_at, first.due_at
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
+left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain
 cross join lateral (
@@ -97,6 +98,15 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when bool_or(s.state = 'out of reach') then 'select * from marketing_automation.smtp_server_status;' end
     from marketing_automation.smtp_server_status s
     union all
+    select 'senders', case when bool_or(b.activity_id is not null) then 'warning' else 'ok' end,
+           coalesce('mails wait, as their owner may not send as their sender: ' || string_agg(format('"%s" of "%s"', b.name, b.scenario), ', '
+                   order by b.scenario, b.name) filter (where b.activity_id is not null),
+               case when bool_or(p.is_ruled) then 'each running scenario may send as its senders'
+                   else 'anybody may send as anybody: sender_permission has no row' end),
+           case when bool_or(b.activity_id is not null) then 'select * from marketing_automation.sender_permission;' end
+    from (select exists (select from marketing_automation.sender_permission) as is_ruled) p
+    left join marketing_automation_internal.barred_activity b on b.state = 'running'
+    union all
     select 'due_activities',
            case when late.since > interval '1 hour' then 'error' when late.since > interval '10 minutes' then 'warning' else 'ok' end,
            case when late.since is null then 'none is due'
@@ -120,9 +130,10 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when r.reason = 'ready' and q.since > interval '10 minutes' then 'select * from marketing_automation.worker_status();' end
     from (values ('ready', 'the oldest could have left for %s'),
                  ('limited', 'the oldest has waited for %s for the limit of its domain'),
-                 ('stopped', 'the oldest has waited for %s for its scenario to run again')) as r (reason, text)
+                 ('stopped', 'the oldest has waited for %s for its scenario to run again'),
+                 ('barred', 'the oldest has waited for %s: its scenario''s owner may not send as its sender')) as r (reason, text)
     left join (
-        select case when q.scenario_state <> 'running' then 'stopped' when q.ready_at > statement_timestamp() then 'limited'
+        select case when q.scenario_state = 'barred' then 'barred' when q.scenario_state <> 'running' then 'stopped' when q.ready_at > statement_timestamp() then 'limited'
                     else 'ready' end as reason,
                statement_timestamp() - min(q.due_at) as since
         from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp() group by 1) q on q.reason = r.reason

@@ -31,6 +31,7 @@ as $$
 #variable_conflict use_column
 declare
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -58,7 +59,7 @@ begin
                    greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
-            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -85,7 +86,7 @@ begin
                   from marketing_automation_internal.outbox o
                   join marketing_automation.activity a on a.id = o.activity_id
                   join domain_queue l on l.name = o.domain_queue
-                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued'
+                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
@@ -284,6 +285,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         (select min(greatest(o.due_at, l.ready_at))
          from marketing_automation.activity a
          join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+             and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
          cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
              from marketing_automation_internal.domain_queue_budget b) l
          cross join lateral (
@@ -292,7 +294,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                  and o.record_id is not null order by o.due_at limit 1) o),
         (select min(greatest(o.due_at, b.ready_at)) from marketing_automation_internal.outbox o
          left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = o.domain_queue
-         where o.record_id is null and o.state = 'queued')), 'infinity')
+         where o.record_id is null and o.state = 'queued'
+             and o.activity_id not in (select x.activity_id from marketing_automation_internal.barred_activity x))), 'infinity')
     where not exists (select from marketing_automation.sending_pause)
 $$;
 comment on function marketing_automation_internal.next_due() is

@@ -44,7 +44,7 @@ begin
         raise exception 'must be a member of role %, the owner of scenario "%"', scenario.owner, scenario.name
             using errcode = 'insufficient_privilege',
                   hint = case what
-                      when 'count' then 'The access "reports" shows the numbers of all scenarios.'
+                      when 'count' then 'Its members change it; the access "reports" shows the numbers of all scenarios.'
                       when 'read' then 'The access "reader" shows all scenarios.'
                       when 'enter' then 'The access "enroller" enters rows into all scenarios.'
                       else 'The access "operator" runs all scenarios.' end;

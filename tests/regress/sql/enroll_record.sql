@@ -9,7 +9,7 @@ create view shop.entered as
     select r.key, string_agg(a.name, ', ' order by a.name) as waits, min(r.entered_at) as entered_at
     from marketing_automation.record r join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'thanks'
     left join marketing_automation_internal.waiting_activity w on w.record_id = r.id
-    left join marketing_automation.activity a on a.id = w.activity_id group by r.id;
+    left join marketing_automation.activity a on a.id = w.activity_id group by r.id, r.key;
 
 -- What is missing is said.
 select marketing_automation.enroll_record('thank', '1');
