@@ -45,13 +45,13 @@ create role regress_team_ann;
 create role regress_team_bob;
 create role regress_team_both in role regress_team_ann, regress_team_bob;
 grant regress_a_marketer to regress_team_ann, regress_team_bob, regress_team_both;
-create table shop.visitor (id integer primary key, team text, email text);
-insert into shop.visitor select n, case when n % 2 = 0 then 'ann' else 'bob' end, 'guest' || n || '@shop.example' from generate_series(1, 6) n;
+create table shop.team_guest (id integer primary key, team text, email text);
+insert into shop.team_guest select n, case when n % 2 = 0 then 'ann' else 'bob' end, 'guest' || n || '@shop.example' from generate_series(1, 6) n;
 grant usage on schema shop to regress_team_ann, regress_team_bob, regress_a_reader, regress_a_reports;
-grant select on shop.visitor to regress_team_ann, regress_team_bob;
+grant select on shop.team_guest to regress_team_ann, regress_team_bob;
 create function shop.campaign(team text) returns void language plpgsql as $$
 begin
-    perform marketing_automation.register_model(team || ' guests', 'shop.visitor', key => 'self.id', party => 'self.id', email => 'self.email');
+    perform marketing_automation.register_model(team || ' guests', 'shop.team_guest', key => 'self.id', party => 'self.id', email => 'self.email');
     perform marketing_automation.create_scenario(team, team || ' guests', domain => format('self.team = %L', team), unsubscribable => true);
     perform marketing_automation.add_activity(team, 'mail', subject => 's', body => '<p>x</p>');
     perform marketing_automation.add_activity(team, 'again', parent => 'mail', delay => '1 day', action => null);
@@ -186,7 +186,7 @@ insert into shop.call values
     ('retry', 'from marketing_automation.retry(:message)'),
     ('retry', 'from marketing_automation.retry(row(:record, :bad, null, null, null, null, null, null, null, null, null)::marketing_automation.record_activity)'),
     ('cancel', 'from marketing_automation.cancel(:message)'),
-    ('register_model', 'from marketing_automation.register_model(''bob guests'', ''shop.visitor'', ''self.id'')'),
+    ('register_model', 'from marketing_automation.register_model(''bob guests'', ''shop.team_guest'', ''self.id'')'),
     ('unregister_model', 'from marketing_automation.unregister_model(''bob guests'')'),
     ('create_scenario', 'from marketing_automation.create_scenario(''bobs'', ''bob guests'')'),
     ('add_activity', 'from marketing_automation.add_activity(''bob'', ''more'', action => null)'),
@@ -265,4 +265,4 @@ select marketing_automation.stop('ann'), marketing_automation.stop('bob');
 select marketing_automation.resubscribe('77');
 drop function shop.make_roles(), shop.campaign(text), shop.look(), shop.sees(text), shop.try(text), shop.may(regrole, oid, text);
 drop view shop.object, shop.whose;
-drop table shop.team, shop.seen, shop.call, shop.tried, shop.scoped, shop.visitor;
+drop table shop.team, shop.seen, shop.call, shop.tried, shop.scoped, shop.team_guest;
