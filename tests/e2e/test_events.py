@@ -88,7 +88,7 @@ def test_clicks_are_judged_as_if_each_was_compared_with_all_others(shop):
         cursor.execute(CLICKS, (300,))
         cursor.execute("select marketing_automation.apply_events()")
         assert shop.query(COMPARED) == [(0, True)]
-    cursor.execute("update marketing_automation.event set robot = null")
+    cursor.execute("update marketing_automation_internal.event set robot = null")
     cursor.execute("select * from marketing_automation.reclassify_events('-infinity')")
     assert shop.query(COMPARED) == [(0, True)]
 
