@@ -81,7 +81,8 @@ select marketing_automation_internal.may_send_as('regress_hats'::regrole, 'a@hat
 
 delete from marketing_automation.sender_permission;
 select marketing_automation.stop('boots');
-select count(marketing_automation.cancel(m.id)) from marketing_automation.message m where m.email like 'reader%@shop.example' and m.state = 'queued';
+select count(marketing_automation.cancel(m.id)) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id
+where a.scenario_id = marketing_automation.scenario_id('boots') and m.state = 'queued';
 drop function shop.claimed();
 delete from marketing_automation.scenario where name = 'everybody';
 update marketing_automation.model set owner = 'postgres' where name = 'boots';

@@ -94,7 +94,7 @@ join marketing_automation.scenario s on s.id = r.scenario_id join marketing_auto
 join marketing_automation.link l on l.url = 'https://shop.example/' || s.name where r.key in ('1', '2');
 select count(marketing_automation.record_conversion(r.uuid, 1)), count(marketing_automation.block(r.uuid)) from marketing_automation.record r
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name in ('ann', 'bob') where r.key in ('1', '2');
-select marketing_automation.unsubscribe('77', 'ann'), marketing_automation.unsubscribe('77', 'bob'), marketing_automation.unsubscribe('77');
+select marketing_automation.unsubscribe('team 77', 'ann'), marketing_automation.unsubscribe('team 77', 'bob'), marketing_automation.unsubscribe('team 77');
 insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state)
 select m.id, 1, now(), 'failed' from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name in ('ann', 'bob');
@@ -181,7 +181,7 @@ insert into shop.call values
     ('unsubscribe', 'from marketing_automation.unsubscribe(''78'', ''bob'')'),
     ('unsubscribe', 'from marketing_automation.unsubscribe(''78'')'),
     ('resubscribe', 'from marketing_automation.resubscribe(''78'', ''bob'')'),
-    ('resubscribe', 'from marketing_automation.resubscribe(''77'')'),
+    ('resubscribe', 'from marketing_automation.resubscribe(''team 77'')'),
     ('record_conversion', 'from marketing_automation.record_conversion('':uuid'')'),
     ('retry', 'from marketing_automation.retry(:message)'),
     ('retry', 'from marketing_automation.retry(row(:record, :bad, null, null, null, null, null, null, null, null, null)::marketing_automation.record_activity)'),
@@ -230,7 +230,7 @@ set role regress_a_operator; insert into shop.tried select 'operator', c.call, s
 set role regress_a_admin; insert into shop.tried select 'admin', c.call, shop.try(c.call) from shop.call c where c.call is not null;
 reset role;
 reset client_min_messages;
-select c.function || case when c.call ~ '\(''7[78]''\)' then ' from all' else '' end as function,
+select c.function || case when c.call ~ '\(''(team )?7[78]''\)' then ' from all' else '' end as function,
     max(t.result) filter (where t.who = 'ann') as ann, max(t.result) filter (where t.who = 'bob') as bob, max(t.result) filter (where t.who = 'reader') as reader,
     max(t.result) filter (where t.who = 'reports') as reports, max(t.result) filter (where t.who = 'operator') as operator, max(t.result) filter (where t.who = 'admin') as admin
 from shop.call c join shop.tried t on t.call = c.call group by 1 order by 1;
@@ -262,7 +262,7 @@ select marketing_automation.pause('by Ann'), marketing_automation.resume();
 reset role;
 
 select marketing_automation.stop('ann'), marketing_automation.stop('bob');
-select marketing_automation.resubscribe('77');
+select marketing_automation.resubscribe('team 77');
 drop function shop.make_roles(), shop.campaign(text), shop.look(), shop.sees(text), shop.try(text), shop.may(regrole, oid, text);
 drop view shop.object, shop.whose;
 drop table shop.team, shop.seen, shop.call, shop.tried, shop.scoped, shop.team_guest;
