@@ -6714,7 +6714,9 @@ comment on function marketing_automation.record_count(text, boolean) is
 create or replace function marketing_automation_internal.tree(caller regrole, scenario text)
     returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    with printed as (
+    with chosen as materialized (
+        select s.* from marketing_automation_internal.scenario_for(caller, scenario, 'read') s
+    ), printed as (
         select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
@@ -6722,7 +6724,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
                    from marketing_automation.conversion v where v.scenario_id = s.id) as text
-        from marketing_automation_internal.scenario_for(caller, scenario, 'read') s, marketing_automation.record_count(scenario) c
+        from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,
                l.prefix || n.name
@@ -6742,10 +6744,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
                    case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
-        from marketing_automation_internal.scenario_for(caller, scenario, 'read') s
+        from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
-        join marketing_automation.activity_count(scenario) c on c.activity_id = n.id
+        join marketing_automation_internal.activity_count(caller, scenario) c on c.activity_id = n.id
     )
     select p.text from printed p order by p.ordinal
 $$;

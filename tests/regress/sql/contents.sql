@@ -76,6 +76,7 @@ select marketing_automation.add_activity('failing', 'fails', parent => 'starts',
 select marketing_automation.run('failing');
 select marketing_automation.enroll('failing');
 call marketing_automation.process_all_due();
+select marketing_automation.create_scenario('vault counted', 'vault', domain => 'self.secret::integer > 0') > 0 as created;
 reset role;
 insert into vault.customer values (4, 'Name 4', 'c4@shop.example', 'secret-4');
 set role regress_liv;
@@ -85,6 +86,8 @@ select regexp_replace(fact, 'run of the scenario failed .*?: ', '…: ') as fact
 select regexp_replace(fact, 'failed .*?: ', 'failed …: ') as fact from marketing_automation.explain_record('failing', '3') where fact ~ 'failed';
 select activity, detail from marketing_automation.simulate('vaulted', '4');
 select activity, detail from marketing_automation.simulate('failing', '4');
+select marketing_automation.tree('vault counted');
+select marketing_automation.record_count('vault counted');
 set role regress_kai;
 \set VERBOSITY terse
 select scenario, enrolled, error from marketing_automation.enroll('vaulted');
@@ -99,5 +102,7 @@ select ra.error, ra.error_code from marketing_automation.record_activity ra join
 where a.name = 'fails' order by ra.record_id;
 select regexp_replace(fact, 'run of the scenario failed .*?: ', '…: ') as fact from marketing_automation.explain_record('vaulted', '4');
 select activity, detail from marketing_automation.simulate('failing', '4');
+select marketing_automation.tree('vault counted');
+delete from marketing_automation.scenario where name = 'vault counted';
 select marketing_automation.stop(s) from unnest(array['vaulted', 'failing']) s;
 reset role;
