@@ -725,19 +725,25 @@ comment on function marketing_automation_internal.scenario_for(regrole, text, te
 
 create or replace function marketing_automation_internal.demand_activity(caller regrole, activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    its_scenario marketing_automation.scenario;
 begin
-    select s.* into its_scenario
+    -- What no activity is known of is told by whoever looks for it.
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
     from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
     where a.id = demand_activity.activity_id;
-    -- What no activity is known of is told by whoever looks for it.
-    if found then
-        perform marketing_automation_internal.demand_right(caller, its_scenario, 'operate');
-    end if;
 end $$;
 comment on function marketing_automation_internal.demand_activity(regrole, integer) is
     'API: private. Raises unless a role may operate the scenario of an activity';
+
+create or replace function marketing_automation_internal.demand_record(caller regrole, record uuid) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    -- A record that does not exist is told by whoever looks for it.
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
+    from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
+    where r.id = marketing_automation.record_id(record) and r.uuid = record;
+end $$;
+comment on function marketing_automation_internal.demand_record(regrole, uuid) is
+    'API: private. Raises unless a role may operate the scenario of the record of that public id';
 
 -- Views run as their owner, and the current user is who reads. What they ask here is asked once a query and a scenario, not once a row.
 create or replace view marketing_automation_internal.reader as
@@ -3153,6 +3159,19 @@ comment on function marketing_automation_internal.enroll_in_turn(marketing_autom
     out text) is
     'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. sees: whether what is returned may quote a row';
 
+create or replace function marketing_automation_internal.demand_running(scenario marketing_automation.scenario) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if scenario.state <> 'running' then
+        raise exception 'scenario "%" is %, only a running one enrolls', scenario.name, scenario.state
+            using errcode = 'object_not_in_prerequisite_state', hint =
+                format(case scenario.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                                           else 'select marketing_automation.run(%1$L);' end, scenario.name);
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_running(marketing_automation.scenario) is
+    'API: private. Raises unless rows may enter a scenario: it is running';
+
 create or replace function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3160,22 +3179,17 @@ declare
     chosen marketing_automation.scenario;
     at timestamptz;
     tried integer[] := '{}';
+    only_of regrole := case when now is not null or not marketing_automation_internal.has_right(caller, null, 'operate') then caller end;
 begin
     if scenario_name is not null then
         chosen := marketing_automation_internal.scenario_for(caller, scenario_name, 'operate');
-        if chosen.state <> 'running' then
-            raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
-                using errcode = 'object_not_in_prerequisite_state', hint =
-                    format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
-                                                 else 'select marketing_automation.run(%1$L);' end, chosen.name);
-        end if;
+        perform marketing_automation_internal.demand_running(chosen);
     end if;
     at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
     perform marketing_automation_internal.assume_time(now);
     loop
         if scenario_name is null then
-            chosen := marketing_automation_internal.next_to_enroll(case when now is not null
-                or not marketing_automation_internal.has_right(caller, null, 'operate') then caller end, tried);
+            chosen := marketing_automation_internal.next_to_enroll(only_of, tried);
         end if;
         exit when chosen.id is null;
         tried := tried || chosen.id;
@@ -3339,12 +3353,7 @@ declare
     model marketing_automation.model;
     at timestamptz := marketing_automation_internal.time_or_now(caller, now, scenario_name);
 begin
-    if chosen.state <> 'running' then
-        raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
-            using errcode = 'object_not_in_prerequisite_state', hint =
-                format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
-                                         else 'select marketing_automation.run(%1$L);' end, chosen.name);
-    end if;
+    perform marketing_automation_internal.demand_running(chosen);
     if keys is null or array_position(keys, null) is not null then
         raise exception 'a key of scenario "%" is null', chosen.name
             using errcode = 'null_value_not_allowed', hint = 'Give the value of the model''s key of the row that is to enter.';
@@ -3369,7 +3378,8 @@ begin
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
     end if;
     select e.* into entered, refused, error, code
-    from marketing_automation_internal.enter_keys(chosen, model, marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
+    from marketing_automation_internal.enter_keys(chosen, model,
+        marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
     perform marketing_automation_internal.assume_time(null);
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
@@ -4555,9 +4565,7 @@ begin
     if not isfinite(at) then
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
     end if;
-    perform marketing_automation_internal.demand_right(caller, s, 'operate')
-    from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
-    where r.id = marketing_automation.record_id(record) and r.uuid = record;
+    perform marketing_automation_internal.demand_record(caller, record);
     insert into marketing_automation.conversion (record_id, scenario_id, at, value)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
     from marketing_automation_internal.record r
@@ -4974,14 +4982,15 @@ comment on function marketing_automation_internal.block_record(marketing_automat
 create or replace function marketing_automation_internal.existing_record(caller regrole, record uuid) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    result marketing_automation_internal.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
+    result marketing_automation_internal.record;
 begin
+    -- Asked before anything is locked, so that who may not do this holds up no batch.
+    perform marketing_automation_internal.demand_record(caller, record);
+    result := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
     if result.id is null or result.uuid is distinct from record then
         raise exception 'record "%" does not exist', record
             using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
     end if;
-    perform marketing_automation_internal.demand_right(caller, s, 'operate')
-    from marketing_automation.scenario s where s.id = result.scenario_id;
     return result;
 end $$;
 comment on function marketing_automation_internal.existing_record(regrole, uuid) is
@@ -5536,10 +5545,11 @@ create or replace function marketing_automation_internal.retry(caller regrole, m
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
+    its_state text;
+    its_activity integer;
 begin
-    perform marketing_automation_internal.demand_activity(caller, (select m.activity_id from marketing_automation.message m
-        where m.id = retry.message));
+    select m.state, m.activity_id into its_state, its_activity from marketing_automation.message m where m.id = retry.message;
+    perform marketing_automation_internal.demand_activity(caller, its_activity);
     if its_state in ('queued', 'deferred', 'in_doubt') then
         update marketing_automation_internal.outbox o
         set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end

@@ -68,14 +68,15 @@ comment on function marketing_automation_internal.block_record(marketing_automat
 create function marketing_automation_internal.existing_record(caller regrole, record uuid) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    result marketing_automation_internal.record := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
+    result marketing_automation_internal.record;
 begin
+    -- Asked before anything is locked, so that who may not do this holds up no batch.
+    perform marketing_automation_internal.demand_record(caller, record);
+    result := marketing_automation_internal.lock_record(marketing_automation.record_id(record));
     if result.id is null or result.uuid is distinct from record then
         raise exception 'record "%" does not exist', record
             using errcode = 'undefined_object', hint = 'See: select uuid from marketing_automation.record where key = …;';
     end if;
-    perform marketing_automation_internal.demand_right(caller, s, 'operate')
-    from marketing_automation.scenario s where s.id = result.scenario_id;
     return result;
 end $$;
 comment on function marketing_automation_internal.existing_record(regrole, uuid) is

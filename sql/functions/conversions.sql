@@ -12,9 +12,7 @@ begin
     if not isfinite(at) then
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
     end if;
-    perform marketing_automation_internal.demand_right(caller, s, 'operate')
-    from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
-    where r.id = marketing_automation.record_id(record) and r.uuid = record;
+    perform marketing_automation_internal.demand_record(caller, record);
     insert into marketing_automation.conversion (record_id, scenario_id, at, value)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
     from marketing_automation_internal.record r

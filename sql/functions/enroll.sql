@@ -176,6 +176,19 @@ comment on function marketing_automation_internal.enroll_in_turn(marketing_autom
     out text) is
     'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. sees: whether what is returned may quote a row';
 
+create function marketing_automation_internal.demand_running(scenario marketing_automation.scenario) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if scenario.state <> 'running' then
+        raise exception 'scenario "%" is %, only a running one enrolls', scenario.name, scenario.state
+            using errcode = 'object_not_in_prerequisite_state', hint =
+                format(case scenario.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
+                                           else 'select marketing_automation.run(%1$L);' end, scenario.name);
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_running(marketing_automation.scenario) is
+    'API: private. Raises unless rows may enter a scenario: it is running';
+
 create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -183,22 +196,17 @@ declare
     chosen marketing_automation.scenario;
     at timestamptz;
     tried integer[] := '{}';
+    only_of regrole := case when now is not null or not marketing_automation_internal.has_right(caller, null, 'operate') then caller end;
 begin
     if scenario_name is not null then
         chosen := marketing_automation_internal.scenario_for(caller, scenario_name, 'operate');
-        if chosen.state <> 'running' then
-            raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
-                using errcode = 'object_not_in_prerequisite_state', hint =
-                    format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
-                                                 else 'select marketing_automation.run(%1$L);' end, chosen.name);
-        end if;
+        perform marketing_automation_internal.demand_running(chosen);
     end if;
     at := marketing_automation_internal.time_or_now(caller, now, scenario_name);
     perform marketing_automation_internal.assume_time(now);
     loop
         if scenario_name is null then
-            chosen := marketing_automation_internal.next_to_enroll(case when now is not null
-                or not marketing_automation_internal.has_right(caller, null, 'operate') then caller end, tried);
+            chosen := marketing_automation_internal.next_to_enroll(only_of, tried);
         end if;
         exit when chosen.id is null;
         tried := tried || chosen.id;

@@ -82,12 +82,7 @@ declare
     model marketing_automation.model;
     at timestamptz := marketing_automation_internal.time_or_now(caller, now, scenario_name);
 begin
-    if chosen.state <> 'running' then
-        raise exception 'scenario "%" is %, only a running one enrolls', chosen.name, chosen.state
-            using errcode = 'object_not_in_prerequisite_state', hint =
-                format(case chosen.state when 'stopped' then 'select marketing_automation.draft(%1$L), marketing_automation.run(%1$L);'
-                                         else 'select marketing_automation.run(%1$L);' end, chosen.name);
-    end if;
+    perform marketing_automation_internal.demand_running(chosen);
     if keys is null or array_position(keys, null) is not null then
         raise exception 'a key of scenario "%" is null', chosen.name
             using errcode = 'null_value_not_allowed', hint = 'Give the value of the model''s key of the row that is to enter.';
@@ -112,7 +107,8 @@ begin
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
     end if;
     select e.* into entered, refused, error, code
-    from marketing_automation_internal.enter_keys(chosen, model, marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
+    from marketing_automation_internal.enter_keys(chosen, model,
+        marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
     perform marketing_automation_internal.assume_time(null);
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)

@@ -306,10 +306,11 @@ create function marketing_automation_internal.retry(caller regrole, message bigi
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its_state text := (select m.state from marketing_automation.message m where m.id = retry.message);
+    its_state text;
+    its_activity integer;
 begin
-    perform marketing_automation_internal.demand_activity(caller, (select m.activity_id from marketing_automation.message m
-        where m.id = retry.message));
+    select m.state, m.activity_id into its_state, its_activity from marketing_automation.message m where m.id = retry.message;
+    perform marketing_automation_internal.demand_activity(caller, its_activity);
     if its_state in ('queued', 'deferred', 'in_doubt') then
         update marketing_automation_internal.outbox o
         set state = 'queued', due_at = clock_timestamp(), first_attempt_at = case o.state when 'queued' then o.first_attempt_at end

@@ -66,19 +66,25 @@ comment on function marketing_automation_internal.scenario_for(regrole, text, te
 
 create function marketing_automation_internal.demand_activity(caller regrole, activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    its_scenario marketing_automation.scenario;
 begin
-    select s.* into its_scenario
+    -- What no activity is known of is told by whoever looks for it.
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
     from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
     where a.id = demand_activity.activity_id;
-    -- What no activity is known of is told by whoever looks for it.
-    if found then
-        perform marketing_automation_internal.demand_right(caller, its_scenario, 'operate');
-    end if;
 end $$;
 comment on function marketing_automation_internal.demand_activity(regrole, integer) is
     'API: private. Raises unless a role may operate the scenario of an activity';
+
+create function marketing_automation_internal.demand_record(caller regrole, record uuid) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    -- A record that does not exist is told by whoever looks for it.
+    perform marketing_automation_internal.demand_right(caller, s, 'operate')
+    from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
+    where r.id = marketing_automation.record_id(record) and r.uuid = record;
+end $$;
+comment on function marketing_automation_internal.demand_record(regrole, uuid) is
+    'API: private. Raises unless a role may operate the scenario of the record of that public id';
 
 -- Views run as their owner, and the current user is who reads. What they ask here is asked once a query and a scenario, not once a row.
 create view marketing_automation_internal.reader as
