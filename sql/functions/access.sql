@@ -133,7 +133,8 @@ begin
 end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
-    'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all share: suppressions, pause, pages, robot rules), '
+    'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all '
+    'share: suppressions, pause, pages, robot rules), '
     'monitor (health() and metric), tracking (the proxy), bounces (what hands returned mails in). Updates of the extension give it '
     'what is new, too. docs/teams.md says who may do what';
 

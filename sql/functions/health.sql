@@ -65,7 +65,8 @@ comment on function marketing_automation_internal.worker_health() is 'API: priva
 
 create view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
-select a.id as activity_id, case when x.activity_id is not null then 'barred' else s.state end as scenario_state, q.domain as domain_queue, b.ready_at, first.due_at
+select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
+    first.due_at
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
@@ -133,8 +134,8 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
                  ('stopped', 'the oldest has waited for %s for its scenario to run again'),
                  ('barred', 'the oldest has waited for %s: its scenario''s owner may not send as its sender')) as r (reason, text)
     left join (
-        select case when q.scenario_state = 'barred' then 'barred' when q.scenario_state <> 'running' then 'stopped' when q.ready_at > statement_timestamp() then 'limited'
-                    else 'ready' end as reason,
+        select case when q.is_barred then 'barred' when q.scenario_state <> 'running' then 'stopped'
+                    when q.ready_at > statement_timestamp() then 'limited' else 'ready' end as reason,
                statement_timestamp() - min(q.due_at) as since
         from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp() group by 1) q on q.reason = r.reason
     union all
