@@ -8178,7 +8178,8 @@ where (
                 select from marketing_automation_internal.access_grant o
                 where (o.role = g.role or o.role_id = g.oid) and o.access <> g.access
                   and concat_ws('.', o.access, 'execute', p.proname) = any (k.known)) as is_elsewhere
-        from (select string_to_array(current_setting('marketing_automation_update.known', true), ' ') as known) k
+        from (select string_to_array(concat_ws(' ', current_setting('marketing_automation_update.known', true),
+            current_setting('marketing_automation_update.included', true)), ' ') as known) k
         join pg_proc p on p.pronamespace = 'marketing_automation'::regnamespace
             and concat_ws('.', g.access, 'execute', p.proname) = any (k.known)) own);
 

@@ -136,6 +136,9 @@ class Data:
         with connection.cursor() as cursor:
             cursor.execute(TABLES)
             self.conditions = dict(cursor.fetchall())
+            # A role may be given more accesses.
+            cursor.execute("select string_agg(format('(%L, %L)', role, access), ', ') from marketing_automation_internal.access_grant")
+            self.conditions["marketing_automation_internal.access_grant"] = f"where (role, access) in ({cursor.fetchone()[0]})"
             for table in self.conditions:
                 cursor.execute(COLUMNS, (table,))
                 self.columns[table] = cursor.fetchone()[0].split(", ")
