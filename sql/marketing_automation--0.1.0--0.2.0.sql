@@ -882,8 +882,11 @@ select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_na
             then o.context end as context,
        case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
        o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at,
-       case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
-            then o.smtp_reply else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as smtp_reply,
+       case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+            then o.smtp_reply
+            else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
+       end as smtp_reply,
        null::text as server,
        o.track_opens, o.track_clicks
 from marketing_automation_internal.outbox o
@@ -894,8 +897,11 @@ select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_na
        case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
             then l.context end, l.state,
        l.attempts, l.created_at, null, l.sent_at,
-       case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
-            then l.smtp_reply else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end,
+       case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+            then l.smtp_reply
+            else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
+       end,
        l.server, l.track_opens, l.track_clicks
 from marketing_automation_internal.message_log l
 where (select v.reads_every from marketing_automation_internal.reader v)
@@ -3157,7 +3163,8 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
     out text) is
-    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. sees: whether what is returned may quote a row';
+    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. '
+    'sees: whether what is returned may quote a row';
 
 create or replace function marketing_automation_internal.demand_running(scenario marketing_automation.scenario) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -3694,8 +3701,8 @@ begin
                 created_at, due_at, domain_queue)
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
                d.recipient_name, d.language,
-               case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end, d.context, d.track_opens and scenario.track_opens, d.track_clicks
-                   and scenario.track_clicks, now, mail_due,
+               case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
+               d.context, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
@@ -5134,7 +5141,8 @@ begin
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
         select r.id from marketing_automation_internal.record r
-        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
+        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null)
+          and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -7147,8 +7155,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
         when 'queued' then format('its mail is queued%s',
             ': ' || marketing_automation_internal.mail_obstacle(message)) ||
-            case when marketing_automation_internal.mail_obstacle(message) is not null then '' when message.next_attempt_at > clock_timestamp() then ', to be sent from '
-                || marketing_automation_internal.moment(message.next_attempt_at) else ', to be sent now' end
+            case when marketing_automation_internal.mail_obstacle(message) is not null then ''
+                 when message.next_attempt_at > clock_timestamp()
+                 then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
+                 else ', to be sent now' end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
             marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))

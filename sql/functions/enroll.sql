@@ -174,7 +174,8 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
     out text) is
-    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. sees: whether what is returned may quote a row';
+    'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. '
+    'sees: whether what is returned may quote a row';
 
 create function marketing_automation_internal.demand_running(scenario marketing_automation.scenario) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$

@@ -169,8 +169,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
         when 'queued' then format('its mail is queued%s',
             ': ' || marketing_automation_internal.mail_obstacle(message)) ||
-            case when marketing_automation_internal.mail_obstacle(message) is not null then '' when message.next_attempt_at > clock_timestamp() then ', to be sent from '
-                || marketing_automation_internal.moment(message.next_attempt_at) else ', to be sent now' end
+            case when marketing_automation_internal.mail_obstacle(message) is not null then ''
+                 when message.next_attempt_at > clock_timestamp()
+                 then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
+                 else ', to be sent now' end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
             marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))

@@ -82,8 +82,8 @@ begin
                 created_at, due_at, domain_queue)
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
                d.recipient_name, d.language,
-               case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end, d.context, d.track_opens and scenario.track_opens, d.track_clicks
-                   and scenario.track_clicks, now, mail_due,
+               case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
+               d.context, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')

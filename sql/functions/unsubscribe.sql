@@ -62,7 +62,8 @@ begin
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
     unblocked := marketing_automation_internal.unblock_records(array(
         select r.id from marketing_automation_internal.record r
-        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null) and (its_scenario is null or r.scenario_id = its_scenario)));
+        where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null)
+          and (its_scenario is null or r.scenario_id = its_scenario)));
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)

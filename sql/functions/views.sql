@@ -110,8 +110,11 @@ select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_na
             then o.context end as context,
        case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
        o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at,
-       case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
-            then o.smtp_reply else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as smtp_reply,
+       case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+            then o.smtp_reply
+            else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
+       end as smtp_reply,
        null::text as server,
        o.track_opens, o.track_clicks
 from marketing_automation_internal.outbox o
@@ -122,8 +125,11 @@ select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_na
        case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
             then l.context end, l.state,
        l.attempts, l.created_at, null, l.sent_at,
-       case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
-            then l.smtp_reply else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end,
+       case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+            then l.smtp_reply
+            else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
+       end,
        l.server, l.track_opens, l.track_clicks
 from marketing_automation_internal.message_log l
 where (select v.reads_every from marketing_automation_internal.reader v)
