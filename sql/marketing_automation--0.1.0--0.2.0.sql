@@ -3259,10 +3259,11 @@ comment on function marketing_automation.enroll_next(text[]) is
     'have had theirs. For those who commit between scenarios, as enroll_all() does';
 
 create or replace procedure marketing_automation.enroll_all()
+-- Where there are commits no search_path can be pinned: types are qualified, too.
 language plpgsql as $$
 declare
-    tried text[] := '{}';
-    its_name text;
+    tried pg_catalog.text[] := '{}';
+    its_name pg_catalog.text;
 begin
     loop
         select e.scenario into its_name from marketing_automation.enroll_next(tried) e;
@@ -4011,6 +4012,7 @@ comment on function marketing_automation.process_due(integer, timestamptz) is
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
 create or replace procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
+-- Where there are commits no search_path can be pinned: integer is a word of SQL and always that of pg_catalog, as not all types are.
 language plpgsql as $$
 declare
     processed integer;

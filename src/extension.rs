@@ -24,6 +24,7 @@ pub extern "C-unwind" fn _PG_init() {
     // SAFETY: at the start of the postmaster, or of a session, whose only thread this is.
     unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
     settings::init();
+    run_as_owner::init();
     // SAFETY: plain flags of the postmaster, read on the main thread.
     let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress };
     // SAFETY: as above. pg_upgrade starts servers that must not send mail.

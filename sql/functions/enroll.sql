@@ -270,10 +270,11 @@ comment on function marketing_automation.enroll_next(text[]) is
     'have had theirs. For those who commit between scenarios, as enroll_all() does';
 
 create procedure marketing_automation.enroll_all()
+-- Where there are commits no search_path can be pinned: types are qualified, too.
 language plpgsql as $$
 declare
-    tried text[] := '{}';
-    its_name text;
+    tried pg_catalog.text[] := '{}';
+    its_name pg_catalog.text;
 begin
     loop
         select e.scenario into its_name from marketing_automation.enroll_next(tried) e;

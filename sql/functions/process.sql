@@ -131,6 +131,7 @@ comment on function marketing_automation.process_due(integer, timestamptz) is
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
 create procedure marketing_automation.process_all_due(batch_size integer default 1000, now timestamptz default null)
+-- Where there are commits no search_path can be pinned: integer is a word of SQL and always that of pg_catalog, as not all types are.
 language plpgsql as $$
 declare
     processed integer;

@@ -5,6 +5,7 @@
 //! read-only, so that not even a function that the expression calls can write. The result is complete, in a tuplestore, before
 //! the extension's own statement reads its first row.
 
+mod calls;
 mod code;
 mod role;
 
@@ -41,6 +42,11 @@ const SETTINGS: [(&CStr, &CStr); 10] = [
     (c"standard_conforming_strings", c"on"),
     (c"transform_null_equals", c"off"),
 ];
+
+/// Prepares this process for user SQL.
+pub(super) fn init() {
+    calls::init();
+}
 
 /// What runs as its owner.
 #[derive(Clone, Copy)]
@@ -89,7 +95,8 @@ pub(in crate::extension) fn as_owner<R>(
         pg_sys::XactReadOnly = true;
         let restricted = context
             | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
-            | pg_sys::SECURITY_RESTRICTED_OPERATION as i32;
+            | pg_sys::SECURITY_RESTRICTED_OPERATION as i32
+            | calls::USER_SQL;
         let mut refusal = None;
         for role in roles {
             pg_sys::SetUserIdAndSecContext(role, restricted);

@@ -23,7 +23,7 @@ unsafe extern "C-unwind" {
 
 /// Something whose owner decides what is run, by its OID: as a number, since pgrx gives OIDs no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Code {
+pub(super) enum Code {
     Function(u32),
     /// Its constraints are checked when a value becomes one of it.
     Domain(u32),
@@ -62,13 +62,31 @@ pub(super) fn foreign_code(query: &CStr, keys: bool, role: pg_sys::Oid) -> Optio
             .map(|at| pg_sys::list_nth(rewritten, at).cast::<pg_sys::Query>());
         collect(queries, false)
             .difference(&named)
-            .find_map(|&code| {
-                let owner = code.owner()?;
-                let has_it = owner == role
-                    || pg_sys::superuser_arg(owner)
-                    || pg_sys::is_member_of_role_nosuper(owner, role);
-                (!has_it).then_some(Foreign { code, owner })
-            })
+            .find_map(|&code| foreign(code, role))
+    }
+}
+
+/// Gives code whose owner does not have the rights of `role`.
+fn foreign(code: Code, role: pg_sys::Oid) -> Option<Foreign> {
+    let owner = code.owner()?;
+    // SAFETY: look-ups in the syscache.
+    let has_them = unsafe {
+        owner == role
+            || pg_sys::superuser_arg(owner)
+            || pg_sys::is_member_of_role_nosuper(owner, role)
+    };
+    (!has_them).then_some(Foreign { code, owner })
+}
+
+/// Whether the owner of `code` does not have the rights of `role`.
+pub(super) fn is_foreign(code: Code, role: pg_sys::Oid) -> bool {
+    foreign(code, role).is_some()
+}
+
+/// Refuses to run `code` as `role` if its owner does not have the rights of that one.
+pub(super) fn refuse_foreign(code: Code, role: pg_sys::Oid) {
+    if let Some(foreign) = foreign(code, role) {
+        foreign.refuse(role);
     }
 }
 
