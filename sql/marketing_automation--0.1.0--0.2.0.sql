@@ -320,6 +320,21 @@ comment on column marketing_automation.sender_permission.sender is
 comment on column marketing_automation.sender_permission.role_id is
     'The role that was named when it was written: another one of that name may not. 0: there was none';
 
+-- A scenario is created with its title; the page of one without a title has sentences that name none.
+drop function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean);
+alter table marketing_automation.page_text drop constraint page_text_name_check,
+    add constraint page_text_name_check check (name in (
+        'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
+        'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
+        'resubscribed_effect_untitled', 'not_found', 'check_link', 'unavailable', 'try_later'));
+comment on table marketing_automation.page_text is
+    'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
+    'pt-BR, pl and ar are)';
+comment on column marketing_automation.page.body is
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
+    'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
+    'built-in texts by name). Scripts do not run in it';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -2321,16 +2336,17 @@ comment on function marketing_automation.unregister_model(text) is 'API: public.
 create or replace function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
-    track_opens boolean default true, track_clicks boolean default true
+    track_opens boolean default true, track_clicks boolean default true, title text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id integer;
 begin
     insert into marketing_automation.scenario as s
-        (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
-    values (create_scenario.name, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable, create_scenario.language,
-        create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens, create_scenario.track_clicks)
+        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+    values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
+        create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
+        create_scenario.track_clicks)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -2340,9 +2356,10 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
-    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
+    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+    'recipients know its mails as, on the page where they unsubscribe';
 
 create or replace function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -5183,6 +5200,34 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation.unsubscribe_page(text) is
     'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
+
+create or replace function marketing_automation_internal.mailbox_of_sender(sender text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when mailbox_of_sender.sender !~ '[{}]' then mailbox_of_sender.sender
+        else marketing_automation_internal.sender_address(mailbox_of_sender.sender) end
+$$;
+comment on function marketing_automation_internal.mailbox_of_sender(text) is
+    'API: private. The mailbox that mails with this template as sender have, or its address if only the name depends on the row; null: '
+    'it depends on the row';
+
+create or replace function marketing_automation.unsubscribe_origin(token text) returns table (title text, sender text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select s.title, marketing_automation_internal.mailbox_of_sender(coalesce((
+                select t.sender from marketing_automation.activity_translation t
+                where t.activity_id = a.id and t.sender is not null
+                  and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+                order by length(t.language) desc limit 1),
+            a.sender, marketing_automation_internal.setting('email_from')))
+    from marketing_automation_internal.verify_token('unsubscribed', token) t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    cross join lateral (
+        select lower(replace(max(m.language), '_', '-')) as tag from marketing_automation_internal.message_log m
+        where m.record_id = t.record_id and m.activity_id = t.activity_id) l
+$$;
+comment on function marketing_automation.unsubscribe_origin(text) is
+    'API: proxy. Of the mail that a token was in: the title of its scenario, and its sender where that does not depend on the row. No '
+    'row for a token that is malformed or forged, and for an activity that is gone';
 
 create or replace function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -8051,7 +8096,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
-         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
+         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),
         ('bounces', 'shared', 'execute', 'ingest_bounce')
     ) as t (accesses, about, privilege, objects)
     cross join lateral unnest(string_to_array(t.accesses, ' ')) as a (access)

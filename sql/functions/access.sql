@@ -44,7 +44,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
-         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_by_token resubscribe_by_token'),
+         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),
         ('bounces', 'shared', 'execute', 'ingest_bounce')
     ) as t (accesses, about, privilege, objects)
     cross join lateral unnest(string_to_array(t.accesses, ' ')) as a (access)

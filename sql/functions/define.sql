@@ -31,16 +31,17 @@ comment on function marketing_automation.unregister_model(text) is 'API: public.
 create function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
-    track_opens boolean default true, track_clicks boolean default true
+    track_opens boolean default true, track_clicks boolean default true, title text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id integer;
 begin
     insert into marketing_automation.scenario as s
-        (name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
-    values (create_scenario.name, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable, create_scenario.language,
-        create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens, create_scenario.track_clicks)
+        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+    values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
+        create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
+        create_scenario.track_clicks)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -50,9 +51,10 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
-    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded';
+    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+    'recipients know its mails as, on the page where they unsubscribe';
 
 create function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

@@ -103,6 +103,34 @@ $$;
 comment on function marketing_automation.unsubscribe_page(text) is
     'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
 
+create function marketing_automation_internal.mailbox_of_sender(sender text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when mailbox_of_sender.sender !~ '[{}]' then mailbox_of_sender.sender
+        else marketing_automation_internal.sender_address(mailbox_of_sender.sender) end
+$$;
+comment on function marketing_automation_internal.mailbox_of_sender(text) is
+    'API: private. The mailbox that mails with this template as sender have, or its address if only the name depends on the row; null: '
+    'it depends on the row';
+
+create function marketing_automation.unsubscribe_origin(token text) returns table (title text, sender text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select s.title, marketing_automation_internal.mailbox_of_sender(coalesce((
+                select t.sender from marketing_automation.activity_translation t
+                where t.activity_id = a.id and t.sender is not null
+                  and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+                order by length(t.language) desc limit 1),
+            a.sender, marketing_automation_internal.setting('email_from')))
+    from marketing_automation_internal.verify_token('unsubscribed', token) t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    cross join lateral (
+        select lower(replace(max(m.language), '_', '-')) as tag from marketing_automation_internal.message_log m
+        where m.record_id = t.record_id and m.activity_id = t.activity_id) l
+$$;
+comment on function marketing_automation.unsubscribe_origin(text) is
+    'API: proxy. Of the mail that a token was in: the title of its scenario, and its sender where that does not depend on the row. No '
+    'row for a token that is malformed or forged, and for an activity that is gone';
+
 create function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare

@@ -42,14 +42,15 @@ comment on column marketing_automation.page.owner_id is
     'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.page.body is
     'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
-    'show), scenario, language, direction (ltr or rtl), unsubscribed, everything, text (the built-in texts by name). Scripts do not '
-    'run in it';
+    'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
+    'built-in texts by name). Scripts do not run in it';
 
 create table marketing_automation.page_text (
     language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
     name text not null check (name in (
-        'title', 'question', 'which', 'this_kind', 'everything', 'button', 'done', 'effect', 'effect_everything', 'already', 'mistake',
-        'again', 'leave_everything', 'resubscribed', 'resubscribed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
+        'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
+        'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
+        'resubscribed_effect_untitled', 'not_found', 'check_link', 'unavailable', 'try_later')),
     text text not null check (text <> '' and length(text) <= 1000),
     owner name not null default current_user,
     owner_id oid not null default quote_ident(current_user)::regrole::oid,
@@ -57,7 +58,7 @@ create table marketing_automation.page_text (
 );
 comment on table marketing_automation.page_text is
     'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
-    'pl and ar are)';
+    'pt-BR, pl and ar are)';
 comment on column marketing_automation.page_text.name is 'Which text: see docs/tracking.md';
 comment on column marketing_automation.page_text.owner is 'Only members of this role may change the text of this name, in any language';
 comment on column marketing_automation.page_text.owner_id is

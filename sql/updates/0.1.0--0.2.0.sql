@@ -283,3 +283,18 @@ comment on column marketing_automation.sender_permission.sender is
     'An address, anna@shop.example, or a domain, shop.example, which stands for each address in it, and for none of its subdomains';
 comment on column marketing_automation.sender_permission.role_id is
     'The role that was named when it was written: another one of that name may not. 0: there was none';
+
+-- A scenario is created with its title; the page of one without a title has sentences that name none.
+drop function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean);
+alter table marketing_automation.page_text drop constraint page_text_name_check,
+    add constraint page_text_name_check check (name in (
+        'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
+        'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
+        'resubscribed_effect_untitled', 'not_found', 'check_link', 'unavailable', 'try_later'));
+comment on table marketing_automation.page_text is
+    'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
+    'pt-BR, pl and ar are)';
+comment on column marketing_automation.page.body is
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
+    'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
+    'built-in texts by name). Scripts do not run in it';

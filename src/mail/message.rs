@@ -13,7 +13,7 @@ use lettre::address::Envelope;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 
-pub use address::{check_address, check_sender};
+pub use address::{check_address, check_sender, name_and_address};
 pub use bounce_address::BounceAddress;
 pub(crate) use error::MAX_LINE_BYTES;
 pub use error::MessageError;

@@ -13,6 +13,7 @@ use super::database::Subscription;
 use super::form::{ACTION, RESUBSCRIBE, SCOPE, SCOPE_EVERYTHING};
 use super::pages::{PageName, Pages, Words};
 use super::texts::Text;
+use crate::mail::message::name_and_address;
 use crate::mail::template::PageContext;
 
 const STYLE: &str = "\
@@ -25,6 +26,7 @@ fieldset{border:0;padding:0;min-width:0}\
 legend{padding:0;margin:0 0 .5rem}\
 label{display:flex;gap:.75rem;padding:.625rem 0}\
 input{width:1.125rem;height:1.125rem;margin:.28rem 0;flex:none}\
+p.sender{margin:-.5rem 0 1.5rem;opacity:.8}\
 form p{margin:0 0 1rem}\
 form+form{margin-top:2rem}\
 button{font:inherit;font-weight:600;max-width:100%;min-height:3rem;padding:.5rem 1.5rem;border:.125rem solid #1d4ed8;border-radius:.5rem;\
@@ -147,7 +149,10 @@ fn way_out(words: Words, subscription: &Subscription) -> String {
              <label><input type=\"radio\" name=\"{SCOPE}\" value=\"this\" checked><span>{}</span></label>\n\
              <label><input type=\"radio\" name=\"{SCOPE}\" value=\"{SCOPE_EVERYTHING}\"><span>{}</span></label>\n</fieldset>\n",
             escape(words.get(Text::Which)),
-            about(words.get(Text::ThisKind), &subscription.scenario),
+            about(
+                said(words, subscription, Text::ThisKind),
+                &subscription.scenario
+            ),
             escape(words.get(Text::Everything)),
         )
     } else {
@@ -189,6 +194,7 @@ fn page(
         let rendered = template.render(&PageContext {
             form: form.to_owned(),
             scenario: &subscription.scenario,
+            sender: subscription.sender.as_deref().unwrap_or_default(),
             language: words.language,
             direction: words.direction(),
             unsubscribed: subscription.unsubscribed,
@@ -198,7 +204,7 @@ fn page(
                 .map(|text| {
                     (
                         text.name(),
-                        words.get(*text).replace("{}", &subscription.scenario),
+                        said(words, subscription, *text).replace("{}", &subscription.scenario),
                     )
                 })
                 .collect(),
@@ -219,10 +225,14 @@ fn page(
     let text = text.map_or(String::new(), |text| {
         format!(
             "<p>{}</p>\n",
-            about(words.get(text), &subscription.scenario)
+            about(said(words, subscription, text), &subscription.scenario)
         )
     });
-    let content = format!("<h1>{}</h1>\n{text}{form}", escape(words.get(heading)));
+    let content = format!(
+        "<h1>{}</h1>\n{}{text}{form}",
+        escape(words.get(heading)),
+        from(subscription)
+    );
     document(words, words.get(heading), &content)
 }
 
@@ -250,6 +260,30 @@ fn document(words: Words, title: &str, content: &str) -> Page {
         html,
         policy: BUILTIN_POLICY.clone(),
     }
+}
+
+/// A text; where it would name the scenario, whose name is nobody's business but ours, it does so by the title only.
+fn said<'a>(words: Words<'a>, subscription: &Subscription, text: Text) -> &'a str {
+    match subscription.is_titled {
+        true => words.get(text),
+        false => words.untitled(text),
+    }
+}
+
+/// Who the mail was from: the name on one line, the address on the next.
+fn from(subscription: &Subscription) -> String {
+    let Some(sender) = subscription.sender.as_deref() else {
+        return String::new();
+    };
+    let (name, address) = match name_and_address(sender) {
+        Some((Some(name), address)) => (format!("<bdi>{}</bdi><br>", escape(&name)), address),
+        Some((None, address)) => (String::new(), address),
+        None => return String::new(),
+    };
+    format!(
+        "<p class=\"sender\">{name}<bdi>{}</bdi></p>\n",
+        escape(&address)
+    )
 }
 
 /// A text with the scenario's title in its place.

@@ -82,13 +82,13 @@ impl Pages {
         let wanted = normalized(language.unwrap_or_default());
         fallbacks(&wanted)
             .find_map(|tag| {
-                let builtin = TEXTS.iter().find(|texts| texts.language == tag);
+                let builtin = builtin(tag);
                 let texts = self.texts.get_key_value(tag);
                 let known = texts.map(|(known, _)| known.as_str());
                 Some(Words {
                     language: known.or(builtin.map(|texts| texts.language))?,
                     pages: self,
-                    builtin: TEXTS.iter().find(|texts| primary(tag) == texts.language),
+                    builtin: fallbacks(tag).find_map(self::builtin),
                 })
             })
             .unwrap_or(Words {
@@ -108,16 +108,39 @@ impl Pages {
     }
 }
 
+/// The built-in texts of exactly this language.
+fn builtin(tag: &str) -> Option<&'static Texts> {
+    TEXTS.iter().find(|texts| normalized(texts.language) == tag)
+}
+
 impl<'a> Words<'a> {
     /// One text: from the table in this language or the one that it falls back to, built in, or English.
     pub fn get(&self, text: Text) -> &'a str {
-        let written = |tag: &str| self.pages.texts.get(tag)?.get(text.name());
-        fallbacks(self.language)
-            .find_map(written)
-            .map(String::as_str)
+        self.written(text)
             .or(self.builtin.map(|texts| texts.text(text)))
-            .or_else(|| written("en").map(String::as_str))
+            .or_else(|| self.written_in("en", text))
             .unwrap_or_else(|| TEXTS[0].text(text))
+    }
+
+    /// A text about a scenario that has no title: one that names none. Where only the text with a name was written in
+    /// other words, these hold, since an administrator wants them said.
+    pub fn untitled(&self, text: Text) -> &'a str {
+        let Some(untitled) = text.untitled() else {
+            return self.get(text);
+        };
+        match self.written(untitled) {
+            None if self.written(text).is_some() => self.get(text),
+            _ => self.get(untitled),
+        }
+    }
+
+    fn written(&self, text: Text) -> Option<&'a str> {
+        fallbacks(&normalized(self.language)).find_map(|tag| self.written_in(tag, text))
+    }
+
+    fn written_in(&self, tag: &str, text: Text) -> Option<&'a str> {
+        let text = self.pages.texts.get(tag)?.get(text.name())?;
+        Some(text.as_str())
     }
 
     pub fn direction(&self) -> &'static str {
@@ -194,7 +217,8 @@ mod tests {
         for (language, chosen) in [
             ("fr", "fr"),
             ("fr-CA", "fr"),
-            ("PT_br", "pt"),
+            ("PT_br", "pt-BR"),
+            ("pt_PT", "pt"),
             ("de_DE.UTF-8", "de"),
             ("ar", "ar"),
             ("frr", "en"),
@@ -222,12 +246,33 @@ mod tests {
         assert_eq!(words("fr-CA").get(Text::Title), "Bonjour");
         assert_eq!(words("fr-CA").get(Text::Button), "Me désabonner");
         assert_eq!(words("fr-CA").language, "fr-ca");
+        assert_eq!(
+            words("pt-BR").get(Text::Which),
+            "Quais e-mails você não quer mais receber?"
+        );
         // A language that is not built in speaks English where it has no text.
         assert_eq!(words("sv-SE").language, "sv");
         assert_eq!(words("sv").get(Text::Button), "Avsluta");
         assert_eq!(words("sv").get(Text::Title), "Unsubscribe");
         assert_eq!(words("sv").get(Text::Done), "Gone");
         assert_eq!(words("de").get(Text::Done), "Sie sind abgemeldet");
+    }
+
+    #[test]
+    fn a_scenario_without_a_title_is_named_only_by_who_wants_it() {
+        let pages = pages(&[
+            (false, "effect", "fr", "Plus de « {} »."),
+            (false, "effect", "de", "Keine Post von „{}“."),
+            (false, "effect_untitled", "de", "Keine Post."),
+        ]);
+        let effect = |language| pages.words(Some(language)).untitled(Text::Effect);
+        assert_eq!(
+            effect("en"),
+            "You will receive no more e-mails like this one."
+        );
+        assert_eq!(effect("fr-CA"), "Plus de « {} ».");
+        assert_eq!(effect("de"), "Keine Post.");
+        assert_eq!(pages.words(None).untitled(Text::Title), "Unsubscribe");
     }
 
     #[test]

@@ -55,6 +55,21 @@ def test_only_the_button_unsubscribes_and_there_is_a_way_back(shop, url):
     assert shop.value(kinds, "%subscribed") == ["unsubscribed", "resubscribed"]
 
 
+def test_the_page_says_who_the_mail_was_from_and_no_internal_name(shop, sink, proxy):
+    shop.customers("Ada", language="pt_BR")
+    shop.scenario("crm_wave_2", body='<p><a href="unsubscribe">leave</a></p>')
+    shop.query("update marketing_automation.activity set sender = 'Loja de Chá <cha@shop.example>'")
+    shop.tick()
+    url = unsubscribe_url(sink.wait_for(1)[0])
+    shop.wait_for_message("ada@example.org", "sent")
+    page = requests.get(url)
+    done = press(url, page, "Cancelar inscrição")
+    assert done.status_code == 200
+    for answer in [page, done, press(url, done, "Inscrever-se novamente")]:
+        assert '<html lang="pt-BR" dir="ltr">' in answer.text and "crm_wave_2" not in answer.text
+        assert "<bdi>Loja de Chá</bdi><br><bdi>cha@shop.example</bdi>" in answer.text and "-mails como este" in answer.text
+
+
 def test_everything_is_every_kind_of_mail(shop, sink, url):
     already = press(url, requests.get(url), "Me désabonner")
     assert press(url, already, "Me désabonner de tout").status_code == 200

@@ -21,6 +21,12 @@ pub fn check_sender(mailbox: &str) -> Result<(), MessageError> {
     parse_mailbox("sender", mailbox).map(drop)
 }
 
+/// Takes the mailbox of a sender apart: its display name, if it has one, and its address. `None` for what is no mailbox.
+pub fn name_and_address(mailbox: &str) -> Option<(Option<String>, String)> {
+    let mailbox = parse_mailbox("sender", mailbox).ok()?;
+    Some((mailbox.name, mailbox.email.to_string()))
+}
+
 /// Parses an address of ours, which every server must understand: in ASCII before the @.
 pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, MessageError> {
     let address = parse_recipient(field, text)?;

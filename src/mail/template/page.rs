@@ -14,6 +14,8 @@ pub struct PageContext<'a> {
     /// Markup, the only part that is not escaped.
     pub form: String,
     pub scenario: &'a str,
+    /// Who the mail was from, as in its header; empty: nobody knows.
+    pub sender: &'a str,
     /// BCP 47, and its writing direction, `ltr` or `rtl`: for the attributes of `<html>`.
     pub language: &'a str,
     pub direction: &'a str,
@@ -68,6 +70,7 @@ impl PageTemplate {
         let context = context! {
             form => Value::from_safe_string(page.form.clone()),
             scenario => page.scenario,
+            sender => page.sender,
             language => page.language,
             direction => page.direction,
             unsubscribed => page.unsubscribed,
@@ -88,6 +91,7 @@ mod tests {
         PageTemplate::compile(source)?.render(&PageContext {
             form: "<form></form>".to_owned(),
             scenario: "<b>News",
+            sender: "Shop <shop@shop.example>",
             language: "ar",
             direction: "rtl",
             unsubscribed: false,
@@ -99,8 +103,11 @@ mod tests {
     #[test]
     fn everything_but_the_form_is_escaped() {
         assert_eq!(
-            page("<html dir={{ direction }}>{{ form }}{{ scenario }}{{ text.title }}").as_deref(),
-            Ok("<html dir=rtl><form></form>&lt;b&gt;NewsLeave &amp; go")
+            page("<html dir={{ direction }}>{{ form }}{{ scenario }}{{ text.title }}{{ sender }}")
+                .as_deref(),
+            Ok(
+                "<html dir=rtl><form></form>&lt;b&gt;NewsLeave &amp; goShop &lt;shop@shop.example&gt;"
+            )
         );
     }
 

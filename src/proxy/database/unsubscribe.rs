@@ -1,5 +1,6 @@
 //! Questions about a subscription, and how it is ended and begun again.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::DatabaseError;
@@ -7,6 +8,7 @@ use super::session::Session;
 
 const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubscribed, everything \
     from marketing_automation.unsubscribe_page($1)";
+const ORIGIN: &str = "select title, sender from marketing_automation.unsubscribe_origin($1)";
 const UNSUBSCRIBE: &str = "select marketing_automation.unsubscribe_by_token($1, $2, $3)";
 const RESUBSCRIBE: &str = "select marketing_automation.resubscribe_by_token($1, $2)";
 
@@ -14,12 +16,22 @@ const RESUBSCRIBE: &str = "select marketing_automation.resubscribe_by_token($1, 
 #[derive(Debug, Clone)]
 pub struct Subscription {
     pub language: Option<String>,
-    /// The title of the scenario.
+    /// The title of the scenario, or its name.
     pub scenario: String,
+    /// Whether that is a title, which was written for people.
+    pub is_titled: bool,
+    /// Who the mail was from, as in its header, where that is known.
+    pub sender: Option<String>,
     /// Whether it is known who this is, so that they can leave everything.
     pub has_party: bool,
     pub unsubscribed: bool,
     pub everything: bool,
+}
+
+/// Who sent a mail, and whether its kind has a title.
+struct Origin {
+    is_titled: bool,
+    sender: Option<String>,
 }
 
 impl Session {
@@ -32,13 +44,39 @@ impl Session {
         if !row.try_get::<_, bool>(0)? {
             return Ok(None);
         }
+        let origin = self.origin(token).await?;
         Ok(Some(Subscription {
             language: row.try_get(1)?,
             scenario: row.try_get(2)?,
+            is_titled: origin.is_titled,
+            sender: origin.sender,
             has_party: row.try_get(3)?,
             unsubscribed: row.try_get(4)?,
             everything: row.try_get(5)?,
         }))
+    }
+
+    /// Looks up where the mail came from. A database that has not been updated yet does not say.
+    async fn origin(&self, token: &str) -> Result<Origin, DatabaseError> {
+        let rows = self
+            .client
+            .query_typed(ORIGIN, &[(&token, Type::TEXT)])
+            .await;
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(row) = rows.first() else {
+            return Ok(Origin {
+                is_titled: true,
+                sender: None,
+            });
+        };
+        Ok(Origin {
+            is_titled: row.try_get::<_, Option<&str>>(0)?.is_some(),
+            sender: row.try_get(1)?,
+        })
     }
 
     /// Unsubscribes; doing it twice changes nothing more. Gives the page that the mail's author wants shown afterwards.

@@ -5,6 +5,8 @@ fn subscription(language: &str, scenario: &str) -> Subscription {
     Subscription {
         language: Some(language.to_owned()),
         scenario: scenario.to_owned(),
+        is_titled: true,
+        sender: None,
         has_party: true,
         unsubscribed: false,
         everything: false,
@@ -35,6 +37,50 @@ fn the_question_has_one_button_a_choice_and_posts_to_its_own_url() {
     assert_eq!(page.matches("type=\"radio\"").count(), 2);
     assert!(page.contains("<form method=\"post\">"));
     assert!(page.contains("Those from “<bdi>welcome</bdi>”"));
+}
+
+#[test]
+fn the_page_names_the_sender_and_no_internal_name() {
+    let untitled = Subscription {
+        is_titled: false,
+        sender: Some("\"Tea, <b> & more\" <news@tea.example>".to_owned()),
+        ..subscription("pt_BR", "crm_wave_2")
+    };
+    let left = Subscription {
+        unsubscribed: true,
+        ..untitled.clone()
+    };
+    let pages = Pages::default();
+    for page in [
+        unsubscribe(&pages, &untitled),
+        unsubscribed(&pages, &left),
+        resubscribed(&pages, &untitled),
+    ] {
+        assert!(!page.html.contains("crm_wave_2"), "{}", page.html);
+        assert!(
+            page.html.contains(
+                "<p class=\"sender\"><bdi>Tea, &lt;b&gt; &amp; more</bdi><br><bdi>news@tea.example</bdi></p>"
+            ),
+            "{}",
+            page.html
+        );
+        assert!(page.html.contains("<html lang=\"pt-BR\""), "{}", page.html);
+        assert!(page.html.contains("-mails como este"), "{}", page.html);
+    }
+    // A page of one's own may name it, and gets the texts that do not.
+    let own = with_page("unsubscribe", "{{ form }}{{ sender }}|{{ text.effect }}");
+    let page = unsubscribe(&own, &untitled).html;
+    assert!(page.ends_with("&lt;news@tea.example&gt;|Você não receberá mais e-mails como este."));
+    for sender in ["news@tea.example", "no mailbox", ""] {
+        let page = unsubscribe(
+            &pages,
+            &Subscription {
+                sender: Some(sender.to_owned()),
+                ..untitled.clone()
+            },
+        );
+        assert_eq!(page.html.contains("class=\"sender\""), sender.contains('@'));
+    }
 }
 
 #[test]

@@ -6,8 +6,7 @@ select count(marketing_automation.resubscribe(id::text)) from marketing_automati
 create table shop.start as select clock_timestamp() as at;
 insert into marketing_automation.sale (party_id, number) select id, number from marketing_automation.party, unnest(array['one', 'two']) number where name = 'Uma';
 select marketing_automation.create_scenario('newsletter', 'party', domain => 'self.name in (''Uma'', ''Vic'')', unsubscribable => true) > 0 as created;
-select marketing_automation.create_scenario('sales', 'sale', domain => 'self.number in (''one'', ''two'', ''three'')', unsubscribable => true) > 0 as created;
-update marketing_automation.scenario set title = 'Your orders' where name = 'sales';
+select marketing_automation.create_scenario('sales', 'sale', domain => 'self.number in (''one'', ''two'', ''three'')', unsubscribable => true, title => 'Your orders') > 0 as created;
 select marketing_automation.add_activity(s, 'mail', subject => 's', body => 'b') > 0 as added from unnest(array['newsletter', 'sales']) s;
 select marketing_automation.add_activity('sales', 'not opened', parent => 'mail', on_event => 'email_not_opened', delay => '1 day', action => null) > 0 as added;
 select marketing_automation.add_activity('sales', 'later', delay => '1 day', action => null) > 0 as added;
@@ -31,7 +30,7 @@ create view shop.history as
     order by e.occurred_at, e.kind, e.scenario_id desc nulls last;
 create function shop.token(sale text) returns text language sql as $$
     select marketing_automation_internal.sign_token('unsubscribed', h.id, a.id) from shop.here h, marketing_automation.activity a
-    where h.sale = token.sale and a.name = 'mail' limit 1
+    where h.sale = token.sale and a.name = 'mail' and a.scenario_id = marketing_automation.scenario_id(h.scenario)
 $$;
 create function shop.sent() returns bigint language sql as $$
     select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array_agg('sent'::text), array_agg('250 ok'::text), array_agg(0::double precision))
@@ -39,6 +38,22 @@ create function shop.sent() returns bigint language sql as $$
 $$;
 select marketing_automation.process_due(now => '2026-03-01 12:00+00');
 select shop.sent();
+
+-- Where a mail came from: the sender of the mail's language, of its activity, or of all; its address alone where the name depends on the row.
+create function shop.origin(its_sender text, its_language text) returns table (title text, sender text) language plpgsql as $$ begin
+    update marketing_automation.activity a set sender = its_sender from marketing_automation.scenario s where s.id = a.scenario_id and s.name = 'sales' and a.name = 'mail';
+    update marketing_automation_internal.message_log m set language = its_language from shop.here h where h.sale = 'one' and m.record_id = h.id;
+    return query select o.* from marketing_automation.unsubscribe_origin(shop.token('one')) o;
+end $$;
+insert into marketing_automation.activity_translation (activity_id, language, sender, subject, body)
+select a.id, l, '"Loja, ' || l || '" <' || lower(l) || '@shop.example>', 's', 'b' from marketing_automation.activity a, unnest(array['pt', 'pt_BR']) l
+where a.name = 'mail' and a.scenario_id = marketing_automation.scenario_id('sales');
+select o.* from (values ('Shop <shop@shop.example>', null), ('Shop <shop@shop.example>', 'fr'), ('{{ record.number }} <shop@shop.example>', 'en'),
+    ('{{ record.number }}', 'en'), ('Shop <shop@shop.example>', 'pt-PT'), ('Shop <shop@shop.example>', 'pt-br'), (null, 'en')) as v (sender, language)
+cross join lateral shop.origin(v.sender, v.language) o;
+select * from marketing_automation.unsubscribe_origin('forged');
+delete from marketing_automation.activity_translation where language in ('pt', 'pt_BR');
+drop function shop.origin;
 
 -- Through a mail about the first sale: the page, the button, the undo.
 select scenario, has_party, unsubscribed, everything from marketing_automation.unsubscribe_page(shop.token('one'));

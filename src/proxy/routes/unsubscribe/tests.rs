@@ -71,6 +71,8 @@ fn answered(request: form::Request, location: Option<&str>) -> Response {
     let subscription = Subscription {
         language: Some("de".to_owned()),
         scenario: "welcome".to_owned(),
+        is_titled: true,
+        sender: None,
         has_party: true,
         unsubscribed: request != form::Request::Resubscribe,
         everything: false,
