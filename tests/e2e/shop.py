@@ -16,7 +16,7 @@ create role "{role}" login;
 grant usage on schema shop to "{role}";
 grant select on shop.customer to "{role}";
 grant create on database "{database}" to "{role}";
-create extension marketing_automation;
+create extension if not exists marketing_automation;
 select marketing_automation.grant_access('{role}', 'marketer');
 create role "{tracking}" login password 'tracking';
 select marketing_automation.grant_access('{tracking}', 'tracking');
@@ -48,7 +48,7 @@ class Shop:
         """Makes the database, its roles and the extension in it."""
         database = re.sub(r"\W+", "_", test)[-50:].strip("_")
         shop = cls(cluster, database)
-        cluster.query(f'create database "{database}"')
+        cluster.create_database(database)
         shop.psql(TABLES.format(database=database, role=shop.marketer, tracking=shop.tracking))
         return shop
 

@@ -114,7 +114,7 @@ def test_two_poisonous_records_of_ten_thousand_fail_alone_and_can_be_mended(shop
     def messages():
         return dict(shop.query("select state, count(*) from marketing_automation.message group by 1"))
 
-    wait_until(lambda: messages() == {"sent": 9998, "failed": 1}, 60, what="all mails but one to be sent")
+    wait_until(lambda: messages() == {"sent": 9998, "failed": 1}, 180, what="all mails but one to be sent")
     assert shop.query(
         "select r.key, ra.error_code from marketing_automation.record_activity ra "
         "join marketing_automation.record r on r.id = ra.record_id where ra.state = 'failed'"

@@ -45,7 +45,7 @@ def disturb(dice, shop, sink):
     for moment in range(MOMENTS):
         # So many of the mails that are left, that the moments spread over the campaign.
         arrived = len(sink.mails) + dice.randrange(2 * MAILS // MOMENTS)
-        wait_until(lambda arrived=arrived: len(sink.mails) >= arrived or all_ended(shop), 60, 0.01, "mails to arrive")
+        wait_until(lambda arrived=arrived: len(sink.mails) >= arrived or all_ended(shop), 60, 0.05, "mails to arrive")
         match dice.choices(("mailer", "server", "smtp"), (2, 1, 3))[0]:
             case "mailer":
                 if pid := mailer(shop):

@@ -39,10 +39,11 @@ def test_examples_run(cluster, sink, page):
     if page.stem == "README":
         assert examples, "README has lost its examples"
     database = f"docs_{page.stem.lower()}"
-    cluster.query(f'create database "{database}"')
+    if any("create extension" in sql for sql, _ in examples):
+        cluster.query(f'create database "{database}"')
+    else:
+        cluster.create_database(database)
     try:
-        if examples and not any("create extension" in sql for sql, _ in examples):
-            cluster.psql("create extension marketing_automation", dbname=database)
         for sql, shown in examples:
             cluster.psql(sql, dbname=database)
             if shown:

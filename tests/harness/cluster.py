@@ -20,6 +20,9 @@ SERVER_USER = "postgres" if os.geteuid() == 0 else None
 # Quick for tests, which need no durability; a benchmark passes `durable=True`.
 FORGETFUL = {"fsync": "off", "full_page_writes": "off"}
 
+# What `create_database` copies.
+TEMPLATE = "with_extension"
+
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": 60,
@@ -167,6 +170,18 @@ class Cluster:
         return [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
 
     # -- use ----------------------------------------------------------------------------------
+
+    def create_database(self, name):
+        """Makes a database that has the extension.
+
+        It is a copy of one that is made once, which takes a third of what CREATE EXTENSION does; only that a copy may not send is taken back.
+        """
+        if not self.query("select true from pg_database where datname = %s", (TEMPLATE,)):
+            # A template from the first moment, as no mailer connects to one.
+            self.query(f"create database {TEMPLATE} is_template true")
+            self.query("create extension marketing_automation", dbname=TEMPLATE)
+        self.query(f'create database "{name}" template {TEMPLATE} strategy file_copy')
+        self.query("select marketing_automation.arm()", dbname=name)
 
     def connect(self, dbname="postgres", user=None, autocommit=True, **options):
         """A psycopg2 connection over the socket."""

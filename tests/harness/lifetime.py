@@ -3,6 +3,7 @@
 import atexit
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,6 +11,9 @@ import sys
 import time
 
 _stops = []
+_claims = []
+# Below those that Linux gives to outgoing connections.
+_PORTS = (10240, 32768)
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -80,23 +84,40 @@ def end(process, number=signal.SIGTERM, seconds=15):
 
 
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody uses now, and that stays this program's until it ends.
+
+    Whatever listens there may stop and start again meanwhile. So no other run gets the port, which a socket with that name shows, and no
+    outgoing connection, as those have higher ones.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0marketing_automation port {port}")
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
 
 
-def wait_until(predicate, timeout=30, interval=0.05, what=None):
+def wait_until(predicate, timeout=60, interval=0.05, what=None):
     """Calls `predicate` until its answer is true, and returns that answer.
+
+    The longer it has waited, the less often it asks, as most questions cost a connection to a server: each `interval` seconds at first, then
+    after another twentieth of the time, each quarter of a second at last.
 
     Raises TimeoutError after `timeout` seconds, with the last answer and `what` was waited for.
     """
-    deadline = time.monotonic() + timeout
+    started = time.monotonic()
     while True:
         answer = predicate()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > timeout:
             waited_for = what or getattr(predicate, "__doc__", None) or "the condition"
             raise TimeoutError(f"{waited_for}: not within {timeout} s; last answer {answer!r}")
-        time.sleep(interval)
+        time.sleep(max(interval, min(waited / 20, 0.25)))

@@ -12,9 +12,12 @@ from collections import Counter
 from harness import Cluster, lifetime
 from harness.installation import Installation, pg_regress, server_version
 from harness.paths import ROOT, TARGET, has_extension, pg_config
-from layers.layer import Failed
+from layers import file_queue
+from layers.layer import Failed, Log
 
 REGRESS = ROOT / "tests" / "regress"
+# Most of an end-to-end test is waiting.
+E2E_AT_ONCE = 3
 SUDO = () if os.geteuid() == 0 else ("sudo",)
 # What some golden files need besides the extension; not every server has it.
 NEEDS = {"schedule_jobs": ("pg_cron",), "model_kinds": ("postgres_fdw", "file_fdw")}
@@ -88,7 +91,8 @@ def e2e(log):
     _install(log)
     # Without these web servers the test of them fails, and no other.
     log.run(".ci/setup", "e2e", must_pass=False)
-    _pytest(log, "tests/e2e", os.environ.get("E2E", ""))
+    options = os.environ.get("E2E", "")
+    _pytest(log, "tests/e2e", options, 1 if options else E2E_AT_ONCE)
 
 
 def update(log):
@@ -97,12 +101,23 @@ def update(log):
     _pytest(log, "tests/update", os.environ.get("UPDATE", ""))
 
 
-def _pytest(log, folder, options):
-    status, text = log.run(
-        "/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=10", "--tb=short",
-        *shlex.split(options), folder,
-        must_pass=False,
-    )  # fmt: skip
+def _pytest(log, folder, options, at_once=1):
+    """Runs pytest, or several that share the files of the folder; each of those has a log and a cluster of its own."""
+    command = ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=10", "--tb=short", *shlex.split(options), folder]
+    if at_once == 1:
+        _count(log, *log.run(*command, must_pass=False))
+        return
+    with tempfile.TemporaryDirectory(prefix="ma-queue-") as queue:
+        environment = {file_queue.VARIABLE: queue, "PYTHONPATH": str(ROOT / "tests")}
+        logs = [Log(log.path.with_suffix(f".{number}.log")) for number in range(1, at_once + 1)]
+        log.note(f"several at once: {', '.join(each.path.name for each in logs)}")
+        for each, running in [(each, each.start(*command, "-p", file_queue.__name__, environment=environment)) for each in logs]:
+            _count(each, *running.wait(must_pass=False))
+            log.add(each)
+
+
+def _count(log, status, text):
+    """Counts the tests of a pytest by what it printed."""
     summary = text.strip().splitlines()[-1]
     for reason in re.findall(r"^left out: (.*)$", text, re.M):
         log.leave_out(reason)

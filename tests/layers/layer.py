@@ -14,6 +14,37 @@ class Failed(Exception):
     """A layer failed; the text says at what."""
 
 
+class Running:
+    """A command whose output goes to the end of a log."""
+
+    def __init__(self, log, command, environment):
+        self.log, self.command = log, command
+        with open(log.path, "a", encoding="utf-8") as output:
+            output.write(f"$ {' '.join(command)}\n")
+            output.flush()
+            self.start = output.tell()
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+        lifetime.stop_at_exit(self.stop)
+
+    def stop(self):
+        lifetime.end(self.process)
+
+    def wait(self, must_pass=True):
+        """Its status, and what it printed."""
+        status = self.process.wait()
+        lifetime.cancel_stop(self.stop)
+        with open(self.log.path, encoding="utf-8", errors="replace") as log:
+            log.seek(self.start)
+            output = log.read()
+        if status != 0:
+            self.log.failures.append(f"$ {' '.join(self.command)}\n{output}")
+        if status != 0 and must_pass:
+            raise Failed(f"`{' '.join(self.command[:4])}` ended with {status}")
+        return status, output
+
+
 class Log:
     """The output of one layer, and its counts."""
 
@@ -26,34 +57,11 @@ class Log:
 
     def run(self, *command, environment=None, must_pass=True):
         """Runs a command from the project's root and returns what it printed."""
-        command = [str(part) for part in command]
-        with open(self.path, "a", encoding="utf-8") as log:
-            log.write(f"$ {' '.join(command)}\n")
-            log.flush()
-            start = log.tell()
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **ENVIRONMENT, **(environment or {})},
-            )
+        return self.start(*command, environment=environment).wait(must_pass)
 
-            def stop():
-                lifetime.end(process)
-
-            lifetime.stop_at_exit(stop)
-            status = process.wait()
-            lifetime.cancel_stop(stop)
-        with open(self.path, encoding="utf-8", errors="replace") as log:
-            log.seek(start)
-            output = log.read()
-        if status != 0:
-            self.failures.append(f"$ {' '.join(command)}\n{output}")
-        if status != 0 and must_pass:
-            raise Failed(f"`{' '.join(command[:4])}` ended with {status}")
-        return status, output
+    def start(self, *command, environment=None):
+        """The same, without waiting."""
+        return Running(self, [str(part) for part in command], {**os.environ, **ENVIRONMENT, **(environment or {})})
 
     def note(self, line):
         """Writes a line of our own."""
@@ -72,6 +80,13 @@ class Log:
         self.failed += failed + skipped
         if skipped:
             self.failures.append(f"{skipped} skipped: what a server cannot run is left out by name, and everything else runs")
+
+    def add(self, other):
+        """Adds what another log has counted; what was left out is left out of each."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.failures += other.failures
+        self.left_out = sorted({*self.left_out, *other.left_out})
 
     def leave_out(self, reason):
         """Counts a test that this server cannot run."""
