@@ -1,0 +1,198 @@
+//! Runs whole queries as their owner, for SQL of the extension: into a tuplestore, or only planned.
+
+use std::ffi::{CStr, CString};
+
+use pgrx::prelude::*;
+
+use super::{Query, as_owner};
+
+// executor/tstoreReceiver.h, which pgrx does not bind. It only assigns, so that no error needs a guard.
+unsafe extern "C-unwind" {
+    fn SetTuplestoreDestReceiverParams(
+        receiver: *mut pg_sys::DestReceiver,
+        store: *mut pg_sys::Tuplestorestate,
+        context: pg_sys::MemoryContext,
+        detoast: bool,
+        target: pg_sys::TupleDesc,
+        map_failure_message: *const std::ffi::c_char,
+    );
+}
+
+/// Runs one query through SPI, read-only; rows go to `receiver`, where there is one.
+///
+/// # Safety
+/// `receiver` is null or a valid receiver, `parameters` null or a list.
+unsafe fn execute(
+    query: &CStr,
+    parameters: pg_sys::ParamListInfo,
+    receiver: *mut pg_sys::DestReceiver,
+) {
+    // SAFETY: the documented use of SPI; errors are raised and clean up by the abort.
+    unsafe {
+        pg_sys::SPI_connect();
+        let options = pg_sys::SPIExecuteOptions {
+            params: parameters,
+            read_only: true,
+            must_return_tuples: !receiver.is_null(),
+            dest: receiver,
+            ..Default::default()
+        };
+        let status = pg_sys::SPI_execute_extended(query.as_ptr(), &options);
+        if status < 0 {
+            pgrx::error!("SPI_execute_extended failed: {status}");
+        }
+        pg_sys::SPI_finish();
+    }
+}
+
+/// The list of one parameter, `keys` (text[]), as $1.
+fn keys_parameter(keys: Option<pg_sys::Datum>) -> pg_sys::ParamListInfo {
+    // SAFETY: makes a list of one and fills it.
+    unsafe {
+        let parameters = pg_sys::makeParamList(1);
+        let parameter = (*parameters).params.as_mut_ptr();
+        (*parameter).value = keys.unwrap_or(pg_sys::Datum::from(0));
+        (*parameter).isnull = keys.is_none();
+        (*parameter).pflags = pg_sys::PARAM_FLAG_CONST as u16;
+        (*parameter).ptype = pg_sys::TEXTARRAYOID;
+        parameters
+    }
+}
+
+/// Plans `query` as its owner and checks its rights without evaluating a row, and raises what is wrong with it.
+/// Only with `keys` does it have a parameter: an expression by itself has none.
+pub(in crate::extension) fn plan(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    query: &str,
+    keys: bool,
+) {
+    // A limit of 0 starts the executor, which checks the rights, and fetches nothing.
+    let Ok(probe) = CString::new(format!("{query} limit 0")) else {
+        pgrx::error!("query contains a null byte");
+    };
+    let query = Query { text: &probe, keys };
+    // SAFETY: no receiver.
+    as_owner(owner, relation, query, || unsafe {
+        let parameters = if keys {
+            // Of a known type, though empty.
+            keys_parameter(Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
+                pg_sys::TEXTOID,
+            ))))
+        } else {
+            std::ptr::null_mut()
+        };
+        execute(&probe, parameters, std::ptr::null_mut());
+    });
+}
+
+/// Tells PostgreSQL the calling convention of [`query_as_owner`], as `PG_FUNCTION_INFO_V1` does in C.
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_query_as_owner() -> &'static pg_sys::Pg_finfo_record {
+    &pg_sys::Pg_finfo_record { api_version: 1 }
+}
+
+/// Runs `query` as `owner` and returns its rows, for the extension's own statements to read from.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: as the caller's.
+    unsafe { return_rows(fcinfo) }
+}
+
+/// A materialising function over (owner, relation, query, keys): rows go from the executor into the tuplestore without passing
+/// through Rust.
+///
+/// # Safety
+/// With the call that PostgreSQL made.
+unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
+    unsafe {
+        let call = &mut *fcinfo;
+        let arguments = call.args.as_slice(4);
+        let result = call.resultinfo.cast::<pg_sys::ReturnSetInfo>();
+        if result.is_null()
+            || ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32)
+                == 0
+        {
+            pgrx::error!("query_as_owner must be called in FROM");
+        }
+        if arguments[..3].iter().any(|argument| argument.isnull) {
+            pgrx::error!("owner, relation and query of query_as_owner must not be null");
+        }
+        let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
+        let relation = pg_sys::Oid::from(arguments[1].value.value() as u32);
+        let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[2].value.cast_mut_ptr()));
+        let keys = (!arguments[3].isnull).then_some(arguments[3].value);
+
+        let per_query = (*(*result).econtext).ecxt_per_query_memory;
+        let caller = pg_sys::MemoryContextSwitchTo(per_query);
+        let random_access = ((*result).allowedModes
+            & pg_sys::SetFunctionReturnMode::SFRM_Materialize_Random as i32)
+            != 0;
+        let store = pg_sys::tuplestore_begin_heap(random_access, false, pg_sys::work_mem);
+        let description = pg_sys::CreateTupleDescCopy((*result).expectedDesc);
+        pg_sys::MemoryContextSwitchTo(caller);
+        let receiver = pg_sys::CreateDestReceiver(pg_sys::CommandDest::DestTuplestore);
+        SetTuplestoreDestReceiverParams(
+            receiver,
+            store,
+            per_query,
+            false,
+            description,
+            c"query_as_owner: unexpected type of row".as_ptr(),
+        );
+
+        let text = query;
+        as_owner(owner, relation, Query { text, keys: true }, || {
+            execute(text, keys_parameter(keys), receiver)
+        });
+
+        (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
+        (*result).setResult = store;
+        (*result).setDesc = description;
+        call.isnull = true;
+        pg_sys::Datum::from(0)
+    }
+}
+
+/// How many rows the planner expects of `query`, planned as its owner; it has no parameter.
+#[pg_extern(sql = false)]
+fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 {
+    let Ok(query) = CString::new(query) else {
+        pgrx::error!("query contains a null byte");
+    };
+    let checked = Query {
+        text: &query,
+        keys: false,
+    };
+    // SAFETY: the documented use of SPI and of its cached plan; errors are raised and clean up by the abort.
+    as_owner(owner, relation, checked, || unsafe {
+        pg_sys::SPI_connect();
+        let plan = pg_sys::SPI_prepare(query.as_ptr(), 0, std::ptr::null_mut());
+        if plan.is_null() {
+            pgrx::error!("SPI_prepare failed");
+        }
+        let cached = pg_sys::SPI_plan_get_cached_plan(plan);
+        let rows = if cached.is_null() {
+            0.0
+        } else {
+            let statement = pg_sys::list_nth((*cached).stmt_list, 0).cast::<pg_sys::PlannedStmt>();
+            let rows = (*(*statement).planTree).plan_rows;
+            // Of a plan that is not saved, no resource owner holds it.
+            pg_sys::ReleaseCachedPlan(cached, std::ptr::null_mut());
+            rows
+        };
+        pg_sys::SPI_finish();
+        rows
+    })
+}
+
+/// Plans `query` as `owner`; an error says why it would not run.
+#[pg_extern(sql = false)]
+fn plan_as_owner(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) {
+    plan(owner, relation, query, true);
+}
