@@ -335,6 +335,29 @@ comment on column marketing_automation.page.body is
     'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
     'built-in texts by name). Scripts do not run in it';
 
+-- Leaving counts for the address as well.
+create table marketing_automation_internal.unsubscribed_address (
+    address_hash bytea not null check (octet_length(address_hash) = 32),
+    scenario_id integer not null,
+    created_at timestamptz not null,
+    record_id bigint,
+    party text collate "C",
+    spares_party boolean not null default false,
+    primary key (address_hash, scenario_id)
+);
+-- For who comes back, as a record or as a party.
+create index unsubscribed_address_record on marketing_automation_internal.unsubscribed_address (record_id);
+create index unsubscribed_address_party on marketing_automation_internal.unsubscribed_address (party);
+comment on table marketing_automation_internal.unsubscribed_address is
+    'API: private. Addresses that left a scenario, or all: nothing goes there, whichever rows have them. Only digests, as the list '
+    'survives the erasure of the person';
+comment on column marketing_automation_internal.unsubscribed_address.scenario_id is '0: every scenario, also those to come';
+comment on column marketing_automation_internal.unsubscribed_address.record_id is
+    'The record whose mail it left by, and party that of it; null: by unsubscribe_address(), or forgotten';
+comment on column marketing_automation_internal.unsubscribed_address.spares_party is
+    'Whether other records of that party go on, as the scenario is not unsubscribable: it was left for the one record, and by this '
+    'address for all parties else';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -1729,6 +1752,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     delete from marketing_automation.activity a where a.scenario_id = old.id;
     delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
+    delete from marketing_automation_internal.unsubscribed_address u where u.scenario_id = old.id;
     delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
     delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
     delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
@@ -4937,6 +4961,114 @@ group by e.activity_id, e.robot;
 comment on view marketing_automation.robot_hit is
     'API: public. Opens and clicks that are not counted, by activity and by the rule that said so';
 
+-- functions/unsubscribed_addresses.sql
+-- Addresses that have left: whoever leaves through a mail does so with the address that it went to, whichever other rows have that
+-- address. claim_messages() asks, as it does of suppressed ones.
+
+create or replace function marketing_automation_internal.mailed_address(of_record bigint, of_activity integer) returns bytea
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.address_hash(coalesce((
+            select m.email from marketing_automation_internal.message_log m
+            where m.record_id = of_record and m.email <> ''
+            order by (m.activity_id = of_activity) is true desc, m.created_at desc limit 1), (
+            -- Who has a mail that is not in the log: nobody knows whether it was taken.
+            select o.email from marketing_automation_internal.outbox o
+            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 limit 1)))
+$$;
+comment on function marketing_automation_internal.mailed_address(bigint, integer) is
+    'API: private. The digest of the address to which the mail of this activity went, or else another mail of the record; null: nothing '
+    'that is kept says it';
+
+create or replace function marketing_automation_internal.leave_address(its_hash bytea, scenarios integer[], of_record bigint, its_party text,
+    spares_party boolean) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into marketing_automation_internal.unsubscribed_address as u
+        (address_hash, scenario_id, created_at, record_id, party, spares_party)
+    select its_hash, s.id, statement_timestamp(), of_record, its_party, leave_address.spares_party and s.id <> 0
+    from unnest(scenarios) as s (id) where its_hash is not null order by s.id
+    on conflict on constraint unsubscribed_address_pkey do update
+    set record_id = excluded.record_id, party = excluded.party,
+        -- Of two parties with one address that have both left there is none to go on with.
+        spares_party = u.spares_party and excluded.spares_party and u.party = excluded.party
+    where u.spares_party and not (excluded.spares_party and u.party = excluded.party);
+    return found;
+end $$;
+comment on function marketing_automation_internal.leave_address(bytea, integer[], bigint, text, boolean) is
+    'API: private. Has an address leave these scenarios, 0 being all; whether that is news. Null: none is known';
+
+create or replace function marketing_automation_internal.return_address(its_hash bytea, scenario_id integer, of_record bigint, its_party text)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    returned bigint;
+begin
+    perform from marketing_automation_internal.unsubscribed_address u
+    where u.address_hash = its_hash or u.record_id = of_record or u.party = its_party
+    order by u.address_hash, u.scenario_id for update;
+    delete from marketing_automation_internal.unsubscribed_address u
+    where (u.address_hash = its_hash or u.record_id = of_record or u.party = its_party)
+      and (return_address.scenario_id is null or u.scenario_id in (0, return_address.scenario_id));
+    get diagnostics returned = row_count;
+    return returned;
+end $$;
+comment on function marketing_automation_internal.return_address(bytea, integer, bigint, text) is
+    'API: private. Takes back what an address, or the addresses of a record or a party, have left: one scenario and everything, or all '
+    'that they have (null); how many that were';
+
+create or replace function marketing_automation_internal.has_left(its_hash bytea, of_scenario integer, its_party text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from marketing_automation_internal.unsubscribed_address u
+        where u.address_hash = its_hash and u.scenario_id in (0, of_scenario) and (u.spares_party and u.party = its_party) is not true)
+$$;
+comment on function marketing_automation_internal.has_left(bytea, integer, text) is
+    'API: private. Whether an address has left a scenario, or everything, for records of this party; 0: everything only';
+
+create or replace function marketing_automation_internal.left_address(address text) returns bytea
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if address is null or trim(address) = '' then
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+    end if;
+    return marketing_automation.address_hash(address);
+end $$;
+comment on function marketing_automation_internal.left_address(text) is 'API: private. The digest of an address, or an error if there is none';
+
+create or replace function marketing_automation_internal.unsubscribe_address(caller regrole, address text, scenario text) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.leave_address(marketing_automation_internal.left_address(address),
+        array[marketing_automation_internal.scenario_left(caller, scenario)], null, null, false)
+$$;
+comment on function marketing_automation_internal.unsubscribe_address(regrole, text, text) is 'API: private. Behind unsubscribe_address()';
+
+create or replace function marketing_automation.unsubscribe_address(address text, scenario text default null) returns boolean
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.unsubscribe_address(text, text) is
+    'API: public. Unsubscribes an address from a scenario, or from every one (null), also those to come, whichever rows have it: mails to '
+    'it are suppressed from the commit on. Only its digest is kept. Whether this is news';
+
+create or replace function marketing_automation_internal.resubscribe_address(caller regrole, address text, scenario text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    hash bytea := marketing_automation_internal.left_address(address);
+    its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
+begin
+    if its_scenario is not null and marketing_automation_internal.has_left(hash, 0, null) then
+        raise exception 'the address is unsubscribed from everything'
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Resubscribe it to everything first: call resubscribe_address() without a scenario.';
+    end if;
+    return marketing_automation_internal.return_address(hash, its_scenario, null, null) > 0;
+end $$;
+comment on function marketing_automation_internal.resubscribe_address(regrole, text, text) is 'API: private. Behind resubscribe_address()';
+
+create or replace function marketing_automation.resubscribe_address(address text, scenario text default null) returns boolean
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.resubscribe_address(text, text) is
+    'API: public. Takes back every unsubscription of an address, or that from one scenario. Its parties and records stay as they are: see '
+    'resubscribe() and unblock(). Whether there was one';
+
 -- functions/block.sql
 -- Blocking records, and taking it back.
 
@@ -5025,8 +5157,13 @@ comment on function marketing_automation_internal.existing_record(regrole, uuid)
 create or replace function marketing_automation_internal.block(caller regrole, record uuid)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    blocked marketing_automation_internal.record := marketing_automation_internal.existing_record(caller, record);
 begin
-    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(caller, record));
+    perform marketing_automation_internal.block_record(blocked);
+    perform marketing_automation_internal.leave_address(marketing_automation_internal.mailed_address(blocked.id, null), array[s.id], blocked.id,
+        blocked.party, false)
+    from marketing_automation.scenario s where s.id = blocked.scenario_id and s.unsubscribable;
 end $$;
 comment on function marketing_automation_internal.block(regrole, uuid) is 'API: private. Behind block()';
 
@@ -5035,7 +5172,7 @@ create or replace function marketing_automation.block(record uuid)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
-    'unsubscribable, its party is unsubscribed from it';
+    'unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
 create or replace function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
@@ -5169,6 +5306,7 @@ begin
     )
     insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    perform marketing_automation_internal.return_address(null, its_scenario, null, resubscribe.party);
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.resubscribe(regrole, text, text) is 'API: private. Behind resubscribe()';
@@ -5178,7 +5316,7 @@ create or replace function marketing_automation.resubscribe(party text, scenario
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.resubscribe(text, text) is
     'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its '
-    'blocked ones are unblocked; returns how many';
+    'blocked ones are unblocked; so do the addresses that left as this party''s. Returns how many were unblocked';
 
 -- By the token of a mail.
 create or replace function marketing_automation.unsubscribe_page(token text)
@@ -5187,19 +5325,23 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                and m.activity_id = t.activity_id limit 1),
-           coalesce(s.title, s.name), r.party is not null,
+           coalesce(s.title, s.name), r.party is not null or h.address_hash is not null,
            r.blocked_at is not null or exists (
-                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)),
+                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))
+               or marketing_automation_internal.has_left(h.address_hash, r.scenario_id, r.party),
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
+               or marketing_automation_internal.has_left(h.address_hash, 0, r.party)
     from (select 1) as one
     left join marketing_automation_internal.verify_token('unsubscribed', token) t on true
     left join marketing_automation_internal.record r on r.id = t.record_id
     -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
     left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
     left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
+    left join lateral marketing_automation_internal.mailed_address(r.id, t.activity_id) h (address_hash) on r.id is not null
 $$;
 comment on function marketing_automation.unsubscribe_page(text) is
-    'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
+    'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown; has_party: whether it is '
+    'known who leaves, a party or an address, so that they can leave everything. Changes nothing';
 
 create or replace function marketing_automation_internal.mailbox_of_sender(sender text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -5234,7 +5376,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     leaving marketing_automation_internal.record;
+    address bytea;
     is_news boolean;
+    address_is_news boolean;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
     leaving := marketing_automation_internal.lock_record(verified.record_id);
@@ -5247,11 +5391,16 @@ begin
             on conflict do nothing;
             is_news := is_news or found;
         end if;
-        if is_news then
+        address := marketing_automation_internal.mailed_address(leaving.id, verified.activity_id);
+        address_is_news := marketing_automation_internal.leave_address(address,
+            array[leaving.scenario_id] || case when everything then array[0] end, leaving.id, leaving.party,
+            not (select s.unsubscribable from marketing_automation.scenario s where s.id = leaving.scenario_id));
+        if is_news or address_is_news then
             insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
             select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
                 marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
-                   case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
+                   case when everything and coalesce(leaving.party, address::text) is not null then 0
+                       when leaving.party is not null and s.unsubscribable then s.id end
             from marketing_automation.scenario s where s.id = leaving.scenario_id;
         end if;
     end if;
@@ -5259,7 +5408,7 @@ begin
 end $$;
 comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
     'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
-    'everything; repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+    'everything; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
 
 create or replace function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -5286,10 +5435,13 @@ begin
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
+    perform marketing_automation_internal.return_address(
+        marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id), returning_one.scenario_id, returning_one.id,
+        returning_one.party);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
-    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '
-    'scenario and to everything';
+    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '
+    'address to the scenario and to everything';
 
 -- functions/mailer.sql
 -- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
@@ -5385,15 +5537,21 @@ begin
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   case when r.blocked_at is not null or exists (
+                   -- First, as what was made while forget() ran is erased here, whatever else forbids it.
+                   case when x.reason = 'forgotten' then 'address suppressed: forgotten'
+                        when r.blocked_at is not null or exists (
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
                         when d.expires_after is not null
                             and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
                             then 'expired'
-                        else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
-                              where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
+                        when exists (
+                            select from marketing_automation_internal.unsubscribed_address u
+                            where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                              and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
+                        then 'address unsubscribed'
+                        else 'address suppressed: ' || x.reason end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
@@ -5403,6 +5561,10 @@ begin
                   select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
+            -- Once for both lists.
+            cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
+                as x (reason)
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -5454,8 +5616,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
-    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and suppressed addresses, and '
-    'what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
+    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
+    'and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor()';
 
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
@@ -5771,7 +5933,7 @@ begin
         perform marketing_automation_internal.revoke_claims_of('record', new.id::text);
     when 'unsubscription' then
         perform marketing_automation_internal.revoke_claims_of('party', new.party);
-    when 'suppression' then
+    when 'suppression', 'unsubscribed_address' then
         perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
     when 'scenario' then
         perform marketing_automation_internal.revoke_claims_of('activity', a.id::text) from marketing_automation.activity a
@@ -5785,6 +5947,9 @@ comment on function marketing_automation_internal.revoke_claims() is
     'API: private. Trigger: what was written may forbid mails that are claimed';
 
 create or replace trigger revoke_claims after insert on marketing_automation.unsubscription
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+create or replace trigger revoke_claims after insert or update on marketing_automation_internal.unsubscribed_address
     for each row execute function marketing_automation_internal.revoke_claims();
 
 create or replace trigger revoke_claims after insert on marketing_automation.suppression
@@ -5922,6 +6087,9 @@ begin
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    -- The digest stays, as in suppression; whose it was goes.
+    update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
+    where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
     delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
     update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
@@ -7155,6 +7323,10 @@ begin
     if its_email is not null and marketing_automation.is_suppressed(its_email) then
         fact := 'its address is suppressed: no mail goes there';
         return next;
+    elsif unsubscribed_at is null
+        and marketing_automation_internal.has_left(marketing_automation.address_hash(its_email), scenario.id, coalesce(entered.party, its_party)) then
+        fact := 'its address has unsubscribed: no mail of the scenario goes there';
+        return next;
     elsif row_exists and nullif(trim(its_email), '') is null then
         fact := 'has no e-mail address: activities that send mail go on without';
         return next;
@@ -7689,7 +7861,12 @@ begin
             select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at), '[]') from (
                 select u.party, case u.scenario_id when 0 then 'everything' else s.name end as scenario, u.created_at
                 from marketing_automation.unsubscription u left join marketing_automation.scenario s on s.id = u.scenario_id
-                where u.party = any (parties)) x),
+                where u.party = any (parties)
+                union all
+                select null, case u.scenario_id when 0 then 'everything' else s.name end, u.created_at
+                from marketing_automation_internal.unsubscribed_address u
+                left join marketing_automation.scenario s on s.id = u.scenario_id
+                where u.address_hash = hash) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic
@@ -8017,6 +8194,7 @@ select pg_extension_config_dump('marketing_automation_internal.finished_activity
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
+select pg_extension_config_dump('marketing_automation_internal.unsubscribed_address', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
 
@@ -8072,7 +8250,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
-         'record_conversion retry cancel'),
+         'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
@@ -8089,7 +8267,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'sender_permission'),
         ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
-        ('admin', 'shared', 'execute', 'unsubscribe resubscribe'),
+        ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),

@@ -20,7 +20,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
-         'record_conversion retry cancel'),
+         'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
@@ -37,7 +37,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'sender_permission'),
         ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
-        ('admin', 'shared', 'execute', 'unsubscribe resubscribe'),
+        ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),

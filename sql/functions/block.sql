@@ -85,8 +85,13 @@ comment on function marketing_automation_internal.existing_record(regrole, uuid)
 create function marketing_automation_internal.block(caller regrole, record uuid)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    blocked marketing_automation_internal.record := marketing_automation_internal.existing_record(caller, record);
 begin
-    perform marketing_automation_internal.block_record(marketing_automation_internal.existing_record(caller, record));
+    perform marketing_automation_internal.block_record(blocked);
+    perform marketing_automation_internal.leave_address(marketing_automation_internal.mailed_address(blocked.id, null), array[s.id], blocked.id,
+        blocked.party, false)
+    from marketing_automation.scenario s where s.id = blocked.scenario_id and s.unsubscribable;
 end $$;
 comment on function marketing_automation_internal.block(regrole, uuid) is 'API: private. Behind block()';
 
@@ -95,7 +100,7 @@ create function marketing_automation.block(record uuid)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
-    'unsubscribable, its party is unsubscribed from it';
+    'unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
 create function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$

@@ -20,6 +20,7 @@ select pg_extension_config_dump('marketing_automation_internal.finished_activity
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
+select pg_extension_config_dump('marketing_automation_internal.unsubscribed_address', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
 

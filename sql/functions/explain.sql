@@ -122,6 +122,10 @@ begin
     if its_email is not null and marketing_automation.is_suppressed(its_email) then
         fact := 'its address is suppressed: no mail goes there';
         return next;
+    elsif unsubscribed_at is null
+        and marketing_automation_internal.has_left(marketing_automation.address_hash(its_email), scenario.id, coalesce(entered.party, its_party)) then
+        fact := 'its address has unsubscribed: no mail of the scenario goes there';
+        return next;
     elsif row_exists and nullif(trim(its_email), '') is null then
         fact := 'has no e-mail address: activities that send mail go on without';
         return next;

@@ -54,7 +54,12 @@ begin
             select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at), '[]') from (
                 select u.party, case u.scenario_id when 0 then 'everything' else s.name end as scenario, u.created_at
                 from marketing_automation.unsubscription u left join marketing_automation.scenario s on s.id = u.scenario_id
-                where u.party = any (parties)) x),
+                where u.party = any (parties)
+                union all
+                select null, case u.scenario_id when 0 then 'everything' else s.name end, u.created_at
+                from marketing_automation_internal.unsubscribed_address u
+                left join marketing_automation.scenario s on s.id = u.scenario_id
+                where u.address_hash = hash) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic

@@ -91,15 +91,21 @@ begin
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   case when r.blocked_at is not null or exists (
+                   -- First, as what was made while forget() ran is erased here, whatever else forbids it.
+                   case when x.reason = 'forgotten' then 'address suppressed: forgotten'
+                        when r.blocked_at is not null or exists (
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
                         when d.expires_after is not null
                             and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
                             then 'expired'
-                        else (select 'address suppressed: ' || s.reason from marketing_automation.suppression s
-                              where s.address_hash = marketing_automation.address_hash(o.email)) end as objection,
+                        when exists (
+                            select from marketing_automation_internal.unsubscribed_address u
+                            where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                              and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
+                        then 'address unsubscribed'
+                        else 'address suppressed: ' || x.reason end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
@@ -109,6 +115,10 @@ begin
                   select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
+            -- Once for both lists.
+            cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
+                as x (reason)
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -160,8 +170,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
-    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and suppressed addresses, and '
-    'what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
+    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
+    'and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor()';
 
 create function marketing_automation_internal.mail_templates(activities integer[])

@@ -119,6 +119,9 @@ begin
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    -- The digest stays, as in suppression; whose it was goes.
+    update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
+    where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
     delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
     update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);

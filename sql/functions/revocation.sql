@@ -9,7 +9,7 @@ begin
         perform marketing_automation_internal.revoke_claims_of('record', new.id::text);
     when 'unsubscription' then
         perform marketing_automation_internal.revoke_claims_of('party', new.party);
-    when 'suppression' then
+    when 'suppression', 'unsubscribed_address' then
         perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
     when 'scenario' then
         perform marketing_automation_internal.revoke_claims_of('activity', a.id::text) from marketing_automation.activity a
@@ -23,6 +23,9 @@ comment on function marketing_automation_internal.revoke_claims() is
     'API: private. Trigger: what was written may forbid mails that are claimed';
 
 create trigger revoke_claims after insert on marketing_automation.unsubscription
+    for each row execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_claims after insert or update on marketing_automation_internal.unsubscribed_address
     for each row execute function marketing_automation_internal.revoke_claims();
 
 create trigger revoke_claims after insert on marketing_automation.suppression

@@ -79,6 +79,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     delete from marketing_automation.activity a where a.scenario_id = old.id;
     delete from marketing_automation.unsubscription u where u.scenario_id = old.id;
+    delete from marketing_automation_internal.unsubscribed_address u where u.scenario_id = old.id;
     delete from marketing_automation.scenario_status s where s.scenario_id = old.id;
     delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
     delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;

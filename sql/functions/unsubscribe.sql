@@ -71,6 +71,7 @@ begin
     )
     insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    perform marketing_automation_internal.return_address(null, its_scenario, null, resubscribe.party);
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.resubscribe(regrole, text, text) is 'API: private. Behind resubscribe()';
@@ -80,7 +81,7 @@ create function marketing_automation.resubscribe(party text, scenario text defau
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.resubscribe(text, text) is
     'API: public. Takes back every unsubscription of a party, or that from one scenario: its records may enter again, and its '
-    'blocked ones are unblocked; returns how many';
+    'blocked ones are unblocked; so do the addresses that left as this party''s. Returns how many were unblocked';
 
 -- By the token of a mail.
 create function marketing_automation.unsubscribe_page(token text)
@@ -89,19 +90,23 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                and m.activity_id = t.activity_id limit 1),
-           coalesce(s.title, s.name), r.party is not null,
+           coalesce(s.title, s.name), r.party is not null or h.address_hash is not null,
            r.blocked_at is not null or exists (
-                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)),
+                select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))
+               or marketing_automation_internal.has_left(h.address_hash, r.scenario_id, r.party),
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
+               or marketing_automation_internal.has_left(h.address_hash, 0, r.party)
     from (select 1) as one
     left join marketing_automation_internal.verify_token('unsubscribed', token) t on true
     left join marketing_automation_internal.record r on r.id = t.record_id
     -- The link of a test (record 0) shows the page too, and unsubscribes nobody.
     left join marketing_automation.activity a on t.record_id = 0 and a.id = t.activity_id
     left join marketing_automation.scenario s on s.id = coalesce(r.scenario_id, a.scenario_id)
+    left join lateral marketing_automation_internal.mailed_address(r.id, t.activity_id) h (address_hash) on r.id is not null
 $$;
 comment on function marketing_automation.unsubscribe_page(text) is
-    'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown. Changes nothing';
+    'API: proxy. What the unsubscribe page shows; known is false for a token that is malformed, forged or unknown; has_party: whether it is '
+    'known who leaves, a party or an address, so that they can leave everything. Changes nothing';
 
 create function marketing_automation_internal.mailbox_of_sender(sender text) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -136,7 +141,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     leaving marketing_automation_internal.record;
+    address bytea;
     is_news boolean;
+    address_is_news boolean;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
     leaving := marketing_automation_internal.lock_record(verified.record_id);
@@ -149,11 +156,16 @@ begin
             on conflict do nothing;
             is_news := is_news or found;
         end if;
-        if is_news then
+        address := marketing_automation_internal.mailed_address(leaving.id, verified.activity_id);
+        address_is_news := marketing_automation_internal.leave_address(address,
+            array[leaving.scenario_id] || case when everything then array[0] end, leaving.id, leaving.party,
+            not (select s.unsubscribable from marketing_automation.scenario s where s.id = leaving.scenario_id));
+        if is_news or address_is_news then
             insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
             select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
                 marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
-                   case when leaving.party is null then null when everything then 0 when s.unsubscribable then s.id end
+                   case when everything and coalesce(leaving.party, address::text) is not null then 0
+                       when leaving.party is not null and s.unsubscribable then s.id end
             from marketing_automation.scenario s where s.id = leaving.scenario_id;
         end if;
     end if;
@@ -161,7 +173,7 @@ begin
 end $$;
 comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
     'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
-    'everything; repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+    'everything; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
 
 create function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -188,7 +200,10 @@ begin
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
+    perform marketing_automation_internal.return_address(
+        marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id), returning_one.scenario_id, returning_one.id,
+        returning_one.party);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
-    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party to the '
-    'scenario and to everything';
+    'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '
+    'address to the scenario and to everything';

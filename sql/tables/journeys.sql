@@ -76,3 +76,25 @@ create table marketing_automation.unsubscription (
 comment on table marketing_automation.unsubscription is
     'API: public. Parties that left a scenario, or all: none of their records enters it or is mailed by it until they come back';
 comment on column marketing_automation.unsubscription.scenario_id is '0: every scenario, also those to come';
+
+create table marketing_automation_internal.unsubscribed_address (
+    address_hash bytea not null check (octet_length(address_hash) = 32),
+    scenario_id integer not null,
+    created_at timestamptz not null,
+    record_id bigint,
+    party text collate "C",
+    spares_party boolean not null default false,
+    primary key (address_hash, scenario_id)
+);
+-- For who comes back, as a record or as a party.
+create index unsubscribed_address_record on marketing_automation_internal.unsubscribed_address (record_id);
+create index unsubscribed_address_party on marketing_automation_internal.unsubscribed_address (party);
+comment on table marketing_automation_internal.unsubscribed_address is
+    'API: private. Addresses that left a scenario, or all: nothing goes there, whichever rows have them. Only digests, as the list '
+    'survives the erasure of the person';
+comment on column marketing_automation_internal.unsubscribed_address.scenario_id is '0: every scenario, also those to come';
+comment on column marketing_automation_internal.unsubscribed_address.record_id is
+    'The record whose mail it left by, and party that of it; null: by unsubscribe_address(), or forgotten';
+comment on column marketing_automation_internal.unsubscribed_address.spares_party is
+    'Whether other records of that party go on, as the scenario is not unsubscribable: it was left for the one record, and by this '
+    'address for all parties else';

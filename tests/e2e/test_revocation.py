@@ -18,6 +18,9 @@ WAYS = {
     "suppress": """
         with claimed as materialized ({claimed})
         select c.email from claimed c, marketing_automation.suppress(c.email)""",
+    "leave as another row of that address": """
+        with claimed as materialized ({claimed})
+        select c.email from claimed c, marketing_automation.unsubscribe_address(c.email, 'welcome')""",
     "stop": """
         with claimed as materialized ({claimed})
         select c.email from claimed c, (select from marketing_automation.stop('welcome')) as stopped""",
