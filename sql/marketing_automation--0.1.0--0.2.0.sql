@@ -108,6 +108,7 @@ create table marketing_automation_internal.failed_turn (
     failed_at timestamptz,
     slow boolean not null,
     batch_size integer check (batch_size > 0),
+    searched_to text,
     primary key (scenario_id, work, activity_id),
     check ((work = 'process') = (activity_id <> 0)),
     check (failed_at is not null or not slow and batch_size is not null)
@@ -119,6 +120,19 @@ comment on column marketing_automation_internal.failed_turn.failed_at is 'When i
 comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
 comment on column marketing_automation_internal.failed_turn.batch_size is
     'So many records at most next time, as more of them took too long; null: as many as wanted';
+comment on column marketing_automation_internal.failed_turn.searched_to is
+    'Where the search for rows that raise had come when its time was over: a block of the table, how many are tried, within one block the '
+    'hash of a row, how many are tried. The next turn goes on there. Null: there was no search, or it was through';
+
+create type marketing_automation_internal.search as (
+    first bigint,
+    last bigint,
+    failing_to bigint,
+    total bigint
+);
+comment on type marketing_automation_internal.search is
+    'API: private. Where a search for what raises is: the part that is tried, up to where a larger part has raised, and how many there '
+    'are; see start_search()';
 
 -- Of what is done, what was skipped is counted by itself.
 alter table marketing_automation_internal.activity_counter add column skipped integer not null default 0;
@@ -357,6 +371,10 @@ comment on column marketing_automation_internal.unsubscribed_address.record_id i
 comment on column marketing_automation_internal.unsubscribed_address.spares_party is
     'Whether other records of that party go on, as the scenario is not unsubscribable: it was left for the one record, and by this '
     'address for all parties else';
+-- What searches for rows that raise does so in another way.
+drop function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]);
+drop function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]);
+drop function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -428,11 +446,22 @@ return left(code, 2) = '42' and code <> '42501';
 comment on function marketing_automation_internal.is_broken_definition(text) is
     'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
 
+create or replace function marketing_automation_internal.may_quote(message text, code text) returns boolean
+language sql immutable
+-- Errors that pass, and limits, name objects, and what is wrong with a definition names columns and types. But class 42 is also what a
+-- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong.
+return case
+    when left(code, 2) in ('40', '53', '55', '57', '58') then false
+    when left(code, 2) = '42' then message !~ '^((\w+ )+of (model|scenario|activity)|model|role) "'
+    else true
+end;
+comment on function marketing_automation_internal.may_quote(text, text) is
+    'API: private. Whether an error that a user expression has raised may hold values of a row';
+
 create or replace function marketing_automation_internal.public_error(message text, code text) returns text
 language sql immutable
--- What is wrong with a definition names columns and types; errors that pass, and limits, name objects. All others may quote a value.
 return case
-    when left(code, 2) in ('42', '40', '53', '55', '57', '58') then message
+    when not marketing_automation_internal.may_quote(message, code) then message
     when message is not null then 'its text may quote the row, and is for who may read that'
 end;
 comment on function marketing_automation_internal.public_error(text, text) is
@@ -558,6 +587,21 @@ comment on function marketing_automation_internal.database_time_zone() is
 create or replace function marketing_automation_internal.is_time_zone(name text) returns boolean
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'is_time_zone_wrapper';
 comment on function marketing_automation_internal.is_time_zone(text) is 'API: private. Whether PostgreSQL knows a time zone of this name';
+
+create or replace function marketing_automation_internal.begin_turn() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'begin_turn_wrapper';
+comment on function marketing_automation_internal.begin_turn() is
+    'API: private. From here on what query_as_owner() runs has expression_timeout together, until end_turn(), or until the transaction '
+    'or its part that is rolled back ends';
+
+create or replace function marketing_automation_internal.end_turn() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'end_turn_wrapper';
+comment on function marketing_automation_internal.end_turn() is 'API: private. Ends the turn that began last; one around it goes on';
+
+create or replace function marketing_automation_internal.turn_left() returns double precision
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'turn_left_wrapper';
+comment on function marketing_automation_internal.turn_left() is
+    'API: private. The share of its time that the turn has left, 0 to 1; null: it has no limit';
 
 create or replace function marketing_automation_internal.assume_time(at timestamptz) returns void
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'assume_time_wrapper';
@@ -904,7 +948,7 @@ select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.op
        case when f.error is null or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = f.activity_id)
             then f.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(f.error_code, 2) in ('42', '40', '53', '55', '57', '58') then f.error
+            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') then f.error
                 else 'its text may quote the row, and is for who may read that' end end, f.error_code
 from marketing_automation_internal.finished_activity f
 where (select v.reads_every from marketing_automation_internal.reader v)
@@ -1040,8 +1084,55 @@ return case when key_type = 'timestamptz'::regtype
 comment on function marketing_automation_internal.as_key(text, regtype) is
     'API: private. A model''s key, ready to stand in a query, as text that depends on no setting';
 
+-- functions/search.sql
+-- Searching for what raises: a batch fails as a whole, and single ones of it are at fault. They are found by trying parts of it, halved
+-- while they raise and doubled while they do not; what a part that does not raise has done stays done. Whoever searches runs this loop:
+--
+--     part := start_search(n);
+--     while part.first is not null loop
+--         try what is from part.first to part.last; what raises and is single is at fault
+--         part := next_part(part, failed);
+--     end loop;
+
+create or replace function marketing_automation_internal.start_search(total bigint, size bigint default null, first bigint default 1)
+    returns marketing_automation_internal.search
+language sql immutable
+return case when start_search.first <= total
+    then row(start_search.first, least(start_search.first + coalesce(size, total) - 1, total), 0, total)::marketing_automation_internal.search
+    end;
+comment on function marketing_automation_internal.start_search(bigint, bigint, bigint) is
+    'API: private. The part to try first, of the numbers first to total; all of it, or so many as size says. Null: there are none';
+
+create or replace function marketing_automation_internal.next_part(part marketing_automation_internal.search, failed boolean)
+    returns marketing_automation_internal.search
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    size bigint := part.last - part.first + 1;
+begin
+    if failed and size > 1 then
+        part.failing_to := part.last;
+        part.last := part.first + size / 2 - 1;
+        return part;
+    end if;
+    part.first := part.last + 1;
+    if part.first > part.total then
+        return null;
+    end if;
+    if failed or part.first > part.failing_to then
+        part.failing_to := 0;
+        size := size * 2;
+    else
+        -- What raises as a whole, and not in its first half, raises in its second.
+        size := (part.failing_to - part.first + 2) / 2;
+    end if;
+    part.last := least(part.first + size - 1, part.total);
+    return part;
+end $$;
+comment on function marketing_automation_internal.next_part(marketing_automation_internal.search, boolean) is
+    'API: private. The part to try next, after one that failed or did not; null: all have been tried';
+
 -- functions/rows.sql
--- Rows of a model: found again by their keys; and rows for which an expression raises, which stand apart.
+-- Rows of a model, found again by their keys.
 
 create or replace function marketing_automation_internal.key_operator(key_type regtype) returns text
 -- plpgsql keeps the plan: making it took 2 ms of each batch.
@@ -1118,6 +1209,9 @@ $$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
     'API: private. Query for the rows whose keys are in $1 (text[])';
 
+-- functions/rows_apart.sql
+-- Rows that stand apart, so that all others enter: those for which an expression raises, and those whose key others have too.
+
 create or replace function marketing_automation_internal.error_in(
     scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, part text, digests text[],
     out message text, out code text
@@ -1143,7 +1237,8 @@ begin
     code := case when message is not null then '23514' end;
 exception when others then
     get stacked diagnostics message = message_text, code = returned_sqlstate;
-    if marketing_automation_internal.is_passing_error(code) or marketing_automation_internal.is_broken_definition(code) then
+    -- Not told by its class: what a value names (a text search configuration, a relation) may not exist, for one row.
+    if marketing_automation_internal.is_passing_error(code) then
         raise;
     end if;
 end $$;
@@ -1151,67 +1246,6 @@ comment on function marketing_automation_internal.error_in(marketing_automation.
     text[], out text, out text) is
     'API: private. The error that domain, key or party raises for some row of a part of the relation, null: none does. A key that '
     'is null or too long counts as one. only_key: that the key raises, whatever the domain says. part: condition over self, in which $1 is digests';
-
-create or replace function marketing_automation_internal.poisonous_rows(
-    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, first_block bigint, beyond_block bigint,
-    digests text[]
-) returns marketing_automation_internal.poisonous_row[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    part text := coalesce(nullif(concat_ws(' and ',
-        case when first_block is not null then format('self.ctid >= ''(%s,0)''::tid and self.ctid < ''(%s,0)''::tid', first_block,
-            beyond_block) end,
-        case when digests is not null then format('%s = any ($1)', marketing_automation_internal.digest()) end), ''), 'true');
-    message text;
-    code text;
-    key text;
-    raises_key boolean := false;
-    found_first marketing_automation_internal.poisonous_row[];
-    half bigint;
-begin
-    select e.message, e.code into message, code
-    from marketing_automation_internal.error_in(scenario, model, only_key, part, digests) e;
-    if message is null then
-        return '{}';
-    end if;
-    if digests is null and beyond_block - first_block > 1 then
-        half := (first_block + beyond_block) / 2;
-        found_first := marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, half, null);
-        -- The first thousand are enough to know that it is not the fault of single rows.
-        return found_first || case when cardinality(found_first) < 1000 then
-            marketing_automation_internal.poisonous_rows(scenario, model, only_key, half, beyond_block, null) end;
-    end if;
-    if digests is null then
-        digests := array(
-            select distinct q.digest
-            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self where %s',
-                marketing_automation_internal.digest(), model.relation, part), null)
-                as q (digest text));
-        return marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests);
-    end if;
-    half := cardinality(digests) / 2;
-    if half > 0 then
-        found_first := marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests[:half]);
-        return found_first || case when cardinality(found_first) < 1000 then
-            marketing_automation_internal.poisonous_rows(scenario, model, only_key, first_block, beyond_block, digests[half + 1:]) end;
-    end if;
-    begin
-        key := (
-            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-                format('select %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type), model.relation, part), digests)
-                as q (key text));
-    exception when others then
-        raises_key := true;
-    end;
-    return array(
-        select row(scenario.id, digests[1], q.place, key, raises_key, message, code)::marketing_automation_internal.poisonous_row
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select distinct %s from %s as self where %s',
-            case when first_block is null then '''''::text' else 'self.ctid::text' end, model.relation, part), digests) as q (place text));
-end $$;
-comment on function marketing_automation_internal.poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
-    bigint, bigint, text[]) is
-    'API: private. Rows for which domain, key or party raises, found by halving blocks of the table, then the rows of a block; not '
-    'all of them when they are a thousand. Without blocks, for what is no table, rows alone are halved';
 
 create or replace function marketing_automation_internal.block_count(relation regclass) returns bigint
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -1259,50 +1293,234 @@ comment on function marketing_automation_internal.most_rows_raise(marketing_auto
     'API: private. Whether domain, key or party raises for all of eight rows here and there: then it is not worth looking for single '
     'ones';
 
-create or replace function marketing_automation_internal.set_rows_apart(
-    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean
-) returns integer
+create or replace function marketing_automation_internal.find_poisonous_rows(
+    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, inout reached text,
+    out apart marketing_automation_internal.poisonous_row[], out cut text, out code text
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     blocks bigint := marketing_automation_internal.block_count(model.relation);
-    apart marketing_automation_internal.poisonous_row[];
+    -- Those that are known already are neither looked for nor at.
+    unknown text := marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id);
+    block marketing_automation_internal.search;
+    part marketing_automation_internal.search;
+    place text;
+    digests text[];
+    error text;
+    its_code text;
+    key text;
+    raises_key boolean;
+    -- Where an earlier turn had come: block, how many, and within one block the hash of a row, how many.
+    since text[] := string_to_array(reached, ' ');
 begin
-    if not has_table_privilege(scenario.owner_id, model.relation, 'SELECT') then
-        -- Rights on columns are no right to look at the whole row, nor at where it is.
-        return 0;
+    apart := '{}';
+    if reached is null and marketing_automation_internal.most_rows_raise(scenario, model, only_key, blocks) then
+        return;
     end if;
-    if marketing_automation_internal.most_rows_raise(scenario, model, only_key, blocks) then
-        return 0;
+    block := marketing_automation_internal.start_search(coalesce(blocks, 1), since[2]::bigint, coalesce(since[1]::bigint, 1));
+    while block.first is not null and cardinality(apart) < 1000 loop
+        place := concat_ws(' and ', coalesce(unknown, 'true'),
+            case when blocks is not null then format('self.ctid >= ''(%s,0)''::tid and self.ctid < ''(%s,0)''::tid', block.first - 1,
+                block.last) end);
+        if since[3] is null then
+            select e.message, e.code into error, its_code
+            from marketing_automation_internal.error_in(scenario, model, only_key, place, null) e;
+        end if;
+        if (error is not null or since[3] is not null) and block.first = block.last then
+            digests := array(
+                select distinct q.digest
+                from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+                    format('select %s from %s as self where %s', marketing_automation_internal.digest(), model.relation, place), null)
+                    as q (digest text)
+                where since[3] is null or q.digest >= since[3] order by 1);
+            place := format('%s and %s = any ($1)', place, marketing_automation_internal.digest());
+            part := marketing_automation_internal.start_search(cardinality(digests), since[4]::bigint);
+            since := null;
+            while part.first is not null and cardinality(apart) < 1000 loop
+                select e.message, e.code into error, its_code
+                from marketing_automation_internal.error_in(scenario, model, only_key, place, digests[part.first:part.last]) e;
+                if error is not null and part.first = part.last then
+                    key := null;
+                    raises_key := false;
+                    begin
+                        key := (
+                            select min(q.key) from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+                                format('select %s from %s as self where %s',
+                                    marketing_automation_internal.as_key(model.key, model.key_type), model.relation, place),
+                                array[digests[part.first]]) as q (key text));
+                    exception when others then
+                        if marketing_automation_internal.is_passing_error(sqlstate) then
+                            raise;
+                        end if;
+                        raises_key := true;
+                    end;
+                    apart := apart || array(
+                        select row(scenario.id, digests[part.first], q.place, key, raises_key, error, its_code)
+                            ::marketing_automation_internal.poisonous_row
+                        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+                            format('select distinct %s from %s as self where %s',
+                                case when blocks is null then $q$''::text$q$ else 'self.ctid::text' end, model.relation, place),
+                            array[digests[part.first]]) as q (place text));
+                end if;
+                part := marketing_automation_internal.next_part(part, error is not null);
+            end loop;
+            part := null;
+            -- Its rows have been looked at, each by itself.
+            error := coalesce(error, 'found');
+        end if;
+        block := marketing_automation_internal.next_part(block, error is not null);
+    end loop;
+    reached := null;
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) or not marketing_automation_internal.is_passing_error(sqlstate) then
+        raise;
     end if;
-    apart := marketing_automation_internal.poisonous_rows(scenario, model, only_key, case when blocks is not null then 0 end, blocks, null);
-    if cardinality(apart) not between 1 and 999 then
-        return 0;
+    get stacked diagnostics cut = message_text, code = returned_sqlstate;
+    reached := concat_ws(' ', block.first, block.last - block.first + 1, digests[part.first], part.last - part.first + 1);
+    if block.first is null or part.first is null and block.first = block.last and since[3] is not null then
+        -- It had not begun, or not gone on.
+        reached := array_to_string(since, ' ');
     end if;
+end $$;
+comment on function marketing_automation_internal.find_poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
+    text, out marketing_automation_internal.poisonous_row[], out text, out text) is
+    'API: private. Rows that are not known yet for which domain, key or party raises; not all of them when they are a thousand, none if '
+    'most raise. Blocks of the table are searched, then rows of a block; without blocks, for what is no table, rows alone. reached: from '
+    'where on (null: the beginning), and where its time was over (cut and code: that error), null: all has been searched';
+
+create or replace function marketing_automation_internal.set_apart(
+    scenario marketing_automation.scenario, model marketing_automation.model, apart marketing_automation_internal.poisonous_row[]
+) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
     insert into marketing_automation_internal.poisonous_row select a.* from unnest(apart) a
     on conflict on constraint poisonous_row_pkey do update
     set key = excluded.key, raises_key = excluded.raises_key, error = excluded.error, error_code = excluded.error_code;
-    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-        format('select true from %s as self where %s limit 1', model.relation,
-            marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)), null) as q (is_there boolean);
-    if not found then
-        delete from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id;
+    begin
+        if (select count(*) from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id) < 1000 then
+            perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+                format('select true from %s as self where %s limit 1', model.relation,
+                    marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)), null) as q (is_there boolean);
+            if found then
+                return cardinality(apart);
+            end if;
+        end if;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) or not marketing_automation_internal.is_passing_error(sqlstate) then
+            raise;
+        end if;
+        -- What was found in time is kept.
+        return cardinality(apart);
+    end;
+    delete from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id;
+    return 0;
+end $$;
+comment on function marketing_automation_internal.set_apart(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation_internal.poisonous_row[]) is
+    'API: private. Remembers these rows, and returns how many; 0: they are so many, or all, that it is not the fault of single rows';
+
+create or replace function marketing_automation_internal.set_rows_apart(
+    scenario marketing_automation.scenario, model marketing_automation.model, only_key boolean, inout reached text, out apart integer,
+    out cut text, out code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+begin
+    apart := 0;
+    if not has_table_privilege(scenario.owner_id, model.relation, 'SELECT') then
+        -- Rights on columns are no right to look at the whole row, nor at where it is.
+        reached := null;
+        return;
+    end if;
+    select f.* into its from marketing_automation_internal.find_poisonous_rows(scenario, model, only_key, reached) f;
+    reached := its.reached;
+    cut := its.cut;
+    code := its.code;
+    if its.apart <> '{}' then
+        apart := marketing_automation_internal.set_apart(scenario, model, its.apart);
+    end if;
+end $$;
+comment on function marketing_automation_internal.set_rows_apart(marketing_automation.scenario, marketing_automation.model, boolean,
+    text, out integer, out text, out text) is
+    'API: private. Finds and remembers the rows for which domain, key or party raises (only_key: the key), and how many that are; 0: '
+    'none, or so many, or all, that it is not the fault of single rows. reached, cut, code: as those of find_poisonous_rows()';
+
+create or replace function marketing_automation_internal.repeated_keys(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[]
+) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
+    select array(
+        select q.key
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
+            as q (key text, party text, time_zone text)
+        where not exists (select from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = q.key collate "C")
+        group by q.key having count(*) > 1 limit 1000)
+$$;
+comment on function marketing_automation_internal.repeated_keys(marketing_automation.scenario, marketing_automation.model, text, text[]) is
+    'API: private. Keys of an entering query, in which $1 is keys, that several rows have and no record, a thousand at most';
+
+create or replace function marketing_automation_internal.set_repetitions_apart(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    keys text[] := marketing_automation_internal.repeated_keys(scenario, model, source, null);
+    place text := case when marketing_automation_internal.block_count(model.relation) is null then $q$''::text$q$ else 'self.ctid::text' end;
+begin
+    if cardinality(keys) not between 1 and 999 or not has_table_privilege(scenario.owner_id, model.relation, 'SELECT') then
         return 0;
     end if;
-    return cardinality(apart);
+    delete from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id and p.key = any (keys) and p.error_code = '23505';
+    return marketing_automation_internal.set_apart(scenario, model, array(
+        select row(scenario.id, q.digest, q.place, q.key, false, 'several rows of the model have its key', '23505')
+            ::marketing_automation_internal.poisonous_row
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format('distinct %s, %s, %s',
+                marketing_automation_internal.digest(), place, marketing_automation_internal.as_key(model.key, model.key_type))), keys)
+            as q (digest text, place text, key text)));
 end $$;
-comment on function marketing_automation_internal.set_rows_apart(marketing_automation.scenario, marketing_automation.model, boolean) is
-    'API: private. Finds and remembers the rows for which domain, key or party raises (only_key: the key), and returns how many; 0: '
-    'none, or so many, or all, that it is not the fault of single rows';
+comment on function marketing_automation_internal.set_repetitions_apart(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Finds and remembers the rows of an entering query whose key others have too, and returns how many; 0: none, or so '
+    'many that it is not the fault of single rows';
 
 create or replace function marketing_automation_internal.release_rows(scenario marketing_automation.scenario, model marketing_automation.model)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     apart marketing_automation_internal.poisonous_row;
+    by_place boolean := marketing_automation_internal.block_count(model.relation) is not null;
     part text;
     message text;
 begin
-    for apart in select p.* from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id loop
+    if not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id) then
+        return;
+    end if;
+    -- What has changed is another row.
+    delete from marketing_automation_internal.poisonous_row p
+    where p.scenario_id = scenario.id and not exists (
+        select from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            format('select distinct %1$s, %2$s from %3$s as self where %4$s and %1$s = any ($1)', marketing_automation_internal.digest(),
+                case when by_place then 'self.ctid::text' else $q$''::text$q$ end, model.relation,
+                case when by_place then format('self.ctid = any (%L::tid[])', array(
+                    select o.place from marketing_automation_internal.poisonous_row o where o.scenario_id = scenario.id and o.place <> ''))
+                    else 'true' end),
+            array(select o.digest from marketing_automation_internal.poisonous_row o where o.scenario_id = scenario.id))
+            as q (digest text, place text)
+        where q.digest = p.digest and q.place = p.place);
+    delete from marketing_automation_internal.poisonous_row p
+    where p.scenario_id = scenario.id and p.error_code = '23505' and p.key <> all (
+        marketing_automation_internal.repeated_keys(scenario, model,
+            marketing_automation_internal.entering_keys_query(scenario, model),
+            array(select o.key from marketing_automation_internal.poisonous_row o
+                where o.scenario_id = scenario.id and o.error_code = '23505')));
+    -- The others may raise as slowly as before: some of them at each turn, in whatever order.
+    for apart in
+        select p.* from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id and p.error_code <> '23505'
+        order by random()
+    loop
+        exit when marketing_automation_internal.turn_left() < 0.75;
         part := concat_ws(' and ', case when apart.place <> '' then format('self.ctid = %L::tid', apart.place) end,
             format('%s = any ($1)', marketing_automation_internal.digest()));
         select e.message into message
@@ -1314,7 +1532,8 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.release_rows(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Forgets the poisonous rows that have changed, are gone, or raise no error any more';
+    'API: private. Forgets the poisonous rows that have changed, are gone, or raise no error any more, as far as a quarter of the turn '
+    'allows';
 
 create or replace function marketing_automation_internal.poisonous_summary(scenario_id integer, with_keys boolean, out message text, out code text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -1346,7 +1565,8 @@ comment on function marketing_automation_internal.is_slow(text) is
     'API: private. Whether an SQLSTATE means that expressions took too long (expression_timeout), or waited too long for a lock '
     '(expression_lock_timeout)';
 
-create or replace function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text, records integer)
+create or replace function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text,
+    batch_size integer default null, searched_to text default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -1359,17 +1579,23 @@ begin
     if not found then
         return;
     end if;
-    insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size)
+    insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size, searched_to)
     values (turn_failed.scenario_id, turn_failed.work, turn_failed.activity_id, clock_timestamp(),
-        marketing_automation_internal.is_slow(code),
-        -- So that a batch of slow rows gets done some time.
-        case when code = '53400' and records is not null then greatest(records / 8, 1) end)
+        marketing_automation_internal.is_slow(code), turn_failed.batch_size, turn_failed.searched_to)
     on conflict on constraint failed_turn_pkey do update
-    set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size);
+    set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size),
+        searched_to = excluded.searched_to;
 end $$;
-comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer) is
+comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
     'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
-    'records: how many the batch had, null: it has no batches';
+    'batch_size: so many records at most next time, null: as many as before; searched_to: where the search for rows that raise goes on';
+
+create or replace function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer
+language sql immutable
+-- So that a batch of slow rows gets done some time.
+return case when code = '53400' then case when done > 0 then done else greatest(tried / 8, 1) end end;
+comment on function marketing_automation_internal.next_batch(text, integer, integer) is
+    'API: private. How many records to try after a batch of which so many were done before its error; null: as many as before';
 
 create or replace function marketing_automation_internal.turn_succeeded(scenario_id integer, work text, activity_id integer, took interval) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -1391,7 +1617,7 @@ begin
     where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id
       and coalesce(t.batch_size, 1000) >= 1000;
     update marketing_automation_internal.failed_turn t
-    set failed_at = null, slow = false, batch_size = case when is_quick then t.batch_size * 2 else t.batch_size end
+    set failed_at = null, slow = false, searched_to = null, batch_size = case when is_quick then t.batch_size * 2 else t.batch_size end
     where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id;
 end $$;
 comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
@@ -2727,36 +2953,6 @@ comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
     'whose condition holds';
 
-create or replace function marketing_automation_internal.poisonous_keys(
-    scenario marketing_automation.scenario, model marketing_automation.model, keys text[]
-) returns text[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    half integer := cardinality(keys) / 2;
-    found_first text[];
-begin
-    begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
-        return '{}';
-    exception when others then
-        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate) then
-            raise;
-        end if;
-    end;
-    if half = 0 then
-        return keys;
-    end if;
-    found_first := marketing_automation_internal.poisonous_keys(scenario, model, keys[:half]);
-    -- The first thousand are enough to know that it is not the fault of single rows.
-    return found_first || case when cardinality(found_first) < 1000 then marketing_automation_internal.poisonous_keys(scenario, model,
-        keys[half + 1:]) end;
-end $$;
-comment on function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]) is
-    'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when '
-    'they are a thousand';
-
 create or replace function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -2885,50 +3081,53 @@ comment on function marketing_automation_internal.key_in_detail(text) is
 create or replace function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
-    half integer := cardinality(keys) / 2;
-    found_first text[];
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
+    is_held boolean;
+    held text[] := '{}';
 begin
-    begin
-        insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
-        select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
-        from unnest(keys) as u (key)
-        on conflict do nothing;
-        raise exception 'tried' using errcode = 'MA001';
-    exception
-        when sqlstate 'MA001' then
-            return '{}';
-        when lock_not_available then
-            if half = 0 then
-                return keys;
-            end if;
-    end;
-    found_first := marketing_automation_internal.held_keys(scenario_id, keys[:half]);
     -- Somebody who holds more has his transaction waited for, at the next turn.
-    return found_first || case when cardinality(found_first) < 100 then
-        marketing_automation_internal.held_keys(scenario_id, keys[half + 1:]) end;
+    while part.first is not null and cardinality(held) < 100 loop
+        begin
+            insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
+            select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
+            from unnest(keys[part.first:part.last]) as u (key)
+            on conflict do nothing;
+            raise exception 'tried' using errcode = 'MA001';
+        exception
+            when sqlstate 'MA001' then
+                is_held := false;
+            when lock_not_available then
+                is_held := true;
+        end;
+        if is_held and part.first = part.last then
+            held := held || keys[part.first];
+        end if;
+        part := marketing_automation_internal.next_part(part, is_held);
+    end loop;
+    return held;
 end $$;
 comment on function marketing_automation_internal.held_keys(integer, text[]) is
     'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
 
 create or replace function marketing_automation_internal.enter_around(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     held text[];
 begin
     begin
-        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, poison, now);
+        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, null, now);
     exception when lock_not_available then
         null;
     end;
     held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source));
-    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, poison, now);
+    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
 end $$;
-comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text, text[],
+comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text,
     timestamptz) is
     'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
-    'stays open: nobody else waits for it';
+    'stays open: nobody else waits for it. The caller sets lock_timeout';
 
 create or replace function marketing_automation_internal.enterable_model(scenario marketing_automation.scenario) returns marketing_automation.model
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2966,7 +3165,101 @@ comment on function marketing_automation_internal.expect_rows(marketing_automati
     'API: private. Has the planner look rows of an entering query up among the records, or hash the records, by how many rows the '
     'planner expects of that query; for the rest of the calling function, which sets enable_nestloop itself';
 
-create or replace function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
+create or replace function marketing_automation_internal.enter_apart(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz, inout searched_to text,
+    out entered bigint, out error text, out code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    keys text[];
+    its record;
+    detail text;
+    broken text;
+    -- What has been tried against the errors so far.
+    searched boolean := searched_to is not null;
+    compared boolean := false;
+begin
+    entered := 0;
+    if searched then
+        -- The time of an earlier turn was over before it had found all of them.
+        select a.* into its from marketing_automation_internal.set_rows_apart(scenario, model, false, searched_to) a;
+        searched_to := its.reached;
+        error := its.cut;
+        code := its.code;
+        if code is not null then
+            return;
+        end if;
+        source := marketing_automation_internal.entering_query(scenario, model);
+    end if;
+    loop
+        error := null;
+        code := null;
+        begin
+            entered := marketing_automation_internal.enter_around(scenario, model, source, now);
+            return;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+            if marketing_automation_internal.is_for_the_caller(code) then
+                raise;
+            end if;
+        end;
+        if marketing_automation_internal.is_passing_error(code) then
+            return;
+        end if;
+        if broken = 'record_enters_once' and not compared then
+            compared := true;
+            if marketing_automation_internal.set_repetitions_apart(scenario, model, source) > 0 then
+                source := marketing_automation_internal.entering_query(scenario, model);
+                continue;
+            end if;
+        elsif broken <> 'record_enters_once' and not searched then
+            searched := true;
+            select a.* into its from marketing_automation_internal.set_rows_apart(scenario, model, false, null) a;
+            searched_to := its.reached;
+            if its.code is not null then
+                error := its.cut;
+                code := its.code;
+                return;
+            end if;
+            if its.apart > 0 then
+                source := marketing_automation_internal.entering_query(scenario, model);
+                continue;
+            end if;
+        end if;
+        exit;
+    end loop;
+    error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
+    if broken <> '' or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+            and a.condition is not null) then
+        return;
+    end if;
+    -- It is the condition of a root: rows for which that raises enter too, and fail when it runs.
+    begin
+        keys := marketing_automation_internal.new_keys(scenario, model, source);
+        select e.* into its
+        from marketing_automation_internal.enter_keys(scenario, model,
+            marketing_automation_internal.entering_keys_query(scenario, model), keys, now) e;
+        if its.poisoned + its.refused >= least(1000, cardinality(keys)) then
+            -- What is wrong with all rows, or with very many, is the scenario's fault: nobody enters.
+            raise exception using message = its.error, errcode = its.code;
+        end if;
+        entered := its.entered;
+        error := case when its.stopped or its.refused > 0 then its.error end;
+        code := case when its.stopped or its.refused > 0 then its.code end;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        get stacked diagnostics error = message_text, code = returned_sqlstate;
+    end;
+end $$;
+comment on function marketing_automation_internal.enter_apart(marketing_automation.scenario, marketing_automation.model, text, timestamptz,
+    text, out bigint, out text, out text) is
+    'API: private. Enters all new rows of an entering query, but for those that have to stand apart, which are looked for when it raises. '
+    'Returns how many, and the error that ended it; what was learnt before stays. searched_to: as reached of find_poisonous_rows()';
+
+create or replace function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, out entered bigint,
+    out error text, out code text, out searched_to text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
@@ -2975,57 +3268,33 @@ as $$
 declare
     model marketing_automation.model;
     source text;
-    keys text[];
-    poison text[];
-    entered bigint;
-    conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
-        and a.condition is not null);
-    broken text;
 begin
+    entered := 0;
     -- The caller holds the scenario, so that nobody else enters all its rows; of enroll_records() see enter_around().
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
-        return 0;
+        return;
     end if;
     model := marketing_automation_internal.enterable_model(scenario);
     if model.name is null then
-        return 0;
+        return;
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
+    -- Whatever is wrong with an expression by itself is raised by here: what is raised later is the fault of rows.
     perform marketing_automation_internal.expect_rows(scenario, model, source);
-    begin
-        entered := marketing_automation_internal.enter_around(scenario, model, source, null, now);
-    exception when others then
-        get stacked diagnostics broken = constraint_name;
-        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
-            or broken = 'record_enters_once' then
-            raise;
-        end if;
-        if marketing_automation_internal.set_rows_apart(scenario, model, false) > 0 then
-            source := marketing_automation_internal.entering_query(scenario, model);
-        elsif not conditional or broken <> '' then
-            raise;
-        end if;
-    end;
-    if entered is null then
-        if conditional then
-            keys := marketing_automation_internal.new_keys(scenario, model, source);
-            poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
-        end if;
-        entered := marketing_automation_internal.enter_around(scenario, model, source,
-            -- What is wrong with all rows, or with very many, is the scenario's fault.
-            case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
-    end if;
+    select e.entered, e.error, e.code, e.searched_to into entered, error, code, searched_to
+    from marketing_automation_internal.enter_apart(scenario, model, source, now, (
+        select t.searched_to from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')) e;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
         values (scenario.id, marketing_automation_internal.counter_period(now), entered);
     end if;
-    return entered;
 end $$;
-comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters all new matching rows of one scenario in one statement, in two where an expression raises for some; '
-    'returns how many';
+comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, out bigint, out text, out text,
+    out text) is
+    'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
+    'many. An error of a definition is raised, one that ended it later returned. searched_to: as that of enter_apart()';
 
 -- functions/enroll.sql
 -- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
@@ -3171,36 +3440,43 @@ declare
     code text;
     detail text;
     broken text;
+    searched_to text;
 begin
-    enrolled := marketing_automation_internal.enroll_one(chosen, at);
+    perform marketing_automation_internal.begin_turn();
+    begin
+        select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
+        from marketing_automation_internal.enroll_one(chosen, at) e;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+        enrolled := 0;
+    end;
+    perform marketing_automation_internal.end_turn();
+    if code is not null then
+        error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
+        perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, searched_to => searched_to);
+        perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+        if not sees then
+            error := marketing_automation_internal.public_error(error, code);
+        end if;
+        -- Keys and other values may be addresses, and the log is not theirs.
+        raise warning 'scenario "%" did not enroll: %', chosen.name, case
+            when code = '23505' then format('key of model "%s" is not unique', chosen.model)
+            when left(code, 2) = '23' or not marketing_automation_internal.may_quote(error, code) then error
+            else regexp_replace(error, '"[^"]*"', '"…"', 'g') end using errcode = code;
+        return;
+    end if;
     update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
     perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
     select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
     if error is null then
         perform marketing_automation_internal.forget_error(chosen.id, null, at);
     elsif marketing_automation_internal.note_error(chosen.id, null, error, code) then
-        -- Keys may be addresses, and the log is not theirs.
         raise warning 'scenario "%": %', chosen.name, (marketing_automation_internal.poisonous_summary(chosen.id, false)).message
             using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
     end if;
-exception when others then
-    if marketing_automation_internal.is_for_the_caller(sqlstate) then
-        raise;
-    end if;
-    get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
-        broken = constraint_name;
-    enrolled := 0;
-    error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
-    perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
-    perform marketing_automation_internal.note_error(chosen.id, null, error, code);
-    if not sees then
-        error := marketing_automation_internal.public_error(error, code);
-    end if;
-    -- Keys and other values may be addresses, and the log is not theirs.
-    raise warning 'scenario "%" did not enroll: %', chosen.name, case
-        when broken = 'record_enters_once' then format('key of model "%s" is not unique', chosen.model)
-        when left(code, 2) = '22' then regexp_replace(error, '"[^"]*"', '"…"', 'g')
-        else error end using errcode = code;
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
     out text) is
@@ -3340,59 +3616,62 @@ comment on function marketing_automation_internal.entering_keys_query(marketing_
 
 create or replace function marketing_automation_internal.enter_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz,
-    out entered bigint, out refused bigint, out error text, out code text
+    out entered bigint, out poisoned bigint, out refused bigint, out stopped boolean, out error text, out code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
-    half integer := cardinality(keys) / 2;
-    others record;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
+    failed boolean;
+    poison text[];
+    first_error text;
+    first_code text;
     detail text;
     broken text;
 begin
+    entered := 0;
+    poisoned := 0;
     refused := 0;
-    begin
-        entered := marketing_automation_internal.enter_after_others(scenario, model, source, keys, null, null, now);
-        return;
-    exception when others then
-        get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
-        end if;
-        error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
-    end;
-    if half > 0 and not marketing_automation_internal.is_broken_definition(code) then
-        select e.entered, e.refused, e.error, e.code into entered, refused, error, code
-        from marketing_automation_internal.enter_keys(scenario, model, source, keys[:half], now) e;
-        -- The first thousand are enough to know that it is not the fault of single rows.
-        if refused < 1000 then
-            select e.* into others from marketing_automation_internal.enter_keys(scenario, model, source, keys[half + 1:], now) e;
-            entered := entered + others.entered;
-            refused := refused + others.refused;
-            error := coalesce(error, others.error);
-            code := coalesce(code, others.code);
-        end if;
-        return;
-    end if;
-    if half = 0 and broken = '' then
+    stopped := false;
+    -- The first thousand are enough to know that it is not the fault of single rows.
+    while part.first is not null and poisoned + refused < 1000 loop
         begin
-            -- If it is the condition of a root, the row enters, and fails when that runs.
-            entered := marketing_automation_internal.enter_after_others(scenario, model, source, keys, null, keys, now);
-            error := null;
-            code := null;
-            return;
+            entered := entered + marketing_automation_internal.enter_after_others(scenario, model, source, keys[part.first:part.last], null,
+                poison, now);
+            poisoned := poisoned + coalesce(cardinality(poison), 0);
+            failed := false;
         exception when others then
-            if marketing_automation_internal.is_passing_error(sqlstate) then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+            if marketing_automation_internal.is_for_the_caller(code) then
                 raise;
             end if;
+            failed := true;
         end;
-    end if;
-    entered := 0;
-    refused := cardinality(keys);
+        if failed and marketing_automation_internal.is_passing_error(code) then
+            stopped := true;
+            return;
+        end if;
+        if failed and part.first = part.last then
+            if refused = 0 then
+                first_error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
+                first_code := code;
+            end if;
+            if poison is null and broken = '' then
+                -- If it is the condition of a root, the row enters, and fails when that runs.
+                poison := keys[part.first:part.last];
+                continue;
+            end if;
+            refused := refused + 1;
+        end if;
+        poison := null;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    error := first_error;
+    code := first_code;
 end $$;
 comment on function marketing_automation_internal.enter_keys(marketing_automation.scenario, marketing_automation.model, text, text[],
-    timestamptz, out bigint, out bigint, out text, out text) is
-    'API: private. Enters rows by their keys; how many entered, how many keys are those of rows for which an expression raises (found by '
-    'halving), and the first error';
+    timestamptz, out bigint, out bigint, out bigint, out boolean, out text, out text) is
+    'API: private. Enters rows by their keys: how many have entered, how many of them for which the condition of a root raises '
+    '(poisoned), how many have not, as another expression raises (refused), and the first error. stopped: an error that passes ended it';
 
 create or replace function marketing_automation_internal.enter_records(caller regrole, scenario_name text, keys text[], now timestamptz,
     out entered bigint, out refused bigint, out error text, out code text, out sees boolean)
@@ -3401,6 +3680,7 @@ declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario_name, 'enter');
     model marketing_automation.model;
     at timestamptz := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+    its record;
 begin
     perform marketing_automation_internal.demand_running(chosen);
     if keys is null or array_position(keys, null) is not null then
@@ -3426,10 +3706,20 @@ begin
     if now is not null then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
     end if;
-    select e.* into entered, refused, error, code
+    perform marketing_automation_internal.begin_turn();
+    select e.* into its
     from marketing_automation_internal.enter_keys(chosen, model,
         marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
+    perform marketing_automation_internal.end_turn();
     perform marketing_automation_internal.assume_time(null);
+    if its.stopped then
+        raise exception using message = its.error, errcode = its.code;
+    end if;
+    entered := its.entered;
+    refused := its.refused;
+    -- What is wrong with a row that has entered is told when its activity fails.
+    error := case when refused > 0 then its.error end;
+    code := case when refused > 0 then its.code end;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
         values (chosen.id, marketing_automation_internal.counter_period(at), entered);
@@ -3859,65 +4149,88 @@ begin
             raise;
         end if;
     end;
-    return marketing_automation_internal.set_rows_apart(scenario, model, true) > 0;
+    return (marketing_automation_internal.set_rows_apart(scenario, model, true, null)).apart > 0;
 end $$;
 comment on function marketing_automation_internal.key_raises(marketing_automation.activity, bigint) is
     'API: private. Whether a record cannot be found since the key raises for some other row of its model: that one stands apart then, '
     'and the record can be found';
 
-create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text, is_part boolean default false) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    half integer := cardinality(records) / 2;
-    message text;
-    code text;
-    broken text;
-begin
-    begin
-        return marketing_automation_internal.process_records(activity, records, now, query);
-    exception when others then
-        get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
-        if broken = 'finished_activity_pkey' then
-            message := 'several rows of the model have the key of this record';
-        end if;
-        if code in ('22003', '22P02') and (
-                select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
-                    where s.id = activity.scenario_id) then
-            return marketing_automation_internal.process_or_fail(activity, records, now,
-                marketing_automation_internal.record_query(activity.id), is_part);
-        end if;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
-        end if;
-        if not is_part and marketing_automation_internal.key_raises(activity, records[1]) then
-            return marketing_automation_internal.process_or_fail(activity, records, now,
-                marketing_automation_internal.record_query(activity.id), true);
-        end if;
-    end;
-    -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
-    if half > 0 then
-        return marketing_automation_internal.process_or_fail(activity, records[:half], now, query, true)
-             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, query, true);
-    end if;
+create or replace function marketing_automation_internal.fail_record(activity_id integer, record_id bigint, now timestamptz, error text, code text)
+    returns void
+language sql set search_path = pg_catalog, pg_temp as $$
     with taken as (
-        delete from marketing_automation_internal.waiting_activity w
-        where w.activity_id = activity.id and w.record_id = any (records)
-        returning w.record_id, w.at
+        delete from marketing_automation_internal.waiting_activity w where w.activity_id = $1 and w.record_id = $2
+        returning w.at
     ), failed as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
-        select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
+        select $2, $1, 'failed', 'error', t.at, $3, $4, $5 from taken t
         on conflict do nothing
         returning record_id
     )
     insert into marketing_automation_internal.activity_counter (activity_id, period, failed)
-    select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
-    return cardinality(records);
+    select $1, marketing_automation_internal.counter_period($3), 1 from failed
+$$;
+comment on function marketing_automation_internal.fail_record(integer, bigint, timestamptz, text, text) is
+    'API: private. Has a waiting activity of a record fail, with its error kept';
+
+create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
+    query text, out processed integer, out error text, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
+    failed boolean;
+    asked_key boolean := false;
+    broken text;
+begin
+    processed := 0;
+    -- Until the poisonous records are alone; the others go through.
+    while part.first is not null loop
+        begin
+            processed := processed
+                + marketing_automation_internal.process_records(activity, records[part.first:part.last], now, query);
+            failed := false;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, broken = constraint_name;
+            if marketing_automation_internal.is_for_the_caller(code) then
+                raise;
+            end if;
+            failed := true;
+        end;
+        if failed then
+            if broken = 'finished_activity_pkey' then
+                error := 'several rows of the model have the key of this record';
+            end if;
+            if code in ('22003', '22P02') and (
+                    select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
+                        where s.id = activity.scenario_id) then
+                query := marketing_automation_internal.record_query(activity.id);
+                continue;
+            end if;
+            if marketing_automation_internal.is_passing_error(code) then
+                return;
+            end if;
+            if not asked_key then
+                asked_key := true;
+                if marketing_automation_internal.key_raises(activity, records[part.first]) then
+                    query := marketing_automation_internal.record_query(activity.id);
+                    continue;
+                end if;
+            end if;
+            if part.first = part.last then
+                perform marketing_automation_internal.fail_record(activity.id, records[part.first], now, error, code);
+                processed := processed + 1;
+            end if;
+        end if;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    error := null;
+    code := null;
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: '
-    'record_query(); is_part: of a batch that failed';
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, out integer,
+    out text, out text) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: record_query(). An '
+    'error that passes ends it, and is returned; what was processed before stays';
 
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
@@ -3948,19 +4261,25 @@ begin
     begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
+        perform marketing_automation_internal.begin_turn();
         model := marketing_automation_internal.usable_model(scenario);
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
-        processed := marketing_automation_internal.process_or_fail(activity, records, now, query);
-        perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
-        perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
-        return processed;
+        select p.processed, p.error, p.code into processed, message, code
+        from marketing_automation_internal.process_or_fail(activity, records, now, query) p;
+        perform marketing_automation_internal.end_turn();
+        if code is null then
+            perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
+            perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
+            return processed;
+        end if;
     exception when others then
         if marketing_automation_internal.is_for_the_caller(sqlstate) then
             raise;
         end if;
         get stacked diagnostics message = message_text, code = returned_sqlstate;
+        processed := 0;
     end;
     if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
         return marketing_automation_internal.process_activity(activity, batch_size, now);
@@ -3968,16 +4287,17 @@ begin
     message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
         then marketing_automation_internal.definition_error(scenario, activity.id) end,
         format('activity "%s": %s', activity.name, message));
-    perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code, cardinality(records));
+    perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code,
+        marketing_automation_internal.next_batch(code, cardinality(records), processed));
     -- Once: this is called batch by batch, and finds the same each time.
     if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
         raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
     end if;
-    return 0;
+    return processed;
 end $$;
 comment on function marketing_automation_internal.process_activity(marketing_automation.activity, integer, timestamptz) is
-    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, 0 after an '
-    'error, which is kept';
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many. An error that ended '
+    'it is kept';
 
 create or replace function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -4140,46 +4460,55 @@ comment on function marketing_automation.retry(marketing_automation.record_activ
 -- again when hits are applied.
 
 create or replace function marketing_automation_internal.consenting_records(
-    scenario marketing_automation.scenario, relation regclass, query text, records bigint[], out opens bigint[], out clicks bigint[]
+    scenario marketing_automation.scenario, relation regclass, query text, records bigint[], batch_size integer, out opens bigint[],
+    out clicks bigint[], out unknown bigint[], out error text, out code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
-    half integer := cardinality(records) / 2;
-    code text;
-    first record;
-    second record;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records), batch_size);
+    its record;
+    failed boolean;
 begin
-    begin
-        with its as materialized (
-            select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
-        ), found as materialized (
-            select q.*
-            from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
-                opens boolean, clicks boolean)
-        )
-        select coalesce(array_agg(i.id) filter (where f.opens), '{}'), coalesce(array_agg(i.id) filter (where f.clicks), '{}')
-        into opens, clicks
-        from its i join found f on f.key = i.key;
-        return;
-    exception when others then
-        get stacked diagnostics code = returned_sqlstate;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
-        end if;
-    end;
-    -- As process_or_fail() does; the row that fails alone has not said yes.
     opens := '{}';
     clicks := '{}';
-    if half > 0 then
-        first := marketing_automation_internal.consenting_records(scenario, relation, query, records[:half]);
-        second := marketing_automation_internal.consenting_records(scenario, relation, query, records[half + 1:]);
-        opens := first.opens || second.opens;
-        clicks := first.clicks || second.clicks;
-    end if;
+    unknown := '{}';
+    while part.first is not null loop
+        begin
+            with its as materialized (
+                select r.id, r.key from marketing_automation_internal.record r where r.id = any (records[part.first:part.last])
+            ), found as materialized (
+                select q.*
+                from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
+                    opens boolean, clicks boolean)
+            )
+            select coalesce(array_agg(i.id) filter (where f.opens), '{}') as opens, coalesce(array_agg(i.id) filter (where f.clicks), '{}') as clicks
+            into its
+            from its i join found f on f.key = i.key;
+            opens := opens || its.opens;
+            clicks := clicks || its.clicks;
+            failed := false;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_slow(code) then
+                unknown := records[part.first:];
+                return;
+            end if;
+            if marketing_automation_internal.is_passing_error(code) then
+                raise;
+            end if;
+            -- The row that fails alone has not said yes.
+            failed := true;
+        end;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    error := null;
+    code := null;
 end $$;
-comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]) is
+comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[], integer,
+    out bigint[], out bigint[], out bigint[], out text, out text) is
     'API: private. Of these records of a scenario, those whose rows consent to opens and to clicks now; a row that is gone, or of '
-    'which an expression fails, does not';
+    'which an expression fails, does not. unknown: those of which it cannot be asked now, as the expressions are too slow, with that '
+    'error. batch_size: how many to ask of at once, null: all';
 
 create or replace function marketing_automation_internal.unasked_scenarios() returns integer[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -4203,6 +4532,8 @@ declare
     query text;
     opens bigint[];
     clicks bigint[];
+    unasked_of bigint[];
+    began timestamptz;
     message text;
     code text;
 begin
@@ -4226,33 +4557,45 @@ begin
             continue;
         end if;
         if model.track_opens is not null or model.track_clicks is not null then
+            code := null;
+            began := clock_timestamp();
             begin
+                perform marketing_automation_internal.begin_turn();
                 perform marketing_automation_internal.usable_model(scenario);
                 query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                     concat_ws(', ', marketing_automation_internal.as_key(model.key, model.key_type),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
                 perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
-                select c.opens, c.clicks into opens, clicks
-                from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
-                perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, null);
+                select c.opens, c.clicks, c.unknown, c.error, c.code into opens, clicks, unasked_of, message, code
+                from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records, (
+                    select t.batch_size from marketing_automation_internal.failed_turn t
+                    where t.scenario_id = scenario.id and t.work = 'consent')) c;
+                perform marketing_automation_internal.end_turn();
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
-                if marketing_automation_internal.is_slow(code) then
-                    perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code, null);
-                    perform marketing_automation_internal.note_error(scenario.id, null,
-                        format('events wait, nobody knows who consents: %s', message), code);
-                    unknown := unknown || part.records;
-                    continue;
-                end if;
-                if marketing_automation_internal.is_passing_error(code) then
+                if marketing_automation_internal.is_passing_error(code) and not marketing_automation_internal.is_slow(code) then
                     raise;
                 end if;
-                -- Nobody can say that they agree: what they do is none of our business until the model is mended.
-                raise warning 'scenario "%" does not know who consents: %', scenario.name, message using errcode = code;
+                unasked_of := part.records;
                 opens := '{}';
                 clicks := '{}';
             end;
+            if code is null then
+                perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, clock_timestamp() - began);
+            elsif marketing_automation_internal.is_slow(code) then
+                -- Of those that were asked in time it is known.
+                unknown := unknown || unasked_of;
+                perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code,
+                    marketing_automation_internal.next_batch(code, cardinality(part.records),
+                        cardinality(part.records) - cardinality(unasked_of)));
+                perform marketing_automation_internal.note_error(scenario.id, null,
+                    format('events wait, nobody knows who consents: %s', message), code);
+                part.records := array(select u from unnest(part.records) u where u <> all (unasked_of));
+            else
+                -- Nobody can say that they agree: what they do is none of our business until the model is mended.
+                raise warning 'scenario "%" does not know who consents: %', scenario.name, message using errcode = code;
+            end if;
         end if;
         no_opens := no_opens || array(
             select unnest(part.records) except select unnest(case when model.track_opens is null then part.records else opens end)
@@ -4440,26 +4783,27 @@ comment on function marketing_automation_internal.apply_hits(tid[], boolean) is
 create or replace function marketing_automation_internal.apply_or_fail(hits tid[], are_known boolean default true) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    half integer := cardinality(hits) / 2;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(hits));
+    failed boolean;
     message text;
     code text;
 begin
-    begin
-        perform marketing_automation_internal.apply_hits(hits, are_known);
-        return;
-    exception when others then
-        get stacked diagnostics message = message_text, code = returned_sqlstate;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
+    while part.first is not null loop
+        begin
+            perform marketing_automation_internal.apply_hits(hits[part.first:part.last], are_known);
+            failed := false;
+        exception when others then
+            get stacked diagnostics message = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_passing_error(code) then
+                raise;
+            end if;
+            failed := true;
+        end;
+        if failed and part.first = part.last then
+            update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = hits[part.first];
         end if;
-    end;
-    -- As process_or_fail() does: the poisonous one stays behind with its error, the others go through.
-    if half > 0 then
-        perform marketing_automation_internal.apply_or_fail(hits[:half], are_known);
-        perform marketing_automation_internal.apply_or_fail(hits[half + 1:], are_known);
-        return;
-    end if;
-    update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = any (hits);
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
 end $$;
 comment on function marketing_automation_internal.apply_or_fail(tid[], boolean) is
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
@@ -7288,6 +7632,9 @@ begin
             return next;
         end if;
     else
+        obstacle := coalesce(obstacle, (
+            select p.error from marketing_automation_internal.poisonous_row p
+            where p.scenario_id = scenario.id and p.key = explain_entering.key and p.error_code = '23505' limit 1));
         if obstacle is null then
             begin
                 select q.matches into matches
@@ -7606,6 +7953,8 @@ create or replace function marketing_automation_internal.simulate_record(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     told jsonb := '[]';
+    its_error text;
+    its_code text;
     step timestamptz := start;
     -- Of the events and activities, those that have been told.
     happened integer[] := '{}';
@@ -7656,9 +8005,13 @@ begin
         else
             step := due.at;
             perform marketing_automation_internal.assume_time(step);
-            perform marketing_automation_internal.process_or_fail(a, array[of_record], step,
-                marketing_automation_internal.record_query(a.id)) from marketing_automation.activity a
-                where a.id = due.activity_id;
+            select p.error, p.code into its_error, its_code
+            from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
+                marketing_automation_internal.record_query(a.id)) p
+            where a.id = due.activity_id;
+            if its_code is not null then
+                raise exception using message = its_error, errcode = its_code;
+            end if;
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
@@ -7711,6 +8064,24 @@ comment on function marketing_automation_internal.simulate_record(marketing_auto
     'API: private. Runs all that waits for a record, and the events, each at its time, and tells what happens. For simulate(), which '
     'rolls it back. sees: whether that may quote the row';
 
+create or replace function marketing_automation_internal.root_raises(
+    scenario marketing_automation.scenario, model marketing_automation.model, key text
+) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+        marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+            marketing_automation_internal.root_choice(scenario.id)), array[key]) as q (roots integer[]);
+    return false;
+exception when others then
+    if marketing_automation_internal.is_passing_error(sqlstate) then
+        raise;
+    end if;
+    return true;
+end $$;
+comment on function marketing_automation_internal.root_raises(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Whether the condition of a root activity raises an error for a row';
+
 create or replace function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -7743,7 +8114,7 @@ begin
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().
-                case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
+                case when not marketing_automation_internal.root_raises(chosen, model, simulate.key)
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,

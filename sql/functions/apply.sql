@@ -171,26 +171,27 @@ comment on function marketing_automation_internal.apply_hits(tid[], boolean) is
 create function marketing_automation_internal.apply_or_fail(hits tid[], are_known boolean default true) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    half integer := cardinality(hits) / 2;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(hits));
+    failed boolean;
     message text;
     code text;
 begin
-    begin
-        perform marketing_automation_internal.apply_hits(hits, are_known);
-        return;
-    exception when others then
-        get stacked diagnostics message = message_text, code = returned_sqlstate;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
+    while part.first is not null loop
+        begin
+            perform marketing_automation_internal.apply_hits(hits[part.first:part.last], are_known);
+            failed := false;
+        exception when others then
+            get stacked diagnostics message = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_passing_error(code) then
+                raise;
+            end if;
+            failed := true;
+        end;
+        if failed and part.first = part.last then
+            update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = hits[part.first];
         end if;
-    end;
-    -- As process_or_fail() does: the poisonous one stays behind with its error, the others go through.
-    if half > 0 then
-        perform marketing_automation_internal.apply_or_fail(hits[:half], are_known);
-        perform marketing_automation_internal.apply_or_fail(hits[half + 1:], are_known);
-        return;
-    end if;
-    update marketing_automation_internal.event_inbox i set error = message, error_code = code where i.ctid = any (hits);
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
 end $$;
 comment on function marketing_automation_internal.apply_or_fail(tid[], boolean) is
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';

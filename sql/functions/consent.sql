@@ -2,46 +2,55 @@
 -- again when hits are applied.
 
 create function marketing_automation_internal.consenting_records(
-    scenario marketing_automation.scenario, relation regclass, query text, records bigint[], out opens bigint[], out clicks bigint[]
+    scenario marketing_automation.scenario, relation regclass, query text, records bigint[], batch_size integer, out opens bigint[],
+    out clicks bigint[], out unknown bigint[], out error text, out code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
-    half integer := cardinality(records) / 2;
-    code text;
-    first record;
-    second record;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records), batch_size);
+    its record;
+    failed boolean;
 begin
-    begin
-        with its as materialized (
-            select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
-        ), found as materialized (
-            select q.*
-            from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
-                opens boolean, clicks boolean)
-        )
-        select coalesce(array_agg(i.id) filter (where f.opens), '{}'), coalesce(array_agg(i.id) filter (where f.clicks), '{}')
-        into opens, clicks
-        from its i join found f on f.key = i.key;
-        return;
-    exception when others then
-        get stacked diagnostics code = returned_sqlstate;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
-        end if;
-    end;
-    -- As process_or_fail() does; the row that fails alone has not said yes.
     opens := '{}';
     clicks := '{}';
-    if half > 0 then
-        first := marketing_automation_internal.consenting_records(scenario, relation, query, records[:half]);
-        second := marketing_automation_internal.consenting_records(scenario, relation, query, records[half + 1:]);
-        opens := first.opens || second.opens;
-        clicks := first.clicks || second.clicks;
-    end if;
+    unknown := '{}';
+    while part.first is not null loop
+        begin
+            with its as materialized (
+                select r.id, r.key from marketing_automation_internal.record r where r.id = any (records[part.first:part.last])
+            ), found as materialized (
+                select q.*
+                from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i)) as q (key text,
+                    opens boolean, clicks boolean)
+            )
+            select coalesce(array_agg(i.id) filter (where f.opens), '{}') as opens, coalesce(array_agg(i.id) filter (where f.clicks), '{}') as clicks
+            into its
+            from its i join found f on f.key = i.key;
+            opens := opens || its.opens;
+            clicks := clicks || its.clicks;
+            failed := false;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_slow(code) then
+                unknown := records[part.first:];
+                return;
+            end if;
+            if marketing_automation_internal.is_passing_error(code) then
+                raise;
+            end if;
+            -- The row that fails alone has not said yes.
+            failed := true;
+        end;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    error := null;
+    code := null;
 end $$;
-comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]) is
+comment on function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[], integer,
+    out bigint[], out bigint[], out bigint[], out text, out text) is
     'API: private. Of these records of a scenario, those whose rows consent to opens and to clicks now; a row that is gone, or of '
-    'which an expression fails, does not';
+    'which an expression fails, does not. unknown: those of which it cannot be asked now, as the expressions are too slow, with that '
+    'error. batch_size: how many to ask of at once, null: all';
 
 create function marketing_automation_internal.unasked_scenarios() returns integer[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -65,6 +74,8 @@ declare
     query text;
     opens bigint[];
     clicks bigint[];
+    unasked_of bigint[];
+    began timestamptz;
     message text;
     code text;
 begin
@@ -88,33 +99,45 @@ begin
             continue;
         end if;
         if model.track_opens is not null or model.track_clicks is not null then
+            code := null;
+            began := clock_timestamp();
             begin
+                perform marketing_automation_internal.begin_turn();
                 perform marketing_automation_internal.usable_model(scenario);
                 query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                     concat_ws(', ', marketing_automation_internal.as_key(model.key, model.key_type),
                     marketing_automation_internal.as_condition(model.track_opens),
                         marketing_automation_internal.as_condition(model.track_clicks)));
                 perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
-                select c.opens, c.clicks into opens, clicks
-                from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records) c;
-                perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, null);
+                select c.opens, c.clicks, c.unknown, c.error, c.code into opens, clicks, unasked_of, message, code
+                from marketing_automation_internal.consenting_records(scenario, model.relation, query, part.records, (
+                    select t.batch_size from marketing_automation_internal.failed_turn t
+                    where t.scenario_id = scenario.id and t.work = 'consent')) c;
+                perform marketing_automation_internal.end_turn();
             exception when others then
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
-                if marketing_automation_internal.is_slow(code) then
-                    perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code, null);
-                    perform marketing_automation_internal.note_error(scenario.id, null,
-                        format('events wait, nobody knows who consents: %s', message), code);
-                    unknown := unknown || part.records;
-                    continue;
-                end if;
-                if marketing_automation_internal.is_passing_error(code) then
+                if marketing_automation_internal.is_passing_error(code) and not marketing_automation_internal.is_slow(code) then
                     raise;
                 end if;
-                -- Nobody can say that they agree: what they do is none of our business until the model is mended.
-                raise warning 'scenario "%" does not know who consents: %', scenario.name, message using errcode = code;
+                unasked_of := part.records;
                 opens := '{}';
                 clicks := '{}';
             end;
+            if code is null then
+                perform marketing_automation_internal.turn_succeeded(scenario.id, 'consent', 0, clock_timestamp() - began);
+            elsif marketing_automation_internal.is_slow(code) then
+                -- Of those that were asked in time it is known.
+                unknown := unknown || unasked_of;
+                perform marketing_automation_internal.turn_failed(scenario.id, 'consent', 0, code,
+                    marketing_automation_internal.next_batch(code, cardinality(part.records),
+                        cardinality(part.records) - cardinality(unasked_of)));
+                perform marketing_automation_internal.note_error(scenario.id, null,
+                    format('events wait, nobody knows who consents: %s', message), code);
+                part.records := array(select u from unnest(part.records) u where u <> all (unasked_of));
+            else
+                -- Nobody can say that they agree: what they do is none of our business until the model is mended.
+                raise warning 'scenario "%" does not know who consents: %', scenario.name, message using errcode = code;
+            end if;
         end if;
         no_opens := no_opens || array(
             select unnest(part.records) except select unnest(case when model.track_opens is null then part.records else opens end)

@@ -141,36 +141,43 @@ declare
     code text;
     detail text;
     broken text;
+    searched_to text;
 begin
-    enrolled := marketing_automation_internal.enroll_one(chosen, at);
+    perform marketing_automation_internal.begin_turn();
+    begin
+        select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
+        from marketing_automation_internal.enroll_one(chosen, at) e;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+        enrolled := 0;
+    end;
+    perform marketing_automation_internal.end_turn();
+    if code is not null then
+        error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
+        perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, searched_to => searched_to);
+        perform marketing_automation_internal.note_error(chosen.id, null, error, code);
+        if not sees then
+            error := marketing_automation_internal.public_error(error, code);
+        end if;
+        -- Keys and other values may be addresses, and the log is not theirs.
+        raise warning 'scenario "%" did not enroll: %', chosen.name, case
+            when code = '23505' then format('key of model "%s" is not unique', chosen.model)
+            when left(code, 2) = '23' or not marketing_automation_internal.may_quote(error, code) then error
+            else regexp_replace(error, '"[^"]*"', '"…"', 'g') end using errcode = code;
+        return;
+    end if;
     update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
     perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
     select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
     if error is null then
         perform marketing_automation_internal.forget_error(chosen.id, null, at);
     elsif marketing_automation_internal.note_error(chosen.id, null, error, code) then
-        -- Keys may be addresses, and the log is not theirs.
         raise warning 'scenario "%": %', chosen.name, (marketing_automation_internal.poisonous_summary(chosen.id, false)).message
             using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
     end if;
-exception when others then
-    if marketing_automation_internal.is_for_the_caller(sqlstate) then
-        raise;
-    end if;
-    get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail,
-        broken = constraint_name;
-    enrolled := 0;
-    error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
-    perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, null);
-    perform marketing_automation_internal.note_error(chosen.id, null, error, code);
-    if not sees then
-        error := marketing_automation_internal.public_error(error, code);
-    end if;
-    -- Keys and other values may be addresses, and the log is not theirs.
-    raise warning 'scenario "%" did not enroll: %', chosen.name, case
-        when broken = 'record_enters_once' then format('key of model "%s" is not unique', chosen.model)
-        when left(code, 2) = '22' then regexp_replace(error, '"[^"]*"', '"…"', 'g')
-        else error end using errcode = code;
 end $$;
 comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
     out text) is

@@ -20,59 +20,62 @@ comment on function marketing_automation_internal.entering_keys_query(marketing_
 
 create function marketing_automation_internal.enter_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz,
-    out entered bigint, out refused bigint, out error text, out code text
+    out entered bigint, out poisoned bigint, out refused bigint, out stopped boolean, out error text, out code text
 )
 language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
-    half integer := cardinality(keys) / 2;
-    others record;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
+    failed boolean;
+    poison text[];
+    first_error text;
+    first_code text;
     detail text;
     broken text;
 begin
+    entered := 0;
+    poisoned := 0;
     refused := 0;
-    begin
-        entered := marketing_automation_internal.enter_after_others(scenario, model, source, keys, null, null, now);
-        return;
-    exception when others then
-        get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
-        end if;
-        error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
-    end;
-    if half > 0 and not marketing_automation_internal.is_broken_definition(code) then
-        select e.entered, e.refused, e.error, e.code into entered, refused, error, code
-        from marketing_automation_internal.enter_keys(scenario, model, source, keys[:half], now) e;
-        -- The first thousand are enough to know that it is not the fault of single rows.
-        if refused < 1000 then
-            select e.* into others from marketing_automation_internal.enter_keys(scenario, model, source, keys[half + 1:], now) e;
-            entered := entered + others.entered;
-            refused := refused + others.refused;
-            error := coalesce(error, others.error);
-            code := coalesce(code, others.code);
-        end if;
-        return;
-    end if;
-    if half = 0 and broken = '' then
+    stopped := false;
+    -- The first thousand are enough to know that it is not the fault of single rows.
+    while part.first is not null and poisoned + refused < 1000 loop
         begin
-            -- If it is the condition of a root, the row enters, and fails when that runs.
-            entered := marketing_automation_internal.enter_after_others(scenario, model, source, keys, null, keys, now);
-            error := null;
-            code := null;
-            return;
+            entered := entered + marketing_automation_internal.enter_after_others(scenario, model, source, keys[part.first:part.last], null,
+                poison, now);
+            poisoned := poisoned + coalesce(cardinality(poison), 0);
+            failed := false;
         exception when others then
-            if marketing_automation_internal.is_passing_error(sqlstate) then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+            if marketing_automation_internal.is_for_the_caller(code) then
                 raise;
             end if;
+            failed := true;
         end;
-    end if;
-    entered := 0;
-    refused := cardinality(keys);
+        if failed and marketing_automation_internal.is_passing_error(code) then
+            stopped := true;
+            return;
+        end if;
+        if failed and part.first = part.last then
+            if refused = 0 then
+                first_error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
+                first_code := code;
+            end if;
+            if poison is null and broken = '' then
+                -- If it is the condition of a root, the row enters, and fails when that runs.
+                poison := keys[part.first:part.last];
+                continue;
+            end if;
+            refused := refused + 1;
+        end if;
+        poison := null;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    error := first_error;
+    code := first_code;
 end $$;
 comment on function marketing_automation_internal.enter_keys(marketing_automation.scenario, marketing_automation.model, text, text[],
-    timestamptz, out bigint, out bigint, out text, out text) is
-    'API: private. Enters rows by their keys; how many entered, how many keys are those of rows for which an expression raises (found by '
-    'halving), and the first error';
+    timestamptz, out bigint, out bigint, out bigint, out boolean, out text, out text) is
+    'API: private. Enters rows by their keys: how many have entered, how many of them for which the condition of a root raises '
+    '(poisoned), how many have not, as another expression raises (refused), and the first error. stopped: an error that passes ended it';
 
 create function marketing_automation_internal.enter_records(caller regrole, scenario_name text, keys text[], now timestamptz,
     out entered bigint, out refused bigint, out error text, out code text, out sees boolean)
@@ -81,6 +84,7 @@ declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario_name, 'enter');
     model marketing_automation.model;
     at timestamptz := marketing_automation_internal.time_or_now(caller, now, scenario_name);
+    its record;
 begin
     perform marketing_automation_internal.demand_running(chosen);
     if keys is null or array_position(keys, null) is not null then
@@ -106,10 +110,20 @@ begin
     if now is not null then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
     end if;
-    select e.* into entered, refused, error, code
+    perform marketing_automation_internal.begin_turn();
+    select e.* into its
     from marketing_automation_internal.enter_keys(chosen, model,
         marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
+    perform marketing_automation_internal.end_turn();
     perform marketing_automation_internal.assume_time(null);
+    if its.stopped then
+        raise exception using message = its.error, errcode = its.code;
+    end if;
+    entered := its.entered;
+    refused := its.refused;
+    -- What is wrong with a row that has entered is told when its activity fails.
+    error := case when refused > 0 then its.error end;
+    code := case when refused > 0 then its.code end;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
         values (chosen.id, marketing_automation_internal.counter_period(at), entered);

@@ -12,36 +12,6 @@ comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
     'whose condition holds';
 
-create function marketing_automation_internal.poisonous_keys(
-    scenario marketing_automation.scenario, model marketing_automation.model, keys text[]
-) returns text[]
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    half integer := cardinality(keys) / 2;
-    found_first text[];
-begin
-    begin
-        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                marketing_automation_internal.root_choice(scenario.id)), keys) as q (roots integer[]);
-        return '{}';
-    exception when others then
-        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate) then
-            raise;
-        end if;
-    end;
-    if half = 0 then
-        return keys;
-    end if;
-    found_first := marketing_automation_internal.poisonous_keys(scenario, model, keys[:half]);
-    -- The first thousand are enough to know that it is not the fault of single rows.
-    return found_first || case when cardinality(found_first) < 1000 then marketing_automation_internal.poisonous_keys(scenario, model,
-        keys[half + 1:]) end;
-end $$;
-comment on function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]) is
-    'API: private. Of these keys, those of rows for which the condition of a root activity raises an error; not all of them when '
-    'they are a thousand';
-
 create function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -170,50 +140,53 @@ comment on function marketing_automation_internal.key_in_detail(text) is
 create function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
 declare
-    half integer := cardinality(keys) / 2;
-    found_first text[];
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
+    is_held boolean;
+    held text[] := '{}';
 begin
-    begin
-        insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
-        select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
-        from unnest(keys) as u (key)
-        on conflict do nothing;
-        raise exception 'tried' using errcode = 'MA001';
-    exception
-        when sqlstate 'MA001' then
-            return '{}';
-        when lock_not_available then
-            if half = 0 then
-                return keys;
-            end if;
-    end;
-    found_first := marketing_automation_internal.held_keys(scenario_id, keys[:half]);
     -- Somebody who holds more has his transaction waited for, at the next turn.
-    return found_first || case when cardinality(found_first) < 100 then
-        marketing_automation_internal.held_keys(scenario_id, keys[half + 1:]) end;
+    while part.first is not null and cardinality(held) < 100 loop
+        begin
+            insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
+            select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
+            from unnest(keys[part.first:part.last]) as u (key)
+            on conflict do nothing;
+            raise exception 'tried' using errcode = 'MA001';
+        exception
+            when sqlstate 'MA001' then
+                is_held := false;
+            when lock_not_available then
+                is_held := true;
+        end;
+        if is_held and part.first = part.last then
+            held := held || keys[part.first];
+        end if;
+        part := marketing_automation_internal.next_part(part, is_held);
+    end loop;
+    return held;
 end $$;
 comment on function marketing_automation_internal.held_keys(integer, text[]) is
     'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
 
 create function marketing_automation_internal.enter_around(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text, poison text[], now timestamptz
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     held text[];
 begin
     begin
-        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, poison, now);
+        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, null, now);
     exception when lock_not_available then
         null;
     end;
     held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source));
-    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, poison, now);
+    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
 end $$;
-comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text, text[],
+comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text,
     timestamptz) is
     'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
-    'stays open: nobody else waits for it';
+    'stays open: nobody else waits for it. The caller sets lock_timeout';
 
 create function marketing_automation_internal.enterable_model(scenario marketing_automation.scenario) returns marketing_automation.model
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -251,7 +224,101 @@ comment on function marketing_automation_internal.expect_rows(marketing_automati
     'API: private. Has the planner look rows of an entering query up among the records, or hash the records, by how many rows the '
     'planner expects of that query; for the rest of the calling function, which sets enable_nestloop itself';
 
-create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz) returns bigint
+create function marketing_automation_internal.enter_apart(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz, inout searched_to text,
+    out entered bigint, out error text, out code text
+)
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    keys text[];
+    its record;
+    detail text;
+    broken text;
+    -- What has been tried against the errors so far.
+    searched boolean := searched_to is not null;
+    compared boolean := false;
+begin
+    entered := 0;
+    if searched then
+        -- The time of an earlier turn was over before it had found all of them.
+        select a.* into its from marketing_automation_internal.set_rows_apart(scenario, model, false, searched_to) a;
+        searched_to := its.reached;
+        error := its.cut;
+        code := its.code;
+        if code is not null then
+            return;
+        end if;
+        source := marketing_automation_internal.entering_query(scenario, model);
+    end if;
+    loop
+        error := null;
+        code := null;
+        begin
+            entered := marketing_automation_internal.enter_around(scenario, model, source, now);
+            return;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, detail = pg_exception_detail, broken = constraint_name;
+            if marketing_automation_internal.is_for_the_caller(code) then
+                raise;
+            end if;
+        end;
+        if marketing_automation_internal.is_passing_error(code) then
+            return;
+        end if;
+        if broken = 'record_enters_once' and not compared then
+            compared := true;
+            if marketing_automation_internal.set_repetitions_apart(scenario, model, source) > 0 then
+                source := marketing_automation_internal.entering_query(scenario, model);
+                continue;
+            end if;
+        elsif broken <> 'record_enters_once' and not searched then
+            searched := true;
+            select a.* into its from marketing_automation_internal.set_rows_apart(scenario, model, false, null) a;
+            searched_to := its.reached;
+            if its.code is not null then
+                error := its.cut;
+                code := its.code;
+                return;
+            end if;
+            if its.apart > 0 then
+                source := marketing_automation_internal.entering_query(scenario, model);
+                continue;
+            end if;
+        end if;
+        exit;
+    end loop;
+    error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
+    if broken <> '' or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
+            and a.condition is not null) then
+        return;
+    end if;
+    -- It is the condition of a root: rows for which that raises enter too, and fail when it runs.
+    begin
+        keys := marketing_automation_internal.new_keys(scenario, model, source);
+        select e.* into its
+        from marketing_automation_internal.enter_keys(scenario, model,
+            marketing_automation_internal.entering_keys_query(scenario, model), keys, now) e;
+        if its.poisoned + its.refused >= least(1000, cardinality(keys)) then
+            -- What is wrong with all rows, or with very many, is the scenario's fault: nobody enters.
+            raise exception using message = its.error, errcode = its.code;
+        end if;
+        entered := its.entered;
+        error := case when its.stopped or its.refused > 0 then its.error end;
+        code := case when its.stopped or its.refused > 0 then its.code end;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        get stacked diagnostics error = message_text, code = returned_sqlstate;
+    end;
+end $$;
+comment on function marketing_automation_internal.enter_apart(marketing_automation.scenario, marketing_automation.model, text, timestamptz,
+    text, out bigint, out text, out text) is
+    'API: private. Enters all new rows of an entering query, but for those that have to stand apart, which are looked for when it raises. '
+    'Returns how many, and the error that ended it; what was learnt before stays. searched_to: as reached of find_poisonous_rows()';
+
+create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, out entered bigint,
+    out error text, out code text, out searched_to text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
@@ -260,54 +327,30 @@ as $$
 declare
     model marketing_automation.model;
     source text;
-    keys text[];
-    poison text[];
-    entered bigint;
-    conditional boolean := exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
-        and a.condition is not null);
-    broken text;
 begin
+    entered := 0;
     -- The caller holds the scenario, so that nobody else enters all its rows; of enroll_records() see enter_around().
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
-        return 0;
+        return;
     end if;
     model := marketing_automation_internal.enterable_model(scenario);
     if model.name is null then
-        return 0;
+        return;
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
+    -- Whatever is wrong with an expression by itself is raised by here: what is raised later is the fault of rows.
     perform marketing_automation_internal.expect_rows(scenario, model, source);
-    begin
-        entered := marketing_automation_internal.enter_around(scenario, model, source, null, now);
-    exception when others then
-        get stacked diagnostics broken = constraint_name;
-        if marketing_automation_internal.is_passing_error(sqlstate) or marketing_automation_internal.is_broken_definition(sqlstate)
-            or broken = 'record_enters_once' then
-            raise;
-        end if;
-        if marketing_automation_internal.set_rows_apart(scenario, model, false) > 0 then
-            source := marketing_automation_internal.entering_query(scenario, model);
-        elsif not conditional or broken <> '' then
-            raise;
-        end if;
-    end;
-    if entered is null then
-        if conditional then
-            keys := marketing_automation_internal.new_keys(scenario, model, source);
-            poison := marketing_automation_internal.poisonous_keys(scenario, model, keys);
-        end if;
-        entered := marketing_automation_internal.enter_around(scenario, model, source,
-            -- What is wrong with all rows, or with very many, is the scenario's fault.
-            case when cardinality(poison) between 1 and least(999, cardinality(keys) - 1) then poison end, now);
-    end if;
+    select e.entered, e.error, e.code, e.searched_to into entered, error, code, searched_to
+    from marketing_automation_internal.enter_apart(scenario, model, source, now, (
+        select t.searched_to from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')) e;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
         values (scenario.id, marketing_automation_internal.counter_period(now), entered);
     end if;
-    return entered;
 end $$;
-comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters all new matching rows of one scenario in one statement, in two where an expression raises for some; '
-    'returns how many';
+comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, out bigint, out text, out text,
+    out text) is
+    'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
+    'many. An error of a definition is raised, one that ended it later returned. searched_to: as that of enter_apart()';

@@ -87,6 +87,9 @@ begin
             return next;
         end if;
     else
+        obstacle := coalesce(obstacle, (
+            select p.error from marketing_automation_internal.poisonous_row p
+            where p.scenario_id = scenario.id and p.key = explain_entering.key and p.error_code = '23505' limit 1));
         if obstacle is null then
             begin
                 select q.matches into matches

@@ -93,6 +93,21 @@ create function marketing_automation_internal.is_time_zone(name text) returns bo
 language c stable strict parallel restricted as 'MODULE_PATHNAME', 'is_time_zone_wrapper';
 comment on function marketing_automation_internal.is_time_zone(text) is 'API: private. Whether PostgreSQL knows a time zone of this name';
 
+create function marketing_automation_internal.begin_turn() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'begin_turn_wrapper';
+comment on function marketing_automation_internal.begin_turn() is
+    'API: private. From here on what query_as_owner() runs has expression_timeout together, until end_turn(), or until the transaction '
+    'or its part that is rolled back ends';
+
+create function marketing_automation_internal.end_turn() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'end_turn_wrapper';
+comment on function marketing_automation_internal.end_turn() is 'API: private. Ends the turn that began last; one around it goes on';
+
+create function marketing_automation_internal.turn_left() returns double precision
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'turn_left_wrapper';
+comment on function marketing_automation_internal.turn_left() is
+    'API: private. The share of its time that the turn has left, 0 to 1; null: it has no limit';
+
 create function marketing_automation_internal.assume_time(at timestamptz) returns void
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'assume_time_wrapper';
 comment on function marketing_automation_internal.assume_time(timestamptz) is

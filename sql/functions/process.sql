@@ -26,19 +26,25 @@ begin
     begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
+        perform marketing_automation_internal.begin_turn();
         model := marketing_automation_internal.usable_model(scenario);
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
-        processed := marketing_automation_internal.process_or_fail(activity, records, now, query);
-        perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
-        perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
-        return processed;
+        select p.processed, p.error, p.code into processed, message, code
+        from marketing_automation_internal.process_or_fail(activity, records, now, query) p;
+        perform marketing_automation_internal.end_turn();
+        if code is null then
+            perform marketing_automation_internal.forget_error(activity.scenario_id, activity.id, now);
+            perform marketing_automation_internal.turn_succeeded(activity.scenario_id, 'process', activity.id, clock_timestamp() - began);
+            return processed;
+        end if;
     exception when others then
         if marketing_automation_internal.is_for_the_caller(sqlstate) then
             raise;
         end if;
         get stacked diagnostics message = message_text, code = returned_sqlstate;
+        processed := 0;
     end;
     if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
         return marketing_automation_internal.process_activity(activity, batch_size, now);
@@ -46,16 +52,17 @@ begin
     message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
         then marketing_automation_internal.definition_error(scenario, activity.id) end,
         format('activity "%s": %s', activity.name, message));
-    perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code, cardinality(records));
+    perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code,
+        marketing_automation_internal.next_batch(code, cardinality(records), processed));
     -- Once: this is called batch by batch, and finds the same each time.
     if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
         raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
     end if;
-    return 0;
+    return processed;
 end $$;
 comment on function marketing_automation_internal.process_activity(marketing_automation.activity, integer, timestamptz) is
-    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, 0 after an '
-    'error, which is kept';
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many. An error that ended '
+    'it is kept';
 
 create function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -198,62 +198,85 @@ begin
             raise;
         end if;
     end;
-    return marketing_automation_internal.set_rows_apart(scenario, model, true) > 0;
+    return (marketing_automation_internal.set_rows_apart(scenario, model, true, null)).apart > 0;
 end $$;
 comment on function marketing_automation_internal.key_raises(marketing_automation.activity, bigint) is
     'API: private. Whether a record cannot be found since the key raises for some other row of its model: that one stands apart then, '
     'and the record can be found';
 
-create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text, is_part boolean default false) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    half integer := cardinality(records) / 2;
-    message text;
-    code text;
-    broken text;
-begin
-    begin
-        return marketing_automation_internal.process_records(activity, records, now, query);
-    exception when others then
-        get stacked diagnostics message = message_text, code = returned_sqlstate, broken = constraint_name;
-        if broken = 'finished_activity_pkey' then
-            message := 'several rows of the model have the key of this record';
-        end if;
-        if code in ('22003', '22P02') and (
-                select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
-                    where s.id = activity.scenario_id) then
-            return marketing_automation_internal.process_or_fail(activity, records, now,
-                marketing_automation_internal.record_query(activity.id), is_part);
-        end if;
-        if marketing_automation_internal.is_passing_error(code) then
-            raise;
-        end if;
-        if not is_part and marketing_automation_internal.key_raises(activity, records[1]) then
-            return marketing_automation_internal.process_or_fail(activity, records, now,
-                marketing_automation_internal.record_query(activity.id), true);
-        end if;
-    end;
-    -- Halve until the poisonous records are alone: each costs log2(batch) statements, the others go through.
-    if half > 0 then
-        return marketing_automation_internal.process_or_fail(activity, records[:half], now, query, true)
-             + marketing_automation_internal.process_or_fail(activity, records[half + 1:], now, query, true);
-    end if;
+create function marketing_automation_internal.fail_record(activity_id integer, record_id bigint, now timestamptz, error text, code text)
+    returns void
+language sql set search_path = pg_catalog, pg_temp as $$
     with taken as (
-        delete from marketing_automation_internal.waiting_activity w
-        where w.activity_id = activity.id and w.record_id = any (records)
-        returning w.record_id, w.at
+        delete from marketing_automation_internal.waiting_activity w where w.activity_id = $1 and w.record_id = $2
+        returning w.at
     ), failed as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
-        select t.record_id, activity.id, 'failed', 'error', t.at, now, message, code from taken t
+        select $2, $1, 'failed', 'error', t.at, $3, $4, $5 from taken t
         on conflict do nothing
         returning record_id
     )
     insert into marketing_automation_internal.activity_counter (activity_id, period, failed)
-    select activity.id, marketing_automation_internal.counter_period(now), 1 from failed;
-    return cardinality(records);
+    select $1, marketing_automation_internal.counter_period($3), 1 from failed
+$$;
+comment on function marketing_automation_internal.fail_record(integer, bigint, timestamptz, text, text) is
+    'API: private. Has a waiting activity of a record fail, with its error kept';
+
+create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
+    query text, out processed integer, out error text, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
+    failed boolean;
+    asked_key boolean := false;
+    broken text;
+begin
+    processed := 0;
+    -- Until the poisonous records are alone; the others go through.
+    while part.first is not null loop
+        begin
+            processed := processed
+                + marketing_automation_internal.process_records(activity, records[part.first:part.last], now, query);
+            failed := false;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate, broken = constraint_name;
+            if marketing_automation_internal.is_for_the_caller(code) then
+                raise;
+            end if;
+            failed := true;
+        end;
+        if failed then
+            if broken = 'finished_activity_pkey' then
+                error := 'several rows of the model have the key of this record';
+            end if;
+            if code in ('22003', '22P02') and (
+                    select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
+                        where s.id = activity.scenario_id) then
+                query := marketing_automation_internal.record_query(activity.id);
+                continue;
+            end if;
+            if marketing_automation_internal.is_passing_error(code) then
+                return;
+            end if;
+            if not asked_key then
+                asked_key := true;
+                if marketing_automation_internal.key_raises(activity, records[part.first]) then
+                    query := marketing_automation_internal.record_query(activity.id);
+                    continue;
+                end if;
+            end if;
+            if part.first = part.last then
+                perform marketing_automation_internal.fail_record(activity.id, records[part.first], now, error, code);
+                processed := processed + 1;
+            end if;
+        end if;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    error := null;
+    code := null;
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: '
-    'record_query(); is_part: of a batch that failed';
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, out integer,
+    out text, out text) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: record_query(). An '
+    'error that passes ends it, and is returned; what was processed before stays';

@@ -67,11 +67,22 @@ return left(code, 2) = '42' and code <> '42501';
 comment on function marketing_automation_internal.is_broken_definition(text) is
     'API: private. Whether an SQLSTATE means that an expression does not fit its relation any more';
 
+create function marketing_automation_internal.may_quote(message text, code text) returns boolean
+language sql immutable
+-- Errors that pass, and limits, name objects, and what is wrong with a definition names columns and types. But class 42 is also what a
+-- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong.
+return case
+    when left(code, 2) in ('40', '53', '55', '57', '58') then false
+    when left(code, 2) = '42' then message !~ '^((\w+ )+of (model|scenario|activity)|model|role) "'
+    else true
+end;
+comment on function marketing_automation_internal.may_quote(text, text) is
+    'API: private. Whether an error that a user expression has raised may hold values of a row';
+
 create function marketing_automation_internal.public_error(message text, code text) returns text
 language sql immutable
--- What is wrong with a definition names columns and types; errors that pass, and limits, name objects. All others may quote a value.
 return case
-    when left(code, 2) in ('42', '40', '53', '55', '57', '58') then message
+    when not marketing_automation_internal.may_quote(message, code) then message
     when message is not null then 'its text may quote the row, and is for who may read that'
 end;
 comment on function marketing_automation_internal.public_error(text, text) is

@@ -59,6 +59,8 @@ create function marketing_automation_internal.simulate_record(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     told jsonb := '[]';
+    its_error text;
+    its_code text;
     step timestamptz := start;
     -- Of the events and activities, those that have been told.
     happened integer[] := '{}';
@@ -109,9 +111,13 @@ begin
         else
             step := due.at;
             perform marketing_automation_internal.assume_time(step);
-            perform marketing_automation_internal.process_or_fail(a, array[of_record], step,
-                marketing_automation_internal.record_query(a.id)) from marketing_automation.activity a
-                where a.id = due.activity_id;
+            select p.error, p.code into its_error, its_code
+            from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
+                marketing_automation_internal.record_query(a.id)) p
+            where a.id = due.activity_id;
+            if its_code is not null then
+                raise exception using message = its_error, errcode = its_code;
+            end if;
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
@@ -164,6 +170,24 @@ comment on function marketing_automation_internal.simulate_record(marketing_auto
     'API: private. Runs all that waits for a record, and the events, each at its time, and tells what happens. For simulate(), which '
     'rolls it back. sees: whether that may quote the row';
 
+create function marketing_automation_internal.root_raises(
+    scenario marketing_automation.scenario, model marketing_automation.model, key text
+) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+        marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+            marketing_automation_internal.root_choice(scenario.id)), array[key]) as q (roots integer[]);
+    return false;
+exception when others then
+    if marketing_automation_internal.is_passing_error(sqlstate) then
+        raise;
+    end if;
+    return true;
+end $$;
+comment on function marketing_automation_internal.root_raises(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. Whether the condition of a root activity raises an error for a row';
+
 create function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -196,7 +220,7 @@ begin
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().
-                case when marketing_automation_internal.poisonous_keys(chosen, model, array[simulate.key]) = '{}'
+                case when not marketing_automation_internal.root_raises(chosen, model, simulate.key)
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,

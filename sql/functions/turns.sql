@@ -8,7 +8,8 @@ comment on function marketing_automation_internal.is_slow(text) is
     'API: private. Whether an SQLSTATE means that expressions took too long (expression_timeout), or waited too long for a lock '
     '(expression_lock_timeout)';
 
-create function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text, records integer)
+create function marketing_automation_internal.turn_failed(scenario_id integer, work text, activity_id integer, code text,
+    batch_size integer default null, searched_to text default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -21,17 +22,23 @@ begin
     if not found then
         return;
     end if;
-    insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size)
+    insert into marketing_automation_internal.failed_turn as t (scenario_id, work, activity_id, failed_at, slow, batch_size, searched_to)
     values (turn_failed.scenario_id, turn_failed.work, turn_failed.activity_id, clock_timestamp(),
-        marketing_automation_internal.is_slow(code),
-        -- So that a batch of slow rows gets done some time.
-        case when code = '53400' and records is not null then greatest(records / 8, 1) end)
+        marketing_automation_internal.is_slow(code), turn_failed.batch_size, turn_failed.searched_to)
     on conflict on constraint failed_turn_pkey do update
-    set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size);
+    set failed_at = excluded.failed_at, slow = excluded.slow, batch_size = coalesce(excluded.batch_size, t.batch_size),
+        searched_to = excluded.searched_to;
 end $$;
-comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer) is
+comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
     'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
-    'records: how many the batch had, null: it has no batches';
+    'batch_size: so many records at most next time, null: as many as before; searched_to: where the search for rows that raise goes on';
+
+create function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer
+language sql immutable
+-- So that a batch of slow rows gets done some time.
+return case when code = '53400' then case when done > 0 then done else greatest(tried / 8, 1) end end;
+comment on function marketing_automation_internal.next_batch(text, integer, integer) is
+    'API: private. How many records to try after a batch of which so many were done before its error; null: as many as before';
 
 create function marketing_automation_internal.turn_succeeded(scenario_id integer, work text, activity_id integer, took interval) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -53,7 +60,7 @@ begin
     where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id
       and coalesce(t.batch_size, 1000) >= 1000;
     update marketing_automation_internal.failed_turn t
-    set failed_at = null, slow = false, batch_size = case when is_quick then t.batch_size * 2 else t.batch_size end
+    set failed_at = null, slow = false, searched_to = null, batch_size = case when is_quick then t.batch_size * 2 else t.batch_size end
     where t.scenario_id = turn_succeeded.scenario_id and t.work = turn_succeeded.work and t.activity_id = turn_succeeded.activity_id;
 end $$;
 comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is

@@ -72,6 +72,7 @@ create table marketing_automation_internal.failed_turn (
     failed_at timestamptz,
     slow boolean not null,
     batch_size integer check (batch_size > 0),
+    searched_to text,
     primary key (scenario_id, work, activity_id),
     check ((work = 'process') = (activity_id <> 0)),
     check (failed_at is not null or not slow and batch_size is not null)
@@ -83,6 +84,19 @@ comment on column marketing_automation_internal.failed_turn.failed_at is 'When i
 comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
 comment on column marketing_automation_internal.failed_turn.batch_size is
     'So many records at most next time, as more of them took too long; null: as many as wanted';
+comment on column marketing_automation_internal.failed_turn.searched_to is
+    'Where the search for rows that raise had come when its time was over: a block of the table, how many are tried, within one block the '
+    'hash of a row, how many are tried. The next turn goes on there. Null: there was no search, or it was through';
+
+create type marketing_automation_internal.search as (
+    first bigint,
+    last bigint,
+    failing_to bigint,
+    total bigint
+);
+comment on type marketing_automation_internal.search is
+    'API: private. Where a search for what raises is: the part that is tried, up to where a larger part has raised, and how many there '
+    'are; see start_search()';
 
 -- Of what is done, what was skipped is counted by itself.
 alter table marketing_automation_internal.activity_counter add column skipped integer not null default 0;
@@ -321,3 +335,7 @@ comment on column marketing_automation_internal.unsubscribed_address.record_id i
 comment on column marketing_automation_internal.unsubscribed_address.spares_party is
     'Whether other records of that party go on, as the scenario is not unsubscribable: it was left for the one record, and by this '
     'address for all parties else';
+-- What searches for rows that raise does so in another way.
+drop function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]);
+drop function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]);
+drop function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz);

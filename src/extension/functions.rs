@@ -15,3 +15,4 @@ mod status;
 mod template;
 mod time;
 mod token;
+mod turn;

@@ -61,6 +61,8 @@ static EXPRESSION_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(30_000);
 static EXPRESSION_LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(1000);
 /// The time that expressions assume, in microseconds as PostgreSQL counts them; set by the functions that take such a time.
 static ASSUMED_NOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// The number of the turn whose queries share a limit; set by the functions that begin and end turns.
+static TURN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
 static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
@@ -161,6 +163,11 @@ pub(crate) fn expression_lock_timeout() -> i32 {
 /// The time that expressions assume; None: the present.
 pub(crate) fn assumed_now() -> Option<i64> {
     text(&ASSUMED_NOW)?.parse().ok()
+}
+
+/// The turn that is under way, by its number.
+pub(crate) fn turn() -> Option<i32> {
+    text(&TURN)?.parse().ok()
 }
 
 pub(crate) fn in_doubt() -> InDoubt {

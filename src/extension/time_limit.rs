@@ -7,6 +7,8 @@
 //! Of what the caller's `statement_timeout` leaves, user SQL gets half at most: so there is time left to record that it was too
 //! slow, and for others.
 
+pub(super) mod turn;
+
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::panic::AssertUnwindSafe;
@@ -85,25 +87,49 @@ fn limit_ms(
     }
 }
 
-/// Runs `body` under the limit; an error of class 53 when it takes longer.
-pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
+/// Now, and when the caller's `statement_timeout` ends.
+fn clock() -> (pg_sys::TimestampTz, Option<pg_sys::TimestampTz>) {
     // SAFETY: reads of the clock and of timers, on the main thread.
-    let (now, deadline) = unsafe {
+    unsafe {
         (
             pg_sys::GetCurrentTimestamp(),
             get_timeout_active(STATEMENT_TIMEOUT)
                 .then(|| get_timeout_finish_time(STATEMENT_TIMEOUT)),
         )
-    };
-    let limit = limit_ms(
+    }
+}
+
+/// What user SQL may take from `now` on, apart from turns.
+fn limit_at(
+    now: pg_sys::TimestampTz,
+    deadline: Option<pg_sys::TimestampTz>,
+) -> Option<(i32, bool)> {
+    limit_ms(
         settings::expression_timeout(),
         BOUND_MS.load(Ordering::Relaxed),
         now,
         deadline,
-    );
-    let Some((milliseconds, of_caller)) = limit.filter(|_| !RUNNING.get()) else {
+    )
+}
+
+/// Runs `body` under the limit; an error of class 53 when it takes longer.
+pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
+    let (now, deadline) = clock();
+    if RUNNING.get() {
         return body();
+    }
+    let turn = turn::current();
+    // What the error tells is the whole limit, and not what was left of it.
+    let (milliseconds, whole, of_caller) = match (limit_at(now, deadline), turn) {
+        (Some((own, _)), Some(turn)) if turn.left_ms() <= own => {
+            (turn.left_ms(), turn.limit_ms, turn.of_caller)
+        }
+        (Some((own, of_caller)), _) => (own, own, of_caller),
+        (None, _) => return body(),
     };
+    if milliseconds == 0 {
+        too_slow(whole, of_caller);
+    }
     let timer = TIMER.get().unwrap_or_else(|| {
         // SAFETY: on the main thread of a process that PostgreSQL has set up.
         let timer = unsafe { RegisterTimeout(ANY_USER_TIMEOUT, fire) };
@@ -117,10 +143,12 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
     PgTryBuilder::new(AssertUnwindSafe(|| {
         let result = body();
         stop(timer);
+        turn::spend(turn, now);
         result
     }))
     .catch_others(|error| {
         stop(timer);
+        turn::spend(turn, now);
         // SAFETY: a read of the clock.
         let of_statement =
             deadline.is_some_and(|at| at <= unsafe { pg_sys::GetCurrentTimestamp() });
@@ -132,7 +160,7 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
             } => report.sql_error_code() == PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
         };
         if cancelled && FIRED.load(Ordering::Relaxed) && !of_statement {
-            too_slow(milliseconds, of_caller);
+            too_slow(whole, of_caller);
         }
         error.rethrow()
     })

@@ -187,6 +187,14 @@ pub(crate) fn init() {
         GucContext::Suset,
         GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
     );
+    GucRegistry::define_string_guc(
+        c"marketing_automation.turn",
+        c"The turn whose expressions share one limit of time, for the functions that begin and end one.",
+        c"",
+        &TURN,
+        GucContext::Suset,
+        GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE,
+    );
     GucRegistry::define_bool_guc(
         c"marketing_automation.click_implies_open",
         c"Whether a click counts as an open too.",
