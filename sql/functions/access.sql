@@ -25,7 +25,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
-        ('monitor reports operator', 'scenario', 'select', 'metric'),
+        ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',

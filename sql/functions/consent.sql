@@ -136,7 +136,9 @@ begin
                 part.records := array(select u from unnest(part.records) u where u <> all (unasked_of));
             else
                 -- Nobody can say that they agree: what they do is none of our business until the model is mended.
-                raise warning 'scenario "%" does not know who consents: %', scenario.name, message using errcode = code;
+                -- The mailer's log is nobody's who may read the row.
+                raise warning 'scenario "%" does not know who consents: %', scenario.name,
+                    marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
         end if;
         no_opens := no_opens || array(

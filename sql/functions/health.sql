@@ -1,4 +1,5 @@
--- Is everything as it should be? One row a check, for people, and the same as numbers, for monitoring.
+-- Is everything as it should be? One row a check, for people; numbers for monitoring: metric.sql. What costs more than some look-ups in
+-- indexes does not belong here: it is asked again and again, while millions of rows wait.
 
 create function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
@@ -8,37 +9,53 @@ declare
     home text := current_setting('cron.database_name', true);
 begin
     if not exists (select from pg_extension e where e.extname = 'pg_cron') then
-        return query select 'jobs', 'ok', case when home is null then 'pg_cron is not installed'
-            else format('pg_cron lives in the database "%s"', home) end
+        return query select 'jobs', 'ok', case
+                when home is null then 'pg_cron does not run on this server'
+                when home = current_database() then 'the extension pg_cron does not exist, though this is its database'
+                else format('pg_cron lives in the database "%s"', home) end
             || ': due_activities says whether something else calls process_all_due()',
-            null;
+            case when home = current_database() then 'create extension pg_cron; select * from marketing_automation.schedule_jobs();' end;
         return;
     end if;
+    -- It does not come back when it was terminated, nor after a crash (pg_cron 1.4).
+    return query
+        select 'pg_cron', case when l.is_there then 'ok' when is_needed then 'error' else 'warning' end,
+               case when l.is_there then 'its launcher runs' else 'its launcher does not run: no job is started' end,
+               case when not l.is_there then 'restart the server, with pg_cron in shared_preload_libraries' end
+        from (select exists (select from pg_stat_activity a where a.backend_type = 'pg_cron launcher') as is_there) l;
     -- Dynamic, as the table may not exist.
     return query execute $query$
         select kind.what || '_job',
                case when job.jobid is null or not job.active then case when $1 then 'error' else 'ok' end
                     when run.status = 'failed' then 'error'
-                    when run.start_time < statement_timestamp() - interval '1 day' or run.start_time is null and $1 then 'warning'
+                    when $1 and late.is_late then 'warning'
                     else 'ok' end,
                case when job.jobid is null then format('no job of pg_cron calls %s()', kind.function)
                     when not job.active then format('the job %s is not active', job.jobid)
                     when run.start_time is null then format('the job %s has never run', job.jobid)
-                    else format('the job %s last ran at %s: %s', job.jobid, run.start_time, run.status) end,
+                    else format('the job %s last ran at %s: %s', job.jobid, date_trunc('second', run.start_time), run.status) end,
                case when job.jobid is null then 'select * from marketing_automation.schedule_jobs();'
                     when not job.active then format('update cron.job set active = true where jobid = %s;', job.jobid)
                     when run.status = 'failed'
-                    then format('select * from cron.job_run_details where jobid = %s order by runid desc limit 10;', job.jobid) end
+                    then format('select * from cron.job_run_details where jobid = %s order by runid desc limit 10;', job.jobid)
+                    when $1 and late.is_late then format('select * from cron.job where jobid = %s;', job.jobid) end
         from (values
-            ('enroll', 'enroll', 'marketing\_automation.enroll%'),
+            ('enroll', 'enroll_all', 'marketing\_automation.enroll%'),
             ('process', 'process_all_due', 'marketing\_automation.process%')) as kind (what, function, call)
         left join lateral (
-            select j.jobid, j.active from cron.job j
+            select j.jobid, j.active, j.schedule from cron.job j
             where j.database = current_database() and j.command like '%' || kind.call
             order by j.active desc, j.jobid limit 1) job on true
         left join lateral (
-            select d.status, d.start_time from cron.job_run_details d
-            where d.jobid = job.jobid and d.status <> 'starting' order by d.runid desc limit 1) run on true
+            -- There is no index by job: one that ran lately is near the end.
+            select d.status, d.start_time
+            from (select r.jobid, r.status, r.start_time from cron.job_run_details r order by r.runid desc limit 100000) d
+            where d.jobid = job.jobid and d.status <> 'starting' limit 1) run on true
+        cross join lateral (
+            -- A schedule of once a minute or more often, or any other. A run that takes long is none that is late.
+            select run.status is distinct from 'running' and coalesce(run.start_time < statement_timestamp() -
+                case when job.schedule ~ '^(\* \* \* \* \*|\d+ seconds?)$' then interval '10 minutes' else interval '25 hours' end, true)
+                as is_late) late
         $query$ using is_needed;
 end $$;
 comment on function marketing_automation_internal.job_health() is
@@ -54,10 +71,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                when 'disarmed' then 'select marketing_automation.arm();'
                when 'paused' then case when exists (select from marketing_automation.sending_pause)
                    then 'select marketing_automation.resume();'
-                   else 'select * from marketing_automation.smtp_server_status;' end
+                   when exists (select from marketing_automation.smtp_server)
+                   then 'select * from marketing_automation.smtp_server_status;'
+                   else 'show marketing_automation.smtp_url;' end
                when 'unconfigured' then 'select name, setting from pg_settings where name like ''marketing_automation.%'';'
                when 'not preloaded' then 'alter system set shared_preload_libraries = …, marketing_automation; then restart the server'
-               when 'not running' then 'the server''s log says why the worker ended'
+               when 'not running' then case when w.last_error ~ 'max_worker_processes'
+                   then format('alter system set max_worker_processes = %s; then restart the server',
+                       current_setting('max_worker_processes')::integer + 8)
+                   else 'the server''s log says why the worker ended' end
            end
     from marketing_automation.worker_status() w
 $$;
@@ -79,24 +101,94 @@ cross join lateral (
 comment on view marketing_automation_internal.queue_state is
     'API: private. The oldest mail that waits, for each activity and domain queue, and until when the limit of its domain holds it';
 
-create function marketing_automation.health() returns table (name text, status text, message text, hint text)
+create view marketing_automation_internal.backlog as
+-- What waits, and since when: the oldest of each kind. A reason each, so that what waits by intention does not hide what does not.
+select 'due_activities' as name, first.at as since, s.name as scenario
+from marketing_automation.activity a
+join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+cross join lateral (
+    select w.at from marketing_automation_internal.waiting_activity w
+    where w.activity_id = a.id and w.at <= statement_timestamp() order by w.at limit 1) first
+union all
+select 'queued_mails_' || case
+        when q.is_barred then 'barred'
+        when q.scenario_state <> 'running' then 'stopped'
+        when (select count(*) > 0 from marketing_automation.sending_pause) then 'paused'
+        when q.ready_at > statement_timestamp() then 'limited'
+        when (select w.state = 'paused' from marketing_automation.worker_status() w) then 'unreachable'
+        else 'ready' end, q.due_at, null
+from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp();
+comment on view marketing_automation_internal.backlog is
+    'API: private. What is due and has not been done, since when, by activity or queue and reason: due_activities, queued_mails_ready '
+    '(nothing holds it), _limited, _paused, _unreachable (no server answers), _stopped, _barred';
+
+create function marketing_automation_internal.version_health(out name text, out status text, out message text, out hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select 'versions', case when v.sql = v.library and v.installed = v.library then 'ok' else 'warning' end,
+           case when v.sql = v.library and v.installed = v.library then format('SQL and library are of %s', v.library)
+                else format('the SQL is of %s, the library in use of %s, the installed files are of %s', v.sql, v.library, v.installed) end,
+           case when v.installed <> v.library then 'restart the server' || case when v.sql <> v.installed
+                    then ', then: alter extension marketing_automation update;' else '' end
+                when v.sql <> v.library then 'alter extension marketing_automation update;' end
+    from (
+        select e.extversion as sql, marketing_automation_internal.library_version() as library, coalesce(a.default_version, 'none') as installed
+        from pg_extension e left join pg_available_extensions a on a.name = e.extname
+        where e.extname = 'marketing_automation') v
+$$;
+comment on function marketing_automation_internal.version_health() is
+    'API: private. Check of health() about the versions of SQL, of the library that this session has loaded, and of the installed files';
+
+create function marketing_automation_internal.partition_health(out name text, out status text, out message text, out hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- By the sizes of files, which truncating makes 0. A day of grace: the mailer purges every hour.
+    select 'partitions',
+           case when cardinality(p.missing) > 0 then 'error' when p.overdue > 0 then 'warning' else 'ok' end,
+           case when cardinality(p.missing) > 0
+                then format('message_log lacks partitions: mails that end cannot be recorded (%s)', array_to_string(p.missing, ', '))
+                when p.overdue > 0 then format('%s hold mails that are older than message_retention allows', p.overdue)
+                else format('message_log has %s in %s of 40 partitions', pg_size_pretty(p.bytes), p.used) end,
+           case when cardinality(p.missing) > 0 then (
+                    select string_agg(format('alter table marketing_automation_internal.message_log attach partition '
+                        'marketing_automation_internal.message_log_%s for values in (%s);', m, m), ' ') from unnest(p.missing) m)
+                when p.overdue > 0 then format('select marketing_automation.purge_messages(%L);',
+                    marketing_automation_internal.setting('message_retention')) end
+    from (
+        select array_agg(n.bucket order by n.bucket) filter (where f.bytes is null) as missing, sum(f.bytes) as bytes,
+               count(*) filter (where f.bytes > 0) as used,
+               count(*) filter (where f.bytes > 0 and n.until < statement_timestamp() - r.kept - interval '1 day') as overdue
+        from (
+            select marketing_automation_internal.log_bucket(statement_timestamp() - interval '720 hours' * n.age) as bucket,
+                   to_timestamp((floor(extract(epoch from statement_timestamp()) / 2592000) - n.age + 1) * 2592000) as until
+            from generate_series(0, 39) as n (age)) n
+        cross join (select nullif(marketing_automation_internal.setting('message_retention')::interval, '0') as kept) r
+        left join lateral (
+            select pg_relation_size(c.oid) as bytes from pg_inherits i join pg_class c on c.oid = i.inhrelid
+            where i.inhparent = 'marketing_automation_internal.message_log'::regclass
+              and c.relname = format('message_log_%s', n.bucket)) f on true) p
+$$;
+comment on function marketing_automation_internal.partition_health() is
+    'API: private. Check of health() about the partitions of message_log: all there, none with mails that should be purged';
+
+create function marketing_automation.health() returns table (name text, status text, message text, hint text, seconds double precision)
 language sql stable security definer set search_path = pg_catalog, pg_temp
 -- Its many small parts are estimated dear, and compiling them took 4 s where running them takes 10 ms.
 set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
-    select * from marketing_automation_internal.worker_health()
+    select h.*, null::double precision from marketing_automation_internal.worker_health() h
     union all
-    select * from marketing_automation_internal.job_health()
+    select h.*, null::double precision from marketing_automation_internal.version_health() h
+    union all
+    select h.*, null::double precision from marketing_automation_internal.job_health() h
     union all
     select 'pause', case when count(*) > 0 then 'warning' else 'ok' end,
            coalesce(min(marketing_automation_internal.pause_note()), 'sending is not paused'),
-           case when count(*) > 0 then 'select marketing_automation.resume();' end
+           case when count(*) > 0 then 'select marketing_automation.resume();' end, null
     from marketing_automation.sending_pause
     union all
     select 'servers', case when count(*) filter (where s.state = 'out of reach') > 0 then
                         case when bool_and(s.state <> 'ready') then 'error' else 'warning' end else 'ok' end,
            coalesce(string_agg(s.name, ', ' order by s.name) filter (where s.state = 'out of reach') || ': out of reach',
                'no SMTP server is out of reach'),
-           case when bool_or(s.state = 'out of reach') then 'select * from marketing_automation.smtp_server_status;' end
+           case when bool_or(s.state = 'out of reach') then 'select * from marketing_automation.smtp_server_status;' end, null
     from marketing_automation.smtp_server_status s
     union all
     select 'senders', case when bool_or(b.activity_id is not null) then 'warning' else 'ok' end,
@@ -104,7 +196,7 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
                    order by b.scenario, b.name) filter (where b.activity_id is not null),
                case when bool_or(p.is_ruled) then 'each running scenario may send as its senders'
                    else 'anybody may send as anybody: sender_permission has no row' end),
-           case when bool_or(b.activity_id is not null) then 'select * from marketing_automation.sender_permission;' end
+           case when bool_or(b.activity_id is not null) then 'select * from marketing_automation.sender_permission;' end, null
     from (select exists (select from marketing_automation.sender_permission) as is_ruled) p
     left join marketing_automation_internal.barred_activity b on b.state = 'running'
     union all
@@ -112,53 +204,56 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when late.since > interval '1 hour' then 'error' when late.since > interval '10 minutes' then 'warning' else 'ok' end,
            case when late.since is null then 'none is due'
                 else format('the oldest has been due for %s, in scenario "%s"', date_trunc('second', late.since), late.scenario) end,
-           case when late.since > interval '10 minutes' then 'call marketing_automation.process_all_due();' end
+           case when late.since > interval '10 minutes' then 'call marketing_automation.process_all_due();' end,
+           coalesce(extract(epoch from late.since), 0)
     from (select) one
-    left join lateral (
-        select statement_timestamp() - first.at as since, s.name as scenario
-        from marketing_automation.activity a
-        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-        cross join lateral (
-            select w.at from marketing_automation_internal.waiting_activity w
-            where w.activity_id = a.id and w.at <= statement_timestamp() order by w.at limit 1) first
-        order by first.at limit 1) late on true
-    union all
-    -- A reason each, so that what waits by intention does not hide what does not.
-    select 'queued_mails_' || r.reason,
-           case when r.reason <> 'ready' then 'ok' when q.since > interval '1 hour' then 'error'
-                when q.since > interval '10 minutes' then 'warning' else 'ok' end,
-           case when q.since is null then 'none' else format(r.text, date_trunc('second', q.since)) end,
-           case when r.reason = 'ready' and q.since > interval '10 minutes' then 'select * from marketing_automation.worker_status();' end
-    from (values ('ready', 'the oldest could have left for %s'),
-                 ('limited', 'the oldest has waited for %s for the limit of its domain'),
-                 ('stopped', 'the oldest has waited for %s for its scenario to run again'),
-                 ('barred', 'the oldest has waited for %s: its scenario''s owner may not send as its sender')) as r (reason, text)
     left join (
-        select case when q.is_barred then 'barred' when q.scenario_state <> 'running' then 'stopped'
-                    when q.ready_at > statement_timestamp() then 'limited' else 'ready' end as reason,
-               statement_timestamp() - min(q.due_at) as since
-        from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp() group by 1) q on q.reason = r.reason
+        select statement_timestamp() - b.since as since, b.scenario from marketing_automation_internal.backlog b
+        where b.name = 'due_activities' order by b.since limit 1) late on true
+    union all
+    select 'queued_mails_' || r.reason,
+           case when r.help is null then 'ok' when q.since > interval '1 hour' then 'error' when q.since > interval '10 minutes' then 'warning'
+                else 'ok' end,
+           case when q.since is null then 'none' else format(r.text, date_trunc('second', q.since)) end,
+           case when q.since > interval '10 minutes' then r.help end, coalesce(extract(epoch from q.since), 0)
+    from (values ('ready', 'the oldest could have left for %s', 'select * from marketing_automation.worker_status();'),
+                 ('unreachable', 'the oldest has waited for %s, as no SMTP server answers',
+                     'select state, last_error from marketing_automation.worker_status();'),
+                 ('limited', 'the oldest has waited for %s for the limit of its domain', null),
+                 ('paused', 'the oldest has waited for %s: sending is paused', null),
+                 ('stopped', 'the oldest has waited for %s for its scenario to run again', null),
+                 ('barred', 'the oldest has waited for %s: its scenario''s owner may not send as its sender', null))
+        as r (reason, text, help)
+    left join (
+        select b.name, statement_timestamp() - min(b.since) as since from marketing_automation_internal.backlog b group by b.name) q
+        on q.name = 'queued_mails_' || r.reason
     union all
     select 'mails_in_doubt', case when count(*) > 0 then 'warning' else 'ok' end,
-           case when count(*) > 0 then format('%s are held: nobody knows whether the server took them', count(*)) else 'none is held' end,
-           case when count(*) > 0 then 'select id, email from marketing_automation.message where state = ''in_doubt'';' end
+           case when count(*) > 0 then format('%s%s are held: nobody knows whether the server took them',
+               case when count(*) >= 1000 then 'at least ' end, count(*)) else 'none is held' end,
+           case when count(*) > 0 then 'select id, email from marketing_automation.message where state = ''in_doubt'';' end, null
     from marketing_automation.activity a
+    cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
     cross join lateral (
         select from marketing_automation_internal.outbox o
-        where o.activity_id = a.id and o.due_at = 'infinity' and o.state = 'in_doubt') held
+        where o.activity_id = a.id and o.domain_queue = q.domain and o.due_at = 'infinity' and o.state = 'in_doubt' limit 1000) held
     union all
-    select 'events', case when count(e.error) > 0 then 'warning' when min(e.occurred_at) filter (where e.error is null)
-                        < statement_timestamp() - interval '10 minutes' then 'warning' else 'ok' end,
-           case when count(e.error) > 0 then format('%s opens and clicks could not be applied', count(e.error))
-                when count(*) > 0 then format('the oldest of those to be applied is of %s', min(e.occurred_at)) else 'all are applied' end,
-           case when count(*) > 0 then 'select * from marketing_automation.apply_events();' end
-    from (select i.error, i.occurred_at from marketing_automation_internal.event_inbox i limit 10000) e
+    select 'events', case when e.failed > 0 or e.since < statement_timestamp() - interval '10 minutes' then 'warning' else 'ok' end,
+           case when e.failed > 0 then format('%s opens and clicks could not be applied', e.failed)
+                when e.since is not null then format('the oldest of those to be applied is of %s', e.since) else 'all are applied' end,
+           case when e.failed > 0
+                then 'select error, count(*) from marketing_automation_internal.event_inbox where error is not null group by error;'
+                when e.since < statement_timestamp() - interval '10 minutes' then 'select marketing_automation.apply_events();' end,
+           coalesce(extract(epoch from statement_timestamp() - e.since), 0)
+    from (
+        select count(i.error) as failed, min(i.occurred_at) filter (where i.error is null) as since
+        from (select i.error, i.occurred_at from marketing_automation_internal.event_inbox i limit 1000) i) e
     union all
     -- Not the errors themselves: they may hold values of rows.
     select 'scenarios', case when count(*) > 0 then 'warning' else 'ok' end,
            coalesce(string_agg(format('"%s" failed at %s (%s)', s.name, t.last_error_at, t.last_error_code), ', '
                order by t.last_error_at desc), 'none has failed'),
-           case when count(*) > 0 then 'select * from marketing_automation.scenario_status;' end
+           case when count(*) > 0 then 'select * from marketing_automation.scenario_status;' end, null
     from marketing_automation.scenario_status t
     join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
     where t.last_error is not null
@@ -169,13 +264,13 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
                 when bool_and(k.valid_until is not null) then format('the last key ends at %s', max(k.valid_until))
                 else format('%s valid', count(*)) end,
            case when count(*) = 0 or bool_and(k.valid_until < statement_timestamp() + interval '7 days')
-                then 'select marketing_automation.rotate_tracking_key();' end
+                then 'select marketing_automation.rotate_tracking_key();' end, null
     from marketing_automation_internal.tracking_key k where k.valid_until is null or k.valid_until > statement_timestamp()
     union all
     select 'vacuum', case when count(*) > 0 then 'warning' else 'ok' end,
            coalesce(string_agg(format('%s has %s dead rows', v.relid::regclass, v.n_dead_tup), ', ' order by v.n_dead_tup desc),
                'no table has many dead rows'),
-           string_agg(format('vacuum (analyze) %s;', v.relid::regclass), ' ' order by v.n_dead_tup desc)
+           string_agg(format('vacuum (analyze) %s;', v.relid::regclass), ' ' order by v.n_dead_tup desc), null
     from pg_stat_user_tables v
     where v.schemaname in ('marketing_automation', 'marketing_automation_internal')
       and v.n_dead_tup > 100000 and v.n_dead_tup > v.n_live_tup
@@ -184,49 +279,18 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when max(age(c.relfrozenxid)) > 1500000000 then 'error' when max(age(c.relfrozenxid)) > 500000000 then 'warning'
                 else 'ok' end,
            format('the oldest transaction id is %s transactions old', max(age(c.relfrozenxid))),
-           case when max(age(c.relfrozenxid)) > 500000000 then 'vacuum (freeze);' end
+           case when max(age(c.relfrozenxid)) > 500000000 then 'vacuum (freeze);' end, null
     from pg_class c
     where c.relkind = 'r' and c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
     union all
+    select h.*, null::double precision from marketing_automation_internal.partition_health() h
+    union all
     select 'retention', case when r.days is null then 'warning' else 'ok' end,
            coalesce('mails are kept for ' || r.days, 'mails are kept for ever'),
-           case when r.days is null then 'alter system set marketing_automation.message_retention = ''400d''; select pg_reload_conf();' end
+           case when r.days is null then 'alter system set marketing_automation.message_retention = ''400d''; select pg_reload_conf();' end, null
     from (select nullif(marketing_automation_internal.setting('message_retention'), '0') as days) r
 $$;
 comment on function marketing_automation.health() is
-    'API: public. One row a check: status is ok, warning or error; message says what was found, hint is the statement that helps. '
+    'API: public. One row a check: status is ok, warning or error; message says what was found, hint is the statement that helps; '
+    'seconds, where something waits, for how long the oldest has, 0: nothing does. '
     'Holds nothing of rows or mails, and costs no more than a look at an index for each activity';
-
-create view marketing_automation.metric as
-select 'marketing_automation_' || m.name as name, m.scenario, m.label, m.value
-from (
-    select 'health' as name, null as scenario, h.name as label,
-           case h.status when 'ok' then 0 when 'warning' then 1 else 2 end::double precision as value
-    from marketing_automation.health() h
-    union all
-    select 'records_total', s.name, null, coalesce(c.records, 0)
-    from marketing_automation.scenario s
-    cross join lateral (
-        select sum(n.records) as records from marketing_automation_internal.scenario_counter n
-        where n.scenario_id = s.id and (not n.rolled_up or n.period = '-infinity')) c
-    where s.state <> 'draft'
-    union all
-    select x.name, s.name, a.name, x.value
-    from marketing_automation.scenario s
-    join marketing_automation.activity a on a.scenario_id = s.id
-    cross join lateral (
-        select sum(n.sent) as sent, sum(n.not_sent) as not_sent, sum(n.opened) as opened, sum(n.clicked) as clicked, sum(n.failed) as failed
-        from marketing_automation_internal.activity_counter n
-        where n.activity_id = a.id and (not n.rolled_up or n.period = '-infinity')) c
-    cross join lateral (values ('mails_sent_total', c.sent), ('mails_not_sent_total', c.not_sent), ('mails_opened_total', c.opened),
-        ('mails_clicked_total', c.clicked), ('activities_failed_total', c.failed)) as x (name, value)
-    where s.state <> 'draft' and x.value is not null
-    union all
-    select x.name, null, null, x.value
-    from marketing_automation.worker_status() w
-    cross join lateral (values ('worker_sent_total', w.sent), ('worker_failed_total', w.failed), ('worker_retried_total', w.retried))
-        as x (name, value)
-) m;
-comment on view marketing_automation.metric is
-    'API: public. Numbers for monitoring, in long form: name as of a Prometheus metric; scenario; label: which check of health() or which '
-    'activity. health: 0 ok, 1 warning, 2 error; worker_…: since the server started';

@@ -151,6 +151,11 @@ create function marketing_automation_internal.setting(name text) returns text
 language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'setting_wrapper';
 comment on function marketing_automation_internal.setting(text) is 'API: private. Value of marketing_automation.NAME, as SHOW gives it';
 
+create function marketing_automation_internal.library_version() returns text
+language c stable set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'library_version_wrapper';
+comment on function marketing_automation_internal.library_version() is
+    'API: private. The version of the library that this session has loaded: extversion is that of the SQL';
+
 create function marketing_automation.worker_status()
 returns table (database text, pid integer, state text, started_at timestamptz, sent bigint, failed bigint, retried bigint,
     last_error text, last_error_at timestamptz)

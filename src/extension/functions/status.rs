@@ -1,15 +1,22 @@
-//! `worker_status()`: how the mailer of the current database is doing.
+//! How the mailer of the current database is doing, and what version the library has.
 
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::prelude::*;
 
 use crate::delivery::host::State;
 use crate::extension::worker::registry;
+use crate::version::VERSION;
 
 fn timestamp(at: pg_sys::TimestampTz) -> Option<TimestampWithTimeZone> {
     (at != 0)
         .then(|| TimestampWithTimeZone::try_from(at).ok())
         .flatten()
+}
+
+/// The version of this library.
+#[pg_extern(sql = false)]
+fn library_version() -> &'static str {
+    VERSION
 }
 
 /// State of the current database's mailer worker.
