@@ -1,17 +1,22 @@
 //! MJML to HTML.
 
+mod angle_bracket;
+mod css;
 mod elements;
-mod names;
+mod finish;
+mod head;
+mod mistakes;
 mod prepare;
 
 use htmlparser::{ElementEnd, Token, Tokenizer};
 use mrml::prelude::parser::{Error, ParserOptions};
 use mrml::prelude::render::RenderOptions;
 
-pub(crate) use names::unknown_name;
+pub(crate) use mistakes::first_mistake;
 
-/// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process.
-const MAX_DEPTH: usize = 150;
+/// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process. In a debug build
+/// 2 MB of stack are enough for 145.
+const MAX_DEPTH: usize = 100;
 
 /// Most elements in one mail; what mrml writes for one is up to 1 KB.
 const MAX_ELEMENTS: usize = 2_000;
@@ -57,33 +62,40 @@ fn without_prolog(body: &str) -> &str {
 /// Turns MJML into HTML. `mj-include` loads nothing: there is no loader.
 ///
 /// # Errors
-/// A limit that the markup exceeds, or the parser's or renderer's message.
+/// A limit that the markup exceeds, or the parser's or renderer's message, with line and column where they are known.
 pub fn to_html(body: &str) -> Result<String, String> {
     let document = without_prolog(body);
-    check_limits(document)?;
-    let prepared = prepare::prepare(document);
     let before = body.len() - document.len();
+    let at = |offset: usize, message: &str| {
+        let (line, column) = position(body, before + offset);
+        format!("mjml: line {line}, column {column}: {message}")
+    };
+    let document = angle_bracket::protect(document);
+    check_limits(&document).map_err(|(offset, message)| at(offset, &message))?;
+    let head = head::read(&document).map_err(|(offset, message)| at(offset, &message))?;
+    let prepared = prepare::prepare(&document, head.edits);
     let parsed =
         mrml::parse_with_options(&prepared.text, &ParserOptions::default()).map_err(|error| {
-            let offset =
-                position(&error, &prepared.text).map(|offset| before + prepared.original(offset));
-            match offset {
-                Some(offset) => format!(
-                    "mjml: line {}: {}",
-                    line(body, offset),
-                    reason(&error, body, offset)
-                ),
+            match end_of_parsing(&error, &prepared.text) {
+                Some(offset) => {
+                    let offset = prepared.original(offset);
+                    at(offset, &reason(&error, &document, offset))
+                }
                 None => format!("mjml: {error}"),
             }
         })?;
-    parsed
+    let wrong = |message| format!("mjml: {message}");
+    let html = parsed
         .element
         .render(&RenderOptions::default())
-        .map_err(|error| format!("mjml: {error}"))
+        .map_err(|error| wrong(error.to_string()))?;
+    let html = finish::set_attributes(html, &head.attributes).map_err(wrong)?;
+    let html = finish::inline_styles(html, &head.rules).map_err(wrong)?;
+    Ok(angle_bracket::restore(html))
 }
 
 /// Where the parser stopped.
-fn position(error: &Error, document: &str) -> Option<usize> {
+fn end_of_parsing(error: &Error, document: &str) -> Option<usize> {
     match error {
         Error::UnexpectedElement { position, .. }
         | Error::UnexpectedToken { position, .. }
@@ -110,9 +122,11 @@ fn position(error: &Error, document: &str) -> Option<usize> {
     }
 }
 
-fn line(text: &str, offset: usize) -> usize {
+/// Line and column in characters, both from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..text.floor_char_boundary(offset)).unwrap_or(text);
-    before.matches('\n').count() + 1
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }
 
 fn reason(error: &Error, text: &str, offset: usize) -> String {
@@ -130,21 +144,21 @@ fn reason(error: &Error, text: &str, offset: usize) -> String {
         }
         Error::MissingAttribute { name, .. } => format!("{found:?} needs the attribute {name:?}"),
         Error::InvalidAttribute { .. } => format!("{found:?} is no attribute that belongs there"),
-        Error::IncludeLoaderError { .. } => {
-            "mj-include loads nothing: use {% include \"snippet\" %}".to_owned()
-        }
+        Error::IncludeLoaderError { .. } => mistakes::NO_INCLUDE.to_owned(),
         Error::ParserError { source, .. } => source.to_string(),
         _ => "the document ends too early".to_owned(),
     }
 }
 
 /// Counts depth as mrml does: any end tag ends the innermost element.
-fn check_limits(body: &str) -> Result<(), String> {
+fn check_limits(body: &str) -> Result<(), (usize, String)> {
     let (mut depth, mut elements, mut carousel_images) = (0usize, 0usize, 0usize);
     let mut is_void = false;
+    let mut last = 0;
     for token in Tokenizer::from(body) {
         match token {
             Ok(Token::ElementStart { local, .. }) => {
+                last = local.start();
                 is_void = VOID.contains(&local.as_str());
                 depth += 1;
                 elements += 1;
@@ -169,7 +183,7 @@ fn check_limits(body: &str) -> Result<(), String> {
             ),
         ];
         if let Some((_, most, what)) = limits.iter().find(|(count, most, _)| count > most) {
-            return Err(format!("mjml: more than {most} {what}"));
+            return Err((last, format!("more than {most} {what}")));
         }
     }
     Ok(())

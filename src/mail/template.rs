@@ -135,10 +135,10 @@ impl MailTemplate {
         }
         let document = dead_links::without_tags(&css_comment::protect(body.text));
         if mjml::is_mjml(&document)
-            && let Some(unknown) = mjml::unknown_name(&document)
+            && let Some(mistake) = mjml::first_mistake(&document, dead_links::TAG)
         {
-            let error = TemplateError::at(Part::Body, body.text, unknown.offset, unknown.message);
-            return Err(error.with_hint(unknown.hint));
+            let error = TemplateError::at(Part::Body, body.text, mistake.offset, mistake.message);
+            return Err(error.with_hint(mistake.hint));
         }
         // What every mail will hold alike is wrong already when it is written.
         if !["{{", "{%", "{#"].iter().any(|tag| body.text.contains(tag)) {

@@ -10,8 +10,9 @@ const IMAGES: [&str; 3] = ["mj-image", "mj-carousel-image", "mj-social-element"]
 /// Writes attributes so that mrml leaves them alone, and names of elements as it knows them.
 ///
 /// mrml writes attributes by Rust's Debug: a no-break space becomes `\u{a0}`, quotes and backslashes get a backslash.
-/// References of HTML go through as they are, and mean the same wherever it puts them.
-pub(super) fn prepare(document: &str) -> Edited {
+/// References of HTML go through as they are, and mean the same wherever it puts them. What `taken` takes out of the
+/// document needs nothing else.
+pub(super) fn prepare(document: &str, taken: Vec<Edit>) -> Edited {
     let mut edits = Vec::new();
     // The image that is open, and whether it has an alternative text.
     let mut image: Option<bool> = None;
@@ -47,6 +48,13 @@ pub(super) fn prepare(document: &str) -> Edited {
             _ => {}
         }
     }
+    edits.retain(|edit| {
+        let is_inside = |taken: &Edit| {
+            taken.range.start <= edit.range.start && edit.range.end <= taken.range.end
+        };
+        !taken.iter().any(is_inside)
+    });
+    edits.extend(taken);
     Edited::new(document, edits)
 }
 

@@ -1,5 +1,7 @@
 use super::*;
 
+mod head;
+
 fn mail(column: &str) -> String {
     html(&format!(
         "<mjml><mj-body><mj-section><mj-column>{column}</mj-column></mj-section></mj-body></mjml>"
@@ -103,7 +105,7 @@ fn documents_are_known_whatever_stands_before_them_and_however_they_are_written(
 #[test]
 fn unknown_names_are_found_with_the_nearest() {
     let unknown = |document: &str| {
-        unknown_name(document)
+        first_mistake(document, '\u{1}')
             .map(|found| (found.offset, found.message, found.hint.unwrap_or_default()))
     };
     assert_eq!(
@@ -140,14 +142,117 @@ fn mistakes_have_a_line() {
     for (document, line) in [
         (
             "<!-- a -->\n<mjml><mj-body>\n<mj-image\nalt=x /></mj-body></mjml>",
-            "mjml: line 3",
+            "mjml: line 3, column 10: ",
         ),
         (
             "<mjml>\n<mj-body>\n<mj-image alt=x /></mj-body></mjml>",
-            "mjml: line 3",
+            "mjml: line 3, column 10: ",
         ),
     ] {
         let error = to_html(document).unwrap_err();
         assert!(error.contains(line), "{error}");
     }
+}
+
+#[test]
+fn mistakes_behind_an_expression_and_files_to_load_are_found() {
+    let found = |document: &str| {
+        first_mistake(document, '\u{1}').map(|mistake| (mistake.offset, mistake.message))
+    };
+    assert_eq!(
+        found("<mjml><mj-body><mj-text>→ > \u{1}\u{1}</mj-text><mj-txt/></mj-body></mjml>"),
+        Some((43, "mjml: element <mj-txt> does not exist".to_owned()))
+    );
+    let (_, message) =
+        found("<mjml><mj-body><mj-include path=\"./a.mjml\"/></mj-body></mjml>").unwrap();
+    assert!(message.contains("mj-include loads nothing"), "{message}");
+    let (offset, message) = found(
+        "<mjml><mj-head><mj-html-attributes><mj-selector path=\"a + b\"><mj-html-attribute name=\"x\">1\
+         </mj-html-attribute></mj-selector></mj-html-attributes></mj-head></mjml>",
+    )
+    .unwrap();
+    assert!(message.contains("\"a + b\" is no selector"), "{message}");
+    assert_eq!(offset, 54);
+}
+
+/// htmlparser cuts such a text in the middle of a letter.
+#[test]
+fn greater_than_stands_behind_any_letter() {
+    for text in ["→>", "é >", "a é>b", "日本 > 5", "👍>", "\u{a0}>", "]]é>"] {
+        for (column, expected) in [
+            (format!("<mj-text>{text}</mj-text>"), text.to_owned()),
+            (
+                format!("<mj-text><b title=\"é\">{text}</b></mj-text>"),
+                format!("<b title=\"é\">{text}</b>"),
+            ),
+            (
+                format!("<mj-raw><style>{text} b {{}}</style></mj-raw>"),
+                format!("<style>{text} b {{}}</style>"),
+            ),
+            (
+                format!("<mj-text><!-- {text} --><b\u{20}>{text}</b></mj-text>"),
+                format!("<b>{text}</b>"),
+            ),
+        ] {
+            let html = mail(&column);
+            assert!(html.contains(&expected), "{column}: {html}");
+            assert!(!html.contains('\u{7f}'));
+        }
+    }
+}
+
+/// A stack overflow would end the server process: threads of the pool have 2 MB.
+#[test]
+fn nesting_is_bounded_by_what_the_stack_bears() {
+    let nested = |open: &str, close: &str, depth: usize| {
+        format!(
+            "<mjml><mj-body><mj-section><mj-column>\n{}x{}</mj-column></mj-section></mj-body></mjml>",
+            open.repeat(depth),
+            close.repeat(depth)
+        )
+    };
+    std::thread::Builder::new()
+        .stack_size(2 * 1024 * 1024)
+        .spawn(move || {
+            for (start, open, close, end) in [
+                ("<mj-text>", "<b>", "</b>", "</mj-text>"),
+                ("<mj-text>", "<a href=\"x\" >", "</a>", "</mj-text>"),
+                ("<mj-raw>", "<div>", "</div>", "</mj-raw>"),
+                ("<mj-table>", "<td>", "</td>", "</mj-table>"),
+                ("<mj-button>", "<i>", "</i>", "</mj-button>"),
+                (
+                    "<mj-accordion><mj-accordion-element><mj-accordion-text>",
+                    "<p>",
+                    "</p>",
+                    "</mj-accordion-text></mj-accordion-element></mj-accordion>",
+                ),
+            ] {
+                let levels = 4 + start.matches('<').count();
+                let document = |depth| {
+                    nested(open, close, depth)
+                        .replace('\n', &format!("\n{start}"))
+                        .replace("</mj-column>", &format!("{end}</mj-column>"))
+                };
+                assert!(to_html(&document(100 - levels)).is_ok(), "{start}");
+                let error = to_html(&document(101 - levels)).unwrap_err();
+                assert!(
+                    error.contains("line 2, column") && error.contains("more than 100 levels"),
+                    "{error}"
+                );
+            }
+            for (open, close) in [
+                ("<mj-section>", "</mj-section>"),
+                ("<mj-column>", "</mj-column>"),
+                ("<mj-wrapper>", "</mj-wrapper>"),
+            ] {
+                assert!(
+                    to_html(&nested(open, close, 20_000))
+                        .unwrap_err()
+                        .contains("more than 100 levels")
+                );
+            }
+        })
+        .unwrap()
+        .join()
+        .unwrap();
 }

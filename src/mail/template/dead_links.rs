@@ -7,7 +7,7 @@ use crate::mail::html_tokens::{Token, Tokens};
 use crate::mail::placeholder::trackable_url;
 
 /// Stands for each byte of a tag of the template.
-const TAG: char = '\u{1}';
+pub(super) const TAG: char = '\u{1}';
 
 const UNSUBSCRIBE: &str = "unsubscribe";
 

@@ -107,7 +107,7 @@ fn hostile_markup_is_bounded() {
                     "more than 20 elements mj-carousel-image",
                 ),
                 ("<br/>".repeat(2_001), "more than 2000 elements"),
-                ("<b>".repeat(200), "more than 150 levels"),
+                ("<b>".repeat(200), "more than 100 levels"),
             ] {
                 let error = mjml::to_html(&format!("<mjml><mj-body>{markup}")).unwrap_err();
                 assert!(error.contains(limit), "{error}");

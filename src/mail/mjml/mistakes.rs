@@ -1,20 +1,45 @@
-//! Names that MJML does not have: elements vanish, attributes do nothing, and neither is told by mrml.
+//! What can be told of a document before a mail is made of it: names that MJML does not have, whose elements vanish and
+//! whose attributes do nothing, and what nothing can be loaded for.
 
 use htmlparser::{ElementEnd, Token, Tokenizer};
 
-use super::elements::{COMMON, ELEMENTS};
+use super::elements::{COMMON, elements};
+use super::{angle_bracket, head};
 
-/// A name that does not exist.
+/// What `mj-include` says wherever it stands.
+pub(super) const NO_INCLUDE: &str = "mj-include loads nothing: use {% include \"snippet\" %}";
+
+/// A mistake of the author.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UnknownName {
+pub(crate) struct Mistake {
     /// Byte offset in the document.
     pub(crate) offset: usize,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
 
-/// Finds the first element or attribute that MJML does not have. What cannot be parsed is left to mrml.
-pub(crate) fn unknown_name(document: &str) -> Option<UnknownName> {
+impl Mistake {
+    fn new(offset: usize, message: &str, hint: Option<String>) -> Mistake {
+        let message = format!("mjml: {message}");
+        Mistake {
+            offset,
+            message,
+            hint,
+        }
+    }
+}
+
+/// Finds the first mistake; `tag` stands for each byte of an expression. What cannot be parsed is left to mrml.
+pub(crate) fn first_mistake(document: &str, tag: char) -> Option<Mistake> {
+    // A tokenizer of XML ends at control characters.
+    let document = angle_bracket::protect(&document.replace(tag, " "));
+    unknown_name(&document).or_else(|| {
+        let (offset, message) = head::read(&document).err()?;
+        Some(Mistake::new(offset, &message, None))
+    })
+}
+
+fn unknown_name(document: &str) -> Option<Mistake> {
     let mut element = String::new();
     let mut allowed = None;
     // In mj-attributes every element may have the attributes of those that inherit them.
@@ -24,18 +49,17 @@ pub(crate) fn unknown_name(document: &str) -> Option<UnknownName> {
             Token::ElementStart { local, .. } => {
                 element = local.as_str().to_ascii_lowercase();
                 defaults += usize::from(element == "mj-attributes");
-                allowed = ELEMENTS
-                    .iter()
+                if element == "mj-include" {
+                    return Some(Mistake::new(local.start(), NO_INCLUDE, None));
+                }
+                allowed = elements()
                     .find(|(name, _)| *name == element)
                     .map(|(_, attributes)| *attributes);
                 if allowed.is_none() && element.starts_with("mj-") {
-                    let names = ELEMENTS.iter().map(|(name, _)| *name);
-                    return Some(UnknownName {
-                        offset: local.start(),
-                        message: format!("mjml: element <{element}> does not exist"),
-                        hint: nearest(&element, names)
-                            .map(|name| format!("Did you mean <{name}>?")),
-                    });
+                    let hint = nearest(&element, elements().map(|(name, _)| *name))
+                        .map(|name| format!("Did you mean <{name}>?"));
+                    let message = format!("element <{element}> does not exist");
+                    return Some(Mistake::new(local.start(), &message, hint));
                 }
             }
             Token::ElementEnd {
@@ -55,12 +79,10 @@ pub(crate) fn unknown_name(document: &str) -> Option<UnknownName> {
                     || name.starts_with("data-")
                     || name.starts_with("xmlns");
                 if !is_known && (defaults == 0 || !is_attribute(&name)) {
-                    let hint = nearest(&name, attributes.iter().copied().chain(COMMON));
-                    return Some(UnknownName {
-                        offset: local.start(),
-                        message: format!("mjml: <{element}> has no attribute {name:?}"),
-                        hint: hint.map(|name| format!("Did you mean {name}?")),
-                    });
+                    let hint = nearest(&name, attributes.iter().copied().chain(COMMON))
+                        .map(|name| format!("Did you mean {name}?"));
+                    let message = format!("<{element}> has no attribute {name:?}");
+                    return Some(Mistake::new(local.start(), &message, hint));
                 }
             }
             _ => {}
@@ -71,8 +93,7 @@ pub(crate) fn unknown_name(document: &str) -> Option<UnknownName> {
 
 /// Whether any element has such an attribute.
 fn is_attribute(name: &str) -> bool {
-    ELEMENTS
-        .iter()
+    elements()
         .any(|(_, attributes)| attributes.is_some_and(|attributes| attributes.contains(&name)))
 }
 
