@@ -375,6 +375,13 @@ comment on column marketing_automation_internal.unsubscribed_address.spares_part
 drop function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]);
 drop function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]);
 drop function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz);
+-- Readers leave by mail too.
+alter table marketing_automation.bounce drop constraint bounce_kind_check,
+    add constraint bounce_kind_check check (kind in ('hard', 'soft', 'delayed', 'delivered', 'complaint', 'auto_reply', 'unsubscribe',
+                                                     'unknown'));
+comment on column marketing_automation.bounce.kind is
+    'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; '
+    'complaint: marked as spam; auto_reply: somebody is away; unsubscribe: a reader leaves by mail; unknown: anything else';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -6729,7 +6736,7 @@ begin
     insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
     values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from ''
         then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
-            case when mail.email = '' then null when report.kind = 'unknown' or mail.message_id is null and report.kind <> 'auto_reply'
+            case when mail.email = '' then null when report.kind = 'unknown' or mail.message_id is null and report.kind not in ('auto_reply', 'unsubscribe')
                 then substring(raw for 65536) end)
     on conflict do nothing;
     if not found then
@@ -6739,6 +6746,10 @@ begin
     kind := report.kind;
     status := report.status;
     message := mail.message_id;
+    if kind = 'unsubscribe' then
+        -- What its signed token may, and no more; also when the mail is kept no longer.
+        perform marketing_automation.unsubscribe_by_token(report.unsubscribe_tokens[1], false, null);
+    end if;
     if message is null then
         return;
     end if;
@@ -6767,7 +6778,8 @@ end $$;
 comment on function marketing_automation.ingest_bounce(bytea) is
     'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
     'it is about, null if none was found: hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
-    'soft_bounce_window; a complaint blocks the record too. The same mail twice counts once';
+    'soft_bounce_window; a complaint blocks the record too. A mail to the address of '
+    'List-Unsubscribe unsubscribes as its link does. The same mail twice counts once';
 
 create or replace function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$

@@ -9,7 +9,7 @@
 //! | what to claim and when | [`claim_size`], [`scan_interval`] |
 //! | a way to deliver, and the ways there are | [`channel`], [`channels`] |
 //! | which server takes a message | [`routing`], [`server`], [`breaker`], [`rests`], [`rate_limit`], [`queue`] |
-//! | one message | [`job`], [`templates`], [`links`], [`compose`], [`pool`], [`outcome`], [`diagnostic`], [`retry`] |
+//! | one message | [`job`], [`templates`], [`links`], [`compose`], [`identifiers`], [`pool`], [`outcome`], [`diagnostic`], [`retry`] |
 //! | what it works with | [`configuration`], [`mail_settings`], [`dkim`], [`secret`] |
 //!
 //! ```text
@@ -29,9 +29,10 @@ pub mod clock;
 pub mod compose;
 pub mod configuration;
 pub mod diagnostic;
-mod dkim;
+pub mod dkim;
 pub mod engine;
 pub mod host;
+pub mod identifiers;
 pub mod job;
 mod links;
 mod mail_settings;

@@ -77,7 +77,7 @@ comment on table marketing_automation.sending_pause is 'API: public. A row while
 create table marketing_automation.bounce (
     digest bytea primary key check (octet_length(digest) = 32),
     received_at timestamptz not null,
-    kind text not null check (kind in ('hard', 'soft', 'delayed', 'delivered', 'complaint', 'auto_reply', 'unknown')),
+    kind text not null check (kind in ('hard', 'soft', 'delayed', 'delivered', 'complaint', 'auto_reply', 'unsubscribe', 'unknown')),
     status text,
     diagnostic text,
     message_id bigint,
@@ -89,7 +89,7 @@ comment on table marketing_automation.bounce is 'API: public. What came back, on
 comment on column marketing_automation.bounce.digest is 'SHA-256 of the mail: the same mail twice is one bounce';
 comment on column marketing_automation.bounce.kind is
     'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; '
-    'complaint: marked as spam; auto_reply: somebody is away; unknown: anything else';
+    'complaint: marked as spam; auto_reply: somebody is away; unsubscribe: a reader leaves by mail; unknown: anything else';
 comment on column marketing_automation.bounce.status is 'Enhanced status code (RFC 3463)';
 comment on column marketing_automation.bounce.message_id is 'Mail that it is about; null: none was found';
 comment on column marketing_automation.bounce.address_hash is 'address_hash() of that mail''s recipient';

@@ -339,3 +339,10 @@ comment on column marketing_automation_internal.unsubscribed_address.spares_part
 drop function marketing_automation_internal.poisonous_keys(marketing_automation.scenario, marketing_automation.model, text[]);
 drop function marketing_automation_internal.consenting_records(marketing_automation.scenario, regclass, text, bigint[]);
 drop function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz);
+-- Readers leave by mail too.
+alter table marketing_automation.bounce drop constraint bounce_kind_check,
+    add constraint bounce_kind_check check (kind in ('hard', 'soft', 'delayed', 'delivered', 'complaint', 'auto_reply', 'unsubscribe',
+                                                     'unknown'));
+comment on column marketing_automation.bounce.kind is
+    'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; '
+    'complaint: marked as spam; auto_reply: somebody is away; unsubscribe: a reader leaves by mail; unknown: anything else';

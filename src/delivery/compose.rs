@@ -2,13 +2,14 @@
 
 use std::time::SystemTime;
 
+use super::identifiers::{feedback_id, list_id};
 use super::job::{Job, ReadyMail};
 use super::outcome::Outcome;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Rendered;
 use crate::mail::template::{Recipient, context};
-use crate::tracking::return_path;
+use crate::tracking::address_token;
 use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 
 /// No row of the table link: a click on it leads nowhere.
@@ -85,10 +86,22 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     let scenario = compiled
         .as_ref()
         .map_or("", |compiled| compiled.scenario.as_str());
-    let return_path = settings
-        .bounce_address
-        .as_ref()
-        .map(|address| address.with(&return_path::sign(&settings.keyring, record, mail.activity)));
+    let return_path = settings.bounce_address.as_ref().map(|address| {
+        address.with(&address_token::sign(
+            &settings.keyring,
+            Purpose::Bounce,
+            record,
+            mail.activity,
+        ))
+    });
+    let unsubscribe_address = settings.unsubscribe_address.as_ref().map(|address| {
+        address.with(&address_token::sign(
+            &settings.keyring,
+            Purpose::Unsubscribe,
+            record,
+            mail.activity,
+        ))
+    });
     let subject = match mail.record {
         Some(_) => assembled.subject,
         None => format!("[Test] {}", assembled.subject),
@@ -105,23 +118,19 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         message_id: &format!("{}.{}@{}", mail.record_uuid, mail.activity, settings.host),
         date,
         unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
-        feedback_id: Some(&feedback_id(mail.activity, scenario, &settings.host)),
+        unsubscribe_address: unsubscribe_address.as_deref(),
+        list_id: Some(&list_id(scenario, &settings.host)),
+        feedback_id: Some(&feedback_id(
+            mail.activity,
+            scenario,
+            &settings.feedback_sender,
+        )),
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
-    if let Some(signer) = &settings.dkim {
+    if let Some(signer) = settings.dkim.for_sender(&message.from_domain) {
         signer
             .sign(&mut message, date)
             .map_err(|error| Outcome::Retry(format!("DKIM: {error}").into()))?;
     }
     Ok(message)
-}
-
-/// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
-pub fn feedback_id(activity: i32, scenario: &str, host: &str) -> String {
-    let scenario: String = scenario
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(60)
-        .collect();
-    format!("{activity}:{scenario}:marketing:{host}")
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::dkim::{self, Dkim};
+use super::dkim::{self, Keys};
 use super::host::{Host, State};
+use super::identifiers::default_feedback_sender;
 use super::mail_settings::MailSettings;
 use super::routing;
 use super::secret::Secret;
@@ -12,7 +13,8 @@ use super::server::Server;
 use super::server::definition::Definition;
 use super::store::{ServerRow, Settings};
 use crate::mail::bounce::Rules;
-use crate::mail::message::BounceAddress;
+use crate::mail::dkim::is_aligned;
+use crate::mail::message::{self, TokenMailbox};
 use crate::tracking::url::BaseUrl;
 
 /// The settings as text, to see whether they have changed: connections are kept while they have not.
@@ -24,7 +26,9 @@ struct Source {
     automation_base: String,
     email_from: Option<String>,
     bounce_address: Option<String>,
-    dkim: Option<Dkim>,
+    unsubscribe_address: Option<String>,
+    feedback_sender: Option<String>,
+    dkim: Keys,
     hidden_link: bool,
     keys: Vec<i16>,
     bounce_rules: Option<Arc<Rules>>,
@@ -142,6 +146,8 @@ impl Configuration {
                 .ok_or_else(|| unconfigured("marketing_automation.automation_base is not set"))?,
             email_from: settings.email_from.clone(),
             bounce_address: settings.bounce_address.clone(),
+            unsubscribe_address: settings.unsubscribe_address.clone(),
+            feedback_sender: settings.feedback_sender.clone(),
             dkim: dkim::read(settings).map_err(unconfigured)?,
             hidden_link: settings.hidden_link,
             keys: settings.keys.clone(),
@@ -165,20 +171,34 @@ impl Configuration {
             .ok()
             .and_then(|url| url.host_str().map(str::to_owned))
             .ok_or_else(|| unconfigured("marketing_automation.automation_base has no host"))?;
-        let bounce_address = source
-            .bounce_address
+        let mailbox = |name, setting: &Option<String>| {
+            let parsed = setting
+                .as_deref()
+                .map(|text| TokenMailbox::parse("mailbox", text));
+            parsed
+                .transpose()
+                .map_err(|error| unconfigured(format!("marketing_automation.{name}: {error}")))
+        };
+        let bounce_address = mailbox("bounce_address", &source.bounce_address)?;
+        let unsubscribe_address = mailbox("unsubscribe_address", &source.unsubscribe_address)?;
+        let dkim = source.dkim.signers().map_err(unconfigured)?;
+        if let Some(domain) = source
+            .email_from
             .as_deref()
-            .map(BounceAddress::parse)
-            .transpose()
-            .map_err(|error| {
-                unconfigured(format!("marketing_automation.bounce_address: {error}"))
-            })?;
-        let dkim = source
-            .dkim
-            .as_ref()
-            .map(Dkim::signer)
-            .transpose()
-            .map_err(unconfigured)?;
+            .and_then(message::sender_domain)
+            && let Some(signer) = dkim.for_sender(&domain)
+            && !is_aligned(signer.domain(), &domain)
+        {
+            host.warn(&format!(
+                "mails of marketing_automation.email_from, which is at {domain}, are signed for {}: DMARC wants a signature of \
+                 the sender's domain; add a key for it to marketing_automation.dkim_keys",
+                signer.domain()
+            ));
+        }
+        let feedback_sender = source
+            .feedback_sender
+            .clone()
+            .unwrap_or_else(|| default_feedback_sender(&host_name));
         Ok(Arc::new(Configuration {
             servers,
             faults,
@@ -187,6 +207,8 @@ impl Configuration {
                 host: host_name,
                 email_from: source.email_from.clone(),
                 bounce_address,
+                unsubscribe_address,
+                feedback_sender,
                 dkim,
                 hidden_link: source.hidden_link,
                 keyring,

@@ -1,7 +1,7 @@
 //! What composing a mail needs to know beside the mail itself.
 
-use crate::mail::dkim::Signer;
-use crate::mail::message::BounceAddress;
+use super::dkim::Signers;
+use crate::mail::message::TokenMailbox;
 use crate::tracking::token::Keyring;
 use crate::tracking::url::BaseUrl;
 
@@ -12,9 +12,12 @@ pub struct MailSettings {
     pub host: String,
     pub email_from: Option<String>,
     /// None: bounces go to the From address.
-    pub bounce_address: Option<BounceAddress>,
-    /// None: mails are not signed here.
-    pub dkim: Option<Signer>,
+    pub bounce_address: Option<TokenMailbox>,
+    /// None: one leaves by URL only.
+    pub unsubscribe_address: Option<TokenMailbox>,
+    /// The last field of Feedback-ID.
+    pub feedback_sender: String,
+    pub dkim: Signers,
     /// Whether mails carry a link that only robots find.
     pub hidden_link: bool,
     pub keyring: Keyring,

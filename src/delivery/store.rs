@@ -126,9 +126,12 @@ pub struct Settings {
     pub automation_base: Option<String>,
     pub email_from: Option<String>,
     pub bounce_address: Option<String>,
+    pub unsubscribe_address: Option<String>,
+    pub feedback_sender: Option<String>,
     pub dkim_domain: Option<String>,
     pub dkim_selector: Option<String>,
     pub dkim_key_file: Option<String>,
+    pub dkim_keys: Option<String>,
     pub hidden_link: bool,
     /// The enabled rows of smtp_server; none: the settings name the server.
     pub servers: Vec<ServerRow>,

@@ -2,12 +2,17 @@
 
 mod check;
 mod define;
+mod sender;
 mod show;
 
 use std::ffi::CString;
 
 pub(crate) use define::init;
 use pgrx::{GucSetting, PostgresGucEnum};
+pub(crate) use sender::{
+    bounce_address, dkim_domain, dkim_key_file, dkim_keys, dkim_selector, email_from,
+    feedback_sender, unsubscribe_address,
+};
 
 /// What happens to a mail of which nobody knows whether the server took it: the mailer or the connection died in between.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PostgresGucEnum)]
@@ -31,14 +36,9 @@ enum HitDetails {
     none,
 }
 
-static EMAIL_FROM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static AUTOMATION_BASE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_URL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static SMTP_PASSWORD_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static BOUNCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static DKIM_DOMAIN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static DKIM_SELECTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
-static DKIM_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static LAUNCHER_DATABASE: GucSetting<Option<CString>> =
     GucSetting::<Option<CString>>::new(Some(c"postgres"));
 /// 8: on two cores more connections to one server bring nothing, and most providers allow ten.
@@ -74,11 +74,6 @@ fn text(setting: &'static GucSetting<Option<CString>>) -> Option<String> {
     (!value.is_empty()).then_some(value)
 }
 
-/// Default From mailbox, for activities without a sender.
-pub(crate) fn email_from() -> Option<String> {
-    text(&EMAIL_FROM)
-}
-
 /// Base URL of the tracking proxy.
 pub(crate) fn automation_base() -> Option<String> {
     text(&AUTOMATION_BASE)
@@ -92,26 +87,6 @@ pub(crate) fn smtp_url() -> Option<String> {
 /// File that holds the SMTP password.
 pub(crate) fn smtp_password_file() -> Option<String> {
     text(&SMTP_PASSWORD_FILE)
-}
-
-/// Mailbox of which each mail gets its own return path.
-pub(crate) fn bounce_address() -> Option<String> {
-    text(&BOUNCE_ADDRESS)
-}
-
-/// Domain that mails are signed for (DKIM).
-pub(crate) fn dkim_domain() -> Option<String> {
-    text(&DKIM_DOMAIN)
-}
-
-/// Selector of the public key in the domain's DNS.
-pub(crate) fn dkim_selector() -> Option<String> {
-    text(&DKIM_SELECTOR)
-}
-
-/// File that holds the private key.
-pub(crate) fn dkim_key_file() -> Option<String> {
-    text(&DKIM_KEY_FILE)
 }
 
 /// Database that the launcher connects to.

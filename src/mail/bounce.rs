@@ -26,13 +26,24 @@ pub use rules::{Meaning, Rule, RuleError, RuleKind, Rules};
 
 /// Of a longer mail the beginning is read: reports come first, the returned mail last (RFC 3462).
 const MAX_BYTES: usize = 1024 * 1024;
-/// Reads a raw mail. What is none, is [`Kind::Unknown`].
-pub fn read(raw: &[u8], rules: &Rules) -> Report {
+
+/// Reads a raw mail. What is none, is [`Kind::Unknown`]. `leaving` gives the token of a URL that unsubscribes for a word that
+/// names one.
+pub fn read(raw: &[u8], rules: &Rules, leaving: impl Fn(&str) -> Option<String>) -> Report {
     let raw = &raw[..raw.len().min(MAX_BYTES)];
     let Some(message) = MessageParser::default().parse(raw) else {
         return Report::new(Kind::Unknown);
     };
     let mail = Returned::read(&message);
+    // Reports speak of a mail that came back, whatever address they came to.
+    if !mail.is_report()
+        && let Some(token) = mail.invitations().find_map(leaving)
+    {
+        return Report {
+            unsubscribe_tokens: vec![token],
+            ..Report::new(Kind::Unsubscribe)
+        };
+    }
     Report {
         return_paths: mail.traces.return_paths.clone(),
         message_ids: mail.traces.message_ids.clone(),

@@ -35,7 +35,17 @@ const SEALED: [&str; 12] = [
     "List-Unsubscribe-Post",
 ];
 /// Signed where they are there; servers on the way may add more of them.
-const SIGNED: [&str; 1] = ["Feedback-ID"];
+const SIGNED: [&str; 2] = ["Feedback-ID", "List-Id"];
+
+/// Whether a signature of a domain counts for a sender at another one: DMARC wants the same, or one above it (RFC 7489,
+/// section 3.1.1).
+pub fn is_aligned(signing: &str, sender: &str) -> bool {
+    let above = sender.len().checked_sub(signing.len());
+    let Some((rest, end)) = above.and_then(|at| sender.split_at_checked(at)) else {
+        return false;
+    };
+    end.eq_ignore_ascii_case(signing) && (rest.is_empty() || rest.ends_with('.'))
+}
 
 /// Longest line of a signature.
 const LINE: usize = 76;
@@ -108,6 +118,11 @@ impl Signer {
             key: Key::new(&key)?,
             random: SystemRandom::new(),
         })
+    }
+
+    /// The domain that it signs for.
+    pub fn domain(&self) -> &str {
+        &self.domain
     }
 
     /// Puts a signature in front of the mail; relaxed/relaxed, as servers on the way fold lines anew.

@@ -1,10 +1,10 @@
 //! The MIME message of a mail, built by lettre.
 
 mod address;
-mod bounce_address;
 mod encoded_word;
 mod error;
 mod quoted_printable;
+mod token_mailbox;
 
 use std::time::SystemTime;
 
@@ -12,14 +12,24 @@ use lettre::Message;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-pub use address::{check_address, check_sender, name_and_address};
-pub use bounce_address::BounceAddress;
+pub use address::{check_address, check_sender, name_and_address, sender_domain};
 pub(crate) use error::MAX_LINE_BYTES;
 pub use error::MessageError;
+pub use token_mailbox::TokenMailbox;
 
 /// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
 const MAX_NAME_CHARACTERS: usize = 200;
+
+/// What is written otherwise in a mailto URL (RFC 6068, section 2).
+const MAILTO: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'+')
+    .remove(b'@');
 
 /// Everything that a message is made of.
 #[derive(Debug, Clone)]
@@ -38,6 +48,10 @@ pub struct Draft<'a> {
     pub date: SystemTime,
     /// For `List-Unsubscribe`; an https URL that takes the POST of RFC 8058.
     pub unsubscribe_url: Option<&'a str>,
+    /// An address that takes leaving by mail, for programs that know RFC 2369 only.
+    pub unsubscribe_address: Option<&'a str>,
+    /// For `List-Id` (RFC 2919), without angle brackets.
+    pub list_id: Option<&'a str>,
     /// For `Feedback-ID`, by which large providers group their complaint figures.
     pub feedback_id: Option<&'a str>,
 }
@@ -48,6 +62,8 @@ pub struct Mail {
     pub(crate) envelope: Envelope,
     pub(crate) bytes: Vec<u8>,
     pub(crate) message_id: String,
+    /// The domain of the From address.
+    pub(crate) from_domain: String,
     /// An address is not ASCII, and so are headers (RFC 6531, RFC 6532).
     pub(crate) smtputf8: bool,
 }
@@ -87,6 +103,11 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         ("subject", draft.subject),
         ("message id", draft.message_id),
         ("unsubscribe URL", draft.unsubscribe_url.unwrap_or_default()),
+        (
+            "unsubscribe address",
+            draft.unsubscribe_address.unwrap_or_default(),
+        ),
+        ("list id", draft.list_id.unwrap_or_default()),
         ("feedback id", draft.feedback_id.unwrap_or_default()),
     ];
     for (field, value) in fields {
@@ -123,9 +144,18 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         .raw_header(raw("Precedence", "bulk"));
     if let Some(url) = draft.unsubscribe_url {
         check_url(url)?;
+        let mut ways = format!("<{url}>");
+        if let Some(address) = draft.unsubscribe_address {
+            address::parse_address("unsubscribe address", address)?;
+            let address = utf8_percent_encode(address, MAILTO);
+            ways.push_str(&format!(", <mailto:{address}?subject=unsubscribe>"));
+        }
         message = message
-            .raw_header(raw("List-Unsubscribe", &format!("<{url}>"))) // RFC 2369, section 3.2
+            .raw_header(raw("List-Unsubscribe", &ways)) // RFC 2369, section 3.2
             .raw_header(raw("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")); // RFC 8058, section 3.1
+    }
+    if let Some(id) = draft.list_id {
+        message = message.raw_header(raw("List-Id", &format!("<{id}>")));
     }
     if let Some(id) = draft.feedback_id {
         message = message.raw_header(raw("Feedback-ID", id));
@@ -158,6 +188,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         envelope,
         bytes,
         message_id: draft.message_id.to_owned(),
+        from_domain: from.email.domain().to_owned(),
         smtputf8,
     })
 }

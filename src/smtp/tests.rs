@@ -27,6 +27,8 @@ fn letter(id: &str) -> Draft<'_> {
         message_id: id,
         date: SystemTime::UNIX_EPOCH,
         unsubscribe_url: None,
+        unsubscribe_address: None,
+        list_id: None,
         feedback_id: None,
     }
 }

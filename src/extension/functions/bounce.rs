@@ -5,7 +5,9 @@ use pgrx::prelude::*;
 
 use super::argument::refuse;
 use crate::extension::bounce_rules;
+use crate::extension::keyring::keyring;
 use crate::mail::bounce::{self, Rule, Rules};
+use crate::tracking::address_token;
 
 /// Raises unless it is a rule by which replies and returned mails can be judged.
 #[pg_extern(sql = false)]
@@ -57,7 +59,10 @@ fn parse_bounce(
         Ok(Err(error)) => refuse(error),
         Err(error) => refuse(error),
     };
-    let report = bounce::read(raw, &rules);
+    let keyring = keyring().unwrap_or_else(|error| refuse(error));
+    let report = bounce::read(raw, &rules, |word| {
+        address_token::unsubscribe_token(keyring.as_ref()?, word)
+    });
     // text holds no NUL.
     let clean = |text: String| text.replace('\0', "");
     TableIterator::once((

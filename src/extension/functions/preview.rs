@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use pgrx::prelude::*;
 
-use crate::delivery::compose;
+use crate::delivery::identifiers::{default_feedback_sender, feedback_id, list_id};
 use crate::delivery::templates::translations_of;
 use crate::extension::settings;
 use crate::extension::snippets::snippets;
 use crate::extension::worker::statements;
-use crate::mail::message::{self, Draft};
+use crate::mail::message::{self, Draft, TokenMailbox};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Consent;
 use crate::mail::template::{Recipient, context};
@@ -95,6 +95,11 @@ fn render_preview(
         .and_then(|url| url.host_str().map(str::to_owned))
         .unwrap_or_else(|| NOT_SET.to_owned());
     let unsubscribe_url = base.unsubscribe("preview");
+    let unsubscribe_address = settings::unsubscribe_address()
+        .and_then(|mailbox| TokenMailbox::parse("unsubscribe address", &mailbox).ok())
+        .map(|mailbox| mailbox.with("preview"));
+    let feedback_sender =
+        settings::feedback_sender().unwrap_or_else(|| default_feedback_sender(&host));
     let consent = Consent {
         opens: track_opens,
         clicks: true,
@@ -119,10 +124,12 @@ fn render_preview(
         message_id: &format!("preview.{activity_id}@{host}"),
         date: SystemTime::now(),
         unsubscribe_url: Some(&unsubscribe_url),
-        feedback_id: Some(&compose::feedback_id(
+        unsubscribe_address: unsubscribe_address.as_deref(),
+        list_id: Some(&list_id(&activity.scenario, &host)),
+        feedback_id: Some(&feedback_id(
             activity_id,
             &activity.scenario,
-            &host,
+            &feedback_sender,
         )),
     })
     .unwrap_or_else(|error| refuse(&what, &error.to_string()));

@@ -3,7 +3,10 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::delivery::dkim::{parse_keys, signing_domain};
+use crate::extension::settings;
 use crate::extension::snippets::snippets;
+use crate::mail::dkim::is_aligned;
 use crate::mail::message;
 use crate::mail::template::{
     self, Columns, Names, PageTemplate, Part, Remark, TemplateError, Texts, Undefined,
@@ -184,7 +187,30 @@ fn check_templates(
         .filter_map(|(part, text)| Some(template::remarks(part, None, text?)))
         .flatten();
     warn(&what, remarks.collect());
+    if let Some(domain) = sender.and_then(message::sender_domain) {
+        warn_of_foreign_signature(&what, &domain);
+    }
     Ok(())
+}
+
+/// Warns of a sender whose mails are signed for a domain that is not the sender's.
+fn warn_of_foreign_signature(what: &str, domain: &str) {
+    let keys = parse_keys(&settings::dkim_keys().unwrap_or_default()).unwrap_or_default();
+    let default = settings::dkim_domain();
+    let by_domain = keys.iter().map(|key| key.domain.as_str());
+    let Some(signing) = signing_domain(by_domain, default.as_deref(), domain) else {
+        return;
+    };
+    if is_aligned(signing, domain) {
+        return;
+    }
+    report(
+        PgLogLevel::WARNING,
+        PgSqlErrorCode::ERRCODE_WARNING,
+        format!("mails of {domain} are signed for {signing}"),
+        format!("{what} has a sender at {domain}; DMARC wants a signature of the sender's domain."),
+        Some("Add a key for it to the setting marketing_automation.dkim_keys."),
+    );
 }
 
 /// Raises unless a snippet that has been written compiles.

@@ -6,8 +6,8 @@ use pgrx::prelude::*;
 
 use super::argument::refuse;
 use crate::extension::keyring::keyring;
-use crate::mail::message::BounceAddress;
-use crate::tracking::return_path;
+use crate::mail::message::TokenMailbox;
+use crate::tracking::address_token;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 fn purpose(kind: &str) -> Option<Purpose> {
@@ -137,7 +137,7 @@ fn sign_token(
 fn verify_return_path(
     address: &str,
 ) -> Result<TableIterator<'static, (name!(record_id, i64), name!(activity_id, i32))>, spi::Error> {
-    let token = keyring()?.and_then(|keyring| return_path::verify(&keyring, address));
+    let token = keyring()?.and_then(|keyring| address_token::verify_return_path(&keyring, address));
     Ok(TableIterator::new(
         token.map(|token| (token.record, token.activity)),
     ))
@@ -150,11 +150,12 @@ fn sign_return_path(
     record_id: i64,
     activity_id: i32,
 ) -> Result<Option<String>, spi::Error> {
-    let address = BounceAddress::parse(bounce_address).unwrap_or_else(|error| refuse(error));
-    Ok(
-        keyring()?
-            .map(|keyring| address.with(&return_path::sign(&keyring, record_id, activity_id))),
-    )
+    let address =
+        TokenMailbox::parse("bounce address", bounce_address).unwrap_or_else(|error| refuse(error));
+    Ok(keyring()?.map(|keyring| {
+        let token = address_token::sign(&keyring, Purpose::Bounce, record_id, activity_id);
+        address.with(&token)
+    }))
 }
 
 /// A random uuid that carries the record's id: RFC 9562 version 8, 48 bits of id, then 74 random bits.

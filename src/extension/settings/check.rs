@@ -5,7 +5,9 @@ use std::fmt::Display;
 
 use pgrx::prelude::*;
 
-use crate::mail::message::{self, BounceAddress};
+use crate::delivery::dkim::parse_keys;
+use crate::delivery::identifiers::check_feedback_sender;
+use crate::mail::message::{self, TokenMailbox};
 use crate::smtp::TransportConfig;
 use crate::tracking::url::BaseUrl;
 
@@ -46,7 +48,45 @@ pub(super) unsafe extern "C-unwind" fn bounce_address(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: called by guc.c.
-    unsafe { is_unset_or(new_value, BounceAddress::parse) }
+    unsafe {
+        is_unset_or(new_value, |text| {
+            TokenMailbox::parse("bounce address", text)
+        })
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn unsubscribe_address(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    unsafe {
+        is_unset_or(new_value, |text| {
+            TokenMailbox::parse("unsubscribe address", text)
+        })
+    }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn feedback_sender(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    unsafe { is_unset_or(new_value, check_feedback_sender) }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn dkim_keys(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    unsafe { is_unset_or(new_value, parse_keys) }
 }
 
 /// Whether the new value is unset, empty or can be parsed; otherwise the error becomes the detail of the message, as

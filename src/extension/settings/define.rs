@@ -8,19 +8,9 @@ use super::*;
 /// Defines all settings; called once per process, when the library is loaded.
 pub(crate) fn init() {
     let flags = GucFlags::default();
+    sender::init();
     // SAFETY: the hooks are guarded.
     unsafe {
-        GucRegistry::define_string_guc_with_hooks(
-            c"marketing_automation.email_from",
-            c"From mailbox of activities that have no sender.",
-            c"Such as: Shop <news@shop.example>",
-            &EMAIL_FROM,
-            GucContext::Suset,
-            flags,
-            Some(check::email_from),
-            None,
-            None,
-        );
         GucRegistry::define_string_guc_with_hooks(
             c"marketing_automation.automation_base",
             c"Base URL of the tracking proxy, for links, images and unsubscribing.",
@@ -43,47 +33,12 @@ pub(crate) fn init() {
             None,
             None,
         );
-        GucRegistry::define_string_guc_with_hooks(
-            c"marketing_automation.bounce_address",
-            c"Mailbox that takes bounces: mails have the envelope sender local+TOKEN@domain. Unset: the From address.",
-            c"Such as: bounces@shop.example",
-            &BOUNCE_ADDRESS,
-            GucContext::Suset,
-            flags,
-            Some(check::bounce_address),
-            None,
-            None,
-        );
     }
     GucRegistry::define_string_guc(
         c"marketing_automation.smtp_password_file",
         c"File whose first line is the password of the user in smtp_url.",
         c"Read by the mailer; readable by the server's operating system user only.",
         &SMTP_PASSWORD_FILE,
-        GucContext::Suset,
-        GucFlags::SUPERUSER_ONLY,
-    );
-    GucRegistry::define_string_guc(
-        c"marketing_automation.dkim_domain",
-        c"Domain that mails are signed for (DKIM). Unset: mails are not signed here.",
-        c"With dkim_selector and dkim_key_file.",
-        &DKIM_DOMAIN,
-        GucContext::Suset,
-        flags,
-    );
-    GucRegistry::define_string_guc(
-        c"marketing_automation.dkim_selector",
-        c"Selector: the public key is the TXT record of SELECTOR._domainkey.DOMAIN.",
-        c"",
-        &DKIM_SELECTOR,
-        GucContext::Suset,
-        flags,
-    );
-    GucRegistry::define_string_guc(
-        c"marketing_automation.dkim_key_file",
-        c"PEM file with the private key, RSA of 2048 to 4096 bits or Ed25519.",
-        c"Read by the mailer; readable by the server's operating system user only.",
-        &DKIM_KEY_FILE,
         GucContext::Suset,
         GucFlags::SUPERUSER_ONLY,
     );

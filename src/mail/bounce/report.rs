@@ -16,6 +16,8 @@ pub enum Kind {
     Complaint,
     /// A person is away, or a program says something.
     AutoReply,
+    /// The reader leaves by mail (RFC 2369).
+    Unsubscribe,
     Unknown,
 }
 
@@ -28,6 +30,7 @@ impl Kind {
             Kind::Delivered => "delivered",
             Kind::Complaint => "complaint",
             Kind::AutoReply => "auto_reply",
+            Kind::Unsubscribe => "unsubscribe",
             Kind::Unknown => "unknown",
         }
     }
@@ -45,7 +48,8 @@ pub struct Report {
     pub return_paths: Vec<String>,
     /// Message-IDs, without angle brackets, that may be those of the mail that came back.
     pub message_ids: Vec<String>,
-    /// Tokens of URLs in List-Unsubscribe, which may be signed for the mail that came back ([`Purpose::Unsubscribe`]).
+    /// Tokens of URLs in List-Unsubscribe, which may be signed for the mail that came back ([`Purpose::Unsubscribe`]); of a
+    /// reader who leaves the verified one.
     ///
     /// [`Purpose::Unsubscribe`]: crate::tracking::token::Purpose::Unsubscribe
     pub unsubscribe_tokens: Vec<String>,

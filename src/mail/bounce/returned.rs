@@ -12,6 +12,8 @@ pub(super) const MAX_TRACES: usize = 32;
 const MAX_TRACE_BYTES: usize = 998;
 /// What a server says comes first; what follows is the mail.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// What stands around addresses.
+const SEPARATORS: &str = "<>,;\"()";
 /// Reports within reports: one is what a gateway makes of another's.
 const MAX_DEPTH: usize = 4;
 
@@ -53,14 +55,30 @@ impl Returned {
         for field in &mail.header {
             match field.name.as_str() {
                 // Where the report was sent to: our return path.
-                "to" | "delivered-to" | "x-original-to" | "envelope-to" | "x-envelope-to"
-                | "x-delivered-to" | "apparently-to" => mail.traces.add_return_paths(&field.value),
+                name if is_recipient(name) => mail.traces.add_return_paths(&field.value),
                 "in-reply-to" | "references" => mail.traces.add_message_ids(&field.value),
                 _ => {}
             }
         }
         mail.read_parts(message);
         mail
+    }
+
+    /// Whether a program reports what became of a mail.
+    pub(super) fn is_report(&self) -> bool {
+        self.feedback.is_some()
+            || self.delivery_status.is_some()
+            || self.is_junk_report
+            || self.is_receipt
+    }
+
+    /// The words by which a reader may leave: addresses that the mail was sent to, and its subject, where a program keeps
+    /// what an URL says about it.
+    pub(super) fn invitations(&self) -> impl Iterator<Item = &str> {
+        let to = self.header.iter().filter(|field| is_recipient(&field.name));
+        to.flat_map(|field| words(&field.value, SEPARATORS))
+            .chain(self.subject.split_whitespace())
+            .take(MAX_TRACES)
     }
 
     fn read_parts(&mut self, message: &Message<'_>) {
@@ -157,7 +175,7 @@ impl Traces {
     }
 
     fn add_return_paths(&mut self, value: &str) {
-        add(&mut self.return_paths, words(value, "<>,;\"()"));
+        add(&mut self.return_paths, words(value, SEPARATORS));
     }
 
     fn add_message_ids(&mut self, value: &str) {
@@ -176,6 +194,19 @@ impl Traces {
         });
         add(&mut self.unsubscribe_tokens, tokens);
     }
+}
+
+/// Whether a field says where the mail was sent to.
+fn is_recipient(name: &str) -> bool {
+    matches!(
+        name,
+        "to" | "delivered-to"
+            | "x-original-to"
+            | "envelope-to"
+            | "x-envelope-to"
+            | "x-delivered-to"
+            | "apparently-to"
+    )
 }
 
 /// The header of a message as it came.

@@ -5,7 +5,7 @@ use super::*;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 fn read(raw: &[u8]) -> Report {
-    super::read(raw, Rules::shipped())
+    super::read(raw, Rules::shipped(), |_| None)
 }
 
 const MAIL: &str = "0000000004d2-8f00-8a1b-2c3d-4e5f60718293.7@track.shop.example";
@@ -283,4 +283,30 @@ fn a_receipt_is_an_automatic_reply() {
         --b\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; ada@example.org\n\
         Disposition: automatic-action/MDN-sent-automatically; deleted\n\n--b--\n";
     assert_eq!(read(mail.as_bytes()).kind, Kind::AutoReply);
+}
+
+/// Programs write that mail in different ways; reports speak of another mail whatever address they came to.
+#[test]
+fn leaving_is_told_from_reports_and_letters() {
+    let read = |raw: &str| {
+        super::read(raw.as_bytes(), Rules::shipped(), |word| {
+            word.contains("t0ken").then(|| "TOKEN".to_owned())
+        })
+    };
+    for raw in [
+        "From: zoe@gmail.example\nTo: leave+t0ken@shop.example\nSubject: unsubscribe\n\nThis message was automatically generated.\n",
+        "From: Zoe <zoe@x.example>\nTo: <leave+t0ken@shop.example>\nAuto-Submitted: auto-generated\nSubject: unsubscribe\n\n",
+        "From: zoe@x.example\nTo: shop@shop.example\nX-Original-To: leave+t0ken@shop.example\n\nremove me",
+        "From: zoe@x.example\nTo: shop@shop.example\nSubject: unsubscribe t0ken\n\n",
+    ] {
+        let report = read(raw);
+        assert_eq!(report.kind, Kind::Unsubscribe, "{raw}");
+        assert_eq!(report.unsubscribe_tokens, ["TOKEN"], "{raw}");
+    }
+    let report = "From: MAILER-DAEMON@x.example\nTo: leave+t0ken@shop.example\nContent-Type: multipart/report; boundary=b\n\n\
+                  --b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x.example\n\nFinal-Recipient: rfc822; a@b.example\n\
+                  Action: failed\nStatus: 5.1.1\n\n--b--\n";
+    assert_eq!(read(report).kind, Kind::Hard);
+    let letter = "From: zoe@x.example\nTo: leave@shop.example\nSubject: unsubscribe\n\n";
+    assert_eq!(read(letter).kind, Kind::Unknown);
 }

@@ -18,6 +18,8 @@ fn mail() -> Mail {
         message_id: "m1@example.org",
         date: UNIX_EPOCH,
         unsubscribe_url: Some("https://t.example/u/abc"),
+        unsubscribe_address: None,
+        list_id: Some("a.t.example"),
         feedback_id: Some("1:a:marketing:t"),
     })
     .unwrap()
@@ -73,6 +75,7 @@ fn the_signature_covers_and_seals_what_it_should() {
         ("Reply-To", 1),
         ("Cc", 1),
         ("Feedback-ID", 1),
+        ("List-Id", 1),
     ] {
         assert_eq!(
             names.split(':').filter(|other| *other == name).count(),

@@ -27,6 +27,12 @@ pub fn name_and_address(mailbox: &str) -> Option<(Option<String>, String)> {
     Some((mailbox.name, mailbox.email.to_string()))
 }
 
+/// The domain of a sender's address; None: it is no mailbox.
+pub fn sender_domain(mailbox: &str) -> Option<String> {
+    let mailbox = parse_mailbox("sender", mailbox).ok()?;
+    Some(mailbox.email.domain().to_owned())
+}
+
 /// Parses an address of ours, which every server must understand: in ASCII before the @.
 pub(super) fn parse_address(field: &'static str, text: &str) -> Result<Address, MessageError> {
     let address = parse_recipient(field, text)?;

@@ -17,6 +17,8 @@ fn draft() -> Draft<'static> {
         message_id: "m1.a2@example.org",
         date: UNIX_EPOCH + Duration::from_secs(1_795_498_629),
         unsubscribe_url: Some("https://t.example/u/abc"),
+        unsubscribe_address: None,
+        list_id: Some("welcome.t.example"),
         feedback_id: Some("12:scenario3:marketing"),
     }
 }
@@ -54,6 +56,7 @@ fn headers_are_those_of_an_automatic_bulk_mail() {
     assert_eq!(header(&text, "Auto-Submitted"), Some("auto-generated"));
     assert_eq!(header(&text, "Precedence"), Some("bulk"));
     assert_eq!(header(&text, "Feedback-ID"), Some("12:scenario3:marketing"));
+    assert_eq!(header(&text, "List-Id"), Some("<welcome.t.example>"));
     assert!(
         header(&text, "Subject").unwrap().starts_with("=?utf-8?b?"),
         "{text}"
@@ -99,14 +102,45 @@ fn the_same_letter_without_optional_fields_has_no_list_headers() {
     let mail = build(&Draft {
         to_name: None,
         unsubscribe_url: None,
+        list_id: None,
         feedback_id: None,
         ..draft()
     })
     .unwrap();
     let text = text(&mail);
     assert_eq!(header(&text, "To"), Some("zoe@example.com"));
-    for name in ["List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID"] {
+    for name in [
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "List-Id",
+        "Feedback-ID",
+    ] {
         assert_eq!(header(&text, name), None);
+    }
+}
+
+#[test]
+fn one_may_leave_by_mail_too() {
+    for (address, written) in [
+        ("leave+0abc@shop.example", "leave+0abc@shop.example"),
+        ("a%b&c+0abc@shop.example", "a%25b%26c+0abc@shop.example"),
+    ] {
+        let mail = build(&Draft {
+            unsubscribe_address: Some(address),
+            ..draft()
+        })
+        .unwrap();
+        let expected = format!(
+            "List-Unsubscribe: <https://t.example/u/abc>,\r\n <mailto:{written}?subject=unsubscribe>\r\n"
+        );
+        assert!(text(&mail).contains(&expected), "{}", text(&mail));
+    }
+    for address in ["", "leave", "leave@x\r\nBcc: y@z.example", "é@shop.example"] {
+        let draft = Draft {
+            unsubscribe_address: Some(address),
+            ..draft()
+        };
+        assert!(build(&draft).is_err(), "{address}");
     }
 }
 

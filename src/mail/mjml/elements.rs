@@ -3,10 +3,10 @@
 mod composed;
 mod content;
 mod document;
+mod element;
 mod layout;
 
-/// A name and the attributes that the element has of its own; None: any.
-type Element = (&'static str, Option<&'static [&'static str]>);
+use element::Element;
 
 /// Attributes that every element may have.
 pub(super) const COMMON: [&str; 2] = ["css-class", "mj-class"];

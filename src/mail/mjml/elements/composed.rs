@@ -1,6 +1,6 @@
 //! What is made of elements of its own: accordions, carousels, navigation bars, links to social networks.
 
-use super::Element;
+use super::element::Element;
 
 pub(super) const ELEMENTS: [Element; 10] = [
     (

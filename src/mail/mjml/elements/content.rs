@@ -1,6 +1,6 @@
 //! What a reader sees in a column.
 
-use super::Element;
+use super::element::Element;
 
 pub(super) const ELEMENTS: [Element; 6] = [
     (

@@ -1,6 +1,6 @@
 //! The document and what stands in its head.
 
-use super::Element;
+use super::element::Element;
 
 pub(super) const ELEMENTS: [Element; 14] = [
     ("mjml", Some(&["owa", "lang", "dir", "version", "xmlns"])),

@@ -1,6 +1,6 @@
 //! What the body is laid out with.
 
-use super::Element;
+use super::element::Element;
 
 pub(super) const ELEMENTS: [Element; 7] = [
     ("mj-body", Some(&["width", "background-color"])),
