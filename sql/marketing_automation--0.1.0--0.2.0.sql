@@ -383,6 +383,10 @@ comment on column marketing_automation.bounce.kind is
     'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; '
     'complaint: marked as spam; auto_reply: somebody is away; unsubscribe: a reader leaves by mail; unknown: anything else';
 
+-- Patterns that may take any time are not accepted any more, and those that were written before are switched off.
+update marketing_automation.robot_rule set is_enabled = false
+where kind = 'user_agent' and is_enabled and regexp_replace(pattern, '\\[^1-9]', '', 'g') ~ '\\[1-9]|\(\?[=!<]';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -5083,6 +5087,14 @@ comment on function marketing_automation.record_events(uuid[], text[], text[], t
 -- functions/robots.sql
 -- Robots: rules tell opens and clicks of programs from those of people.
 
+create or replace function marketing_automation_internal.may_take_long(pattern text) returns boolean
+language sql immutable
+-- Without these two PostgreSQL reads a text once, from the left to the right; with them 200 letters can take hours. What is escaped is
+-- left out first.
+return regexp_replace(pattern, '\\[^1-9]', '', 'g') ~ '\\[1-9]|\(\?[=!<]';
+comment on function marketing_automation_internal.may_take_long(text) is
+    'API: private. Whether a regular expression has a back-reference or looks around, by which matching it may take any time';
+
 create or replace function marketing_automation_internal.robot_rule_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -5091,6 +5103,15 @@ begin
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
         perform '' ~* new.pattern;
+        if marketing_automation_internal.may_take_long(new.pattern) then
+            if not marketing_automation_internal.is_restoring() then
+                raise exception 'pattern of robot rule "%" has a back-reference or looks around', new.name
+                    using errcode = 'invalid_regular_expression',
+                          detail = 'Matching it may take any time, and the events of all wait for it.',
+                          hint = 'Write it without \1, (?=, (?!, (?<= and (?<!, as several rules for instance.';
+            end if;
+            new.is_enabled := false;
+        end if;
     elsif new.kind = 'network'
         and masklen(new.pattern::cidr) > masklen(marketing_automation_internal.address_prefix(new.pattern::inet)) then
         -- As of an address that is all that is known: see address_prefix().

@@ -1,5 +1,13 @@
 -- Robots: rules tell opens and clicks of programs from those of people.
 
+create function marketing_automation_internal.may_take_long(pattern text) returns boolean
+language sql immutable
+-- Without these two PostgreSQL reads a text once, from the left to the right; with them 200 letters can take hours. What is escaped is
+-- left out first.
+return regexp_replace(pattern, '\\[^1-9]', '', 'g') ~ '\\[1-9]|\(\?[=!<]';
+comment on function marketing_automation_internal.may_take_long(text) is
+    'API: private. Whether a regular expression has a back-reference or looks around, by which matching it may take any time';
+
 create function marketing_automation_internal.robot_rule_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -8,6 +16,15 @@ begin
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
         perform '' ~* new.pattern;
+        if marketing_automation_internal.may_take_long(new.pattern) then
+            if not marketing_automation_internal.is_restoring() then
+                raise exception 'pattern of robot rule "%" has a back-reference or looks around', new.name
+                    using errcode = 'invalid_regular_expression',
+                          detail = 'Matching it may take any time, and the events of all wait for it.',
+                          hint = 'Write it without \1, (?=, (?!, (?<= and (?<!, as several rules for instance.';
+            end if;
+            new.is_enabled := false;
+        end if;
     elsif new.kind = 'network'
         and masklen(new.pattern::cidr) > masklen(marketing_automation_internal.address_prefix(new.pattern::inet)) then
         -- As of an address that is all that is known: see address_prefix().

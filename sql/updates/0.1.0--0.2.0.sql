@@ -346,3 +346,7 @@ alter table marketing_automation.bounce drop constraint bounce_kind_check,
 comment on column marketing_automation.bounce.kind is
     'hard: the mailbox does not exist; soft: not delivered for a reason that may pass; delayed: a server goes on trying; delivered; '
     'complaint: marked as spam; auto_reply: somebody is away; unsubscribe: a reader leaves by mail; unknown: anything else';
+
+-- Patterns that may take any time are not accepted any more, and those that were written before are switched off.
+update marketing_automation.robot_rule set is_enabled = false
+where kind = 'user_agent' and is_enabled and regexp_replace(pattern, '\\[^1-9]', '', 'g') ~ '\\[1-9]|\(\?[=!<]';

@@ -83,6 +83,15 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
                 .into(),
         ));
     };
+    // What is wrong for all mails is a setting, which somebody mends; what a row has given is that mail's own.
+    let is_setting = assembled.sender.is_none()
+        || compiled
+            .as_ref()
+            .and_then(|compiled| compiled.template().ok())
+            .is_some_and(|template| template.has_constant_sender());
+    if is_setting && let Err(error) = message::check_sender(from) {
+        return Err(Outcome::Retry(error.to_string().into()));
+    }
     let scenario = compiled
         .as_ref()
         .map_or("", |compiled| compiled.scenario.as_str());

@@ -7,23 +7,24 @@
 //! Of what the caller's `statement_timeout` leaves, user SQL gets half at most: so there is time left to record that it was too
 //! slow, and for others.
 
+mod limit;
+mod refusal;
 pub(super) mod turn;
 
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::settings;
+pub(super) use self::limit::bound;
+use self::limit::{clock, limit_at};
 
 /// A number from USER_TIMEOUT (12 in PostgreSQL 15, 13 in 17) on asks for the next free timer.
 const ANY_USER_TIMEOUT: c_int = 64;
-/// STATEMENT_TIMEOUT in utils/timeout.h, the same from PostgreSQL 15 to 18.
-const STATEMENT_TIMEOUT: c_int = 3;
-/// How often the timer fires again: a function may have caught the cancel, and have gone on.
+/// How often the timer fires again: a function may have caught the cancel, and have gone on (see [`refusal`]).
 const AGAIN_MS: c_int = 1000;
 
 // utils/timeout.h and storage/latch.h. Apart from a lack of timers, which is FATAL, none of these raises an error. SetLatch is
@@ -32,8 +33,6 @@ unsafe extern "C-unwind" {
     fn RegisterTimeout(id: c_int, handler: extern "C-unwind" fn()) -> c_int;
     fn enable_timeout_every(id: c_int, first: pg_sys::TimestampTz, delay_ms: c_int);
     fn disable_timeout(id: c_int, keep_indicator: bool);
-    fn get_timeout_active(id: c_int) -> bool;
-    fn get_timeout_finish_time(id: c_int) -> pg_sys::TimestampTz;
     fn SetLatch(latch: *mut pg_sys::Latch);
 }
 
@@ -45,71 +44,19 @@ thread_local! {
 }
 /// Whether the timer has fired.
 static FIRED: AtomicBool = AtomicBool::new(false);
-/// A bound that this process sets to itself, in milliseconds; 0: none.
-static BOUND_MS: AtomicI32 = AtomicI32::new(0);
-
-/// Bounds the limit of this process, whatever the setting says.
-pub(super) fn bound(milliseconds: i32) {
-    BOUND_MS.store(milliseconds, Ordering::Relaxed);
-}
-
 extern "C-unwind" fn fire() {
     // SAFETY: what PostgreSQL's own handlers do; plain variables and a latch, in a signal handler.
     unsafe {
         // A cancel that is under way is somebody else's.
         if pg_sys::QueryCancelPending == 0 {
-            FIRED.store(true, Ordering::Relaxed);
+            if FIRED.swap(true, Ordering::Relaxed) {
+                refusal::note();
+            }
             pg_sys::QueryCancelPending = 1;
             pg_sys::InterruptPending = 1;
         }
         SetLatch(pg_sys::MyLatch);
     }
-}
-
-/// How long user SQL may run from `now` on, in milliseconds; None: for ever. And whether that is because of `deadline`.
-fn limit_ms(
-    setting: i32,
-    bound: i32,
-    now: pg_sys::TimestampTz,
-    deadline: Option<pg_sys::TimestampTz>,
-) -> Option<(i32, bool)> {
-    let own = [setting, bound].into_iter().filter(|ms| *ms > 0).min();
-    // Timestamps are in microseconds.
-    let half = deadline.map(|deadline| {
-        i32::try_from((deadline - now) / 2000)
-            .unwrap_or(i32::MAX)
-            .max(1)
-    });
-    match (own, half) {
-        (Some(own), Some(half)) => Some((own.min(half), half < own)),
-        (Some(own), None) => Some((own, false)),
-        (None, half) => half.map(|half| (half, true)),
-    }
-}
-
-/// Now, and when the caller's `statement_timeout` ends.
-fn clock() -> (pg_sys::TimestampTz, Option<pg_sys::TimestampTz>) {
-    // SAFETY: reads of the clock and of timers, on the main thread.
-    unsafe {
-        (
-            pg_sys::GetCurrentTimestamp(),
-            get_timeout_active(STATEMENT_TIMEOUT)
-                .then(|| get_timeout_finish_time(STATEMENT_TIMEOUT)),
-        )
-    }
-}
-
-/// What user SQL may take from `now` on, apart from turns.
-fn limit_at(
-    now: pg_sys::TimestampTz,
-    deadline: Option<pg_sys::TimestampTz>,
-) -> Option<(i32, bool)> {
-    limit_ms(
-        settings::expression_timeout(),
-        BOUND_MS.load(Ordering::Relaxed),
-        now,
-        deadline,
-    )
 }
 
 /// Runs `body` under the limit; an error of class 53 when it takes longer.
@@ -137,6 +84,7 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
         timer
     });
     FIRED.store(false, Ordering::Relaxed);
+    refusal::begin();
     RUNNING.set(true);
     // SAFETY: a registered timer; every path disables it.
     unsafe { enable_timeout_every(timer, now + i64::from(milliseconds) * 1000, AGAIN_MS) };
@@ -173,6 +121,7 @@ fn stop(timer: c_int) {
     // SAFETY: a registered timer; a plain variable.
     unsafe {
         disable_timeout(timer, false);
+        refusal::end();
         if FIRED.load(Ordering::Relaxed) {
             pg_sys::QueryCancelPending = 0;
         }
@@ -200,28 +149,6 @@ fn too_slow(milliseconds: i32, of_caller: bool) -> ! {
 #[pg_schema]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_shortest_limit_counts_and_a_caller_keeps_half_of_its_time() {
-        let second = 1_000_000;
-        assert_eq!(limit_ms(0, 0, 0, None), None);
-        assert_eq!(limit_ms(30_000, 0, 0, None), Some((30_000, false)));
-        assert_eq!(limit_ms(30_000, 2000, 0, None), Some((2000, false)));
-        assert_eq!(limit_ms(0, 2000, 0, None), Some((2000, false)));
-        assert_eq!(
-            limit_ms(30_000, 0, 0, Some(10 * second)),
-            Some((5000, true))
-        );
-        assert_eq!(limit_ms(1000, 0, 0, Some(10 * second)), Some((1000, false)));
-        assert_eq!(
-            limit_ms(0, 0, 9 * second, Some(10 * second)),
-            Some((500, true))
-        );
-        assert_eq!(
-            limit_ms(0, 0, 11 * second, Some(10 * second)),
-            Some((1, true))
-        );
-    }
 
     /// The SQLSTATE with which `query` ends as an owner's, within a block that catches what it can; null: none.
     fn state_of(query: &str) -> Option<String> {
@@ -270,6 +197,39 @@ mod tests {
         )
         .expect("set up");
         assert_eq!(state_of("select stubborn.f()").as_deref(), Some("53400"));
+    }
+
+    #[pg_test]
+    fn a_function_that_catches_every_cancel_ends_at_the_second() {
+        Spi::run(
+            "set local marketing_automation.expression_timeout = '50ms';
+             create schema stubborn;
+             create function stubborn.g() returns text language plpgsql as $$
+             begin
+                 loop
+                     begin
+                         loop
+                             begin perform pg_sleep(30); exception when query_canceled or others then null; end;
+                         end loop;
+                     exception when query_canceled or others then perform pg_sleep(30);
+                     end;
+                 end loop;
+             end $$;
+             create function stubborn.f() returns text language plpgsql as $$
+             begin
+                 loop
+                     begin perform stubborn.g(); exception when query_canceled then continue; end;
+                 end loop;
+             end $$",
+        )
+        .expect("set up");
+        assert_eq!(state_of("select stubborn.f()").as_deref(), Some("53400"));
+        // Functions of others run as before.
+        assert_eq!(state_of("select 1::text"), None);
+        assert_eq!(
+            Spi::get_one::<i32>("select 1 from pg_sleep(0.2)"),
+            Ok(Some(1))
+        );
     }
 
     #[pg_test]

@@ -147,6 +147,15 @@ impl MailTemplate {
         Ok(template)
     }
 
+    /// Whether all mails have the same sender.
+    pub fn has_constant_sender(&self) -> bool {
+        self.sources.get(name(Part::Sender)).is_some_and(|source| {
+            !["{{", "{%", "{#"]
+                .iter()
+                .any(|tag| source.written().contains(tag))
+        })
+    }
+
     /// Adds one part and the snippets that it uses.
     fn add(
         &mut self,

@@ -130,3 +130,47 @@ def test_slow_consent_holds_up_the_events_of_its_scenario_only(two_tables):
     shop.query("update marketing_automation_internal.failed_turn set failed_at = failed_at - interval '1 minute' where work = 'consent'")
     shop.query("select marketing_automation.apply_events()")
     assert shop.events() == [("email_opened", 7)]
+
+
+STUBBORN = """
+create function shop.stubborn(x bigint) returns boolean language plpgsql as $$
+begin
+    loop
+        begin perform pg_sleep(30); exception when query_canceled or others then perform pg_sleep(30); end;
+    end loop;
+exception when query_canceled or others then return true;
+end $$;
+"""
+
+
+def test_an_expression_that_always_uses_up_its_time_and_refuses_to_end_keeps_nobody_from_a_turn(shop):
+    shop.query(f'alter database "{shop.database}" set marketing_automation.expression_timeout = \'300ms\'')
+    shop.psql(STUBBORN)
+    shop.customers("Ann")
+    for name in ("first", "second", "third"):
+        shop.scenario(name, mail=False, run=False)
+        shop.activity("start", scenario=name, action=None, subject=None, body=None)
+        shop.activity("next", scenario=name, parent="start", action=None, subject=None, body=None)
+        shop.query("select marketing_automation.run(%s)", name, user=shop.marketer)
+    rows = 1
+    # Enrolling, then a condition: each time the one that has the first turn, being the oldest, takes all of its time.
+    for table, column, where in (("scenario", "domain", "name = 'first'"), ("activity", "condition", "name = 'next' and scenario_id = (select id from marketing_automation.scenario where name = 'first')")):
+        shop.psql(f"update marketing_automation.{table} set {column} = 'shop.stubborn(self.id)' where {where}")
+        for _ in range(3):
+            rows += 1
+            shop.customers(f"Row{rows}")
+            shop.psql("call marketing_automation.enroll_all()")
+            shop.psql("call marketing_automation.process_all_due()")
+            done = dict(shop.query(
+                "select s.name, count(*) from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id "
+                "join marketing_automation.scenario s on s.id = a.scenario_id where a.name = 'next' and ra.state = 'done' and s.name <> 'first' group by 1"
+            ))  # fmt: skip
+            assert done == {"second": rows, "third": rows}
+            assert state(shop, "first")[1] == "53400"
+        shop.psql(f"update marketing_automation.{table} set {column} = 'true' where {where}")
+    # Mended, it makes up for all of it.
+    for _ in range(2):
+        shop.psql("call marketing_automation.enroll_all()")
+        shop.psql("call marketing_automation.process_all_due()")
+    assert shop.value("select count(*) from marketing_automation.record_activity where state = 'done'") == 6 * rows
+    assert state(shop, "first") == (None, None)

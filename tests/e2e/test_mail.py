@@ -79,6 +79,31 @@ def test_a_record_without_an_address_sends_nothing_and_goes_on(shop, sink):
     assert sink.mails == []
 
 
+def test_a_constant_sender_from_before_it_was_checked_holds_its_mails_until_it_is_mended(shop, sink):
+    shop.customers("Ann")
+    shop.scenario()
+    shop.psql(
+        "alter table marketing_automation.activity disable trigger user; "
+        "update marketing_automation.activity set sender = 'Shop hello@shop.example', version = version + 1; "
+        "alter table marketing_automation.activity enable trigger user"
+    )
+    shop.tick()
+    shop.wait_for_message("ann@example.org", "deferred")
+    assert shop.value("select smtp_reply from marketing_automation.message").startswith("sender")
+    shop.query("update marketing_automation.activity set sender = 'Shop <hello@shop.example>'", user=shop.marketer)
+    shop.query("select marketing_automation.retry(id) from marketing_automation.message")
+    assert sink.wait_for(1)[0].message["From"] == "Shop <hello@shop.example>"
+
+
+def test_a_sender_that_a_row_has_made_wrong_fails_its_mail_alone(shop, sink):
+    shop.customers("Ann", "Ben@")
+    shop.query("update shop.customer set email = 'ben@example.org' where id = 2")
+    shop.scenario(sender="Shop <{{ record.name }}@shop.example>")
+    shop.tick()
+    shop.wait_for_message("ben@example.org", "failed")
+    shop.wait_for_message("ann@example.org", "sent")
+
+
 def test_a_template_that_fails_for_one_record_fails_alone(shop, sink):
     shop.customers("Ada", "Bob")
     shop.query("update shop.customer set language = null, orders = 3 where name = 'Bob'")

@@ -6,7 +6,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
-use super::{clock, limit_at};
+use super::limit::{clock, limit_at};
 use crate::extension::settings;
 
 /// The setting with the number of the turn that is under way. A setting, as it goes back with what is rolled back.

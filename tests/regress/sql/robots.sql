@@ -172,3 +172,10 @@ drop table shop.seen;
 drop view shop.read;
 drop view shop.mail;
 drop table shop.agent;
+
+-- A pattern that may take any time would hold up the events of all.
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('mirror', 'user_agent', '^(a*)(a*)(a*)\2\1b$');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('ahead', 'user_agent', '(?=.*(?=.*(?=.*c)))');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('behind', 'user_agent', '(?<!a)b');
+insert into marketing_automation.robot_rule (name, kind, pattern) values ('plain', 'user_agent', '\\\\1|\(?=x|(?:\d{1,3}\.)+') returning name;
+delete from marketing_automation.robot_rule where name = 'plain';
