@@ -14,7 +14,7 @@ PGRX_HOME := $(CARGO_TARGET_DIR)/pgrx/$(PG)
 # Keep synchronised with the pgrx trio in Cargo.toml: cargo-pgrx refuses other versions.
 PGRX_VERSION := 0.18.1
 # Without it cargo-pgrx builds all dependencies with flags of its own, so that the proxy's are built again.
-# The flags keep a section of the library that some linkers drop; `make install` fails where one does.
+# The flags keep a section of the library that some linkers drop, of which only `cargo pgrx` reads; it fails where one does.
 CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND := 1
 PROXY := marketing-tracking-proxy
 PYTHON := /usr/bin/python3
@@ -32,7 +32,7 @@ help: ## show this list
 	@echo
 	@echo "  PG=$(PG) PG_CONFIG=$(PG_CONFIG)"
 
-setup: ## install what is missing: Debian packages, cargo-pgrx, and the server of PG=15, 16, 17 or 18
+setup: ## install what is missing: Debian packages, cargo-pgrx for tests, and the server of PG=15, 16, 17 or 18
 	@.ci/setup
 
 setup-build:
@@ -77,7 +77,8 @@ bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=
 	@.ci/setup bench
 	@$(PYTHON) -B tests/bench
 
-demo: setup ## a campaign from start to end on a throw-away server; KEEP=1 leaves it running
+demo: ## a campaign from start to end on a throw-away server; KEEP=1 leaves it running
+	@.ci/setup demo
 	@KEEP=$(KEEP) $(PYTHON) -B tests/demo
 
 demo-stop: ## end a demo that was kept

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 from harness.paths import IN_USE, ROOT, pg_config, pg_program
+from release import history, scripts
 
 LIBRARY = "marketing_automation.so"
 
@@ -42,3 +43,5 @@ def install():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "until they are restarted" in done.stdout
+    script = pg_config("sharedir") / "extension" / f"marketing_automation--{history.current_version()}.sql"
+    assert script.read_text() == scripts.install_script()

@@ -2,6 +2,8 @@
 
 from harness.installation import server_version
 from harness.paths import ROOT, TARGET
+from release.scripts import install_script
+from release.statements import statements
 
 # How the crate is built without PostgreSQL.
 PROXY = ("--no-default-features", "--features", "proxy")
@@ -34,6 +36,10 @@ def lint(log):
     log.check("/usr/bin/python3", "-B", ROOT / "tests" / "release", "check")
     schema = TARGET / "test-logs" / "schema.sql"
     log.run("cargo", "pgrx", "schema", server, "--no-default-features", "--out", schema)
+    same = _statements(schema.read_text()) == _statements(install_script())
+    log.count(int(same), int(not same))
+    if not same:
+        log.failures.append(f"`cargo pgrx schema` has made another script ({schema}) than .ci/install does")
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", *COMMITS, _as_create_extension(schema), schema)
     for script in sorted((ROOT / "sql").glob("marketing_automation--*--*.sql")):
         log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", *COMMITS, *REPLACES, _as_create_extension(schema), script)
@@ -44,6 +50,10 @@ def lint(log):
 def unit(log):
     """The pure parts and the proxy."""
     log.cargo_test("cargo", "test", *PROXY)
+
+
+def _statements(script):
+    return [statement.text for statement in statements(script)]
 
 
 def _as_create_extension(schema):

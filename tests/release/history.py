@@ -34,7 +34,7 @@ def install_path(version):
 
 
 def update_path(start, to):
-    """Where cargo-pgrx takes an update script from."""
+    """Where .ci/install and cargo-pgrx take an update script from."""
     return SQL / f"{NAME}--{start}--{to}.sql"
 
 

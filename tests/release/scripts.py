@@ -71,7 +71,7 @@ def order():
 
 
 def install_script():
-    """What CREATE EXTENSION runs, as `cargo pgrx schema` puts it together too, with its own remarks in between."""
+    """What CREATE EXTENSION runs, as .ci/install and `cargo pgrx schema` put it together too, the latter with its own remarks in between."""
     return "\n".join(f"-- {file}\n{(SQL / file).read_text()}" for file in order())
 
 
