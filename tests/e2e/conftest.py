@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config, items):
     """Leaves out what this server cannot run; the layer reads the lines. Puts the longest first."""
     lacking = {item: mark.args[0] for item in items for mark in item.iter_markers("needs") if not has_extension(mark.args[0])}
     for item, extension in lacking.items():
-        print(f"left out: {item.name} needs {extension}")
+        print(f"\nleft out: {item.name} needs {extension}")
     items[:] = sorted((item for item in items if item not in lacking), key=lambda item: item.path.name not in LONGEST)
 
 

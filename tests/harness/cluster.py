@@ -41,7 +41,7 @@ class Cluster:
 
     Who may use the socket is trusted and must be of the same account or root, as the directory is
     private; over TCP a role needs its password. A `detached` one can be left running. Unless told what to
-    `preload`, it is the extension, with pg_cron where the server has that.
+    `preload`, it is the extension, with pg_cron where the server has that. `server`: the pg_config of another one than that in use.
     """
 
     superuser = "postgres"
@@ -56,7 +56,10 @@ class Cluster:
         port=None,
         backup_of=None,
         backup_options=(),
+        server=None,
+        initdb_options=(),
     ):
+        self.server = server
         self.detached = detached
         self.port = port or lifetime.free_port()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="ma-pg-", dir="/tmp"))
@@ -65,7 +68,7 @@ class Cluster:
         self.process = None
         self._connections = []
         if preload is None:
-            preload = "pg_cron,marketing_automation" if has_extension("pg_cron") else "marketing_automation"
+            preload = "pg_cron,marketing_automation" if has_extension("pg_cron", server) else "marketing_automation"
         self._settings = {
             **SETTINGS,
             **({} if durable else FORGETFUL),
@@ -81,7 +84,7 @@ class Cluster:
         if backup_of is not None:
             self._copy(backup_of, backup_options)
             return
-        self._initdb()
+        self._initdb(initdb_options)
         # pg_cron connects to its database as soon as the server is up, so it must be there before.
         if cron_database != "postgres":
             self._single_user(f'create database "{cron_database}"')
@@ -95,13 +98,18 @@ class Cluster:
     def by_pg_upgrade(cls, original, **options):
         """A new cluster with all that a stopped one holds, by pg_upgrade, not started."""
         cluster = cls(**options)
-        programs = pg_program("pg_upgrade").parent
-        cluster._run(
-            programs / "pg_upgrade", "--old-bindir", programs, "--new-bindir", programs, "--old-datadir", original.data,
-            "--new-datadir", cluster.data, "--username", cls.superuser, "--old-port", original.port, "--new-port", cluster.port,
-            "--socketdir", cluster.directory,
-            cwd=cluster.directory,
-        )  # fmt: skip
+        old, new = (pg_program("pg_upgrade", each.server).parent for each in (original, cluster))
+        try:
+            cluster._run(
+                new / "pg_upgrade", "--old-bindir", old, "--new-bindir", new, "--old-datadir", original.data,
+                "--new-datadir", cluster.data, "--username", cls.superuser, "--old-port", original.port, "--new-port", cluster.port,
+                "--socketdir", cluster.directory,
+                cwd=cluster.directory,
+            )  # fmt: skip
+        except RuntimeError as error:
+            logs = (log.read_text(errors="replace") for log in cluster.data.glob("pg_upgrade_output.d/*/log/pg_upgrade_dump*.log"))
+            reasons = [text.partition("pg_restore: error:")[2] for text in logs]
+            raise RuntimeError("\n".join([str(error), *filter(None, reasons)])) from error
         return cluster
 
     # -- life ---------------------------------------------------------------------------------
@@ -111,7 +119,7 @@ class Cluster:
         with open(self.log, "ab"):
             pass
         self.process = lifetime.spawn(
-            [pg_program("postgres"), "-D", self.data],
+            [pg_program("postgres", self.server), "-D", self.data],
             log=self.log,
             # An administrator may want it: no backtrace reaches a client for all that.
             env={"RUST_BACKTRACE": "1"},
@@ -221,7 +229,7 @@ class Cluster:
     def psql_command(self, dbname="postgres", user=None):
         """The command line that brings a person to this server."""
         return [
-            str(pg_program("psql")), "-h", str(self.directory), "-p", str(self.port),
+            str(pg_program("psql", self.server)), "-h", str(self.directory), "-p", str(self.port),
             "-U", user or self.superuser, "-d", dbname,
         ]  # fmt: skip
 
@@ -257,10 +265,10 @@ class Cluster:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _initdb(self):
+    def _initdb(self, options):
         self._run(
-            pg_program("initdb"), "-D", self.data, "-U", self.superuser, "--no-instructions", "--no-sync",
-            "--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256",
+            pg_program("initdb", self.server), "-D", self.data, "-U", self.superuser, "--no-instructions", "--no-sync",
+            "--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256", *options,
         )  # fmt: skip
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             for name, value in self._settings.items():
@@ -269,7 +277,7 @@ class Cluster:
 
     def _copy(self, original, options):
         self._run(
-            pg_program("pg_basebackup"), "-h", original.directory, "-p", original.port, "-U", original.superuser,
+            pg_program("pg_basebackup", self.server), "-h", original.directory, "-p", original.port, "-U", original.superuser,
             "-D", self.data, "--checkpoint=fast", "--no-sync", *options,
         )  # fmt: skip
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
@@ -277,7 +285,7 @@ class Cluster:
 
     def _single_user(self, sql):
         self._run(
-            pg_program("postgres"), "--single", "-D", self.data, "-c", "shared_preload_libraries=", "postgres",
+            pg_program("postgres", self.server), "--single", "-D", self.data, "-c", "shared_preload_libraries=", "postgres",
             stdin=sql + "\n",
         )  # fmt: skip
 

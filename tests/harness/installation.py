@@ -26,20 +26,24 @@ LEFT_OUT = ("bitcode", "pgxs", "*.a", "marketing_automation*", "marketing-tracki
 
 
 class Installation:
-    """The copy, removed when this program ends unless it is told to `keep` it."""
+    """The copy, removed when this program ends unless it is told to `keep` it; `original`: the pg_config of another server than PG_CONFIG."""
 
-    def __init__(self):
-        if not PG_CONFIG:
+    def __init__(self, original=PG_CONFIG):
+        if not original:
             raise RuntimeError("no server to copy: start this by make")
         _sweep()
-        self.directory = _make_directory(f"{server_version()}-")
+        self.original = original
+        self.version = server_version(original)
+        self.directory = _make_directory(f"{self.version}-")
         self._lock = _hold(self.directory)
         lifetime.stop_at_exit(self.remove)
         self.pg_config = self._copy_server()
 
     def install(self, run, profile):
         """Builds the extension and the proxy in `debug` or `release` mode and installs them; `run` runs a command."""
-        run([".ci/install"], {"PG_CONFIG": str(self.pg_config), "PROFILE": profile, "DESTDIR": ""})
+        server = {"PG": str(self.version), "PGRX_HOME": str(TARGET / "pgrx" / str(self.version))}
+        run([".ci/setup", "build"], {**server, "PG_CONFIG": str(self.original)})
+        run([".ci/install"], {**server, "PG_CONFIG": str(self.pg_config), "PROFILE": profile, "DESTDIR": ""})
 
     def use(self):
         """Makes this the server of every Cluster, here and in programs that this one starts."""
@@ -48,7 +52,7 @@ class Installation:
 
     def pgrx_home(self):
         """A PGRX_HOME by which pgrx installs into this copy, and finds its programs."""
-        (self.directory / "config.toml").write_text(f'[configs]\npg{server_version()} = "{self.pg_config}"\n')
+        (self.directory / "config.toml").write_text(f'[configs]\npg{self.version} = "{self.pg_config}"\n')
         return self.directory
 
     def keep(self):
@@ -62,13 +66,13 @@ class Installation:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _copy_server(self):
-        bindir = pathlib.Path(ask(PG_CONFIG, "bindir"))
+        bindir = pathlib.Path(ask(self.original, "bindir"))
         if FETCHED in bindir.parents:
             # With the libraries that lie beside it in the package that it came in.
             prefix = FETCHED / bindir.relative_to(FETCHED).parts[0]
             folders = [prefix]
         else:
-            folders = [bindir, *(pathlib.Path(ask(PG_CONFIG, what)) for what in ("pkglibdir", "sharedir"))]
+            folders = [bindir, *(pathlib.Path(ask(self.original, what)) for what in ("pkglibdir", "sharedir"))]
             prefix = pathlib.Path(os.path.commonpath(folders))
         server = self.directory / "server"
         for folder in folders:
@@ -79,9 +83,15 @@ class Installation:
         return server / bindir.relative_to(prefix) / "pg_config"
 
 
-def server_version():
-    """The major version of the server of PG_CONFIG."""
-    return int(re.match(r"PostgreSQL (\d+)", ask(PG_CONFIG, "version"))[1])
+def server_version(program=PG_CONFIG):
+    """The major version of the server of a pg_config."""
+    return int(re.match(r"PostgreSQL (\d+)", ask(program, "version"))[1])
+
+
+def older_servers():
+    """The pg_config of each version before that of PG_CONFIG, as far as they are there: Debian 12's, and those that were fetched."""
+    known = {15: pathlib.Path("/usr/lib/postgresql/15/bin/pg_config"), **{version: FETCHED / str(version) / "pg_config" for version in (16, 17)}}
+    return {version: program for version, program in known.items() if version < server_version() and program.exists()}
 
 
 def pg_regress():

@@ -19,19 +19,19 @@ def ask(program, what):
     return answer.stdout.strip()
 
 
-def pg_config(what):
-    """One path that the pg_config of the server in use names."""
-    program = os.environ.get(IN_USE)
+def pg_config(what, program=None):
+    """One path that a pg_config names, unless told which, the one of the server in use."""
+    program = program or os.environ.get(IN_USE)
     if not program:
         raise RuntimeError("no server to test in: start this by make")
     return pathlib.Path(ask(program, what))
 
 
-def pg_program(name):
-    """The path of one of the server's programs."""
-    return pg_config("bindir") / name
+def pg_program(name, of=None):
+    """The path of one of the server's programs; `of`: the pg_config of another server."""
+    return pg_config("bindir", of) / name
 
 
-def has_extension(name):
-    """Whether `create extension` finds it in the server in use."""
-    return (pg_config("sharedir") / "extension" / f"{name}.control").exists()
+def has_extension(name, of=None):
+    """Whether `create extension` finds it in that server."""
+    return (pg_config("sharedir", of) / "extension" / f"{name}.control").exists()

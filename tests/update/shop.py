@@ -22,15 +22,15 @@ COLUMNS = """
     where attrelid = %s::regclass and attnum > 0 and not attisdropped and attname <> 'log_cnt'"""
 
 
-def extension_folder():
-    """Where CREATE EXTENSION looks for scripts, in the installation that only this run uses."""
-    return pg_config("sharedir") / "extension"
+def extension_folder(server=None):
+    """Where CREATE EXTENSION looks for scripts, in the installation that only this run uses, or that of another pg_config."""
+    return pg_config("sharedir", server) / "extension"
 
 
-def install_releases():
+def install_releases(server=None):
     """Puts the install scripts of all releases beside that of the current version, as servers that were updated have them."""
     for version in history.releases():
-        shutil.copy(history.install_path(version), extension_folder())
+        shutil.copy(history.install_path(version), extension_folder(server))
 
 
 def script_to_next(directory, steps):
@@ -80,6 +80,15 @@ class Shop:
         shop = cls.create(cluster, database, version)
         shop.psql(file=campaign(version))
         cluster.query("drop role update_dropped")
+        return shop
+
+    @classmethod
+    def fresh(cls, cluster, database):
+        """The current version, in which roles have the rights that they have in a campaign after its update, and no others."""
+        shop = cls.create(cluster, f"fresh_{database}"[:60], history.current_version())
+        shop.psql("".join(f"select marketing_automation.grant_access('{role}', '{access}');" for role, access in [
+            *(("update_marketer", access) for access in ("marketer", "reader", "operator", "admin")),
+            ("update_tracking", "tracking"), ("update_reader", "reader")]))  # fmt: skip
         return shop
 
     def drop(self):

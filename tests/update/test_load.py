@@ -66,6 +66,16 @@ class Readers:
                     self.failed.append(answer.status_code)
 
 
+def assert_a_proxy_says_that_the_sql_is_newer(shop):
+    """One that starts; those that run ask each minute."""
+    proxy = Proxy(shop.tracking_url()).start()
+    try:
+        said = requests.get(f"{proxy.base}/readyz", timeout=10).text
+        assert said == f"ready, outdated: the extension is {NEXT}, this proxy {history.current_version()}: install and start the proxy of that version\n"
+    finally:
+        proxy.stop()
+
+
 def test_an_update_under_load_loses_nothing_and_repeats_nothing(busy_shop, sink, proxy_port, tmp_path):
     shop, now = busy_shop, history.current_version()
     wait_until(lambda: shop.state() == "idle", what="the mailer")
@@ -92,6 +102,7 @@ def test_an_update_under_load_loses_nothing_and_repeats_nothing(busy_shop, sink,
         states = dict(shop.query("select state, count(*)::integer from marketing_automation.message group by 1"))
         assert states["sent"] == len(sink.mails) and states.keys() == {"sent", "queued"} and sum(states.values()) == MAILS
         assert MAILS // 8 <= updated_at <= len(sink.mails) < MAILS, "in the middle of it"
+        assert_a_proxy_says_that_the_sql_is_newer(shop)
         assert shop.error() == f"nothing is sent: the extension is {NEXT}, this library {now}: restart the server with the library of that version"
         shop.query("select pg_sleep(1), marketing_automation_internal.notify_mailer()")
         shop.query("select pg_sleep(1)")
