@@ -38,9 +38,9 @@ setup: ## install what is missing: Debian packages, cargo-pgrx for tests, and th
 setup-build:
 	@.ci/setup build
 
-build: setup-build ## build the extension and the proxy (debug)
+build: setup-build ## build the extension, the proxy and the mailer (debug)
 	cargo build --no-default-features --features pg$(PG)
-	cargo build --no-default-features --features proxy --bin $(PROXY)
+	cargo build --no-default-features --features proxy --bins
 
 install: setup-build ## build in release mode and put into the server of PG_CONFIG, or below DESTDIR
 	$(if $(FETCHED),$(error name the server to install into: make install PG_CONFIG=/path/to/pg_config))

@@ -10,7 +10,7 @@
 //! | a way to deliver, and the ways there are | [`channel`], [`channels`] |
 //! | which server takes a message | [`routing`], [`server`], [`breaker`], [`rests`], [`rate_limit`], [`queue`] |
 //! | one message | [`job`], [`templates`], [`links`], [`compose`], [`identifiers`], [`pool`], [`outcome`], [`diagnostic`], [`retry`] |
-//! | what it works with | [`configuration`], [`mail_settings`], [`dkim`], [`secret`] |
+//! | what it works with | [`configuration`], [`mail_settings`], [`dkim`], [`secret`]; tried out by [`probe`] |
 //!
 //! ```text
 //! claim ─► prepare (pool) ─► ids of new links ─► compose, deliver (pool) ─► complete
@@ -38,6 +38,7 @@ mod links;
 mod mail_settings;
 pub mod outcome;
 pub mod pool;
+pub mod probe;
 mod queue;
 mod rate_limit;
 mod rests;

@@ -13,6 +13,7 @@
 //! | run what users wrote as its owner | `src/extension/run_as_owner.rs`, `functions/expression.rs` |
 //! | enroll, process | `sql/tables/journeys.sql`, `sql/functions/enroll.sql`, `enroll_rows.sql`, `process.sql`, `process_records.sql` |
 //! | claim, render, send, record | `sql/tables/mail.sql`, `sql/functions/mailer.sql`, `src/delivery`, `src/extension/worker` |
+//! | the same from another host | `sql/functions/mailers.sql`, `src/mailer` |
 //! | who may send, what must not leave, limits | `sql/tables/delivery.sql`, `sql/functions/arming.sql`, `revocation.sql`, `suppression.sql`, `limits.sql`, `servers.sql` |
 //! | templates, HTML, MIME, DKIM | `src/mail` |
 //! | SMTP | `src/smtp` |
@@ -27,7 +28,7 @@
 //! `marketing_automation_internal` what the machine needs.
 //!
 //! `mail`, `smtp`, `tracking` and `delivery` are pure: they build and are tested without PostgreSQL. The extension is behind the features
-//! `pg15` … `pg18`, the proxy behind `proxy`.
+//! `pg15` … `pg18`, the programs, proxy and mailer, behind `proxy`.
 
 pub mod delivery;
 pub mod mail;
@@ -39,6 +40,8 @@ pub mod version;
 #[cfg(feature = "extension")]
 mod extension;
 
+#[cfg(feature = "proxy")]
+pub mod mailer;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 

@@ -39,12 +39,15 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
-        ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status'),
+        ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status mailer_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),
         ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),
+        ('mailer', 'shared', 'execute',
+         'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids '
+         'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),
         ('bounces', 'shared', 'execute', 'ingest_bounce')
     ) as t (accesses, about, privilege, objects)
     cross join lateral unnest(string_to_array(t.accesses, ' ')) as a (access)
@@ -135,7 +138,7 @@ comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
     'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all '
     'share: suppressions, pause, pages, robot rules), '
-    'monitor (health() and metric), tracking (the proxy), bounces (what hands returned mails in). Updates of the extension give it '
+    'monitor (health() and metric), tracking (the proxy), mailer (marketing-mailer), bounces (what hands returned mails in). Updates of the extension give it '
     'what is new, too. docs/teams.md says who may do what';
 
 -- Nobody may do anything with a new object, whatever the default privileges of the database are. Nothing is revoked

@@ -61,12 +61,17 @@ end $$;
 comment on function marketing_automation_internal.job_health() is
     'API: private. Checks of health() about the jobs of pg_cron, where it is in this database';
 
-create function marketing_automation_internal.worker_health(out name text, out status text, out message text, out hint text)
+create function marketing_automation_internal.worker_health()
+returns table (name text, status text, message text, hint text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select 'worker',
-           case when w.state in ('idle', 'sending') then 'ok' when w.state in ('starting', 'paused') then 'warning' else 'error' end,
-           w.state || coalesce(': ' || case when w.state not in ('idle', 'sending', 'starting') then w.last_error end, ''),
-           case w.state
+           case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and m.at_work > 0 then 'ok'
+                when w.state in ('starting', 'paused') then 'warning' else 'error' end,
+           w.state || case when w.state in ('not preloaded', 'not running') and m.at_work > 0
+               then format(': %s of marketing-mailer at work', m.at_work)
+               else coalesce(': ' || case when w.state not in ('idle', 'sending', 'starting') then w.last_error end, '') end,
+           case when w.state in ('not preloaded', 'not running') and m.at_work > 0 then null
+               else case w.state
                when 'outdated' then 'alter extension marketing_automation update;'
                when 'disarmed' then 'select marketing_automation.arm();'
                when 'paused' then case when exists (select from marketing_automation.sending_pause)
@@ -79,11 +84,27 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                when 'not running' then case when w.last_error ~ 'max_worker_processes'
                    then format('alter system set max_worker_processes = %s; then restart the server',
                        current_setting('max_worker_processes')::integer + 8)
-                   else 'the server''s log says why the worker ended' end
+                   else 'the server''s log says why the worker ended' end end
            end
     from marketing_automation.worker_status() w
+    cross join (select count(*) filter (where s.state not in ('not running', 'lost')) as at_work from marketing_automation.mailer_status() s) m
+    union all
+    select 'mailers', case when count(*) filter (where s.state in ('unconfigured', 'disarmed', 'outdated')) > 0 then 'error'
+                           when count(*) filter (where s.state in ('lost', 'paused') or s.is_silent) > 0 then 'warning' else 'ok' end,
+           coalesce(string_agg(format('%s: %s', s.name, case when s.is_silent then 'silent' else s.state end), ', ' order by s.name)
+               filter (where s.state in ('unconfigured', 'disarmed', 'outdated', 'lost', 'paused') or s.is_silent),
+               format('%s at work', count(*) filter (where s.state <> 'not running'))),
+           case when count(*) filter (where s.state in ('unconfigured', 'disarmed', 'outdated', 'lost', 'paused') or s.is_silent) > 0
+               then 'select * from marketing_automation.mailer_status();' end
+    from (
+        select m.name, m.state, m.state not in ('not running', 'lost') and m.seen_at < statement_timestamp() - interval '30 seconds' as is_silent
+        from marketing_automation.mailer_status() m
+        -- Who died long ago is missed no more.
+        where m.state <> 'lost' or m.seen_at > statement_timestamp() - interval '1 day') s
+    having count(*) > 0
 $$;
-comment on function marketing_automation_internal.worker_health() is 'API: private. Check of health() about the worker that sends';
+comment on function marketing_automation_internal.worker_health() is
+    'API: private. Checks of health() about what sends: the worker, and each marketing-mailer where there is one';
 
 create view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.

@@ -1,13 +1,23 @@
 -- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
 
-create function marketing_automation_internal.rescue_messages(hold boolean) returns bigint
+create function marketing_automation_internal.rescue_messages(hold boolean, starting integer default null,
+    spare_worker boolean default false) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$
-    with rescued as (
+    with living as materialized (
+        select m.id from marketing_automation_internal.mailer m
+        where m.pid is not null and m.id is distinct from starting
+          and not marketing_automation_internal.has_ended(m.pid, m.backend_start)
+    ), dead as materialized (
+        select o.id, o.attempts from marketing_automation_internal.outbox o
+        where o.state = 'sending' and case when o.mailer is null then not spare_worker else o.mailer not in (select l.id from living l) end
+    ), rescued as (
         update marketing_automation_internal.outbox o
         set state = case when hold then 'in_doubt' else 'queued' end,
             due_at = case when hold then 'infinity' else o.due_at end,
             smtp_reply = 'in flight when the mailer stopped'
-        where o.state = 'sending'
+        from dead d
+        -- Of that attempt: somebody may have taken it back and claimed it again meanwhile.
+        where o.id = d.id and o.attempts = d.attempts and o.state = 'sending'
         returning o.id, o.attempts, o.smtp_reply
     ), attempt as (
         insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, reply)
@@ -16,11 +26,11 @@ language sql set search_path = pg_catalog, pg_temp as $$
     )
     select count(*) from rescued;
 $$;
-comment on function marketing_automation_internal.rescue_messages(boolean) is
-    'API: private. At the mailer''s start: what another mailer had in flight is sent again under the same Message-ID, or held as '
-    'in_doubt';
+comment on function marketing_automation_internal.rescue_messages(boolean, integer, boolean) is
+    'API: private. What a sender had in flight that is at work no more is sent again under the same Message-ID, or held as in_doubt. '
+    'starting: the mailer that begins, and has nothing in flight yet; spare_worker: the worker is at work';
 
-create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true)
+create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
                track_opens boolean, track_clicks boolean, channel text)
@@ -39,6 +49,7 @@ declare
     uuids uuid[];
     looked_at integer;
 begin
+    perform marketing_automation_internal.rescue_orphans();
     if exists (select from marketing_automation.sending_pause) then
         return;
     end if;
@@ -158,7 +169,7 @@ begin
         from checked c cross join lateral (select c.objection is null and c.other_lane is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
-            set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
             from unnest(ids, versions, uuids) as c (id, version, uuid)
             where o.id = c.id
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
@@ -168,11 +179,11 @@ begin
         exit when found or looked_at = 0;
     end loop;
 end $$;
-comment on function marketing_automation_internal.claim_messages(integer, boolean) is
+comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
     'and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
-    'found some last: see queue_cursor()';
+    'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker';
 
 create function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
@@ -235,7 +246,9 @@ begin
         returning r.*
     ), ended as (
         delete from marketing_automation_internal.outbox o using result r
-        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt
+          -- That it was sent counts also where rescue_messages() took it back meanwhile: it is in doubt no more.
+          and (o.state = 'sending' or r.state = 'sent' and o.smtp_reply = 'in flight when the mailer stopped')
         returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
     ), logged as (
         insert into marketing_automation_internal.message_log

@@ -152,3 +152,29 @@ create table marketing_automation_internal.smtp_usage (
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.smtp_usage is
     'API: private. What servers have taken, against their limits, and how they answer; see smtp_server_status';
+
+create table marketing_automation_internal.mailer (
+    id integer primary key generated always as identity,
+    name text collate "C" not null unique check (name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    instance uuid not null,
+    role name not null,
+    host text not null,
+    version text not null,
+    pid integer,
+    backend_start timestamptz,
+    since timestamptz not null,
+    seen_at timestamptz not null,
+    state text not null,
+    sent bigint not null default 0,
+    failed bigint not null default 0,
+    retried bigint not null default 0,
+    last_error text,
+    last_error_at timestamptz
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.mailer is
+    'API: private. Each marketing-mailer that has sent for this database; see mailer_status. Not dumped: a restored copy has none';
+comment on column marketing_automation_internal.mailer.instance is 'Its process: one that connects again is still the same';
+comment on column marketing_automation_internal.mailer.pid is
+    'Of its session, with backend_start, as process ids are used again. A session that has ended leaves an orphan, whose claims the '
+    'next claim of anybody takes back; null: it has left, or its claims were taken back';
+comment on column marketing_automation_internal.mailer.since is 'When its process registered first';

@@ -23,6 +23,7 @@ create table marketing_automation_internal.outbox (
     first_attempt_at timestamptz,
     smtp_reply text,
     channel text not null default 'mail' constraint outbox_channel_is_known check (channel in ('mail')),
+    mailer integer,
     constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 alter sequence marketing_automation_internal.message_id_seq owned by marketing_automation_internal.outbox.id;
@@ -45,6 +46,8 @@ comment on column marketing_automation_internal.outbox.domain_queue is
     'otherwise, and before the first claim that sees it';
 comment on column marketing_automation_internal.outbox.first_attempt_at is 'From when marketing_automation.retry_window counts';
 comment on column marketing_automation_internal.outbox.channel is 'Which way it goes: mail is the first one';
+comment on column marketing_automation_internal.outbox.mailer is
+    'The marketing-mailer that claimed it last, of the table mailer; null: the worker';
 comment on column marketing_automation_internal.outbox.smtp_reply is 'What the server or the network said at the last attempt';
 -- For claim_messages: the due mails of one activity and domain queue. Not partial on state, so that claiming is a HOT update.
 create index outbox_due on marketing_automation_internal.outbox (activity_id, domain_queue, due_at);

@@ -39,6 +39,11 @@ impl ClaimSize {
         self.lease
     }
 
+    /// Whether mails may wait for longer than revocations may.
+    pub(super) fn is_long(&self) -> bool {
+        self.lease > LEASE
+    }
+
     /// Learns from how mails ended: doubles after a claim's worth of mails whose leases held, halves when one has expired.
     pub(super) fn learn<'a>(&mut self, outcomes: impl Iterator<Item = &'a Outcome>) {
         for outcome in outcomes {

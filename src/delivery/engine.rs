@@ -251,6 +251,10 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     pub fn tick(&mut self, reload: bool) -> Duration {
         self.mismatched = false;
         self.record();
+        if self.claim_size.is_long() {
+            let confirmed = self.store.confirm();
+            self.checked(confirmed);
+        }
         self.report_servers();
         let Some(configuration) = self.configure(reload) else {
             self.rescued &= !self.in_flight.is_empty();

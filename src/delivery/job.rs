@@ -93,7 +93,7 @@ impl Job {
     pub(super) fn is_revoked(&self) -> bool {
         self.lease
             .revocations
-            .any_since(self.lease.count, &self.buckets)
+            .forbids(self.mail.id, self.lease.count, &self.buckets)
     }
 
     fn delivery(&self, outcome: Outcome) -> Delivered {

@@ -43,8 +43,8 @@ pub trait Revocations: Send + Sync {
     /// The bucket of a key.
     fn bucket(&self, subject: Subject, key: &str) -> usize;
 
-    /// Whether one of the buckets had a revocation after the one with this number.
-    fn any_since(&self, count: u64, buckets: &[usize]) -> bool;
+    /// Whether a mail of these buckets, claimed when there had been `count`, must not leave before it is claimed again.
+    fn forbids(&self, mail: i64, count: u64, buckets: &[usize]) -> bool;
 }
 
 pub type SharedRevocations = Arc<dyn Revocations>;

@@ -194,6 +194,12 @@ pub trait Store {
     /// Notes that a server is left alone for some seconds, and why, or that it answers again.
     fn report_server(&mut self, name: &str, away: Option<(f64, &str)>) -> Result<()>;
 
+    /// Asks again about mails that have waited for long: a claim whose lease has grown says little about what has been forbidden
+    /// since. For stores that do not hear of revocations by themselves.
+    fn confirm(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Where commits are heard of that forbid mails which are claimed already.
     fn revoked(&self) -> SharedRevocations;
 }

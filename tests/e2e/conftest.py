@@ -9,7 +9,7 @@ import requests.utils
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from e2e.shop import Shop, sending_to  # noqa: E402
-from harness import Cluster, Proxy, SmtpSink, free_port  # noqa: E402
+from harness import Cluster, Mailer, Proxy, SmtpSink, free_port  # noqa: E402
 from harness.paths import has_extension  # noqa: E402
 
 CRON_DATABASE = "cron_shop"
@@ -88,6 +88,40 @@ def start_proxy(shop):
     yield start
     for proxy in started:
         proxy.stop()
+
+
+@pytest.fixture(scope="session")
+def bare_cluster(sink_of_the_run):
+    """A server that preloads nothing: what is sent, a mailer sends."""
+    cluster = Cluster(preload="", settings=sending_to(sink_of_the_run)).start()
+    yield cluster
+    if cluster.process is not None:
+        cluster.destroy()
+
+
+@pytest.fixture
+def bare_shop(bare_cluster, sink, request):
+    """A shop on that server."""
+    if bare_cluster.process is None or bare_cluster.process.poll() is not None:
+        bare_cluster.start()
+    shop = Shop.create(bare_cluster, request.node.name)
+    yield shop
+    shop.drop()
+
+
+@pytest.fixture
+def start_mailer():
+    """Starts mailers of a shop."""
+    started = []
+
+    def start(shop, name="mailer-1", *arguments, wait=True, port=None, **environment):
+        mailer = Mailer(shop.mailer_url(port), name, arguments=arguments, environment=environment)
+        started.append(mailer)
+        return mailer.start(wait)
+
+    yield start
+    for mailer in started:
+        mailer.stop()
 
 
 @pytest.fixture

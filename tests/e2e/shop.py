@@ -55,7 +55,7 @@ class Shop:
     def drop(self):
         """Removes the database and the roles."""
         self.cluster.query(f'drop database if exists "{self.database}" with (force)')
-        for role in (self.marketer, self.tracking):
+        for role in (self.marketer, self.tracking, self.mailing):
             self.cluster.query(f'drop role if exists "{role}"')
 
     @property
@@ -65,6 +65,22 @@ class Shop:
     @property
     def tracking(self):
         return f"t_{self.database}"
+
+    @property
+    def mailing(self):
+        return f"s_{self.database}"
+
+    def mailer_url(self, port=None):
+        """How a mailer connects, as a role that may send and nothing else; `port`: by way of a forwarder."""
+        if not self.value("select count(*) from pg_roles where rolname = %s", self.mailing):
+            self.query(f'create role "{self.mailing}" login password \'mailing\'')
+            self.query("select marketing_automation.grant_access(%s, 'mailer')", f'"{self.mailing}"')
+        url = self.cluster.url(self.database, self.mailing, "mailing")
+        return url.replace(f":{self.cluster.port}/", f":{port}/") if port else url
+
+    def setting(self, name, value):
+        """Sets a setting for sessions of this database that begin from now on."""
+        self.query(f'alter database "{self.database}" set marketing_automation.{name} = %s', value)
 
     def tracking_url(self):
         """How the proxy connects."""

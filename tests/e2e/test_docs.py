@@ -55,4 +55,4 @@ def test_examples_run(cluster, sink, page):
                 )
     finally:
         cluster.query(f'drop database "{database}" with (force)')
-        cluster.query("drop role if exists tracking_proxy, monitoring")
+        cluster.query("drop role if exists tracking_proxy, monitoring, mailer")

@@ -15,13 +15,15 @@ from pathlib import Path
 CRATE = "marketing_automation"
 # Room: what it must not know, rooms and crates.
 WALLS = {
-    "mail": ("smtp", "delivery", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "smtp": ("delivery", "extension", "proxy", "pgrx", "tokio_postgres", "axum"),
-    "secret_file": ("mail", "smtp", "delivery", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "tracking": ("mail", "smtp", "delivery", "extension", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "delivery": ("extension", "proxy", "pgrx", "libc", "tokio_postgres", "axum"),
-    "proxy": ("smtp", "delivery", "extension", "pgrx"),
-    "extension": ("proxy", "tokio_postgres", "axum"),
+    "mail": ("smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "smtp": ("delivery", "extension", "mailer", "proxy", "pgrx", "tokio_postgres", "axum"),
+    "secret_file": ("mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "tracking": ("mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "delivery": ("extension", "mailer", "proxy", "pgrx", "libc", "tokio_postgres", "axum"),
+    # Of the proxy only how a program listens and logs.
+    "mailer": ("extension", "pgrx", "libc", "proxy::database", "proxy::routes", "proxy::state", "proxy::pools"),
+    "proxy": ("smtp", "delivery", "extension", "mailer", "pgrx"),
+    "extension": ("mailer", "proxy", "tokio_postgres", "axum"),
     "extension::worker": ("extension::functions",),
     "extension::settings": ("extension::functions", "extension::worker"),
 }

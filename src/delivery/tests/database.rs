@@ -70,7 +70,7 @@ impl Revocations for Revoked {
             })
     }
 
-    fn any_since(&self, count: u64, buckets: &[usize]) -> bool {
+    fn forbids(&self, _mail: i64, count: u64, buckets: &[usize]) -> bool {
         let last = self.last.lock().unwrap();
         buckets
             .iter()

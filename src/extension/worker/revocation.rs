@@ -61,7 +61,7 @@ impl Revocations for SharedMemory {
         bucket(subject, key)
     }
 
-    fn any_since(&self, count: u64, buckets: &[usize]) -> bool {
+    fn forbids(&self, _mail: i64, count: u64, buckets: &[usize]) -> bool {
         let last = &REVOCATIONS.get().last;
         buckets
             .iter()

@@ -1,0 +1,336 @@
+-- What a marketing-mailer asks of the database: the same as the worker, see mailer.sql, as a role that may call these functions and
+-- nothing else. Each belongs to a session that has registered.
+
+create function marketing_automation_internal.has_ended(pid integer, backend_start timestamptz) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select not exists (select from pg_stat_get_activity(has_ended.pid) a where a.backend_start = has_ended.backend_start)
+$$;
+comment on function marketing_automation_internal.has_ended(integer, timestamptz) is
+    'API: private. Whether a session is over: then its transaction is too. Known at once, and nobody else can have this pid and start';
+
+create function marketing_automation_internal.rescue_orphans() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- One that has not said a word for a minute, though it must every ten seconds, is cut off in a way that the server does not notice.
+    perform pg_terminate_backend(m.pid) from marketing_automation_internal.mailer m
+    where m.pid <> pg_backend_pid() and m.seen_at < statement_timestamp() - interval '1 minute'
+      and not marketing_automation_internal.has_ended(m.pid, m.backend_start);
+    if exists (select from marketing_automation_internal.mailer m
+               where m.pid is not null and marketing_automation_internal.has_ended(m.pid, m.backend_start)) then
+        perform marketing_automation_internal.rescue_messages(marketing_automation_internal.setting('in_doubt') = 'hold', spare_worker => true);
+        update marketing_automation_internal.mailer m set pid = null
+        where m.pid is not null and marketing_automation_internal.has_ended(m.pid, m.backend_start);
+    end if;
+end $$;
+comment on function marketing_automation_internal.rescue_orphans() is
+    'API: private. Takes back the claims of mailers whose sessions have ended, and ends those of silent ones; part of each claim, so at '
+    'once while anybody sends';
+
+create function marketing_automation_internal.extension_version() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select e.extversion from pg_extension e where e.extname = 'marketing_automation'
+$$;
+comment on function marketing_automation_internal.extension_version() is 'API: private. The version of the SQL';
+
+create function marketing_automation_internal.demand_version(mailer_version text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    installed text := marketing_automation_internal.extension_version();
+begin
+    if mailer_version <> installed then
+        raise exception 'the extension is %, this mailer %', installed, mailer_version
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Run ALTER EXTENSION marketing_automation UPDATE where the extension is older, or install the mailer of its version.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_version(text) is 'API: private. Raises unless a mailer is of the version of the SQL';
+
+create function marketing_automation_internal.this_mailer(to_claim boolean default false) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id integer;
+    its_version text;
+begin
+    select m.id, m.version into its_id, its_version
+    from marketing_automation_internal.mailer m
+    join pg_stat_get_activity(pg_backend_pid()) a on a.backend_start = m.backend_start
+    where m.pid = pg_backend_pid();
+    if its_id is null then
+        raise exception 'this session has not registered as a mailer'
+            using errcode = 'object_not_in_prerequisite_state',
+                  detail = 'A mailer is known by its session, so that its claims are taken back when that ends.',
+                  hint = 'Connect marketing-mailer to the server itself: a pooler gives each transaction another session.';
+    end if;
+    if to_claim then
+        perform marketing_automation_internal.demand_version(its_version);
+    end if;
+    return its_id;
+end $$;
+comment on function marketing_automation_internal.this_mailer(boolean) is
+    'API: private. The mailer that this session is. to_claim: it must be of the version of the SQL; to end what it has it need not';
+
+create function marketing_automation.mailer_register(name text, instance uuid, host text, version text, in_hand bigint[] default '{}')
+    returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    known marketing_automation_internal.mailer;
+    started timestamptz := (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) a);
+begin
+    perform marketing_automation_internal.demand_version(mailer_register.version);
+    if mailer_register.name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' then
+        raise exception 'a mailer cannot be named "%"', mailer_register.name
+            using errcode = 'invalid_parameter_value', hint = 'Use up to 63 letters, digits, dots, underscores and hyphens: --name';
+    end if;
+    insert into marketing_automation_internal.mailer (name, instance, role, host, version, since, seen_at, state)
+    values (mailer_register.name, mailer_register.instance, session_user, mailer_register.host, mailer_register.version,
+        statement_timestamp(), statement_timestamp(), 'starting')
+    on conflict on constraint mailer_name_key do nothing;
+    -- Two that come at once: the second waits here.
+    select * into known from marketing_automation_internal.mailer m where m.name = mailer_register.name for update;
+    if known.pid <> pg_backend_pid() and not marketing_automation_internal.has_ended(known.pid, known.backend_start) then
+        if known.instance = mailer_register.instance then
+            -- Its own former session, which has not noticed yet that the network was cut.
+            perform pg_terminate_backend(known.pid, 3000);
+            perform pg_stat_clear_snapshot();
+        end if;
+        if not marketing_automation_internal.has_ended(known.pid, known.backend_start) then
+            raise exception 'mailer "%" is at work already, on %', known.name, known.host
+                using errcode = 'object_in_use', detail = format('It has been since %s, as role %s.', known.since, known.role),
+                      hint = 'Give each mailer a name of its own: --name';
+        end if;
+    end if;
+    if known.instance = mailer_register.instance then
+        -- What was claimed for it and did not reach it: nothing of that has left.
+        update marketing_automation_internal.outbox o set state = 'queued', attempts = o.attempts - 1
+        where o.mailer = known.id and o.state = 'sending' and o.id <> all (in_hand);
+    end if;
+    update marketing_automation_internal.mailer m
+    set (instance, role, host, version, pid, backend_start, seen_at, state)
+        = (mailer_register.instance, session_user, mailer_register.host, mailer_register.version, pg_backend_pid(), started,
+           statement_timestamp(), 'starting'),
+        (since, sent, failed, retried, last_error, last_error_at)
+        = (select n.* from (values (m.since, m.sent, m.failed, m.retried, m.last_error, m.last_error_at)) as n
+           where m.instance = mailer_register.instance
+           union all
+           select statement_timestamp(), 0, 0, 0, null, null where m.instance <> mailer_register.instance)
+    where m.id = known.id;
+    delete from marketing_automation_internal.mailer m
+    where m.pid is null and m.seen_at < statement_timestamp() - interval '7 days' and m.id <> known.id;
+end $$;
+comment on function marketing_automation.mailer_register(text, uuid, text, text, bigint[]) is
+    'API: mailer. Makes this session the mailer of that name, which no other may be. instance: its process, whose former session is '
+    'ended; in_hand: what that process has claimed and not completed, anything else is given back';
+
+create function marketing_automation.mailer_unregister() returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    delete from marketing_automation_internal.mailer m
+    where m.id = marketing_automation_internal.this_mailer()
+      and not exists (select from marketing_automation_internal.outbox o where o.state = 'sending' and o.mailer = m.id)
+$$;
+comment on function marketing_automation.mailer_unregister() is 'API: mailer. Leaves without a trace, for who has only tried: --check';
+
+create function marketing_automation.mailer_settings() returns jsonb
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    reason text;
+begin
+    perform marketing_automation_internal.this_mailer(to_claim => true);
+    reason := marketing_automation_internal.check_armed();
+    return jsonb_build_object(
+        'disarmed', reason,
+        'session_settings', (
+            select string_agg(s.setconfig::text, ' ' order by s.setdatabase, s.setrole) from pg_db_role_setting s
+            where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+              and s.setrole in (0, (select r.oid from pg_roles r where r.rolname = session_user))),
+        'settings', (
+            select jsonb_object_agg(n.name, nullif(btrim(marketing_automation_internal.setting(n.name)), ''))
+            from unnest(array['smtp_url', 'smtp_password_file', 'automation_base', 'email_from', 'bounce_address',
+                'unsubscribe_address', 'feedback_sender', 'dkim_domain', 'dkim_selector', 'dkim_key_file', 'dkim_keys', 'in_doubt']) as n (name)),
+        'numbers', (
+            select jsonb_object_agg(n.name, extract(epoch from marketing_automation_internal.setting(n.name)::interval))
+            from unnest(array['smtp_timeout', 'retry_window', 'message_retention']) as n (name))
+            || jsonb_build_object('batch_size', marketing_automation_internal.setting('batch_size')::integer,
+                'smtp_connections', marketing_automation_internal.setting('smtp_connections')::integer),
+        'hidden_link', marketing_automation_internal.setting('hidden_link')::boolean,
+        'servers', (
+            select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'url', s.url, 'password_file', s.password_file,
+                'sender_domain', s.sender_domain, 'priority', s.priority, 'weight', s.weight, 'connections', s.connections,
+                'limited', s.per_second is not null or s.warmup_started is not null) order by s.name), '[]')
+            from marketing_automation.smtp_server s where s.enabled),
+        'bounce_rules', (
+            select coalesce(jsonb_agg(jsonb_build_array(r.kind, r.pattern, r.meaning) order by r.kind, r.pattern), '[]')
+            from marketing_automation.bounce_rule r where r.is_enabled),
+        -- A copy that is not armed gets no secrets.
+        'keys', (
+            select coalesce(jsonb_agg(jsonb_build_array(k.id, encode(k.secret, 'hex')) order by k.ordinality), '[]')
+            from marketing_automation.tracking_keys() with ordinality k where reason is null));
+end $$;
+comment on function marketing_automation.mailer_settings() is
+    'API: mailer. Settings, SMTP servers, rules for bounces, tracking keys, and why this database may not send (disarmed; null: it may)';
+
+create function marketing_automation.mailer_claim(batch_size integer, full_scan boolean)
+returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
+    email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
+    track_opens boolean, track_clicks boolean, channel text, snippets_version text)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
+        coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
+        c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s)
+    from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan,
+        marketing_automation_internal.this_mailer(to_claim => true)) c
+$$;
+comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer';
+
+create function marketing_automation.mailer_revoked(ids bigint[], attempts integer[]) returns setof bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    me integer := marketing_automation_internal.this_mailer();
+begin
+    return query
+        select c.id from unnest(ids, attempts) as c (id, attempt)
+        where exists (select from marketing_automation.sending_pause) or not exists (
+            select from marketing_automation_internal.outbox o
+            join marketing_automation.activity a on a.id = o.activity_id
+            join marketing_automation.scenario s on s.id = a.scenario_id and (s.state = 'running' or o.record_id is null)
+            left join marketing_automation_internal.record r on r.id = o.record_id
+            where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
+              and r.blocked_at is null
+              and not exists (select from marketing_automation.unsubscription u
+                  where u.scenario_id in (0, s.id) and u.party = r.party)
+              and not exists (select from marketing_automation_internal.unsubscribed_address u
+                  where u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                    and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
+              and not exists (select from marketing_automation.suppression x
+                  where x.address_hash = marketing_automation.address_hash(o.email))
+              and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id));
+end $$;
+comment on function marketing_automation.mailer_revoked(bigint[], integer[]) is
+    'API: mailer. Which of these claims must not be sent any more: what has been blocked, unsubscribed, suppressed, stopped, paused or '
+    'taken back since';
+
+create function marketing_automation.mailer_next_due(out seconds double precision, out pause text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    seconds := extract(epoch from marketing_automation_internal.next_due() - statement_timestamp());
+    pause := marketing_automation_internal.pause_note();
+end $$;
+comment on function marketing_automation.mailer_next_due() is
+    'API: mailer. In how many seconds the next mail is due, null: none is queued; and who has paused sending';
+
+create function marketing_automation.mailer_templates(activities integer[])
+returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
+    subject text, body text)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select t.* from (select marketing_automation_internal.this_mailer()) me,
+        marketing_automation_internal.mail_templates(mailer_templates.activities) t
+$$;
+comment on function marketing_automation.mailer_templates(integer[]) is 'API: mailer. Templates of activities in all languages';
+
+create function marketing_automation.mailer_snippets() returns table (name text, language text, body text)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select s.name, s.language, s.body from (select marketing_automation_internal.this_mailer()) me, marketing_automation.snippet s
+$$;
+comment on function marketing_automation.mailer_snippets() is 'API: mailer. The snippets that templates include';
+
+create function marketing_automation.mailer_link_ids(urls text[]) returns table (url text, id bigint)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select l.* from (select marketing_automation_internal.this_mailer()) me,
+        marketing_automation_internal.link_ids(mailer_link_ids.urls) l
+$$;
+comment on function marketing_automation.mailer_link_ids(text[]) is 'API: mailer. Ids of web addresses, new ones stored';
+
+create function marketing_automation.mailer_tokens(servers text[], in_hand integer[], wanted integer)
+returns table (server text, tokens integer, is_exhausted boolean, wait_seconds double precision)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select g.* from (select marketing_automation_internal.this_mailer()) me,
+        marketing_automation_internal.grant_send_tokens(mailer_tokens.servers, mailer_tokens.in_hand, mailer_tokens.wanted) g
+$$;
+comment on function marketing_automation.mailer_tokens(text[], integer[], integer) is
+    'API: mailer. Permits for servers with a limit, out of the bucket that all senders share';
+
+create function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
+    retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    return marketing_automation_internal.complete_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers);
+end $$;
+comment on function marketing_automation.mailer_complete(bigint[], integer[], text[], text[], double precision[], text[], integer[],
+    text[], text[]) is
+    'API: mailer. Records results, each for the attempt that it belongs to; the children of sent mails start';
+
+create function marketing_automation.mailer_dead_mailboxes(ids bigint[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    perform marketing_automation_internal.record_dead_mailboxes(ids);
+end $$;
+comment on function marketing_automation.mailer_dead_mailboxes(bigint[]) is
+    'API: mailer. Suppresses the recipients of mails that a server refused because their mailboxes do not exist';
+
+create function marketing_automation.mailer_rescue() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.rescue_messages(marketing_automation_internal.setting('in_doubt') = 'hold',
+        starting => marketing_automation_internal.this_mailer(to_claim => true),
+        spare_worker => exists (
+            select from pg_stat_get_activity(null) a join pg_database d on d.oid = a.datid and d.datname = current_database()
+            where a.backend_type = 'marketing_automation mailer'));
+end $$;
+comment on function marketing_automation.mailer_rescue() is
+    'API: mailer. Before the first claim: takes back what those had in flight that have ended, itself under its name included';
+
+create function marketing_automation.mailer_purge(older_than double precision) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    -- No sooner than the setting says, whatever the mailer knows of it.
+    perform marketing_automation.purge_messages(make_interval(secs => greatest(older_than, extract(epoch from r.kept)::double precision)))
+    from (select nullif(marketing_automation_internal.setting('message_retention')::interval, '0') as kept) r where r.kept is not null;
+end $$;
+comment on function marketing_automation.mailer_purge(double precision) is
+    'API: mailer. Removes mails that ended longer ago than so many seconds, where marketing_automation.message_retention says so';
+
+create function marketing_automation.mailer_report_server(name text, seconds double precision, error text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    perform marketing_automation_internal.report_server(name, seconds, error);
+end $$;
+comment on function marketing_automation.mailer_report_server(text, double precision, text) is
+    'API: mailer. That a server is left alone for some seconds, and why, or answers again';
+
+create function marketing_automation.mailer_report(state text, last_error text, sent bigint, failed bigint, retried bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    update marketing_automation_internal.mailer m
+    set (state, sent, failed, retried, seen_at)
+        = (mailer_report.state, mailer_report.sent, mailer_report.failed, mailer_report.retried, statement_timestamp()),
+        last_error = mailer_report.last_error,
+        last_error_at = case when m.last_error is not distinct from mailer_report.last_error then m.last_error_at
+            when mailer_report.last_error is not null then statement_timestamp() end
+    where m.id = marketing_automation_internal.this_mailer();
+end $$;
+comment on function marketing_automation.mailer_report(text, text, bigint, bigint, bigint) is
+    'API: mailer. How it is doing, for mailer_status(); counts since its process began';
+
+create function marketing_automation.mailer_status()
+returns table (name text, host text, version text, role name, state text, since timestamptz, seen_at timestamptz, sent bigint,
+    failed bigint, retried bigint, last_error text, last_error_at timestamptz)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select m.name, m.host, m.version, m.role,
+        case when m.pid is null or marketing_automation_internal.has_ended(m.pid, m.backend_start)
+             then case m.state when 'not running' then 'not running' else 'lost' end
+             -- Its session will be ended by the next claim of anybody.
+             when m.seen_at < statement_timestamp() - interval '1 minute' then 'lost'
+             else m.state end,
+        m.since, m.seen_at, m.sent, m.failed, m.retried, m.last_error, m.last_error_at
+    from marketing_automation_internal.mailer m order by m.name
+$$;
+comment on function marketing_automation.mailer_status() is
+    'API: public. Each marketing-mailer that has sent for this database within a week: state as in worker_status(), lost: its session '
+    'has ended without a word, its claims are taken back; seen_at: when it last told, every ten seconds at least';
