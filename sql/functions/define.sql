@@ -122,21 +122,6 @@ comment on function marketing_automation_internal.usable_model(marketing_automat
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
     'expressions that run as the scenario''s owner';
 
-create function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
-        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
-    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
-    where s.id = sees_rows.scenario_id
-$$;
-comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
-
-create function marketing_automation.sees_rows(scenario_id integer) returns boolean
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.sees_rows(integer) is
-    'API: public. Whether you may see contents of the rows of a scenario: as a member of its owner, or since you may read the relation '
-    'of its model';
-
 create function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -70,17 +70,6 @@ create trigger restore instead of insert on marketing_automation.record
 create trigger restore instead of insert on marketing_automation.event
     for each row execute function marketing_automation_internal.restore_row();
 
--- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway.
--- Others see that there is something, when, and how it went.
-create view marketing_automation_internal.activity_audience as
-select a.id as activity_id, coalesce(pg_has_role(s.owner_id, 'MEMBER'), false)
-    or coalesce(has_table_privilege(m.relation, 'SELECT'), false) as sees_rows
-from marketing_automation.activity a
-join marketing_automation.scenario s on s.id = a.scenario_id
-left join marketing_automation.model m on m.name = s.model;
-comment on view marketing_automation_internal.activity_audience is
-    'API: private. Whether the current user may see contents of the rows that an activity has read';
-
 create view marketing_automation.record_activity with (security_barrier) as
 select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
@@ -91,7 +80,7 @@ where (select v.reads_every from marketing_automation_internal.reader v)
    or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
-       case when f.error is null or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = f.activity_id)
+       case when f.error is null or f.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then f.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
             else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') then f.error
@@ -106,12 +95,12 @@ comment on column marketing_automation.record_activity.error is
 
 create view marketing_automation.message with (security_barrier) as
 select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone,
-       case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+       case when o.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then o.context end as context,
        case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
        o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at,
        case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+              or o.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then o.smtp_reply
             else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
@@ -122,11 +111,11 @@ where (select v.reads_every from marketing_automation_internal.reader v)
    or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone,
-       case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+       case when l.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then l.context end, l.state,
        l.attempts, l.created_at, null, l.sent_at,
        case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+              or l.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then l.smtp_reply
             else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end,
@@ -149,8 +138,10 @@ comment on column marketing_automation.message.track_clicks is 'Whether its link
 create view marketing_automation.delivery_attempt with (security_barrier) as
 select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
        case when t.reply !~ '^(template|sender|recipient|subject|message)\M' or (
-                select a.sees_rows from marketing_automation.message m
-                join marketing_automation_internal.activity_audience a on a.activity_id = m.activity_id where m.id = t.message_id)
+                select o.activity_id from marketing_automation_internal.outbox o where o.id = t.message_id
+                union all
+                select l.activity_id from marketing_automation_internal.message_log l where l.id = t.message_id
+                limit 1) = any (array(select a.id from marketing_automation_internal.open_activity a))
             then t.reply else substring(t.reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as reply,
        t.server
 from marketing_automation_internal.attempt_log t

@@ -7,6 +7,7 @@
 
 mod calls;
 mod code;
+mod foreign_code;
 mod query;
 mod reader_calls;
 mod role;
@@ -54,7 +55,7 @@ pub(in crate::extension) struct Query<'a> {
 
 /// Runs `body`, which executes `query`, with the rights of `owner` on `relation` (see [`role::running_roles`]), under [`SETTINGS`],
 /// read-only, and within the limits of time ([`time_limit`]) and of waiting for locks. The first of these roles runs it to whose
-/// rights nobody else's code would come (see [`code`]).
+/// rights nobody else's code would come (see [`foreign_code`]).
 ///
 /// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
 /// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
@@ -96,7 +97,7 @@ pub(in crate::extension) fn as_owner<R>(
         let mut refusal = None;
         for role in roles {
             pg_sys::SetUserIdAndSecContext(role, restricted);
-            let foreign = code::foreign_code(query.text, query.keys, role);
+            let foreign = foreign_code::find(query.text, query.keys, role);
             match (foreign, refusal.take()) {
                 (None, _) => break,
                 // Of the owner's own rights, if of any.

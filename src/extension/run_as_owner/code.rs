@@ -1,25 +1,21 @@
-//! Finds the code that a query would run with its role's rights, and whose that code is.
-//!
-//! Whoever owns a view may replace it, whoever owns a function its body, and both run with the rights of whoever reads: a query
-//! over somebody else's relation may hand its role to them. What a query runs is known once it is analysed and rewritten, with
-//! its views and row security in place; from then on the locks on its relations keep it so.
+//! Code whose owner decides what is run, and whether a query may run it with its role's rights.
 
 use std::ffi::CStr;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use super::{reader_calls, role, types, walk};
+use super::role;
 
 /// Something whose owner decides what is run, by its OID: as a number, since pgrx gives OIDs no order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Code {
     Function(u32),
-    /// A domain or a range type: see [`types`].
+    /// A domain or a range type: see `types`.
     Type(u32),
     /// Its server's owner says where a user is logged in, and as whom.
     ForeignTable(u32),
-    /// A call in the rule of a relation, whose owner could not have it done: see [`reader_calls`].
+    /// A call in the rule of a relation, whose owner could not have it done: see `reader_calls`.
     Call {
         function: u32,
         relation: u32,
@@ -33,36 +29,6 @@ pub(super) struct Foreign {
     owner: pg_sys::Oid,
 }
 
-/// Gives code in `query`, of one parameter (text[]) with `keys`, that would run with the rights of `role` though its owner does
-/// not have them: is no member of it.
-///
-/// What the query names itself is its author's choice, unless `role` is a superuser.
-pub(super) fn foreign_code(query: &CStr, keys: bool, role: pg_sys::Oid) -> Option<Foreign> {
-    // SAFETY: the steps of pg_analyze_and_rewrite_fixedparams; errors are raised.
-    unsafe {
-        let superuser = pg_sys::superuser_arg(role);
-        let statement = walk::parse(query);
-        if superuser {
-            // Before anything is made of it.
-            let first = types::of_statement((*statement).stmt);
-            if let Some(found) = first.into_iter().find_map(|code| foreign(code, role)) {
-                return Some(found);
-            }
-        }
-        let analysed = walk::analyse(statement, query, keys);
-        let named = walk::named([analysed]);
-        let rewritten = pg_sys::QueryRewrite(analysed);
-        let queries = (0..walk::list_length(rewritten))
-            .map(|at| pg_sys::list_nth(rewritten, at).cast::<pg_sys::Query>());
-        let mut run = walk::run(queries, superuser);
-        if !superuser {
-            run.retain(|code| !named.code.contains(code));
-        }
-        run.extend(reader_calls::behind(named.relations, role));
-        run.into_iter().find_map(|code| foreign(code, role))
-    }
-}
-
 /// Whether a role has the rights of `role`.
 pub(super) fn has_rights(of: pg_sys::Oid, role: pg_sys::Oid) -> bool {
     // SAFETY: look-ups in the syscache.
@@ -72,7 +38,7 @@ pub(super) fn has_rights(of: pg_sys::Oid, role: pg_sys::Oid) -> bool {
 }
 
 /// Gives code whose owner does not have the rights of `role`.
-fn foreign(code: Code, role: pg_sys::Oid) -> Option<Foreign> {
+pub(super) fn foreign(code: Code, role: pg_sys::Oid) -> Option<Foreign> {
     let owner = code.owner()?;
     (!has_rights(owner, role)).then_some(Foreign { code, owner })
 }

@@ -63,7 +63,69 @@ grant usage on schema vault to regress_liv;
 grant select on vault.customer to regress_liv;
 set role regress_liv;
 select count(m.context) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail';
+-- To select is not to see all rows: row security may hide some, on the table or on one behind a view.
 reset role;
+create function vault.contents_of_liv() returns text language plpgsql as $$
+declare
+    result text;
+begin
+    set local role regress_liv;
+    select format('%s of %s, %s', count(m.context), count(*), marketing_automation.sees_rows(a.scenario_id)) into result
+    from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where a.name = 'vault mail'
+    group by a.scenario_id;
+    reset role;
+    return result;
+end $$;
+create policy of_una on vault.customer to regress_una using (true);
+select vault.contents_of_liv() as policy_alone;
+alter table vault.customer enable row level security;
+select vault.contents_of_liv() as row_security;
+alter role regress_liv bypassrls;
+select vault.contents_of_liv() as bypassing;
+alter role regress_liv nobypassrls;
+create role regress_vault;
+grant regress_vault to regress_liv;
+alter table vault.customer owner to regress_vault;
+select vault.contents_of_liv() as owning;
+alter table vault.customer force row level security;
+select vault.contents_of_liv() as forced;
+alter table vault.customer no force row level security;
+revoke regress_vault from regress_liv;
+create view vault.whole as select * from vault.customer;
+create view vault.over_whole as select * from vault.whole;
+grant select on vault.whole, vault.over_whole to regress_liv;
+create function vault.seen_by_liv(relation regclass) returns boolean language plpgsql as $$
+declare
+    result boolean;
+begin
+    perform marketing_automation.register_model('seen', relation, key => 'self.id');
+    perform marketing_automation.create_scenario('seen', 'seen');
+    set local role regress_liv;
+    result := marketing_automation.sees_rows(marketing_automation.scenario_id('seen'));
+    reset role;
+    delete from marketing_automation.scenario where name = 'seen';
+    perform marketing_automation.unregister_model('seen');
+    return result;
+end $$;
+select vault.seen_by_liv('vault.over_whole') as of_a_superuser;
+alter view vault.whole set (security_invoker = true);
+select vault.seen_by_liv('vault.over_whole') as of_a_superuser;
+alter view vault.over_whole set (security_invoker = true);
+select vault.seen_by_liv('vault.over_whole') as of_the_reader;
+alter view vault.whole reset (security_invoker);
+alter view vault.whole owner to regress_una;
+grant select on vault.customer to regress_una;
+select vault.seen_by_liv('vault.over_whole') as of_who_is_restricted;
+alter view vault.whole owner to regress_vault;
+select vault.seen_by_liv('vault.over_whole') as of_the_owner;
+alter view vault.over_whole set (security_barrier = true);
+select vault.seen_by_liv('vault.over_whole') as barrier;
+drop view vault.over_whole, vault.whole;
+revoke select on vault.customer from regress_una;
+grant select (id, name, email, secret) on vault.customer to regress_una;
+alter table vault.customer owner to current_user;
+alter table vault.customer disable row level security;
+drop policy of_una on vault.customer;
 revoke select on vault.customer from regress_liv;
 
 -- Errors quote rows. They are told to who may read those.
