@@ -897,6 +897,73 @@ select s.id, s.name, s.state from marketing_automation.scenario s
 where (select r.counts_every from marketing_automation_internal.reader r) or pg_has_role(s.owner_id, 'MEMBER');
 comment on view marketing_automation_internal.countable_scenario is 'API: private. Scenarios whose numbers the current user may see';
 
+-- functions/audience.sql
+-- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway, all
+-- of its rows. Others see that there is something, when, and how it went.
+
+create or replace view marketing_automation_internal.row_filter as
+with recursive behind as (
+    -- reader: as whom it is read, null: as whoever reads the first one
+    select m.relation::oid as relation, m.relation::oid as id, null::oid as reader from marketing_automation.model m
+    union
+    select b.relation, d.refobjid, case when exists (select from unnest(v.reloptions) o where o ~ '^security_invoker=(t|y|on|1)')
+        then b.reader else v.relowner end
+    from behind b
+    join pg_class v on v.oid = b.id and v.relkind = 'v'
+    join pg_rewrite w on w.ev_class = v.oid
+    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = w.oid and d.refclassid = 'pg_class'::regclass and d.refobjid <> v.oid
+)
+select b.relation, c.relowner as owner_id, c.relforcerowsecurity as forced, b.reader is null as by_reader
+from behind b
+join pg_class c on c.oid = b.id
+left join pg_roles r on r.oid = b.reader
+where (c.relrowsecurity or c.relkind = 'v' and exists (select from unnest(c.reloptions) o where o ~ '^security_barrier=(t|y|on|1)'))
+  and (b.reader is null
+    or not (r.rolsuper or r.rolbypassrls) and (c.relforcerowsecurity or not pg_has_role(r.oid, c.relowner, 'USAGE')));
+comment on view marketing_automation_internal.row_filter is
+    'API: private. What hides rows of models'' relations, at any depth of views: row security, and views that are security barriers. '
+    'by_reader: from whoever reads, but for members of owner_id unless forced; else from everybody';
+
+create or replace view marketing_automation_internal.hidden_relation as
+select f.relation from marketing_automation_internal.row_filter f
+where not f.by_reader
+   or not (select r.rolsuper or r.rolbypassrls from pg_roles r where r.rolname = current_user)
+      and (f.forced or not pg_has_role(f.owner_id, 'USAGE'));
+comment on view marketing_automation_internal.hidden_relation is
+    'API: private. Relations of models of which the current user may not see all rows, whatever else it may';
+
+create or replace view marketing_automation_internal.open_activity as
+select a.id
+from marketing_automation.activity a
+join marketing_automation.scenario s on s.id = a.scenario_id
+left join marketing_automation.model m on m.name = s.model
+where pg_has_role(s.owner_id, 'MEMBER')
+   or has_table_privilege(m.relation, 'SELECT')
+      and m.relation::oid not in (select h.relation from marketing_automation_internal.hidden_relation h);
+comment on view marketing_automation_internal.open_activity is
+    'API: private. Activities of which the current user may see contents of the rows that they have read. Views compare with an array of '
+    'them, which is made once a query: asked row by row it made reading a log cost seconds';
+
+create or replace function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
+        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
+            and not exists (
+                select from marketing_automation_internal.row_filter f join pg_roles r on r.oid = caller
+                where f.relation = m.relation
+                  and (not f.by_reader
+                    or not (r.rolsuper or r.rolbypassrls) and (f.forced or not pg_has_role(caller, f.owner_id, 'USAGE'))))
+    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
+    where s.id = sees_rows.scenario_id
+$$;
+comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
+
+create or replace function marketing_automation.sees_rows(scenario_id integer) returns boolean
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.sees_rows(integer) is
+    'API: public. Whether you may see contents of the rows of a scenario: as a member of its owner, or since you may read all rows of the '
+    'relation of its model';
+
 -- functions/views.sql
 -- What people see of the tables that work is done in. Each shows what is of the reader's scenarios, or all to who reads every scenario:
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
@@ -970,17 +1037,6 @@ create or replace trigger restore instead of insert on marketing_automation.reco
 create or replace trigger restore instead of insert on marketing_automation.event
     for each row execute function marketing_automation_internal.restore_row();
 
--- Who sees what is in a row: members of the scenario's owner, with whose rights it is read, and who may read the relation anyway.
--- Others see that there is something, when, and how it went.
-create or replace view marketing_automation_internal.activity_audience as
-select a.id as activity_id, coalesce(pg_has_role(s.owner_id, 'MEMBER'), false)
-    or coalesce(has_table_privilege(m.relation, 'SELECT'), false) as sees_rows
-from marketing_automation.activity a
-join marketing_automation.scenario s on s.id = a.scenario_id
-left join marketing_automation.model m on m.name = s.model;
-comment on view marketing_automation_internal.activity_audience is
-    'API: private. Whether the current user may see contents of the rows that an activity has read';
-
 create or replace view marketing_automation.record_activity with (security_barrier) as
 select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
        null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
@@ -991,7 +1047,7 @@ where (select v.reads_every from marketing_automation_internal.reader v)
    or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
-       case when f.error is null or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = f.activity_id)
+       case when f.error is null or f.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then f.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
             else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') then f.error
@@ -1006,12 +1062,12 @@ comment on column marketing_automation.record_activity.error is
 
 create or replace view marketing_automation.message with (security_barrier) as
 select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone,
-       case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+       case when o.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then o.context end as context,
        case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
        o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at,
        case when o.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = o.activity_id)
+              or o.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then o.smtp_reply
             else substring(o.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
@@ -1022,11 +1078,11 @@ where (select v.reads_every from marketing_automation_internal.reader v)
    or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
 union all
 select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone,
-       case when (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+       case when l.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then l.context end, l.state,
        l.attempts, l.created_at, null, l.sent_at,
        case when l.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-              or (select a.sees_rows from marketing_automation_internal.activity_audience a where a.activity_id = l.activity_id)
+              or l.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then l.smtp_reply
             else substring(l.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end,
@@ -1049,8 +1105,10 @@ comment on column marketing_automation.message.track_clicks is 'Whether its link
 create or replace view marketing_automation.delivery_attempt with (security_barrier) as
 select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status,
        case when t.reply !~ '^(template|sender|recipient|subject|message)\M' or (
-                select a.sees_rows from marketing_automation.message m
-                join marketing_automation_internal.activity_audience a on a.activity_id = m.activity_id where m.id = t.message_id)
+                select o.activity_id from marketing_automation_internal.outbox o where o.id = t.message_id
+                union all
+                select l.activity_id from marketing_automation_internal.message_log l where l.id = t.message_id
+                limit 1) = any (array(select a.id from marketing_automation_internal.open_activity a))
             then t.reply else substring(t.reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that' end as reply,
        t.server
 from marketing_automation_internal.attempt_log t
@@ -1690,6 +1748,36 @@ begin
 end $$;
 comment on function marketing_automation_internal.choose_owner() is
     'API: private. Trigger: remembers which role the owner''s name means. A dump has names, and roles are dropped, renamed and made anew';
+
+create or replace function marketing_automation_internal.follow_renamed_roles() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    its_table text;
+begin
+    if not exists (
+            select from (
+                select m.owner, m.owner_id from marketing_automation.model m
+                union all select s.owner, s.owner_id from marketing_automation.scenario s
+                union all select s.owner, s.owner_id from marketing_automation.snippet s
+                union all select p.owner, p.owner_id from marketing_automation.page p
+                union all select p.owner, p.owner_id from marketing_automation.page_text p) o
+            join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
+        return;
+    end if;
+    foreach its_table in array array['model', 'scenario', 'snippet', 'page', 'page_text'] loop
+        -- Who holds a row gets its owner's name at another time.
+        execute format($update$
+            update marketing_automation.%1$I t set owner = r.rolname from pg_roles r
+            where r.oid = t.owner_id and t.ctid = any (array(
+                select o.ctid from marketing_automation.%1$I o join pg_roles n on n.oid = o.owner_id
+                where n.rolname <> o.owner for no key update of o skip locked))$update$, its_table);
+    end loop;
+exception when others then
+    raise warning 'owners of definitions keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
+end $$;
+comment on function marketing_automation_internal.follow_renamed_roles() is
+    'API: private. Gives owners the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
+    'old name would give all to nobody, or to another role that has it';
 
 create or replace function marketing_automation_internal.guard() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2722,21 +2810,6 @@ end $$;
 comment on function marketing_automation_internal.usable_model(marketing_automation.scenario) is
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
     'expressions that run as the scenario''s owner';
-
-create or replace function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
-        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
-    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
-    where s.id = sees_rows.scenario_id
-$$;
-comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
-
-create or replace function marketing_automation.sees_rows(scenario_id integer) returns boolean
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.sees_rows(integer) is
-    'API: public. Whether you may see contents of the rows of a scenario: as a member of its owner, or since you may read the relation '
-    'of its model';
 
 create or replace function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
@@ -4406,6 +4479,7 @@ begin
     end loop;
     perform marketing_automation_internal.assume_time(null);
     perform marketing_automation_internal.roll_up_counters();
+    perform marketing_automation_internal.follow_renamed_roles();
     return 0;
 end $$;
 comment on function marketing_automation_internal.process_due(regrole, integer, timestamptz) is 'API: private. Behind process_due()';

@@ -19,6 +19,36 @@ end $$;
 comment on function marketing_automation_internal.choose_owner() is
     'API: private. Trigger: remembers which role the owner''s name means. A dump has names, and roles are dropped, renamed and made anew';
 
+create function marketing_automation_internal.follow_renamed_roles() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    its_table text;
+begin
+    if not exists (
+            select from (
+                select m.owner, m.owner_id from marketing_automation.model m
+                union all select s.owner, s.owner_id from marketing_automation.scenario s
+                union all select s.owner, s.owner_id from marketing_automation.snippet s
+                union all select p.owner, p.owner_id from marketing_automation.page p
+                union all select p.owner, p.owner_id from marketing_automation.page_text p) o
+            join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
+        return;
+    end if;
+    foreach its_table in array array['model', 'scenario', 'snippet', 'page', 'page_text'] loop
+        -- Who holds a row gets its owner's name at another time.
+        execute format($update$
+            update marketing_automation.%1$I t set owner = r.rolname from pg_roles r
+            where r.oid = t.owner_id and t.ctid = any (array(
+                select o.ctid from marketing_automation.%1$I o join pg_roles n on n.oid = o.owner_id
+                where n.rolname <> o.owner for no key update of o skip locked))$update$, its_table);
+    end loop;
+exception when others then
+    raise warning 'owners of definitions keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
+end $$;
+comment on function marketing_automation_internal.follow_renamed_roles() is
+    'API: private. Gives owners the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
+    'old name would give all to nobody, or to another role that has it';
+
 create function marketing_automation_internal.guard() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare

@@ -125,6 +125,7 @@ begin
     end loop;
     perform marketing_automation_internal.assume_time(null);
     perform marketing_automation_internal.roll_up_counters();
+    perform marketing_automation_internal.follow_renamed_roles();
     return 0;
 end $$;
 comment on function marketing_automation_internal.process_due(regrole, integer, timestamptz) is 'API: private. Behind process_due()';

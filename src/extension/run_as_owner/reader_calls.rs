@@ -152,6 +152,17 @@ fn may_call(role: pg_sys::Oid, function: pg_sys::Oid) -> bool {
     }
 }
 
+/// A relation on the way from a query to its tables.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Step {
+    relation: u32,
+    /// With whose rights it is read.
+    reader: u32,
+    /// The first relation on the way that belongs to somebody without the rights of the role; what is behind it, system views such as
+    /// pg_stats too, is that one's doing.
+    foreign: Option<u32>,
+}
+
 /// Gives the calls of this kind in views and policies behind `relations` that belong to somebody without the rights of `role`.
 ///
 /// # Safety
@@ -159,55 +170,85 @@ fn may_call(role: pg_sys::Oid, function: pg_sys::Oid) -> bool {
 pub(super) unsafe fn behind(relations: BTreeSet<u32>, role: pg_sys::Oid) -> BTreeSet<Code> {
     let mut found = BTreeSet::new();
     let mut seen = BTreeSet::new();
-    // With whose rights they are read.
-    let mut open: Vec<_> = relations.into_iter().map(|id| (id, role)).collect();
-    while let Some((relation, reader)) = open.pop() {
-        if !seen.insert((relation, reader.to_u32())) {
+    let mut open: Vec<_> = relations
+        .into_iter()
+        .map(|relation| Step {
+            relation,
+            reader: role.to_u32(),
+            foreign: None,
+        })
+        .collect();
+    while let Some(step) = open.pop() {
+        if !seen.insert(step) {
             continue;
         }
-        let Some(class) = role::class_of(relation.into()) else {
+        let Some(class) = role::class_of(step.relation.into()) else {
             continue;
         };
-        // SAFETY: as the caller's; the trees belong to the relation, which is open while they are walked.
-        unsafe {
-            let is_view = class.relkind as u8 == pg_sys::RELKIND_VIEW;
-            let has_policies = class.relrowsecurity
-                && [reader, role]
-                    .into_iter()
-                    .any(|user| is_restricted(relation.into(), user));
-            if !is_view && !has_policies {
-                continue;
-            }
-            let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-            let opened = pg_sys::relation_open(relation.into(), lock);
-            let mut trees = vec![];
-            if is_view {
-                trees.push(pg_sys::get_view_query(opened).cast::<pg_sys::Node>());
-            } else if let Some(security) = (*opened).rd_rsdesc.as_ref() {
-                for at in 0..walk::list_length(security.policies) {
-                    let policy =
-                        pg_sys::list_nth(security.policies, at).cast::<pg_sys::RowSecurityPolicy>();
-                    trees.push((*policy).qual.cast());
-                }
-            }
-            let named = walk::named(trees);
-            pg_sys::relation_close(opened, pg_sys::NoLock as pg_sys::LOCKMODE);
-            let its_reader = if is_view { class.relowner } else { reader };
-            open.extend(named.relations.into_iter().map(|id| (id, its_reader)));
-            if !code::has_rights(class.relowner, role) {
-                found.extend(named.code.into_iter().filter_map(|code| match code {
-                    Code::Function(function)
-                        if does_as_reader(function.into(), role)
-                            || !may_call(class.relowner, function.into()) =>
-                    {
-                        Some(Code::Call { function, relation })
-                    }
-                    _ => None,
-                }));
-            }
+        let is_view = class.relkind as u8 == pg_sys::RELKIND_VIEW;
+        let has_policies = class.relrowsecurity
+            && [step.reader.into(), role]
+                .into_iter()
+                .any(|user| is_restricted(step.relation.into(), user));
+        if !is_view && !has_policies {
+            continue;
         }
+        let foreign = step
+            .foreign
+            .or((!code::has_rights(class.relowner, role)).then_some(step.relation));
+        // SAFETY: as the caller's.
+        let named = unsafe { named_in_rule(step.relation.into(), is_view) };
+        let reader = if is_view {
+            class.relowner.to_u32()
+        } else {
+            step.reader
+        };
+        open.extend(named.relations.into_iter().map(|relation| Step {
+            relation,
+            reader,
+            foreign,
+        }));
+        let Some(relation) = foreign else {
+            continue;
+        };
+        let author =
+            role::class_of(relation.into()).map_or(pg_sys::InvalidOid, |class| class.relowner);
+        found.extend(named.code.into_iter().filter_map(|code| match code {
+            // SAFETY: within a transaction.
+            Code::Function(function)
+                if unsafe { does_as_reader(function.into(), role) }
+                    || !may_call(author, function.into()) =>
+            {
+                Some(Code::Call { function, relation })
+            }
+            _ => None,
+        }));
     }
     found
+}
+
+/// Gives what a view, or the policies of a table, name.
+///
+/// # Safety
+/// The relation is locked.
+unsafe fn named_in_rule(relation: pg_sys::Oid, is_view: bool) -> walk::Named {
+    // SAFETY: as the caller's; the trees belong to the relation, which is open while they are walked.
+    unsafe {
+        let opened = pg_sys::relation_open(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+        let mut trees = vec![];
+        if is_view {
+            trees.push(pg_sys::get_view_query(opened).cast::<pg_sys::Node>());
+        } else if let Some(security) = (*opened).rd_rsdesc.as_ref() {
+            for at in 0..walk::list_length(security.policies) {
+                let policy =
+                    pg_sys::list_nth(security.policies, at).cast::<pg_sys::RowSecurityPolicy>();
+                trees.push((*policy).qual.cast());
+            }
+        }
+        let named = walk::named(trees);
+        pg_sys::relation_close(opened, pg_sys::NoLock as pg_sys::LOCKMODE);
+        named
+    }
 }
 
 /// Whether row security restricts what a user reads of a relation.

@@ -18,6 +18,7 @@ create view dots.v_file as select l.id, pg_read_file('/etc/hostname') as x from 
 create view dots.v_setting as select l.id, current_setting('hba_file') as x from dots.lead l;
 create view dots.v_large as select l.id, lo_get(1) as x from dots.lead l;
 create view dots.v_stop as select l.id from dots.lead l where exists (select pg_terminate_backend(0));
+create view dots.v_stats as select l.id, s.most_common_vals::text as x from dots.lead l left join pg_stats s on s.tablename = l.name;
 create view dots.v_words as select l.id, w.word as x from dots.lead l, ts_stat('select ''a''::tsvector') w;
 create view dots.v_record as select l.id, (jsonb_populate_record(null::dots.address, l.facts)).street as x from dots.lead l;
 create view dots.v_set as select l.id, r.street::text as x from dots.lead l, jsonb_to_record(l.facts) as r (street dots.tag);

@@ -24,7 +24,12 @@ select scenario, enrolled, error from marketing_automation.enroll('pia');
 select r.party from marketing_automation.record r where r.scenario_id = marketing_automation.scenario_id('pia');
 set role regress_paula;
 select marketing_automation.stop('pia'), marketing_automation.draft('pia'), marketing_automation.run('pia');
+-- What a dump would say of owners is her new name, once what is due has run.
+call marketing_automation.process_all_due();
 reset role;
+select 'scenario' as kind, s.owner from marketing_automation.scenario s where s.name = 'pia'
+union all select 'model', m.owner from marketing_automation.model m join marketing_automation.scenario s on s.model = m.name where s.name = 'pia'
+union all select 'snippet', s.owner from marketing_automation.snippet s where s.name = 'pias';
 
 -- Another role of the old name gets nothing, not even when she is gone.
 create role regress_pia;
