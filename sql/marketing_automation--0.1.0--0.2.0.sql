@@ -489,10 +489,10 @@ comment on function marketing_automation_internal.is_broken_definition(text) is
 
 create or replace function marketing_automation_internal.may_quote(message text, code text) returns boolean
 language sql immutable
--- Errors that pass, and limits, name objects, and what is wrong with a definition names columns and types. But class 42 is also what a
+-- Errors that pass, limits and missing rights name objects, and what is wrong with a definition names columns and types. But class 42 is also what a
 -- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong.
 return case
-    when left(code, 2) in ('40', '53', '55', '57', '58') then false
+    when left(code, 2) in ('40', '53', '55', '57', '58') or code = '42501' then false
     when left(code, 2) = '42' then message !~ '^((\w+ )+of (model|scenario|activity)|model|role) "'
     else true
 end;
@@ -1050,7 +1050,7 @@ select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.op
        case when f.error is null or f.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then f.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') then f.error
+            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') or f.error_code = '42501' then f.error
                 else 'its text may quote the row, and is for who may read that' end end, f.error_code
 from marketing_automation_internal.finished_activity f
 where (select v.reads_every from marketing_automation_internal.reader v)
@@ -7443,7 +7443,8 @@ create or replace function marketing_automation.require_pg_cron(instead text) re
 -- The setting is not everybody's to read.
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    home text := current_setting('cron.database_name', true);
+    -- Not current_setting(), which raises where the owner of the extension is no superuser any more.
+    home text := (select s.setting from pg_settings s where s.name = 'cron.database_name');
 begin
     if exists (select from pg_extension where extname = 'pg_cron') then
         return;
@@ -8811,16 +8812,24 @@ create or replace function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
+    sees boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
     is_needed boolean := exists (select from marketing_automation.scenario s where s.state = 'running');
-    home text := current_setting('cron.database_name', true);
+    -- Not current_setting(), which raises where the owner of the extension is no superuser any more.
+    home text := (select s.setting from pg_settings s where s.name = 'cron.database_name');
 begin
     if not exists (select from pg_extension e where e.extname = 'pg_cron') then
         return query select 'jobs', 'ok', case
+                when not sees then 'whether pg_cron runs on this server is not for the owner of marketing_automation to see'
                 when home is null then 'pg_cron does not run on this server'
                 when home = current_database() then 'the extension pg_cron does not exist, though this is its database'
                 else format('pg_cron lives in the database "%s"', home) end
             || ': due_activities says whether something else calls process_all_due()',
             case when home = current_database() then 'create extension pg_cron; select * from marketing_automation.schedule_jobs();' end;
+        return;
+    end if;
+    if not sees then
+        return query select 'jobs', 'warning', 'what pg_cron does is not for the owner of marketing_automation to see',
+            format('alter role %I superuser;', current_user);
         return;
     end if;
     -- It does not come back when it was terminated, nor after a crash (pg_cron 1.4).

@@ -5,16 +5,24 @@ create function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
+    sees boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
     is_needed boolean := exists (select from marketing_automation.scenario s where s.state = 'running');
-    home text := current_setting('cron.database_name', true);
+    -- Not current_setting(), which raises where the owner of the extension is no superuser any more.
+    home text := (select s.setting from pg_settings s where s.name = 'cron.database_name');
 begin
     if not exists (select from pg_extension e where e.extname = 'pg_cron') then
         return query select 'jobs', 'ok', case
+                when not sees then 'whether pg_cron runs on this server is not for the owner of marketing_automation to see'
                 when home is null then 'pg_cron does not run on this server'
                 when home = current_database() then 'the extension pg_cron does not exist, though this is its database'
                 else format('pg_cron lives in the database "%s"', home) end
             || ': due_activities says whether something else calls process_all_due()',
             case when home = current_database() then 'create extension pg_cron; select * from marketing_automation.schedule_jobs();' end;
+        return;
+    end if;
+    if not sees then
+        return query select 'jobs', 'warning', 'what pg_cron does is not for the owner of marketing_automation to see',
+            format('alter role %I superuser;', current_user);
         return;
     end if;
     -- It does not come back when it was terminated, nor after a crash (pg_cron 1.4).

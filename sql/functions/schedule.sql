@@ -5,7 +5,8 @@ create function marketing_automation.require_pg_cron(instead text) returns void
 -- The setting is not everybody's to read.
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    home text := current_setting('cron.database_name', true);
+    -- Not current_setting(), which raises where the owner of the extension is no superuser any more.
+    home text := (select s.setting from pg_settings s where s.name = 'cron.database_name');
 begin
     if exists (select from pg_extension where extname = 'pg_cron') then
         return;

@@ -83,7 +83,7 @@ select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.op
        case when f.error is null or f.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
             then f.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') then f.error
+            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') or f.error_code = '42501' then f.error
                 else 'its text may quote the row, and is for who may read that' end end, f.error_code
 from marketing_automation_internal.finished_activity f
 where (select v.reads_every from marketing_automation_internal.reader v)

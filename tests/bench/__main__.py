@@ -40,6 +40,7 @@ def main():
     cluster.query(f"create database {DATABASE}")
     database.prepare(cluster, DATABASE, rows, mails)
     database.enroll(results, cluster, DATABASE, rows)
+    database.enroll_keys(results, cluster, DATABASE, rows)
     database.rescan(results, cluster, DATABASE, rows)
     database.process(results, cluster, DATABASE, mails)
     # BENCH_SCALE=5: a million.

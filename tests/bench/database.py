@@ -69,6 +69,33 @@ def enroll(results, cluster, database, rows):
     results.memory("the enrolling backend", watch.before, watch.peak)
 
 
+def enroll_keys(results, cluster, database, rows):
+    """Entering rows by their keys, beside enrolling the same rows."""
+    size = min(rows, 10_000)
+    cluster.query(
+        """select marketing_automation.create_scenario('keys', model => 'customer', domain => format('self.id <= %%s', %(n)s::integer));
+           select marketing_automation.add_activity('keys', 'by key', action => null);
+           select marketing_automation.run('keys')""",
+        {"n": size},
+        dbname=database,
+    )
+    calls = {
+        "enroll": "select enrolled from marketing_automation.enroll('keys')",
+        "keys": f"select marketing_automation.enroll_records('keys', array(select n::text from generate_series(1, {size}) n))",
+    }
+    seconds = {what: [] for what in calls}
+    connection = cluster.connect(database, autocommit=False)
+    with connection.cursor() as cursor:
+        for _ in range(5):
+            for what, sql in calls.items():
+                seconds[what].append(_timed(cursor, sql))
+                assert cursor.fetchone() == (size,)
+                connection.rollback()
+    connection.close()
+    results.rate(f"enter {size:,} rows by their keys", size / min(seconds["keys"]), size / min(seconds["enroll"]), "enroll() of the same rows")
+    cluster.psql("select marketing_automation.stop('keys')", dbname=database)
+
+
 def rescan(results, cluster, database, rows):
     """Enrolling when nothing is new, beside the bare anti-join."""
     cluster.query("vacuum analyze", dbname=database)
