@@ -23,17 +23,6 @@ $$;
 comment on function marketing_automation_internal.write_armed() is
     'API: private. Makes this database on this server the one that may send';
 
-create function marketing_automation.arm() returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    delete from marketing_automation.origin;
-    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
-    select marketing_automation_internal.write_armed();
-    select marketing_automation_internal.notify_mailer();
-$$;
-comment on function marketing_automation.arm() is
-    'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
-    'with TEMPLATE, and a copy of the whole server are not until this is called';
-
 create function marketing_automation_internal.disarmed_because(on_any_server boolean default false) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select case
@@ -54,6 +43,89 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.disarmed_because(boolean) is
     'API: private. Why this database may not send mail; null: it may. on_any_server: whichever server of its cluster it is on';
+
+create function marketing_automation_internal.count_as_sent() returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    ids bigint[];
+    attempts integer[];
+    counted bigint := 0;
+begin
+    -- What is due becomes mails first. Their children come after this, and are mails that nobody has sent.
+    while marketing_automation_internal.process_due(quote_ident(current_user)::regrole, 10000, null) > 0 loop
+    end loop;
+    loop
+        with taken as (
+            update marketing_automation_internal.outbox o
+            set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            where o.id in (
+                select w.id from marketing_automation_internal.outbox w
+                left join marketing_automation_internal.record r on r.id = w.record_id
+                join marketing_automation.activity a on a.id = w.activity_id
+                -- What would not have been sent is left to the mailer, which says why.
+                where r.blocked_at is null and not exists (
+                    select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
+                limit 10000)
+            returning o.id, o.attempts
+        )
+        select array_agg(t.id), array_agg(t.attempts) into ids, attempts from taken t;
+        exit when ids is null;
+        counted := counted + marketing_automation_internal.complete_messages(ids, attempts, array_fill('sent'::text, array[cardinality(ids)]),
+            array_fill('counts as sent before the data were restored: arm(resend => false)'::text, array[cardinality(ids)]),
+            array_fill(null::double precision, array[cardinality(ids)]));
+    end loop;
+    return counted;
+end $$;
+comment on function marketing_automation_internal.count_as_sent() is
+    'API: private. Mails that wait, and those of activities that are due, end as sent, and their children start; returns how many';
+
+create function marketing_automation.arm(resend boolean default null) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set datestyle = 'ISO' as $$
+declare
+    mails bigint;
+    mails_since timestamptz;
+    due bigint;
+    due_since timestamptz;
+    last_at_work timestamptz;
+begin
+    if marketing_automation_internal.disarmed_because() is null then
+        if not resend then
+            raise exception 'this database is armed: what waits here was sent by no other'
+                using errcode = 'object_not_in_prerequisite_state', hint = 'To stop sending: select marketing_automation.pause();';
+        end if;
+    elsif resend is null then
+        select count(*), min(o.created_at) into mails, mails_since from marketing_automation_internal.outbox o;
+        select count(*), min(w.at) into due, due_since
+        from marketing_automation_internal.waiting_activity w
+        join marketing_automation.activity a on a.id = w.activity_id and a.action = 'send_email'
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        where w.at <= statement_timestamp();
+        if mails + due > 0 then
+            last_at_work := greatest(
+                (select o.created_at from marketing_automation_internal.outbox o order by o.id desc limit 1),
+                (select l.finished_at from marketing_automation_internal.message_log l order by l.id desc limit 1));
+            raise exception 'another server may have sent what waits here: mails: %, activities that are due: %', mails, due
+                using errcode = 'object_not_in_prerequisite_state',
+                      detail = concat_ws(' ',
+                          format('It is disarmed, as %s.', marketing_automation_internal.disarmed_because()),
+                          format('The oldest mail has waited since %s.', date_trunc('second', mails_since)),
+                          format('The oldest activity has been due since %s.', date_trunc('second', due_since)),
+                          format('The newest mail that is known here is of %s: what was sent after that is not.', date_trunc('second', last_at_work))),
+                      hint = 'To send them, if nobody has: select marketing_automation.arm(resend => true); to count them as sent, so that '
+                          'their journeys go on: select marketing_automation.arm(resend => false);';
+        end if;
+    elsif not resend then
+        raise notice 'mails that count as sent: %', marketing_automation_internal.count_as_sent();
+    end if;
+    delete from marketing_automation.origin;
+    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
+    perform marketing_automation_internal.write_armed();
+    perform marketing_automation_internal.notify_mailer();
+end $$;
+comment on function marketing_automation.arm(boolean) is
+    'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
+    'with TEMPLATE, and a copy of the whole server are not until this is called. resend: whether mails that wait in such a copy, and those '
+    'of activities that are due, are sent, or count as sent; null: an error says how many there are, if any';
 
 create function marketing_automation.is_armed() returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -50,7 +50,11 @@ declare
     looked_at integer;
 begin
     perform marketing_automation_internal.rescue_orphans();
-    if exists (select from marketing_automation.sending_pause) then
+    -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
+    if exists (select from marketing_automation.sending_pause) or exists (
+        select from marketing_automation.origin o
+        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database))
+    then
         return;
     end if;
     if limited then

@@ -44,6 +44,22 @@ comment on function marketing_automation.rotate_tracking_key(interval) is
     'returns its id. Links signed with the old keys work for valid_for more; null: for ever. 0 ends them at once, as is needed only '
     'when a secret has leaked';
 
+create function marketing_automation_internal.restore_tracking_key() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Between CREATE EXTENSION and the rows of a dump a mailer may have made a key of its own, with which nothing was signed. Without
+    -- those of the dump, the links of all mails that were ever sent would be dead.
+    if marketing_automation_internal.is_restoring() then
+        delete from marketing_automation_internal.tracking_key k where k.id = new.id;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.restore_tracking_key() is
+    'API: private. Trigger: a key of a dump takes the place of one that the new database has made';
+
+create trigger restore before insert on marketing_automation_internal.tracking_key
+    for each row execute function marketing_automation_internal.restore_tracking_key();
+
 create function marketing_automation.tracking_keys() returns table (id smallint, secret bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

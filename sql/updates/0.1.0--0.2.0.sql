@@ -380,3 +380,5 @@ comment on column marketing_automation_internal.mailer.pid is
     'Of its session, with backend_start, as process ids are used again. A session that has ended leaves an orphan, whose claims the '
     'next claim of anybody takes back; null: it has left, or its claims were taken back';
 comment on column marketing_automation_internal.mailer.since is 'When its process registered first';
+-- It asks what becomes of mails that another server may have sent.
+drop function marketing_automation.arm();

@@ -64,7 +64,7 @@ def test_a_restart_needs_nothing_and_a_copy_is_disarmed_until_arm(primary, sink)
     primary.cluster.stop()
 
     sink.start()
-    copy.query("select marketing_automation.arm()", dbname=DATABASE)
+    copy.query("select marketing_automation.arm(resend => true)", dbname=DATABASE)
     wait_until_sent(copy, sink)
     copy.restart()
     assert copy.value("select marketing_automation.is_armed()", dbname=DATABASE)
@@ -100,7 +100,7 @@ def test_after_a_failover_the_setting_decides(primary, sink, setting):
     standby.query("select pg_promote()")
     if setting == "off":
         wait_until_disarmed(standby, "its data directory is a copy")
-        standby.query("select marketing_automation.arm()", dbname=DATABASE)
+        standby.query("select marketing_automation.arm(resend => true)", dbname=DATABASE)
     wait_until_sent(standby, sink)
     assert standby.log_text().count("sends from here after a failover") == (setting == "on")
     # It is the server now.

@@ -103,7 +103,7 @@ def test_a_copy_that_is_not_armed_sends_nothing(bare_shop, sink, start_mailer):
     wait_until(lambda: "select marketing_automation.arm()" in mailer.said(), what="the log to say what to do")
     assert mailer.ready_or_why() == "disarmed"
     assert bare_shop.messages() == {"ada@example.org": "queued"}
-    bare_shop.query("select marketing_automation.arm()")
+    bare_shop.query("select marketing_automation.arm(resend => true)")
     sink.wait_for(1)
 
 

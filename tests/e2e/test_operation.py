@@ -150,7 +150,7 @@ def test_a_copy_made_as_template_is_disarmed(shop, sink, cluster):
         copy.tick()
         wait_until(lambda: copy.value("select state from marketing_automation.worker_status()") == "disarmed", what="the copy to say so")
         assert copy.messages() == {"ada@example.org": "queued"} and not sink.mails
-        copy.query("select marketing_automation.arm()")
+        copy.query("select marketing_automation.arm(resend => true)")
         sink.wait_for(1)
     finally:
         cluster.query(f'drop database "{copy.database}" with (force)')

@@ -93,7 +93,7 @@ def test_a_dump_of_an_older_version_is_restored_into_this_one(cluster, shop, sin
         assert not lost
         assert restored.value("select has_function_privilege('update_marketer', 'marketing_automation.run(text)', 'execute')")
         assert not sink.mails
-        restored.query("select marketing_automation.arm()")
+        restored.query("select marketing_automation.arm(resend => true)")
         sink.wait_for(17)
     finally:
         restored.drop()

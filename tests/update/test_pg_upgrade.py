@@ -61,7 +61,7 @@ def test_pg_upgrade_keeps_version_data_and_rights_and_sends_nothing_until_it_is_
             assert described(after) ^ described(Shop.fresh(new, database)) == set()
             wait_until(lambda: after.state() == "disarmed", what="the mailer to see that this is a copy")
             assert after.version() == history.current_version() and not sink.mails
-            after.query("select marketing_automation.arm()")
+            after.query("select marketing_automation.arm(resend => true)")
             sink.wait_for(17)
         finally:
             new.destroy()
