@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from . import scripts
+from . import pgxn, scripts
 from .scripts import NAME, ROOT, SQL, install_script, update_script
 
 RELEASES = SQL / "releases"
@@ -14,7 +14,7 @@ LOCKED = re.compile(rf'(?m)(^name = "{NAME}"\nversion = )"[^"]+"')
 
 
 def current_version():
-    """The version that Cargo.toml names: no other place does."""
+    """The version that Cargo.toml names; META.json repeats it, as PGXN wants, and nothing else does."""
     return VERSION.search(CARGO.read_text())[1]
 
 
@@ -69,6 +69,7 @@ def freeze(following):
     with open(SUMS, "a", encoding="utf-8") as sums:
         sums.writelines(f"{_sum(path)}  {_relative(path)}\n" for path in frozen)
     CARGO.write_text(VERSION.sub(f'version = "{following}"', CARGO.read_text(), count=1))
+    pgxn.set_version(following)
     LOCK.write_text(LOCKED.sub(rf'\1"{following}"', LOCK.read_text()))
     steps = SQL / "updates" / f"{version}--{following}.sql"
     steps.write_text(f"-- What tables need on the way from {version} to {following}: nothing yet.\n")
@@ -78,6 +79,7 @@ def freeze(following):
 def faults():
     """What is wrong with the scripts of releases and with those on the way to the next one."""
     version, released, sums = current_version(), releases(), _sums()
+    yield from pgxn.faults(version)
     for name, checksum in sums.items():
         path = ROOT / name
         if not path.exists() or _sum(path) != checksum:
