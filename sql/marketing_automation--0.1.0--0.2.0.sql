@@ -416,6 +416,8 @@ comment on column marketing_automation_internal.mailer.pid is
     'Of its session, with backend_start, as process ids are used again. A session that has ended leaves an orphan, whose claims the '
     'next claim of anybody takes back; null: it has left, or its claims were taken back';
 comment on column marketing_automation_internal.mailer.since is 'When its process registered first';
+-- It asks what becomes of mails that another server may have sent.
+drop function marketing_automation.arm();
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -686,6 +688,11 @@ comment on function marketing_automation_internal.this_data_directory() is
 create or replace function marketing_automation_internal.setting(name text) returns text
 language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'setting_wrapper';
 comment on function marketing_automation_internal.setting(text) is 'API: private. Value of marketing_automation.NAME, as SHOW gives it';
+
+create or replace function marketing_automation_internal.show_step(step text) returns void
+language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'show_step_wrapper';
+comment on function marketing_automation_internal.show_step(text) is
+    'API: private. Shows in pg_stat_activity what the statement that runs is at; null: the statement alone';
 
 create or replace function marketing_automation_internal.library_version() returns text
 language c stable set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'library_version_wrapper';
@@ -3562,6 +3569,7 @@ declare
     searched_to text;
 begin
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.show_step(format('enroll scenario "%s"', chosen.name));
     begin
         select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
         from marketing_automation_internal.enroll_one(chosen, at) e;
@@ -3573,6 +3581,7 @@ begin
         enrolled := 0;
     end;
     perform marketing_automation_internal.end_turn();
+    perform marketing_automation_internal.show_step(null);
     if code is not null then
         error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
         perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, searched_to => searched_to);
@@ -4461,7 +4470,10 @@ begin
             -- Several sessions may run one activity, each for other records. One that is being deleted waits.
             perform from marketing_automation.activity a where a.id = (due.activity).id for key share skip locked;
             if found then
+                perform marketing_automation_internal.show_step(format('process activity "%s" of scenario "%s"', (due.activity).name, (
+                    select s.name from marketing_automation.scenario s where s.id = (due.activity).scenario_id)));
                 processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
+                perform marketing_automation_internal.show_step(null);
                 if processed > 0 then
                     perform marketing_automation_internal.assume_time(null);
                     -- Once, with the last batch.
@@ -5979,7 +5991,11 @@ declare
     looked_at integer;
 begin
     perform marketing_automation_internal.rescue_orphans();
-    if exists (select from marketing_automation.sending_pause) then
+    -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
+    if exists (select from marketing_automation.sending_pause) or exists (
+        select from marketing_automation.origin o
+        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database))
+    then
         return;
     end if;
     if limited then
@@ -6697,17 +6713,6 @@ $$;
 comment on function marketing_automation_internal.write_armed() is
     'API: private. Makes this database on this server the one that may send';
 
-create or replace function marketing_automation.arm() returns void
-language sql set search_path = pg_catalog, pg_temp as $$
-    delete from marketing_automation.origin;
-    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
-    select marketing_automation_internal.write_armed();
-    select marketing_automation_internal.notify_mailer();
-$$;
-comment on function marketing_automation.arm() is
-    'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
-    'with TEMPLATE, and a copy of the whole server are not until this is called';
-
 create or replace function marketing_automation_internal.disarmed_because(on_any_server boolean default false) returns text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select case
@@ -6728,6 +6733,89 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.disarmed_because(boolean) is
     'API: private. Why this database may not send mail; null: it may. on_any_server: whichever server of its cluster it is on';
+
+create or replace function marketing_automation_internal.count_as_sent() returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    ids bigint[];
+    attempts integer[];
+    counted bigint := 0;
+begin
+    -- What is due becomes mails first. Their children come after this, and are mails that nobody has sent.
+    while marketing_automation_internal.process_due(quote_ident(current_user)::regrole, 10000, null) > 0 loop
+    end loop;
+    loop
+        with taken as (
+            update marketing_automation_internal.outbox o
+            set state = 'sending', attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            where o.id in (
+                select w.id from marketing_automation_internal.outbox w
+                left join marketing_automation_internal.record r on r.id = w.record_id
+                join marketing_automation.activity a on a.id = w.activity_id
+                -- What would not have been sent is left to the mailer, which says why.
+                where r.blocked_at is null and not exists (
+                    select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
+                limit 10000)
+            returning o.id, o.attempts
+        )
+        select array_agg(t.id), array_agg(t.attempts) into ids, attempts from taken t;
+        exit when ids is null;
+        counted := counted + marketing_automation_internal.complete_messages(ids, attempts, array_fill('sent'::text, array[cardinality(ids)]),
+            array_fill('counts as sent before the data were restored: arm(resend => false)'::text, array[cardinality(ids)]),
+            array_fill(null::double precision, array[cardinality(ids)]));
+    end loop;
+    return counted;
+end $$;
+comment on function marketing_automation_internal.count_as_sent() is
+    'API: private. Mails that wait, and those of activities that are due, end as sent, and their children start; returns how many';
+
+create or replace function marketing_automation.arm(resend boolean default null) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set datestyle = 'ISO' as $$
+declare
+    mails bigint;
+    mails_since timestamptz;
+    due bigint;
+    due_since timestamptz;
+    last_at_work timestamptz;
+begin
+    if marketing_automation_internal.disarmed_because() is null then
+        if not resend then
+            raise exception 'this database is armed: what waits here was sent by no other'
+                using errcode = 'object_not_in_prerequisite_state', hint = 'To stop sending: select marketing_automation.pause();';
+        end if;
+    elsif resend is null then
+        select count(*), min(o.created_at) into mails, mails_since from marketing_automation_internal.outbox o;
+        select count(*), min(w.at) into due, due_since
+        from marketing_automation_internal.waiting_activity w
+        join marketing_automation.activity a on a.id = w.activity_id and a.action = 'send_email'
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        where w.at <= statement_timestamp();
+        if mails + due > 0 then
+            last_at_work := greatest(
+                (select o.created_at from marketing_automation_internal.outbox o order by o.id desc limit 1),
+                (select l.finished_at from marketing_automation_internal.message_log l order by l.id desc limit 1));
+            raise exception 'another server may have sent what waits here: mails: %, activities that are due: %', mails, due
+                using errcode = 'object_not_in_prerequisite_state',
+                      detail = concat_ws(' ',
+                          format('It is disarmed, as %s.', marketing_automation_internal.disarmed_because()),
+                          format('The oldest mail has waited since %s.', date_trunc('second', mails_since)),
+                          format('The oldest activity has been due since %s.', date_trunc('second', due_since)),
+                          format('The newest mail that is known here is of %s: what was sent after that is not.', date_trunc('second', last_at_work))),
+                      hint = 'To send them, if nobody has: select marketing_automation.arm(resend => true); to count them as sent, so that '
+                          'their journeys go on: select marketing_automation.arm(resend => false);';
+        end if;
+    elsif not resend then
+        raise notice 'mails that count as sent: %', marketing_automation_internal.count_as_sent();
+    end if;
+    delete from marketing_automation.origin;
+    insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
+    perform marketing_automation_internal.write_armed();
+    perform marketing_automation_internal.notify_mailer();
+end $$;
+comment on function marketing_automation.arm(boolean) is
+    'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
+    'with TEMPLATE, and a copy of the whole server are not until this is called. resend: whether mails that wait in such a copy, and those '
+    'of activities that are due, are sent, or count as sent; null: an error says how many there are, if any';
 
 create or replace function marketing_automation.is_armed() returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -7422,6 +7510,22 @@ comment on function marketing_automation.rotate_tracking_key(interval) is
     'API: public. Makes a new key, with which the links of mails are signed from then on (the mailer notices within a minute), and '
     'returns its id. Links signed with the old keys work for valid_for more; null: for ever. 0 ends them at once, as is needed only '
     'when a secret has leaked';
+
+create or replace function marketing_automation_internal.restore_tracking_key() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Between CREATE EXTENSION and the rows of a dump a mailer may have made a key of its own, with which nothing was signed. Without
+    -- those of the dump, the links of all mails that were ever sent would be dead.
+    if marketing_automation_internal.is_restoring() then
+        delete from marketing_automation_internal.tracking_key k where k.id = new.id;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.restore_tracking_key() is
+    'API: private. Trigger: a key of a dump takes the place of one that the new database has made';
+
+create or replace trigger restore before insert on marketing_automation_internal.tracking_key
+    for each row execute function marketing_automation_internal.restore_tracking_key();
 
 create or replace function marketing_automation.tracking_keys() returns table (id smallint, secret bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -144,6 +144,7 @@ declare
     searched_to text;
 begin
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.show_step(format('enroll scenario "%s"', chosen.name));
     begin
         select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
         from marketing_automation_internal.enroll_one(chosen, at) e;
@@ -155,6 +156,7 @@ begin
         enrolled := 0;
     end;
     perform marketing_automation_internal.end_turn();
+    perform marketing_automation_internal.show_step(null);
     if code is not null then
         error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
         perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, searched_to => searched_to);

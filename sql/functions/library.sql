@@ -151,6 +151,11 @@ create function marketing_automation_internal.setting(name text) returns text
 language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'setting_wrapper';
 comment on function marketing_automation_internal.setting(text) is 'API: private. Value of marketing_automation.NAME, as SHOW gives it';
 
+create function marketing_automation_internal.show_step(step text) returns void
+language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'show_step_wrapper';
+comment on function marketing_automation_internal.show_step(text) is
+    'API: private. Shows in pg_stat_activity what the statement that runs is at; null: the statement alone';
+
 create function marketing_automation_internal.library_version() returns text
 language c stable set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'library_version_wrapper';
 comment on function marketing_automation_internal.library_version() is

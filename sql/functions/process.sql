@@ -107,7 +107,10 @@ begin
             -- Several sessions may run one activity, each for other records. One that is being deleted waits.
             perform from marketing_automation.activity a where a.id = (due.activity).id for key share skip locked;
             if found then
+                perform marketing_automation_internal.show_step(format('process activity "%s" of scenario "%s"', (due.activity).name, (
+                    select s.name from marketing_automation.scenario s where s.id = (due.activity).scenario_id)));
                 processed := marketing_automation_internal.process_activity(due.activity, due.batch_size, assumed);
+                perform marketing_automation_internal.show_step(null);
                 if processed > 0 then
                     perform marketing_automation_internal.assume_time(null);
                     -- Once, with the last batch.

@@ -12,6 +12,7 @@ mod queue_cursor;
 mod revocation;
 mod script;
 mod status;
+mod step;
 mod template;
 mod time;
 mod token;

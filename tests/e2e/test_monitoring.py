@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import time
 import urllib.parse
 
 import pytest
@@ -121,3 +123,19 @@ def test_lines_of_the_mailer_begin_alike_and_name_nobody(shop, sink, cluster):
     for message in messages:
         assert re.match(r'marketing_automation( mailer| launcher)?: |scenario "', message), message
     assert not [line for line in lines if "@" in line[1]]
+
+
+def test_what_a_statement_is_at_is_seen_by_others(shop):
+    shop.customers("Ada")
+    shop.scenario("slow", domain="pg_sleep(0.7) is not null", mail=False, run=False)
+    shop.activity("sleeper", scenario="slow", condition="pg_sleep(0.7) is not null")
+    shop.query("select marketing_automation.run('slow')")
+    seen = set()
+    call = threading.Thread(target=shop.tick)
+    call.start()
+    while call.is_alive():
+        seen |= {query for (query,) in shop.query("select query from pg_stat_activity where datname = current_database() and query like '/* marketing_automation: %'")}
+        time.sleep(0.05)
+    call.join()
+    assert any(query.startswith('/* marketing_automation: enroll scenario "slow" */ select * from marketing_automation.enroll()') for query in seen), seen
+    assert any(query.startswith('/* marketing_automation: process activity "sleeper" of scenario "slow" */ ') for query in seen), seen
