@@ -41,3 +41,12 @@ update marketing_automation.activity set version = 2147483647 where name = 'send
 update marketing_automation.activity set subject = 'changed' where name = 'sender' and scenario_id = marketing_automation.scenario_id('named errors');
 select a.version from marketing_automation.activity a where a.name = 'sender' and a.scenario_id = marketing_automation.scenario_id('named errors');
 select marketing_automation.sparkline(array[0, 1, 'NaN', 2, null, 'Infinity']::numeric[]);
+
+-- A refusal has no context but that of somebody else's code, and checks say what a column takes.
+insert into marketing_automation.domain_limit (domain, per_second) values ('named.example', -1);
+insert into marketing_automation.smtp_server (name, url, weight) values ('named', 'smtp://localhost', 0);
+\set SHOW_CONTEXT errors
+select marketing_automation.add_activity('named errors', 'x', on_event => 'opened', subject => 's', body => 'b');
+select marketing_automation.run('no such scenario');
+do $$ begin perform marketing_automation.create_scenario('named errors', model => 'party'); end $$;
+\set SHOW_CONTEXT never
