@@ -223,9 +223,14 @@ comment on function marketing_automation_internal.free_hits(tid[], out tid[], ou
     'API: private. Of these rows of the inbox, those of mails that no other session holds, whose rows in finished_activity are locked '
     'now; and those of no mail that we know, which only who holds event_application may apply';
 
-create function marketing_automation_internal.apply_batch(batch_size integer) returns integer
+create function marketing_automation_internal.apply_batch(batch_size integer, full_scan boolean default true) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
+    -- Until when clicks came that are to be judged; null: none waits.
+    ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
+    since timestamptz := case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('click', 0, '') end;
+    clicks record;
+    looked_at integer := 0;
     position tid;
     reached tid;
     hits tid[];
@@ -245,12 +250,23 @@ begin
         select a.position into strict position from marketing_automation_internal.event_application a;
     end if;
     reached := position;
+    -- Half of the batch are clicks that have waited long enough; more, if there is not so much of the rest.
+    if ripe is not null then
+        select c.* into clicks
+        from marketing_automation_internal.free_clicks(since, ripe, batch_size / 2, unasked, is_ours, 0, false) c;
+        batch := clicks.known;
+        strays := clicks.strays;
+        held := clicks.held;
+        looked_at := clicks.skipped;
+    end if;
     -- From there to the end, and from the beginning to there. Much that others hold is not to keep us for long.
     for round in 1..20 loop
         wanted := batch_size - cardinality(batch) - cardinality(strays);
+        exit when wanted <= 0;
         select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
+                and (ripe is null or i.kind <> 'email_clicked')
                 and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
                     select from marketing_automation_internal.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
@@ -269,6 +285,14 @@ begin
             has_begun_anew := true;
         end if;
     end loop;
+    wanted := batch_size - cardinality(batch) - cardinality(strays);
+    if ripe is not null and wanted > 0 and looked_at >= batch_size / 2 then
+        select c.* into clicks
+        from marketing_automation_internal.free_clicks(since, ripe, wanted, unasked, is_ours, looked_at, held) c;
+        batch := batch || clicks.known;
+        strays := strays || clicks.strays;
+        held := clicks.held;
+    end if;
     -- At once, as the clicks of a mail are judged together.
     if batch <> '{}' then
         perform marketing_automation_internal.apply_or_fail(batch);
@@ -281,9 +305,10 @@ begin
     end if;
     return case when batch || strays <> '{}' or not held then cardinality(batch || strays) end;
 end $$;
-comment on function marketing_automation_internal.apply_batch(integer) is
+comment on function marketing_automation_internal.apply_batch(integer, boolean) is
     'API: private. Applies at most batch_size events of the inbox and returns how many; null when other sessions hold all that is '
-    'there';
+    'there. Clicks wait for click_window(). full_scan: looks for clicks from the beginning, not from where it found some last: see '
+    'queue_cursor()';
 
 create function marketing_automation_internal.wait_for_event_application() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
@@ -306,22 +331,29 @@ begin
 end $$;
 comment on function marketing_automation.apply_events(integer) is
     'API: public. Applies recorded opens and clicks, at most batch_size (1 to 100000), to activities and the log; returns how many, '
-    '0 when nothing is left but what other sessions hold. The mailer does this within a moment, and process_due() for its own records; '
-    'for databases without a mailer, or to be sure that it is done';
+    '0 when nothing is left but what other sessions hold, and clicks that wait for the rules about robots. The '
+    'mailer does this within a moment, and process_due() for its own records; for databases without a mailer, or to be sure that it is done';
 
 create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
-    hits tid[] := array(
-        select i.ctid from marketing_automation_internal.event_inbox i
-        where i.activity_id = apply_events_of.activity_id and i.record_id = any (records) and i.error is null
-        order by i.record_id);
+    ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
+    hits tid[];
+    unripe bigint[];
 begin
+    select coalesce(array_agg(i.ctid order by i.record_id) filter (where not w.waits), '{}'),
+        coalesce(array_agg(i.record_id) filter (where w.waits), '{}')
+    into hits, unripe
+    from marketing_automation_internal.event_inbox i
+    cross join lateral (select coalesce(i.kind = 'email_clicked' and i.occurred_at > ripe, false) as waits) w
+    where i.activity_id = apply_events_of.activity_id and i.record_id = any (records) and i.error is null;
     if hits <> '{}' then
         perform marketing_automation_internal.apply_or_fail(hits);
+    end if;
+    if hits <> '{}' or unripe <> '{}' then
         return array(
             select u.id from unnest(records) as u (id)
-            where not exists (
+            where u.id <> all (unripe) and not exists (
                 select from marketing_automation_internal.event_inbox i
                 where i.ctid = any (hits) and i.record_id = u.id and i.activity_id = apply_events_of.activity_id and i.error is null)
             order by u.id);
@@ -330,4 +362,4 @@ begin
 end $$;
 comment on function marketing_automation_internal.apply_events_of(integer, bigint[]) is
     'API: private. Applies what the inbox holds about an activity of these records, whose rows in finished_activity the caller has '
-    'locked. Returns the records of which nothing is left there';
+    'locked, but for clicks that wait for the rules about robots. Returns the records of which nothing is left there';

@@ -276,7 +276,9 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            coalesce(extract(epoch from statement_timestamp() - e.since), 0)
     from (
         select count(i.error) as failed, min(i.occurred_at) filter (where i.error is null) as since
-        from (select i.error, i.occurred_at from marketing_automation_internal.event_inbox i limit 1000) i) e
+        -- Clicks that wait for the rules about robots wait by intention.
+        from (select i.error, i.occurred_at from marketing_automation_internal.event_inbox i, marketing_automation_internal.click_window() w
+              where (i.kind = 'email_clicked' and i.error is null and i.occurred_at > statement_timestamp() - w) is not true limit 1000) i) e
     union all
     -- Not the errors themselves: they may hold values of rows.
     select 'scenarios', case when count(*) > 0 then 'warning' else 'ok' end,

@@ -122,12 +122,27 @@ begin
             select e.ctid, e.* from marketing_automation_internal.event e
             where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
               -- And what decides about the outermost of them.
-              and e.occurred_at between m.since - coalesce(burst.within, interval '0')
-                  and m.until + coalesce(burst.within, interval '0') offset 0) c
+              and e.occurred_at between m.since - reach and m.until + reach offset 0) c
+        union all
+        -- Clicks that wait for others in turn: they tell about these, and are judged later. Their time is asked outside, as the index on
+        -- the time would find those of all mails.
+        select null::tid, c.id, c.occurred_at, c.kind, c.record_id, c.activity_id, c.link_id, c.method, c.address, c.user_agent, null::text,
+            null::text, null::integer, false
+        from mail m cross join lateral (
+            select i.* from marketing_automation_internal.event_inbox i
+            where i.record_id = m.record_id and i.activity_id = m.activity_id and i.kind = 'email_clicked' and i.error is null offset 0) c
+        where c.occurred_at between m.since - reach and m.until + reach
+    ), near as materialized (
+        -- How far from a click on the hidden link, before and after; in one pass, since both may be many.
+        select h.place, h.record_id, h.activity_id, h.kind, h.link_id, h.occurred_at, h.robot, h.is_judged,
+            count(*) over (partition by h.record_id, h.activity_id, h.kind) as clicks,
+            h.occurred_at - max(h.occurred_at) filter (where h.link_id = 0) over (
+                partition by h.record_id, h.activity_id, h.kind order by h.occurred_at) as since_trap,
+            min(h.occurred_at) filter (where h.link_id = 0) over (
+                partition by h.record_id, h.activity_id, h.kind order by h.occurred_at desc) - h.occurred_at as until_trap
+        from hit h
     ), click as materialized (
-        select h.* from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h
-            where h.kind = 'email_clicked') h
-        where h.clicks >= burst.links
+        select h.* from near h where h.kind = 'email_clicked' and h.clicks >= burst.links
     ), reached as (
         -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
         -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
@@ -139,30 +154,40 @@ begin
                         partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
                     from click c) c) c
         group by c.record_id, c.activity_id, c.link_id, c.stretch
-    ), bursting as materialized (
-        select m.place
-        from (select m.place, sum(m.links) over (partition by m.record_id, m.activity_id order by m.at, m.turn) as links
-              from (select r.record_id, r.activity_id, r.since as at, 1 as turn, 1 as links, null::tid as place from reached r
+    ), weighed as (
+        -- Each with whether it is of a burst. Carried along and not joined: how many there are is not known when this is planned.
+        select m.place, m.record_id, m.activity_id, m.kind, m.link_id, m.occurred_at, m.robot, m.is_judged, m.since_trap, m.until_trap,
+            m.links >= burst.links as bursts
+        from (select m.*, sum(m.step) over (partition by m.record_id, m.activity_id order by m.occurred_at, m.turn) as links
+              from (select null::tid as place, r.record_id, r.activity_id, null as kind, null::bigint as link_id, r.since as occurred_at,
+                        null as robot, false as is_judged, null::interval as since_trap, null::interval as until_trap, 1 as turn, 1 as step
+                    from reached r
                     union all
-                    select c.record_id, c.activity_id, c.occurred_at, 2, 0, c.place from click c
+                    select c.place, c.record_id, c.activity_id, c.kind, c.link_id, c.occurred_at, c.robot, c.is_judged, c.since_trap,
+                        c.until_trap, 2, 0
+                    from click c
                     union all
-                    select r.record_id, r.activity_id, r.until, 3, -1, null from reached r) m) m
-        where m.place is not null and m.links >= burst.links
-    ), verdict as (
+                    select null, r.record_id, r.activity_id, null, null, r.until, null, false, null, null, 3, -1 from reached r) m) m
+        where m.turn = 2
+        union all
+        select h.place, h.record_id, h.activity_id, h.kind, h.link_id, h.occurred_at, h.robot, h.is_judged, h.since_trap, h.until_trap, false
+        from near h where (h.kind = 'email_clicked' and h.clicks >= burst.links) is not true
+    ), verdict as materialized (
         select h.place, h.robot as before, coalesce(
             (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind
                 in ('method', 'user_agent', 'network')),
             case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
-            case when trap.name is not null and exists (
-                select from marketing_automation_internal.event o
-                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
-                  and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
-            case when h.place in (select b.place from bursting b) then burst.name end,
+            case when least(h.since_trap, h.until_trap) <= trap.within then trap.name
+                when h.kind = 'email_opened' and trap.name is not null and exists (
+                    select from marketing_automation_internal.event o
+                    where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
+                      and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
+            case when h.bursts then burst.name end,
             case when speed.name is not null and exists (
                 select from marketing_automation_internal.message_log m
                 where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
                   and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
-        from hit h where h.is_judged
+        from weighed h where h.is_judged
     ), judged as (
         update marketing_automation_internal.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
@@ -176,7 +201,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.classify_events(tid[]) is
     'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
-    'click the other clicks in its mail. Returns what was a robot''s until rules have changed, and has no effect yet. The caller holds '
+    'click the other clicks in its mail, those that wait in the inbox too. Returns what was a robot''s until rules have changed, and has '
+    'no effect yet. The caller holds '
     'the rows of their mails in finished_activity';
 
 create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)

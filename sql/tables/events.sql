@@ -24,7 +24,7 @@ comment on table marketing_automation_internal.event is 'API: private. Opens, cl
 create index event_click on marketing_automation_internal.event (record_id, activity_id, occurred_at) where kind = 'email_clicked';
 create index event_hidden_click on marketing_automation_internal.event (record_id, activity_id, occurred_at) where link_id = 0;
 
--- Written by record_events(), emptied by apply_events(). Without an index: appending is what a reader waits for.
+-- Written by record_events(), emptied by apply_events(). Without an index but for clicks: appending is what a reader waits for.
 create table marketing_automation_internal.event_inbox (
     id uuid not null,
     occurred_at timestamptz not null,
@@ -41,9 +41,13 @@ create table marketing_automation_internal.event_inbox (
     constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_threshold = -1, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.event_inbox is
-    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
-    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
-    'could not be applied';
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); clicks for as long as rules about robots '
+    'look at what comes next, see click_window(); that mails were sent or bounced (email_sent, email_bounced) while another session held '
+    'them. Where a mailer runs, what came in the last moment, and rows that could not be applied';
+-- For apply_batch: the clicks that have waited for the rules about robots; and for classify_events the other clicks in their mails.
+create index event_inbox_ripe on marketing_automation_internal.event_inbox (occurred_at) where kind = 'email_clicked' and error is null;
+create index event_inbox_click on marketing_automation_internal.event_inbox (record_id, activity_id)
+    where kind = 'email_clicked' and error is null;
 comment on column marketing_automation_internal.event_inbox.error is
     'Why it could not be applied; such a row stays until error and error_code are set to null, which has it tried again, or it is '
     'deleted';

@@ -128,10 +128,6 @@ drop function marketing_automation_internal.claim_messages(integer, boolean);
 alter table marketing_automation_internal.event_inbox
     alter column method drop not null,
     add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
-comment on table marketing_automation_internal.event_inbox is
-    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
-    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
-    'could not be applied';
 
 -- A deletion looks once more when it commits. The function is replaced below.
 create function marketing_automation_internal.activity_gone() returns trigger
@@ -382,3 +378,14 @@ comment on column marketing_automation_internal.mailer.pid is
 comment on column marketing_automation_internal.mailer.since is 'When its process registered first';
 -- It asks what becomes of mails that another server may have sent.
 drop function marketing_automation.arm();
+
+-- Clicks wait until the rules about robots have seen what follows.
+comment on table marketing_automation_internal.event_inbox is
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); clicks for as long as rules about robots '
+    'look at what comes next, see click_window(); that mails were sent or bounced (email_sent, email_bounced) while another session held '
+    'them. Where a mailer runs, what came in the last moment, and rows that could not be applied';
+-- For apply_batch: the clicks that have waited for the rules about robots; and for classify_events the other clicks in their mails.
+create index event_inbox_ripe on marketing_automation_internal.event_inbox (occurred_at) where kind = 'email_clicked' and error is null;
+create index event_inbox_click on marketing_automation_internal.event_inbox (record_id, activity_id)
+    where kind = 'email_clicked' and error is null;
+drop function marketing_automation_internal.apply_batch(integer);

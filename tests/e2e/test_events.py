@@ -82,6 +82,7 @@ COMPARED = """
 
 
 def test_clicks_are_judged_as_if_each_was_compared_with_all_others(shop):
+    shop.judge_clicks()
     cursor = shop.connect().cursor()
     cursor.execute("select setseed(0.5)")
     for _ in range(5):
@@ -94,6 +95,7 @@ def test_clicks_are_judged_as_if_each_was_compared_with_all_others(shop):
 
 
 def test_a_mail_that_is_clicked_without_end_holds_up_nobody(shop):
+    shop.judge_clicks()
     shop.query(
         """insert into marketing_automation_internal.event_inbox (id, occurred_at, kind, record_id, activity_id, link_id, method)
            select gen_random_uuid(), timestamptz '2026-01-01' + n * interval '0.2 ms', 'email_clicked', -1, 1, 1 + n % 2, 'GET'

@@ -73,6 +73,7 @@ def test_what_fell_due_while_a_party_was_unsubscribed_runs_when_it_is_back(shop)
 
 
 def test_a_click_that_a_changed_rule_makes_a_persons_counts_with_the_next_one(shop, sink):
+    shop.judge_clicks()
     shop.customers("Ada")
     shop.scenario(run=False)
     shop.activity("clicked", parent="hello", on_event="email_clicked", **NULL)
@@ -87,7 +88,7 @@ def test_a_click_that_a_changed_rule_makes_a_persons_counts_with_the_next_one(sh
             select e.known from marketing_automation.message m
             cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_clicked'],
                 array[marketing_automation_internal.sign_token('email_clicked', m.record_id, m.activity_id, %s)],
-                array[clock_timestamp()], array[%s], array[null::inet], array['Mozilla/5.0 Firefox']) e""", link, method)  # fmt: skip
+                array[clock_timestamp() - interval '1 minute'], array[%s], array[null::inet], array['Mozilla/5.0 Firefox']) e""", link, method)  # fmt: skip
 
     def people():
         return shop.value("select count(*) from marketing_automation.event where kind = 'email_clicked' and robot is null")

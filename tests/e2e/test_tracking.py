@@ -172,7 +172,28 @@ def test_a_mail_without_consent_has_no_image_and_links_as_they_were_written(shop
     assert "email_clicked" not in dict(shop.events())
 
 
+def test_a_scanner_with_a_browsers_name_counts_nowhere_and_starts_nothing(shop, sink, proxy):
+    shop.judge_clicks()
+    shop.customers("Ada", "Bob")
+    shop.scenario(run=False, body="".join(f'<p><a href="https://shop.example/{n}">{n}</a></p>' for n in range(3)))
+    shop.activity("clicked", parent="hello", on_event="email_clicked")
+    shop.query("select marketing_automation.run('welcome')")
+    shop.tick()
+    sink.wait_for(2)
+    scanned, [read, *_] = links(sink.to("ada@example.org")[0]), links(sink.to("bob@example.org")[0])
+    for link in [*scanned, read]:
+        assert requests.get(link, allow_redirects=False).status_code == 302
+    judged = "select count(*), count(robot) from marketing_automation.event where kind = 'email_clicked'"
+    # By the mailer itself, in its time: nothing else wakes it.
+    wait_until(lambda: shop.query(judged) == [(4, 3)], what="all clicks to be judged")
+    assert shop.query("select sum(clicked), sum(robot_clicks) from marketing_automation.activity_report where activity = 'hello'") == [(1, 3)]
+    shop.tick()
+    assert len(sink.wait_for(3)) == 3 and [mail.subject for mail in sink.to("bob@example.org")][1:] == ["clicked"]
+    assert "all are applied" in shop.value("select message from marketing_automation.health() where name = 'events'")
+
+
 def test_who_follows_the_hidden_link_of_a_mail_is_a_robot(cluster, shop, sink, proxy):
+    shop.judge_clicks()
     with cluster.having(marketing_automation__hidden_link="on"):
         shop.customers("Ada")
         shop.scenario(body='<p><a href="https://shop.example/a">a</a></p>')

@@ -18,11 +18,14 @@ const PAUSE_FACTOR: u32 = 3;
 const EARLY: Duration = Duration::from_millis(2);
 /// The pause while somebody else applies events.
 const TAKEN: Duration = Duration::from_millis(200);
+/// How long clicks of the past that arrive late, after an outage, are looked for from where the last one was found.
+const FULL_SCAN: Duration = Duration::from_secs(10);
 
 /// When to look into the inbox again.
 #[derive(Debug, Default)]
 pub(super) struct EventApplier {
     pause: Option<Pause>,
+    full_scan_at: Option<Instant>,
     last_error: Option<String>,
 }
 
@@ -52,6 +55,13 @@ impl Pause {
     }
 }
 
+/// How long to sleep until a click may be judged.
+fn until_ripe(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds)
+        .unwrap_or_default()
+        .max(LEAST_PAUSE)
+}
+
 impl EventApplier {
     /// Applies a batch if it is time. Gives how long to sleep at most before the next call; None: until woken.
     pub(super) fn apply(&mut self) -> Option<Duration> {
@@ -59,18 +69,31 @@ impl EventApplier {
         if let Some(left) = self.pause.as_mut().and_then(|pause| pause.left(began)) {
             return Some(left);
         }
-        let applied = transaction::run_in_extension(|| statements::apply_batch(BATCH));
-        let (more, pause) = match applied {
-            // Whatever comes will wake the worker.
-            Ok(Some(0)) => (false, LEAST_PAUSE),
-            Ok(Some(_)) => (true, LEAST_PAUSE),
-            Ok(None) => (true, TAKEN),
-            Err(_) => (true, AFTER_ERROR),
+        let full_scan = self
+            .full_scan_at
+            .is_none_or(|last| began.duration_since(last) >= FULL_SCAN);
+        if full_scan {
+            self.full_scan_at = Some(began);
+        }
+        let applied = transaction::run_in_extension(|| {
+            let applied = statements::apply_batch(BATCH, full_scan)?;
+            let next_click = match applied {
+                Some(0) => statements::next_click()?,
+                _ => None,
+            };
+            Ok((applied, next_click))
+        });
+        let (pause, sleep) = match &applied {
+            // Whatever comes will wake the worker; not so a click that has waited long enough.
+            Ok((Some(0), next_click)) => (LEAST_PAUSE, next_click.map(until_ripe)),
+            Ok((Some(_), _)) => (LEAST_PAUSE, Some(LEAST_PAUSE)),
+            Ok((None, _)) => (TAKEN, Some(TAKEN)),
+            Err(_) => (AFTER_ERROR, Some(AFTER_ERROR)),
         };
         self.note(applied.err());
         let ended = Instant::now();
         self.pause = Some(Pause::new(ended, pause, ended - began));
-        more.then_some(pause)
+        sleep
     }
 
     /// Shows an error in worker_status(), and in the log when it is a new one.

@@ -210,11 +210,16 @@ pub(super) fn report_server(name: &str, away: Option<(f64, &str)>) -> spi::Resul
 }
 
 /// Applies events of the inbox; None: somebody else does.
-pub(super) fn apply_batch(batch_size: i32) -> spi::Result<Option<i32>> {
+pub(super) fn apply_batch(batch_size: i32, full_scan: bool) -> spi::Result<Option<i32>> {
     Spi::get_one_with_args(
-        "select marketing_automation_internal.apply_batch($1)",
-        &[batch_size.into()],
+        "select marketing_automation_internal.apply_batch($1, $2)",
+        &[batch_size.into(), full_scan.into()],
     )
+}
+
+/// In how many seconds the first click that waits for the rules about robots is to be judged; None: none waits.
+pub(super) fn next_click() -> spi::Result<Option<f64>> {
+    Spi::get_one("select marketing_automation_internal.next_click()")
 }
 
 pub(super) fn rescue_messages(hold: bool) -> spi::Result<()> {

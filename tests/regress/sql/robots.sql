@@ -55,11 +55,13 @@ create view shop.read as
 create procedure shop.hit(key text, kind text, at timestamptz, agent text, method text default 'GET', link text default null, address inet default null) language sql as $$
     select marketing_automation.record_events(array[gen_random_uuid()], array[hit.kind],
         array[marketing_automation_internal.sign_token(hit.kind, m.record_id, m.activity_id, case when hit.link = 'hidden' then 0 when hit.link is not null then (select u.id from marketing_automation_internal.link_ids(array[hit.link]) u) end)],
-        array[at], array[method], array[address], array[agent])
+        -- Clicks have waited for what follows them.
+        array[at - case when kind = 'email_clicked' and at > now() - interval '15 seconds' then interval '30 seconds' else '0' end], array[method], array[address], array[agent])
     from shop.mail m where m.key = hit.key;
     select marketing_automation.apply_events();
 $$;
 set marketing_automation.hit_details = full;
+update marketing_automation.robot_rule set is_enabled = true where kind in ('burst', 'hidden_link');
 -- Each name as its label says; no robot has opened the mail.
 do $$ declare a shop.agent; begin
     for a in select * from shop.agent where robot loop call shop.hit('1', 'email_opened', now(), a.name); end loop;
@@ -165,6 +167,7 @@ insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad',
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', '192.0.2.77');
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'network', '2001:db8:1:2::/64');
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('bad', 'method', 'head');
+update marketing_automation.robot_rule set is_enabled = false where kind in ('burst', 'hidden_link');
 select marketing_automation.stop('robots');
 drop procedure shop.hit, shop.details;
 drop view shop.kept;
