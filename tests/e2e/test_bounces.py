@@ -5,12 +5,14 @@ import http.client
 import os
 import pathlib
 import re
+import smtplib
 import subprocess
 
 import pytest
 import requests
 
 from harness import free_port, wait_until
+from harness.postfix import Postfix
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MANUAL = ROOT / "docs" / "mail.md"
@@ -18,7 +20,7 @@ SAMPLE = ROOT / "src" / "mail" / "bounce" / "samples" / "postfix_user_unknown.em
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 # What the manual's script for the proxy has where a test needs its own.
-SAMPLES = {"url": "http://127.0.0.1:8080/bounce", "file": "/etc/postfix/bounce-authorization"}
+SAMPLES = {"url": "http://127.0.0.1:8080/bounce", "file": "/etc/postfix/bounce-authorization", "database": "dbname=shop"}
 SUPPRESSED = "select array_agg(c.name order by c.name) from shop.customer c where marketing_automation.is_suppressed(c.email)"
 
 
@@ -86,14 +88,38 @@ def _deliver(script, mail, **environment):
 
 
 def test_the_pipe_that_the_manual_shows_takes_what_comes_back(shop, returned, cluster, tmp_path):
-    script = _script(0, tmp_path)
-    database = {"PGHOST": str(cluster.directory), "PGPORT": str(cluster.port), "PGDATABASE": shop.database, "PGUSER": shop.tracking, "PGPASSWORD": "tracking"}
     # Larger than what fits into an argument, and anything but text.
     report = returned + bytes(range(256)) * 2000
-    assert _deliver(script, report, **{**database, "PGDATABASE": "nowhere"}) == 75
-    assert _deliver(script, report, **database) == 0
+    assert _deliver(_script(0, tmp_path, database=cluster.url("nowhere", shop.tracking, "tracking")), report) == 75
+    assert _deliver(_script(0, tmp_path, database=shop.tracking_url()), report) == 0
     assert shop.messages() == {"ada@example.org": "bounced"}
     assert shop.value(SUPPRESSED) == ["Ada"]
+
+
+def _configuration(first):
+    """The manual's lines for Postfix that begin so."""
+    return next(text for text in re.findall(r"^```\w*\n(.*?)^```$", MANUAL.read_text(), re.M | re.S) if text.startswith(first))
+
+
+@pytest.mark.mounts
+def test_a_real_postfix_runs_the_pipe_that_the_manual_shows(shop, returned, cluster, tmp_path):
+    master = _configuration("ingest-bounce unix")
+    postfix = Postfix(_configuration("recipient_delimiter"), master, {"bounces": 5153})
+    # Its account may not enter the test's own directory.
+    script = _script(0, postfix.directory, database=cluster.url("nowhere", shop.tracking, "tracking"))
+    postfix.replace("/usr/local/bin/ingest-bounce", script)
+    try:
+        postfix.start()
+        sender = re.search(rb"bounces\+\S+?@shop\.example", returned)[0].decode()
+        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=10) as client:
+            client.sendmail("", [sender], returned)
+        wait_until(lambda: "status=deferred" in postfix.log.read_text(), what="Postfix to keep the report while there is no database")
+        _script(0, postfix.directory, database=shop.tracking_url())
+        wait_until(lambda: shop.messages() == {"ada@example.org": "bounced"}, what="the report to be taken")
+        wait_until(lambda: "status=sent (delivered via ingest-bounce service)" in postfix.log.read_text(), what="Postfix to be content")
+        assert shop.value(SUPPRESSED) == ["Ada"]
+    finally:
+        postfix.stop()
 
 
 def test_the_proxy_takes_what_comes_back(shop, returned, start):

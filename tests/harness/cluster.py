@@ -247,8 +247,17 @@ class Cluster:
                     cursor.execute(f"alter system reset {name}")
                 else:
                     cursor.execute(f"alter system set {name} = %s", (str(value),))
+            loaded = self._loaded(cursor)
             cursor.execute("select pg_reload_conf()")
+            # By then every process has been told.
+            lifetime.wait_until(lambda: self._loaded(cursor) != loaded, what="the settings to be read")
         connection.close()
+
+    @staticmethod
+    def _loaded(cursor):
+        """When this session has read the settings."""
+        cursor.execute("select pg_conf_load_time()")
+        return cursor.fetchone()
 
     @contextlib.contextmanager
     def having(self, **settings):
