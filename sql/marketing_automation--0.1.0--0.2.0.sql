@@ -164,10 +164,6 @@ drop function marketing_automation_internal.claim_messages(integer, boolean);
 alter table marketing_automation_internal.event_inbox
     alter column method drop not null,
     add constraint event_inbox_hit_has_method check ((kind in ('email_opened', 'email_clicked')) = (method is not null));
-comment on table marketing_automation_internal.event_inbox is
-    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); that mails were sent or bounced '
-    '(email_sent, email_bounced) while another session held them. Where a mailer runs, what came in the last moment, and rows that '
-    'could not be applied';
 
 -- A deletion looks once more when it commits. The function is replaced below.
 create function marketing_automation_internal.activity_gone() returns trigger
@@ -418,6 +414,17 @@ comment on column marketing_automation_internal.mailer.pid is
 comment on column marketing_automation_internal.mailer.since is 'When its process registered first';
 -- It asks what becomes of mails that another server may have sent.
 drop function marketing_automation.arm();
+
+-- Clicks wait until the rules about robots have seen what follows.
+comment on table marketing_automation_internal.event_inbox is
+    'API: private. Opens and clicks that are recorded and not yet applied, see apply_events(); clicks for as long as rules about robots '
+    'look at what comes next, see click_window(); that mails were sent or bounced (email_sent, email_bounced) while another session held '
+    'them. Where a mailer runs, what came in the last moment, and rows that could not be applied';
+-- For apply_batch: the clicks that have waited for the rules about robots; and for classify_events the other clicks in their mails.
+create index event_inbox_ripe on marketing_automation_internal.event_inbox (occurred_at) where kind = 'email_clicked' and error is null;
+create index event_inbox_click on marketing_automation_internal.event_inbox (record_id, activity_id)
+    where kind = 'email_clicked' and error is null;
+drop function marketing_automation_internal.apply_batch(integer);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -2105,6 +2112,7 @@ begin
     end if;
     if starts then
         perform marketing_automation_internal.try_mails(new);
+        perform marketing_automation_internal.warn_of_no_way_out(new);
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;
@@ -4743,6 +4751,75 @@ comment on function marketing_automation_internal.withheld_consent(bigint[], out
     'API: private. Of these records, those whose opens and whose clicks must not be recorded: their scenario does not track them, or '
     'their row does not consent now. unknown: those of which it cannot be asked now, as the expressions are too slow';
 
+-- functions/waiting_clicks.sql
+-- Clicks that wait in the inbox, until the rules about robots can look at what has followed them: see classify_events().
+
+create or replace function marketing_automation_internal.click_window() returns interval
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- A second more, as what is on its way to the inbox came before what is there. A rule of hours would keep a campaign waiting: of such
+    -- a one the log is right in the end, and what a click had started before stays.
+    select case when count(*) > 0 then least(max(first.within), interval '5 minutes') + interval '1 second' end
+    from (select distinct on (r.kind) r.within from marketing_automation.robot_rule r
+          where r.is_enabled and r.kind in ('burst', 'hidden_link') order by r.kind, r.name) first
+$$;
+comment on function marketing_automation_internal.click_window() is
+    'API: private. How long a click waits in the inbox, since the rules about robots that are enabled look at the clicks of its mail before '
+    'and after it; null: no such rule is, and none waits';
+
+create or replace function marketing_automation_internal.ripe_clicks(since timestamptz, until timestamptz, skipped integer, wanted integer,
+    unasked integer[]) returns tid[]
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+-- In the order of the index, whatever is known of the table: another plan reads the whole inbox.
+set enable_sort = off set enable_seqscan = off set enable_bitmapscan = off as $$
+    select array(
+        select i.ctid from marketing_automation_internal.event_inbox i
+        where i.kind = 'email_clicked' and i.error is null and i.occurred_at between since and until
+          and (unasked = '{}' or not exists (
+              select from marketing_automation_internal.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
+        order by i.occurred_at offset skipped limit wanted)
+$$;
+comment on function marketing_automation_internal.ripe_clicks(timestamptz, timestamptz, integer, integer, integer[]) is
+    'API: private. Clicks of the inbox from then to then, in order, but for those of scenarios of which nobody can ask now';
+
+create or replace function marketing_automation_internal.free_clicks(since timestamptz, until timestamptz, wanted integer, unasked integer[],
+    with_strays boolean, inout skipped integer, inout held boolean, out known tid[], out strays tid[])
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    hits tid[];
+    free record;
+begin
+    known := '{}';
+    strays := '{}';
+    -- Much that others hold is not to keep us for long.
+    for round in 1..20 loop
+        exit when cardinality(known) + cardinality(strays) >= wanted;
+        hits := marketing_automation_internal.ripe_clicks(since, until, skipped, wanted - cardinality(known) - cardinality(strays), unasked);
+        exit when hits = '{}';
+        if skipped = 0 then
+            perform marketing_automation_internal.set_queue_cursor('click', 0, '', i.occurred_at)
+            from marketing_automation_internal.event_inbox i where i.ctid = hits[1];
+        end if;
+        skipped := skipped + cardinality(hits);
+        select f.* into free from marketing_automation_internal.free_hits(hits) f;
+        known := known || free.known;
+        strays := strays || case when with_strays then free.unknown end;
+        held := held or cardinality(free.known) + case when with_strays then cardinality(free.unknown) else 0 end < cardinality(hits);
+    end loop;
+end $$;
+comment on function marketing_automation_internal.free_clicks(timestamptz, timestamptz, integer, integer[], boolean, integer, boolean) is
+    'API: private. At most wanted clicks of the inbox that came from then to then, locked as by free_hits(). skipped: how many there are '
+    'before them that have been looked at; held: whether others hold some';
+
+create or replace function marketing_automation_internal.next_click() returns double precision
+language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+    select extract(epoch from min(i.occurred_at) + marketing_automation_internal.click_window() - clock_timestamp())::double precision
+    from marketing_automation_internal.event_inbox i
+    where i.kind = 'email_clicked' and i.error is null
+      and i.occurred_at > statement_timestamp() - marketing_automation_internal.click_window()
+$$;
+comment on function marketing_automation_internal.next_click() is
+    'API: private. In how many seconds the first click that waits is to be judged; null: none waits';
+
 -- functions/apply.sql
 -- Applying events: what record_events() left in the inbox goes into the log and starts and cancels activities.
 --
@@ -4969,9 +5046,14 @@ comment on function marketing_automation_internal.free_hits(tid[], out tid[], ou
     'API: private. Of these rows of the inbox, those of mails that no other session holds, whose rows in finished_activity are locked '
     'now; and those of no mail that we know, which only who holds event_application may apply';
 
-create or replace function marketing_automation_internal.apply_batch(batch_size integer) returns integer
+create or replace function marketing_automation_internal.apply_batch(batch_size integer, full_scan boolean default true) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
+    -- Until when clicks came that are to be judged; null: none waits.
+    ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
+    since timestamptz := case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('click', 0, '') end;
+    clicks record;
+    looked_at integer := 0;
     position tid;
     reached tid;
     hits tid[];
@@ -4991,12 +5073,23 @@ begin
         select a.position into strict position from marketing_automation_internal.event_application a;
     end if;
     reached := position;
+    -- Half of the batch are clicks that have waited long enough; more, if there is not so much of the rest.
+    if ripe is not null then
+        select c.* into clicks
+        from marketing_automation_internal.free_clicks(since, ripe, batch_size / 2, unasked, is_ours, 0, false) c;
+        batch := clicks.known;
+        strays := clicks.strays;
+        held := clicks.held;
+        looked_at := clicks.skipped;
+    end if;
     -- From there to the end, and from the beginning to there. Much that others hold is not to keep us for long.
     for round in 1..20 loop
         wanted := batch_size - cardinality(batch) - cardinality(strays);
+        exit when wanted <= 0;
         select array_agg(h.ctid), coalesce(max(h.ctid), reached) into hits, reached
         from (select i.ctid from marketing_automation_internal.event_inbox i
               where i.ctid > reached and (not has_begun_anew or i.ctid <= position) and i.error is null
+                and (ripe is null or i.kind <> 'email_clicked')
                 and (unasked = '{}' or i.kind not in ('email_opened', 'email_clicked') or not exists (
                     select from marketing_automation_internal.record r where r.id = i.record_id and r.scenario_id = any (unasked)))
               limit wanted) h;
@@ -5015,6 +5108,14 @@ begin
             has_begun_anew := true;
         end if;
     end loop;
+    wanted := batch_size - cardinality(batch) - cardinality(strays);
+    if ripe is not null and wanted > 0 and looked_at >= batch_size / 2 then
+        select c.* into clicks
+        from marketing_automation_internal.free_clicks(since, ripe, wanted, unasked, is_ours, looked_at, held) c;
+        batch := batch || clicks.known;
+        strays := strays || clicks.strays;
+        held := clicks.held;
+    end if;
     -- At once, as the clicks of a mail are judged together.
     if batch <> '{}' then
         perform marketing_automation_internal.apply_or_fail(batch);
@@ -5027,9 +5128,10 @@ begin
     end if;
     return case when batch || strays <> '{}' or not held then cardinality(batch || strays) end;
 end $$;
-comment on function marketing_automation_internal.apply_batch(integer) is
+comment on function marketing_automation_internal.apply_batch(integer, boolean) is
     'API: private. Applies at most batch_size events of the inbox and returns how many; null when other sessions hold all that is '
-    'there';
+    'there. Clicks wait for click_window(). full_scan: looks for clicks from the beginning, not from where it found some last: see '
+    'queue_cursor()';
 
 create or replace function marketing_automation_internal.wait_for_event_application() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
@@ -5052,22 +5154,29 @@ begin
 end $$;
 comment on function marketing_automation.apply_events(integer) is
     'API: public. Applies recorded opens and clicks, at most batch_size (1 to 100000), to activities and the log; returns how many, '
-    '0 when nothing is left but what other sessions hold. The mailer does this within a moment, and process_due() for its own records; '
-    'for databases without a mailer, or to be sure that it is done';
+    '0 when nothing is left but what other sessions hold, and clicks that wait for the rules about robots. The '
+    'mailer does this within a moment, and process_due() for its own records; for databases without a mailer, or to be sure that it is done';
 
 create or replace function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
-    hits tid[] := array(
-        select i.ctid from marketing_automation_internal.event_inbox i
-        where i.activity_id = apply_events_of.activity_id and i.record_id = any (records) and i.error is null
-        order by i.record_id);
+    ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
+    hits tid[];
+    unripe bigint[];
 begin
+    select coalesce(array_agg(i.ctid order by i.record_id) filter (where not w.waits), '{}'),
+        coalesce(array_agg(i.record_id) filter (where w.waits), '{}')
+    into hits, unripe
+    from marketing_automation_internal.event_inbox i
+    cross join lateral (select coalesce(i.kind = 'email_clicked' and i.occurred_at > ripe, false) as waits) w
+    where i.activity_id = apply_events_of.activity_id and i.record_id = any (records) and i.error is null;
     if hits <> '{}' then
         perform marketing_automation_internal.apply_or_fail(hits);
+    end if;
+    if hits <> '{}' or unripe <> '{}' then
         return array(
             select u.id from unnest(records) as u (id)
-            where not exists (
+            where u.id <> all (unripe) and not exists (
                 select from marketing_automation_internal.event_inbox i
                 where i.ctid = any (hits) and i.record_id = u.id and i.activity_id = apply_events_of.activity_id and i.error is null)
             order by u.id);
@@ -5076,7 +5185,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.apply_events_of(integer, bigint[]) is
     'API: private. Applies what the inbox holds about an activity of these records, whose rows in finished_activity the caller has '
-    'locked. Returns the records of which nothing is left there';
+    'locked, but for clicks that wait for the rules about robots. Returns the records of which nothing is left there';
 
 -- functions/conversions.sql
 -- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
@@ -5325,12 +5434,27 @@ begin
             select e.ctid, e.* from marketing_automation_internal.event e
             where e.record_id = m.record_id and e.activity_id = m.activity_id and e.kind = 'email_clicked'
               -- And what decides about the outermost of them.
-              and e.occurred_at between m.since - coalesce(burst.within, interval '0')
-                  and m.until + coalesce(burst.within, interval '0') offset 0) c
+              and e.occurred_at between m.since - reach and m.until + reach offset 0) c
+        union all
+        -- Clicks that wait for others in turn: they tell about these, and are judged later. Their time is asked outside, as the index on
+        -- the time would find those of all mails.
+        select null::tid, c.id, c.occurred_at, c.kind, c.record_id, c.activity_id, c.link_id, c.method, c.address, c.user_agent, null::text,
+            null::text, null::integer, false
+        from mail m cross join lateral (
+            select i.* from marketing_automation_internal.event_inbox i
+            where i.record_id = m.record_id and i.activity_id = m.activity_id and i.kind = 'email_clicked' and i.error is null offset 0) c
+        where c.occurred_at between m.since - reach and m.until + reach
+    ), near as materialized (
+        -- How far from a click on the hidden link, before and after; in one pass, since both may be many.
+        select h.place, h.record_id, h.activity_id, h.kind, h.link_id, h.occurred_at, h.robot, h.is_judged,
+            count(*) over (partition by h.record_id, h.activity_id, h.kind) as clicks,
+            h.occurred_at - max(h.occurred_at) filter (where h.link_id = 0) over (
+                partition by h.record_id, h.activity_id, h.kind order by h.occurred_at) as since_trap,
+            min(h.occurred_at) filter (where h.link_id = 0) over (
+                partition by h.record_id, h.activity_id, h.kind order by h.occurred_at desc) - h.occurred_at as until_trap
+        from hit h
     ), click as materialized (
-        select h.* from (select h.*, count(*) over (partition by h.record_id, h.activity_id) as clicks from hit h
-            where h.kind = 'email_clicked') h
-        where h.clicks >= burst.links
+        select h.* from near h where h.kind = 'email_clicked' and h.clicks >= burst.links
     ), reached as (
         -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
         -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
@@ -5342,30 +5466,40 @@ begin
                         partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
                     from click c) c) c
         group by c.record_id, c.activity_id, c.link_id, c.stretch
-    ), bursting as materialized (
-        select m.place
-        from (select m.place, sum(m.links) over (partition by m.record_id, m.activity_id order by m.at, m.turn) as links
-              from (select r.record_id, r.activity_id, r.since as at, 1 as turn, 1 as links, null::tid as place from reached r
+    ), weighed as (
+        -- Each with whether it is of a burst. Carried along and not joined: how many there are is not known when this is planned.
+        select m.place, m.record_id, m.activity_id, m.kind, m.link_id, m.occurred_at, m.robot, m.is_judged, m.since_trap, m.until_trap,
+            m.links >= burst.links as bursts
+        from (select m.*, sum(m.step) over (partition by m.record_id, m.activity_id order by m.occurred_at, m.turn) as links
+              from (select null::tid as place, r.record_id, r.activity_id, null as kind, null::bigint as link_id, r.since as occurred_at,
+                        null as robot, false as is_judged, null::interval as since_trap, null::interval as until_trap, 1 as turn, 1 as step
+                    from reached r
                     union all
-                    select c.record_id, c.activity_id, c.occurred_at, 2, 0, c.place from click c
+                    select c.place, c.record_id, c.activity_id, c.kind, c.link_id, c.occurred_at, c.robot, c.is_judged, c.since_trap,
+                        c.until_trap, 2, 0
+                    from click c
                     union all
-                    select r.record_id, r.activity_id, r.until, 3, -1, null from reached r) m) m
-        where m.place is not null and m.links >= burst.links
-    ), verdict as (
+                    select null, r.record_id, r.activity_id, null, null, r.until, null, false, null, null, 3, -1 from reached r) m) m
+        where m.turn = 2
+        union all
+        select h.place, h.record_id, h.activity_id, h.kind, h.link_id, h.occurred_at, h.robot, h.is_judged, h.since_trap, h.until_trap, false
+        from near h where (h.kind = 'email_clicked' and h.clicks >= burst.links) is not true
+    ), verdict as materialized (
         select h.place, h.robot as before, coalesce(
             (select r.name from marketing_automation.robot_rule r where r.name = h.robot and r.is_enabled and r.kind
                 in ('method', 'user_agent', 'network')),
             case when h.link_id = 0 then coalesce(trap.name, 'hidden_link') end,
-            case when trap.name is not null and exists (
-                select from marketing_automation_internal.event o
-                where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
-                  and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
-            case when h.place in (select b.place from bursting b) then burst.name end,
+            case when least(h.since_trap, h.until_trap) <= trap.within then trap.name
+                when h.kind = 'email_opened' and trap.name is not null and exists (
+                    select from marketing_automation_internal.event o
+                    where o.record_id = h.record_id and o.activity_id = h.activity_id and o.link_id = 0
+                      and o.occurred_at between h.occurred_at - trap.within and h.occurred_at + trap.within) then trap.name end,
+            case when h.bursts then burst.name end,
             case when speed.name is not null and exists (
                 select from marketing_automation_internal.message_log m
                 where m.bucket = any (buckets) and m.record_id = h.record_id and m.activity_id = h.activity_id
                   and h.occurred_at < m.sent_at + speed.within) then speed.name end) as robot
-        from hit h where h.is_judged
+        from weighed h where h.is_judged
     ), judged as (
         update marketing_automation_internal.event e set robot = v.robot
         from verdict v where e.ctid = v.place and v.robot is distinct from v.before
@@ -5379,7 +5513,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.classify_events(tid[]) is
     'API: private. Judges opens and clicks at these places in the log, whose look has been judged, by when they came, and with a '
-    'click the other clicks in its mail. Returns what was a robot''s until rules have changed, and has no effect yet. The caller holds '
+    'click the other clicks in its mail, those that wait in the inbox too. Returns what was a robot''s until rules have changed, and has '
+    'no effect yet. The caller holds '
     'the rows of their mails in finished_activity';
 
 create or replace function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
@@ -7708,6 +7843,48 @@ end $$;
 comment on function marketing_automation_internal.try_mails(marketing_automation.scenario) is
     'API: private. Renders the mails of a scenario for one row that has an address, and warns of what fails';
 
+create or replace function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
+    with recursive part as (
+        select a.id, '' as language, a.name as mail, a.body
+        from marketing_automation.activity a
+        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email'
+        union
+        select a.id, t.language, format('%s (%s)', a.name, t.language), t.body
+        from marketing_automation.activity_translation t
+        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mails_without_way_out.scenario_id
+            and a.action = 'send_email'
+        where t.body is not null
+        union
+        select p.id, p.language, p.mail, s.body
+        from part p cross join unnest(marketing_automation_internal.used_snippets(null, null, p.body)) as u (name)
+        join marketing_automation.snippet s on s.name = u.name
+    )
+    select array_agg(m.mail order by m.id, m.language) from (
+        select p.id, p.language, p.mail from part p group by p.id, p.language, p.mail
+        having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
+$$;
+comment on function marketing_automation_internal.mails_without_way_out(integer) is
+    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has; null: none';
+
+create or replace function marketing_automation_internal.warn_of_no_way_out(scenario marketing_automation.scenario) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    mails text[];
+begin
+    -- Who has no proxy yet cannot link to it; and what nobody can leave needs no way out.
+    if not scenario.unsubscribable and coalesce(marketing_automation_internal.setting('automation_base'), '') = '' then
+        return;
+    end if;
+    mails := marketing_automation_internal.mails_without_way_out(scenario.id);
+    if mails is not null then
+        raise warning 'mails of scenario "%" have no link to unsubscribe: %', scenario.name, array_to_string(mails, ', ')
+            using hint = 'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.warn_of_no_way_out(marketing_automation.scenario) is
+    'API: private. Warns of mails without a link to unsubscribe, of a scenario that can be left';
+
 create or replace function marketing_automation_internal.send_test(caller regrole, scenario text, activity text, key text, to_address text,
     language text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -9187,7 +9364,9 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            coalesce(extract(epoch from statement_timestamp() - e.since), 0)
     from (
         select count(i.error) as failed, min(i.occurred_at) filter (where i.error is null) as since
-        from (select i.error, i.occurred_at from marketing_automation_internal.event_inbox i limit 1000) i) e
+        -- Clicks that wait for the rules about robots wait by intention.
+        from (select i.error, i.occurred_at from marketing_automation_internal.event_inbox i, marketing_automation_internal.click_window() w
+              where (i.kind = 'email_clicked' and i.error is null and i.occurred_at > statement_timestamp() - w) is not true limit 1000) i) e
     union all
     -- Not the errors themselves: they may hold values of rows.
     select 'scenarios', case when count(*) > 0 then 'warning' else 'ok' end,

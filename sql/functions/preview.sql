@@ -95,6 +95,48 @@ end $$;
 comment on function marketing_automation_internal.try_mails(marketing_automation.scenario) is
     'API: private. Renders the mails of a scenario for one row that has an address, and warns of what fails';
 
+create function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
+    with recursive part as (
+        select a.id, '' as language, a.name as mail, a.body
+        from marketing_automation.activity a
+        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email'
+        union
+        select a.id, t.language, format('%s (%s)', a.name, t.language), t.body
+        from marketing_automation.activity_translation t
+        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mails_without_way_out.scenario_id
+            and a.action = 'send_email'
+        where t.body is not null
+        union
+        select p.id, p.language, p.mail, s.body
+        from part p cross join unnest(marketing_automation_internal.used_snippets(null, null, p.body)) as u (name)
+        join marketing_automation.snippet s on s.name = u.name
+    )
+    select array_agg(m.mail order by m.id, m.language) from (
+        select p.id, p.language, p.mail from part p group by p.id, p.language, p.mail
+        having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
+$$;
+comment on function marketing_automation_internal.mails_without_way_out(integer) is
+    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has; null: none';
+
+create function marketing_automation_internal.warn_of_no_way_out(scenario marketing_automation.scenario) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    mails text[];
+begin
+    -- Who has no proxy yet cannot link to it; and what nobody can leave needs no way out.
+    if not scenario.unsubscribable and coalesce(marketing_automation_internal.setting('automation_base'), '') = '' then
+        return;
+    end if;
+    mails := marketing_automation_internal.mails_without_way_out(scenario.id);
+    if mails is not null then
+        raise warning 'mails of scenario "%" have no link to unsubscribe: %', scenario.name, array_to_string(mails, ', ')
+            using hint = 'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.warn_of_no_way_out(marketing_automation.scenario) is
+    'API: private. Warns of mails without a link to unsubscribe, of a scenario that can be left';
+
 create function marketing_automation_internal.send_test(caller regrole, scenario text, activity text, key text, to_address text,
     language text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$

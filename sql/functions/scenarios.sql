@@ -65,6 +65,7 @@ begin
     end if;
     if starts then
         perform marketing_automation_internal.try_mails(new);
+        perform marketing_automation_internal.warn_of_no_way_out(new);
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;

@@ -113,12 +113,13 @@ def test_a_real_postfix_runs_the_pipe_that_the_manual_shows(shop, returned, clus
         sender = re.search(rb"bounces\+\S+?@shop\.example", returned)[0].decode()
         with smtplib.SMTP("127.0.0.1", postfix.port, timeout=10) as client:
             client.sendmail("", [sender], returned)
-        wait_until(lambda: "status=deferred" in postfix.log.read_text(), what="Postfix to keep the report while there is no database")
+        wait_until(lambda: "status=deferred" in postfix.log_text(), what="Postfix to keep the report while there is no database")
         _script(0, postfix.directory, database=shop.tracking_url())
         wait_until(lambda: shop.messages() == {"ada@example.org": "bounced"}, what="the report to be taken")
-        wait_until(lambda: "status=sent (delivered via ingest-bounce service)" in postfix.log.read_text(), what="Postfix to be content")
+        wait_until(lambda: "status=sent (delivered via ingest-bounce service)" in postfix.log_text(), what="Postfix to be content")
         assert shop.value(SUPPRESSED) == ["Ada"]
     finally:
+        print(postfix.log_text())
         postfix.stop()
 
 

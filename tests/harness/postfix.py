@@ -87,6 +87,10 @@ class Postfix:
         lifetime.wait_until(self._listens, 30, what="Postfix to listen")
         return self
 
+    def log_text(self):
+        """All that it has logged."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
     def stop(self):
         lifetime.cancel_stop(self.stop)
         lifetime.end(self.process)

@@ -16,7 +16,8 @@ use crate::mail::rendered::Consent;
 use crate::mail::template::{Recipient, context};
 use crate::tracking::url::BaseUrl;
 
-/// Stands for what is not set yet; the domain never exists (RFC 6761, section 6.4).
+/// Stands for what is not set yet while the message is built; the domain never exists (RFC 6761, section 6.4). Header lines with it
+/// are not shown.
 const NOT_SET: &str = "not-set.invalid";
 
 fn refuse(what: &str, reason: &str) -> ! {
@@ -28,11 +29,23 @@ fn refuse(what: &str, reason: &str) -> ! {
     );
 }
 
-/// The header lines of a message, with the line ends of psql.
+/// The header lines of a message that do not depend on what is not set, with the line ends of psql.
 fn head(message: &[u8]) -> String {
     let text = String::from_utf8_lossy(message);
     let head = text.split("\r\n\r\n").next().unwrap_or_default();
-    head.replace("\r\n", "\n")
+    let mut fields: Vec<String> = Vec::new();
+    for line in head.split("\r\n") {
+        match fields.last_mut() {
+            // Folded (RFC 5322, section 2.2.3).
+            Some(field) if line.starts_with([' ', '\t']) => {
+                field.push('\n');
+                field.push_str(line);
+            }
+            _ => fields.push(line.to_owned()),
+        }
+    }
+    fields.retain(|field| !field.contains(NOT_SET));
+    fields.join("\n")
 }
 
 /// Renders a mail; its links lead where their author wrote, as no link is stored.
@@ -85,31 +98,36 @@ fn render_preview(
         .and_then(|template| template.render(&context, &recipient))
         .unwrap_or_else(|error| refuse(&what, &error.to_string()));
 
+    // While it is not set, links stay as they were written, and there is no image.
     let base = settings::automation_base().and_then(|base| BaseUrl::parse(&base).ok());
-    let base = base.or_else(|| BaseUrl::parse(&format!("http://{NOT_SET}")).ok());
-    let Some(base) = base else {
-        refuse(&what, "marketing_automation.automation_base is no URL");
-    };
     let host = settings::automation_base()
         .and_then(|base| url::Url::parse(&base).ok())
         .and_then(|url| url.host_str().map(str::to_owned))
         .unwrap_or_else(|| NOT_SET.to_owned());
-    let unsubscribe_url = base.unsubscribe("preview");
+    let unsubscribe_url = base.as_ref().map(|base| base.unsubscribe("preview"));
     let unsubscribe_address = settings::unsubscribe_address()
         .and_then(|mailbox| TokenMailbox::parse("unsubscribe address", &mailbox).ok())
         .map(|mailbox| mailbox.with("preview"));
-    let feedback_sender =
-        settings::feedback_sender().unwrap_or_else(|| default_feedback_sender(&host));
+    let feedback_id = settings::feedback_sender()
+        .or_else(|| base.is_some().then(|| default_feedback_sender(&host)))
+        .map(|sender| feedback_id(activity_id, &activity.scenario, &sender));
     let consent = Consent {
-        opens: track_opens,
+        opens: track_opens && base.is_some(),
         clicks: true,
+    };
+    let url = |of: fn(&BaseUrl, &str) -> String| {
+        base.as_ref()
+            .map(|base| of(base, "preview"))
+            .unwrap_or_default()
     };
     let links = rendered.links();
     let mail = rendered.assemble(consent, false, |target| match target {
         Target::Link(index) => links[index].clone(),
-        Target::Unsubscribe(_) => unsubscribe_url.clone(),
-        Target::OpenImage => base.open("preview"),
-        Target::HiddenLink => base.click("preview"),
+        Target::Unsubscribe(_) => unsubscribe_url
+            .clone()
+            .unwrap_or_else(|| "unsubscribe".to_owned()),
+        Target::OpenImage => url(BaseUrl::open),
+        Target::HiddenLink => url(BaseUrl::click),
     });
     let sender = mail.sender.clone().or_else(settings::email_from);
     let nobody = format!("nobody@{NOT_SET}");
@@ -123,14 +141,10 @@ fn render_preview(
         text: &mail.text,
         message_id: &format!("preview.{activity_id}@{host}"),
         date: SystemTime::now(),
-        unsubscribe_url: Some(&unsubscribe_url),
+        unsubscribe_url: unsubscribe_url.as_deref(),
         unsubscribe_address: unsubscribe_address.as_deref(),
         list_id: Some(&list_id(&activity.scenario, &host)),
-        feedback_id: Some(&feedback_id(
-            activity_id,
-            &activity.scenario,
-            &feedback_sender,
-        )),
+        feedback_id: feedback_id.as_deref(),
     })
     .unwrap_or_else(|error| refuse(&what, &error.to_string()));
     let row = (
@@ -141,4 +155,19 @@ fn render_preview(
         head(message.bytes()),
     );
     Ok(TableIterator::once(row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_lines_about_what_is_not_set_are_left_out() {
+        let message = "From: a@b.example\r\nMessage-ID: <preview.1@not-set.invalid>\r\nSubject: a\r\n b\r\n\
+                       Feedback-ID: 1:\r\n not-set.invalid\r\nDate: x\r\n\r\nbody of not-set.invalid";
+        assert_eq!(
+            head(message.as_bytes()),
+            "From: a@b.example\nSubject: a\n b\nDate: x"
+        );
+    }
 }

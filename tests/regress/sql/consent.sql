@@ -17,8 +17,10 @@ select s.name, marketing_automation.add_activity(s.name, 'mail', subject => 's',
        marketing_automation.add_activity(s.name, 'clicked', parent => 'mail', on_event => 'email_clicked', action => null) > 0 as added
 from (values ('consent'), ('quiet')) s (name);
 select marketing_automation.run('consent'), marketing_automation.run('quiet');
+set marketing_automation.automation_base = 'https://track.example';
 select p.id, p.html like '%<img%' as image from shop.subscriber o cross join lateral (select o.id, v.html from marketing_automation.preview('consent', 'mail', o.id::text) v) p order by 1;
 select count(*) filter (where p.html like '%<img%') as images from marketing_automation.preview('quiet', 'mail', '5') p;
+reset marketing_automation.automation_base;
 select scenario, enrolled from marketing_automation.enroll() where scenario in ('consent', 'quiet') order by 1;
 call marketing_automation.process_all_due();
 
