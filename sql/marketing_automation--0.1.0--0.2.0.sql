@@ -1741,6 +1741,26 @@ end $$;
 comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
     'API: private. Takes it back to its place in the line; of what had been too slow, batches grow again as long as they are quick';
 
+create or replace function marketing_automation_internal.reach_definitions() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    lock table marketing_automation.model, marketing_automation.scenario, marketing_automation.activity in row share mode;
+exception when lock_not_available then
+    raise exception 'another session has locked the definitions of all scenarios for more than a second' using
+        errcode = 'lock_not_available',
+        detail = coalesce('It holds a lock on the whole table: ' || (
+            select string_agg(format('process %s, role %s', a.pid, a.usename), '; ' order by a.pid) from pg_stat_activity a
+            where a.pid in (
+                select l.pid from pg_locks l
+                where l.granted and l.mode in ('ExclusiveLock', 'AccessExclusiveLock') and l.relation in (
+                    'marketing_automation.model'::regclass, 'marketing_automation.scenario'::regclass, 'marketing_automation.activity'::regclass))),
+            'It has just ended.'),
+        hint = 'Whoever may delete a scenario may lock the table. select pg_terminate_backend(the process) ends it.';
+end $$;
+comment on function marketing_automation_internal.reach_definitions() is
+    'API: private. Takes the locks by which the definitions are read, and raises if somebody who locked the whole table does not let go '
+    'within a second: what works for all waits for nobody. Nothing later in the transaction waits for these tables then';
+
 -- functions/guard.sql
 -- Who may change a definition: only members of the role with whose rights its expressions run. The triggers "guard" run as the
 -- writer, who may call no function of this schema: they contain all that they need.
@@ -3632,7 +3652,7 @@ end $$;
 comment on function marketing_automation_internal.demand_running(marketing_automation.scenario) is
     'API: private. Raises unless rows may enter a scenario: it is running';
 
-create or replace function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
+create or replace function marketing_automation_internal.enroll_each(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3670,6 +3690,17 @@ begin
     end loop;
     perform marketing_automation_internal.assume_time(null);
 end $$;
+comment on function marketing_automation_internal.enroll_each(regrole, text, timestamptz) is
+    'API: private. What enroll() does once it has reached the definitions';
+
+create or replace function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
+returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    -- A function of its own: one that has a variable of a table's type waits for the table before its first statement.
+    return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_each(caller, scenario_name, now) e;
+end $$;
 comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
 
 create or replace function marketing_automation.enroll(scenario_name text default null, now timestamptz default null)
@@ -3682,7 +3713,7 @@ comment on function marketing_automation.enroll(text, timestamptz) is
     'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
-create or replace function marketing_automation_internal.enroll_next(caller regrole, tried text[])
+create or replace function marketing_automation_internal.enroll_one_of(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3702,6 +3733,16 @@ begin
             marketing_automation_internal.sees_rows(caller, chosen.id)) e;
     end if;
     return next;
+end $$;
+comment on function marketing_automation_internal.enroll_one_of(regrole, text[]) is
+    'API: private. What enroll_next() does once it has reached the definitions';
+
+create or replace function marketing_automation_internal.enroll_next(caller regrole, tried text[])
+    returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_one_of(caller, tried) e;
 end $$;
 comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
 
@@ -4435,7 +4476,7 @@ comment on function marketing_automation_internal.process_activity(marketing_aut
     'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many. An error that ended '
     'it is kept';
 
-create or replace function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
+create or replace function marketing_automation_internal.process_batch(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     due record;
@@ -4461,7 +4502,7 @@ begin
     <<line>>
     foreach full_scan in array array[false, true] loop
         for due in
-            select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
+            select a as activity, least(process_batch.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
                 and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
@@ -4501,6 +4542,15 @@ begin
     perform marketing_automation_internal.roll_up_counters();
     perform marketing_automation_internal.follow_renamed_roles();
     return 0;
+end $$;
+comment on function marketing_automation_internal.process_batch(regrole, integer, timestamptz) is
+    'API: private. What process_due() does once it has reached the definitions';
+
+create or replace function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    return marketing_automation_internal.process_batch(caller, batch_size, now);
 end $$;
 comment on function marketing_automation_internal.process_due(regrole, integer, timestamptz) is 'API: private. Behind process_due()';
 

@@ -199,7 +199,7 @@ end $$;
 comment on function marketing_automation_internal.demand_running(marketing_automation.scenario) is
     'API: private. Raises unless rows may enter a scenario: it is running';
 
-create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
+create function marketing_automation_internal.enroll_each(caller regrole, scenario_name text, now timestamptz)
 returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -237,6 +237,17 @@ begin
     end loop;
     perform marketing_automation_internal.assume_time(null);
 end $$;
+comment on function marketing_automation_internal.enroll_each(regrole, text, timestamptz) is
+    'API: private. What enroll() does once it has reached the definitions';
+
+create function marketing_automation_internal.enroll(caller regrole, scenario_name text, now timestamptz)
+returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    -- A function of its own: one that has a variable of a table's type waits for the table before its first statement.
+    return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_each(caller, scenario_name, now) e;
+end $$;
 comment on function marketing_automation_internal.enroll(regrole, text, timestamptz) is 'API: private. Behind enroll()';
 
 create function marketing_automation.enroll(scenario_name text default null, now timestamptz default null)
@@ -249,7 +260,7 @@ comment on function marketing_automation.enroll(text, timestamptz) is
     'others still run; those that failed run last, and only one that was too slow is tried again in a run. now: time to assume instead of '
     'the present (tests, simulations); only scenarios of whose owner the caller is a member run then';
 
-create function marketing_automation_internal.enroll_next(caller regrole, tried text[])
+create function marketing_automation_internal.enroll_one_of(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -269,6 +280,16 @@ begin
             marketing_automation_internal.sees_rows(caller, chosen.id)) e;
     end if;
     return next;
+end $$;
+comment on function marketing_automation_internal.enroll_one_of(regrole, text[]) is
+    'API: private. What enroll_next() does once it has reached the definitions';
+
+create function marketing_automation_internal.enroll_next(caller regrole, tried text[])
+    returns table (scenario text, enrolled bigint, error text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_one_of(caller, tried) e;
 end $$;
 comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
 

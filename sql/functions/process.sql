@@ -64,7 +64,7 @@ comment on function marketing_automation_internal.process_activity(marketing_aut
     'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many. An error that ended '
     'it is kept';
 
-create function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
+create function marketing_automation_internal.process_batch(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     due record;
@@ -90,7 +90,7 @@ begin
     <<line>>
     foreach full_scan in array array[false, true] loop
         for due in
-            select a as activity, least(process_due.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
+            select a as activity, least(process_batch.batch_size, t.batch_size) as batch_size, t.failed_at is not null as failed_before
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
                 and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
@@ -130,6 +130,15 @@ begin
     perform marketing_automation_internal.roll_up_counters();
     perform marketing_automation_internal.follow_renamed_roles();
     return 0;
+end $$;
+comment on function marketing_automation_internal.process_batch(regrole, integer, timestamptz) is
+    'API: private. What process_due() does once it has reached the definitions';
+
+create function marketing_automation_internal.process_due(caller regrole, batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    return marketing_automation_internal.process_batch(caller, batch_size, now);
 end $$;
 comment on function marketing_automation_internal.process_due(regrole, integer, timestamptz) is 'API: private. Behind process_due()';
 

@@ -65,3 +65,23 @@ begin
 end $$;
 comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
     'API: private. Takes it back to its place in the line; of what had been too slow, batches grow again as long as they are quick';
+
+create function marketing_automation_internal.reach_definitions() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    lock table marketing_automation.model, marketing_automation.scenario, marketing_automation.activity in row share mode;
+exception when lock_not_available then
+    raise exception 'another session has locked the definitions of all scenarios for more than a second' using
+        errcode = 'lock_not_available',
+        detail = coalesce('It holds a lock on the whole table: ' || (
+            select string_agg(format('process %s, role %s', a.pid, a.usename), '; ' order by a.pid) from pg_stat_activity a
+            where a.pid in (
+                select l.pid from pg_locks l
+                where l.granted and l.mode in ('ExclusiveLock', 'AccessExclusiveLock') and l.relation in (
+                    'marketing_automation.model'::regclass, 'marketing_automation.scenario'::regclass, 'marketing_automation.activity'::regclass))),
+            'It has just ended.'),
+        hint = 'Whoever may delete a scenario may lock the table. select pg_terminate_backend(the process) ends it.';
+end $$;
+comment on function marketing_automation_internal.reach_definitions() is
+    'API: private. Takes the locks by which the definitions are read, and raises if somebody who locked the whole table does not let go '
+    'within a second: what works for all waits for nobody. Nothing later in the transaction waits for these tables then';

@@ -70,6 +70,25 @@ def test_waiting_activities_of_a_locked_table_do_not_hold_up_others(two_tables):
     assert len(shop.messages()) == 7
 
 
+def test_who_locks_all_definitions_is_named_within_seconds_and_keeps_nobody_waiting(two_tables):
+    shop = two_tables
+    session = shop.connect(options="-c statement_timeout=20s")
+    with shop.connect() as holder, holder.cursor() as cursor:
+        holder.autocommit = False
+        cursor.execute("lock table marketing_automation.scenario in access exclusive mode")
+        for statement in (
+            "call marketing_automation.enroll_all()",
+            "call marketing_automation.process_all_due()",
+            "select * from marketing_automation.enroll()",
+        ):
+            with pytest.raises(psycopg2.errors.LockNotAvailable, match=f"process {holder.info.backend_pid}"):
+                session.cursor().execute(statement)
+        holder.rollback()
+    session.close()
+    shop.tick()
+    wait_until(lambda: len(shop.messages()) == 7, what="all mails")
+
+
 def test_what_a_procedure_has_enrolled_stays_when_it_is_cancelled(two_tables):
     shop = two_tables
     shop.query("update marketing_automation.scenario set domain = 'pg_sleep(60) is null' where name = 'other'")
