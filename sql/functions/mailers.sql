@@ -8,6 +8,14 @@ $$;
 comment on function marketing_automation_internal.has_ended(integer, timestamptz) is
     'API: private. Whether a session is over: then its transaction is too. Known at once, and nobody else can have this pid and start';
 
+create function marketing_automation_internal.worker_is_at_work() returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from pg_stat_get_activity(null) a join pg_database d on d.oid = a.datid and d.datname = current_database()
+        where a.backend_type = 'marketing_automation mailer')
+$$;
+comment on function marketing_automation_internal.worker_is_at_work() is 'API: private. Whether the worker in the server sends for this database';
+
 create function marketing_automation_internal.rescue_orphans() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -172,15 +180,17 @@ comment on function marketing_automation.mailer_settings() is
 create function marketing_automation.mailer_claim(batch_size integer, full_scan boolean)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
-    track_opens boolean, track_clicks boolean, channel text, snippets_version text)
+    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders bigint)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
         coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
-        c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s)
+        c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s),
+        (select count(*) from marketing_automation_internal.mailer m where m.pid is not null)
+            + marketing_automation_internal.worker_is_at_work()::integer
     from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan,
         marketing_automation_internal.this_mailer(to_claim => true)) c
 $$;
-comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer';
+comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer; senders: how many share the connections of servers';
 
 create function marketing_automation.mailer_revoked(ids bigint[], attempts integer[]) returns setof bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -276,9 +286,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.rescue_messages(marketing_automation_internal.setting('in_doubt') = 'hold',
         starting => marketing_automation_internal.this_mailer(to_claim => true),
-        spare_worker => exists (
-            select from pg_stat_get_activity(null) a join pg_database d on d.oid = a.datid and d.datname = current_database()
-            where a.backend_type = 'marketing_automation mailer'));
+        spare_worker => marketing_automation_internal.worker_is_at_work());
 end $$;
 comment on function marketing_automation.mailer_rescue() is
     'API: mailer. Before the first claim: takes back what those had in flight that have ended, itself under its name included';

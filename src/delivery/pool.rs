@@ -4,6 +4,7 @@
 mod sender;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -49,6 +50,8 @@ pub(super) struct Shared<C: Channel> {
     render_slots: Semaphore,
     memory: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
+    /// Processes that send for the same database.
+    senders: AtomicUsize,
 }
 
 impl<C: Channel> SenderPool<C> {
@@ -65,6 +68,7 @@ impl<C: Channel> SenderPool<C> {
             render_slots: Semaphore::new(THREADS),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
             stopping: watch::Sender::new(false),
+            senders: AtomicUsize::new(1),
         };
         SenderPool {
             events,
@@ -79,6 +83,16 @@ impl<C: Channel> SenderPool<C> {
             .servers
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = servers.to_vec();
+    }
+
+    /// Notes how many processes share the connections of servers; who has more than its share gives them up.
+    pub(super) fn share_with(&self, senders: usize) {
+        self.shared.senders.store(senders.max(1), Ordering::Relaxed);
+    }
+
+    /// This process's share of the connections to a server.
+    pub(super) fn connections(&self, server: &Server) -> usize {
+        self.shared.connections(server)
     }
 
     pub(super) fn reports(&self) -> &Reports {
@@ -161,6 +175,12 @@ fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
 }
 
 impl<C: Channel> Shared<C> {
+    /// At least one, as nobody would send otherwise what only this process has claimed.
+    fn connections(&self, server: &Server) -> usize {
+        let senders = self.senders.load(Ordering::Relaxed);
+        (server.definition.connections / senders).max(1)
+    }
+
     async fn render(self: &Arc<Self>, job: Job) {
         if job.mail.channel != self.channel.name() {
             let reason = format!("nothing here delivers by \"{}\"", job.mail.channel);
@@ -227,7 +247,7 @@ impl<C: Channel> Shared<C> {
             }
         };
         ready.job.server = Arc::clone(&server.label);
-        for slot in server.queue.put(vec![ready], server.definition.connections) {
+        for slot in server.queue.put(vec![ready], self.connections(&server)) {
             let sender = Sender {
                 slot,
                 server: Arc::clone(&server),

@@ -43,6 +43,8 @@ pub struct Claim {
     pub mails: Vec<Claimed>,
     /// Differs after every change of snippets.
     pub snippets_version: Option<String>,
+    /// How many processes send for this database, this one among them: they share the connections that a server allows.
+    pub senders: usize,
 }
 
 /// Templates of one activity in one language; empty: its own.

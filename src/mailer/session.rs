@@ -28,7 +28,7 @@ const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set state
 const EXTENSION_VERSION: &str =
     "select extversion from pg_catalog.pg_extension where extname = 'marketing_automation'";
 const CLAIM: &str = "select id, attempt, record_id, record_uuid, activity_id, activity_version, email, recipient_name, language, \
-     time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version \
+     time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version, senders \
      from marketing_automation.mailer_claim($1, $2)";
 const COMPLETE: &str =
     "select marketing_automation.mailer_complete($1, $2, $3, $4, $5, $6, $7, $8, $9)";

@@ -100,10 +100,13 @@ impl Store for PostgresStore {
         let rows = session.ask(async |live| {
             let rows = live.client.query(&live.claim, &[&size, &full_scan]).await?;
             let mails: std::result::Result<Vec<_>, _> = rows.iter().map(claimed).collect();
-            let version: Option<String> = rows.first().map(|row| row.try_get(16)).transpose()?;
-            Ok((mails?, version))
+            let (version, senders) = match rows.first() {
+                Some(row) => (row.try_get(16)?, row.try_get::<_, i64>(17)?),
+                None => (None, 1),
+            };
+            Ok((mails?, version, senders))
         })?;
-        let (mails, snippets_version) = rows;
+        let (mails, snippets_version, senders) = rows;
         let ids: Vec<i64> = mails.iter().map(|mail| mail.id).collect();
         self.confirmations.claimed(&ids);
         session
@@ -112,6 +115,7 @@ impl Store for PostgresStore {
         Ok(Claim {
             mails,
             snippets_version,
+            senders: usize::try_from(senders).unwrap_or(1),
         })
     }
 

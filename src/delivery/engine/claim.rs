@@ -33,7 +33,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         }
         let batch = self.store.policy().batch_size;
         let connections = admitting()
-            .map(|server| server.definition.connections)
+            .map(|server| self.pool.connections(server))
             .sum();
         let size = self.claim_size.size(batch, connections);
         // While one claim is on its way, the next is prepared.
@@ -128,6 +128,9 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             return AFTER_ERROR;
         };
         let found = !claim.mails.is_empty();
+        if found {
+            self.pool.share_with(claim.senders);
+        }
         let ended = self.now();
         self.scan_interval.scanned(full_scan, started, ended, found);
         self.nothing_due = full_scan && !found;

@@ -52,6 +52,24 @@ fn claims_grow_while_leases_hold_and_two_at_most_are_in_flight() {
 }
 
 #[test]
+fn connections_are_shared_with_others_that_send() {
+    let mut world = World::with(100);
+    if let Ok(settings) = &mut world.database.tables().settings {
+        settings.smtp_connections = 9;
+    }
+    world.database.tables().senders = 4;
+    world.network.servers().hangs = true;
+    world.turns(5);
+    assert_eq!(world.network.servers().connected, 2);
+    let mut world = World::with(100);
+    // More senders than connections: each has one.
+    world.database.tables().senders = 4;
+    world.network.servers().hangs = true;
+    world.turns(5);
+    assert_eq!(world.network.servers().connected, 1);
+}
+
+#[test]
 fn an_idle_engine_sleeps_until_the_next_mail_is_due() {
     let mut world = World::with(1);
     world

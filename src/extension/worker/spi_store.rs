@@ -87,13 +87,14 @@ impl Store for SpiStore {
         let size = i32::try_from(size).unwrap_or(i32::MAX);
         run_in_extension(|| {
             let mails: Vec<Claimed> = statements::claim_messages(size, full_scan)?;
-            let snippets_version = match mails.is_empty() {
-                true => None,
-                false => statements::snippets_version()?,
+            let (snippets_version, senders) = match mails.is_empty() {
+                true => (None, None),
+                false => statements::snippets_version_and_senders()?,
             };
             Ok(Claim {
                 mails,
                 snippets_version,
+                senders: usize::try_from(senders.unwrap_or(1)).unwrap_or(1),
             })
         })
     }

@@ -79,10 +79,12 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
     })
 }
 
-/// Differs after every change of snippets: each gives one of them a higher version than any had.
-pub(super) fn snippets_version() -> spi::Result<Option<String>> {
-    Spi::get_one(
-        "select pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(s.version)) from marketing_automation.snippet s",
+/// What differs after every change of snippets, as each gives one of them a higher version than any had; and how many send.
+pub(super) fn snippets_version_and_senders() -> spi::Result<(Option<String>, Option<i64>)> {
+    Spi::get_two(
+        "select pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(s.version)),
+                1 + (select pg_catalog.count(*) from marketing_automation_internal.mailer m where m.pid is not null)
+         from marketing_automation.snippet s",
     )
 }
 

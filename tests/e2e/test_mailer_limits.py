@@ -1,0 +1,27 @@
+"""Limits hold over the worker and all mailers."""
+
+import time
+from collections import Counter
+
+from harness import wait_until
+
+
+def test_limits_of_domains_and_servers_hold_over_worker_and_mailers(shop, sink, start_mailer):
+    shop.query("insert into marketing_automation.smtp_server (name, url, per_second) values ('main', %s, 40)", sink.url)
+    shop.query("insert into marketing_automation.domain_limit values ('slow.example', 5)")
+    shop.crowd(400)
+    shop.query("update shop.customer set email = 'c' || id || '@slow.example' where id <= 40")
+    shop.scenario()
+    start_mailer(shop)
+    start_mailer(shop, "mailer-2")
+    shop.wait_for_worker()
+    shop.query("select pg_reload_conf()")
+    started = time.time()
+    shop.tick()
+    wait_until(lambda: Counter(shop.messages().values()) == {"sent": 400}, 60, what="all to be sent")
+    took = max(mail.at for mail in sink.mails) - started
+    # 400 at 40 a second; in the first second each of the three may have had a second's worth.
+    assert took > (400 - 3 * 40) / 40, took
+    slow = sorted(mail.at for mail in sink.mails if mail.recipients[0].endswith("@slow.example"))
+    assert slow[-1] - slow[0] > (40 - 5 - 1) / 5 - 1, slow[-1] - slow[0]
+    assert set(Counter(mail.recipients[0] for mail in sink.mails).values()) == {1}
