@@ -25,7 +25,7 @@ RUN_LAYERS := $(PYTHON) -B tests/layers
 FETCHED := $(filter $(CARGO_TARGET_DIR)/servers/%,$(PG_CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench demo demo-stop clean
+.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz demo demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ release-freeze: ## release the version in Cargo.toml, and go on as NEXT=0.3.0
 bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker
 	@.ci/setup bench
 	@$(PYTHON) -B tests/bench
+
+fuzz: setup-build ## hostile input for what reads text of strangers; SECONDS=60 each, SEED=7, TARGET=mjml
+	@SECONDS=$(or $(SECONDS),60) SEED=$(SEED) TARGET=$(TARGET) cargo test -q --no-default-features --features proxy --test fuzz
 
 demo: ## a campaign from start to end on a throw-away server; KEEP=1 leaves it running
 	@.ci/setup demo

@@ -14,6 +14,8 @@ mod returned;
 mod rules;
 mod words;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use mail_parser::MessageParser;
 
 pub use comparable::comparable;
@@ -31,7 +33,9 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// names one.
 pub fn read(raw: &[u8], rules: &Rules, leaving: impl Fn(&str) -> Option<String>) -> Report {
     let raw = &raw[..raw.len().min(MAX_BYTES)];
-    let Some(message) = MessageParser::default().parse(raw) else {
+    // The parser panics at a report whose parts are nested and cut off.
+    let parsed = catch_unwind(AssertUnwindSafe(|| MessageParser::default().parse(raw)));
+    let Ok(Some(message)) = parsed else {
         return Report::new(Kind::Unknown);
     };
     let mail = Returned::read(&message);

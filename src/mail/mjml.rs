@@ -1,6 +1,7 @@
 //! MJML to HTML.
 
 mod angle_bracket;
+mod conditional;
 mod css;
 mod elements;
 mod finish;
@@ -71,6 +72,9 @@ pub fn to_html(body: &str) -> Result<String, String> {
         format!("mjml: line {line}, column {column}: {message}")
     };
     let document = angle_bracket::protect(document);
+    if let Some(offset) = conditional::broken(&document) {
+        return Err(at(offset, conditional::BROKEN));
+    }
     check_limits(&document).map_err(|(offset, message)| at(offset, &message))?;
     let head = head::read(&document).map_err(|(offset, message)| at(offset, &message))?;
     let prepared = prepare::prepare(&document, head.edits);

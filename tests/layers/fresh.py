@@ -27,6 +27,7 @@ COMMANDS = {
     "update-script": (),
     "doc": (),
     "bench": ("BENCH_SCALE=0.01",),
+    "fuzz": ("SECONDS=1",),
     "demo": ("KEEP=1",),
     "demo-stop": (),
     "release-freeze": (f"NEXT={FOLLOWING}",),

@@ -310,3 +310,11 @@ fn leaving_is_told_from_reports_and_letters() {
     let letter = "From: zoe@x.example\nTo: leave@shop.example\nSubject: unsubscribe\n\n";
     assert_eq!(read(letter).kind, Kind::Unknown);
 }
+
+#[test]
+fn a_report_that_its_parser_panics_at_is_unknown() {
+    assert_eq!(
+        read(include_bytes!("hostile/parts_cut_off.eml")).kind,
+        Kind::Unknown
+    );
+}

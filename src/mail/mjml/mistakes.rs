@@ -4,7 +4,7 @@
 use htmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::elements::{COMMON, elements};
-use super::{angle_bracket, head};
+use super::{angle_bracket, conditional, head};
 
 /// What `mj-include` says wherever it stands.
 pub(super) const NO_INCLUDE: &str = "mj-include loads nothing: use {% include \"snippet\" %}";
@@ -33,6 +33,9 @@ impl Mistake {
 pub(crate) fn first_mistake(document: &str, tag: char) -> Option<Mistake> {
     // A tokenizer of XML ends at control characters.
     let document = angle_bracket::protect(&document.replace(tag, " "));
+    if let Some(offset) = conditional::broken(&document) {
+        return Some(Mistake::new(offset, conditional::BROKEN, None));
+    }
     unknown_name(&document).or_else(|| {
         let (offset, message) = head::read(&document).err()?;
         Some(Mistake::new(offset, &message, None))

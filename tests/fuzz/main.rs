@@ -1,0 +1,252 @@
+//! Hostile input for what reads text of strangers: samples are mutated, and nothing may panic, hang or break a promise.
+//! `make fuzz SECONDS=60 SEED=7`; with `cargo test` a moment each, always alike.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::time::{Duration, Instant};
+
+use marketing_automation::mail::bounce::{self, Rules};
+use marketing_automation::mail::template::{MailTemplate, Snippets, Source};
+use marketing_automation::mail::{mjml, plain_text};
+use marketing_automation::tracking::token::{Keyring, Purpose, Token};
+
+/// No input of this size may take longer, in a debug build on a busy machine.
+const SLOW: Duration = Duration::from_secs(5);
+const LONGEST: usize = 16 * 1024;
+
+/// xorshift64*: what a seed finds, it finds again.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap_or(0) % bound.max(1)
+    }
+}
+
+/// Pieces at which parsers go wrong.
+const PIECES: &[&[u8]] = &[
+    b"<",
+    b">",
+    b"\"",
+    b"'",
+    b"&",
+    b"&#0;",
+    b"<!--",
+    b"-->",
+    b"<![CDATA[",
+    b"]]>",
+    b"</",
+    b"/>",
+    b"{{",
+    b"}}",
+    b"{%",
+    b"%}",
+    b"{#",
+    b"#}",
+    b"\r\n",
+    b"\n.\r\n",
+    b"\0",
+    b"=?utf-8?B?",
+    b"?=",
+    b"=\r\n",
+    b"--",
+    b"Content-Type: multipart/report; boundary=\"b\"\r\n",
+    b"\xff",
+    b"\xe2\x80\xa8",
+    "é>".as_bytes(),
+    "\u{1F600}".as_bytes(),
+    b"<a href=\"https://shop.example/?a=1&b=2\">",
+    b"<mj-section><mj-column>",
+    b"<mj-text>",
+    b"<style>",
+    b"<script>",
+    b"</mjml>",
+    b"<mjml>",
+    b"href=unsubscribe",
+    b"5.1.1",
+    b"550 ",
+    b"Final-Recipient: rfc822; ",
+    b"9999999999999999999",
+    b"-1",
+];
+
+fn mutate(chance: &mut Chance, samples: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = samples[chance.below(samples.len())].clone();
+    for _ in 0..=chance.below(8) {
+        let at = chance.below(input.len() + 1);
+        let end = (at + chance.below(64)).min(input.len());
+        match chance.below(7) {
+            0 => drop(input.drain(at..end)),
+            1 => drop(input.splice(at..at, PIECES[chance.below(PIECES.len())].iter().copied())),
+            2 if at < input.len() => input[at] ^= 1 << chance.below(8),
+            3 => {
+                let copy = input[at..end].to_vec();
+                drop(input.splice(at..at, copy));
+            }
+            4 => {
+                let other = &samples[chance.below(samples.len())];
+                let from = chance.below(other.len());
+                let to = (from + chance.below(256)).min(other.len());
+                drop(input.splice(at..end, other[from..to].iter().copied()));
+            }
+            // As deep as nobody writes it.
+            5 => {
+                let piece = PIECES[chance.below(PIECES.len())].repeat(1 + chance.below(300));
+                drop(input.splice(at..at, piece));
+            }
+            _ => input.truncate(at),
+        }
+    }
+    input.truncate(LONGEST);
+    input
+}
+
+fn text(input: &[u8]) -> String {
+    String::from_utf8_lossy(input).into_owned()
+}
+
+fn keyring() -> Keyring {
+    Keyring::new(vec![(0, [7; 32]), (9, [1; 32])]).expect("there are keys")
+}
+
+fn source(text: &str) -> Source<'_> {
+    Source {
+        text,
+        language: "en",
+        snippets: "",
+    }
+}
+
+/// What is tried: a name, samples, and what must hold.
+type Target = (&'static str, Vec<Vec<u8>>, Check);
+
+/// Panics where something does not hold.
+type Check = fn(&[u8]);
+
+fn targets() -> Vec<Target> {
+    let html: Vec<Vec<u8>> = ["newsletter.html", "footer.html", "fragment.html"]
+        .map(fixture)
+        .into();
+    let token = Token {
+        record: 77,
+        activity: 3,
+        link: Some(12),
+    };
+    let tokens =
+        [Purpose::Click, Purpose::Open].map(|purpose| keyring().sign(purpose, &token).into_bytes());
+    vec![
+        ("token", tokens.into(), |input| {
+            let (ring, input) = (keyring(), text(input));
+            for purpose in [Purpose::Click, Purpose::Open] {
+                // One that is accepted is one that was signed so, letter by letter.
+                if let Some(token) = ring.verify(purpose, &input) {
+                    let ours = [ring, Keyring::new(vec![(9, [1; 32])]).expect("a key")];
+                    assert!(
+                        ours.iter().any(|ring| ring.sign(purpose, &token) == input),
+                        "accepted {input:?}"
+                    );
+                    break;
+                }
+            }
+        }),
+        ("mjml", vec![fixture("shop.mjml")], |input| {
+            drop(mjml::to_html(&text(input)))
+        }),
+        ("plain text", html.clone(), |input| {
+            drop(plain_text::from_html(&text(input)))
+        }),
+        (
+            "template",
+            [html, vec![fixture("shop.mjml")]].concat(),
+            |input| {
+                let body = text(input);
+                drop(MailTemplate::compile(
+                    None,
+                    source("Hello {{ record.name }}"),
+                    source(&body),
+                    &Snippets::default(),
+                ));
+            },
+        ),
+        ("bounce", bounces(), |input| {
+            drop(bounce::read(input, Rules::shipped(), |_| None))
+        }),
+    ]
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(format!(
+        "{}/src/mail/fixtures/{name}",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .expect("a fixture")
+}
+
+fn bounces() -> Vec<Vec<u8>> {
+    let folder = format!("{}/src/mail/bounce/samples", env!("CARGO_MANIFEST_DIR"));
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("samples")
+        .map(|entry| entry.expect("a sample").path())
+        .collect();
+    paths.sort();
+    paths
+        .iter()
+        .filter(|path| path.is_file())
+        .map(|path| std::fs::read(path).expect("a sample"))
+        .collect()
+}
+
+fn main() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(default)
+    };
+    let (seconds, seed) = (number("SECONDS", 1), number("SEED", 20_261_129));
+    let only = std::env::var("TARGET").unwrap_or_default();
+    // A panic that is caught, as that of a library, is no news.
+    let tell = take_hook();
+    set_hook(Box::new(|_| ()));
+    let mut failed: Option<(Check, Vec<u8>)> = None;
+    for (name, samples, check) in targets()
+        .into_iter()
+        .filter(|(name, ..)| name.contains(&only))
+    {
+        let mut chance = Chance(seed | 1);
+        let (began, mut tried) = (Instant::now(), 0_u64);
+        while began.elapsed() < Duration::from_secs(seconds) {
+            let input = mutate(&mut chance, &samples);
+            let started = Instant::now();
+            let result = catch_unwind(AssertUnwindSafe(|| check(&input)));
+            tried += 1;
+            if result.is_err() || started.elapsed() > SLOW {
+                let path =
+                    std::env::temp_dir().join(format!("fuzz-{}-{tried}", name.replace(' ', "-")));
+                std::fs::write(&path, &input).expect("a place for what was found");
+                println!(
+                    "{name}: {} after {tried} inputs, in {:?}: {}",
+                    if result.is_err() { "panics" } else { "is slow" },
+                    started.elapsed(),
+                    path.display()
+                );
+                if failed.is_none() {
+                    failed = Some((check, input));
+                }
+                break;
+            }
+        }
+        println!("{name}: {tried} inputs");
+    }
+    if let Some((check, input)) = failed {
+        set_hook(tell);
+        drop(catch_unwind(|| check(&input)));
+        std::process::exit(1);
+    }
+}
