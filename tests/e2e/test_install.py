@@ -16,7 +16,8 @@ def test_a_server_that_runs_goes_on_with_its_library_when_another_is_installed(s
     shop.tick()
     sink.wait_for(1)
     library = pg_config("pkglibdir") / LIBRARY
-    files = [library, pg_config("sharedir") / "extension" / "marketing_automation.control", pg_program("marketing-tracking-proxy")]
+    files = [library, pg_config("sharedir") / "extension" / "marketing_automation.control"]
+    files += map(pg_program, ("marketing-tracking-proxy", "marketing-mailer"))
     before = [file.stat().st_ino for file in files]
     log, server, worker = cluster.log_text(), cluster.process.pid, shop.wait_for_worker()
 

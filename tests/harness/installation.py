@@ -22,7 +22,7 @@ INSTALLATIONS = TARGET / "installations"
 # Where they are when the server's account may not read what is below target/.
 ELSEWHERE, PREFIX = pathlib.Path("/var/tmp"), "ma-server-"
 # Not copied: what only building and just-in-time compiling need, and an extension of ours that the machine may have.
-LEFT_OUT = ("bitcode", "pgxs", "*.a", "marketing_automation*", "marketing-tracking-proxy*")
+LEFT_OUT = ("bitcode", "pgxs", "*.a", "marketing_automation*", "marketing-*")
 
 
 class Installation:

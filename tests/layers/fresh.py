@@ -52,7 +52,7 @@ def makefile(log):
     different = listed ^ (COMMANDS.keys() | SAME_RULE)
     _expect(log, not different, f"neither run nor excused, or not in the Makefile: {different}")
     installed = {path.name for path in DESTDIR.rglob("*") if path.is_file()}
-    wanted = {"marketing_automation.so", "marketing_automation.control", "marketing-tracking-proxy"}
+    wanted = {"marketing_automation.so", "marketing_automation.control", "marketing-tracking-proxy", "marketing-mailer"}
     _expect(log, wanted <= installed, f"installed were only {installed}")
     _expect(log, not (CLONE / "target" / "installations").exists(), "make clean has left something")
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=CLONE, capture_output=True, text=True, check=True).stdout
