@@ -214,12 +214,11 @@ pub(super) unsafe fn behind(relations: BTreeSet<u32>, role: pg_sys::Oid) -> BTre
         let author =
             role::class_of(relation.into()).map_or(pg_sys::InvalidOid, |class| class.relowner);
         found.extend(named.code.into_iter().filter_map(|code| match code {
-            // SAFETY: within a transaction.
-            Code::Function(function)
-                if unsafe { does_as_reader(function.into(), role) }
-                    || !may_call(author, function.into()) =>
-            {
-                Some(Code::Call { function, relation })
+            Code::Function(function) => {
+                // SAFETY: within a transaction.
+                let as_reader = unsafe { does_as_reader(function.into(), role) };
+                (as_reader || !may_call(author, function.into()))
+                    .then_some(Code::Call { function, relation })
             }
             _ => None,
         }));
