@@ -152,7 +152,7 @@ impl Answer {
             dkim_domain: texts.dkim_domain,
             dkim_selector: texts.dkim_selector,
             dkim_key_file: here(texts.dkim_key_file),
-            dkim_keys: texts.dkim_keys.map(|keys| keys_here(&keys, &here)),
+            dkim_keys: texts.dkim_keys.map(|keys| keys_here(&keys, here)),
             hidden_link: self.hidden_link,
             servers: servers.collect(),
             bounce_rules: rules(&self.bounce_rules),
