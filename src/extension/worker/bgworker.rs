@@ -47,8 +47,11 @@ pub(in crate::extension) fn handle_signals() {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
 }
 
-/// Replaces what the database says of this session; right after connecting, before the first transaction.
+/// Reads the configuration, and replaces what the database says of this session; right after connecting, before the first
+/// transaction. The process was forked with the postmaster's settings, and ignores a SIGHUP until its handlers are installed:
+/// what was changed in between would never reach it.
 pub(in crate::extension) fn use_own_settings() {
+    reload_configuration();
     for (name, value) in OWN_SETTINGS {
         // SAFETY: C strings, outside of a transaction. Overriding lasts: a reload of the configuration ranks below it.
         unsafe {
@@ -113,8 +116,12 @@ pub(in crate::extension) fn handle_interrupts() -> bool {
     pgrx::check_for_interrupts!();
     let reload = BackgroundWorker::sighup_received();
     if reload {
-        // SAFETY: on the main thread, outside of a transaction, as PostgreSQL's own workers do.
-        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+        reload_configuration();
     }
     reload
+}
+
+fn reload_configuration() {
+    // SAFETY: on the main thread, outside of a transaction, as PostgreSQL's own workers do.
+    unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
 }
