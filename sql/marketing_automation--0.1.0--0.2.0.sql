@@ -2780,6 +2780,18 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
+-- Dumps of 0.1.0 name this signature where they grant it. None of its parameters has a default: other calls mean the one above.
+create or replace function marketing_automation.create_scenario(
+    name text, model text, domain text, unsubscribable boolean, language text, goal text, goal_ends_journey boolean,
+    track_opens boolean, track_clicks boolean
+) returns integer
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.create_scenario(name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens,
+        track_clicks, null)
+$$;
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
+    'API: public. The same without a title, as in 0.1.0';
+
 create or replace function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4099,6 +4111,7 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 set enable_sort = off
 set enable_seqscan = off
 set enable_bitmapscan = off
+set jit = off
 as $$
 declare
     since timestamptz := marketing_automation_internal.queue_cursor('waiting', activity.id, '');
@@ -4819,8 +4832,9 @@ comment on function marketing_automation_internal.click_window() is
 create or replace function marketing_automation_internal.ripe_clicks(since timestamptz, until timestamptz, skipped integer, wanted integer,
     unasked integer[]) returns tid[]
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
--- In the order of the index, whatever is known of the table: another plan reads the whole inbox.
-set enable_sort = off set enable_seqscan = off set enable_bitmapscan = off as $$
+-- In the order of the index, whatever is known of the table: another plan reads the whole inbox. What is off makes plans look so dear,
+-- those of functions called here too, that they would be compiled.
+set enable_sort = off set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
     select array(
         select i.ctid from marketing_automation_internal.event_inbox i
         where i.kind = 'email_clicked' and i.error is null and i.occurred_at between since and until
@@ -4861,7 +4875,7 @@ comment on function marketing_automation_internal.free_clicks(timestamptz, times
     'before them that have been looked at; held: whether others hold some';
 
 create or replace function marketing_automation_internal.next_click() returns double precision
-language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
     select extract(epoch from min(i.occurred_at) + marketing_automation_internal.click_window() - clock_timestamp())::double precision
     from marketing_automation_internal.event_inbox i
     where i.kind = 'email_clicked' and i.error is null
@@ -6163,6 +6177,7 @@ returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, a
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare

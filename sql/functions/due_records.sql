@@ -8,6 +8,7 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 set enable_sort = off
 set enable_seqscan = off
 set enable_bitmapscan = off
+set jit = off
 as $$
 declare
     since timestamptz := marketing_automation_internal.queue_cursor('waiting', activity.id, '');

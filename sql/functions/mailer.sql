@@ -37,6 +37,7 @@ returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, a
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare

@@ -15,8 +15,9 @@ comment on function marketing_automation_internal.click_window() is
 create function marketing_automation_internal.ripe_clicks(since timestamptz, until timestamptz, skipped integer, wanted integer,
     unasked integer[]) returns tid[]
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
--- In the order of the index, whatever is known of the table: another plan reads the whole inbox.
-set enable_sort = off set enable_seqscan = off set enable_bitmapscan = off as $$
+-- In the order of the index, whatever is known of the table: another plan reads the whole inbox. What is off makes plans look so dear,
+-- those of functions called here too, that they would be compiled.
+set enable_sort = off set enable_seqscan = off set enable_bitmapscan = off set jit = off as $$
     select array(
         select i.ctid from marketing_automation_internal.event_inbox i
         where i.kind = 'email_clicked' and i.error is null and i.occurred_at between since and until
@@ -57,7 +58,7 @@ comment on function marketing_automation_internal.free_clicks(timestamptz, times
     'before them that have been looked at; held: whether others hold some';
 
 create function marketing_automation_internal.next_click() returns double precision
-language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set jit = off as $$
     select extract(epoch from min(i.occurred_at) + marketing_automation_internal.click_window() - clock_timestamp())::double precision
     from marketing_automation_internal.event_inbox i
     where i.kind = 'email_clicked' and i.error is null

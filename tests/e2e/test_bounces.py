@@ -111,8 +111,10 @@ def test_a_real_postfix_runs_the_pipe_that_the_manual_shows(shop, returned, clus
     try:
         postfix.start()
         sender = re.search(rb"bounces\+\S+?@shop\.example", returned)[0].decode()
+        # As it is before this server notes where it delivers it: seen there already, it would be a loop.
+        report = re.sub(rb"^Delivered-To: .*\r?\n", b"", returned, flags=re.M)
         with smtplib.SMTP("127.0.0.1", postfix.port, timeout=10) as client:
-            client.sendmail("", [sender], returned)
+            client.sendmail("", [sender], report)
         wait_until(lambda: "status=deferred" in postfix.log_text(), what="Postfix to keep the report while there is no database")
         _script(0, postfix.directory, database=shop.tracking_url())
         wait_until(lambda: shop.messages() == {"ada@example.org": "bounced"}, what="the report to be taken")

@@ -13,7 +13,7 @@ from harness import wait_until
 from harness.cluster import SERVER_USER
 
 SIGNED = {
-    "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post",
+    "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id",
 }  # fmt: skip
 
 
@@ -247,7 +247,7 @@ def test_no_field_can_add_a_header_or_a_recipient(shop, sink):
     wait_until(lambda: shop.value(ended) == 4 * len(HOSTILE), 60, what="all mails to end")
     assert shop.value("select count(*) from marketing_automation.message where state = 'sent'") == len(sink.mails) > 5
     allowed = {
-        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Precedence", "List-Unsubscribe", "List-Unsubscribe-Post",
+        "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Precedence", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id",
         "Feedback-ID", "MIME-Version", "Content-Type",
     }  # fmt: skip
     for mail in sink.mails:

@@ -162,11 +162,11 @@ def test_the_worker_survives_sql_errors_and_tells_them(shop, sink):
     shop.customers("Ada")
     shop.scenario()
     pid = shop.wait_for_worker()
-    shop.query("alter function marketing_automation_internal.claim_messages(integer, boolean) rename to gone")
+    shop.query("alter function marketing_automation_internal.claim_messages(integer, boolean, integer) rename to gone")
     shop.tick()
     error = "select last_error from marketing_automation.worker_status() where database = current_database()"
     wait_until(lambda: "claim_messages" in (shop.value(error) or ""), what="the worker to tell its error")
-    shop.query("alter function marketing_automation_internal.gone(integer, boolean) rename to claim_messages")
+    shop.query("alter function marketing_automation_internal.gone(integer, boolean, integer) rename to claim_messages")
     sink.wait_for(1)
     assert shop.worker() == pid
 

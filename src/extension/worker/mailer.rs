@@ -101,6 +101,8 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                 mismatch: None,
             }) if found == installation => {
                 let next_events = event_applier.apply();
+                // Mails that were queued after a setting had been changed leave by the new one.
+                reload |= bgworker::handle_interrupts();
                 let sleep = engine.tick(std::mem::take(&mut reload));
                 next_events.map_or(sleep, |next| sleep.min(next))
             }

@@ -7,6 +7,7 @@ begin;
 -- What other tests left is none of this one's.
 update marketing_automation.scenario set state = 'stopped' where state = 'running';
 delete from marketing_automation_internal.outbox;
+delete from marketing_automation_internal.message_log;
 select marketing_automation.register_model('reader', 'archive.reader', key => 'self.id', party => 'self.id', email => 'self.email');
 select marketing_automation.create_scenario('news', 'reader') > 0 as created;
 select marketing_automation.add_activity('news', 'first', subject => 's', body => 'b') > 0 as added;
