@@ -13,7 +13,7 @@ from harness import wait_until
 from harness.cluster import SERVER_USER
 
 SIGNED = {
-    "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id",
+    "From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "List-Unsubscribe", "List-Unsubscribe-Post",
 }  # fmt: skip
 
 
