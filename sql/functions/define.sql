@@ -56,17 +56,14 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
--- Dumps of 0.1.0 name this signature where they grant it. None of its parameters has a default: other calls mean the one above.
-create function marketing_automation.create_scenario(
-    name text, model text, domain text, unsubscribable boolean, language text, goal text, goal_ends_journey boolean,
-    track_opens boolean, track_clicks boolean
-) returns integer
+-- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
+-- those that leave something away, mean the one above.
+create function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation.create_scenario(name, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens,
-        track_clicks, null)
+    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
 $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
-    'API: public. The same without a title, as in 0.1.0';
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with a title';
 
 create function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

@@ -25,6 +25,9 @@ def test_no_other_function_can_be_called(shop):
                 allowed.add(name)
             except psycopg2.errors.InsufficientPrivilege as error:
                 assert "permission denied for" in str(error), call
+            except psycopg2.errors.AmbiguousFunction:
+                # Two of a name, one of which has a default: there is no such call.
+                assert not shop.value("select has_function_privilege(%s, %s::regprocedure, 'execute')", shop.tracking, signature), call
             except psycopg2.Error:
                 allowed.add(name)
     assert allowed == ALLOWED
