@@ -156,7 +156,8 @@ select count(shop.random_tree('random ' || i)), count(shop.random_script('random
 create table shop.simulated as
 select c.scenario, c.key, s.* from shop.script c
 cross join lateral marketing_automation.simulate(c.scenario, c.key, c.events, '2026-03-01 12:00+00') s;
-select count(marketing_automation.run(s.name)) as running from marketing_automation.scenario s where s.name like 'random %';
+select count(marketing_automation.run(s.name)) as running
+from (select s.name from marketing_automation.scenario s where s.name like 'random %' order by s.name collate "C") s;
 do $$ begin for i in 1 .. 10 loop call shop.live('random ' || i, '2026-03-01 12:00+00'); end loop; end $$;
 -- When an activity was cancelled by an event, and when it arrived, is told by the clock of the database.
 create table shop.lived as
