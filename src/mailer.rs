@@ -34,13 +34,14 @@ use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use crate::delivery::channels::email::Email;
+use crate::delivery::clock::MachineClock;
 use crate::delivery::engine::Engine;
 use crate::delivery::host::{Host, State};
 use crate::delivery::store::Store;
 use address::Address;
 pub use http::serve;
 pub use options::Settings;
-use process::{MachineClock, Process};
+use process::Process;
 use session::{Absent, Session};
 use status::Shared;
 use store::PostgresStore;

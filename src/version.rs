@@ -4,6 +4,10 @@
 /// The version of the library and of the proxy.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Asks a database for the version of its SQL; no row: the extension is not there.
+pub const QUESTION: &str =
+    "select extversion from pg_catalog.pg_extension where extname = 'marketing_automation'";
+
 /// How SQL of another version compares with this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {

@@ -11,5 +11,18 @@ pub trait Time: Send + Sync {
     fn date(&self) -> SystemTime;
 }
 
+/// The clock of the machine, for whoever runs an engine. When a mail is due says the database.
+pub(crate) struct MachineClock;
+
+impl Time for MachineClock {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn date(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
 /// A clock that everything in one engine shares.
 pub type Clock = Arc<dyn Time>;

@@ -5,10 +5,10 @@ mod define;
 mod sender;
 mod show;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 pub(crate) use define::init;
-use pgrx::{GucSetting, PostgresGucEnum};
+use pgrx::{GucSetting, PostgresGucEnum, pg_sys};
 pub(crate) use sender::{
     bounce_address, dkim_domain, dkim_key_file, dkim_keys, dkim_selector, email_from,
     feedback_sender, unsubscribe_address,
@@ -72,6 +72,24 @@ static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resen
 fn text(setting: &'static GucSetting<Option<CString>>) -> Option<String> {
     let value = setting.get()?.to_string_lossy().trim().to_owned();
     (!value.is_empty()).then_some(value)
+}
+
+/// Sets a setting of ours until the transaction ends, or its part that is rolled back; None: to nothing.
+pub(crate) fn set_local(name: &CStr, value: Option<String>) {
+    let value = CString::new(value.unwrap_or_default()).unwrap_or_default();
+    // SAFETY: two C strings; errors are raised.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        );
+    }
 }
 
 /// Base URL of the tracking proxy.

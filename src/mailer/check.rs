@@ -8,29 +8,7 @@ use super::session::{Absent, Identity, Session};
 use super::settings::Answer;
 use super::status::Shared;
 use crate::delivery::probe;
-
-/// What was found out, one line each.
-#[derive(Debug, Default)]
-pub struct Report {
-    pub lines: Vec<String>,
-    pub failed: bool,
-}
-
-impl Report {
-    fn note<T>(&mut self, what: &str, outcome: Result<T, impl std::fmt::Display>) -> Option<T> {
-        match outcome {
-            Ok(value) => {
-                self.lines.push(format!("ok      {what}"));
-                Some(value)
-            }
-            Err(error) => {
-                self.failed = true;
-                self.lines.push(format!("FAILED  {what}: {error}"));
-                None
-            }
-        }
-    }
-}
+use crate::proxy::check::Report;
 
 /// Connects, registers under a name of its own so that a mailer at work is not disturbed, reads the settings, and says hello to each
 /// SMTP server: EHLO, TLS and AUTH, no mail.

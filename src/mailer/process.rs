@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -11,7 +11,6 @@ use tracing::{info, warn};
 use super::confirmation::BOUND;
 use super::session::Session;
 use super::status::Shared;
-use crate::delivery::clock::Time;
 use crate::delivery::host::{Counts, Host, State};
 
 /// Nobody wakes a mailer when a mail is due, so it looks this often.
@@ -87,18 +86,5 @@ impl Host for Process {
 
     fn warn(&mut self, message: &str) {
         warn!("{message}");
-    }
-}
-
-/// The clock of the machine: for the headers of mails; everything else counts from its start. When a mail is due says the database.
-pub(super) struct MachineClock;
-
-impl Time for MachineClock {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn date(&self) -> SystemTime {
-        SystemTime::now()
     }
 }

@@ -25,8 +25,6 @@ const REPORT_CHANGE: Duration = Duration::from_secs(1);
 const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set statement_timeout = '15s'; set lock_timeout = '1s'; \
      set idle_session_timeout = 0; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; \
      set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; set tcp_user_timeout = 10000";
-const EXTENSION_VERSION: &str =
-    "select extversion from pg_catalog.pg_extension where extname = 'marketing_automation'";
 const CLAIM: &str = "select id, attempt, record_id, record_uuid, activity_id, activity_version, email, recipient_name, language, \
      time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version, senders \
      from marketing_automation.mailer_claim($1, $2)";
@@ -150,7 +148,7 @@ impl Session {
         if std::mem::take(&mut self.is_suspicious)
             && let Some(live) = &self.live
         {
-            let asked = live.client.query_typed(EXTENSION_VERSION, &[]);
+            let asked = live.client.query_typed(version::QUESTION, &[]);
             let found = self
                 .runtime
                 .block_on(async { timeout(ANSWER_TIMEOUT, asked).await });
@@ -276,7 +274,7 @@ async fn open(address: &Address, identity: &Identity, in_hand: &[i64]) -> Result
     });
     let begun = async {
         client.batch_execute(SESSION_SETTINGS).await?;
-        let installed = client.query_typed(EXTENSION_VERSION, &[]).await?;
+        let installed = client.query_typed(version::QUESTION, &[]).await?;
         match installed.first() {
             None => {
                 return Err(Absent::Refused(format!(

@@ -15,7 +15,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn note<T>(&mut self, what: &str, outcome: Result<T, impl Display>) -> Option<T> {
+    pub(crate) fn note<T>(&mut self, what: &str, outcome: Result<T, impl Display>) -> Option<T> {
         match outcome {
             Ok(value) => {
                 self.lines.push(format!("ok      {what}"));

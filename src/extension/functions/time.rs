@@ -25,20 +25,7 @@ const ASSUMED_NOW: &CStr = c"marketing_automation.assumed_now";
 #[pg_extern(sql = false)]
 fn assume_time(at: Option<TimestampWithTimeZone>) {
     let value = at.map(|at| pg_sys::TimestampTz::from(at).to_string());
-    let value = CString::new(value.unwrap_or_default()).unwrap_or_default();
-    // SAFETY: two C strings; errors are raised.
-    unsafe {
-        pg_sys::set_config_option(
-            ASSUMED_NOW.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            0,
-            false,
-        );
-    }
+    settings::set_local(ASSUMED_NOW, value);
 }
 
 /// The time that a run assumes; without one, that of the transaction.

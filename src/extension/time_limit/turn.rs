@@ -2,7 +2,7 @@
 //! raise runs many of them, each of which is quick enough by itself.
 
 use std::cell::RefCell;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use pgrx::prelude::*;
 
@@ -78,21 +78,7 @@ pub(in crate::extension) fn left() -> Option<f64> {
 }
 
 fn set(number: Option<i32>) {
-    let value = number.map(|number| number.to_string()).unwrap_or_default();
-    let value = CString::new(value).unwrap_or_default();
-    // SAFETY: two C strings; errors are raised.
-    unsafe {
-        pg_sys::set_config_option(
-            TURN.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            0,
-            false,
-        );
-    }
+    settings::set_local(TURN, number.map(|number| number.to_string()));
 }
 
 /// Counts what a query has taken into its turn.

@@ -15,11 +15,12 @@ use pgrx::prelude::*;
 
 use super::event_applier::EventApplier;
 use super::installation::{Extension, look_for_extension};
-use super::process::{MachineClock, Process, Threads, start_threads, wake_main_thread};
+use super::process::{Process, Threads, start_threads, wake_main_thread};
 use super::registry::{self, Refusal};
 use super::spi_store::SpiStore;
 use super::{bgworker, statements, transaction};
 use crate::delivery::channels::email::Email;
+use crate::delivery::clock::MachineClock;
 use crate::delivery::engine::{AFTER_ERROR, Engine, LOCKED};
 use crate::extension::time_limit;
 

@@ -2,13 +2,12 @@
 //! threads stay away from PostgreSQL.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use pgrx::prelude::*;
 use tokio::runtime::{Handle, Runtime};
 
 use super::{bgworker, registry};
-use crate::delivery::clock::Time;
 use crate::delivery::host::{Counts, Host, State};
 use crate::delivery::job::WakeUp;
 use crate::delivery::pool::THREADS;
@@ -54,19 +53,6 @@ impl Host for Process {
 
     fn warn(&mut self, message: &str) {
         warning!("marketing_automation mailer: {message}");
-    }
-}
-
-/// The clock of the machine.
-pub(super) struct MachineClock;
-
-impl Time for MachineClock {
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn date(&self) -> SystemTime {
-        SystemTime::now()
     }
 }
 

@@ -5,10 +5,9 @@ use tokio_postgres::{Client, Statement};
 
 use super::error::DatabaseError;
 use crate::tracking::token::Keyring;
+use crate::version;
 
 const KEYS: &str = "select id, secret from marketing_automation.tracking_keys()";
-const VERSION: &str =
-    "select extversion from pg_catalog.pg_extension where extname = 'marketing_automation'";
 const PAGE_SOURCES: &str =
     "select is_template, name, language, source from marketing_automation.page_sources()";
 
@@ -65,7 +64,7 @@ impl Session {
 
     /// Fetches the version of the extension's SQL.
     pub async fn extension_version(&self) -> Result<Option<String>, DatabaseError> {
-        let rows = self.client.query_typed(VERSION, &[]).await?;
+        let rows = self.client.query_typed(version::QUESTION, &[]).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
     }
 
