@@ -483,6 +483,12 @@ return case when expression is null then 'null::text' else '(' || expression || 
 comment on function marketing_automation_internal.as_text(text) is
     'API: private. A checked user expression, ready to stand in a query, cast to text';
 
+create or replace function marketing_automation_internal.as_short_text(expression text) returns text
+language sql immutable
+return 'left(' || marketing_automation_internal.as_text(expression) || ', 1001)';
+comment on function marketing_automation_internal.as_short_text(text) is
+    'API: private. As as_text(), of which whoever reads it keeps no more than shows that it has more than 1,000 characters';
+
 create or replace function marketing_automation_internal.as_condition(expression text) returns text
 language sql immutable
 return case when expression is null then 'true' else '(' || expression || E'\n) is true' end;
@@ -3004,14 +3010,33 @@ $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
     'API: private. Columns of the model''s relation that templates of an activity, its translations and their snippets use; null: none';
 
-create or replace function marketing_automation_internal.as_record(columns text[]) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce('(select to_jsonb(c.*) from (select ' || string_agg(format('self.%I', u.name), ', ' order by u.n) || ') as c)',
+create or replace function marketing_automation_internal.as_record(relation regclass, columns text[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Sizes are looked at first: they are known without reading a value that is stored apart. Of texts that is the number of bytes, of
+    -- other types what is stored, up to four times as much as their JSON. offset 0: a view's column is computed once.
+    select coalesce('(select case when false then null ' || string_agg(
+            case when c.attlen = -1 then format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
+                format('column "%s" has %%s bytes: a mail takes 64 KB of its row', replace(u.name, '%', '%%'))) end, '' order by u.n)
+        || $json$else (
+            select case when pg_column_size(r.json) > 32768 and octet_length(r.json::text) > 65536
+                then to_jsonb(format('its columns have %s bytes together: a mail takes 64 KB of its row', octet_length(r.json::text)))
+                else r.json end
+            from (select to_jsonb(c.*) as json offset 0) as r) end from (select $json$
+        || string_agg(format('self.%I', u.name), ', ' order by u.n) || ' offset 0) as c)',
         '''{}''::jsonb')
     from unnest(columns) with ordinality as u (name, n)
+    join pg_attribute c on c.attrelid = relation and c.attname = u.name
+    join pg_type t on t.oid = c.atttypid
+    cross join lateral (
+        select format('octet_length(c.%I)', u.name) as size, 65536 as most
+        where coalesce(nullif(t.typbasetype, 0), t.oid) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype)
+        union all
+        select format('pg_column_size(c.%I)', u.name), 262144
+        limit 1) as z
 $$;
-comment on function marketing_automation_internal.as_record(text[]) is
-    'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record';
+comment on function marketing_automation_internal.as_record(regclass, text[]) is
+    'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record. A '
+    'JSON string, and no object, says that they are too large for a mail, which mails of others must not pay for';
 
 create or replace function marketing_automation_internal.check_mail_columns(scenario marketing_automation.scenario, activity_id integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -3021,7 +3046,7 @@ declare
     hidden text;
 begin
     perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
-        marketing_automation_internal.as_record(columns), model.relation));
+        marketing_automation_internal.as_record(model.relation, columns), model.relation));
 exception when insufficient_privilege then
     select string_agg(quote_ident(u.name), ', ' order by u.n) into hidden from unnest(columns) with ordinality as u (name, n)
     where not has_column_privilege(scenario.owner_id, model.relation, u.name, 'SELECT');
@@ -3060,9 +3085,9 @@ begin
             update marketing_automation_internal.outbox o set context = q.context || o.context
             from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                 marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                    marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(columns))),
+                    marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(model.relation, columns))),
                 keys) as q (key text, context jsonb)
-            where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns;
+            where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns and jsonb_typeof(q.context) = 'object';
         exception when others then
             get stacked diagnostics message = message_text;
             raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name, message
@@ -4142,9 +4167,9 @@ create or replace function marketing_automation_internal.record_query(activity_i
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(m.key, m.key_type), marketing_automation_internal.as_condition(a.condition),
-        marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
-        marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
-        marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
+        marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
+        marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
+        marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
         marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks)))
     from marketing_automation.activity a
@@ -4201,19 +4226,28 @@ begin
                    track_opens boolean, track_clicks boolean)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks,
+               f.track_opens, f.track_clicks, b.reason,
                case when l.blocked then 'blocked'
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
+                    when b.reason is not null then 'error'
                     else 'mailed' end as outcome
         from live l left join found f on f.key = l.key
+        -- It costs this mail, and neither those of others nor the memory of whoever sends.
+        cross join lateral (
+            select case when jsonb_typeof(f.context) = 'string' then f.context #>> '{}'
+                when length(f.email) > 1000 then 'its address has more than 1,000 characters'
+                when length(f.recipient_name) > 1000 then 'the name of its recipient has more than 1,000 characters' end as reason) as b
     ), finished as (
-        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled' else 'done' end, d.outcome,
-            d.at, now from decided d
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
+            error_code)
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled'
+                when d.outcome = 'error' then 'failed' else 'done' end, d.outcome, d.at, now,
+            case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
+        from decided d
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -4249,7 +4283,7 @@ begin
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached')
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'error')
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
         returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
@@ -4260,16 +4294,16 @@ begin
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
         select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
-            count(*) filter (where d.outcome = 'mailed') as mailed,
+            count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d
     ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed)
-        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled - c.skipped, c.skipped, c.cancelled,
-            c.mailed
+        insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed, failed)
+        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled - c.skipped - c.failed, c.skipped,
+            c.cancelled, c.mailed, c.failed
             from counted c where c.records > 0
         union all
-        select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0 from other o group by o.activity_id
+        select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0, 0 from other o group by o.activity_id
     ), unsubscribed as (
         -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
         update marketing_automation_internal.record r set unsubscribed_at = now
@@ -7849,21 +7883,28 @@ declare
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
-    return query
+    for row_key, context, party, email, recipient_name, language, time_zone, track_opens, track_clicks in
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language,
                case when q.time_zone is not null then marketing_automation_internal.usable_time_zone(q.time_zone) end,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type),
-                marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
+                marketing_automation_internal.as_record(model.relation, marketing_automation_internal.mail_columns(activity.id)),
                 marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),
                     marketing_automation_internal.as_condition(model.track_clicks))),
             array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
-                              track_opens boolean, track_clicks boolean);
+                              track_opens boolean, track_clicks boolean)
+    loop
+        if jsonb_typeof(context) = 'string' then
+            raise exception '%', context #>> '{}' using errcode = 'program_limit_exceeded',
+                hint = 'Use a shorter column in the templates, or one of a view that shows a part of it.';
+        end if;
+        return next;
+    end loop;
     if not found then
         raise exception 'model "%" has no row with the key "%"', model.name, key
             using errcode = 'no_data_found', hint = format('The key is %s of %s.', model.key, model.relation);

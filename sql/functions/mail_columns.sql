@@ -19,14 +19,33 @@ $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
     'API: private. Columns of the model''s relation that templates of an activity, its translations and their snippets use; null: none';
 
-create function marketing_automation_internal.as_record(columns text[]) returns text
-language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select coalesce('(select to_jsonb(c.*) from (select ' || string_agg(format('self.%I', u.name), ', ' order by u.n) || ') as c)',
+create function marketing_automation_internal.as_record(relation regclass, columns text[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Sizes are looked at first: they are known without reading a value that is stored apart. Of texts that is the number of bytes, of
+    -- other types what is stored, up to four times as much as their JSON. offset 0: a view's column is computed once.
+    select coalesce('(select case when false then null ' || string_agg(
+            case when c.attlen = -1 then format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
+                format('column "%s" has %%s bytes: a mail takes 64 KB of its row', replace(u.name, '%', '%%'))) end, '' order by u.n)
+        || $json$else (
+            select case when pg_column_size(r.json) > 32768 and octet_length(r.json::text) > 65536
+                then to_jsonb(format('its columns have %s bytes together: a mail takes 64 KB of its row', octet_length(r.json::text)))
+                else r.json end
+            from (select to_jsonb(c.*) as json offset 0) as r) end from (select $json$
+        || string_agg(format('self.%I', u.name), ', ' order by u.n) || ' offset 0) as c)',
         '''{}''::jsonb')
     from unnest(columns) with ordinality as u (name, n)
+    join pg_attribute c on c.attrelid = relation and c.attname = u.name
+    join pg_type t on t.oid = c.atttypid
+    cross join lateral (
+        select format('octet_length(c.%I)', u.name) as size, 65536 as most
+        where coalesce(nullif(t.typbasetype, 0), t.oid) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype)
+        union all
+        select format('pg_column_size(c.%I)', u.name), 262144
+        limit 1) as z
 $$;
-comment on function marketing_automation_internal.as_record(text[]) is
-    'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record';
+comment on function marketing_automation_internal.as_record(regclass, text[]) is
+    'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record. A '
+    'JSON string, and no object, says that they are too large for a mail, which mails of others must not pay for';
 
 create function marketing_automation_internal.check_mail_columns(scenario marketing_automation.scenario, activity_id integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -36,7 +55,7 @@ declare
     hidden text;
 begin
     perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, format('select %s from %s as self',
-        marketing_automation_internal.as_record(columns), model.relation));
+        marketing_automation_internal.as_record(model.relation, columns), model.relation));
 exception when insufficient_privilege then
     select string_agg(quote_ident(u.name), ', ' order by u.n) into hidden from unnest(columns) with ordinality as u (name, n)
     where not has_column_privilege(scenario.owner_id, model.relation, u.name, 'SELECT');
@@ -75,9 +94,9 @@ begin
             update marketing_automation_internal.outbox o set context = q.context || o.context
             from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
                 marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-                    marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(columns))),
+                    marketing_automation_internal.as_text(model.key), marketing_automation_internal.as_record(model.relation, columns))),
                 keys) as q (key text, context jsonb)
-            where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns;
+            where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns and jsonb_typeof(q.context) = 'object';
         exception when others then
             get stacked diagnostics message = message_text;
             raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name, message

@@ -31,21 +31,28 @@ declare
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
-    return query
+    for row_key, context, party, email, recipient_name, language, time_zone, track_opens, track_clicks in
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language,
                case when q.time_zone is not null then marketing_automation_internal.usable_time_zone(q.time_zone) end,
                q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type),
-                marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(activity.id)),
+                marketing_automation_internal.as_record(model.relation, marketing_automation_internal.mail_columns(activity.id)),
                 marketing_automation_internal.as_text(model.party),
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),
                     marketing_automation_internal.as_condition(model.track_clicks))),
             array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
-                              track_opens boolean, track_clicks boolean);
+                              track_opens boolean, track_clicks boolean)
+    loop
+        if jsonb_typeof(context) = 'string' then
+            raise exception '%', context #>> '{}' using errcode = 'program_limit_exceeded',
+                hint = 'Use a shorter column in the templates, or one of a view that shows a part of it.';
+        end if;
+        return next;
+    end loop;
     if not found then
         raise exception 'model "%" has no row with the key "%"', model.name, key
             using errcode = 'no_data_found', hint = format('The key is %s of %s.', model.key, model.relation);

@@ -4,9 +4,9 @@ create function marketing_automation_internal.record_query(activity_id integer) 
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(m.key, m.key_type), marketing_automation_internal.as_condition(a.condition),
-        marketing_automation_internal.as_record(marketing_automation_internal.mail_columns(a.id)),
-        marketing_automation_internal.as_text(m.email), marketing_automation_internal.as_text(m.recipient_name),
-        marketing_automation_internal.as_text(m.language), marketing_automation_internal.as_text(m.time_zone),
+        marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
+        marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
+        marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
         marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks)))
     from marketing_automation.activity a
@@ -63,19 +63,28 @@ begin
                    track_opens boolean, track_clicks boolean)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks,
+               f.track_opens, f.track_clicks, b.reason,
                case when l.blocked then 'blocked'
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
+                    when b.reason is not null then 'error'
                     else 'mailed' end as outcome
         from live l left join found f on f.key = l.key
+        -- It costs this mail, and neither those of others nor the memory of whoever sends.
+        cross join lateral (
+            select case when jsonb_typeof(f.context) = 'string' then f.context #>> '{}'
+                when length(f.email) > 1000 then 'its address has more than 1,000 characters'
+                when length(f.recipient_name) > 1000 then 'the name of its recipient has more than 1,000 characters' end as reason) as b
     ), finished as (
-        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled' else 'done' end, d.outcome,
-            d.at, now from decided d
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
+            error_code)
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled'
+                when d.outcome = 'error' then 'failed' else 'done' end, d.outcome, d.at, now,
+            case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
+        from decided d
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -111,7 +120,7 @@ begin
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached')
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'error')
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
         returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
@@ -122,16 +131,16 @@ begin
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
         select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
-            count(*) filter (where d.outcome = 'mailed') as mailed,
+            count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d
     ), counters as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed)
-        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled - c.skipped, c.skipped, c.cancelled,
-            c.mailed
+        insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed, failed)
+        select activity.id, marketing_automation_internal.counter_period(now), c.records - c.cancelled - c.skipped - c.failed, c.skipped,
+            c.cancelled, c.mailed, c.failed
             from counted c where c.records > 0
         union all
-        select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0 from other o group by o.activity_id
+        select o.activity_id, marketing_automation_internal.counter_period(now), 0, 0, count(*), 0, 0 from other o group by o.activity_id
     ), unsubscribed as (
         -- By this its records are found when the party comes back. What somebody else holds is being blocked or unblocked.
         update marketing_automation_internal.record r set unsubscribed_at = now

@@ -54,6 +54,12 @@ return case when expression is null then 'null::text' else '(' || expression || 
 comment on function marketing_automation_internal.as_text(text) is
     'API: private. A checked user expression, ready to stand in a query, cast to text';
 
+create function marketing_automation_internal.as_short_text(expression text) returns text
+language sql immutable
+return 'left(' || marketing_automation_internal.as_text(expression) || ', 1001)';
+comment on function marketing_automation_internal.as_short_text(text) is
+    'API: private. As as_text(), of which whoever reads it keeps no more than shows that it has more than 1,000 characters';
+
 create function marketing_automation_internal.as_condition(expression text) returns text
 language sql immutable
 return case when expression is null then 'true' else '(' || expression || E'\n) is true' end;
