@@ -14,6 +14,9 @@ select marketing_automation.add_activity('news', 'first', subject => 's', body =
 select marketing_automation.add_activity('news', 'second', parent => 'first', delay => '1 day', subject => 's', body => 'b') > 0 as added;
 select marketing_automation.run('news');
 select * from marketing_automation.enroll('news');
+-- One after the other: which three are taken is known.
+update marketing_automation_internal.waiting_activity w set at = w.at - make_interval(mins => 9 - r.key::integer)
+from marketing_automation_internal.record r where r.id = w.record_id and r.scenario_id = marketing_automation.scenario_id('news');
 select marketing_automation.process_due(3);
 update marketing_automation_internal.outbox set created_at = '2026-03-01 12:00+00';
 update marketing_automation_internal.waiting_activity set at = '2026-03-02 12:00+00';
