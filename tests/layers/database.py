@@ -16,8 +16,8 @@ from layers import file_queue
 from layers.layer import Failed, Log
 
 REGRESS = ROOT / "tests" / "regress"
-# Most of an end-to-end test is waiting.
-E2E_AT_ONCE = 3
+# Most of an end-to-end test is waiting. Some that are named run one after the other, unless this is set.
+E2E_AT_ONCE = os.environ.get("E2E_AT_ONCE", "")
 SUDO = () if os.geteuid() == 0 else ("sudo",)
 # What some golden files need besides the extension; not every server has it.
 NEEDS = {"schedule_jobs": ("pg_cron",), "model_kinds": ("postgres_fdw", "file_fdw")}
@@ -92,7 +92,7 @@ def e2e(log):
     # Without these web servers the test of them fails, and no other.
     log.run(".ci/setup", "e2e", must_pass=False)
     options = os.environ.get("E2E", "")
-    _pytest(log, "tests/e2e", options, 1 if options else E2E_AT_ONCE)
+    _pytest(log, "tests/e2e", options, int(E2E_AT_ONCE or (1 if options else 3)))
 
 
 def update(log):
