@@ -235,7 +235,11 @@ declare
     result_at timestamptz := coalesce(now, statement_timestamp());
 begin
     with result as materialized (
-        select u.id, u.attempt, u.state, u.reply, u.retry_after,
+        select u.id, u.attempt, case when u.state = 'queued' and u.result = 'in_doubt' and (
+                   -- A server that takes every mail and never says so would else get it again for days. Deaths of our own do not count.
+                   select count(*) from marketing_automation_internal.attempt_log a
+                   where a.message_id = u.id and a.state = 'in_doubt' and a.server is not null) >= 2
+               then 'in_doubt' else u.state end as state, u.reply, u.retry_after,
                coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
         from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
             as u (id, attempt, state, reply, retry_after, result, code, status, server)
@@ -305,7 +309,7 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463). The children of sent mails start. now: assumed time of the result, for simulations';
+    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state says. The children of sent mails start. now: assumed time of the result, for simulations';
 
 create function marketing_automation_internal.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -141,6 +141,10 @@ impl WorkerSlot {
                 if too_many || is_closing {
                     state.senders -= 1;
                     self.taken = false;
+                    if !state.mails.is_empty() {
+                        // The mail that this one was woken for.
+                        self.queue.arrived.notify_one();
+                    }
                     return None;
                 }
                 state.idle += 1;

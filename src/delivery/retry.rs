@@ -12,10 +12,6 @@ use crate::mail::bounce::{Refusal, Rules};
 const FIRST: f64 = 60.0;
 const LONGEST: f64 = 3600.0;
 
-/// Attempts that may end in doubt before a person has to decide: a server that takes every mail and never says so would
-/// else get it again for days.
-const DOUBTS: i32 = 3;
-
 /// Seconds until the next attempt. `jitter` in 0..1 spreads mails that failed together over half of the pause.
 fn pause(attempt: i32, jitter: f64) -> f64 {
     let doubled = FIRST * f64::powi(2.0, attempt.clamp(1, 20) - 1);
@@ -37,7 +33,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
     let state = match &delivery.outcome {
         Outcome::Sent(_) => "sent",
         Outcome::Failed(_) | Outcome::Refused(..) => "failed",
-        Outcome::InDoubt(_) if hold || delivery.attempt >= DOUBTS => "in_doubt",
+        Outcome::InDoubt(_) if hold => "in_doubt",
         Outcome::Retry(_) | Outcome::InDoubt(_) if too_old => "failed",
         Outcome::Retry(_) | Outcome::InDoubt(_) => "queued",
         Outcome::Unreachable(_) | Outcome::Later(_) | Outcome::LeaseExpired | Outcome::Released => {
@@ -181,16 +177,5 @@ mod tests {
         assert_eq!(decided.code, Some(450));
         assert_eq!(decided.status.as_deref(), Some("4.2.1"));
         assert_eq!(&*decided.server, "mail.example:25");
-    }
-
-    #[test]
-    fn a_mail_in_doubt_is_not_sent_for_ever() {
-        let states: Vec<_> = (1..=3)
-            .map(|attempt| {
-                let outcome = Outcome::InDoubt("connection lost".into());
-                decide(&delivery(attempt, 0.0, outcome), false, 100.0).state
-            })
-            .collect();
-        assert_eq!(states, ["queued", "queued", "in_doubt"]);
     }
 }

@@ -181,7 +181,8 @@ pub trait Store {
         wanted: i32,
     ) -> Result<Vec<Grant>>;
 
-    /// Records results, each only for the attempt that it belongs to, and starts the children of what was sent.
+    /// Records results, each only for the attempt that it belongs to, and starts the children of what was sent. A mail that a server
+    /// has left in doubt for the third time is held, though its state says queued.
     fn complete(&mut self, completed: &[Completed]) -> Result<()>;
 
     /// Suppresses the recipients of these mails, which a server refused because their mailboxes do not exist.

@@ -27,6 +27,7 @@ pub(super) struct Row {
     pub(super) is_blocked: bool,
     pub(super) reply: Option<String>,
     pub(super) server: Option<String>,
+    doubts: usize,
     due_at: Instant,
     first_attempt_at: Option<Instant>,
 }
@@ -51,17 +52,32 @@ pub(super) struct Tables {
     pub(super) failing: Vec<&'static str>,
     /// Processes that send, this one among them.
     pub(super) senders: usize,
+    /// How often it was asked which claimed mails may still leave.
+    pub(super) confirmations: usize,
 }
 
 #[derive(Default)]
 struct Revoked {
     count: AtomicU64,
     last: Mutex<HashMap<usize, u64>>,
+    /// It hears of nothing, and believes a claim for so long: what count() gives are milliseconds.
+    deaf: Mutex<Option<(Arc<ManualClock>, Instant)>>,
+}
+
+impl Revoked {
+    fn age(&self) -> Option<u64> {
+        let deaf = self.deaf.lock().unwrap();
+        let age = |(clock, began): &(Arc<ManualClock>, Instant)| clock.now() - *began;
+        deaf.as_ref()
+            .map(age)
+            .map(|age| u64::try_from(age.as_millis()).unwrap())
+    }
 }
 
 impl Revocations for Revoked {
     fn count(&self) -> u64 {
-        self.count.load(Ordering::SeqCst)
+        self.age()
+            .unwrap_or_else(|| self.count.load(Ordering::SeqCst))
     }
 
     fn bucket(&self, subject: Subject, key: &str) -> usize {
@@ -73,6 +89,9 @@ impl Revocations for Revoked {
     }
 
     fn forbids(&self, _mail: i64, count: u64, buckets: &[usize]) -> bool {
+        if let Some(now) = self.age() {
+            return now - count > 1000;
+        }
         let last = self.last.lock().unwrap();
         buckets
             .iter()
@@ -119,6 +138,7 @@ impl Database {
                 session_settings: None,
                 tokens: 0,
                 senders: 1,
+                confirmations: 0,
                 failing: Vec::new(),
             })),
             revoked: Arc::default(),
@@ -145,10 +165,17 @@ impl Database {
                 is_blocked: false,
                 reply: None,
                 server: None,
+                doubts: 0,
                 due_at,
                 first_attempt_at: None,
             });
         }
+    }
+
+    /// From now on it hears of no revocation, as a process on another host.
+    pub(super) fn deafen(&self) {
+        let now = self.clock.now();
+        *self.revoked.deaf.lock().unwrap() = Some((Arc::clone(&self.clock), now));
     }
 
     /// Commits a block of a row's record.
@@ -316,8 +343,10 @@ impl Store for Database {
             if row.state != "sending" || row.attempts != result.attempt {
                 continue;
             }
+            row.doubts += usize::from(result.result == Some("in_doubt"));
             row.state = match result.state {
                 "released" => "queued",
+                "queued" if result.result == Some("in_doubt") && row.doubts > 2 => "in_doubt",
                 state => state,
             };
             if result.state == "released" {
@@ -354,6 +383,11 @@ impl Store for Database {
             None => format!("{name} back"),
         };
         self.tables().reports.push(state);
+        Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        self.tables().confirmations += 1;
         Ok(())
     }
 

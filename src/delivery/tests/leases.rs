@@ -73,3 +73,22 @@ fn an_unsubscription_before_the_claim_is_the_claims_business() {
         .collect();
     assert_eq!(states, ["sent", "suppressed"]);
 }
+
+#[test]
+fn a_process_that_hears_of_no_revocation_learns_that_nothing_leaves_within_a_second() {
+    let mut world = World::with(1);
+    world.database.deafen();
+    world.turns(3);
+    assert_eq!(world.database.count("sent"), 1);
+    world.database.queue(100);
+    for _ in 0..4 {
+        world.engine.tick(false);
+        // A machine that is so loaded that rendering takes longer than the lease.
+        world.pass(2);
+        world.run_tasks();
+    }
+    world.turn();
+    assert_eq!(world.database.count("sent"), 1);
+    // Leases are longer now, and it asks.
+    assert!(world.database.tables().confirmations > 0);
+}

@@ -34,6 +34,21 @@ fn a_mail_in_doubt_is_sent_twice_more_and_then_held() {
 }
 
 #[test]
+fn attempts_that_left_no_doubt_do_not_count_as_such() {
+    let mut world = World::with(1);
+    world.network.script(|seen| match seen.attempt {
+        1..=2 => (Word::Defer, "450 4.2.1 greylisted"),
+        3 => (Word::Doubt, "connection lost"),
+        _ => (Word::Accept, "250 ok"),
+    });
+    for _ in 0..6 {
+        world.turns(3);
+        world.pass(600);
+    }
+    assert_eq!(world.database.count("sent"), 1);
+}
+
+#[test]
 fn where_doubt_is_for_a_person_the_mail_is_held_at_once() {
     let mut world = World::with(1);
     world.database.tables().policy.hold = true;

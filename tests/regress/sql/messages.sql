@@ -79,6 +79,24 @@ select attempt, age_seconds from marketing_automation_internal.claim_messages(10
 select marketing_automation_internal.complete_messages(array(select id from shop.mail where key = '2'), array[2], array['queued'], array['connection lost'], array[60],
     results => array['in_doubt'], servers => array['mail.example:587']);
 select * from shop.attempt where key = '2' order by attempt;
+-- What a server leaves in doubt again and again is held when that happens for the third time; deaths of senders, and what was put off, do
+-- not count.
+create function shop.try_again(attempt integer, result text, server text) returns text language plpgsql as $$
+declare
+    mail bigint := (select m.id from shop.mail m where m.key = '2');
+begin
+    update marketing_automation_internal.outbox o set due_at = now() where o.id = mail;
+    perform from marketing_automation_internal.claim_messages(10);
+    if server is null then
+        perform marketing_automation_internal.rescue_messages(hold => false);
+    else
+        perform marketing_automation_internal.complete_messages(array[mail], array[attempt], array['queued'], array['connection lost'], array[60],
+            results => array[result], servers => array[server]);
+    end if;
+    return (select o.state from marketing_automation_internal.outbox o where o.id = mail);
+end $$;
+select shop.try_again(3, 'in_doubt', null), shop.try_again(4, 'deferred', 'a'), shop.try_again(5, 'in_doubt', 'a'), shop.try_again(6, 'in_doubt', 'b');
+drop function shop.try_again;
 select marketing_automation.cancel((select id from shop.mail where key = '2'));
 select key, state, smtp_reply = 'cancelled by ' || session_user as by_whom from shop.mail where key = '2';
 select regexp_replace(sqlerrm_of, '\d+', 'N') as error from (values
