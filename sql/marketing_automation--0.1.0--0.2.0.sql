@@ -426,6 +426,45 @@ create index event_inbox_click on marketing_automation_internal.event_inbox (rec
     where kind = 'email_clicked' and error is null;
 drop function marketing_automation_internal.apply_batch(integer);
 
+-- Journeys end by an exit condition.
+alter table marketing_automation.scenario add column exit_condition text;
+comment on column marketing_automation.scenario.exit_condition is
+    'SQL boolean expression over self, asked when an activity is due, before a mail leaves, and of all who wait, time and again: once it '
+    'is true, the journey of the record ends; null: never';
+alter table marketing_automation_internal.record
+    add column ended_at timestamptz,
+    add column end_reason text,
+    add constraint record_end_reason_check check (end_reason in ('exited')),
+    add constraint record_end_has_reason check ((ended_at is null) = (end_reason is null));
+create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
+alter table marketing_automation_internal.finished_activity
+    drop constraint finished_activity_outcome_check,
+    drop constraint finished_activity_outcome_fits_state,
+    add constraint finished_activity_outcome_check check (outcome in
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'exited', 'error')),
+    add constraint finished_activity_outcome_fits_state check (
+        state = case
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited') then 'cancelled'
+            when outcome = 'error' then 'failed'
+            else 'done'
+        end);
+create table marketing_automation_internal.sweep (
+    scenario_id integer not null,
+    what text not null check (what in ('exit')),
+    began_at timestamptz,
+    activity_id integer not null default 0,
+    reached_at timestamptz not null default '-infinity',
+    rests_until timestamptz not null default '-infinity',
+    primary key (scenario_id, what)
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.sweep is
+    'API: private. Where asking the records of a scenario, slice by slice, whether it holds for them what ends their journey, has come';
+comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
+comment on column marketing_automation_internal.sweep.activity_id is
+    'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -989,7 +1028,7 @@ comment on function marketing_automation.sees_rows(integer) is
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
 
 create or replace view marketing_automation.record with (security_barrier) as
-select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
@@ -1005,6 +1044,9 @@ comment on column marketing_automation.record.time_zone is
 comment on column marketing_automation.record.blocked_at is 'Since when nothing more runs for this record; null: not blocked';
 comment on column marketing_automation.record.unsubscribed_at is
     'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
+
+comment on column marketing_automation.record.ended_at is 'When its journey ended before its time: nothing more runs; null: it did not';
+comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true';
 
 create or replace view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
@@ -1038,8 +1080,9 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_table_name = 'record' then
         insert into marketing_automation_internal.record
-            (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at)
-        values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at);
+            (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason)
+        values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at,
+            new.ended_at, new.end_reason);
     else
         insert into marketing_automation_internal.event
             (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)
@@ -1195,7 +1238,7 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal or condition';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition or condition';
 
 create or replace function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable
@@ -2121,17 +2164,17 @@ begin
     end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
-    if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+    if starts or defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation_internal.check_definition(new);
-    elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+    elsif defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
         perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
-        from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
+        from (values ('domain', new.domain), ('goal', new.goal), ('exit condition', new.exit_condition)) c (what, condition) where c.condition is not null;
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -2145,7 +2188,7 @@ begin
     return new;
 end $$;
 comment on function marketing_automation_internal.scenario_validate() is
-    'API: private. Order of states, existing model, a domain and a goal that are each one boolean expression; all that it consists '
+    'API: private. Order of states, existing model, a domain, a goal and an exit condition that are each one boolean expression; all that it consists '
     'of when it starts; keeps scenarios that have records';
 
 create or replace function marketing_automation_internal.scenario_cascade() returns trigger
@@ -2158,6 +2201,7 @@ begin
     delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
     delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
     delete from marketing_automation_internal.poisonous_row p where p.scenario_id = old.id;
+    delete from marketing_automation_internal.sweep w where w.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
@@ -2761,17 +2805,18 @@ comment on function marketing_automation.unregister_model(text) is 'API: public.
 create or replace function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
-    track_opens boolean default true, track_clicks boolean default true, title text default null
+    track_opens boolean default true, track_clicks boolean default true, title text default null,
+    exit_condition text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id integer;
 begin
     insert into marketing_automation.scenario as s
-        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
-        create_scenario.track_clicks)
+        create_scenario.track_clicks, create_scenario.exit_condition)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -2781,19 +2826,19 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text) is
-    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
-    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
+    'over self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
 create or replace function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
+    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null)
 $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
-    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with a title';
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with more';
 
 create or replace function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -2879,6 +2924,10 @@ begin
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
+    if scenario.exit_condition is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
+            format('exit condition of scenario "%s"', scenario.name));
+    end if;
     perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.condition,
         format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a
@@ -2905,7 +2954,7 @@ begin
 exception when others then
     get stacked diagnostics message = message_text, what = pg_exception_context;
     what := split_part(what, E'\n', 1);
-    return case when what ~ '^\w+ of (model|scenario|activity) "' then what || ': ' || message else message end;
+    return case when what ~ '^(\w+ )+of (model|scenario|activity) "' then what || ': ' || message else message end;
 end $$;
 comment on function marketing_automation_internal.definition_error(marketing_automation.scenario, integer) is
     'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: '
@@ -4039,7 +4088,7 @@ create or replace function marketing_automation_internal.write_children(records 
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with child as materialized (
         select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
-            r.blocked_at is not null as is_blocked
+            case when r.blocked_at is not null then 'blocked' else r.end_reason end as obstacle
         from unnest(records, activities, times) as u (record_id, activity_id, at)
         join marketing_automation_internal.record r on r.id = u.record_id
         join marketing_automation.activity a on a.id = u.activity_id
@@ -4048,11 +4097,11 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
             where f.record_id = u.record_id and f.activity_id = u.activity_id)
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select c.record_id, c.activity_id, c.at from child c where not c.is_blocked
+        select c.record_id, c.activity_id, c.at from child c where c.obstacle is null
         on conflict do nothing
     ), cancelled as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from child c where c.is_blocked
+        select c.record_id, c.activity_id, 'cancelled', c.obstacle, c.at, statement_timestamp() from child c where c.obstacle is not null
         on conflict do nothing
         returning activity_id
     )
@@ -4061,7 +4110,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
 $$;
 comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
     'API: private. Lets activities wait for records until their delay is over, from these times on; for a blocked record they end as what block() cancels, and '
-    'unblocking takes that back';
+    'unblocking takes that back; for one whose journey has ended they end as that did';
 
 create or replace function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -4137,7 +4186,7 @@ set jit = off
 as $$
 declare
     since timestamptz := marketing_automation_internal.queue_cursor('waiting', activity.id, '');
-    has_goal boolean := (select s.goal is not null from marketing_automation.scenario s where s.id = activity.scenario_id);
+    may_end boolean := (select s.goal is not null or s.exit_condition is not null from marketing_automation.scenario s where s.id = activity.scenario_id);
 begin
     return array(
         select w.record_id
@@ -4147,18 +4196,18 @@ begin
             select f.record_id from marketing_automation_internal.finished_activity f
             where activity.on_event is not null and f.record_id = w.record_id and f.activity_id = activity.parent_id
             for no key update skip locked) parent on true
-        -- Whoever writes the conversion by the goal holds the record: the unique index makes another batch wait otherwise.
+        -- Whoever writes the conversion by the goal, or that it has ended, holds the record: another batch would wait otherwise.
         left join lateral (
             select r.id from marketing_automation_internal.record r
-                where has_goal and r.id = w.record_id for no key update skip locked) its on true
+                where may_end and r.id = w.record_id for no key update skip locked) its on true
         where w.activity_id = activity.id and w.at between since and now
-          and (activity.on_event is null or parent.record_id is not null) and (not has_goal or its.id is not null)
+          and (activity.on_event is null or parent.record_id is not null) and (not may_end or its.id is not null)
         order by w.at limit batch_size for update of w skip locked);
 end $$;
 comment on function marketing_automation_internal.due_records(marketing_automation.activity, integer, timestamptz) is
     'API: private. Records for which an activity is due, first those that have been due longest, at most batch_size and none that '
     'another session works on. Locks their waiting rows; of an activity on an event the parents'' rows before, where the scenario '
-    'has a goal the records';
+    'has a goal or an exit condition the records';
 
 -- functions/process_records.sql
 -- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
@@ -4171,7 +4220,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
-        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks)))
+        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
+        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -4215,20 +4265,23 @@ begin
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+               r.end_reason,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
         from taken t join marketing_automation_internal.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
         from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
-            and not l.arrived))
+            and l.end_reason is null and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
-                   track_opens boolean, track_clicks boolean)
+                   track_opens boolean, track_clicks boolean, leaves boolean)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason,
                case when l.blocked then 'blocked'
+                    when l.end_reason is not null then l.end_reason
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
+                    when f.leaves then 'exited'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
@@ -4244,7 +4297,7 @@ begin
     ), finished as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
-        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled'
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached', 'exited') then 'cancelled'
                 when d.outcome = 'error' then 'failed' else 'done' end, d.outcome, d.at, now,
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
@@ -4266,6 +4319,10 @@ begin
         insert into marketing_automation.conversion (record_id, scenario_id, at, source)
         select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
         on conflict (record_id) where source = 'goal' do nothing
+    ), ending as (
+        update marketing_automation_internal.record r set ended_at = now, end_reason = d.outcome
+        from decided d
+        where scenario.exit_condition is not null and d.outcome = 'exited' and r.id = d.record_id and r.end_reason is null
     ), arriving as (
         -- What others hold will end so when it is due. That of an event belongs to who holds its parent's row.
         delete from marketing_automation_internal.waiting_activity w
@@ -4277,13 +4334,14 @@ begin
                 select f.record_id from marketing_automation_internal.finished_activity f
                 where a.on_event is not null and f.record_id = o.record_id and f.activity_id = a.parent_id
                 for no key update skip locked) parent on true
-            where scenario.goal_ends_journey and d.outcome = 'goal_reached' and (a.on_event is null or parent.record_id is not null)
+            where (scenario.goal_ends_journey or scenario.exit_condition is not null) and d.outcome in ('goal_reached', 'exited')
+              and (a.on_event is null or parent.record_id is not null)
             for update of o skip locked))
-        returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
+        returning w.record_id, w.activity_id, w.at, (select d.outcome from decided d where d.record_id = w.record_id) as outcome
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'error')
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'exited', 'error')
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
         returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
@@ -4293,7 +4351,7 @@ begin
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
-        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
+        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached', 'exited')) as cancelled,
             count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d
@@ -4452,6 +4510,302 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
     out text, out text) is
     'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: record_query(). An '
     'error that passes ends it, and is returned; what was processed before stays';
+
+-- functions/exits.sql
+-- Exits: the journey of a record ends when the exit condition of its scenario is true. It is asked in the query of each activity that is
+-- due (process_records), before a mail leaves (claim_messages), and here, of all who wait: slice by slice, so that a transaction is short
+-- however many they are.
+
+create or replace function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
+    out holds bigint[], out raises bigint[], out error text, out code text)
+-- Its caller may have forbidden the planner what is right for the expressions of others.
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+set enable_bitmapscan = on as $$
+declare
+    model marketing_automation.model;
+    query text;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
+    failed boolean;
+    found_now bigint[];
+begin
+    holds := '{}';
+    raises := '{}';
+    if part.first is null then
+        return;
+    end if;
+    perform marketing_automation_internal.begin_turn();
+    model := marketing_automation_internal.usable_model(scenario);
+    query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition)));
+    -- Whatever is wrong with the expression by itself is raised by here.
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
+    while part.first is not null loop
+        begin
+            with its as materialized (
+                select r.id, r.key from marketing_automation_internal.record r where r.id = any (records[part.first:part.last])
+            )
+            select coalesce(array_agg(i.id), '{}') into found_now
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, query, array(select i.key from its i))
+                as q (key text, holds boolean)
+            join its i on i.key = q.key
+            where q.holds;
+            holds := holds || found_now;
+            failed := false;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_passing_error(code) then
+                if marketing_automation_internal.is_for_the_caller(code) then
+                    raise;
+                end if;
+                perform marketing_automation_internal.end_turn();
+                return;
+            end if;
+            failed := true;
+            if part.first = part.last then
+                raises := raises || records[part.first];
+            end if;
+        end;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    perform marketing_automation_internal.end_turn();
+    code := null;
+end $$;
+comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
+    out bigint[], out text, out text) is
+    'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, and those for '
+    'which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself is raised';
+
+create or replace function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with ended as (
+        update marketing_automation_internal.record r set ended_at = end_journeys.at, end_reason = reason
+        where r.id = any (records) and r.end_reason is null
+        returning r.id
+    ), taken as (
+        -- What others hold ends so when it is due. That of an event belongs to who holds its parent's row.
+        delete from marketing_automation_internal.waiting_activity w
+        where w.ctid = any (array(
+            select o.ctid from marketing_automation_internal.waiting_activity o
+            join marketing_automation.activity a on a.id = o.activity_id
+            left join lateral (
+                select f.record_id from marketing_automation_internal.finished_activity f
+                where a.on_event is not null and f.record_id = o.record_id and f.activity_id = a.parent_id
+                for no key update skip locked) parent on true
+            where o.record_id = any (records) and (a.on_event is null or parent.record_id is not null)
+            for update of o skip locked))
+        returning w.record_id, w.activity_id, w.at
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select t.record_id, t.activity_id, 'cancelled', reason, t.at, end_journeys.at from taken t
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation_internal.counter_period(end_journeys.at), count(*) from taken t group by 1
+    )
+    select count(*) from ended
+$$;
+comment on function marketing_automation_internal.end_journeys(bigint[], text, timestamptz) is
+    'API: private. Ends the journeys of records, which the caller has locked, and cancels what waits for them; how many had '
+    'not ended. Their queued mails are suppressed by the next claim, those claimed already revoked';
+
+create or replace function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
+    batch_size integer, out records bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+-- In the order of the index on (activity_id, at), whatever is known of the table.
+set enable_sort = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    began_with integer := of_activity;
+begin
+    for of_activity in
+        select a.id from marketing_automation.activity a where a.scenario_id = of_scenario and a.id >= began_with order by a.id
+    loop
+        if of_activity <> began_with then
+            reached := '-infinity';
+        end if;
+        -- With all that wait until the same moment, as the next slice begins after it.
+        select array_agg(distinct w.record_id), coalesce(max(w.at), reached) into records, reached
+        from (select w.record_id, w.at from marketing_automation_internal.waiting_activity w
+              where w.activity_id = of_activity and w.at > reached order by w.at fetch first batch_size rows with ties) w;
+        exit when records is not null;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, integer, out bigint[]) is
+    'API: private. Records that wait for an activity of a scenario until later than reached, about batch_size of them; if there are none, '
+    'of the next activity, and so on. Null: there are none any more';
+
+create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, batch_size integer, now timestamptz)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its marketing_automation_internal.sweep;
+    began timestamptz;
+    slice record;
+    answer record;
+begin
+    insert into marketing_automation_internal.sweep (scenario_id, what) values (scenario.id, 'exit') on conflict do nothing;
+    select s.* into its from marketing_automation_internal.sweep s
+    where s.scenario_id = scenario.id and s.what = 'exit' for update skip locked;
+    -- Another session is at it.
+    if not found then
+        return 0;
+    end if;
+    began := coalesce(its.began_at, clock_timestamp());
+    select w.* into slice from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, batch_size) w;
+    if slice.records is null then
+        -- The round took some time; ten times that is for others.
+        update marketing_automation_internal.sweep s
+        set began_at = null, activity_id = 0, reached_at = '-infinity',
+            rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - began), interval '1 hour'))
+        where s.scenario_id = scenario.id and s.what = 'exit';
+        return 0;
+    end if;
+    update marketing_automation_internal.sweep s set began_at = began, activity_id = slice.of_activity, reached_at = slice.reached
+    where s.scenario_id = scenario.id and s.what = 'exit';
+    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
+    -- Rows that raise fail when their activity runs.
+    if answer.code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), answer.code);
+    end if;
+    if answer.holds <> '{}' then
+        perform marketing_automation_internal.end_journeys(array(
+            select r.id from marketing_automation_internal.record r
+            where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
+            'exited', now);
+    end if;
+    return cardinality(slice.records);
+end $$;
+comment on function marketing_automation_internal.exit_slice(marketing_automation.scenario, integer, timestamptz) is
+    'API: private. Asks the exit condition of a scenario of the next records that wait, about batch_size of them, and ends the journeys of '
+    'those for whom it is true; how many were asked. 0: the round is over, or another session is at it';
+
+create or replace function marketing_automation_internal.apply_exits(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+    at timestamptz;
+    asked bigint := 0;
+    slice integer;
+    message text;
+    code text;
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    if scenario is not null then
+        chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
+        at := marketing_automation_internal.time_or_now(caller, now, scenario);
+        perform marketing_automation_internal.assume_time(now);
+        -- A round of its own, from the beginning.
+        update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity'
+        where s.scenario_id = chosen.id and s.what = 'exit';
+        while chosen.exit_condition is not null loop
+            slice := marketing_automation_internal.exit_slice(chosen, batch_size, at);
+            exit when slice = 0;
+            asked := asked + slice;
+        end loop;
+        perform marketing_automation_internal.assume_time(null);
+        return asked;
+    end if;
+    at := marketing_automation_internal.time_or_now(caller, now, null);
+    perform marketing_automation_internal.assume_time(now);
+    for chosen in
+        select s.* from marketing_automation.scenario s
+        left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = 'exit'
+        where s.exit_condition is not null and s.state = 'running'
+          and (now is null and marketing_automation_internal.has_right(caller, null, 'operate') or pg_has_role(caller, s.owner_id, 'MEMBER'))
+          and (w.rests_until is null or w.rests_until <= clock_timestamp())
+        order by w.rests_until nulls first, s.id
+    loop
+        begin
+            slice := marketing_automation_internal.exit_slice(chosen, batch_size, at);
+        exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
+            get stacked diagnostics message = message_text, code = returned_sqlstate;
+            slice := 0;
+            if marketing_automation_internal.note_error(chosen.id, null, coalesce(case
+                    when marketing_automation_internal.is_broken_definition(code)
+                    then marketing_automation_internal.definition_error(chosen) end, format('exit condition: %s', message)), code) then
+                raise warning 'scenario "%" does not know who exits: %', chosen.name,
+                    marketing_automation_internal.public_error(message, code) using errcode = code;
+            end if;
+            insert into marketing_automation_internal.sweep as s (scenario_id, what, rests_until)
+            values (chosen.id, 'exit', clock_timestamp() + interval '1 minute')
+            on conflict on constraint sweep_pkey do update set rests_until = excluded.rests_until;
+        end;
+        exit when slice > 0;
+    end loop;
+    perform marketing_automation_internal.assume_time(null);
+    return coalesce(slice, 0);
+end $$;
+comment on function marketing_automation_internal.apply_exits(regrole, text, integer, timestamptz) is 'API: private. Behind apply_exits()';
+
+create or replace function marketing_automation.apply_exits(scenario text default null, batch_size integer default 10000, now timestamptz default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.apply_exits(text, integer, timestamptz) is
+    'API: public. Asks exit conditions of records that wait, and ends the journeys of those for whom it is true: of one scenario, all of '
+    'them; or the next batch_size (1 to 100000) of the running scenario whose turn it is, each once a minute at most. Returns how many '
+    'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
+
+create or replace function marketing_automation_internal.leaving_mails(mails bigint[]) returns table (id bigint, objection text)
+language plpgsql strict set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    chosen marketing_automation.scenario;
+    its record;
+    answer record;
+    message text;
+    its_code text;
+begin
+    for its in
+        select r.scenario_id, array_agg(o.id) as mails, array_agg(distinct r.id) as records
+        from marketing_automation_internal.outbox o
+        join marketing_automation_internal.record r on r.id = o.record_id
+        join marketing_automation.scenario s on s.id = r.scenario_id and s.exit_condition is not null
+        where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null
+        group by r.scenario_id order by r.scenario_id
+    loop
+        select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
+        begin
+            select a.* into answer
+            from marketing_automation_internal.records_for_whom(chosen, chosen.exit_condition, its.records) a;
+            its_code := answer.code;
+            message := answer.error;
+        exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
+            get stacked diagnostics message = message_text, its_code = returned_sqlstate;
+        end;
+        if its_code is not null then
+            -- Nobody knows: they wait for a minute, as the scenario's error, and leave room for others.
+            perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
+                when marketing_automation_internal.is_broken_definition(its_code)
+                then marketing_automation_internal.definition_error(chosen) end, format('exit condition: %s', message)), its_code);
+            update marketing_automation_internal.outbox o set due_at = clock_timestamp() + interval '1 minute' where o.id = any (its.mails);
+            return query select u.id, null::text from unnest(its.mails) as u (id);
+            continue;
+        end if;
+        -- Who is held by another session is found again when the next activity is due.
+        perform marketing_automation_internal.end_journeys(array(
+            select r.id from marketing_automation_internal.record r
+            where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
+            'exited', statement_timestamp())
+        where answer.holds <> '{}';
+        return query
+            select o.id, case when o.record_id = any (answer.holds) then 'journey ended: exit condition'
+                else 'exit condition raises an error' end
+            from marketing_automation_internal.outbox o
+            where o.id = any (its.mails) and o.record_id = any (answer.holds || answer.raises);
+    end loop;
+end $$;
+comment on function marketing_automation_internal.leaving_mails(bigint[]) is
+    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, and '
+    'why; objection null: not now, as it could not be asked. Null: none is asked of';
 
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
@@ -4612,6 +4966,7 @@ language plpgsql as $$
 declare
     processed integer;
     applied integer;
+    asked pg_catalog.int8;
 begin
     loop
         processed := marketing_automation.process_due(batch_size, now);
@@ -4622,6 +4977,12 @@ begin
         commit;
         -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
         exit when applied operator(pg_catalog.<) 5000;
+    end loop;
+    -- What ends of those who are not due.
+    loop
+        asked := marketing_automation.apply_exits(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
     end loop;
 end $$;
 comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
@@ -4660,6 +5021,7 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
+            when r.end_reason is not null then r.end_reason
             when activity.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, activity.on_event) is not null
             then 'event_arrived'
         end
@@ -4687,7 +5049,7 @@ create or replace function marketing_automation.retry(failed marketing_automatio
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.retry(marketing_automation.record_activity) is
     'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was '
-    'blocked or the event that it waits to miss has arrived';
+    'blocked, its journey has ended, or the event that it waits to miss has arrived';
 
 -- functions/consent.sql
 -- Consent: whose opens and clicks are recorded. Asked when a mail is made (process_records) and, as people change their minds,
@@ -6214,6 +6576,8 @@ as $$
 declare
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
+    -- Null: no scenario asks before its mails leave.
+    may_leave boolean := (select true from marketing_automation.scenario s where s.exit_condition is not null and s.state = 'running' limit 1);
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -6275,6 +6639,9 @@ begin
                   join domain_queue l on l.name = o.domain_queue
                   where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
+        ), leaving as materialized (
+            select l.id, l.objection from marketing_automation_internal.leaving_mails(
+                case when may_leave then array(select d.id from due d) end) l
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -6284,6 +6651,7 @@ begin
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
+                        when r.end_reason is not null then 'journey ended: exit condition'
                         when d.expires_after is not null
                             and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
                             then 'expired'
@@ -6292,7 +6660,7 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
-                        else 'address suppressed: ' || x.reason end as objection,
+                        else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
@@ -6302,10 +6670,12 @@ begin
                   select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
+            left join leaving e on e.id = d.id
             -- Once for both lists.
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
+            where e.id is null or e.objection is not null
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -6358,7 +6728,8 @@ end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
-    'and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
+    'of ended journeys, and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the '
+    'beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker';
 
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
@@ -7129,6 +7500,9 @@ create or replace trigger revoke_claims after insert on marketing_automation.sen
 -- Not when a record is unblocked.
 create or replace trigger revoke_claims after update of blocked_at on marketing_automation_internal.record
     for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();
+
+create or replace trigger revoke_ended after update of end_reason on marketing_automation_internal.record
+    for each row when (new.end_reason is not null) execute function marketing_automation_internal.revoke_claims();
 
 -- functions/retention.sql
 -- Retention and erasure.
@@ -8192,7 +8566,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
-                   from marketing_automation.conversion v where v.scenario_id = s.id) as text
+                   from marketing_automation.conversion v where v.scenario_id = s.id)
+               || (select case when count(*) > 0 then format(', %s exited', count(*)) else '' end
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited') as text
         from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,
@@ -8443,6 +8819,11 @@ return date_trunc('second', at)::text;
 comment on function marketing_automation_internal.moment(timestamptz) is
     'API: private. A time for people: to the second, in the time zone of the session';
 
+create or replace function marketing_automation_internal.end_in_words(reason text) returns text
+language sql immutable
+return case reason when 'exited' then 'the exit condition was true' end;
+comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
+
 create or replace function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -8513,6 +8894,11 @@ begin
             then ': nothing more runs' else '' end
                  from marketing_automation.conversion c where c.record_id = entered.id and c.source = 'goal');
         if fact is not null then
+            return next;
+        end if;
+        if entered.end_reason is not null then
+            fact := format('its journey ended %s, as %s: nothing more runs', marketing_automation_internal.moment(entered.ended_at),
+                marketing_automation_internal.end_in_words(entered.end_reason));
             return next;
         end if;
         if obstacle is not null then
@@ -8641,6 +9027,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     node record;
     blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
+    its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
     arrived boolean := scenario.goal_ends_journey
         and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
     -- Activities that will not run any more, and neither what follows them.
@@ -8683,6 +9070,9 @@ begin
         fact := case
             when node.waits_until is not null and arrived then
                 format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
+            when node.waits_until is not null and its_end is not null then
+                format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
+                    marketing_automation_internal.end_in_words(its_end))
             when node.waits_until is not null then
                 case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.waits_until)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
@@ -8708,6 +9098,7 @@ begin
                 || case (node.f).outcome
                     when 'blocked' then 'the record was blocked'
                     when 'goal_reached' then 'the goal was reached'
+                    when 'exited' then marketing_automation_internal.end_in_words('exited')
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
@@ -8717,6 +9108,7 @@ begin
             -- It has no row. Why not?
             when blocked then 'never starts: the record is blocked'
             when arrived then 'never starts: the goal was reached'
+            when its_end is not null then 'never starts: ' || marketing_automation_internal.end_in_words(its_end)
             when (node.a).parent_id is null then
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end
@@ -8925,6 +9317,7 @@ begin
                        else marketing_automation_internal.public_error(f.error, f.error_code) end, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
                    when 'goal_reached' then 'is cancelled: the goal is reached'
+                   when 'exited' then 'is cancelled: the exit condition is true'
                    when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
                    when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event
                        when 'email_not_opened' then 'opened' when 'email_not_clicked' then 'clicked' else 'returned' end)
@@ -8997,6 +9390,7 @@ begin
     perform marketing_automation_internal.assume_time(start);
     if start <> now() then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        perform marketing_automation_internal.warn_of_present('exit condition', chosen.name, chosen.exit_condition);
         perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
         from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
     end if;
@@ -9647,7 +10041,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',

@@ -31,17 +31,18 @@ comment on function marketing_automation.unregister_model(text) is 'API: public.
 create function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
-    track_opens boolean default true, track_clicks boolean default true, title text default null
+    track_opens boolean default true, track_clicks boolean default true, title text default null,
+    exit_condition text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id integer;
 begin
     insert into marketing_automation.scenario as s
-        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks)
+        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
-        create_scenario.track_clicks)
+        create_scenario.track_clicks, create_scenario.exit_condition)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -51,19 +52,19 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text) is
-    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal: SQL boolean expressions over '
-    'self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text) is
+    'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
+    'over self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
 create function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
+    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null)
 $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
-    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with a title';
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with more';
 
 create function marketing_automation_internal.scenario_named(name text) returns marketing_automation.scenario
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -149,6 +150,10 @@ begin
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
+    if scenario.exit_condition is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
+            format('exit condition of scenario "%s"', scenario.name));
+    end if;
     perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.condition,
         format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a
@@ -175,7 +180,7 @@ begin
 exception when others then
     get stacked diagnostics message = message_text, what = pg_exception_context;
     what := split_part(what, E'\n', 1);
-    return case when what ~ '^\w+ of (model|scenario|activity) "' then what || ': ' || message else message end;
+    return case when what ~ '^(\w+ )+of (model|scenario|activity) "' then what || ': ' || message else message end;
 end $$;
 comment on function marketing_automation_internal.definition_error(marketing_automation.scenario, integer) is
     'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: '

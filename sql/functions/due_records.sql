@@ -12,7 +12,7 @@ set jit = off
 as $$
 declare
     since timestamptz := marketing_automation_internal.queue_cursor('waiting', activity.id, '');
-    has_goal boolean := (select s.goal is not null from marketing_automation.scenario s where s.id = activity.scenario_id);
+    may_end boolean := (select s.goal is not null or s.exit_condition is not null from marketing_automation.scenario s where s.id = activity.scenario_id);
 begin
     return array(
         select w.record_id
@@ -22,15 +22,15 @@ begin
             select f.record_id from marketing_automation_internal.finished_activity f
             where activity.on_event is not null and f.record_id = w.record_id and f.activity_id = activity.parent_id
             for no key update skip locked) parent on true
-        -- Whoever writes the conversion by the goal holds the record: the unique index makes another batch wait otherwise.
+        -- Whoever writes the conversion by the goal, or that it has ended, holds the record: another batch would wait otherwise.
         left join lateral (
             select r.id from marketing_automation_internal.record r
-                where has_goal and r.id = w.record_id for no key update skip locked) its on true
+                where may_end and r.id = w.record_id for no key update skip locked) its on true
         where w.activity_id = activity.id and w.at between since and now
-          and (activity.on_event is null or parent.record_id is not null) and (not has_goal or its.id is not null)
+          and (activity.on_event is null or parent.record_id is not null) and (not may_end or its.id is not null)
         order by w.at limit batch_size for update of w skip locked);
 end $$;
 comment on function marketing_automation_internal.due_records(marketing_automation.activity, integer, timestamptz) is
     'API: private. Records for which an activity is due, first those that have been due longest, at most batch_size and none that '
     'another session works on. Locks their waiting rows; of an activity on an event the parents'' rows before, where the scenario '
-    'has a goal the records';
+    'has a goal or an exit condition the records';

@@ -6,6 +6,11 @@ return date_trunc('second', at)::text;
 comment on function marketing_automation_internal.moment(timestamptz) is
     'API: private. A time for people: to the second, in the time zone of the session';
 
+create function marketing_automation_internal.end_in_words(reason text) returns text
+language sql immutable
+return case reason when 'exited' then 'the exit condition was true' end;
+comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
+
 create function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -76,6 +81,11 @@ begin
             then ': nothing more runs' else '' end
                  from marketing_automation.conversion c where c.record_id = entered.id and c.source = 'goal');
         if fact is not null then
+            return next;
+        end if;
+        if entered.end_reason is not null then
+            fact := format('its journey ended %s, as %s: nothing more runs', marketing_automation_internal.moment(entered.ended_at),
+                marketing_automation_internal.end_in_words(entered.end_reason));
             return next;
         end if;
         if obstacle is not null then
@@ -204,6 +214,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     node record;
     blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
+    its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
     arrived boolean := scenario.goal_ends_journey
         and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
     -- Activities that will not run any more, and neither what follows them.
@@ -246,6 +257,9 @@ begin
         fact := case
             when node.waits_until is not null and arrived then
                 format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
+            when node.waits_until is not null and its_end is not null then
+                format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
+                    marketing_automation_internal.end_in_words(its_end))
             when node.waits_until is not null then
                 case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.waits_until)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
@@ -271,6 +285,7 @@ begin
                 || case (node.f).outcome
                     when 'blocked' then 'the record was blocked'
                     when 'goal_reached' then 'the goal was reached'
+                    when 'exited' then marketing_automation_internal.end_in_words('exited')
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
@@ -280,6 +295,7 @@ begin
             -- It has no row. Why not?
             when blocked then 'never starts: the record is blocked'
             when arrived then 'never starts: the goal was reached'
+            when its_end is not null then 'never starts: ' || marketing_automation_internal.end_in_words(its_end)
             when (node.a).parent_id is null then
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end

@@ -43,6 +43,8 @@ as $$
 declare
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
+    -- Null: no scenario asks before its mails leave.
+    may_leave boolean := (select true from marketing_automation.scenario s where s.exit_condition is not null and s.state = 'running' limit 1);
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -104,6 +106,9 @@ begin
                   join domain_queue l on l.name = o.domain_queue
                   where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
+        ), leaving as materialized (
+            select l.id, l.objection from marketing_automation_internal.leaving_mails(
+                case when may_leave then array(select d.id from due d) end) l
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -113,6 +118,7 @@ begin
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
+                        when r.end_reason is not null then 'journey ended: exit condition'
                         when d.expires_after is not null
                             and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
                             then 'expired'
@@ -121,7 +127,7 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
-                        else 'address suppressed: ' || x.reason end as objection,
+                        else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
@@ -131,10 +137,12 @@ begin
                   select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
+            left join leaving e on e.id = d.id
             -- Once for both lists.
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
+            where e.id is null or e.objection is not null
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -187,7 +195,8 @@ end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
-    'and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the beginning, not from where it '
+    'of ended journeys, and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the '
+    'beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker';
 
 create function marketing_automation_internal.mail_templates(activities integer[])

@@ -156,6 +156,7 @@ language plpgsql as $$
 declare
     processed integer;
     applied integer;
+    asked pg_catalog.int8;
 begin
     loop
         processed := marketing_automation.process_due(batch_size, now);
@@ -166,6 +167,12 @@ begin
         commit;
         -- A full batch of events says that there are more; a steady stream of new ones does not keep this from ending.
         exit when applied operator(pg_catalog.<) 5000;
+    end loop;
+    -- What ends of those who are not due.
+    loop
+        asked := marketing_automation.apply_exits(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
     end loop;
 end $$;
 comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
@@ -204,6 +211,7 @@ begin
     -- What would have cancelled it, had it waited meanwhile.
     select case
             when r.blocked_at is not null then 'blocked'
+            when r.end_reason is not null then r.end_reason
             when activity.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, activity.on_event) is not null
             then 'event_arrived'
         end
@@ -231,4 +239,4 @@ create function marketing_automation.retry(failed marketing_automation.record_ac
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.retry(marketing_automation.record_activity) is
     'API: public. Runs a failed activity of a record again: it waits and is due now. Cancelled instead, if meanwhile its record was '
-    'blocked or the event that it waits to miss has arrived';
+    'blocked, its journey has ended, or the event that it waits to miss has arrived';

@@ -8,7 +8,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
-        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks)))
+        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
+        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -52,20 +53,23 @@ begin
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+               r.end_reason,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
         from taken t join marketing_automation_internal.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
         from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
-            and not l.arrived))
+            and l.end_reason is null and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
-                   track_opens boolean, track_clicks boolean)
+                   track_opens boolean, track_clicks boolean, leaves boolean)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason,
                case when l.blocked then 'blocked'
+                    when l.end_reason is not null then l.end_reason
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
+                    when f.leaves then 'exited'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
@@ -81,7 +85,7 @@ begin
     ), finished as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
-        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached') then 'cancelled'
+        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached', 'exited') then 'cancelled'
                 when d.outcome = 'error' then 'failed' else 'done' end, d.outcome, d.at, now,
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
@@ -103,6 +107,10 @@ begin
         insert into marketing_automation.conversion (record_id, scenario_id, at, source)
         select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
         on conflict (record_id) where source = 'goal' do nothing
+    ), ending as (
+        update marketing_automation_internal.record r set ended_at = now, end_reason = d.outcome
+        from decided d
+        where scenario.exit_condition is not null and d.outcome = 'exited' and r.id = d.record_id and r.end_reason is null
     ), arriving as (
         -- What others hold will end so when it is due. That of an event belongs to who holds its parent's row.
         delete from marketing_automation_internal.waiting_activity w
@@ -114,13 +122,14 @@ begin
                 select f.record_id from marketing_automation_internal.finished_activity f
                 where a.on_event is not null and f.record_id = o.record_id and f.activity_id = a.parent_id
                 for no key update skip locked) parent on true
-            where scenario.goal_ends_journey and d.outcome = 'goal_reached' and (a.on_event is null or parent.record_id is not null)
+            where (scenario.goal_ends_journey or scenario.exit_condition is not null) and d.outcome in ('goal_reached', 'exited')
+              and (a.on_event is null or parent.record_id is not null)
             for update of o skip locked))
-        returning w.record_id, w.activity_id, w.at, 'goal_reached' as outcome
+        returning w.record_id, w.activity_id, w.at, (select d.outcome from decided d where d.record_id = w.record_id) as outcome
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'error')
+        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'exited', 'error')
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
         returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
@@ -130,7 +139,7 @@ begin
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
-        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached')) as cancelled,
+        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached', 'exited')) as cancelled,
             count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d

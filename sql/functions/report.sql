@@ -136,7 +136,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
-                   from marketing_automation.conversion v where v.scenario_id = s.id) as text
+                   from marketing_automation.conversion v where v.scenario_id = s.id)
+               || (select case when count(*) > 0 then format(', %s exited', count(*)) else '' end
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited') as text
         from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,

@@ -48,17 +48,17 @@ begin
     end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
-    if starts or defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+    if starts or defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation_internal.check_definition(new);
-    elsif defined or (new.domain, new.goal) is distinct from (old.domain, old.goal) then
+    elsif defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
         perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
-        from (values ('domain', new.domain), ('goal', new.goal)) c (what, condition) where c.condition is not null;
+        from (values ('domain', new.domain), ('goal', new.goal), ('exit condition', new.exit_condition)) c (what, condition) where c.condition is not null;
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -72,7 +72,7 @@ begin
     return new;
 end $$;
 comment on function marketing_automation_internal.scenario_validate() is
-    'API: private. Order of states, existing model, a domain and a goal that are each one boolean expression; all that it consists '
+    'API: private. Order of states, existing model, a domain, a goal and an exit condition that are each one boolean expression; all that it consists '
     'of when it starts; keeps scenarios that have records';
 
 create function marketing_automation_internal.scenario_cascade() returns trigger
@@ -85,6 +85,7 @@ begin
     delete from marketing_automation_internal.scenario_counter t where t.scenario_id = old.id;
     delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
     delete from marketing_automation_internal.poisonous_row p where p.scenario_id = old.id;
+    delete from marketing_automation_internal.sweep w where w.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';

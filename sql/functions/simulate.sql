@@ -139,6 +139,7 @@ begin
                        else marketing_automation_internal.public_error(f.error, f.error_code) end, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
                    when 'goal_reached' then 'is cancelled: the goal is reached'
+                   when 'exited' then 'is cancelled: the exit condition is true'
                    when 'opposite_executed' then format('is cancelled: "%s" ran', d.name)
                    when 'event_arrived' then format('is cancelled: the mail of "%s" was %s', p.name, case a.on_event
                        when 'email_not_opened' then 'opened' when 'email_not_clicked' then 'clicked' else 'returned' end)
@@ -211,6 +212,7 @@ begin
     perform marketing_automation_internal.assume_time(start);
     if start <> now() then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        perform marketing_automation_internal.warn_of_present('exit condition', chosen.name, chosen.exit_condition);
         perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
         from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
     end if;

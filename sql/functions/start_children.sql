@@ -39,7 +39,7 @@ create function marketing_automation_internal.write_children(records bigint[], a
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with child as materialized (
         select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
-            r.blocked_at is not null as is_blocked
+            case when r.blocked_at is not null then 'blocked' else r.end_reason end as obstacle
         from unnest(records, activities, times) as u (record_id, activity_id, at)
         join marketing_automation_internal.record r on r.id = u.record_id
         join marketing_automation.activity a on a.id = u.activity_id
@@ -48,11 +48,11 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
             where f.record_id = u.record_id and f.activity_id = u.activity_id)
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select c.record_id, c.activity_id, c.at from child c where not c.is_blocked
+        select c.record_id, c.activity_id, c.at from child c where c.obstacle is null
         on conflict do nothing
     ), cancelled as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
-        select c.record_id, c.activity_id, 'cancelled', 'blocked', c.at, statement_timestamp() from child c where c.is_blocked
+        select c.record_id, c.activity_id, 'cancelled', c.obstacle, c.at, statement_timestamp() from child c where c.obstacle is not null
         on conflict do nothing
         returning activity_id
     )
@@ -61,7 +61,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
 $$;
 comment on function marketing_automation_internal.write_children(bigint[], integer[], timestamptz[]) is
     'API: private. Lets activities wait for records until their delay is over, from these times on; for a blocked record they end as what block() cancels, and '
-    'unblocking takes that back';
+    'unblocking takes that back; for one whose journey has ended they end as that did';
 
 create function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$

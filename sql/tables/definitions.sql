@@ -87,6 +87,7 @@ create table marketing_automation.scenario (
     goal text,
     goal_ends_journey boolean not null default false,
     owner_id oid not null default quote_ident(current_user)::regrole::oid,
+    exit_condition text,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey)
 );
 comment on table marketing_automation.scenario is
@@ -112,6 +113,9 @@ comment on column marketing_automation.scenario.owner_id is
 comment on column marketing_automation.scenario.goal is
     'SQL boolean expression over self, looked at when an activity runs for a record: the first time that it is true is a conversion '
     'of the record; null: none';
+comment on column marketing_automation.scenario.exit_condition is
+    'SQL boolean expression over self, asked when an activity is due, before a mail leaves, and of all who wait, time and again: once it '
+    'is true, the journey of the record ends; null: never';
 comment on column marketing_automation.scenario.goal_ends_journey is
     'Whether nothing more runs for a record that has reached the goal. What it has queued still leaves';
 

@@ -18,10 +18,16 @@ create table marketing_automation_internal.record (
     blocked_at timestamptz,
     time_zone text,
     unsubscribed_at timestamptz,
-    constraint record_enters_once unique (scenario_id, key)
+    ended_at timestamptz,
+    end_reason text,
+    constraint record_enters_once unique (scenario_id, key),
+    constraint record_end_reason_check check (end_reason in ('exited')),
+    constraint record_end_has_reason check ((ended_at is null) = (end_reason is null))
 );
 -- For resubscribe: the records of a party of which something was cancelled.
 create index record_left on marketing_automation_internal.record (party) where blocked_at is not null or unsubscribed_at is not null;
+-- For the counts of tree().
+create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
 comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
 
 create table marketing_automation_internal.waiting_activity (
@@ -42,7 +48,7 @@ create table marketing_automation_internal.finished_activity (
     state text not null check (state in ('done', 'cancelled', 'failed')),
     outcome text not null check (outcome in
         ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
-            'goal_reached', 'error')),
+            'goal_reached', 'exited', 'error')),
     at timestamptz not null,
     finished_at timestamptz not null,
     opened_at timestamptz,
@@ -53,7 +59,7 @@ create table marketing_automation_internal.finished_activity (
     primary key (record_id, activity_id),
     constraint finished_activity_outcome_fits_state check (
         state = case
-            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached') then 'cancelled'
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited') then 'cancelled'
             when outcome = 'error' then 'failed'
             else 'done'
         end),

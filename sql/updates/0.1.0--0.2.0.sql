@@ -389,3 +389,42 @@ create index event_inbox_ripe on marketing_automation_internal.event_inbox (occu
 create index event_inbox_click on marketing_automation_internal.event_inbox (record_id, activity_id)
     where kind = 'email_clicked' and error is null;
 drop function marketing_automation_internal.apply_batch(integer);
+
+-- Journeys end by an exit condition.
+alter table marketing_automation.scenario add column exit_condition text;
+comment on column marketing_automation.scenario.exit_condition is
+    'SQL boolean expression over self, asked when an activity is due, before a mail leaves, and of all who wait, time and again: once it '
+    'is true, the journey of the record ends; null: never';
+alter table marketing_automation_internal.record
+    add column ended_at timestamptz,
+    add column end_reason text,
+    add constraint record_end_reason_check check (end_reason in ('exited')),
+    add constraint record_end_has_reason check ((ended_at is null) = (end_reason is null));
+create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
+alter table marketing_automation_internal.finished_activity
+    drop constraint finished_activity_outcome_check,
+    drop constraint finished_activity_outcome_fits_state,
+    add constraint finished_activity_outcome_check check (outcome in
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'exited', 'error')),
+    add constraint finished_activity_outcome_fits_state check (
+        state = case
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited') then 'cancelled'
+            when outcome = 'error' then 'failed'
+            else 'done'
+        end);
+create table marketing_automation_internal.sweep (
+    scenario_id integer not null,
+    what text not null check (what in ('exit')),
+    began_at timestamptz,
+    activity_id integer not null default 0,
+    reached_at timestamptz not null default '-infinity',
+    rests_until timestamptz not null default '-infinity',
+    primary key (scenario_id, what)
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.sweep is
+    'API: private. Where asking the records of a scenario, slice by slice, whether it holds for them what ends their journey, has come';
+comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
+comment on column marketing_automation_internal.sweep.activity_id is
+    'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';

@@ -1,0 +1,17 @@
+-- Sweeps: where asking all records of a scenario has come. Small, and not dumped: a round begins again.
+
+create table marketing_automation_internal.sweep (
+    scenario_id integer not null,
+    what text not null check (what in ('exit')),
+    began_at timestamptz,
+    activity_id integer not null default 0,
+    reached_at timestamptz not null default '-infinity',
+    rests_until timestamptz not null default '-infinity',
+    primary key (scenario_id, what)
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.sweep is
+    'API: private. Where asking the records of a scenario, slice by slice, whether it holds for them what ends their journey, has come';
+comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
+comment on column marketing_automation_internal.sweep.activity_id is
+    'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';

@@ -1,0 +1,83 @@
+\set SHOW_CONTEXT never
+set datestyle = 'ISO';
+-- An exit condition: checked when written; once it is true the journey ends, whether an activity is due, a mail is about to leave, or the
+-- record only waits.
+create schema parting;
+create table parting.guest (id integer primary key, email text, has_left boolean not null default false, divisor integer not null default 1);
+insert into parting.guest select i, 'guest' || i || '@parting.example' from generate_series(1, 8) i;
+select marketing_automation.register_model('parting guest', 'parting.guest', key => 'self.id', party => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('parting', 'parting guest', exit_condition => 'self.left');
+select marketing_automation.create_scenario('parting', 'parting guest', exit_condition => 'self.divisor');
+select marketing_automation.create_scenario('parting', 'parting guest', exit_condition => '1 / self.divisor > 0 and self.has_left -- gone') > 0 as created;
+update marketing_automation.scenario set exit_condition = 'true; drop table parting.guest' where name = 'parting';
+select count(marketing_automation.add_activity('parting', name, parent, on_event, null, delay, action, subject => 's', body => 'b')) as added
+from (values ('hello', null, null, null, 'send_email'),
+             ('opened', 'hello', 'email_opened', interval '1 hour', null),
+             ('silent', 'hello', 'email_not_opened', interval '2 days', null),
+             ('week', null, null, interval '7 days', 'send_email')) a (name, parent, on_event, delay, action);
+select marketing_automation.run('parting');
+create view parting.progress as
+    select r.key, a.name, ra.state, ra.outcome, r.id as record_id, a.id as activity_id, r.uuid, r.end_reason, r.ended_at
+    from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id
+    join marketing_automation.activity a on a.id = ra.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'parting';
+create view parting.mail as
+    select m.key, a.name, m.state, m.smtp_reply from marketing_automation.message m
+    join marketing_automation.activity a on a.id = m.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'parting';
+create procedure parting.work(at timestamptz) language plpgsql as $$ begin
+    while marketing_automation.process_due(3, at) > 0 loop end loop;
+end $$;
+create procedure parting.send() language plpgsql as $$ begin
+    perform marketing_automation_internal.complete_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text),
+        array_agg(0::double precision)) from marketing_automation_internal.claim_messages(1000) c;
+end $$;
+
+-- Due: who has left gets nothing, and what waits goes with it. Who raises fails alone.
+begin;
+select enrolled from marketing_automation.enroll('parting', '2026-03-01 12:00+00');
+update parting.guest set has_left = true where id = 1;
+update parting.guest set divisor = 0 where id = 2;
+call parting.work('2026-03-01 12:00+00');
+select name, state, outcome, string_agg(key, ',' order by key) as keys from parting.progress group by 1, 2, 3 order by 1, 2, 3;
+select key, ended_at at time zone 'UTC' as ended_at, end_reason from parting.progress where end_reason is not null order by name;
+-- About to leave: the claim asks once more. Who raises then gets nothing, and stays in.
+update parting.guest set has_left = true where id = 3;
+update parting.guest set divisor = 0 where id = 4;
+call parting.send();
+select state, smtp_reply, string_agg(key, ',' order by key) as keys from parting.mail group by 1, 2 order by 1, 2;
+select name, state, outcome, string_agg(key, ',' order by key) as keys from parting.progress where key in ('3', '4') group by 1, 2, 3 order by 1, 2, 3;
+commit;
+update parting.guest set divisor = 1;
+
+-- Only waiting: the sweep finds them, in slices, once.
+update parting.guest set has_left = true where id in (5, 6);
+select marketing_automation.apply_exits('parting', 2) > 0 as asked;
+select name, state, outcome, string_agg(key, ',' order by key) as keys from parting.progress where key in ('5', '6') group by 1, 2, 3 order by 1, 2, 3;
+select regexp_replace(fact, '\d{4}-\S+ \S+', 'then', 'g') as fact, about from marketing_automation.explain_record('parting', '5');
+select * from marketing_automation.tree('parting');
+-- A failed activity of who has left meanwhile is cancelled instead of running again.
+update parting.guest set has_left = true where id = 2;
+select marketing_automation.apply_exits('parting') > 0 as asked;
+select count(marketing_automation.retry(ra)) as retried from marketing_automation.record_activity ra
+join parting.progress p on p.record_id = ra.record_id and p.activity_id = ra.activity_id where p.state = 'failed' and p.key = '2';
+select name, state, outcome from parting.progress where key = '2' order by 1;
+-- Whatever the row is later, and whatever readers do: it has ended.
+update parting.guest set has_left = false;
+select marketing_automation.apply_exits('parting') > 0 as asked;
+select marketing_automation_internal.mark_events(array[p.record_id], array[p.activity_id], array['email_opened'], array[now()]) is not null as marked
+from parting.progress p where p.key = '5' and p.name = 'hello';
+call parting.work('2026-04-01 12:00+00');
+select key, name, state, outcome from parting.progress where key in ('1', '3', '5', '6') order by 1, 2;
+-- A journey told before.
+update parting.guest set has_left = (id = 8);
+select activity, outcome, detail from marketing_automation.simulate('parting', '8', start => '2026-03-01 12:00+00');
+select activity, outcome from marketing_automation.simulate('parting', '7', start => '2026-03-01 12:00+00');
+-- A condition that no longer plans lets nobody run, and says so by name.
+alter table parting.guest rename has_left to gone;
+select marketing_automation.apply_exits('parting');
+call parting.work(now() + interval '3 days');
+select last_error, last_error_code from marketing_automation.scenario_status t join marketing_automation.scenario s on s.id = t.scenario_id and s.name = 'parting';
+update marketing_automation.scenario set exit_condition = null where name = 'parting';
+select marketing_automation.apply_exits('parting');
+select marketing_automation.stop('parting');
+\set VERBOSITY terse
+drop schema parting cascade;
