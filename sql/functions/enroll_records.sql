@@ -77,6 +77,22 @@ comment on function marketing_automation_internal.enter_keys(marketing_automatio
     'API: private. Enters rows by their keys: how many have entered, how many of them for which the condition of a root raises '
     '(poisoned), how many have not, as another expression raises (refused), and the first error. stopped: an error that passes ended it';
 
+create function marketing_automation_internal.share_scenario_soon(scenario marketing_automation.scenario) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform from marketing_automation.scenario_status s where s.scenario_id = scenario.id for key share;
+    if not found then
+        insert into marketing_automation.scenario_status (scenario_id) values (scenario.id) on conflict do nothing;
+        perform from marketing_automation.scenario_status s where s.scenario_id = scenario.id for key share;
+    end if;
+exception when lock_not_available then
+    raise exception 'another session has been changing scenario "%" for more than a second', scenario.name
+        using errcode = 'lock_not_available', hint = 'Try again when its transaction has ended; the next enroll() enters the row, too.';
+end $$;
+comment on function marketing_automation_internal.share_scenario_soon(marketing_automation.scenario) is
+    'API: private. Makes entering rows by their keys and changes of a scenario''s tree wait for each other, until the transaction ends; '
+    'raises after a second. enroll() and others who enter do not wait';
+
 create function marketing_automation_internal.enter_records(caller regrole, scenario_name text, keys text[], now timestamptz,
     out entered bigint, out refused bigint, out error text, out code text, out sees boolean)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -94,12 +110,7 @@ begin
     entered := 0;
     refused := 0;
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
-    -- Changes of the tree wait for this, and this for them; enroll() does not.
-    perform from marketing_automation.scenario_status s where s.scenario_id = chosen.id for key share;
-    if not found then
-        insert into marketing_automation.scenario_status (scenario_id) values (chosen.id) on conflict do nothing;
-        perform from marketing_automation.scenario_status s where s.scenario_id = chosen.id for key share;
-    end if;
+    perform marketing_automation_internal.share_scenario_soon(chosen);
     model := marketing_automation_internal.enterable_model(chosen);
     if model.name is null then
         raise warning 'scenario "%" has no activity that a row could start: nobody enters', chosen.name
@@ -145,6 +156,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result record;
 begin
+    perform marketing_automation_internal.reach_definitions();
     select e.* into result from marketing_automation_internal.enter_records(caller, scenario, array[key], now) e;
     if result.refused > 0 then
         raise exception 'row "%" cannot enter scenario "%": %', key, scenario, case when result.sees then result.error
@@ -160,13 +172,15 @@ language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_record(text, text, timestamptz) is
     'API: public. Enters one row of a running scenario''s model, at once and within your transaction: whether it has entered by this. Not '
     'if the domain is not true for it, if it is in already, if its party has unsubscribed, or if there is no such row; what an '
-    'expression raises is raised. Waits for nobody but who enters the same row. now: as that of enroll()';
+    'expression raises is raised. Waits for nobody but who enters the same row and, for a second, who changes the scenario. now: as that of '
+    'enroll()';
 
 create function marketing_automation_internal.enroll_records(caller regrole, scenario text, keys text[], now timestamptz) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result record;
 begin
+    perform marketing_automation_internal.reach_definitions();
     select e.* into result from marketing_automation_internal.enter_records(caller, scenario, keys, now) e;
     if result.refused > 0 and result.refused >= least(1000, cardinality(keys)) then
         raise exception 'rows cannot enter scenario "%": %', scenario, case when result.sees then result.error

@@ -3,6 +3,7 @@
 import random
 import threading
 
+import psycopg2
 import pytest
 
 from harness import wait_until
@@ -106,16 +107,27 @@ def test_a_row_that_two_enter_is_one_record(campaign, session, second, end):
         assert campaign.value(sql) == 0, what
 
 
-def test_an_open_change_of_the_tree_is_waited_for(campaign, session):
+MANY = "select marketing_automation.enroll_records('welcome', array[%s])"
+CHANGE = "update marketing_automation.activity set action = 'send_email', subject = 's', body = 'b' where name = 'one'"
+LOCK = "lock table marketing_automation.scenario in access exclusive mode"
+
+
+@pytest.mark.parametrize("enter", [ENTER, MANY], ids=["one", "many"])
+@pytest.mark.parametrize("what", [CHANGE, LOCK], ids=["change of the tree", "locked definitions"])
+def test_what_others_hold_is_given_up_after_a_second(campaign, session, enter, what):
     campaign.customers("Ada")
-    change, results = session(), []
-    change.cursor().execute("update marketing_automation.activity set action = 'send_email', subject = 's', body = 'b' where name = 'one'")
-    entering = threading.Thread(target=lambda: results.append(campaign.value(ENTER, "1")))
-    entering.start()
-    wait_until(campaign.is_blocked, what="the application to wait for the change")
-    change.commit()
-    entering.join()
-    assert results == [True]
+    holder, application = session(), session()
+    holder.cursor().execute(what)
+    # Not QueryCanceled, which is what the statement_timeout of the session raises.
+    with pytest.raises(psycopg2.errors.LockNotAvailable) as raised:
+        ask(application, enter, "1")
+    if what == LOCK:
+        assert f"process {holder.info.backend_pid}" in raised.value.diag.message_detail
+    application.rollback()
+    holder.commit()
+    assert ask(application, enter, "1")
+    application.commit()
+    assert keys(campaign) == ["1"]
 
 
 def test_everything_at_once_enters_each_row_once(campaign):
