@@ -37,6 +37,7 @@ def test_pg_cron_enrolls_and_processes(cluster, sink):
     assert shop.value("select count(*) from cron.job") == 0
 
 
+@pytest.mark.needs("pg_cron")
 def test_scheduling_from_another_database_says_what_to_run(shop):
     with pytest.raises(psycopg2.Error) as error:
         shop.query("select * from marketing_automation.schedule_jobs()")
