@@ -25,7 +25,7 @@ RUN_LAYERS := $(PYTHON) -B tests/layers
 FETCHED := $(filter $(CARGO_TARGET_DIR)/servers/%,$(PG_CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz demo demo-stop clean
+.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=
 
 fuzz: setup-build ## hostile input for what reads text of strangers; SECONDS=60 each, SEED=7, TARGET=mjml
 	@SECONDS=$(or $(SECONDS),60) SEED=$(SEED) TARGET=$(TARGET) cargo test -q --no-default-features --features proxy --test fuzz
+
+compare-mjml: ## our MJML beside that of the npm package mjml: text, elements, pictures in Chromium; KEEP=1 takes over what the package makes
+	@.ci/setup mjml
+	@KEEP=$(KEEP) $(PYTHON) -B tests/mjml
 
 demo: ## a campaign from start to end on a throw-away server; KEEP=1 leaves it running
 	@.ci/setup demo

@@ -2,6 +2,7 @@
 
 mod angle_bracket;
 mod conditional;
+mod corrections;
 mod css;
 mod elements;
 mod finish;
@@ -24,12 +25,6 @@ const MAX_ELEMENTS: usize = 2_000;
 
 /// Most images in all carousels: mrml writes styles for each pair of them.
 const MAX_CAROUSEL_IMAGES: usize = 20;
-
-/// Elements that mrml does not descend into, although they have no end tag.
-const VOID: [&str; 14] = [
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
-    "track", "wbr",
-];
 
 /// Tells whether a rendered body is MJML: its first element is `<mjml`.
 pub fn is_mjml(body: &str) -> bool {
@@ -93,6 +88,7 @@ pub fn to_html(body: &str) -> Result<String, String> {
         .element
         .render(&RenderOptions::default())
         .map_err(|error| wrong(error.to_string()))?;
+    let html = corrections::correct(html);
     let html = finish::set_attributes(html, &head.attributes).map_err(wrong)?;
     let html = finish::inline_styles(html, &head.rules).map_err(wrong)?;
     Ok(angle_bracket::restore(html))
@@ -163,7 +159,9 @@ fn check_limits(body: &str) -> Result<(), (usize, String)> {
         match token {
             Ok(Token::ElementStart { local, .. }) => {
                 last = local.start();
-                is_void = VOID.contains(&local.as_str());
+                is_void = prepare::VOID
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case(&local));
                 depth += 1;
                 elements += 1;
                 carousel_images += usize::from(local.as_str() == "mj-carousel-image");

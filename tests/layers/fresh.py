@@ -28,6 +28,7 @@ COMMANDS = {
     "doc": (),
     "bench": ("BENCH_SCALE=0.01",),
     "fuzz": ("SECONDS=1",),
+    "compare-mjml": (),
     "demo": ("KEEP=1",),
     "demo-stop": (),
     "release-freeze": (f"NEXT={FOLLOWING}",),

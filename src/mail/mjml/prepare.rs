@@ -4,6 +4,12 @@ use htmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
 use crate::mail::edits::{Edit, Edited};
 
+/// Elements that mrml does not descend into, although they have no end tag.
+pub(super) const VOID: [&str; 14] = [
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr",
+];
+
 /// Elements that the npm package gives an empty alternative text.
 const IMAGES: [&str; 3] = ["mj-image", "mj-carousel-image", "mj-social-element"];
 
@@ -31,6 +37,9 @@ pub(super) fn prepare(document: &str, taken: Vec<Edit>) -> Edited {
             Token::Attribute { local, value, .. } => {
                 if local.as_str() == "alt" {
                     image = image.map(|_| true);
+                }
+                if local.as_str() == "mode" {
+                    edits.extend(value.and_then(|value| fluid(&value)));
                 }
                 edits.extend(value.and_then(|value| escaped(&value)));
             }
@@ -66,11 +75,18 @@ fn has_default_alternative(document: &str) -> bool {
     })
 }
 
-/// MJML's own names are known in lower case only.
+/// MJML's own names are known in lower case only, as are elements without an end: `<BR/>` would become `<BR></BR>`, which
+/// browsers show as two.
 fn lower_case(name: &StrSpan<'_>) -> Option<Edit> {
     let lower = name.as_str().to_ascii_lowercase();
-    let is_own = lower == "mjml" || lower.starts_with("mj-");
-    (is_own && lower != name.as_str()).then(|| Edit::replace(name.start()..name.end(), lower))
+    let is_known = lower == "mjml" || lower.starts_with("mj-") || VOID.contains(&lower.as_str());
+    (is_known && lower != name.as_str()).then(|| Edit::replace(name.start()..name.end(), lower))
+}
+
+/// The mode of a hero that MJML calls `fluid-height`.
+fn fluid(mode: &StrSpan<'_>) -> Option<Edit> {
+    (mode.as_str() == "fluid-height")
+        .then(|| Edit::replace(mode.start()..mode.end(), "fluid".to_owned()))
 }
 
 /// What Debug would write otherwise, as references; line ends and tabs as spaces, as XML has it.

@@ -81,6 +81,30 @@ fn images_have_an_alternative_text() {
 }
 
 #[test]
+fn arrows_of_a_carousel_are_hidden_from_yahoo_only() {
+    let html = mail("<mj-carousel><mj-carousel-image src=\"x\"/></mj-carousel>");
+    assert!(html.contains("@media screen yahoo {"), "{html}");
+    assert!(!html.contains("screen, yahoo"), "{html}");
+}
+
+#[test]
+fn a_fluid_hero_is_as_high_as_its_background() {
+    let html = html(
+        "<mjml><mj-body><mj-hero mode=\"fluid-height\" background-width=\"600px\" background-height=\"100px\" /></mj-body></mjml>",
+    );
+    assert_eq!(html.matches("padding-bottom:17%;").count(), 2, "{html}");
+}
+
+#[test]
+fn elements_without_an_end_have_none_in_capitals_either() {
+    let html = mail("<mj-text>a<BR>b<Br/>c</mj-text>");
+    assert!(
+        html.contains("a<br>b<br>c") || html.contains("a<br />b<br />c"),
+        "{html}"
+    );
+}
+
+#[test]
 fn documents_are_known_whatever_stands_before_them_and_however_they_are_written() {
     for document in [
         "<!doctype html>\n<mjml><mj-body></mj-body></mjml>",
