@@ -290,6 +290,15 @@ mod tests {
         let (html, links) = rewritten(r#"<a Data-No-Track href="https://a.example">1</a>"#);
         assert_eq!(html, r#"<a href="https://a.example">1</a>"#);
         assert!(links.is_empty());
+        for value in ["=", " = ", "=''", " = \"\"", "=x"] {
+            let html =
+                format!("<a data-no-track{value}>0</a><a href='/x' data-no-track{value}>1</a>");
+            let expected = format!(
+                "<a data-no-track{value}>0</a><a href='/x'{}>1</a>",
+                if value == " = " { " " } else { "" }
+            );
+            assert_eq!(rewritten(&html).0, expected);
+        }
     }
 
     #[test]

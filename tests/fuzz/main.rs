@@ -1,7 +1,12 @@
 //! Hostile input for what reads text of strangers: samples are mutated, and nothing may panic, hang or break a promise.
 //! `make fuzz SECONDS=60 SEED=7`; with `cargo test` a moment each, always alike.
 
+mod requests;
+mod rewriting;
+mod smtp_replies;
+
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use marketing_automation::mail::bounce::{self, Rules};
@@ -12,6 +17,9 @@ use marketing_automation::tracking::token::{Keyring, Purpose, Token};
 /// No input of this size may take longer, in a debug build on a busy machine.
 const SLOW: Duration = Duration::from_secs(5);
 const LONGEST: usize = 16 * 1024;
+
+/// Whether another thread than the one that tries has panicked.
+static ELSEWHERE: AtomicBool = AtomicBool::new(false);
 
 /// xorshift64*: what a seed finds, it finds again.
 struct Chance(u64);
@@ -130,9 +138,7 @@ type Target = (&'static str, Vec<Vec<u8>>, Check);
 type Check = fn(&[u8]);
 
 fn targets() -> Vec<Target> {
-    let html: Vec<Vec<u8>> = ["newsletter.html", "footer.html", "fragment.html"]
-        .map(fixture)
-        .into();
+    let html = html_of_fixtures();
     let token = Token {
         record: 77,
         activity: 3,
@@ -177,7 +183,42 @@ fn targets() -> Vec<Target> {
         ("bounce", bounces(), |input| {
             drop(bounce::read(input, Rules::shipped(), |_| None))
         }),
+        (
+            "rewriting",
+            [html_of_fixtures(), fragments()].concat(),
+            |input| rewriting::bytes_stay(&text(input)),
+        ),
+        (
+            "smtp replies",
+            smtp_replies::sessions(),
+            smtp_replies::every_mail_has_its_truth,
+        ),
+        (
+            "form",
+            requests::forms(),
+            requests::nobody_comes_back_unasked,
+        ),
+        ("request", requests::requests(), requests::answers_are_ours),
     ]
+}
+
+fn html_of_fixtures() -> Vec<Vec<u8>> {
+    ["newsletter.html", "footer.html", "fragment.html"]
+        .map(fixture)
+        .into()
+}
+
+/// Links in all their forms.
+fn fragments() -> Vec<Vec<u8>> {
+    [
+        "<A HREF=' https://a.example/?x=1&amp;y=2 '>1</A><a class=\"b\" href=https://b.example>2</a><area href=\"https://c.example\">",
+        "<a data-no-track href=\"https://a.example\">1</a><a href = unsubscribe Data-No-Track = 'x' id=1>2</a>",
+        "<body><!--[if mso]><a href='https://mso.example'>x</a><![endif]--><a\nhref='unsubscribe|https://a.example/bye'>x</a></body>\n",
+        "<style>a[href]{color:red}</style><script>'<a href=\"https://x.example\">'</script><svg><a href=\"https://x.example\"/></svg>",
+        "<textarea><a href=https://x.example></textarea><noscript><a href='https://x.example'></noscript><title><a href=x></title>",
+    ]
+    .map(|fragment| fragment.as_bytes().to_vec())
+    .into()
 }
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -211,9 +252,15 @@ fn main() {
     };
     let (seconds, seed) = (number("SECONDS", 1), number("SEED", 20_261_129));
     let only = std::env::var("TARGET").unwrap_or_default();
-    // A panic that is caught, as that of a library, is no news.
+    // A panic that is caught, as that of a library, is no news; one in a task of another thread is.
     let tell = take_hook();
-    set_hook(Box::new(|_| ()));
+    let here = std::thread::current().id();
+    set_hook(Box::new(move |panic| {
+        if std::thread::current().id() != here {
+            println!("{panic}");
+            ELSEWHERE.store(true, Ordering::SeqCst);
+        }
+    }));
     let mut failed: Option<(Check, Vec<u8>)> = None;
     for (name, samples, check) in targets()
         .into_iter()
@@ -224,7 +271,10 @@ fn main() {
         while began.elapsed() < Duration::from_secs(seconds) {
             let input = mutate(&mut chance, &samples);
             let started = Instant::now();
-            let result = catch_unwind(AssertUnwindSafe(|| check(&input)));
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                check(&input);
+                assert!(!ELSEWHERE.load(Ordering::SeqCst), "a task has panicked");
+            }));
             tried += 1;
             if result.is_err() || started.elapsed() > SLOW {
                 let path =

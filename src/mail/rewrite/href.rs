@@ -56,7 +56,14 @@ pub(crate) fn href(html: &str, attributes: &[Attribute<'_>]) -> Option<Href> {
         is_tracked: no_track.is_none(),
         no_track: no_track.and_then(|attribute| {
             let name = attribute.name_source_location()?.bytes();
-            let end = quoted_value(html, attribute).map_or(name.end, |value| value.end);
+            let end = match quoted_value(html, attribute) {
+                Some(value) => value.end,
+                // Also the equals sign of a value that is not there.
+                None => match html[name.end..].trim_ascii_start().strip_prefix('=') {
+                    Some(rest) => html.len() - rest.len(),
+                    None => name.end,
+                },
+            };
             let start = html[..name.start].trim_ascii_end().len();
             Some(start..end)
         }),
