@@ -7017,13 +7017,23 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     installed text := marketing_automation_internal.extension_version();
 begin
-    if mailer_version <> installed then
+    if mailer_version is distinct from installed then
         raise exception 'the extension is %, this mailer %', installed, mailer_version
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'Run ALTER EXTENSION marketing_automation UPDATE where the extension is older, or install the mailer of its version.';
     end if;
 end $$;
 comment on function marketing_automation_internal.demand_version(text) is 'API: private. Raises unless a mailer is of the version of the SQL';
+
+create or replace function marketing_automation_internal.demand_input(is_good boolean, rule text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if is_good is not true then
+        raise exception '%', rule using errcode = 'invalid_parameter_value';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_input(boolean, text) is
+    'API: private. Raises the rule unless what a mailer has said keeps to it; what is unknown does not';
 
 create or replace function marketing_automation_internal.this_mailer(to_claim boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -7056,11 +7066,20 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     known marketing_automation_internal.mailer;
     started timestamptz := (select a.backend_start from pg_stat_get_activity(pg_backend_pid()) a);
+    another text;
 begin
     perform marketing_automation_internal.demand_version(mailer_register.version);
-    if mailer_register.name !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' then
+    if (mailer_register.name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$') is not true then
         raise exception 'a mailer cannot be named "%"', mailer_register.name
             using errcode = 'invalid_parameter_value', hint = 'Use up to 63 letters, digits, dots, underscores and hyphens: --name';
+    end if;
+    perform marketing_automation_internal.demand_input(mailer_register.instance is not null and mailer_register.host is not null
+        and in_hand is not null and array_position(in_hand, null) is null, 'a mailer says its instance, its host and what it has in hand');
+    select m.name into another from marketing_automation_internal.mailer m
+    where m.pid = pg_backend_pid() and m.backend_start = started and m.name <> mailer_register.name;
+    if another is not null then
+        raise exception 'this session is mailer "%" already', another
+            using errcode = 'object_not_in_prerequisite_state', hint = 'One session is one mailer: connect once more for another.';
     end if;
     insert into marketing_automation_internal.mailer (name, instance, role, host, version, since, seen_at, state)
     values (mailer_register.name, mailer_register.instance, session_user, mailer_register.host, mailer_register.version,
@@ -7103,11 +7122,13 @@ comment on function marketing_automation.mailer_register(text, uuid, text, text,
     'ended; in_hand: what that process has claimed and not completed, anything else is given back';
 
 create or replace function marketing_automation.mailer_unregister() returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer();
+begin
     delete from marketing_automation_internal.mailer m
-    where m.id = marketing_automation_internal.this_mailer()
-      and not exists (select from marketing_automation_internal.outbox o where o.state = 'sending' and o.mailer = m.id)
-$$;
+    where m.id = me and not exists (select from marketing_automation_internal.outbox o where o.state = 'sending' and o.mailer = m.id);
+end $$;
 comment on function marketing_automation.mailer_unregister() is 'API: mailer. Leaves without a trace, for who has only tried: --check';
 
 create or replace function marketing_automation.mailer_settings() returns jsonb
@@ -7153,15 +7174,21 @@ create or replace function marketing_automation.mailer_claim(batch_size integer,
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
     track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders bigint)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-    select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
-        coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
-        c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s),
-        (select count(*) from marketing_automation_internal.mailer m where m.pid is not null)
-            + marketing_automation_internal.worker_is_at_work()::integer
-    from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan,
-        marketing_automation_internal.this_mailer(to_claim => true)) c
-$$;
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer(to_claim => true);
+begin
+    perform marketing_automation_internal.demand_input(batch_size between 1 and 10000 and full_scan is not null,
+        'a claim is of 1 to 10000 mails');
+    return query
+        select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
+            coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
+            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s),
+            (select count(*) from marketing_automation_internal.mailer m where m.pid is not null)
+                -- Once, not for each mail: it looks through all sessions.
+                + (select marketing_automation_internal.worker_is_at_work()::integer)
+        from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c;
+end $$;
 comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer; senders: how many share the connections of servers';
 
 create or replace function marketing_automation.mailer_revoked(ids bigint[], attempts integer[]) returns setof bigint
@@ -7218,18 +7245,30 @@ $$;
 comment on function marketing_automation.mailer_snippets() is 'API: mailer. The snippets that templates include';
 
 create or replace function marketing_automation.mailer_link_ids(urls text[]) returns table (url text, id bigint)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-    select l.* from (select marketing_automation_internal.this_mailer()) me,
-        marketing_automation_internal.link_ids(mailer_link_ids.urls) l
-$$;
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    -- Readers are sent there.
+    perform marketing_automation_internal.demand_input(
+        not exists (select from unnest(urls) as u (url) where (u.url ~* '^https?://') is not true), 'links lead to http:// or https://');
+    return query select l.url, l.id from marketing_automation_internal.link_ids(mailer_link_ids.urls) l;
+end $$;
 comment on function marketing_automation.mailer_link_ids(text[]) is 'API: mailer. Ids of web addresses, new ones stored';
 
 create or replace function marketing_automation.mailer_tokens(servers text[], in_hand integer[], wanted integer)
 returns table (server text, tokens integer, is_exhausted boolean, wait_seconds double precision)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
-    select g.* from (select marketing_automation_internal.this_mailer()) me,
-        marketing_automation_internal.grant_send_tokens(mailer_tokens.servers, mailer_tokens.in_hand, mailer_tokens.wanted) g
-$$;
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.this_mailer();
+    perform marketing_automation_internal.demand_input(cardinality(servers) = cardinality(in_hand) and wanted between 0 and 10000
+        and 0 <= all (in_hand), 'each server has the tokens in hand beside it, and 0 to 10000 are wanted');
+    -- One may have been removed since this mailer has read the settings.
+    return query
+        select g.server, g.permits, g.is_spent, g.wait_seconds
+        from (select array_agg(u.name) as names, array_agg(u.in_hand) as in_hand from unnest(servers, in_hand) as u (name, in_hand)
+              join marketing_automation.smtp_server s on s.name = u.name) k,
+            marketing_automation_internal.grant_send_tokens(k.names, k.in_hand, mailer_tokens.wanted) g;
+end $$;
 comment on function marketing_automation.mailer_tokens(text[], integer[], integer) is
     'API: mailer. Permits for servers with a limit, out of the bucket that all senders share';
 
@@ -7238,6 +7277,14 @@ create or replace function marketing_automation.mailer_complete(ids bigint[], at
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.this_mailer();
+    perform marketing_automation_internal.demand_input(
+        array_length(ids, 1) = all (array[array_length(attempts, 1), array_length(states, 1), array_length(replies, 1),
+            array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1)])
+        and array_position(ids, null) is null and array_position(attempts, null) is null
+        and states <@ array['sent', 'failed', 'queued', 'released', 'in_doubt']
+        and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
+        and 0 <= all (retry_seconds) and 'infinity' > all (retry_seconds),
+        'a result has an id, an attempt, a state, and a pause in seconds; of each array there are as many');
     return marketing_automation_internal.complete_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers);
 end $$;
 comment on function marketing_automation.mailer_complete(bigint[], integer[], text[], text[], double precision[], text[], integer[],
@@ -7267,6 +7314,7 @@ create or replace function marketing_automation.mailer_purge(older_than double p
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.this_mailer();
+    perform marketing_automation_internal.demand_input(older_than >= 0 and older_than < 'infinity', 'mails are removed by their age in seconds');
     -- No sooner than the setting says, whatever the mailer knows of it.
     perform marketing_automation.purge_messages(make_interval(secs => greatest(older_than, extract(epoch from r.kept)::double precision)))
     from (select nullif(marketing_automation_internal.setting('message_retention')::interval, '0') as kept) r where r.kept is not null;
@@ -7278,7 +7326,13 @@ create or replace function marketing_automation.mailer_report_server(name text, 
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.this_mailer();
-    perform marketing_automation_internal.report_server(name, seconds, error);
+    perform marketing_automation_internal.demand_input(coalesce(seconds between 0 and 86400, true),
+        'a server is left alone for a day at most');
+    -- One may have been removed since this mailer has read the settings.
+    if mailer_report_server.name = 'smtp_url' or exists (select from marketing_automation.smtp_server s where s.name = mailer_report_server.name)
+    then
+        perform marketing_automation_internal.report_server(name, seconds, left(error, 1000));
+    end if;
 end $$;
 comment on function marketing_automation.mailer_report_server(text, double precision, text) is
     'API: mailer. That a server is left alone for some seconds, and why, or answers again';
@@ -7286,14 +7340,20 @@ comment on function marketing_automation.mailer_report_server(text, double preci
 create or replace function marketing_automation.mailer_report(state text, last_error text, sent bigint, failed bigint, retried bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+    me integer := marketing_automation_internal.this_mailer();
 begin
+    perform marketing_automation_internal.demand_input(mailer_report.state = any (array['not running', 'starting', 'idle', 'sending',
+        'unconfigured', 'outdated', 'disarmed', 'paused']) and least(mailer_report.sent, mailer_report.failed, mailer_report.retried) >= 0
+        and num_nulls(mailer_report.sent, mailer_report.failed, mailer_report.retried) = 0,
+        'a mailer says a state of worker_status() and counts');
     update marketing_automation_internal.mailer m
     set (state, sent, failed, retried, seen_at)
         = (mailer_report.state, mailer_report.sent, mailer_report.failed, mailer_report.retried, statement_timestamp()),
-        last_error = mailer_report.last_error,
-        last_error_at = case when m.last_error is not distinct from mailer_report.last_error then m.last_error_at
+        last_error = left(mailer_report.last_error, 1000),
+        last_error_at = case when m.last_error is not distinct from left(mailer_report.last_error, 1000) then m.last_error_at
             when mailer_report.last_error is not null then statement_timestamp() end
-    where m.id = marketing_automation_internal.this_mailer();
+    where m.id = me;
 end $$;
 comment on function marketing_automation.mailer_report(text, text, bigint, bigint, bigint) is
     'API: mailer. How it is doing, for mailer_status(); counts since its process began';
