@@ -24,7 +24,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Sizes are looked at first: they are known without reading a value that is stored apart. Of texts that is the number of bytes, of
     -- other types what is stored, up to four times as much as their JSON. offset 0: a view's column is computed once.
     select coalesce('(select case when false then null ' || string_agg(
-            case when c.attlen = -1 then format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
+            -- Nothing to look at is still a part: string_agg() of nulls alone is null.
+            case when c.attlen <> -1 then '' else format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
                 format('column "%s" has %%s bytes: a mail takes 64 KB of its row', replace(u.name, '%', '%%'))) end, '' order by u.n)
         || $json$else (
             select case when pg_column_size(r.json) > 32768 and octet_length(r.json::text) > 65536

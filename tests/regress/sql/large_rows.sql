@@ -28,6 +28,11 @@ select marketing_automation.register_model('bulk', 'bulk.customer', key => 'self
 select marketing_automation.create_scenario('bulk', 'bulk') > 0 as created;
 select marketing_automation.add_activity('bulk', 'bulk mail', subject => 'Hello {{ record.code }}', body =>
     '<p>{{ record.notes }}{{ record.essay }}{{ record.photo }}{{ record.data }}{{ record.facts }}{{ record.numbers }}{{ record.city }}</p><a href="unsubscribe">x</a>') > 0 as added;
+-- A mail that uses nothing that could be long takes that along, too.
+select marketing_automation.create_scenario('bulk numbers', 'bulk') > 0 as created;
+select marketing_automation.add_activity('bulk numbers', 'numbers', subject => 's', body => '<p>Number {{ record.id }}, {{ record.code }}</p>') > 0 as added;
+select p.text from marketing_automation.preview('bulk numbers', 'numbers', '10') p;
+delete from marketing_automation.scenario where name = 'bulk numbers';
 select marketing_automation.run('bulk');
 select scenario, enrolled, error from marketing_automation.enroll('bulk');
 select marketing_automation.process_due() as processed;
