@@ -3064,7 +3064,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Sizes are looked at first: they are known without reading a value that is stored apart. Of texts that is the number of bytes, of
     -- other types what is stored, up to four times as much as their JSON. offset 0: a view's column is computed once.
     select coalesce('(select case when false then null ' || string_agg(
-            case when c.attlen = -1 then format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
+            -- Nothing to look at is still a part: string_agg() of nulls alone is null.
+            case when c.attlen <> -1 then '' else format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
                 format('column "%s" has %%s bytes: a mail takes 64 KB of its row', replace(u.name, '%', '%%'))) end, '' order by u.n)
         || $json$else (
             select case when pg_column_size(r.json) > 32768 and octet_length(r.json::text) > 65536
@@ -8501,6 +8502,210 @@ comment on function marketing_automation.preview(text, text, text, text) is
     'text and the header lines of the message. Nothing is stored: links are shown as they were written. language: instead of the '
     'row''s. For members of the scenario''s owner';
 
+-- functions/check_scenario.sql
+-- What is wrong with a campaign, or may be, before it sends: its definition is planned, and its mails are rendered for some rows.
+
+create or replace function marketing_automation_internal.mail_faults(subject text, html text, plain text)
+    returns table (severity text, message text, hint text)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    with link as (
+        select l.part[1] as url, regexp_replace(l.part[2], '<[^>]*>', '', 'g') as label
+        from regexp_matches(html, '<a\s[^>]*?href\s*=\s*["'']([^"'']*)["''][^>]*>(.*?)</a\s*>', 'gis') as l (part)
+    ), fault as (
+        select 'error' as severity, 'its subject is empty' as message, 'Write one that says something for every row.' as hint
+        where trim(subject) = ''
+        union all
+        select 'warning', 'its text part is empty', 'Who reads without HTML sees nothing: write some text, pictures alone are none.'
+        where trim(plain) = ''
+        union all
+        select 'warning', format('its HTML has %s kB, more than 102', octet_length(html) / 1000),
+            'Gmail shows the beginning only, often without the link to unsubscribe: shorten it.'
+        where octet_length(html) > 102400
+        union all
+        select 'warning', format('%s picture%s without alt', count(*), case when count(*) = 1 then '' else 's' end),
+            'Write alt="…", or alt="" for a decoration: most people see the text first, some nothing else.'
+        from regexp_matches(html, '<img(?=[\s/>])(?![^>]*\salt\s*=)[^>]*>', 'gi') i having count(*) > 0
+        union all
+        select distinct 'warning', format('link to %s', coalesce(nullif(quote_literal(trim(l.url)), ''''''), 'nothing')),
+            'It leads nowhere: write the whole address, https://….'
+        from link l where trim(l.url) in ('', '#') or l.url !~* '^\s*((https?|mailto|tel|sms|geo|webcal|cid):|unsubscribe\s*$|#)'
+        union all
+        select distinct 'warning', format('link to %s', quote_literal(substring(l.url from '^[^?#]*'))),
+            'Recipients do not reach this address from where they are.'
+        from link l
+        where l.url ~* '^https?://([^/@]*@)?(localhost|127\.[0-9.]+|10\.[0-9.]+|192\.168\.[0-9.]+|\[::1\]|[^/:?#]*\.(local|localhost|test|invalid))([/:?#]|$)'
+        union all
+        select distinct 'hint', format('link to %s without encryption', quote_literal(substring(l.url from '^[^?#]*'))),
+            'Write https:// where the site has it.'
+        from link l where l.url ~* '^http://'
+        union all
+        select distinct 'warning', format('a link that shows %s leads to %s', shown.host, target.host),
+            'Filters and careful readers take it for phishing: show words, or the address itself.'
+        from link l
+        cross join lateral (select lower(substring(l.label from '^\s*(?:[hH][tT][tT][pP][sS]?://|[wW][wW][wW]\.)([^/\s?#:]+)')) as host) shown
+        cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)')) as host) target
+        where regexp_replace(shown.host, '^www\.', '') <> regexp_replace(target.host, '^www\.', '')
+        union all
+        select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 'Perhaps a placeholder of another program: values are written {{ record.name }}.'
+        from regexp_matches(subject || E'\n' || plain, '(\{\{[^}\n]*\}\}|\*\|[A-Z_:]+\|\*|%%[A-Za-z_]+%%|%recipient\.[a-z_]+%)') as m (part)
+    )
+    select f.severity, f.message, f.hint from fault f
+$$;
+comment on function marketing_automation_internal.mail_faults(text, text, text) is
+    'API: private. What may be wrong with a mail as it is rendered: severity error, warning or hint';
+
+create or replace function marketing_automation_internal.rows_to_try(scenario marketing_automation.scenario, wanted integer) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    keys text[];
+    domain text;
+begin
+    -- Those who would enter, else anybody who has an address.
+    foreach domain in array array[scenario.domain, 'true'] loop
+        select array_agg(q.key) into keys from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            format(E'select %s from %s as self where (%s\n) and trim(%s) <> %L limit %s',
+                marketing_automation_internal.as_text(model.key), model.relation, domain,
+                marketing_automation_internal.as_text(model.email), '', wanted), null) as q (key text);
+        exit when keys is not null;
+    end loop;
+    return coalesce(keys, '{}');
+end $$;
+comment on function marketing_automation_internal.rows_to_try(marketing_automation.scenario, integer) is
+    'API: private. Keys of some rows with an address that its domain matches, else of any';
+
+create or replace function marketing_automation_internal.check_mail(scenario marketing_automation.scenario, activity marketing_automation.activity,
+    language text, keys text[]) returns table (severity text, message text, hint text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_key text;
+    its_row record;
+    mail record;
+    -- Of each fault: for which row first, and for how many.
+    faults jsonb := '{}';
+    fault record;
+    reason text;
+    detail text;
+begin
+    foreach its_key in array keys loop
+        begin
+            select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
+            select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
+                nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
+                its_row.track_opens) p;
+            for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f loop
+                faults := jsonb_set(faults, array[fault.message], jsonb_build_object('severity', fault.severity, 'hint', fault.hint,
+                    'key', coalesce(faults -> fault.message ->> 'key', its_key),
+                    'rows', coalesce((faults -> fault.message ->> 'rows')::integer, 0) + 1));
+            end loop;
+        exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
+            get stacked diagnostics reason = message_text, detail = pg_exception_detail;
+            reason := 'it cannot be made: ' || coalesce(nullif(detail, ''), reason);
+            faults := jsonb_set(faults, array[reason], jsonb_build_object('severity', 'error',
+                'hint', format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key),
+                'key', coalesce(faults -> reason ->> 'key', its_key), 'rows', coalesce((faults -> reason ->> 'rows')::integer, 0) + 1));
+        end;
+    end loop;
+    return query
+        select f.value ->> 'severity',
+            f.key || case when (f.value ->> 'rows')::integer < cardinality(keys)
+                then format(' (%s of %s rows, such as that with the key "%s")', f.value ->> 'rows', cardinality(keys), f.value ->> 'key') else '' end,
+            f.value ->> 'hint'
+        from jsonb_each(faults) f;
+end $$;
+comment on function marketing_automation_internal.check_mail(marketing_automation.scenario, marketing_automation.activity, text, text[]) is
+    'API: private. What is wrong with the mail of an activity, rendered for some rows, in a language (null: that of each row)';
+
+create or replace function marketing_automation_internal.check_scenario(caller regrole, scenario text)
+    returns table (severity text, activity text, language text, message text, hint text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(check_scenario.scenario);
+    most constant integer := 10;
+    reason text;
+    keys text[];
+begin
+    if not pg_has_role(caller, chosen.owner_id, 'MEMBER') then
+        raise exception 'must be a member of role % to check scenario "%"', chosen.owner, chosen.name
+            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
+    end if;
+    reason := marketing_automation_internal.definition_error(chosen);
+    if reason is not null then
+        return query select 'error', null::text, null::text, reason, format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
+        return;
+    end if;
+    -- All that is asked of the rows has the time of one turn.
+    perform marketing_automation_internal.begin_turn();
+    begin
+        keys := marketing_automation_internal.rows_to_try(chosen, most);
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        perform marketing_automation_internal.end_turn();
+        return query select 'error', null::text, null::text, format('its rows cannot be read: %s', sqlerrm),
+            format('select * from marketing_automation.record_count(%L);', chosen.name);
+        return;
+    end;
+    return query
+    with mail as materialized (
+        select a as activity from marketing_automation.activity a where a.scenario_id = chosen.id and a.action = 'send_email'
+    ), languages as (
+        -- Each mail in the language of each row, and in all languages that any mail of the scenario is translated into.
+        select null::text as language
+        union
+        select t.language from mail m join marketing_automation.activity_translation t on t.activity_id = (m.activity).id
+    ), found as (
+        select f.severity, (m.activity).id as activity_id, (m.activity).name as activity, l.language, f.message, f.hint
+        from mail m cross join languages l
+        cross join lateral marketing_automation_internal.check_mail(chosen, m.activity, l.language, keys) f
+        union all
+        select 'warning', (m.activity).id, (m.activity).name, l.language, 'it is not translated',
+            'insert into marketing_automation.activity_translation (activity_id, language, subject, body) values (…);'
+        from mail m join languages l on l.language is not null and l.language <> chosen.language
+        where not exists (select from marketing_automation.activity_translation t
+            where t.activity_id = (m.activity).id and t.language = l.language)
+        union all
+        select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
+            'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.'
+        from unnest(marketing_automation_internal.mails_without_way_out(chosen.id)) u (mail)
+        union all
+        select 'warning', null, null, null, 'it has no activity: nobody enters', format(
+            'select marketing_automation.add_activity(%L, ''hello'', subject => ''…'', body => ''…'');', chosen.name)
+        where not exists (select from marketing_automation.activity a where a.scenario_id = chosen.id)
+        union all
+        select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
+        where keys = '{}' and exists (select from mail)
+        union all
+        select 'hint', null, null, null, 'opens and clicks are not recorded, and no mail can be left by a link',
+            'alter system set marketing_automation.automation_base = ''https://…''; select pg_reload_conf();'
+        where coalesce(marketing_automation_internal.setting('automation_base'), '') = '' and exists (select from mail)
+        union all
+        select 'error', s.last_error_activity_id, a.name, null, s.last_error, format('Since %s.', s.last_error_at)
+        from marketing_automation.scenario_status s left join marketing_automation.activity a on a.id = s.last_error_activity_id
+        where s.scenario_id = chosen.id and s.last_error is not null
+    )
+    -- What is so whatever the language is said once.
+    select f.severity, f.activity, f.language, f.message, f.hint from found f
+    where f.language is null or not exists (
+        select from found o where o.language is null and o.activity_id = f.activity_id and o.message = f.message)
+    order by array_position(array['error', 'warning', 'hint'], f.severity), f.activity_id nulls first, f.activity, f.language nulls first, f.message;
+    perform marketing_automation_internal.end_turn();
+end $$;
+comment on function marketing_automation_internal.check_scenario(regrole, text) is 'API: private. Behind check_scenario()';
+
+create or replace function marketing_automation.check_scenario(scenario text)
+    returns table (severity text, activity text, language text, message text, hint text)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.check_scenario(text) is
+    'API: public. What is wrong with a scenario (error), probably is (warning), or could be better (hint), before it sends: its '
+    'expressions are planned, its mails rendered for ten rows, in their languages and in all that it is translated into. No row: nothing '
+    'was found. Sends and changes nothing. For members of the scenario''s owner';
+
 -- functions/report.sql
 -- Looking at a campaign.
 
@@ -10356,7 +10561,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
+         'register_model unregister_model create_scenario add_activity run stop draft check_scenario preview send_test'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),

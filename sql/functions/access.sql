@@ -24,7 +24,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model create_scenario add_activity run stop draft preview send_test'),
+         'register_model unregister_model create_scenario add_activity run stop draft check_scenario preview send_test'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),

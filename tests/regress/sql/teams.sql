@@ -169,6 +169,7 @@ insert into shop.call values
     ('timing_report', 'from marketing_automation.timing_report(''bob'')'),
     ('cohort_report', 'from marketing_automation.cohort_report(''bob'')'),
     ('mail_report', 'from marketing_automation.mail_report(''bob'')'),
+    ('check_scenario', 'from marketing_automation.check_scenario(''bob'')'),
     ('scenario_id', 'from marketing_automation.scenario_id(''bob'')'),
     ('tree', 'from marketing_automation.tree(''bob'')'),
     ('explain_record', 'from marketing_automation.explain_record(''bob'', ''1'')'),
