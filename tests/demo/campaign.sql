@@ -56,7 +56,7 @@ insert into snippet (name, language, body) values
 -- 1. A welcome series for new customers who want our newsletter.
 select create_scenario('welcome', model => 'customer',
     domain => $$self.newsletter and self.created_at > now() - interval '7 days'$$,
-    unsubscribable => true);
+    unsubscribable => true, title => 'Tea Shop newsletter');
 
 select add_activity('welcome', 'hello',
     subject => 'Welcome to the Tea Shop, {{ record.first_name }}!',
@@ -105,7 +105,7 @@ select add_activity('welcome', 'second try', parent => 'hello', on_event => 'ema
 -- 2. A reminder of what was left in the basket, in MJML.
 select create_scenario('abandoned order', model => 'order',
     domain => $$self.state = 'cart' and self.updated_at between now() - interval '2 days' and now() - interval '1 hour'$$,
-    unsubscribable => true);
+    unsubscribable => true, title => 'Basket reminders');
 
 select add_activity('abandoned order', 'reminder',
     sender => 'The Tea Shop <basket@shop.example>',
