@@ -434,7 +434,8 @@ comment on column marketing_automation.scenario.exit_condition is
 alter table marketing_automation_internal.record
     add column ended_at timestamptz,
     add column end_reason text,
-    add constraint record_end_reason_check check (end_reason in ('exited')),
+    add column goal_before boolean not null default false,
+    add constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached')),
     add constraint record_end_has_reason check ((ended_at is null) = (end_reason is null));
 create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
 alter table marketing_automation_internal.finished_activity
@@ -451,19 +452,64 @@ alter table marketing_automation_internal.finished_activity
         end);
 create table marketing_automation_internal.sweep (
     scenario_id integer not null,
-    what text not null check (what in ('exit')),
+    what text not null check (what in ('exit', 'goal')),
     began_at timestamptz,
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
+    reached_record bigint not null default 0,
     rests_until timestamptz not null default '-infinity',
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, whether it holds for them what ends their journey, has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit or their goal has come';
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.reached_record is 'Of goals: records up to this one have been asked';
 comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';
+
+-- Goals that are true. Of those who are in nobody knows whether they had reached the goal before: they convert as they would have.
+alter table marketing_automation.scenario
+    add column goal_window interval not null default '30 days' check (goal_window > interval '0' and goal_window <= interval '10 years'),
+    add column goal_at text,
+    add column goal_value text,
+    add constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null));
+comment on column marketing_automation.scenario.goal is
+    'SQL boolean expression over self. Asked when a row enters: who has reached it then never converts; later when an activity runs, and '
+    'of all who can still convert, time and again: the first time that it is true is a conversion of the record; null: none';
+comment on column marketing_automation.scenario.goal_window is
+    'How long after entering the goal counts, for who enters from now on; days and months in the recipient''s time zone';
+comment on column marketing_automation.scenario.goal_at is
+    'SQL expression over self, timestamptz: when the goal was reached; null: when it was seen to hold';
+comment on column marketing_automation.scenario.goal_value is
+    'SQL expression over self, a number: what reaching the goal is worth; null: nothing';
+comment on column marketing_automation.scenario.goal_ends_journey is
+    'Whether nothing more runs for a record that has reached the goal, and no mail leaves, queued or not';
+-- Who can still convert: a small table, from which a record goes when it has, or when its time is over.
+create table marketing_automation_internal.open_goal (
+    scenario_id integer not null,
+    record_id bigint not null,
+    until timestamptz not null,
+    primary key (scenario_id, record_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.open_goal is
+    'API: private. Records that may still reach the goal of their scenario: those that had not when they entered, have not converted, and '
+    'whose window is not over';
+comment on column marketing_automation_internal.open_goal.until is 'End of its window: a goal that is reached later is no conversion';
+insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+select r.scenario_id, r.id, r.entered_at + s.goal_window
+from marketing_automation.scenario s join marketing_automation_internal.record r on r.scenario_id = s.id
+where s.goal is not null and r.entered_at + s.goal_window > now()
+  and not exists (select from marketing_automation.conversion c where c.record_id = r.id and c.source = 'goal');
+update marketing_automation_internal.record r set ended_at = c.at, end_reason = 'goal_reached'
+from marketing_automation.conversion c join marketing_automation.scenario s on s.id = c.scenario_id and s.goal_ends_journey
+where c.source = 'goal' and r.id = c.record_id;
+alter table marketing_automation.conversion add column activity_id integer;
+comment on table marketing_automation.conversion is
+    'API: public. What records have brought: written by record_conversion(), and once when the scenario''s goal is reached';
+comment on column marketing_automation.conversion.at is 'When it happened; of a goal without goal_at: when it was seen to hold';
+comment on column marketing_automation.conversion.activity_id is
+    'The activity that it is credited to: whose mail was clicked last before it, else sent last; null: there was none';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1028,7 +1074,7 @@ comment on function marketing_automation.sees_rows(integer) is
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
 
 create or replace view marketing_automation.record with (security_barrier) as
-select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
@@ -1046,7 +1092,9 @@ comment on column marketing_automation.record.unsubscribed_at is
     'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
 
 comment on column marketing_automation.record.ended_at is 'When its journey ended before its time: nothing more runs; null: it did not';
-comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true';
+comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
+comment on column marketing_automation.record.goal_before is
+    'Whether it had reached the goal of the scenario already when it entered: it never converts';
 
 create or replace view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
@@ -1080,9 +1128,10 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_table_name = 'record' then
         insert into marketing_automation_internal.record
-            (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason)
+            (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason,
+                goal_before)
         values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at,
-            new.ended_at, new.end_reason);
+            new.ended_at, new.end_reason, coalesce(new.goal_before, false));
     else
         insert into marketing_automation_internal.event
             (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)
@@ -2162,19 +2211,26 @@ begin
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
+    if tg_op = 'UPDATE' and (new.goal is null) <> (old.goal is null) then
+        -- Who enters meanwhile does so with this goal, or is seen by scenario_regoal().
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
+    end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
-    if starts or defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
+    if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
+            old.goal_at, old.goal_value) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation_internal.check_definition(new);
-    elsif defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
+    elsif defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
+            old.goal_at, old.goal_value) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
         perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal), ('exit condition', new.exit_condition)) c (what, condition) where c.condition is not null;
+        perform marketing_automation_internal.check_goal_parts(new, model);
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -2246,6 +2302,27 @@ comment on function marketing_automation_internal.scenario_retitle() is
 
 create or replace trigger retitle after update of name, language on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_retitle();
+
+create or replace function marketing_automation_internal.scenario_regoal() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.goal is null then
+        delete from marketing_automation_internal.open_goal g where g.scenario_id = new.id;
+    else
+        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+        select new.id, r.id, marketing_automation_internal.after_delay(r.entered_at, new.goal_window, r.time_zone)
+        from marketing_automation_internal.record r
+        where r.scenario_id = new.id and not r.goal_before
+          and not exists (select from marketing_automation.conversion c where c.record_id = r.id and c.source = 'goal')
+        on conflict do nothing;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_regoal() is
+    'API: private. A goal that a scenario gets while records are in it may be reached by them, too; one that it loses by nobody any more';
+
+create or replace trigger regoal after update of goal on marketing_automation.scenario
+    for each row when ((new.goal is null) <> (old.goal is null)) execute function marketing_automation_internal.scenario_regoal();
 
 -- functions/activities.sql
 -- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
@@ -2806,17 +2883,19 @@ create or replace function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
-    exit_condition text default null
+    exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id integer;
 begin
     insert into marketing_automation.scenario as s
-        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition)
+        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
+        goal_window, goal_at, goal_value)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
-        create_scenario.track_clicks, create_scenario.exit_condition)
+        create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
+        create_scenario.goal_value)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -2826,16 +2905,17 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text) is
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
+    interval, text, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
-    'over self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
 create or replace function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null)
+    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
 $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
     'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with more';
@@ -2906,6 +2986,32 @@ comment on function marketing_automation_internal.usable_model(marketing_automat
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
     'expressions that run as the scenario''s owner';
 
+create or replace function marketing_automation_internal.check_goal_parts(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_type regtype;
+begin
+    if scenario.goal_at is not null then
+        its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, scenario.goal_at,
+            format('goal_at of scenario "%s"', scenario.name));
+        if its_type not in ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) then
+            raise exception 'goal_at of scenario "%" is %, not a time', scenario.name, its_type
+                using errcode = 'datatype_mismatch', hint = 'Write an expression of type timestamptz.';
+        end if;
+    end if;
+    if scenario.goal_value is not null then
+        its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, scenario.goal_value,
+            format('goal_value of scenario "%s"', scenario.name));
+        if (select t.typcategory from pg_type t where t.oid = its_type) <> 'N' or its_type in ('oid'::regtype, 'regclass'::regtype) then
+            raise exception 'goal_value of scenario "%" is %, not a number', scenario.name, its_type
+                using errcode = 'datatype_mismatch', hint = 'Write an expression of type numeric.';
+        end if;
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_goal_parts(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Raises unless goal_at and goal_value of a scenario plan, and are a time and a number';
+
 create or replace function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -2924,6 +3030,7 @@ begin
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
+    perform marketing_automation_internal.check_goal_parts(scenario, model);
     if scenario.exit_condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
             format('exit condition of scenario "%s"', scenario.name));
@@ -3234,9 +3341,13 @@ declare
         else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_key(model.key, model.key_type), poison,
             array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null),
             marketing_automation_internal.root_choice(scenario.id)) end;
-    chosen_query text := case when choice is null then 'select null::text, null::integer[] where false'
-        else marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-            format('%s, %s', marketing_automation_internal.as_key(model.key, model.key_type), choice)) end;
+    reached text := case when scenario.goal is not null then marketing_automation_internal.guarded(
+        marketing_automation_internal.as_condition(scenario.goal), case when poison is not null then format('%s <> all (%L::text[])',
+            marketing_automation_internal.as_key(model.key, model.key_type), poison) end) end;
+    chosen_query text := case when choice is null and reached is null then 'select null::text, null::integer[], false where false'
+        else marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format('%s, %s, %s',
+            marketing_automation_internal.as_key(model.key, model.key_type), coalesce(choice, 'null::integer[]'),
+            coalesce(reached, 'false'))) end;
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
     lost bigint;
@@ -3251,12 +3362,20 @@ begin
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
-        select q.key, q.roots
+        select q.key, q.roots, q.reached
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
-            case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
+            case when choice is not null or reached is not null then array(select e.key from entering e) end)
+            as q (key text, roots integer[], reached boolean)
     ), recorded as (
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
-        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone from entering e
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before)
+        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone,
+            coalesce(c.reached, false)
+        from entering e left join chosen c on scenario.goal is not null and c.key = e.key
+    ), open as (
+        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+        select scenario.id, e.id, marketing_automation_internal.after_delay(now, scenario.goal_window, e.time_zone)
+        from entering e left join chosen c on c.key = e.key
+        where scenario.goal is not null and c.reached is not true
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
@@ -4227,6 +4346,19 @@ comment on function marketing_automation_internal.due_records(marketing_automati
 -- functions/process_records.sql
 -- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
 
+create or replace function marketing_automation_internal.as_goal_parts(scenario marketing_automation.scenario) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- Only where the goal is reached: before there may be nothing to compute with. What is no finite value counts as none.
+    select case when (scenario).goal is null or (scenario).goal_at is null then 'null::timestamptz'
+        else format(E'case when %s then (%s\n)::timestamptz end', marketing_automation_internal.as_condition((scenario).goal),
+            (scenario).goal_at) end
+        || ', ' || case when (scenario).goal is null or (scenario).goal_value is null then 'null::numeric'
+        else format(E'case when %s then (%s\n)::numeric end', marketing_automation_internal.as_condition((scenario).goal),
+            (scenario).goal_value) end
+$$;
+comment on function marketing_automation_internal.as_goal_parts(marketing_automation.scenario) is
+    'API: private. Expressions over self, ready to stand in a query, for when a row has reached the goal of a scenario, and what that is worth';
+
 create or replace function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
@@ -4236,7 +4368,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
         marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
-        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end))
+        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
+        marketing_automation_internal.as_goal_parts(s)))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -4280,7 +4413,7 @@ begin
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
-               r.end_reason,
+               r.end_reason, r.entered_at,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
         from taken t join marketing_automation_internal.record r on r.id = t.record_id
@@ -4289,10 +4422,11 @@ begin
         from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
             and l.end_reason is null and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
-                   track_opens boolean, track_clicks boolean, leaves boolean)
+                   track_opens boolean, track_clicks boolean, leaves boolean,
+                   goal_at timestamptz, goal_value numeric)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks, b.reason,
+               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
@@ -4329,15 +4463,25 @@ begin
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
                     else '' end
         from decided d where d.outcome = 'mailed'
+    ), reached as (
+        -- Of who has not by then, it is asked again.
+        delete from marketing_automation_internal.open_goal g using decided d
+        where scenario.goal is not null and d.reached and coalesce(d.goal_at, now) <= now
+          and g.scenario_id = scenario.id and g.record_id = d.record_id
+        returning g.record_id, g.until, coalesce(nullif(d.goal_at, '-infinity'), now) as at, d.goal_value
     ), converted as (
         -- In order, as batches of other activities may convert the same records.
-        insert into marketing_automation.conversion (record_id, scenario_id, at, source)
-        select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
+        insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
+        select r.record_id, scenario.id, r.at, marketing_automation_internal.finite(r.goal_value), 'goal',
+            marketing_automation_internal.credited_activity(r.record_id, r.at)
+        from reached r join live l on l.record_id = r.record_id
+        where r.at between l.entered_at and r.until order by r.record_id
         on conflict (record_id) where source = 'goal' do nothing
     ), ending as (
         update marketing_automation_internal.record r set ended_at = now, end_reason = d.outcome
         from decided d
-        where scenario.exit_condition is not null and d.outcome = 'exited' and r.id = d.record_id and r.end_reason is null
+        where (scenario.goal_ends_journey or scenario.exit_condition is not null) and d.outcome in ('goal_reached', 'exited')
+          and r.id = d.record_id and r.end_reason is null
     ), arriving as (
         -- What others hold will end so when it is due. That of an event belongs to who holds its parent's row.
         delete from marketing_automation_internal.waiting_activity w
@@ -4526,13 +4670,12 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
     'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: record_query(). An '
     'error that passes ends it, and is returned; what was processed before stays';
 
--- functions/exits.sql
--- Exits: the journey of a record ends when the exit condition of its scenario is true. It is asked in the query of each activity that is
--- due (process_records), before a mail leaves (claim_messages), and here, of all who wait: slice by slice, so that a transaction is short
--- however many they are.
+-- functions/sweeps.sql
+-- Sweeps: records of a scenario are asked, slice by slice, so that a transaction is short however many they are, whether something holds
+-- for them that nobody tells: exits.sql, goals.sql.
 
 create or replace function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
-    out holds bigint[], out raises bigint[], out error text, out code text)
+    out holds bigint[], out times timestamptz[], out amounts numeric[], out raises bigint[], out error text, out code text)
 -- Its caller may have forbidden the planner what is right for the expressions of others.
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 set enable_bitmapscan = on as $$
@@ -4541,9 +4684,11 @@ declare
     query text;
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
     failed boolean;
-    found_now bigint[];
+    found_now record;
 begin
     holds := '{}';
+    times := '{}';
+    amounts := '{}';
     raises := '{}';
     if part.first is null then
         return;
@@ -4551,7 +4696,8 @@ begin
     perform marketing_automation_internal.begin_turn();
     model := marketing_automation_internal.usable_model(scenario);
     query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition)));
+        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition),
+        marketing_automation_internal.as_goal_parts(scenario)));
     -- Whatever is wrong with the expression by itself is raised by here.
     perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
     while part.first is not null loop
@@ -4559,12 +4705,16 @@ begin
             with its as materialized (
                 select r.id, r.key from marketing_automation_internal.record r where r.id = any (records[part.first:part.last])
             )
-            select coalesce(array_agg(i.id), '{}') into found_now
+            select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(q.goal_at), '{}') as times,
+                coalesce(array_agg(q.goal_value), '{}') as amounts
+            into found_now
             from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, query, array(select i.key from its i))
-                as q (key text, holds boolean)
+                as q (key text, holds boolean, goal_at timestamptz, goal_value numeric)
             join its i on i.key = q.key
             where q.holds;
-            holds := holds || found_now;
+            holds := holds || found_now.ids;
+            times := times || found_now.times;
+            amounts := amounts || found_now.amounts;
             failed := false;
         exception when others then
             get stacked diagnostics error = message_text, code = returned_sqlstate;
@@ -4586,9 +4736,14 @@ begin
     code := null;
 end $$;
 comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
-    out bigint[], out text, out text) is
-    'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, and those for '
-    'which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself is raised';
+    out timestamptz[], out numeric[], out bigint[], out text, out text) is
+    'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, with what '
+    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself is raised';
+
+create or replace function marketing_automation_internal.end_objection(reason text) returns text
+language sql immutable
+return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached' end;
+comment on function marketing_automation_internal.end_objection(text) is 'API: private. Why a mail does not leave after the journey has ended';
 
 create or replace function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -4622,6 +4777,112 @@ comment on function marketing_automation_internal.end_journeys(bigint[], text, t
     'API: private. Ends the journeys of records, which the caller has locked, and cancels what waits for them; how many had '
     'not ended. Their queued mails are suppressed by the next claim, those claimed already revoked';
 
+create or replace function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, what text, batch_size integer,
+    now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its marketing_automation_internal.sweep;
+    asked integer;
+begin
+    insert into marketing_automation_internal.sweep (scenario_id, what) values (scenario.id, sweep_slice.what) on conflict do nothing;
+    select s.* into its from marketing_automation_internal.sweep s
+    where s.scenario_id = scenario.id and s.what = sweep_slice.what for update skip locked;
+    -- Another session is at it.
+    if not found then
+        return 0;
+    end if;
+    if its.began_at is null then
+        update marketing_automation_internal.sweep s set began_at = clock_timestamp()
+        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+    end if;
+    asked := case its.what when 'exit' then marketing_automation_internal.exit_slice(scenario, its, batch_size, now)
+        else marketing_automation_internal.goal_slice(scenario, its, batch_size, now) end;
+    if asked = 0 then
+        -- The round took some time; ten times that is for others.
+        update marketing_automation_internal.sweep s
+        set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0,
+            rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - s.began_at), interval '1 hour'))
+        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+    end if;
+    return asked;
+end $$;
+comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz) is
+    'API: private. Asks the next records of a scenario for their exit or their goal; how many. 0: the round is over, or another session is '
+    'at it';
+
+create or replace function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+    at timestamptz;
+    asked bigint := 0;
+    slice integer;
+    message text;
+    code text;
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    if scenario is not null then
+        chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
+        at := marketing_automation_internal.time_or_now(caller, now, scenario);
+        perform marketing_automation_internal.assume_time(now);
+        -- A round of its own, from the beginning.
+        update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
+        where s.scenario_id = chosen.id and s.what = run_sweep.what;
+        while (case what when 'exit' then chosen.exit_condition else chosen.goal end) is not null loop
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+            exit when slice = 0;
+            asked := asked + slice;
+        end loop;
+        perform marketing_automation_internal.assume_time(null);
+        return asked;
+    end if;
+    at := marketing_automation_internal.time_or_now(caller, now, null);
+    perform marketing_automation_internal.assume_time(now);
+    for chosen in
+        select s.* from marketing_automation.scenario s
+        left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
+        where case run_sweep.what
+                when 'exit' then s.exit_condition is not null and s.state = 'running'
+                else s.goal is not null and exists (
+                    select from marketing_automation_internal.open_goal g where g.scenario_id = s.id) end
+          and (now is null and marketing_automation_internal.has_right(caller, null, 'operate') or pg_has_role(caller, s.owner_id, 'MEMBER'))
+          and (w.rests_until is null or w.rests_until <= clock_timestamp())
+        order by w.rests_until nulls first, s.id
+    loop
+        begin
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+        exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
+            get stacked diagnostics message = message_text, code = returned_sqlstate;
+            slice := 0;
+            if marketing_automation_internal.note_error(chosen.id, null, coalesce(case
+                    when marketing_automation_internal.is_broken_definition(code)
+                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', what, message)), code) then
+                raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
+                    marketing_automation_internal.public_error(message, code) using errcode = code;
+            end if;
+            insert into marketing_automation_internal.sweep as s (scenario_id, what, rests_until)
+            values (chosen.id, run_sweep.what, clock_timestamp() + interval '1 minute')
+            on conflict on constraint sweep_pkey do update set rests_until = excluded.rests_until;
+        end;
+        exit when slice > 0;
+    end loop;
+    perform marketing_automation_internal.assume_time(null);
+    return coalesce(slice, 0);
+end $$;
+comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
+    'API: private. Behind apply_exits() and apply_goals(); what: exit or goal';
+
+-- functions/exits.sql
+-- Exits: the journey of a record ends when the exit condition of its scenario is true. It is asked in the query of each activity that is
+-- due (process_records), before a mail leaves (claim_messages), and here, of all who wait: slice by slice, so that a transaction is short
+-- however many they are.
+
 create or replace function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
     batch_size integer, out records bigint[])
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
@@ -4651,33 +4912,18 @@ comment on function marketing_automation_internal.waiting_slice(integer, integer
     'API: private. Records that wait for an activity of a scenario until later than reached, about batch_size of them; if there are none, '
     'of the next activity, and so on. Null: there are none any more';
 
-create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, batch_size integer, now timestamptz)
-    returns integer
+create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
+    batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its marketing_automation_internal.sweep;
-    began timestamptz;
     slice record;
     answer record;
 begin
-    insert into marketing_automation_internal.sweep (scenario_id, what) values (scenario.id, 'exit') on conflict do nothing;
-    select s.* into its from marketing_automation_internal.sweep s
-    where s.scenario_id = scenario.id and s.what = 'exit' for update skip locked;
-    -- Another session is at it.
-    if not found then
-        return 0;
-    end if;
-    began := coalesce(its.began_at, clock_timestamp());
     select w.* into slice from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, batch_size) w;
     if slice.records is null then
-        -- The round took some time; ten times that is for others.
-        update marketing_automation_internal.sweep s
-        set began_at = null, activity_id = 0, reached_at = '-infinity',
-            rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - began), interval '1 hour'))
-        where s.scenario_id = scenario.id and s.what = 'exit';
         return 0;
     end if;
-    update marketing_automation_internal.sweep s set began_at = began, activity_id = slice.of_activity, reached_at = slice.reached
+    update marketing_automation_internal.sweep s set activity_id = slice.of_activity, reached_at = slice.reached
     where s.scenario_id = scenario.id and s.what = 'exit';
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
     -- Rows that raise fail when their activity runs.
@@ -4692,71 +4938,15 @@ begin
     end if;
     return cardinality(slice.records);
 end $$;
-comment on function marketing_automation_internal.exit_slice(marketing_automation.scenario, integer, timestamptz) is
+comment on function marketing_automation_internal.exit_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
+    timestamptz) is
     'API: private. Asks the exit condition of a scenario of the next records that wait, about batch_size of them, and ends the journeys of '
-    'those for whom it is true; how many were asked. 0: the round is over, or another session is at it';
+    'those for whom it is true; how many were asked, 0: none is left';
 
 create or replace function marketing_automation_internal.apply_exits(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    chosen marketing_automation.scenario;
-    at timestamptz;
-    asked bigint := 0;
-    slice integer;
-    message text;
-    code text;
-begin
-    if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
-    end if;
-    if scenario is not null then
-        chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
-        at := marketing_automation_internal.time_or_now(caller, now, scenario);
-        perform marketing_automation_internal.assume_time(now);
-        -- A round of its own, from the beginning.
-        update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity'
-        where s.scenario_id = chosen.id and s.what = 'exit';
-        while chosen.exit_condition is not null loop
-            slice := marketing_automation_internal.exit_slice(chosen, batch_size, at);
-            exit when slice = 0;
-            asked := asked + slice;
-        end loop;
-        perform marketing_automation_internal.assume_time(null);
-        return asked;
-    end if;
-    at := marketing_automation_internal.time_or_now(caller, now, null);
-    perform marketing_automation_internal.assume_time(now);
-    for chosen in
-        select s.* from marketing_automation.scenario s
-        left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = 'exit'
-        where s.exit_condition is not null and s.state = 'running'
-          and (now is null and marketing_automation_internal.has_right(caller, null, 'operate') or pg_has_role(caller, s.owner_id, 'MEMBER'))
-          and (w.rests_until is null or w.rests_until <= clock_timestamp())
-        order by w.rests_until nulls first, s.id
-    loop
-        begin
-            slice := marketing_automation_internal.exit_slice(chosen, batch_size, at);
-        exception when others then
-            if marketing_automation_internal.is_for_the_caller(sqlstate) then
-                raise;
-            end if;
-            get stacked diagnostics message = message_text, code = returned_sqlstate;
-            slice := 0;
-            if marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                    when marketing_automation_internal.is_broken_definition(code)
-                    then marketing_automation_internal.definition_error(chosen) end, format('exit condition: %s', message)), code) then
-                raise warning 'scenario "%" does not know who exits: %', chosen.name,
-                    marketing_automation_internal.public_error(message, code) using errcode = code;
-            end if;
-            insert into marketing_automation_internal.sweep as s (scenario_id, what, rests_until)
-            values (chosen.id, 'exit', clock_timestamp() + interval '1 minute')
-            on conflict on constraint sweep_pkey do update set rests_until = excluded.rests_until;
-        end;
-        exit when slice > 0;
-    end loop;
-    perform marketing_automation_internal.assume_time(null);
-    return coalesce(slice, 0);
-end $$;
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.run_sweep(caller, 'exit', scenario, batch_size, now)
+$$;
 comment on function marketing_automation_internal.apply_exits(regrole, text, integer, timestamptz) is 'API: private. Behind apply_exits()';
 
 create or replace function marketing_automation.apply_exits(scenario text default null, batch_size integer default 10000, now timestamptz default null)
@@ -4777,17 +4967,18 @@ declare
     its_code text;
 begin
     for its in
-        select r.scenario_id, array_agg(o.id) as mails, array_agg(distinct r.id) as records
+        select r.scenario_id, c.reason, c.name, c.condition, array_agg(o.id) as mails, array_agg(distinct r.id) as records
         from marketing_automation_internal.outbox o
         join marketing_automation_internal.record r on r.id = o.record_id
-        join marketing_automation.scenario s on s.id = r.scenario_id and s.exit_condition is not null
-        where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null
-        group by r.scenario_id order by r.scenario_id
+        join marketing_automation.scenario s on s.id = r.scenario_id
+        cross join lateral (values ('exited', 'exit condition', s.exit_condition),
+            ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end)) as c (reason, name, condition)
+        where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null and c.condition is not null
+        group by r.scenario_id, c.reason, c.name, c.condition order by r.scenario_id, c.reason
     loop
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
         begin
-            select a.* into answer
-            from marketing_automation_internal.records_for_whom(chosen, chosen.exit_condition, its.records) a;
+            select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, its.records) a;
             its_code := answer.code;
             message := answer.error;
         exception when others then
@@ -4797,10 +4988,10 @@ begin
             get stacked diagnostics message = message_text, its_code = returned_sqlstate;
         end;
         if its_code is not null then
-            -- Nobody knows: they wait for a minute, as the scenario's error, and leave room for others.
+            -- Nobody knows: they wait for a minute, with the error of the scenario, and leave room for others.
             perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
                 when marketing_automation_internal.is_broken_definition(its_code)
-                then marketing_automation_internal.definition_error(chosen) end, format('exit condition: %s', message)), its_code);
+                then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
             update marketing_automation_internal.outbox o set due_at = clock_timestamp() + interval '1 minute' where o.id = any (its.mails);
             return query select u.id, null::text from unnest(its.mails) as u (id);
             continue;
@@ -4809,18 +5000,127 @@ begin
         perform marketing_automation_internal.end_journeys(array(
             select r.id from marketing_automation_internal.record r
             where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
-            'exited', statement_timestamp())
+            its.reason, statement_timestamp())
         where answer.holds <> '{}';
         return query
-            select o.id, case when o.record_id = any (answer.holds) then 'journey ended: exit condition'
-                else 'exit condition raises an error' end
+            select o.id, case when o.record_id = any (answer.holds) then marketing_automation_internal.end_objection(its.reason)
+                else its.name || ' raises an error' end
             from marketing_automation_internal.outbox o
-            where o.id = any (its.mails) and o.record_id = any (answer.holds || answer.raises);
+            where o.id = any (its.mails) and (o.record_id = any (answer.holds)
+                -- Of a goal it was known when its activity ran.
+                or its.reason = 'exited' and o.record_id = any (answer.raises));
     end loop;
 end $$;
 comment on function marketing_automation_internal.leaving_mails(bigint[]) is
-    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, and '
-    'why; objection null: not now, as it could not be asked. Null: none is asked of';
+    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
+    'goal that ends journeys, and why; objection null: not now, as it could not be asked. Null: none is asked of';
+
+-- functions/goals.sql
+-- Goals: who reaches what a scenario is for. Asked when a row enters (enter_rows), when an activity runs (process_records), and here, of all
+-- who can still convert.
+
+create or replace function marketing_automation_internal.finite(amount numeric) returns numeric
+language sql immutable parallel safe
+return case when amount not in ('NaN', 'Infinity', '-Infinity') then amount end;
+comment on function marketing_automation_internal.finite(numeric) is 'API: private. A number; null for one that is none, or has no end';
+
+create or replace function marketing_automation_internal.credited_activity(of_record bigint, before timestamptz) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+            select f.activity_id from marketing_automation_internal.finished_activity f
+            where f.record_id = of_record and f.clicked_at <= before order by f.clicked_at desc, f.activity_id desc limit 1), (
+            select l.activity_id from marketing_automation_internal.message_log l
+            where l.record_id = of_record and l.sent_at <= before order by l.sent_at desc, l.id desc limit 1))
+$$;
+comment on function marketing_automation_internal.credited_activity(bigint, timestamptz) is
+    'API: private. The activity whose mail a record has clicked last before a time, or else was sent last; null: there is none';
+
+create or replace function marketing_automation_internal.close_goals(of_scenario integer, records bigint[], times timestamptz[], amounts numeric[],
+    now timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with reached as (
+        -- Of who has not by then, it is asked again.
+        delete from marketing_automation_internal.open_goal g
+        using unnest(records, times, amounts) as u (record_id, at, amount)
+        where g.scenario_id = of_scenario and g.record_id = u.record_id and coalesce(u.at, close_goals.now) <= close_goals.now
+        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount
+    ), converted as (
+        insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
+        select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal',
+            marketing_automation_internal.credited_activity(c.record_id, c.at)
+        from reached c join marketing_automation_internal.record r on r.id = c.record_id
+        where c.at between r.entered_at and c.until order by c.record_id
+        on conflict (record_id) where source = 'goal' do nothing
+        returning record_id
+    )
+    select count(*) from converted
+$$;
+comment on function marketing_automation_internal.close_goals(integer, bigint[], timestamptz[], numeric[], timestamptz) is
+    'API: private. Writes the conversions of records, which the caller has locked, that have reached the goal of a scenario at these times, '
+    'null: now; how many. One before entering or after the window is none, and nobody asks again';
+
+create or replace function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
+    batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    slice record;
+    answer record;
+    locked bigint[];
+begin
+    select count(*) as records, max(g.record_id) as reached,
+        -- Who has no time to tell cannot have reached it in time when that is over.
+        coalesce(array_agg(g.record_id) filter (where g.until >= now or scenario.goal_at is not null), '{}') as asked,
+        coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over
+    into slice
+    from (select g.record_id, g.until from marketing_automation_internal.open_goal g
+          where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) g;
+    if slice.records = 0 then
+        return 0;
+    end if;
+    update marketing_automation_internal.sweep s set reached_record = slice.reached
+    where s.scenario_id = scenario.id and s.what = 'goal';
+    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
+    if answer.code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), answer.code);
+        return slice.records;
+    end if;
+    if answer.holds <> '{}' or slice.over <> '{}' then
+        -- Whoever writes a conversion holds the record.
+        locked := array(
+            select r.id from marketing_automation_internal.record r
+            where r.id = any (answer.holds || slice.over) order by r.id for no key update skip locked);
+        perform marketing_automation_internal.close_goals(scenario.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
+        from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
+        having count(*) > 0;
+        if scenario.goal_ends_journey then
+            perform marketing_automation_internal.end_journeys(array_agg(u.id order by u.id), 'goal_reached', now)
+            from unnest(answer.holds, answer.times) as u (id, at)
+            where u.id = any (locked) and coalesce(u.at, now) <= now
+            having count(*) > 0;
+        end if;
+        delete from marketing_automation_internal.open_goal g
+        where g.scenario_id = scenario.id and g.record_id = any (slice.over) and g.record_id = any (locked);
+    end if;
+    return slice.records;
+end $$;
+comment on function marketing_automation_internal.goal_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
+    timestamptz) is
+    'API: private. Asks the goal of a scenario of the next batch_size records that can still convert, writes their conversions, ends their '
+    'journeys where the goal does that, and forgets whose window is over; how many were looked at, 0: none is left';
+
+create or replace function marketing_automation_internal.apply_goals(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.run_sweep(caller, 'goal', scenario, batch_size, now)
+$$;
+comment on function marketing_automation_internal.apply_goals(regrole, text, integer, timestamptz) is 'API: private. Behind apply_goals()';
+
+create or replace function marketing_automation.apply_goals(scenario text default null, batch_size integer default 10000, now timestamptz default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.apply_goals(text, integer, timestamptz) is
+    'API: public. Asks goals of records that can still convert, and writes the conversions of those who have reached them: of one scenario, '
+    'all of them; or the next batch_size (1 to 100000) of the scenario whose turn it is, each once a minute at most. Returns how many were '
+    'looked at, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
@@ -4996,6 +5296,11 @@ begin
     -- What ends of those who are not due.
     loop
         asked := marketing_automation.apply_exits(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
+    end loop;
+    loop
+        asked := marketing_automation.apply_goals(now => now);
         commit;
         exit when asked operator(pg_catalog.=) 0;
     end loop;
@@ -5660,7 +5965,7 @@ comment on function marketing_automation_internal.apply_events_of(integer, bigin
     'locked, but for clicks that wait for the rules about robots. Returns the records of which nothing is left there';
 
 -- functions/conversions.sql
--- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
+-- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql and goals.sql.
 
 create or replace function marketing_automation_internal.record_conversion(caller regrole, record uuid, value numeric, at timestamptz)
     returns bigint
@@ -5675,8 +5980,9 @@ begin
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
     end if;
     perform marketing_automation_internal.demand_record(caller, record);
-    insert into marketing_automation.conversion (record_id, scenario_id, at, value)
-    select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
+    insert into marketing_automation.conversion (record_id, scenario_id, at, value, activity_id)
+    select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value,
+        marketing_automation_internal.credited_activity(r.id, coalesce(record_conversion.at, now()))
     from marketing_automation_internal.record r
     where r.id = marketing_automation.record_id(record) and r.uuid = record
     returning conversion.id into its_id;
@@ -6592,7 +6898,9 @@ declare
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     -- Null: no scenario asks before its mails leave.
-    may_leave boolean := (select true from marketing_automation.scenario s where s.exit_condition is not null and s.state = 'running' limit 1);
+    may_leave boolean := (
+        select true from marketing_automation.scenario s
+        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -6655,8 +6963,8 @@ begin
                   where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
-            select l.id, l.objection from marketing_automation_internal.leaving_mails(
-                case when may_leave then array(select d.id from due d) end) l
+            select l.id, min(l.objection) as objection
+            from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -6666,7 +6974,7 @@ begin
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
-                        when r.end_reason is not null then 'journey ended: exit condition'
+                        when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
                         when d.expires_after is not null
                             and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
                             then 'expired'
@@ -8867,7 +9175,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                        marketing_automation_internal.percentage(c.opened, c.sent)) end,
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
-                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
+                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end,
+                   (select format('%s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
+                    from marketing_automation.conversion v where v.scenario_id = s.id and v.activity_id = n.id having count(*) > 0))
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
@@ -9295,14 +9605,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         from marketing_automation_internal.event e
         where e.activity_id in (select a.id from chosen a) and e.kind in ('email_bounced', 'unsubscribed', 'complained') group by 1
     ), credited as (
-        -- The mail that was clicked last before it, else the one that was sent last.
-        select m.activity_id, count(*) as conversions, sum(c.value) as value
+        -- One that was written by an earlier release says none: the mail that was clicked last before it, else the one that was sent last.
+        select coalesce(c.activity_id, m.activity_id) as activity_id, count(*) as conversions, sum(c.value) as value
         from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
         join marketing_automation.conversion c on c.scenario_id = s.id
-        cross join lateral (
+        left join lateral (
             select f.activity_id from marketing_automation_internal.finished_activity f
-            where f.record_id = c.record_id and f.outcome = 'mailed' and f.finished_at <= c.at
-            order by case when f.clicked_at <= c.at then f.clicked_at end desc nulls last, f.finished_at desc, f.activity_id desc limit 1) m
+            where c.activity_id is null and f.record_id = c.record_id and f.outcome = 'mailed' and f.finished_at <= c.at
+            order by case when f.clicked_at <= c.at then f.clicked_at end desc nulls last, f.finished_at desc, f.activity_id desc limit 1) m on true
         group by 1
     )
     select a.name, coalesce(m.sent, 0), coalesce(s.bounced, 0), coalesce(s.unsubscribed, 0), coalesce(s.complaints, 0),
@@ -9336,7 +9646,7 @@ comment on function marketing_automation_internal.moment(timestamptz) is
 
 create or replace function marketing_automation_internal.end_in_words(reason text) returns text
 language sql immutable
-return case reason when 'exited' then 'the exit condition was true' end;
+return case reason when 'exited' then 'the exit condition was true' when 'goal_reached' then 'the goal was reached' end;
 comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
 
 create or replace function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
@@ -9405,13 +9715,18 @@ begin
             fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
             return next;
         end if;
-        fact := (select 'reached the goal ' || marketing_automation_internal.moment(c.at) || case when scenario.goal_ends_journey
-            then ': nothing more runs' else '' end
-                 from marketing_automation.conversion c where c.record_id = entered.id and c.source = 'goal');
+        fact := coalesce((
+            select 'reached the goal ' || marketing_automation_internal.moment(c.at) || coalesce(', credited to "' || a.name || '"', '')
+                || case when scenario.goal_ends_journey then ': nothing more runs' else '' end
+            from marketing_automation.conversion c left join marketing_automation.activity a on a.id = c.activity_id
+            where c.record_id = entered.id and c.source = 'goal'),
+            case when entered.goal_before then 'had reached the goal before it entered: no conversion' end, (
+            select 'may reach the goal until ' || marketing_automation_internal.moment(g.until)
+            from marketing_automation_internal.open_goal g where g.scenario_id = scenario.id and g.record_id = entered.id));
         if fact is not null then
             return next;
         end if;
-        if entered.end_reason is not null then
+        if entered.end_reason is not null and not (entered.end_reason = 'goal_reached' and coalesce(fact like '%: nothing more runs', false)) then
             fact := format('its journey ended %s, as %s: nothing more runs', marketing_automation_internal.moment(entered.ended_at),
                 marketing_automation_internal.end_in_words(entered.end_reason));
             return next;
@@ -10496,6 +10811,7 @@ select pg_extension_config_dump('marketing_automation.snippet', '');
 select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
+select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
@@ -10557,7 +10873,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',

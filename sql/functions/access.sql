@@ -20,7 +20,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',

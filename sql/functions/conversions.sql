@@ -1,4 +1,4 @@
--- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql.
+-- Conversions that the shop reports, and their sums. Those by a goal are written by process_records.sql and goals.sql.
 
 create function marketing_automation_internal.record_conversion(caller regrole, record uuid, value numeric, at timestamptz)
     returns bigint
@@ -13,8 +13,9 @@ begin
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
     end if;
     perform marketing_automation_internal.demand_record(caller, record);
-    insert into marketing_automation.conversion (record_id, scenario_id, at, value)
-    select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value
+    insert into marketing_automation.conversion (record_id, scenario_id, at, value, activity_id)
+    select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value,
+        marketing_automation_internal.credited_activity(r.id, coalesce(record_conversion.at, now()))
     from marketing_automation_internal.record r
     where r.id = marketing_automation.record_id(record) and r.uuid = record
     returning conversion.id into its_id;

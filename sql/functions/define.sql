@@ -32,17 +32,19 @@ create function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
-    exit_condition text default null
+    exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_id integer;
 begin
     insert into marketing_automation.scenario as s
-        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition)
+        (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
+        goal_window, goal_at, goal_value)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
-        create_scenario.track_clicks, create_scenario.exit_condition)
+        create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
+        create_scenario.goal_value)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -52,16 +54,17 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text) is
+comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
+    interval, text, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
-    'over self; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
 create function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null, null)
+    select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
 $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) is
     'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with more';
@@ -132,6 +135,32 @@ comment on function marketing_automation_internal.usable_model(marketing_automat
     'API: private. The model of a scenario, or an error if it does not exist, its relation was dropped, or its owner may not write '
     'expressions that run as the scenario''s owner';
 
+create function marketing_automation_internal.check_goal_parts(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_type regtype;
+begin
+    if scenario.goal_at is not null then
+        its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, scenario.goal_at,
+            format('goal_at of scenario "%s"', scenario.name));
+        if its_type not in ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype) then
+            raise exception 'goal_at of scenario "%" is %, not a time', scenario.name, its_type
+                using errcode = 'datatype_mismatch', hint = 'Write an expression of type timestamptz.';
+        end if;
+    end if;
+    if scenario.goal_value is not null then
+        its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, scenario.goal_value,
+            format('goal_value of scenario "%s"', scenario.name));
+        if (select t.typcategory from pg_type t where t.oid = its_type) <> 'N' or its_type in ('oid'::regtype, 'regclass'::regtype) then
+            raise exception 'goal_value of scenario "%" is %, not a number', scenario.name, its_type
+                using errcode = 'datatype_mismatch', hint = 'Write an expression of type numeric.';
+        end if;
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_goal_parts(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Raises unless goal_at and goal_value of a scenario plan, and are a time and a number';
+
 create function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -150,6 +179,7 @@ begin
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.goal,
             format('goal of scenario "%s"', scenario.name));
     end if;
+    perform marketing_automation_internal.check_goal_parts(scenario, model);
     if scenario.exit_condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
             format('exit condition of scenario "%s"', scenario.name));

@@ -55,9 +55,13 @@ declare
         else format('case when %s = any (%L::text[]) then %L::integer[] else %s end', marketing_automation_internal.as_key(model.key, model.key_type), poison,
             array(select a.id from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null),
             marketing_automation_internal.root_choice(scenario.id)) end;
-    chosen_query text := case when choice is null then 'select null::text, null::integer[] where false'
-        else marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-            format('%s, %s', marketing_automation_internal.as_key(model.key, model.key_type), choice)) end;
+    reached text := case when scenario.goal is not null then marketing_automation_internal.guarded(
+        marketing_automation_internal.as_condition(scenario.goal), case when poison is not null then format('%s <> all (%L::text[])',
+            marketing_automation_internal.as_key(model.key, model.key_type), poison) end) end;
+    chosen_query text := case when choice is null and reached is null then 'select null::text, null::integer[], false where false'
+        else marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format('%s, %s, %s',
+            marketing_automation_internal.as_key(model.key, model.key_type), coalesce(choice, 'null::integer[]'),
+            coalesce(reached, 'false'))) end;
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
     lost bigint;
@@ -72,12 +76,20 @@ begin
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
-        select q.key, q.roots
+        select q.key, q.roots, q.reached
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
-            case when choice is not null then array(select e.key from entering e) end) as q (key text, roots integer[])
+            case when choice is not null or reached is not null then array(select e.key from entering e) end)
+            as q (key text, roots integer[], reached boolean)
     ), recorded as (
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
-        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone from entering e
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before)
+        select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone,
+            coalesce(c.reached, false)
+        from entering e left join chosen c on scenario.goal is not null and c.key = e.key
+    ), open as (
+        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+        select scenario.id, e.id, marketing_automation_internal.after_delay(now, scenario.goal_window, e.time_zone)
+        from entering e left join chosen c on c.key = e.key
+        where scenario.goal is not null and c.reached is not true
     ), waiting as (
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that

@@ -8,7 +8,7 @@ comment on function marketing_automation_internal.moment(timestamptz) is
 
 create function marketing_automation_internal.end_in_words(reason text) returns text
 language sql immutable
-return case reason when 'exited' then 'the exit condition was true' end;
+return case reason when 'exited' then 'the exit condition was true' when 'goal_reached' then 'the goal was reached' end;
 comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
 
 create function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
@@ -77,13 +77,18 @@ begin
             fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
             return next;
         end if;
-        fact := (select 'reached the goal ' || marketing_automation_internal.moment(c.at) || case when scenario.goal_ends_journey
-            then ': nothing more runs' else '' end
-                 from marketing_automation.conversion c where c.record_id = entered.id and c.source = 'goal');
+        fact := coalesce((
+            select 'reached the goal ' || marketing_automation_internal.moment(c.at) || coalesce(', credited to "' || a.name || '"', '')
+                || case when scenario.goal_ends_journey then ': nothing more runs' else '' end
+            from marketing_automation.conversion c left join marketing_automation.activity a on a.id = c.activity_id
+            where c.record_id = entered.id and c.source = 'goal'),
+            case when entered.goal_before then 'had reached the goal before it entered: no conversion' end, (
+            select 'may reach the goal until ' || marketing_automation_internal.moment(g.until)
+            from marketing_automation_internal.open_goal g where g.scenario_id = scenario.id and g.record_id = entered.id));
         if fact is not null then
             return next;
         end if;
-        if entered.end_reason is not null then
+        if entered.end_reason is not null and not (entered.end_reason = 'goal_reached' and coalesce(fact like '%: nothing more runs', false)) then
             fact := format('its journey ended %s, as %s: nothing more runs', marketing_automation_internal.moment(entered.ended_at),
                 marketing_automation_internal.end_in_words(entered.end_reason));
             return next;

@@ -203,14 +203,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         from marketing_automation_internal.event e
         where e.activity_id in (select a.id from chosen a) and e.kind in ('email_bounced', 'unsubscribed', 'complained') group by 1
     ), credited as (
-        -- The mail that was clicked last before it, else the one that was sent last.
-        select m.activity_id, count(*) as conversions, sum(c.value) as value
+        -- One that was written by an earlier release says none: the mail that was clicked last before it, else the one that was sent last.
+        select coalesce(c.activity_id, m.activity_id) as activity_id, count(*) as conversions, sum(c.value) as value
         from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
         join marketing_automation.conversion c on c.scenario_id = s.id
-        cross join lateral (
+        left join lateral (
             select f.activity_id from marketing_automation_internal.finished_activity f
-            where f.record_id = c.record_id and f.outcome = 'mailed' and f.finished_at <= c.at
-            order by case when f.clicked_at <= c.at then f.clicked_at end desc nulls last, f.finished_at desc, f.activity_id desc limit 1) m
+            where c.activity_id is null and f.record_id = c.record_id and f.outcome = 'mailed' and f.finished_at <= c.at
+            order by case when f.clicked_at <= c.at then f.clicked_at end desc nulls last, f.finished_at desc, f.activity_id desc limit 1) m on true
         group by 1
     )
     select a.name, coalesce(m.sent, 0), coalesce(s.bounced, 0), coalesce(s.unsubscribed, 0), coalesce(s.complaints, 0),

@@ -44,7 +44,9 @@ declare
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     -- Null: no scenario asks before its mails leave.
-    may_leave boolean := (select true from marketing_automation.scenario s where s.exit_condition is not null and s.state = 'running' limit 1);
+    may_leave boolean := (
+        select true from marketing_automation.scenario s
+        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -107,8 +109,8 @@ begin
                   where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
-            select l.id, l.objection from marketing_automation_internal.leaving_mails(
-                case when may_leave then array(select d.id from due d) end) l
+            select l.id, min(l.objection) as objection
+            from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -118,7 +120,7 @@ begin
                             select from marketing_automation.unsubscription u
                             where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
-                        when r.end_reason is not null then 'journey ended: exit condition'
+                        when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
                         when d.expires_after is not null
                             and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
                             then 'expired'

@@ -174,6 +174,11 @@ begin
         commit;
         exit when asked operator(pg_catalog.=) 0;
     end loop;
+    loop
+        asked := marketing_automation.apply_goals(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
+    end loop;
 end $$;
 comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
     'API: public. Runs everything that is due, committing batch by batch. Not inside a transaction block. Arguments as those of '

@@ -1,5 +1,18 @@
 -- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
 
+create function marketing_automation_internal.as_goal_parts(scenario marketing_automation.scenario) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- Only where the goal is reached: before there may be nothing to compute with. What is no finite value counts as none.
+    select case when (scenario).goal is null or (scenario).goal_at is null then 'null::timestamptz'
+        else format(E'case when %s then (%s\n)::timestamptz end', marketing_automation_internal.as_condition((scenario).goal),
+            (scenario).goal_at) end
+        || ', ' || case when (scenario).goal is null or (scenario).goal_value is null then 'null::numeric'
+        else format(E'case when %s then (%s\n)::numeric end', marketing_automation_internal.as_condition((scenario).goal),
+            (scenario).goal_value) end
+$$;
+comment on function marketing_automation_internal.as_goal_parts(marketing_automation.scenario) is
+    'API: private. Expressions over self, ready to stand in a query, for when a row has reached the goal of a scenario, and what that is worth';
+
 create function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
@@ -9,7 +22,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
         marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
-        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end))
+        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
+        marketing_automation_internal.as_goal_parts(s)))
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
@@ -53,7 +67,7 @@ begin
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
                    where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
-               r.end_reason,
+               r.end_reason, r.entered_at,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
         from taken t join marketing_automation_internal.record r on r.id = t.record_id
@@ -62,10 +76,11 @@ begin
         from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
             and l.end_reason is null and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
-                   track_opens boolean, track_clicks boolean, leaves boolean)
+                   track_opens boolean, track_clicks boolean, leaves boolean,
+                   goal_at timestamptz, goal_value numeric)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks, b.reason,
+               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
                     when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
@@ -102,15 +117,25 @@ begin
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
                     else '' end
         from decided d where d.outcome = 'mailed'
+    ), reached as (
+        -- Of who has not by then, it is asked again.
+        delete from marketing_automation_internal.open_goal g using decided d
+        where scenario.goal is not null and d.reached and coalesce(d.goal_at, now) <= now
+          and g.scenario_id = scenario.id and g.record_id = d.record_id
+        returning g.record_id, g.until, coalesce(nullif(d.goal_at, '-infinity'), now) as at, d.goal_value
     ), converted as (
         -- In order, as batches of other activities may convert the same records.
-        insert into marketing_automation.conversion (record_id, scenario_id, at, source)
-        select d.record_id, scenario.id, now, 'goal' from decided d where d.reached order by d.record_id
+        insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
+        select r.record_id, scenario.id, r.at, marketing_automation_internal.finite(r.goal_value), 'goal',
+            marketing_automation_internal.credited_activity(r.record_id, r.at)
+        from reached r join live l on l.record_id = r.record_id
+        where r.at between l.entered_at and r.until order by r.record_id
         on conflict (record_id) where source = 'goal' do nothing
     ), ending as (
         update marketing_automation_internal.record r set ended_at = now, end_reason = d.outcome
         from decided d
-        where scenario.exit_condition is not null and d.outcome = 'exited' and r.id = d.record_id and r.end_reason is null
+        where (scenario.goal_ends_journey or scenario.exit_condition is not null) and d.outcome in ('goal_reached', 'exited')
+          and r.id = d.record_id and r.end_reason is null
     ), arriving as (
         -- What others hold will end so when it is due. That of an event belongs to who holds its parent's row.
         delete from marketing_automation_internal.waiting_activity w

@@ -158,7 +158,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                        marketing_automation_internal.percentage(c.opened, c.sent)) end,
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
-                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end)
+                   case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end,
+                   (select format('%s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
+                    from marketing_automation.conversion v where v.scenario_id = s.id and v.activity_id = n.id having count(*) > 0))
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id

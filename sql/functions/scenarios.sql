@@ -46,19 +46,26 @@ begin
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
+    if tg_op = 'UPDATE' and (new.goal is null) <> (old.goal is null) then
+        -- Who enters meanwhile does so with this goal, or is seen by scenario_regoal().
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
+    end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
-    if starts or defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
+    if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
+            old.goal_at, old.goal_value) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation_internal.check_definition(new);
-    elsif defined or (new.domain, new.goal, new.exit_condition) is distinct from (old.domain, old.goal, old.exit_condition) then
+    elsif defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
+            old.goal_at, old.goal_value) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
         perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal), ('exit condition', new.exit_condition)) c (what, condition) where c.condition is not null;
+        perform marketing_automation_internal.check_goal_parts(new, model);
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -130,3 +137,24 @@ comment on function marketing_automation_internal.scenario_retitle() is
 
 create trigger retitle after update of name, language on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_retitle();
+
+create function marketing_automation_internal.scenario_regoal() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.goal is null then
+        delete from marketing_automation_internal.open_goal g where g.scenario_id = new.id;
+    else
+        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+        select new.id, r.id, marketing_automation_internal.after_delay(r.entered_at, new.goal_window, r.time_zone)
+        from marketing_automation_internal.record r
+        where r.scenario_id = new.id and not r.goal_before
+          and not exists (select from marketing_automation.conversion c where c.record_id = r.id and c.source = 'goal')
+        on conflict do nothing;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_regoal() is
+    'API: private. A goal that a scenario gets while records are in it may be reached by them, too; one that it loses by nobody any more';
+
+create trigger regoal after update of goal on marketing_automation.scenario
+    for each row when ((new.goal is null) <> (old.goal is null)) execute function marketing_automation_internal.scenario_regoal();

@@ -88,7 +88,11 @@ create table marketing_automation.scenario (
     goal_ends_journey boolean not null default false,
     owner_id oid not null default quote_ident(current_user)::regrole::oid,
     exit_condition text,
-    constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey)
+    goal_window interval not null default '30 days' check (goal_window > interval '0' and goal_window <= interval '10 years'),
+    goal_at text,
+    goal_value text,
+    constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
+    constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null))
 );
 comment on table marketing_automation.scenario is
     'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
@@ -111,13 +115,19 @@ comment on column marketing_automation.scenario.owner is
 comment on column marketing_automation.scenario.owner_id is
     'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.scenario.goal is
-    'SQL boolean expression over self, looked at when an activity runs for a record: the first time that it is true is a conversion '
-    'of the record; null: none';
+    'SQL boolean expression over self. Asked when a row enters: who has reached it then never converts; later when an activity runs, and '
+    'of all who can still convert, time and again: the first time that it is true is a conversion of the record; null: none';
+comment on column marketing_automation.scenario.goal_window is
+    'How long after entering the goal counts, for who enters from now on; days and months in the recipient''s time zone';
+comment on column marketing_automation.scenario.goal_at is
+    'SQL expression over self, timestamptz: when the goal was reached; null: when it was seen to hold';
+comment on column marketing_automation.scenario.goal_value is
+    'SQL expression over self, a number: what reaching the goal is worth; null: nothing';
 comment on column marketing_automation.scenario.exit_condition is
     'SQL boolean expression over self, asked when an activity is due, before a mail leaves, and of all who wait, time and again: once it '
     'is true, the journey of the record ends; null: never';
 comment on column marketing_automation.scenario.goal_ends_journey is
-    'Whether nothing more runs for a record that has reached the goal. What it has queued still leaves';
+    'Whether nothing more runs for a record that has reached the goal, and no mail leaves, queued or not';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,

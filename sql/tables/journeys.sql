@@ -20,8 +20,9 @@ create table marketing_automation_internal.record (
     unsubscribed_at timestamptz,
     ended_at timestamptz,
     end_reason text,
+    goal_before boolean not null default false,
     constraint record_enters_once unique (scenario_id, key),
-    constraint record_end_reason_check check (end_reason in ('exited')),
+    constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached')),
     constraint record_end_has_reason check ((ended_at is null) = (end_reason is null))
 );
 -- For resubscribe: the records of a party of which something was cancelled.
@@ -29,6 +30,18 @@ create index record_left on marketing_automation_internal.record (party) where b
 -- For the counts of tree().
 create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
 comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
+
+-- Who can still convert: a small table, from which a record goes when it has, or when its time is over.
+create table marketing_automation_internal.open_goal (
+    scenario_id integer not null,
+    record_id bigint not null,
+    until timestamptz not null,
+    primary key (scenario_id, record_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.open_goal is
+    'API: private. Records that may still reach the goal of their scenario: those that had not when they entered, have not converted, and '
+    'whose window is not over';
+comment on column marketing_automation_internal.open_goal.until is 'End of its window: a goal that is reached later is no conversion';
 
 create table marketing_automation_internal.waiting_activity (
     record_id bigint not null,

@@ -398,7 +398,8 @@ comment on column marketing_automation.scenario.exit_condition is
 alter table marketing_automation_internal.record
     add column ended_at timestamptz,
     add column end_reason text,
-    add constraint record_end_reason_check check (end_reason in ('exited')),
+    add column goal_before boolean not null default false,
+    add constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached')),
     add constraint record_end_has_reason check ((ended_at is null) = (end_reason is null));
 create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
 alter table marketing_automation_internal.finished_activity
@@ -415,16 +416,61 @@ alter table marketing_automation_internal.finished_activity
         end);
 create table marketing_automation_internal.sweep (
     scenario_id integer not null,
-    what text not null check (what in ('exit')),
+    what text not null check (what in ('exit', 'goal')),
     began_at timestamptz,
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
+    reached_record bigint not null default 0,
     rests_until timestamptz not null default '-infinity',
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, whether it holds for them what ends their journey, has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit or their goal has come';
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.reached_record is 'Of goals: records up to this one have been asked';
 comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';
+
+-- Goals that are true. Of those who are in nobody knows whether they had reached the goal before: they convert as they would have.
+alter table marketing_automation.scenario
+    add column goal_window interval not null default '30 days' check (goal_window > interval '0' and goal_window <= interval '10 years'),
+    add column goal_at text,
+    add column goal_value text,
+    add constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null));
+comment on column marketing_automation.scenario.goal is
+    'SQL boolean expression over self. Asked when a row enters: who has reached it then never converts; later when an activity runs, and '
+    'of all who can still convert, time and again: the first time that it is true is a conversion of the record; null: none';
+comment on column marketing_automation.scenario.goal_window is
+    'How long after entering the goal counts, for who enters from now on; days and months in the recipient''s time zone';
+comment on column marketing_automation.scenario.goal_at is
+    'SQL expression over self, timestamptz: when the goal was reached; null: when it was seen to hold';
+comment on column marketing_automation.scenario.goal_value is
+    'SQL expression over self, a number: what reaching the goal is worth; null: nothing';
+comment on column marketing_automation.scenario.goal_ends_journey is
+    'Whether nothing more runs for a record that has reached the goal, and no mail leaves, queued or not';
+-- Who can still convert: a small table, from which a record goes when it has, or when its time is over.
+create table marketing_automation_internal.open_goal (
+    scenario_id integer not null,
+    record_id bigint not null,
+    until timestamptz not null,
+    primary key (scenario_id, record_id)
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.open_goal is
+    'API: private. Records that may still reach the goal of their scenario: those that had not when they entered, have not converted, and '
+    'whose window is not over';
+comment on column marketing_automation_internal.open_goal.until is 'End of its window: a goal that is reached later is no conversion';
+insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+select r.scenario_id, r.id, r.entered_at + s.goal_window
+from marketing_automation.scenario s join marketing_automation_internal.record r on r.scenario_id = s.id
+where s.goal is not null and r.entered_at + s.goal_window > now()
+  and not exists (select from marketing_automation.conversion c where c.record_id = r.id and c.source = 'goal');
+update marketing_automation_internal.record r set ended_at = c.at, end_reason = 'goal_reached'
+from marketing_automation.conversion c join marketing_automation.scenario s on s.id = c.scenario_id and s.goal_ends_journey
+where c.source = 'goal' and r.id = c.record_id;
+alter table marketing_automation.conversion add column activity_id integer;
+comment on table marketing_automation.conversion is
+    'API: public. What records have brought: written by record_conversion(), and once when the scenario''s goal is reached';
+comment on column marketing_automation.conversion.at is 'When it happened; of a goal without goal_at: when it was seen to hold';
+comment on column marketing_automation.conversion.activity_id is
+    'The activity that it is credited to: whose mail was clicked last before it, else sent last; null: there was none';

@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 27] = [
+pub(super) const HINTS: [(&str, &str); 29] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -16,6 +16,14 @@ pub(super) const HINTS: [(&str, &str); 27] = [
     (
         "scenario_journey_ends_with_goal",
         "goal_ends_journey needs a goal.",
+    ),
+    (
+        "scenario_goal_parts_need_goal",
+        "goal_at and goal_value need a goal.",
+    ),
+    (
+        "scenario_goal_window_check",
+        "goal_window is longer than 0 and at most 10 years.",
     ),
     ("scenario_language_check", LANGUAGE),
     ("scenario_name_check", "name must not be empty."),

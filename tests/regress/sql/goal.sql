@@ -44,7 +44,10 @@ select marketing_automation.record_conversion(r.uuid, 49.90, '2026-03-01 15:00+0
 select * from shop.goal_conversion order by key, at;
 select * from marketing_automation.tree('goal');
 
--- Now it does: also for who had reached it, whatever their row is now. Mails that are queued leave, what follows them does not run.
+select count(marketing_automation_internal.complete_messages(array[c.id], array[c.attempt], array['sent'], array['ok'], array[0], now => '2026-03-01 14:30+00')) as sent
+from marketing_automation_internal.claim_messages(100) c;
+
+-- Now it does: also for who had reached it, whatever their row is now. What follows mails that have left does not run.
 update marketing_automation.scenario set goal_ends_journey = true where name = 'goal';
 \set VERBOSITY terse
 update marketing_automation.scenario set goal = null where name = 'goal';
@@ -57,8 +60,6 @@ update shop.buyer set divisor = 0 where id = 5;
 call shop.goal_run('2026-03-01 14:00+00');
 select key, name, state, outcome from shop.goal_progress where name in ('twig', 'late') order by 2, 1;
 select * from shop.goal_conversion order by key, at;
-select count(marketing_automation_internal.complete_messages(array[c.id], array[c.attempt], array['sent'], array['ok'], array[0], now => '2026-03-01 14:30+00')) as sent
-from marketing_automation_internal.claim_messages(100) c;
 select marketing_automation.record_events(array[gen_random_uuid(), gen_random_uuid()], array['email_opened', 'email_opened'],
     array_agg(marketing_automation_internal.sign_token('email_opened', r.id, r.activity_id, null) order by r.key), array['2026-03-01 15:00+00', '2026-03-01 15:00+00']::timestamptz[],
     array['GET', 'GET'], array[null, null]::inet[], array[null, null])

@@ -183,6 +183,7 @@ insert into shop.call values
     ('process_due', 'from marketing_automation.process_due(now => now() + interval ''2 days'') p where p > 0'),
     ('apply_events', 'from marketing_automation.apply_events()'),
     ('apply_exits', 'from marketing_automation.apply_exits(''bob'')'),
+    ('apply_goals', 'from marketing_automation.apply_goals(''bob'')'),
     ('block', 'from marketing_automation.block('':uuid'')'),
     ('unblock', 'from marketing_automation.unblock('':uuid'')'),
     ('unsubscribe', 'from marketing_automation.unsubscribe(''78'', ''bob'')'),

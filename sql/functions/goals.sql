@@ -1,0 +1,105 @@
+-- Goals: who reaches what a scenario is for. Asked when a row enters (enter_rows), when an activity runs (process_records), and here, of all
+-- who can still convert.
+
+create function marketing_automation_internal.finite(amount numeric) returns numeric
+language sql immutable parallel safe
+return case when amount not in ('NaN', 'Infinity', '-Infinity') then amount end;
+comment on function marketing_automation_internal.finite(numeric) is 'API: private. A number; null for one that is none, or has no end';
+
+create function marketing_automation_internal.credited_activity(of_record bigint, before timestamptz) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+            select f.activity_id from marketing_automation_internal.finished_activity f
+            where f.record_id = of_record and f.clicked_at <= before order by f.clicked_at desc, f.activity_id desc limit 1), (
+            select l.activity_id from marketing_automation_internal.message_log l
+            where l.record_id = of_record and l.sent_at <= before order by l.sent_at desc, l.id desc limit 1))
+$$;
+comment on function marketing_automation_internal.credited_activity(bigint, timestamptz) is
+    'API: private. The activity whose mail a record has clicked last before a time, or else was sent last; null: there is none';
+
+create function marketing_automation_internal.close_goals(of_scenario integer, records bigint[], times timestamptz[], amounts numeric[],
+    now timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with reached as (
+        -- Of who has not by then, it is asked again.
+        delete from marketing_automation_internal.open_goal g
+        using unnest(records, times, amounts) as u (record_id, at, amount)
+        where g.scenario_id = of_scenario and g.record_id = u.record_id and coalesce(u.at, close_goals.now) <= close_goals.now
+        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount
+    ), converted as (
+        insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
+        select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal',
+            marketing_automation_internal.credited_activity(c.record_id, c.at)
+        from reached c join marketing_automation_internal.record r on r.id = c.record_id
+        where c.at between r.entered_at and c.until order by c.record_id
+        on conflict (record_id) where source = 'goal' do nothing
+        returning record_id
+    )
+    select count(*) from converted
+$$;
+comment on function marketing_automation_internal.close_goals(integer, bigint[], timestamptz[], numeric[], timestamptz) is
+    'API: private. Writes the conversions of records, which the caller has locked, that have reached the goal of a scenario at these times, '
+    'null: now; how many. One before entering or after the window is none, and nobody asks again';
+
+create function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
+    batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    slice record;
+    answer record;
+    locked bigint[];
+begin
+    select count(*) as records, max(g.record_id) as reached,
+        -- Who has no time to tell cannot have reached it in time when that is over.
+        coalesce(array_agg(g.record_id) filter (where g.until >= now or scenario.goal_at is not null), '{}') as asked,
+        coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over
+    into slice
+    from (select g.record_id, g.until from marketing_automation_internal.open_goal g
+          where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) g;
+    if slice.records = 0 then
+        return 0;
+    end if;
+    update marketing_automation_internal.sweep s set reached_record = slice.reached
+    where s.scenario_id = scenario.id and s.what = 'goal';
+    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
+    if answer.code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), answer.code);
+        return slice.records;
+    end if;
+    if answer.holds <> '{}' or slice.over <> '{}' then
+        -- Whoever writes a conversion holds the record.
+        locked := array(
+            select r.id from marketing_automation_internal.record r
+            where r.id = any (answer.holds || slice.over) order by r.id for no key update skip locked);
+        perform marketing_automation_internal.close_goals(scenario.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
+        from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
+        having count(*) > 0;
+        if scenario.goal_ends_journey then
+            perform marketing_automation_internal.end_journeys(array_agg(u.id order by u.id), 'goal_reached', now)
+            from unnest(answer.holds, answer.times) as u (id, at)
+            where u.id = any (locked) and coalesce(u.at, now) <= now
+            having count(*) > 0;
+        end if;
+        delete from marketing_automation_internal.open_goal g
+        where g.scenario_id = scenario.id and g.record_id = any (slice.over) and g.record_id = any (locked);
+    end if;
+    return slice.records;
+end $$;
+comment on function marketing_automation_internal.goal_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
+    timestamptz) is
+    'API: private. Asks the goal of a scenario of the next batch_size records that can still convert, writes their conversions, ends their '
+    'journeys where the goal does that, and forgets whose window is over; how many were looked at, 0: none is left';
+
+create function marketing_automation_internal.apply_goals(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.run_sweep(caller, 'goal', scenario, batch_size, now)
+$$;
+comment on function marketing_automation_internal.apply_goals(regrole, text, integer, timestamptz) is 'API: private. Behind apply_goals()';
+
+create function marketing_automation.apply_goals(scenario text default null, batch_size integer default 10000, now timestamptz default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.apply_goals(text, integer, timestamptz) is
+    'API: public. Asks goals of records that can still convert, and writes the conversions of those who have reached them: of one scenario, '
+    'all of them; or the next batch_size (1 to 100000) of the scenario whose turn it is, each once a minute at most. Returns how many were '
+    'looked at, 0: none is left for now. process_all_due() does this. now: as that of enroll()';

@@ -1,0 +1,206 @@
+-- Sweeps: records of a scenario are asked, slice by slice, so that a transaction is short however many they are, whether something holds
+-- for them that nobody tells: exits.sql, goals.sql.
+
+create function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
+    out holds bigint[], out times timestamptz[], out amounts numeric[], out raises bigint[], out error text, out code text)
+-- Its caller may have forbidden the planner what is right for the expressions of others.
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+set enable_bitmapscan = on as $$
+declare
+    model marketing_automation.model;
+    query text;
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
+    failed boolean;
+    found_now record;
+begin
+    holds := '{}';
+    times := '{}';
+    amounts := '{}';
+    raises := '{}';
+    if part.first is null then
+        return;
+    end if;
+    perform marketing_automation_internal.begin_turn();
+    model := marketing_automation_internal.usable_model(scenario);
+    query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
+        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition),
+        marketing_automation_internal.as_goal_parts(scenario)));
+    -- Whatever is wrong with the expression by itself is raised by here.
+    perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
+    while part.first is not null loop
+        begin
+            with its as materialized (
+                select r.id, r.key from marketing_automation_internal.record r where r.id = any (records[part.first:part.last])
+            )
+            select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(q.goal_at), '{}') as times,
+                coalesce(array_agg(q.goal_value), '{}') as amounts
+            into found_now
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, query, array(select i.key from its i))
+                as q (key text, holds boolean, goal_at timestamptz, goal_value numeric)
+            join its i on i.key = q.key
+            where q.holds;
+            holds := holds || found_now.ids;
+            times := times || found_now.times;
+            amounts := amounts || found_now.amounts;
+            failed := false;
+        exception when others then
+            get stacked diagnostics error = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_passing_error(code) then
+                if marketing_automation_internal.is_for_the_caller(code) then
+                    raise;
+                end if;
+                perform marketing_automation_internal.end_turn();
+                return;
+            end if;
+            failed := true;
+            if part.first = part.last then
+                raises := raises || records[part.first];
+            end if;
+        end;
+        part := marketing_automation_internal.next_part(part, failed);
+    end loop;
+    perform marketing_automation_internal.end_turn();
+    code := null;
+end $$;
+comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
+    out timestamptz[], out numeric[], out bigint[], out text, out text) is
+    'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, with what '
+    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself is raised';
+
+create function marketing_automation_internal.end_objection(reason text) returns text
+language sql immutable
+return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached' end;
+comment on function marketing_automation_internal.end_objection(text) is 'API: private. Why a mail does not leave after the journey has ended';
+
+create function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    with ended as (
+        update marketing_automation_internal.record r set ended_at = end_journeys.at, end_reason = reason
+        where r.id = any (records) and r.end_reason is null
+        returning r.id
+    ), taken as (
+        -- What others hold ends so when it is due. That of an event belongs to who holds its parent's row.
+        delete from marketing_automation_internal.waiting_activity w
+        where w.ctid = any (array(
+            select o.ctid from marketing_automation_internal.waiting_activity o
+            join marketing_automation.activity a on a.id = o.activity_id
+            left join lateral (
+                select f.record_id from marketing_automation_internal.finished_activity f
+                where a.on_event is not null and f.record_id = o.record_id and f.activity_id = a.parent_id
+                for no key update skip locked) parent on true
+            where o.record_id = any (records) and (a.on_event is null or parent.record_id is not null)
+            for update of o skip locked))
+        returning w.record_id, w.activity_id, w.at
+    ), cancelled as (
+        insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
+        select t.record_id, t.activity_id, 'cancelled', reason, t.at, end_journeys.at from taken t
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation_internal.counter_period(end_journeys.at), count(*) from taken t group by 1
+    )
+    select count(*) from ended
+$$;
+comment on function marketing_automation_internal.end_journeys(bigint[], text, timestamptz) is
+    'API: private. Ends the journeys of records, which the caller has locked, and cancels what waits for them; how many had '
+    'not ended. Their queued mails are suppressed by the next claim, those claimed already revoked';
+
+create function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, what text, batch_size integer,
+    now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its marketing_automation_internal.sweep;
+    asked integer;
+begin
+    insert into marketing_automation_internal.sweep (scenario_id, what) values (scenario.id, sweep_slice.what) on conflict do nothing;
+    select s.* into its from marketing_automation_internal.sweep s
+    where s.scenario_id = scenario.id and s.what = sweep_slice.what for update skip locked;
+    -- Another session is at it.
+    if not found then
+        return 0;
+    end if;
+    if its.began_at is null then
+        update marketing_automation_internal.sweep s set began_at = clock_timestamp()
+        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+    end if;
+    asked := case its.what when 'exit' then marketing_automation_internal.exit_slice(scenario, its, batch_size, now)
+        else marketing_automation_internal.goal_slice(scenario, its, batch_size, now) end;
+    if asked = 0 then
+        -- The round took some time; ten times that is for others.
+        update marketing_automation_internal.sweep s
+        set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0,
+            rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - s.began_at), interval '1 hour'))
+        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+    end if;
+    return asked;
+end $$;
+comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz) is
+    'API: private. Asks the next records of a scenario for their exit or their goal; how many. 0: the round is over, or another session is '
+    'at it';
+
+create function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario;
+    at timestamptz;
+    asked bigint := 0;
+    slice integer;
+    message text;
+    code text;
+begin
+    if batch_size is null or batch_size not between 1 and 100000 then
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+    end if;
+    if scenario is not null then
+        chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
+        at := marketing_automation_internal.time_or_now(caller, now, scenario);
+        perform marketing_automation_internal.assume_time(now);
+        -- A round of its own, from the beginning.
+        update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
+        where s.scenario_id = chosen.id and s.what = run_sweep.what;
+        while (case what when 'exit' then chosen.exit_condition else chosen.goal end) is not null loop
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+            exit when slice = 0;
+            asked := asked + slice;
+        end loop;
+        perform marketing_automation_internal.assume_time(null);
+        return asked;
+    end if;
+    at := marketing_automation_internal.time_or_now(caller, now, null);
+    perform marketing_automation_internal.assume_time(now);
+    for chosen in
+        select s.* from marketing_automation.scenario s
+        left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
+        where case run_sweep.what
+                when 'exit' then s.exit_condition is not null and s.state = 'running'
+                else s.goal is not null and exists (
+                    select from marketing_automation_internal.open_goal g where g.scenario_id = s.id) end
+          and (now is null and marketing_automation_internal.has_right(caller, null, 'operate') or pg_has_role(caller, s.owner_id, 'MEMBER'))
+          and (w.rests_until is null or w.rests_until <= clock_timestamp())
+        order by w.rests_until nulls first, s.id
+    loop
+        begin
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+        exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
+            get stacked diagnostics message = message_text, code = returned_sqlstate;
+            slice := 0;
+            if marketing_automation_internal.note_error(chosen.id, null, coalesce(case
+                    when marketing_automation_internal.is_broken_definition(code)
+                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', what, message)), code) then
+                raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
+                    marketing_automation_internal.public_error(message, code) using errcode = code;
+            end if;
+            insert into marketing_automation_internal.sweep as s (scenario_id, what, rests_until)
+            values (chosen.id, run_sweep.what, clock_timestamp() + interval '1 minute')
+            on conflict on constraint sweep_pkey do update set rests_until = excluded.rests_until;
+        end;
+        exit when slice > 0;
+    end loop;
+    perform marketing_automation_internal.assume_time(null);
+    return coalesce(slice, 0);
+end $$;
+comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
+    'API: private. Behind apply_exits() and apply_goals(); what: exit or goal';
