@@ -43,6 +43,8 @@ mod extension;
 #[cfg(feature = "proxy")]
 pub mod mailer;
 #[cfg(feature = "proxy")]
+pub mod program;
+#[cfg(feature = "proxy")]
 pub mod proxy;
 
 #[cfg(feature = "extension")]

@@ -2,7 +2,7 @@
 //!
 //! A token is verified here, where links lead is remembered ([`links`]), everything else is asked of the extension's SQL
 //! functions, as a role that may call these functions and nothing else. A request takes this way:
-//! [`listener`] → [`routes`] → [`keys`] → [`group_commit`] ([hits](hit), in batches) or [`pools`] (all the rest) → [`database`].
+//! [listener](crate::program::listener) → [`routes`] → [`keys`] → [`group_commit`] ([hits](hit), in batches) or [`pools`] (all the rest) → [`database`].
 //! While the database is away, hits take another: [`group_commit`] → [`spool`] → [`replay`] → [`pools`] → [`database`]; what
 //! verifying and redirecting needs outlives the process too ([`snapshot`]).
 //! Returned mails come from mail servers that have a token ([`bounce`]).
@@ -17,7 +17,6 @@ pub mod group_commit;
 pub mod hit;
 pub mod keys;
 pub mod links;
-pub mod listener;
 pub mod metrics;
 pub mod options;
 pub mod page;
@@ -30,7 +29,6 @@ pub mod snapshot;
 pub mod spool;
 pub mod state;
 pub mod texts;
-pub mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -42,11 +40,12 @@ use tracing::{info, warn};
 use bounce::BounceToken;
 use client::Trust;
 use database::{Database, DatabaseError};
-use listener::{Listen, Listener};
 pub use routes::app;
 use spool::{Spool, SpoolSettings};
 use state::State;
-use tls::Tls;
+
+use crate::program::listener::{Listen, Listener};
+use crate::program::tls::Tls;
 
 /// How long requests and hits that are under way may take after the signal to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,5 @@
 //! `marketing-mailer`: log and signals around [`marketing_automation::mailer`].
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,10 +9,9 @@ use marketing_automation::mailer::check::check;
 use marketing_automation::mailer::options::Options;
 use marketing_automation::mailer::status::Shared;
 use marketing_automation::mailer::{run, serve};
-use marketing_automation::proxy::options::LogFormat;
+use marketing_automation::program::log;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let outcome = match Options::parse().with_file() {
@@ -29,16 +27,13 @@ fn main() -> ExitCode {
 
 fn start(options: &Options) -> Result<ExitCode, String> {
     if options.check {
-        let report = check(options);
-        for line in &report.lines {
-            println!("{line}");
-        }
-        return Ok(match report.failed {
-            true => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        });
+        return Ok(check(options).print());
     }
-    start_log(options);
+    // Without addresses of recipients.
+    log::start(
+        options.log.unwrap_or_default(),
+        options.log_format.unwrap_or_default(),
+    );
     let settings = options.settings().map_err(|error| error.to_string())?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -70,19 +65,4 @@ fn start(options: &Options) -> Result<ExitCode, String> {
     // A plain drop waits for whatever runs, such as a name server that does not answer.
     runtime.shutdown_background();
     ended.map(|()| ExitCode::SUCCESS)
-}
-
-/// To stderr, without addresses of recipients.
-fn start_log(options: &Options) {
-    let filter = EnvFilter::new(options.log.unwrap_or_default().filter());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // It would complain on stderr of a log that cannot be written there (full disk, closed pipe), and panic.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal());
-    match options.log_format.unwrap_or_default() {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
 }

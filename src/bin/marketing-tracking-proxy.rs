@@ -1,18 +1,17 @@
 //! `marketing-tracking-proxy`: log and signals around [`marketing_automation::proxy`].
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use marketing_automation::program::log;
+use marketing_automation::program::tls::Tls;
 use marketing_automation::proxy::check::check;
-use marketing_automation::proxy::options::{LogFormat, Options};
-use marketing_automation::proxy::tls::Tls;
+use marketing_automation::proxy::options::Options;
 use marketing_automation::proxy::{Settings, serve};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let outcome = match Options::parse().with_file() {
@@ -39,25 +38,18 @@ fn start(options: &Options) -> Result<ExitCode, String> {
         .build()
         .map_err(|error| format!("cannot start threads: {error}"))?;
     if options.check {
-        return Ok(runtime.block_on(report(options)));
+        return Ok(runtime.block_on(check(options)).print());
     }
     runtime.block_on(run(options))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn report(options: &Options) -> ExitCode {
-    let report = check(options).await;
-    for line in &report.lines {
-        println!("{line}");
-    }
-    match report.failed {
-        true => ExitCode::FAILURE,
-        false => ExitCode::SUCCESS,
-    }
-}
-
 async fn run(options: &Options) -> Result<(), String> {
-    start_log(options);
+    // Without tokens, addresses or user agents.
+    log::start(
+        options.log.unwrap_or_default(),
+        options.log_format.unwrap_or_default(),
+    );
     let settings: Settings = options.settings().map_err(|error| error.to_string())?;
     let stop = stop_signal().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let hangup = signal(SignalKind::hangup())
@@ -66,21 +58,6 @@ async fn run(options: &Options) -> Result<(), String> {
     serve(settings, stop)
         .await
         .map_err(|error| error.to_string())
-}
-
-/// To stderr, without tokens, addresses or user agents.
-fn start_log(options: &Options) {
-    let filter = EnvFilter::new(options.log.unwrap_or_default().filter());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // It would complain on stderr of a log that cannot be written there (full disk, closed pipe), and panic.
-        .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal());
-    match options.log_format.unwrap_or_default() {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
 }
 
 /// Ready at the first SIGTERM or SIGINT.

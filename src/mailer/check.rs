@@ -8,7 +8,7 @@ use super::session::{Absent, Identity, Session};
 use super::settings::Answer;
 use super::status::Shared;
 use crate::delivery::probe;
-use crate::proxy::check::Report;
+use crate::program::report::Report;
 
 /// Connects, registers under a name of its own so that a mailer at work is not disturbed, reads the settings, and says hello to each
 /// SMTP server: EHLO, TLS and AUTH, no mail.

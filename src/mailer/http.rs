@@ -12,7 +12,7 @@ use axum::routing::get;
 
 use super::status::{Shared, Status};
 use crate::delivery::host::State;
-use crate::proxy::listener::{Listen, Listener};
+use crate::program::listener::{Listen, Listener};
 
 /// All states, for a gauge of each.
 const STATES: [State; 7] = [

@@ -8,8 +8,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 pub use super::session::Identity;
-use crate::proxy::listener::Listen;
-use crate::proxy::options::{LogFormat, LogLevel};
+use crate::program::listener::Listen;
+use crate::program::log::{LogFormat, LogLevel};
 
 /// Sends the mails of the PostgreSQL extension marketing_automation from this host, beside the worker in the server or instead of it.
 ///

@@ -1,34 +1,10 @@
 //! `--check`: tries everything that the proxy needs, and changes nothing.
 
-use std::fmt::Display;
-
 use super::database::{Database, Session};
 use super::options::Options;
 use super::spool::Spool;
+use crate::program::report::Report;
 use crate::secret_file;
-
-/// What was found out, one line each.
-#[derive(Debug, Default)]
-pub struct Report {
-    pub lines: Vec<String>,
-    pub failed: bool,
-}
-
-impl Report {
-    pub(crate) fn note<T>(&mut self, what: &str, outcome: Result<T, impl Display>) -> Option<T> {
-        match outcome {
-            Ok(value) => {
-                self.lines.push(format!("ok      {what}"));
-                Some(value)
-            }
-            Err(error) => {
-                self.failed = true;
-                self.lines.push(format!("FAILED  {what}: {error}"));
-                None
-            }
-        }
-    }
-}
 
 /// Reads certificates and the token of bounces, tries the spool, connects, calls every SQL function with no hits or a token
 /// that cannot be valid, and looks at the role's rights.

@@ -8,18 +8,12 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::program::listener::Peer;
+
 pub const REQUEST_ID: &str = "x-request-id";
 const LONGEST_REQUEST_ID: usize = 64;
 /// A longer way is none that a reader's request takes.
 const MOST_HOPS: usize = 32;
-
-/// The other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
-    Tcp(IpAddr),
-    /// A Unix socket: who may connect to it is decided by the rights of its file, so it is a reverse proxy of ours.
-    Unix,
-}
 
 /// The header in which reverse proxies say whom they ask for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]

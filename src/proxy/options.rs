@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use ipnet::IpNet;
 use serde::Deserialize;
 use thiserror::Error;
@@ -11,9 +11,10 @@ use thiserror::Error;
 use super::Settings;
 use super::bounce::{BounceToken, TokenError};
 use super::client::{ForwardedHeader, Trust};
-use super::listener::Listen;
 use super::spool::SpoolSettings;
-use super::tls::{Tls, TlsError};
+use crate::program::listener::Listen;
+use crate::program::log::{LogFormat, LogLevel};
+use crate::program::tls::{Tls, TlsError};
 
 const MOST_THREADS: usize = 64;
 
@@ -107,35 +108,6 @@ pub struct Options {
     #[arg(long)]
     #[serde(skip)]
     pub check: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-}
-
-impl LogLevel {
-    /// The filter for the log. Of libraries only what went wrong: what they debug has tokens and addresses in it.
-    pub fn filter(self) -> String {
-        match self {
-            Self::Error => "error".to_owned(),
-            level => format!("warn,marketing_automation={level:?}").to_lowercase(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    #[default]
-    Text,
-    /// One object a line.
-    Json,
 }
 
 /// What is wrong with the options.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use marketing_automation::program::listener::Listen;
 use marketing_automation::proxy::client::Trust;
 use marketing_automation::proxy::form::{Request, read_request};
-use marketing_automation::proxy::listener::Listen;
 use marketing_automation::proxy::spool::SpoolSettings;
 use marketing_automation::proxy::{Settings, serve};
 use marketing_automation::tracking::token::{Purpose, Token};

@@ -15,15 +15,15 @@ from pathlib import Path
 CRATE = "marketing_automation"
 # Room: what it must not know, rooms and crates.
 WALLS = {
-    "mail": ("smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "smtp": ("delivery", "extension", "mailer", "proxy", "pgrx", "tokio_postgres", "axum"),
-    "secret_file": ("mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "tracking": ("mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
-    "delivery": ("extension", "mailer", "proxy", "pgrx", "libc", "tokio_postgres", "axum"),
-    # Of the proxy only how a program listens and logs.
-    "mailer": ("extension", "pgrx", "libc", "proxy::database", "proxy::routes", "proxy::state", "proxy::pools"),
+    "mail": ("program", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "smtp": ("program", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio_postgres", "axum"),
+    "secret_file": ("program", "mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "tracking": ("program", "mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
+    "delivery": ("program", "extension", "mailer", "proxy", "pgrx", "libc", "tokio_postgres", "axum"),
+    "mailer": ("extension", "proxy", "pgrx", "libc"),
+    "program": ("mail", "smtp", "tracking", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio_postgres"),
     "proxy": ("smtp", "delivery", "extension", "mailer", "pgrx"),
-    "extension": ("mailer", "proxy", "tokio_postgres", "axum"),
+    "extension": ("program", "mailer", "proxy", "tokio_postgres", "axum"),
     "extension::worker": ("extension::functions",),
     "extension::settings": ("extension::functions", "extension::worker"),
 }

@@ -2,7 +2,8 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, LOCATION, USER_AGENT};
 
 use super::*;
-use crate::proxy::client::{Peer, REQUEST_ID};
+use crate::program::listener::Peer;
+use crate::proxy::client::REQUEST_ID;
 use crate::proxy::group_commit::{Recorder, answer_with};
 use crate::proxy::hit::Answer;
 use crate::proxy::links::Links;

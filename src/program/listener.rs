@@ -26,7 +26,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tracing::{debug, warn};
 
-use super::client::Peer;
 use super::tls::Tls;
 
 /// For a request header to arrive, counted from the opening of the connection or the previous answer; so also how long
@@ -90,6 +89,14 @@ impl Default for Listen {
     fn default() -> Self {
         Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))
     }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    Tcp(IpAddr),
+    /// A Unix socket: who may connect to it is decided by the rights of its file, so it is a reverse proxy of ours.
+    Unix,
 }
 
 /// A bound socket.
