@@ -3,10 +3,10 @@
 
 mod sender;
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -21,6 +21,7 @@ use super::outcome::{Delivered, Outcome};
 use super::rests::Party;
 use super::routing::{self, Choice};
 use super::server::Server;
+use super::store::Share;
 use crate::mail::rendered::Rendered;
 use sender::{Reroute, Sender};
 
@@ -28,6 +29,8 @@ use sender::{Reroute, Sender};
 pub(super) const RENDER_CHUNK: usize = 25;
 /// Threads for rendering and SMTP: a small server has no more to give.
 pub const THREADS: usize = 2;
+/// How long a mail stays away while all connections are others'.
+const NO_CONNECTION: Duration = Duration::from_secs(1);
 /// Memory for mails that are rendered and not yet sent, in kilobytes; thousands of common mails, some dozens of huge ones.
 const RENDERED_KB: u32 = 64 * 1024;
 
@@ -50,8 +53,8 @@ pub(super) struct Shared<C: Channel> {
     render_slots: Semaphore,
     memory: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
-    /// Processes that send for the same database.
-    senders: AtomicUsize,
+    /// None: nobody knows yet how many send for the same database.
+    share: Mutex<Option<Share>>,
 }
 
 impl<C: Channel> SenderPool<C> {
@@ -68,7 +71,7 @@ impl<C: Channel> SenderPool<C> {
             render_slots: Semaphore::new(THREADS),
             memory: Arc::new(Semaphore::new(RENDERED_KB as usize)),
             stopping: watch::Sender::new(false),
-            senders: AtomicUsize::new(1),
+            share: Mutex::default(),
         };
         SenderPool {
             events,
@@ -78,16 +81,23 @@ impl<C: Channel> SenderPool<C> {
 
     /// Replaces the servers: mails that have none yet go to these from now on.
     pub(super) fn use_servers(&self, servers: &[Arc<Server>]) {
-        *self
-            .shared
-            .servers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = servers.to_vec();
+        *self.shared.servers() = servers.to_vec();
     }
 
-    /// Notes how many processes share the connections of servers; who has more than its share gives them up.
-    pub(super) fn share_with(&self, senders: usize) {
-        self.shared.senders.store(senders.max(1), Ordering::Relaxed);
+    /// Whether it is known how many share the connections.
+    pub(super) fn has_share(&self) -> bool {
+        self.shared.share().is_some()
+    }
+
+    /// Takes this share of the connections of servers, and gives up what is more.
+    pub(super) fn take_share(&self, share: Share) {
+        let former = self.shared.share().replace(share);
+        if former != Some(share) {
+            let servers = self.shared.servers();
+            for server in servers.iter() {
+                server.queue.allow(share.of(server.definition.connections));
+            }
+        }
     }
 
     /// This process's share of the connections to a server.
@@ -175,10 +185,17 @@ fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
 }
 
 impl<C: Channel> Shared<C> {
-    /// At least one, as nobody would send otherwise what only this process has claimed.
+    fn share(&self) -> MutexGuard<'_, Option<Share>> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Vec<Arc<Server>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn connections(&self, server: &Server) -> usize {
-        let senders = self.senders.load(Ordering::Relaxed);
-        (server.definition.connections / senders).max(1)
+        let share = *self.share();
+        share.map_or(0, |share| share.of(server.definition.connections))
     }
 
     async fn render(self: &Arc<Self>, job: Job) {
@@ -229,7 +246,15 @@ impl<C: Channel> Shared<C> {
             ready.job.sender = ready.sender_address().map(Into::into);
         }
         let now = self.clock.now();
-        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.servers();
+        let is_ours = |server: &&Arc<Server>| self.connections(server) > 0;
+        let servers: Cow<'_, [Arc<Server>]> = match all.iter().all(|server| is_ours(&server)) {
+            true => Cow::Borrowed(&all),
+            false => Cow::Owned(all.iter().filter(is_ours).cloned().collect()),
+        };
+        if servers.is_empty() {
+            return Some((ready, Outcome::Later(NO_CONNECTION)));
+        }
         let choice = match servers.iter().all(|server| server.rests.is_empty()) {
             true => routing::choose(&servers, domain.as_deref(), now),
             false => choose_awake(&servers, &ready.parties(), domain.as_deref(), now),

@@ -75,6 +75,12 @@ impl SendQueue {
             .collect()
     }
 
+    /// Lets so many senders go on; those that are too many end, the idle ones at once.
+    pub(super) fn allow(&self, allowed: usize) {
+        self.state().allowed = allowed;
+        self.arrived.notify_waiters();
+    }
+
     /// Takes all waiting mails back.
     pub(super) fn clear(&self) -> Vec<ReadyMail> {
         self.state().mails.drain(..).collect()

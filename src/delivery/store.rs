@@ -43,8 +43,28 @@ pub struct Claim {
     pub mails: Vec<Claimed>,
     /// Differs after every change of snippets.
     pub snippets_version: Option<String>,
-    /// How many processes send for this database, this one among them: they share the connections that a server allows.
+    /// None: it was not asked for.
+    pub share: Option<Share>,
+}
+
+/// This process's share of the connections that servers allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// How many processes send for this database, this one among them.
     pub senders: usize,
+    /// Its place among them, from 0 on; None: it has only just come, and the others still have all connections.
+    pub place: Option<usize>,
+}
+
+impl Share {
+    /// How many of these connections are its own: all together have no more. What is left over goes to the first ones.
+    #[must_use]
+    pub fn of(self, connections: usize) -> usize {
+        let senders = self.senders.max(1);
+        self.place.map_or(0, |place| {
+            connections / senders + usize::from(place < connections % senders)
+        })
+    }
 }
 
 /// Templates of one activity in one language; empty: its own.
@@ -104,6 +124,7 @@ pub struct NextDue {
     pub seconds: Option<f64>,
     /// Who has paused sending, and why.
     pub pause: Option<String>,
+    pub share: Option<Share>,
 }
 
 /// Settings that may change from one turn of the loop to the next.

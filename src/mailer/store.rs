@@ -14,7 +14,7 @@ use super::session::Session;
 use super::settings::Answer;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
-    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Store, TemplateRow,
+    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Share, Store, TemplateRow,
 };
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
@@ -66,6 +66,15 @@ fn claimed(row: &Row) -> std::result::Result<Claimed, Error> {
     })
 }
 
+/// Its share of the connections, from two columns.
+fn share(row: &Row, first: usize) -> std::result::Result<Share, Error> {
+    let number = |value: i32| usize::try_from(value).unwrap_or_default();
+    Ok(Share {
+        senders: number(row.try_get(first)?),
+        place: row.try_get::<_, Option<i32>>(first + 1)?.map(number),
+    })
+}
+
 fn column<'a, T>(completed: &'a [Completed], value: impl Fn(&'a Completed) -> T) -> Vec<T> {
     completed.iter().map(value).collect()
 }
@@ -100,13 +109,13 @@ impl Store for PostgresStore {
         let rows = session.ask(async |live| {
             let rows = live.client.query(&live.claim, &[&size, &full_scan]).await?;
             let mails: std::result::Result<Vec<_>, _> = rows.iter().map(claimed).collect();
-            let (version, senders) = match rows.first() {
-                Some(row) => (row.try_get(16)?, row.try_get::<_, i64>(17)?),
-                None => (None, 1),
+            let (version, share) = match rows.first() {
+                Some(row) => (row.try_get(16)?, Some(share(row, 17)?)),
+                None => (None, None),
             };
-            Ok((mails?, version, senders))
+            Ok((mails?, version, share))
         })?;
-        let (mails, snippets_version, senders) = rows;
+        let (mails, snippets_version, share) = rows;
         let ids: Vec<i64> = mails.iter().map(|mail| mail.id).collect();
         self.confirmations.claimed(&ids);
         session
@@ -115,17 +124,19 @@ impl Store for PostgresStore {
         Ok(Claim {
             mails,
             snippets_version,
-            senders: usize::try_from(senders).unwrap_or(1),
+            share,
         })
     }
 
     fn next_due(&mut self) -> Result<NextDue> {
         self.session.borrow_mut().ask(async |live| {
-            let question = "select seconds, pause from marketing_automation.mailer_next_due()";
+            let question =
+                "select seconds, pause, senders, place from marketing_automation.mailer_next_due()";
             let row = live.client.query_one(question, &[]).await?;
             Ok(NextDue {
                 seconds: row.try_get(0)?,
                 pause: row.try_get(1)?,
+                share: Some(share(&row, 2)?),
             })
         })
     }

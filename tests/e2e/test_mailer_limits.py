@@ -25,3 +25,25 @@ def test_limits_of_domains_and_servers_hold_over_worker_and_mailers(shop, sink, 
     slow = sorted(mail.at for mail in sink.mails if mail.recipients[0].endswith("@slow.example"))
     assert slow[-1] - slow[0] > (40 - 5 - 1) / 5 - 1, slow[-1] - slow[0]
     assert set(Counter(mail.recipients[0] for mail in sink.mails).values()) == {1}
+
+
+def test_all_that_send_have_together_no_more_connections_than_a_server_allows(shop, sink, cluster, start_mailer):
+    with cluster.having(marketing_automation__smtp_connections=2):
+        shop.wait_for_worker()
+        mailers = [start_mailer(shop, f"mailer-{number}") for number in range(3)]
+        # Who comes waits until the others know. None has anything to send before.
+        wait_until(lambda: shop.value("select count(*) = 3 and bool_and(since < now() - interval '5 seconds') from marketing_automation.mailer_status()"), what="all to be at home")
+        # Nor has anybody else: those of other databases close after ten seconds.
+        wait_until(lambda: sink.open() == 0, 60, what="the connections of other tests to be closed")
+        sink.clear()
+        sink.delay(0.05)
+        shop.crowd(200)
+        shop.scenario()
+        shop.tick()
+        sink.wait_for(60, 60)
+        # Those without a connection take over when others go.
+        mailers[0].terminate()
+        shop.end_worker(shop.worker())
+        wait_until(lambda: Counter(shop.messages().values()) == {"sent": 200}, 120, what="all to be sent")
+        assert sink.most_open <= 2
+        assert set(Counter(mail.recipients[0] for mail in sink.mails).values()) == {1}

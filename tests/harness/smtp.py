@@ -51,6 +51,7 @@ class SmtpSink:
         self.url = f"smtp://127.0.0.1:{self.port}"
         self.mails = []
         self.connections = 0
+        self.most_open = 0  # connections at the same time
         self.hanging = 0  # sessions that wait for an answer in vain
         self._answers = []
         self._sender_answer = None
@@ -110,8 +111,12 @@ class SmtpSink:
 
     def clear(self):
         """Forgets the mails so far, and behaves."""
-        self.mails = []
+        self.mails, self.most_open = [], 0
         self.behave()
+
+    def open(self):
+        """How many connections are open."""
+        return len(self._open)
 
     def to(self, recipient):
         """The mails for one address."""
@@ -215,6 +220,7 @@ class _Session(SMTP):
 
     def connection_made(self, transport):
         self._sink._open.add(transport)
+        self._sink.most_open = max(self._sink.most_open, len(self._sink._open))
         super().connection_made(transport)
 
     def connection_lost(self, error):

@@ -8,15 +8,24 @@ use crate::delivery::channel::Channel;
 use crate::delivery::configuration::Configuration;
 use crate::delivery::host::{Host, State};
 use crate::delivery::job::{Job, Lease};
-use crate::delivery::pool;
+use crate::delivery::pool::{self, SenderPool};
 use crate::delivery::server::Server;
 use crate::delivery::store::{self, NextDue, Store};
 
 impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     /// How many mails to claim now; or how long not to claim, as no server takes any.
     fn room(&mut self) -> Result<usize, Duration> {
-        let now = self.now();
         let servers = self.servers().to_vec();
+        let has_none =
+            |pool: &SenderPool<C>| servers.iter().all(|server| pool.connections(server) == 0);
+        if !self.pool.has_share() || has_none(&self.pool) {
+            // Whether somebody has gone, or the others have given up theirs.
+            let wait = self.until_next();
+            if has_none(&self.pool) {
+                return Err(wait.min(LOCKED));
+            }
+        }
+        let now = self.now();
         let hanging = self.hanging();
         let admitting = || servers.iter().filter(|server| !server.breaker.is_tripped());
         if admitting().next().is_none() {
@@ -128,8 +137,8 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             return AFTER_ERROR;
         };
         let found = !claim.mails.is_empty();
-        if found {
-            self.pool.share_with(claim.senders);
+        if let Some(share) = claim.share {
+            self.pool.take_share(share);
         }
         let ended = self.now();
         self.scan_interval.scanned(full_scan, started, ended, found);
@@ -173,9 +182,17 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     /// How long until the next claim when the last one found nothing.
     fn until_next(&mut self) -> Duration {
         let next = self.store.next_due();
-        let Some(NextDue { seconds, pause }) = self.checked(next) else {
+        let Some(next) = self.checked(next) else {
             return AFTER_ERROR;
         };
+        let NextDue {
+            seconds,
+            pause,
+            share,
+        } = next;
+        if let Some(share) = share {
+            self.pool.take_share(share);
+        }
         self.on_hold = pause.is_some();
         if let Some(note) = pause {
             self.host.show_state(State::Paused);

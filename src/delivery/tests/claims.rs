@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::delivery::host::{Counts, State};
+use crate::delivery::store::Share;
 
 #[test]
 fn each_due_mail_is_sent_and_recorded_once() {
@@ -51,22 +52,49 @@ fn claims_grow_while_leases_hold_and_two_at_most_are_in_flight() {
     assert_eq!(world.database.count("sending"), 8, "two claims of four");
 }
 
-#[test]
-fn connections_are_shared_with_others_that_send() {
+/// How many connections a process has that shares these with others.
+fn connections(allowed: usize, senders: usize, place: Option<usize>) -> usize {
     let mut world = World::with(100);
     if let Ok(settings) = &mut world.database.tables().settings {
-        settings.smtp_connections = 9;
+        settings.smtp_connections = allowed;
     }
-    world.database.tables().senders = 4;
+    world.database.tables().share = Share { senders, place };
     world.network.servers().hangs = true;
     world.turns(5);
-    assert_eq!(world.network.servers().connected, 2);
-    let mut world = World::with(100);
-    // More senders than connections: each has one.
-    world.database.tables().senders = 4;
-    world.network.servers().hangs = true;
-    world.turns(5);
-    assert_eq!(world.network.servers().connected, 1);
+    let connected = world.network.servers().connected;
+    assert_eq!(world.database.count("sending") > 0, connected > 0);
+    connected
+}
+
+#[test]
+fn all_that_send_have_together_as_many_connections_as_are_allowed() {
+    for (allowed, senders) in [(9, 4), (4, 4), (2, 4), (1, 3), (8, 1)] {
+        let places = (0..senders).map(|place| connections(allowed, senders, Some(place)));
+        assert_eq!(places.sum::<usize>(), allowed, "{allowed} of {senders}");
+    }
+    // The others have not heard of it yet.
+    assert_eq!(connections(9, 4, None), 0);
+}
+
+#[test]
+fn who_has_no_connection_claims_nothing_until_somebody_goes() {
+    let mut world = World::with(3);
+    let share = |senders, place| Share {
+        senders,
+        place: Some(place),
+    };
+    world.database.tables().share = share(4, 3);
+    world.turns(3);
+    assert_eq!(world.turn(), Duration::from_secs(1));
+    assert!(world.database.tables().claims.is_empty());
+    world.database.tables().share = share(2, 1);
+    world.turns(3);
+    assert_eq!(world.database.count("sent"), 3);
+    // And gives up what it has when others come, also while it idles.
+    assert_eq!(world.network.servers().left, 0);
+    world.database.tables().share = share(4, 3);
+    world.turns(2);
+    assert_eq!(world.network.servers().left, 1);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use super::clock::ManualClock;
 use crate::delivery::clock::Time;
 use crate::delivery::revocation::{Revocations, SharedRevocations, Subject};
 use crate::delivery::store::{
-    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Store, TemplateRow,
+    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Share, Store,
+    TemplateRow,
 };
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
@@ -50,8 +51,7 @@ pub(super) struct Tables {
     pub(super) tokens: usize,
     /// The next calls of these names fail.
     pub(super) failing: Vec<&'static str>,
-    /// Processes that send, this one among them.
-    pub(super) senders: usize,
+    pub(super) share: Share,
     /// How often it was asked which claimed mails may still leave.
     pub(super) confirmations: usize,
 }
@@ -137,7 +137,10 @@ impl Database {
                 settings: Ok(settings),
                 session_settings: None,
                 tokens: 0,
-                senders: 1,
+                share: Share {
+                    senders: 1,
+                    place: Some(0),
+                },
                 confirmations: 0,
                 failing: Vec::new(),
             })),
@@ -262,7 +265,7 @@ impl Store for Database {
         Ok(Claim {
             mails,
             snippets_version: Some("0".to_owned()),
-            senders: tables.senders,
+            share: Some(tables.share),
         })
     }
 
@@ -276,6 +279,7 @@ impl Store for Database {
         Ok(NextDue {
             seconds: next.map(|next| next.as_secs_f64()),
             pause: None,
+            share: Some(tables.share),
         })
     }
 

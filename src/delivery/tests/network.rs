@@ -40,6 +40,8 @@ pub(super) enum Word {
 pub(super) struct Servers {
     pub(super) seen: Vec<Seen>,
     pub(super) connected: usize,
+    /// Connections that were closed in good order.
+    pub(super) left: usize,
     /// Servers that cannot be reached.
     pub(super) down: HashSet<&'static str>,
     /// While it is set, what has been handed over waits for its answer.
@@ -59,6 +61,7 @@ impl Network {
             servers: Arc::new(Mutex::new(Servers {
                 seen: Vec::new(),
                 connected: 0,
+                left: 0,
                 down: HashSet::new(),
                 hangs: false,
                 script: Box::new(|_| (Word::Accept, "250 2.0.0 ok")),
@@ -163,5 +166,7 @@ impl Channel for Network {
         }
     }
 
-    async fn quit(&self, _server: String) {}
+    async fn quit(&self, _server: String) {
+        self.servers().left += 1;
+    }
 }

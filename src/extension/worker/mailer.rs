@@ -57,7 +57,7 @@ fn begin() -> Option<(Mailer, Threads)> {
     let engine = transaction::run(statements::session_settings).and_then(|settings| {
         let threads = start_threads().map_err(|error| error.to_string())?;
         let engine = Engine::new(
-            (SpiStore, Process, Arc::new(MachineClock)),
+            (SpiStore::new(), Process, Arc::new(MachineClock)),
             (Email, threads.handle.clone(), wake_main_thread()),
             settings,
         );

@@ -1,7 +1,7 @@
 //! The database as the engine of delivery sees it from inside the server: each call is a transaction of statements over SPI.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
@@ -10,7 +10,8 @@ use super::statements;
 use super::transaction::run_in_extension;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
-    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Store, TemplateRow,
+    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Share, Store,
+    TemplateRow,
 };
 use crate::extension::bounce_rules;
 use crate::extension::keyring::keyring;
@@ -19,7 +20,29 @@ use crate::extension::snippets::snippets;
 use crate::mail::bounce::Rules;
 use crate::mail::template::Snippets;
 
-pub(super) struct SpiStore;
+/// A worker that begins while mailers send waits so long, until they have given up the connections that are its share.
+const ARRIVAL: Duration = Duration::from_secs(2);
+
+pub(super) struct SpiStore {
+    began: Instant,
+}
+
+impl SpiStore {
+    pub(super) fn new() -> Self {
+        SpiStore {
+            began: Instant::now(),
+        }
+    }
+
+    /// Its share of the connections: the worker is the first of all that send.
+    fn share(&self, senders: i64) -> Share {
+        let is_awaited = senders > 1 && self.began.elapsed() < ARRIVAL;
+        Share {
+            senders: usize::try_from(senders).unwrap_or(1),
+            place: (!is_awaited).then_some(0),
+        }
+    }
+}
 
 /// The rows of bounce_rule. One that is none, which its trigger refuses, must not stop sending.
 fn bounce_rules() -> spi::Result<Option<Arc<Rules>>> {
@@ -94,13 +117,20 @@ impl Store for SpiStore {
             Ok(Claim {
                 mails,
                 snippets_version,
-                senders: usize::try_from(senders.unwrap_or(1)).unwrap_or(1),
+                share: senders.map(|senders| self.share(senders)),
             })
         })
     }
 
     fn next_due(&mut self) -> Result<NextDue> {
-        run_in_extension(statements::next_due)
+        run_in_extension(|| {
+            let (seconds, pause, senders) = statements::next_due()?;
+            Ok(NextDue {
+                seconds,
+                pause,
+                share: senders.map(|senders| self.share(senders)),
+            })
+        })
     }
 
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgrx::prelude::*;
 
 use crate::delivery::server::definition::Definition;
-use crate::delivery::store::{Claimed, Completed, Grant, NextDue, ServerRow, TemplateRow};
+use crate::delivery::store::{Claimed, Completed, Grant, ServerRow, TemplateRow};
 use crate::mail::rendered::Consent;
 
 /// Reads a column that the query never leaves null.
@@ -260,10 +260,11 @@ pub(super) fn tracking_keys() -> spi::Result<Vec<i16>> {
     })
 }
 
-pub(super) fn next_due() -> spi::Result<NextDue> {
-    let (seconds, pause) = Spi::get_two(
+/// Seconds until something may be claimed, who has paused sending, and how many send.
+pub(super) fn next_due() -> spi::Result<(Option<f64>, Option<String>, Option<i64>)> {
+    Spi::get_three(
         "select extract(epoch from marketing_automation_internal.next_due() - statement_timestamp())::double precision,
-                marketing_automation_internal.pause_note()",
-    )?;
-    Ok(NextDue { seconds, pause })
+                marketing_automation_internal.pause_note(),
+                1 + (select pg_catalog.count(*) from marketing_automation_internal.mailer m where m.pid is not null)",
+    )
 }

@@ -120,6 +120,20 @@ select count(*) from marketing_automation.mailer_claim(10, true);
 reset role;
 select m.key, m.state, m.attempts, m.smtp_reply from marketing_automation.message m join mf.claimed c on c.id = m.id order by m.key;
 select m.name, m.pid is null as is_over from marketing_automation_internal.mailer m where m.name like 'mf%' order by 1;
+-- Connections are shared by all whose sessions are there, in this order; who has just come waits.
+insert into marketing_automation_internal.mailer (name, instance, role, host, version, pid, backend_start, since, seen_at, state)
+values ('mf-other', gen_random_uuid(), 'regress_mf_mailer', 'host', mf.version(), 1, '2000-01-01', now() - interval '1 hour', now(), 'sending');
+create function mf.share() returns table (name text, senders integer, place integer) language sql as $$
+    select m.name, k.senders - w.workers, k.place - w.workers
+    from marketing_automation_internal.mailer m cross join lateral marketing_automation_internal.mailer_share(m.id) k,
+        (select marketing_automation_internal.worker_is_at_work()::integer as workers) w
+    where m.name in ('mf', 'mf-other') order by 1
+$$;
+update marketing_automation_internal.mailer m set since = now() + interval '1 hour' where m.name = 'mf';
+select * from mf.share();
+update marketing_automation_internal.mailer m set since = now() - interval '1 minute' where m.name = 'mf';
+select * from mf.share();
+delete from marketing_automation_internal.mailer m where m.name = 'mf-other';
 -- A mailer that registers again has in hand what it says; the rest comes back untried.
 update marketing_automation_internal.outbox o set state = 'sending', attempts = 4, mailer = (select m.id from marketing_automation_internal.mailer m where m.name = 'mf')
 where o.id in (select id from mf.claimed);
