@@ -7344,6 +7344,24 @@ end $$;
 comment on function marketing_automation_internal.demand_input(boolean, text) is
     'API: private. Raises the rule unless what a mailer has said keeps to it; what is unknown does not';
 
+create or replace function marketing_automation_internal.mailer_share(me integer, out senders integer, out place integer)
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    with sender as materialized (
+        -- The worker is the first of all.
+        select 0 as id where marketing_automation_internal.worker_is_at_work()
+        union all
+        select m.id from marketing_automation_internal.mailer m where m.pid is not null
+    )
+    select count(*)::integer, case
+            when count(*) = 1 or (select m.since from marketing_automation_internal.mailer m where m.id = me)
+                < statement_timestamp() - interval '2 seconds'
+            then (count(*) filter (where s.id < me))::integer end
+    from sender s
+$$;
+comment on function marketing_automation_internal.mailer_share(integer) is
+    'API: private. How many processes send, and which place a mailer has among them, from 0 on, by which the connections of servers are '
+    'shared; null: it has just come, and waits until the others, who look every second, have given up what is not theirs any more';
+
 create or replace function marketing_automation_internal.this_mailer(to_claim boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -7423,6 +7441,8 @@ begin
            union all
            select statement_timestamp(), 0, 0, 0, null, null where m.instance <> mailer_register.instance)
     where m.id = known.id;
+    -- The worker, if it is idle: it has connections to give up.
+    perform marketing_automation_internal.notify_mailer();
     delete from marketing_automation_internal.mailer m
     where m.pid is null and m.seen_at < statement_timestamp() - interval '7 days' and m.id <> known.id;
 end $$;
@@ -7482,7 +7502,7 @@ comment on function marketing_automation.mailer_settings() is
 create or replace function marketing_automation.mailer_claim(batch_size integer, full_scan boolean)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
-    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders bigint)
+    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -7492,13 +7512,11 @@ begin
     return query
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
-            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s),
-            (select count(*) from marketing_automation_internal.mailer m where m.pid is not null)
-                -- Once, not for each mail: it looks through all sessions.
-                + (select marketing_automation_internal.worker_is_at_work()::integer)
-        from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c;
+            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place
+        from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
+            marketing_automation_internal.mailer_share(me) k;
 end $$;
-comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer; senders: how many share the connections of servers';
+comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer; senders, place: see mailer_share()';
 
 create or replace function marketing_automation.mailer_revoked(ids bigint[], attempts integer[]) returns setof bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -7528,15 +7546,18 @@ comment on function marketing_automation.mailer_revoked(bigint[], integer[]) is
     'API: mailer. Which of these claims must not be sent any more: what has been blocked, unsubscribed, suppressed, stopped, paused or '
     'taken back since';
 
-create or replace function marketing_automation.mailer_next_due(out seconds double precision, out pause text)
+create or replace function marketing_automation.mailer_next_due(out seconds double precision, out pause text, out senders integer, out place integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer();
 begin
-    perform marketing_automation_internal.this_mailer();
+    select k.senders, k.place into senders, place from marketing_automation_internal.mailer_share(me) k;
     seconds := extract(epoch from marketing_automation_internal.next_due() - statement_timestamp());
     pause := marketing_automation_internal.pause_note();
 end $$;
 comment on function marketing_automation.mailer_next_due() is
-    'API: mailer. In how many seconds the next mail is due, null: none is queued; and who has paused sending';
+    'API: mailer. In how many seconds the next mail is due, null: none is queued; who has paused sending; and its share of the '
+    'connections, see mailer_share()';
 
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,

