@@ -18,13 +18,13 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity message '
          'delivery_attempt event'),
-        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate sees_rows record_id'),
+        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model create_scenario add_activity run stop draft check_scenario preview send_test'),
+         'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
