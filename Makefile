@@ -20,12 +20,12 @@ PROXY := marketing-tracking-proxy
 PYTHON := /usr/bin/python3
 export PG PG_CONFIG PGRX_HOME PGRX_VERSION CARGO_TARGET_DIR CARGO_PGRX_DISABLE_GC_SECTIONS_WORKAROUND
 
-LAYERS := format lint unit server regress e2e update makefile
+LAYERS := format lint unit server regress e2e update package makefile
 RUN_LAYERS := $(PYTHON) -B tests/layers
 FETCHED := $(filter $(CARGO_TARGET_DIR)/servers/%,$(PG_CONFIG))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build install package test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-stop clean
+.PHONY: help setup setup-build build install package deb test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ package: setup-build ## make a tarball of the release files under target/
 	$(if $(FETCHED),$(error name a server of the kind to install into: make package PG_CONFIG=/path/to/pg_config))
 	@.ci/package
 
+deb: setup-build ## make Debian packages under target/deb: the extension for the server of PG, and proxy and mailer
+	$(if $(FETCHED),$(error name one of Debian's servers: make deb PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config))
+	@.ci/deb
+
 test: setup ## run all layers; TESTS="e2e unit" picks some, PG=18 another server
 	@$(RUN_LAYERS) $(TESTS)
 
@@ -60,6 +64,7 @@ test-server: setup ## #[pg_test]s inside a PostgreSQL server; SERVER=name picks 
 test-regress: setup ## pg_regress with golden files; REGRESS="events block" picks some
 test-e2e: setup ## real cluster, SMTP socket and proxy; E2E="-k name" picks some
 test-update: setup ## from each released version to this one, and to the next; UPDATE="-k name" picks some
+test-package: setup ## Debian packages: made, checked by lintian, installed in a copy of this machine, run and removed
 test-makefile: setup ## each command of this file once, in a fresh clone
 $(LAYERS:%=test-%):
 	@$(RUN_LAYERS) $(@:test-%=%)

@@ -15,10 +15,11 @@ from harness.paths import TARGET, ask  # noqa: E402
 from layers.layer import Failed, Log  # noqa: E402
 from layers.database import e2e, regress, server, update  # noqa: E402
 from layers.fresh import makefile  # noqa: E402
+from layers.packages import package  # noqa: E402
 from layers.source import format_, lint, unit  # noqa: E402
 
 # Cheap before dear, and those that share build artifacts after one another.
-LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e, "update": update, "makefile": makefile}
+LAYERS = {"format": format_, "lint": lint, "unit": unit, "server": server, "regress": regress, "e2e": e2e, "update": update, "package": package, "makefile": makefile}
 TAIL = 60
 
 

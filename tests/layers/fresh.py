@@ -21,6 +21,7 @@ COMMANDS = {
     "build": (),
     "install": (f"DESTDIR={DESTDIR}",),
     "package": (),
+    "deb": (),
     "test": ("TESTS=format",),
     "test-regress": ("REGRESS=install",),
     "test-regress-accept": ("NAME=install",),
@@ -35,7 +36,7 @@ COMMANDS = {
     "clean": (),
 }
 # One rule makes these and test-regress, whatever the layer: what a layer shows is seen where it runs, not here.
-SAME_RULE = {"test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-update", "test-makefile"}
+SAME_RULE = {"test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-update", "test-package", "test-makefile"}
 
 
 def makefile(log):
@@ -51,32 +52,25 @@ def makefile(log):
             _released(log)
     listed = set(re.findall(r"^([a-z0-9-]+):.*## ", (ROOT / "Makefile").read_text(), re.M))
     different = listed ^ (COMMANDS.keys() | SAME_RULE)
-    _expect(log, not different, f"neither run nor excused, or not in the Makefile: {different}")
+    log.expect(not different, f"neither run nor excused, or not in the Makefile: {different}")
     installed = {path.name for path in DESTDIR.rglob("*") if path.is_file()}
     wanted = {"marketing_automation.so", "marketing_automation.control", "marketing-tracking-proxy", "marketing-mailer"}
-    _expect(log, wanted <= installed, f"installed were only {installed}")
-    _expect(log, not (CLONE / "target" / "installations").exists(), "make clean has left something")
+    log.expect(wanted <= installed, f"installed were only {installed}")
+    log.expect(not (CLONE / "target" / "installations").exists(), "make clean has left something")
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=CLONE, capture_output=True, text=True, check=True).stdout
-    _expect(log, not changed, f"the clone was changed:\n{changed}")
+    log.expect(not changed, f"the clone was changed:\n{changed}")
 
 
 def _released(log):
     """What `make release-freeze` has written holds together; then the clone is as it was."""
     version = history.current_version()
     said = log.check("/usr/bin/python3", "-B", CLONE / "tests" / "release", "check")
-    _expect(log, f"releases: {', '.join([*history.releases(), version])}\n" in said, f"{version} was not released: {said}")
+    log.expect(f"releases: {', '.join([*history.releases(), version])}\n" in said, f"{version} was not released: {said}")
     for path in (f"sql/releases/marketing_automation--{version}.sql", f"sql/updates/{version}--{FOLLOWING}.sql",
                  f"sql/marketing_automation--{version}--{FOLLOWING}.sql"):  # fmt: skip
-        _expect(log, (CLONE / path).exists(), f"{path} is missing")
+        log.expect((CLONE / path).exists(), f"{path} is missing")
     for command in (("checkout", "--quiet", "."), ("clean", "--quiet", "--force", "-d", "sql")):
         subprocess.run(["git", *command], cwd=CLONE, check=True)
-
-
-def _expect(log, holds, otherwise):
-    log.count(int(holds), int(not holds))
-    if not holds:
-        log.note(otherwise)
-        log.failures.append(otherwise)
 
 
 def _clone():

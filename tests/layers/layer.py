@@ -74,6 +74,13 @@ class Log:
         self.count(1 if status == 0 else 0, 0 if status == 0 else 1)
         return output
 
+    def expect(self, holds, otherwise):
+        """Counts a test of our own, and tells what is wrong."""
+        self.count(int(holds), int(not holds))
+        if not holds:
+            self.note(otherwise)
+            self.failures.append(otherwise)
+
     def count(self, passed, failed, skipped=0):
         """Adds to the counts. A test that was skipped has shown nothing: it counts as one that failed."""
         self.passed += passed
