@@ -160,6 +160,8 @@ impl Session {
             self.mismatch = match rows.first() {
                 Some(row) => mismatch(row.try_get(0)?),
                 None => {
+                    // Not connected to what it could send, it says so; and a new extension wants it to register.
+                    self.end();
                     return Err(Absent::Away(
                         "the database has the extension no more".to_owned(),
                     ));
