@@ -25,6 +25,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
+        ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
@@ -37,6 +38,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
          'sender_permission'),
         ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
+        -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
+        ('admin', 'shared', 'delete', 'party sale page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
@@ -86,9 +89,8 @@ begin
             select coalesce(coalesce(p.oid, c.oid)::text = any (known) and concat_ws('.', r.access, r.privilege, o.name) = any (known), false)
         ) as k (is_known)
         cross join lateral (
-            select case r.privilege when 'write' then 'delete' else r.privilege end,
-                   coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
-            where not k.is_known
+            select r.privilege, coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
+            where not k.is_known and r.privilege <> 'write'
             union all
             -- Columns. Ids are the database's to choose, but for party and sale, which people fill as they like: a chosen id could be
             -- given to another row later, and 0 means every scenario. A known table may have new columns: they are for a role that
@@ -108,6 +110,15 @@ begin
         select format('revoke all on %s from %I', c.oid::regclass, role)
         from pg_class c cross join lateral aclexplode(c.relacl) x
         where c.relnamespace = 'marketing_automation_internal'::regnamespace and x.grantee = role_id
+        union
+        -- Releases up to 0.1.0, and their dumps, gave marketers the right to delete from the tables that they write.
+        select format('revoke delete on %s from %I', c.oid::regclass, role)
+        from marketing_automation_internal.access_right() r
+        cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
+        join pg_class c on c.relnamespace = 'marketing_automation'::regnamespace and c.relname = o.name
+        cross join lateral aclexplode(c.relacl) x
+        where r.access = give_access.access and r.scope = 'own' and r.privilege = 'write' and x.grantee = role_id
+          and x.privilege_type = 'DELETE'
     loop
         execute statement;
     end loop;

@@ -18,16 +18,6 @@ comment on function marketing_automation.register_model(text, regclass, text, te
     'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
     'the alias self; track_opens and track_clicks boolean ones, null: yes';
 
-create function marketing_automation.unregister_model(name text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    delete from marketing_automation.model m where m.name = unregister_model.name;
-    if not found then
-        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
-    end if;
-end $$;
-comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
-
 create function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,

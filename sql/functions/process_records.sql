@@ -203,7 +203,7 @@ comment on function marketing_automation_internal.process_records(marketing_auto
     'raises';
 
 create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     model marketing_automation.model;
 begin

@@ -37,6 +37,7 @@ begin
         )
         select format(case l.privilege when 'execute' then 'revoke execute on routine %s from %I'
                           when 'select' then 'revoke select on %s from %I'
+                          when 'delete' then 'revoke delete on %s from %I'
                           else 'revoke insert, update, delete on %s from %I' end,
                       coalesce(p.oid::regprocedure::text, c.oid::regclass::text), its_name)
         from lost l

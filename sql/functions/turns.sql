@@ -80,7 +80,7 @@ exception when lock_not_available then
                 where l.granted and l.mode in ('ExclusiveLock', 'AccessExclusiveLock') and l.relation in (
                     'marketing_automation.model'::regclass, 'marketing_automation.scenario'::regclass, 'marketing_automation.activity'::regclass))),
             'It has just ended.'),
-        hint = 'Whoever may delete a scenario may lock the table. select pg_terminate_backend(the process) ends it.';
+        hint = 'A superuser may lock the table, and whoever was given the right to delete from it. select pg_terminate_backend(the process) ends it.';
 end $$;
 comment on function marketing_automation_internal.reach_definitions() is
     'API: private. Takes the locks by which the definitions are read, and raises if somebody who locked the whole table does not let go '

@@ -181,10 +181,13 @@ drop function marketing_automation_internal.apply_hits(tid[]);
 drop function marketing_automation_internal.apply_or_fail(tid[]);
 
 -- Several teams. What readers and operators have, and what is an admin's now, was part of marketer: it is no news to who has it.
-select pg_catalog.set_config('marketing_automation_update.included', pg_catalog.string_agg(n.access || pg_catalog.substr(k.what,
-    pg_catalog.strpos(k.what, '.')), ' '), true)
+-- To write was to delete, too.
+select pg_catalog.set_config('marketing_automation_update.included', pg_catalog.string_agg(n.what, ' '), true)
 from pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.current_setting('marketing_automation_update.known'), ' ')) as k (what)
-cross join (values ('marketer'), ('admin')) as n (access)
+cross join lateral (
+    select a.access || pg_catalog.substr(k.what, pg_catalog.strpos(k.what, '.')) from (values ('marketer'), ('admin')) as a (access)
+    union all
+    select 'admin.delete.' || pg_catalog.substr(k.what, 16) where k.what like 'marketer.write.%') as n (what)
 where k.what ~ '^(reader|operator|marketer)\.';
 
 -- A marketer is one of own scenarios now, and has no say in what all share. Who was given it before keeps the rights on all, by name.

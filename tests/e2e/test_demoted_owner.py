@@ -55,7 +55,7 @@ def test_expressions_run_as_nobody_whom_the_owner_of_the_extension_may_not_becom
     ask("select marketing_automation.create_scenario('draft', 'customer')")
     ask("select marketing_automation.add_activity('draft', 'root', subject => 's', body => '<p>b</p>')")
     ask("insert into marketing_automation.activity_translation (activity_id, language, subject) select id, 'fr', 'Salut' from marketing_automation.activity where name = 'root'")
-    ask("delete from marketing_automation.scenario where name = 'draft'")
+    ask("select marketing_automation.delete_scenario('draft')")
     assert ask("select count(*) from marketing_automation.activity_translation", **boss) == [(0,)]
     # Without the role again, the scenario says why it does not go on, and no other is touched.
     cluster.query("revoke demoted_clerk from demoted_boss")

@@ -131,7 +131,7 @@ revoke select on vault.customer from regress_liv;
 -- Errors quote rows. They are told to who may read those.
 set role regress_una;
 update marketing_automation.scenario set domain = 'self.secret::integer > 0' where name = 'vaulted';
-delete from marketing_automation.snippet where name = 'town';
+select marketing_automation.delete_snippet('town');
 select marketing_automation.create_scenario('failing', 'vault') > 0 as created;
 select marketing_automation.add_activity('failing', 'starts', action => null) > 0 as added;
 select marketing_automation.add_activity('failing', 'fails', parent => 'starts', condition => 'self.secret::integer > 0', action => null) > 0 as added;
@@ -165,7 +165,7 @@ where a.name = 'fails' order by ra.record_id;
 select regexp_replace(fact, 'run of the scenario failed .*?: ', '…: ') as fact from marketing_automation.explain_record('vaulted', '4');
 select activity, detail from marketing_automation.simulate('failing', '4');
 select marketing_automation.tree('vault counted');
-delete from marketing_automation.scenario where name = 'vault counted';
+select marketing_automation.delete_scenario('vault counted');
 select marketing_automation.stop(s) from unnest(array['vaulted', 'failing']) s;
 reset role;
 -- Who may see contents is looked up once a query, not once for each branch and partition of a log.

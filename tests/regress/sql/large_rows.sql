@@ -32,7 +32,7 @@ select marketing_automation.add_activity('bulk', 'bulk mail', subject => 'Hello 
 select marketing_automation.create_scenario('bulk numbers', 'bulk') > 0 as created;
 select marketing_automation.add_activity('bulk numbers', 'numbers', subject => 's', body => '<p>Number {{ record.id }}, {{ record.code }}</p>') > 0 as added;
 select p.text from marketing_automation.preview('bulk numbers', 'numbers', '10') p;
-delete from marketing_automation.scenario where name = 'bulk numbers';
+select marketing_automation.delete_scenario('bulk numbers');
 select marketing_automation.run('bulk');
 select scenario, enrolled, error from marketing_automation.enroll('bulk');
 select marketing_automation.process_due() as processed;

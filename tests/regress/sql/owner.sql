@@ -70,7 +70,7 @@ select marketing_automation.add_activity('condition', 'start', action => null) >
 select marketing_automation.add_activity('condition', 'peek', parent => 'start', condition => 'attic.peek()', subject => 's', body => 'b') > 0 as added;
 select marketing_automation.run('condition');
 select marketing_automation.enroll('condition');
-delete from marketing_automation.activity where name = 'write';
+select marketing_automation.delete_activity('condition', 'write');
 select marketing_automation.enroll('condition');
 reset role;
 call marketing_automation.process_all_due();
@@ -82,7 +82,7 @@ update marketing_automation.scenario set domain = 'true' where name = 'who';
 select marketing_automation.run('who');
 select marketing_automation.add_activity('who', 'mine', subject => 's', body => 'b');
 update marketing_automation.activity set condition = 'true' where name = 'start' and scenario_id = marketing_automation.scenario_id('condition');
-delete from marketing_automation.scenario where name = 'who';
+select marketing_automation.delete_scenario('who');
 update marketing_automation.model set email = 'null' where name = 'customers';
 select marketing_automation.register_model('customers', 'marketing_automation.party', key => 'self.id');
 insert into marketing_automation.scenario (name, model, owner) values ('trojan', 'party', 'postgres');

@@ -57,6 +57,7 @@ begin
     perform marketing_automation.add_activity(team, 'again', parent => 'mail', delay => '1 day', action => null);
     perform marketing_automation.add_activity(team, 'later', delay => '1 day', action => null);
     perform marketing_automation.add_activity(team, 'bad', condition => '1 / (self.id % 3) is not null', action => null);
+    insert into marketing_automation.snippet (name, body) values (team || '_foot', '<p>x</p>');
     insert into marketing_automation.activity_translation (activity_id, language, subject)
     select a.id, 'fr', 'S' from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
     where s.name = team and a.name = 'mail';
@@ -204,6 +205,10 @@ insert into shop.call values
     ('register_model', 'from marketing_automation.register_model(''bob guests'', ''shop.team_guest'', ''self.id'')'),
     ('unregister_model', 'from marketing_automation.unregister_model(''bob guests'')'),
     ('create_scenario', 'from marketing_automation.create_scenario(''bobs'', ''bob guests'')'),
+    ('delete_scenario', 'from marketing_automation.delete_scenario(''bob'')'),
+    ('delete_activity', 'from marketing_automation.delete_activity(''bob'', ''later'')'),
+    ('delete_translation', 'from marketing_automation.delete_translation(''bob'', ''mail'', ''fr'')'),
+    ('delete_snippet', 'from marketing_automation.delete_snippet(''bob_foot'')'),
     ('add_activity', 'from marketing_automation.add_activity(''bob'', ''more'', action => null)'),
     ('run', 'from marketing_automation.run(''bob'')'),
     ('stop', 'from marketing_automation.stop(''bob'')'),
@@ -231,7 +236,7 @@ begin
     when sqlstate 'MA002' then
         return sqlerrm;
     when others then
-        return sqlerrm;
+        return left(sqlerrm, 46);
     end;
 end $$;
 create table shop.tried (who text, call text, result text);
@@ -278,6 +283,7 @@ reset role;
 
 select marketing_automation.stop('ann'), marketing_automation.stop('bob');
 select marketing_automation.resubscribe('team 77');
+delete from marketing_automation.snippet where name in ('ann_foot', 'bob_foot');
 drop function shop.make_roles(), shop.campaign(text), shop.look(), shop.sees(text), shop.try(text), shop.may(regrole, oid, text);
 drop view shop.object, shop.whose;
 drop table shop.team, shop.seen, shop.call, shop.tried, shop.scoped, shop.team_guest;
