@@ -217,10 +217,13 @@ drop function marketing_automation_internal.apply_hits(tid[]);
 drop function marketing_automation_internal.apply_or_fail(tid[]);
 
 -- Several teams. What readers and operators have, and what is an admin's now, was part of marketer: it is no news to who has it.
-select pg_catalog.set_config('marketing_automation_update.included', pg_catalog.string_agg(n.access || pg_catalog.substr(k.what,
-    pg_catalog.strpos(k.what, '.')), ' '), true)
+-- To write was to delete, too.
+select pg_catalog.set_config('marketing_automation_update.included', pg_catalog.string_agg(n.what, ' '), true)
 from pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.current_setting('marketing_automation_update.known'), ' ')) as k (what)
-cross join (values ('marketer'), ('admin')) as n (access)
+cross join lateral (
+    select a.access || pg_catalog.substr(k.what, pg_catalog.strpos(k.what, '.')) from (values ('marketer'), ('admin')) as a (access)
+    union all
+    select 'admin.delete.' || pg_catalog.substr(k.what, 16) where k.what like 'marketer.write.%') as n (what)
 where k.what ~ '^(reader|operator|marketer)\.';
 
 -- A marketer is one of own scenarios now, and has no say in what all share. Who was given it before keeps the rights on all, by name.
@@ -1853,7 +1856,7 @@ exception when lock_not_available then
                 where l.granted and l.mode in ('ExclusiveLock', 'AccessExclusiveLock') and l.relation in (
                     'marketing_automation.model'::regclass, 'marketing_automation.scenario'::regclass, 'marketing_automation.activity'::regclass))),
             'It has just ended.'),
-        hint = 'Whoever may delete a scenario may lock the table. select pg_terminate_backend(the process) ends it.';
+        hint = 'A superuser may lock the table, and whoever was given the right to delete from it. select pg_terminate_backend(the process) ends it.';
 end $$;
 comment on function marketing_automation_internal.reach_definitions() is
     'API: private. Takes the locks by which the definitions are read, and raises if somebody who locked the whole table does not let go '
@@ -1920,8 +1923,9 @@ declare
     owner oid;
     owner_name name;
 begin
-    if pg_trigger_depth() > 1 and current_user = (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = tg_relid) then
-        -- A trigger of the extension follows what its writer was allowed to do; its owner may be no superuser any more.
+    if (pg_trigger_depth() > 1 or tg_op = 'DELETE') and current_user = (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = tg_relid) then
+        -- A trigger of the extension follows what its writer was allowed to do, and a function that deletes has asked; its owner may be
+        -- no superuser any more.
         return case when tg_op = 'DELETE' then old else new end;
     end if;
     if has_languages and tg_op <> 'DELETE' then
@@ -2869,16 +2873,6 @@ comment on function marketing_automation.register_model(text, regclass, text, te
     'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
     'the alias self; track_opens and track_clicks boolean ones, null: yes';
 
-create or replace function marketing_automation.unregister_model(name text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    delete from marketing_automation.model m where m.name = unregister_model.name;
-    if not found then
-        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
-    end if;
-end $$;
-comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
-
 create or replace function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
@@ -3143,6 +3137,115 @@ begin
     end if;
 end $$;
 comment on function marketing_automation.draft(text) is 'API: public. Takes a stopped scenario back to draft';
+
+-- functions/delete.sql
+-- Deleting definitions. By functions, as the right to delete from a table is the right to lock it: LOCK TABLE of one session would keep
+-- all scenarios, everybody who wants to unsubscribe, and the mailer waiting.
+
+create or replace function marketing_automation_internal.demand_owner(caller regrole, owner_id oid, owner name, what text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not coalesce(pg_has_role(caller, owner_id, 'MEMBER'), false) and not (select r.rolsuper from pg_roles r where r.oid = caller) then
+        raise exception 'must be a member of role % to delete %', owner, what using errcode = 'insufficient_privilege',
+            hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_owner(regrole, oid, name, text) is
+    'API: private. Raises unless a role is a member of the owner of a definition; an owner that was dropped has no members but superusers';
+
+create or replace function marketing_automation_internal.unregister_model(caller regrole, name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.demand_owner(caller, m.owner_id, m.owner, format('model "%s"', m.name))
+    from marketing_automation.model m where m.name = unregister_model.name;
+    delete from marketing_automation.model m where m.name = unregister_model.name;
+    if not found then
+        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
+    end if;
+end $$;
+comment on function marketing_automation_internal.unregister_model(regrole, text) is 'API: private. Behind unregister_model()';
+
+create or replace function marketing_automation.unregister_model(name text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.unregister_model(text) is 'API: public. Forgets a record type; an error while scenarios use it';
+
+create or replace function marketing_automation_internal.delete_scenario(caller regrole, scenario text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+begin
+    perform marketing_automation_internal.demand_owner(caller, chosen.owner_id, chosen.owner, format('scenario "%s"', chosen.name));
+    delete from marketing_automation.scenario s where s.id = chosen.id;
+end $$;
+comment on function marketing_automation_internal.delete_scenario(regrole, text) is 'API: private. Behind delete_scenario()';
+
+create or replace function marketing_automation.delete_scenario(scenario text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.delete_scenario(text) is
+    'API: public. Deletes a scenario with its activities; an error once it has records: stop it. For members of its owner';
+
+create or replace function marketing_automation_internal.delete_activity(caller regrole, scenario text, activity text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    its_id integer;
+begin
+    perform marketing_automation_internal.demand_owner(caller, chosen.owner_id, chosen.owner,
+        format('activities of scenario "%s"', chosen.name));
+    its_id := marketing_automation_internal.activity_named(chosen, activity);
+    delete from marketing_automation.activity a where a.id = its_id;
+end $$;
+comment on function marketing_automation_internal.delete_activity(regrole, text, text) is 'API: private. Behind delete_activity()';
+
+create or replace function marketing_automation.delete_activity(scenario text, activity text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.delete_activity(text, text) is
+    'API: public. Deletes an activity with its children and translations; an error once it waits or has run for a record: set its '
+    'condition to false. For members of its scenario''s owner';
+
+create or replace function marketing_automation_internal.delete_translation(caller regrole, scenario text, activity text, language text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    its_id integer;
+begin
+    perform marketing_automation_internal.demand_owner(caller, chosen.owner_id, chosen.owner,
+        format('translations of scenario "%s"', chosen.name));
+    its_id := marketing_automation_internal.activity_named(chosen, activity);
+    delete from marketing_automation.activity_translation t where t.activity_id = its_id and t.language = delete_translation.language;
+    if not found then
+        raise exception 'activity "%" has no translation "%"', activity, language using errcode = 'undefined_object',
+            detail = coalesce((select 'It has ' || string_agg(t.language, ', ' order by t.language) || '.'
+                from marketing_automation.activity_translation t where t.activity_id = its_id), 'It has none.');
+    end if;
+end $$;
+comment on function marketing_automation_internal.delete_translation(regrole, text, text, text) is
+    'API: private. Behind delete_translation()';
+
+create or replace function marketing_automation.delete_translation(scenario text, activity text, language text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.delete_translation(text, text, text) is
+    'API: public. Deletes what an activity says in a language. For members of its scenario''s owner';
+
+create or replace function marketing_automation_internal.delete_snippet(caller regrole, name text, language text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.demand_owner(caller, s.owner_id, s.owner, format('snippet "%s"', s.name))
+    from marketing_automation.snippet s where s.name = delete_snippet.name;
+    delete from marketing_automation.snippet s
+    where s.name = delete_snippet.name and s.language = coalesce(delete_snippet.language, s.language);
+    if not found then
+        raise exception 'snippet "%" does not exist%', name, case when language <> '' then format(' in language "%s"', language) else '' end
+            using errcode = 'undefined_object', hint = 'See: select name, language from marketing_automation.snippet;';
+    end if;
+end $$;
+comment on function marketing_automation_internal.delete_snippet(regrole, text, text) is 'API: private. Behind delete_snippet()';
+
+create or replace function marketing_automation.delete_snippet(name text, language text default null) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.delete_snippet(text, text) is
+    'API: public. Deletes a snippet in one language, null: in all, empty: the one for the other languages; an error while templates use it. '
+    'For members of its owner';
 
 -- functions/mail_columns.sql
 -- What a mail takes along of its row: the columns that its templates use. Others are neither asked for, so that rights on columns
@@ -4549,7 +4652,7 @@ comment on function marketing_automation_internal.process_records(marketing_auto
     'raises';
 
 create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     model marketing_automation.model;
 begin
@@ -10614,6 +10717,7 @@ begin
         )
         select format(case l.privilege when 'execute' then 'revoke execute on routine %s from %I'
                           when 'select' then 'revoke select on %s from %I'
+                          when 'delete' then 'revoke delete on %s from %I'
                           else 'revoke insert, update, delete on %s from %I' end,
                       coalesce(p.oid::regprocedure::text, c.oid::regclass::text), its_name)
         from lost l
@@ -11085,6 +11189,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
+        ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
@@ -11097,6 +11202,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
          'sender_permission'),
         ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
+        -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
+        ('admin', 'shared', 'delete', 'party sale page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
@@ -11146,9 +11253,8 @@ begin
             select coalesce(coalesce(p.oid, c.oid)::text = any (known) and concat_ws('.', r.access, r.privilege, o.name) = any (known), false)
         ) as k (is_known)
         cross join lateral (
-            select case r.privilege when 'write' then 'delete' else r.privilege end,
-                   coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
-            where not k.is_known
+            select r.privilege, coalesce('routine ' || p.oid::regprocedure, c.oid::regclass::text, quote_ident(o.name))
+            where not k.is_known and r.privilege <> 'write'
             union all
             -- Columns. Ids are the database's to choose, but for party and sale, which people fill as they like: a chosen id could be
             -- given to another row later, and 0 means every scenario. A known table may have new columns: they are for a role that
@@ -11168,6 +11274,15 @@ begin
         select format('revoke all on %s from %I', c.oid::regclass, role)
         from pg_class c cross join lateral aclexplode(c.relacl) x
         where c.relnamespace = 'marketing_automation_internal'::regnamespace and x.grantee = role_id
+        union
+        -- Releases up to 0.1.0, and their dumps, gave marketers the right to delete from the tables that they write.
+        select format('revoke delete on %s from %I', c.oid::regclass, role)
+        from marketing_automation_internal.access_right() r
+        cross join lateral unnest(string_to_array(r.objects, ' ')) as o (name)
+        join pg_class c on c.relnamespace = 'marketing_automation'::regnamespace and c.relname = o.name
+        cross join lateral aclexplode(c.relacl) x
+        where r.access = give_access.access and r.scope = 'own' and r.privilege = 'write' and x.grantee = role_id
+          and x.privilege_type = 'DELETE'
     loop
         execute statement;
     end loop;

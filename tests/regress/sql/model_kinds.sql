@@ -69,7 +69,7 @@ begin
         select string_agg(distinct case when n ->> 'Node Type' ~ '^(Index|Bitmap)' then 'index'
                                         when n ->> 'Remote SQL' like '%= ANY%' then 'remote condition'
                                         else n ->> 'Node Type' end, ', ')
-        from node where n ->> 'Node Type' like '%Scan%');
+        from node where n ->> 'Node Type' like '%Scan%' and n ->> 'Node Type' <> 'Subquery Scan');
 end $$;
 select s.name, stock.found_by(a.id) from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id and s.name like 'kind %' order by 1;
