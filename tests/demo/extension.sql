@@ -9,3 +9,6 @@ select marketing_automation.grant_access('marketing', 'marketer');
 
 create role tracking login password :'tracking_password';
 select marketing_automation.grant_access('tracking', 'tracking');
+
+create role mailer login password :'mailer_password';
+select marketing_automation.grant_access('mailer', 'mailer');

@@ -10,7 +10,7 @@ from demo import inbox as inbox_
 from demo import kept
 from demo.recipients import Mail
 from demo.screen import note, step, title
-from harness import Cluster, Proxy, free_port, wait_until
+from harness import Cluster, Mailer, Proxy, free_port, wait_until
 from harness.installation import PG_CONFIG, Installation, run_logged
 from harness.paths import TARGET, ask, has_extension
 
@@ -26,23 +26,27 @@ def play(keep):
     installation = _build()
     inbox, cluster, proxy = _start(keep)
     try:
-        _campaign(cluster, inbox, proxy)
+        mailer = _campaign(cluster, inbox, proxy, keep)
     except Exception:
         shutil.copy(cluster.log, TARGET / "demo" / "server.log")
         raise
-    _end(keep, installation, cluster, inbox, proxy)
+    _end(keep, installation, cluster, inbox, proxy, mailer)
 
 
-def _campaign(cluster, inbox, proxy):
+def _campaign(cluster, inbox, proxy, keep):
     _load(cluster)
-    password = secrets.token_urlsafe(12)
-    with step("create extension marketing_automation; roles for the marketer and the proxy"):
+    password, other = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
+    with step("create extension marketing_automation; roles for the marketer, the proxy and a mailer"):
         cluster.psql(
-            file=HERE / "extension.sql", dbname=DATABASE, options=("-v", f"tracking_password={password}")
-        )
+            file=HERE / "extension.sql", dbname=DATABASE,
+            options=("-v", f"tracking_password={password}", "-v", f"mailer_password={other}"),
+        )  # fmt: skip
     with step(f"The tracking proxy on port {proxy.port}, as the role that may only record"):
         proxy.set_database(cluster.url(DATABASE, "tracking", password))
         proxy.start()
+    with step("A marketing-mailer beside the worker, as from another host, as the role that may only send") as show:
+        mailer = Mailer(cluster.url(DATABASE, "mailer", other), "second-host", detached=keep).start()
+        show("each mail leaves once: whoever is free claims the next ones")
     with step("Two campaigns in plain SQL, by the marketer: tests/demo/campaign.sql") as show:
         cluster.psql(file=HERE / "campaign.sql", dbname=DATABASE, user="marketing")
         show("welcome (new customers): hello → opened, clicked, not opened")
@@ -55,6 +59,7 @@ def _campaign(cluster, inbox, proxy):
     unsubscribed = _play_recipients(cluster, inbox)
     _follow_ups(cluster, inbox, unsubscribed)
     _report(cluster, inbox, unsubscribed)
+    return mailer
 
 
 def _build():
@@ -84,6 +89,8 @@ def _start(keep):
             "marketing_automation.email_from": "The Tea Shop <hello@shop.example>",
             "marketing_automation.automation_base": f"http://127.0.0.1:{proxy_port}",
             "marketing_automation.smtp_url": inbox.smtp_url,
+            # One each for the worker and the mailer: so few mails would else be gone before the mailer has looked.
+            "marketing_automation.smtp_connections": 2,
         },
     )
     with step(f"A throw-away {ask(PG_CONFIG, 'version').partition(' (')[0]} on port {cluster.port}") as show:
@@ -247,26 +254,29 @@ def _report(cluster, inbox, unsubscribed):
         "  join marketing_automation.activity a on a.id = m.activity_id group by a.id, a.name, m.state order by a.id, m.state",
         "select kind, count(*) from marketing_automation.event group by kind order by kind",
         "select * from marketing_automation.worker_status()",
+        "select name, version, role, state, sent, failed, retried from marketing_automation.mailer_status()",
     ):
         title(query)
-        note(cluster.psql(query, dbname=DATABASE, options=("-P", "footer=off", "-x" if "worker_status" in query else "-q")))
+        note(cluster.psql(query, dbname=DATABASE, options=("-P", "footer=off", "-x" if "_status()" in query else "-q")))
 
 
-def _end(keep, installation, cluster, inbox, proxy):
+def _end(keep, installation, cluster, inbox, proxy, mailer):
     if not keep:
         title("Everything has been stopped and removed. `make demo KEEP=1` leaves it running to look around.")
         return
     inbox.leave_running()
     proxy.leave_running()
+    mailer.leave_running()
     cluster.leave_running()
     installation.keep()
     kept.remember(
-        [(proxy.process, kept.STOP), (cluster.process, kept.STOP_SERVER), (inbox.process, kept.STOP)],
-        [proxy.directory, cluster.directory, inbox.directory, installation.directory],
+        [(mailer.process, kept.STOP), (proxy.process, kept.STOP), (cluster.process, kept.STOP_SERVER), (inbox.process, kept.STOP)],
+        [mailer.directory, proxy.directory, cluster.directory, inbox.directory, installation.directory],
     )
     title("It is left running. Where to look:")
     note(f"SQL    {shlex.join(cluster.psql_command(DATABASE))}")
     note(f"inbox  {inbox.web}   (reading a mail there counts as an open: it fetches the image)")
     note(f"proxy  {proxy.base}/readyz")
+    note(f"mailer {mailer.base}/readyz, /metrics")
     note(f"log    {cluster.log}")
     note("end    make demo-stop")
