@@ -46,10 +46,14 @@ def main():
     # BENCH_SCALE=5: a million.
     backlog.health(results, cluster, 2 * mails)
 
-    cluster.stop()
-    with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
-        conf.write("shared_preload_libraries = 'marketing_automation'\n")
-    mail.send(results, cluster, DATABASE, mails, smtp_port)
+    def preload():
+        cluster.stop()
+        with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write("shared_preload_libraries = 'marketing_automation'\n")
+        cluster.start()
+
+    mail.queue(cluster, DATABASE)
+    mail.send(results, cluster, DATABASE, mails, smtp_port, preload)
     tracking.hits(results, cluster, DATABASE, proxy_port)
     results.save()
 
