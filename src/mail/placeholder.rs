@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
+
 /// What stands before the payload of every placeholder: a fixed word and 128 random bits of this process.
 static PREFIX: LazyLock<String> = LazyLock::new(|| {
     // RandomState takes its keys from the operating system's random numbers, and cannot fail.
@@ -14,6 +16,13 @@ static PREFIX: LazyLock<String> = LazyLock::new(|| {
         [RandomState::new(), RandomState::new()].map(|state| state.hash_one("placeholder"));
     format!("ma{high:016x}{low:016x}")
 });
+
+/// Looks for it; what a search needs is made once, and not for each text of each mail.
+static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PREFIX.as_str()));
+
+fn find(text: &str) -> Option<usize> {
+    FINDER.find(text.as_bytes())
+}
 
 /// The URL that a placeholder stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +113,7 @@ pub(crate) fn next_mark(text: &str) -> Option<(&str, Mark, &str)> {
     let prefix = PREFIX.as_str();
     let mut from = 0;
     loop {
-        let at = from + text[from..].find(prefix)?;
+        let at = from + find(&text[from..])?;
         from = at + prefix.len();
         let payload = &text[from..];
         let (kind, rest) = payload.split_at_checked(1)?;
@@ -133,7 +142,7 @@ pub(crate) fn until_end(text: &str) -> (&str, &str) {
 
 /// Tells whether the text holds a placeholder of this process.
 pub(crate) fn contains(text: &str) -> bool {
-    text.contains(PREFIX.as_str())
+    find(text).is_some()
 }
 
 /// Reads a text that is a placeholder of this process and nothing else.
@@ -147,7 +156,7 @@ pub(crate) fn exact(text: &str) -> Option<Target> {
 pub(crate) fn fill(text: &str, url_of: impl Fn(Target) -> String) -> String {
     let mut filled = String::with_capacity(text.len() + text.len() / 4);
     let mut rest = text;
-    while let Some(start) = rest.find(PREFIX.as_str()) {
+    while let Some(start) = find(rest) {
         let payload = start + PREFIX.len();
         filled.push_str(&rest[..start]);
         match Target::parse(&rest[payload..]) {

@@ -33,6 +33,14 @@ pub(super) fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
+/// How many characters a text has.
+fn width(text: &str) -> usize {
+    match text.is_ascii() {
+        true => text.len(),
+        false => text.chars().count(),
+    }
+}
+
 impl Folder {
     /// Adds text; runs of white space count as one space, control characters as nothing.
     pub(super) fn text(&mut self, text: &str) {
@@ -56,7 +64,9 @@ impl Folder {
 
     fn word(&mut self, word: &str) {
         let clean;
-        let word = match word.contains(char::is_control) {
+        // Nearly all words: there is nothing to take out, and each byte is a character that shows.
+        let is_plain = word.bytes().all(|byte| byte.is_ascii_graphic());
+        let word = match !is_plain && word.contains(char::is_control) {
             true => {
                 clean = word.replace(char::is_control, "");
                 clean.as_str()
@@ -64,15 +74,11 @@ impl Folder {
             false => word,
         };
         // Rows of no-break spaces are there to keep cells open, and other invisible signs to fill up a preview.
-        if word.chars().all(is_invisible) {
+        if !is_plain && word.chars().all(is_invisible) {
             self.space = true;
             return;
         }
-        let word_width = if word.is_ascii() {
-            word.len()
-        } else {
-            word.chars().count()
-        };
+        let word_width = width(word);
         if let Some(separator) = self.separator.take().filter(|_| !self.line.is_empty()) {
             let width = separator.chars().count();
             if self.indentation() + self.width + width + word_width > WIDTH {
@@ -100,7 +106,7 @@ impl Folder {
             let room = MAX_LINE_BYTES.saturating_sub(self.indentation() + self.line.len());
             let (piece, tail) = rest.split_at(rest.floor_char_boundary(room));
             self.line.push_str(piece);
-            self.width += piece.chars().count();
+            self.width += width(piece);
             if tail.is_empty() {
                 return;
             }
