@@ -7654,6 +7654,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer();
 begin
+    -- One that has no connection claims nothing, and waits for those that may have died.
+    perform marketing_automation_internal.rescue_orphans();
     select k.senders, k.place into senders, place from marketing_automation_internal.mailer_share(me) k;
     seconds := extract(epoch from marketing_automation_internal.next_due() - statement_timestamp());
     pause := marketing_automation_internal.pause_note();

@@ -48,3 +48,18 @@ def test_all_that_send_have_together_no_more_connections_than_a_server_allows(sh
         shop.end_worker(shop.worker())
         wait_until(lambda: Counter(shop.messages().values()) == {"sent": 200}, 120, what="all to be sent")
         assert set(Counter(mail.recipients[0] for mail in sink.mails).values()) == {1}
+
+
+def test_who_has_no_connection_takes_over_when_the_one_that_had_it_dies(bare_shop, sink, start_mailer):
+    bare_shop.setting("smtp_connections", "1")
+    first = start_mailer(bare_shop, "first")
+    start_mailer(bare_shop, "second")
+    bare_shop.crowd(100)
+    sink.delay(0.05)
+    bare_shop.scenario()
+    bare_shop.tick()
+    sink.wait_for(5)
+    first.kill()
+    sink.delay(0)
+    wait_until(lambda: Counter(bare_shop.messages().values()) == {"sent": 100}, 90, what="the second to send the rest")
+    assert bare_shop.value("select sent > 0 from marketing_automation.mailer_status() where name = 'second'")
