@@ -19,6 +19,22 @@ end $$;
 comment on function marketing_automation_internal.choose_owner() is
     'API: private. Trigger: remembers which role the owner''s name means. A dump has names, and roles are dropped, renamed and made anew';
 
+create function marketing_automation_internal.access_grant_role() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.role_id := (select r.oid from pg_roles r where r.rolname = new.role);
+    if new.role_id is null and marketing_automation_internal.is_restoring() then
+        raise warning 'role "%" does not exist, which has the access "%"', new.role, new.access
+            using hint = format('Create it, and then: select marketing_automation.grant_access(%L, %L);', quote_ident(new.role), new.access);
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.access_grant_role() is
+    'API: private. Trigger: remembers which role the name means, also where a dump is restored, whose role_id is another server''s';
+
+create trigger role before insert or update on marketing_automation_internal.access_grant
+    for each row execute function marketing_automation_internal.access_grant_role();
+
 create function marketing_automation_internal.follow_renamed_roles() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
@@ -30,7 +46,9 @@ begin
                 union all select s.owner, s.owner_id from marketing_automation.scenario s
                 union all select s.owner, s.owner_id from marketing_automation.snippet s
                 union all select p.owner, p.owner_id from marketing_automation.page p
-                union all select p.owner, p.owner_id from marketing_automation.page_text p) o
+                union all select p.owner, p.owner_id from marketing_automation.page_text p
+                union all select g.role, g.role_id from marketing_automation_internal.access_grant g
+                union all select p.role, p.role_id from marketing_automation.sender_permission p) o
             join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
         return;
     end if;
@@ -42,11 +60,18 @@ begin
                 select o.ctid from marketing_automation.%1$I o join pg_roles n on n.oid = o.owner_id
                 where n.rolname <> o.owner for no key update of o skip locked))$update$, its_table);
     end loop;
+    -- What the new name has already is not given twice.
+    delete from marketing_automation_internal.access_grant g using pg_roles r, marketing_automation_internal.access_grant o
+    where r.oid = g.role_id and r.rolname <> g.role and o.role = r.rolname and o.access = g.access;
+    update marketing_automation_internal.access_grant g set role = r.rolname from pg_roles r where r.oid = g.role_id and r.rolname <> g.role;
+    delete from marketing_automation.sender_permission p using pg_roles r, marketing_automation.sender_permission o
+    where r.oid = p.role_id and r.rolname <> p.role and o.role = r.rolname and o.sender = p.sender;
+    update marketing_automation.sender_permission p set role = r.rolname from pg_roles r where r.oid = p.role_id and r.rolname <> p.role;
 exception when others then
     raise warning 'owners of definitions keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
 end $$;
 comment on function marketing_automation_internal.follow_renamed_roles() is
-    'API: private. Gives owners the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
+    'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
     'old name would give all to nobody, or to another role that has it';
 
 create function marketing_automation_internal.guard() returns trigger

@@ -62,6 +62,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     new.role_id := coalesce((select r.oid from pg_roles r where r.rolname = new.role), 0::oid);
     if marketing_automation_internal.is_restoring() then
+        if new.role_id = 0 then
+            raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
+                using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
+        end if;
         return new;
     end if;
     if new.role_id = 0 then

@@ -9,7 +9,7 @@ create table marketing_automation_internal.access_grant (
 comment on table marketing_automation_internal.access_grant is
     'API: private. What grant_access() has given. Names: a dump is restored where the roles do not exist yet';
 comment on column marketing_automation_internal.access_grant.role_id is
-    'The role of that name when it was given, for one that was renamed since; says nothing in another server''s copy';
+    'The role of that name when it was written, for one that was renamed since; null: there was none';
 
 create table marketing_automation_internal.name_lock (
     kind text not null,

@@ -4,7 +4,7 @@
 alter table marketing_automation_internal.access_grant add column role_id oid;
 update marketing_automation_internal.access_grant g set role_id = r.oid from pg_catalog.pg_roles r where r.rolname = g.role;
 comment on column marketing_automation_internal.access_grant.role_id is
-    'The role of that name when it was given, for one that was renamed since; says nothing in another server''s copy';
+    'The role of that name when it was written, for one that was renamed since; null: there was none';
 -- Words and codes by which bounces are judged, which were part of the library.
 create table marketing_automation.bounce_rule (
     kind text not null,
