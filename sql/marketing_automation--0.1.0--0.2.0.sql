@@ -40,7 +40,7 @@ from (
 alter table marketing_automation_internal.access_grant add column role_id oid;
 update marketing_automation_internal.access_grant g set role_id = r.oid from pg_catalog.pg_roles r where r.rolname = g.role;
 comment on column marketing_automation_internal.access_grant.role_id is
-    'The role of that name when it was given, for one that was renamed since; says nothing in another server''s copy';
+    'The role of that name when it was written, for one that was renamed since; null: there was none';
 -- Words and codes by which bounces are judged, which were part of the library.
 create table marketing_automation.bounce_rule (
     kind text not null,
@@ -1884,6 +1884,22 @@ end $$;
 comment on function marketing_automation_internal.choose_owner() is
     'API: private. Trigger: remembers which role the owner''s name means. A dump has names, and roles are dropped, renamed and made anew';
 
+create or replace function marketing_automation_internal.access_grant_role() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    new.role_id := (select r.oid from pg_roles r where r.rolname = new.role);
+    if new.role_id is null and marketing_automation_internal.is_restoring() then
+        raise warning 'role "%" does not exist, which has the access "%"', new.role, new.access
+            using hint = format('Create it, and then: select marketing_automation.grant_access(%L, %L);', quote_ident(new.role), new.access);
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.access_grant_role() is
+    'API: private. Trigger: remembers which role the name means, also where a dump is restored, whose role_id is another server''s';
+
+create or replace trigger role before insert or update on marketing_automation_internal.access_grant
+    for each row execute function marketing_automation_internal.access_grant_role();
+
 create or replace function marketing_automation_internal.follow_renamed_roles() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
@@ -1895,7 +1911,9 @@ begin
                 union all select s.owner, s.owner_id from marketing_automation.scenario s
                 union all select s.owner, s.owner_id from marketing_automation.snippet s
                 union all select p.owner, p.owner_id from marketing_automation.page p
-                union all select p.owner, p.owner_id from marketing_automation.page_text p) o
+                union all select p.owner, p.owner_id from marketing_automation.page_text p
+                union all select g.role, g.role_id from marketing_automation_internal.access_grant g
+                union all select p.role, p.role_id from marketing_automation.sender_permission p) o
             join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
         return;
     end if;
@@ -1907,11 +1925,18 @@ begin
                 select o.ctid from marketing_automation.%1$I o join pg_roles n on n.oid = o.owner_id
                 where n.rolname <> o.owner for no key update of o skip locked))$update$, its_table);
     end loop;
+    -- What the new name has already is not given twice.
+    delete from marketing_automation_internal.access_grant g using pg_roles r, marketing_automation_internal.access_grant o
+    where r.oid = g.role_id and r.rolname <> g.role and o.role = r.rolname and o.access = g.access;
+    update marketing_automation_internal.access_grant g set role = r.rolname from pg_roles r where r.oid = g.role_id and r.rolname <> g.role;
+    delete from marketing_automation.sender_permission p using pg_roles r, marketing_automation.sender_permission o
+    where r.oid = p.role_id and r.rolname <> p.role and o.role = r.rolname and o.sender = p.sender;
+    update marketing_automation.sender_permission p set role = r.rolname from pg_roles r where r.oid = p.role_id and r.rolname <> p.role;
 exception when others then
     raise warning 'owners of definitions keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
 end $$;
 comment on function marketing_automation_internal.follow_renamed_roles() is
-    'API: private. Gives owners the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
+    'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
     'old name would give all to nobody, or to another role that has it';
 
 create or replace function marketing_automation_internal.guard() returns trigger
@@ -2593,6 +2618,10 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     new.role_id := coalesce((select r.oid from pg_roles r where r.rolname = new.role), 0::oid);
     if marketing_automation_internal.is_restoring() then
+        if new.role_id = 0 then
+            raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
+                using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
+        end if;
         return new;
     end if;
     if new.role_id = 0 then
@@ -10509,7 +10538,7 @@ end $$;
 comment on function marketing_automation_internal.root_raises(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. Whether the condition of a root activity raises an error for a row';
 
-create or replace function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
+create or replace function marketing_automation_internal.simulate_row(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -10542,12 +10571,12 @@ begin
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().
-                case when not marketing_automation_internal.root_raises(chosen, model, simulate.key)
+                case when not marketing_automation_internal.root_raises(chosen, model, simulate_row.key)
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
                 marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone))),
-            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
+            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -10591,6 +10620,18 @@ begin
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
         from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
         join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
+end $$;
+comment on function marketing_automation_internal.simulate_row(regrole, text, text, jsonb, timestamptz) is
+    'API: private. What simulate() does within one limit of time';
+
+create or replace function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
+returns table (at timestamptz, activity text, outcome text, detail text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- It asks once for each activity, and a tree has many.
+    perform marketing_automation_internal.begin_turn();
+    return query select s.* from marketing_automation_internal.simulate_row(caller, scenario, key, events, start) s;
+    perform marketing_automation_internal.end_turn();
 end $$;
 comment on function marketing_automation_internal.simulate(regrole, text, text, jsonb, timestamptz) is 'API: private. Behind simulate()';
 

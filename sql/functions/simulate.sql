@@ -189,7 +189,7 @@ end $$;
 comment on function marketing_automation_internal.root_raises(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. Whether the condition of a root activity raises an error for a row';
 
-create function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
+create function marketing_automation_internal.simulate_row(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -222,12 +222,12 @@ begin
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
                 -- A condition that raises an error does so when its activity runs, as for enroll_one().
-                case when not marketing_automation_internal.root_raises(chosen, model, simulate.key)
+                case when not marketing_automation_internal.root_raises(chosen, model, simulate_row.key)
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
                 marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone))),
-            array[simulate.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
+            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -271,6 +271,18 @@ begin
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
         from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
         join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
+end $$;
+comment on function marketing_automation_internal.simulate_row(regrole, text, text, jsonb, timestamptz) is
+    'API: private. What simulate() does within one limit of time';
+
+create function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
+returns table (at timestamptz, activity text, outcome text, detail text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- It asks once for each activity, and a tree has many.
+    perform marketing_automation_internal.begin_turn();
+    return query select s.* from marketing_automation_internal.simulate_row(caller, scenario, key, events, start) s;
+    perform marketing_automation_internal.end_turn();
 end $$;
 comment on function marketing_automation_internal.simulate(regrole, text, text, jsonb, timestamptz) is 'API: private. Behind simulate()';
 

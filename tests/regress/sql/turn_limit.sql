@@ -99,3 +99,19 @@ reset marketing_automation.expression_timeout;
 select marketing_automation.stop('dozing');
 select marketing_automation.revoke_access('regress_turn_reports', 'reader');
 drop role regress_turn_reports;
+
+-- A simulation has one limit for all that it asks, as a turn has: each of these conditions by itself is quick enough.
+select marketing_automation.create_scenario('slow steps', 'linguist', 'self.id = 1') > 0 as created;
+select marketing_automation.add_activity('slow steps', 'step 1', action => null, condition => 'pg_sleep(0.2) is not null') > 0 as added;
+select count(marketing_automation.add_activity('slow steps', 'step ' || n, parent => 'step ' || n - 1, action => null, condition => 'pg_sleep(0.2) is not null')) as added
+from generate_series(2, 4) n;
+begin;
+set local marketing_automation.expression_timeout = '500ms';
+select activity, outcome from marketing_automation.simulate('slow steps', '1');
+rollback;
+-- What comes after in the transaction has a limit of its own.
+begin;
+select activity, outcome from marketing_automation.simulate('slow steps', '1');
+select current_setting('marketing_automation.turn', true) as turn;
+rollback;
+select marketing_automation.delete_scenario('slow steps');
