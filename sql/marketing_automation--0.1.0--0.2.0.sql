@@ -514,6 +514,16 @@ comment on column marketing_automation.conversion.at is 'When it happened; of a 
 comment on column marketing_automation.conversion.activity_id is
     'The activity that it is credited to: whose mail was clicked last before it, else sent last; null: there was none';
 
+-- Hold-outs.
+alter table marketing_automation.scenario
+    add column holdout numeric not null default 0 check (holdout between 0 and 100),
+    add constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0);
+comment on column marketing_automation.scenario.holdout is
+    'Per cent of the people who enter that get no mail, so that their conversions tell what would have happened without; see '
+    'uplift_report(). Fixed once records have entered';
+alter table marketing_automation_internal.record add column held_out boolean not null default false;
+create index record_held_out on marketing_automation_internal.record (scenario_id) where held_out;
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -1077,7 +1087,7 @@ comment on function marketing_automation.sees_rows(integer) is
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
 
 create or replace view marketing_automation.record with (security_barrier) as
-select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before, r.held_out
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
@@ -1098,6 +1108,8 @@ comment on column marketing_automation.record.ended_at is 'When its journey ende
 comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
 comment on column marketing_automation.record.goal_before is
     'Whether it had reached the goal of the scenario already when it entered: it never converts';
+comment on column marketing_automation.record.held_out is
+    'Whether it is held out: it starts no activity and gets no mail, and its goal is measured to compare with';
 
 create or replace view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
@@ -1132,9 +1144,10 @@ begin
     if tg_table_name = 'record' then
         insert into marketing_automation_internal.record
             (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason,
-                goal_before)
+                goal_before, held_out)
         values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at,
-            new.ended_at, new.end_reason, coalesce(new.goal_before, false));
+            new.ended_at, new.end_reason, coalesce(new.goal_before, false),
+            coalesce(new.held_out, false));
     else
         insert into marketing_automation_internal.event
             (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)
@@ -2237,6 +2250,14 @@ begin
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
     end if;
+    if tg_op = 'UPDATE' and new.holdout <> old.holdout then
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
+            raise exception 'holdout of scenario "%" cannot change: records have entered it', old.name
+                using errcode = 'object_in_use', detail = 'Who is held out was decided by it, and would get mail as another row.',
+                      hint = 'Create another scenario.';
+        end if;
+    end if;
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
@@ -2906,7 +2927,8 @@ create or replace function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
-    exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null
+    exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
+    holdout numeric default 0
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -2914,11 +2936,11 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value)
+        goal_window, goal_at, goal_value, holdout)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
-        create_scenario.goal_value)
+        create_scenario.goal_value, create_scenario.holdout)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -2929,9 +2951,10 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text) is
+    interval, text, text, numeric) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
-    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
+    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; holdout: per cent of the people who '
+    'enter and get no mail, to compare with; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
     'recipients know its mails as, on the page where they unsubscribe';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
@@ -3418,6 +3441,13 @@ create or replace trigger columns after insert or update on marketing_automation
 -- functions/enroll_rows.sql
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
+create or replace function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
+language sql immutable
+-- By a hash, so that all rows of a person share it, whichever enters first. Of 10,000, as many as hundredths of a per cent.
+return ('x' || substr(md5((scenario).id || '/' || person), 1, 7))::bit(28)::integer % 10000 < 100 * (scenario).holdout;
+comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
+    'API: private. Whether a person, by its party or else its key, gets no mail of a scenario, to compare with';
+
 create or replace function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('array_remove(array[%s]::integer[], null)', string_agg(
@@ -3485,7 +3515,8 @@ declare
     lost bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone,
+            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
             as q (key text, party text, time_zone text)
         where not exists (select from marketing_automation_internal.record r
@@ -3499,9 +3530,9 @@ begin
             case when choice is not null or reached is not null then array(select e.key from entering e) end)
             as q (key text, roots integer[], reached boolean)
     ), recorded as (
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before, held_out)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone,
-            coalesce(c.reached, false)
+            coalesce(c.reached, false), e.held_out
         from entering e left join chosen c on scenario.goal is not null and c.key = e.key
     ), open as (
         insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
@@ -3517,6 +3548,7 @@ begin
         left join chosen c on c.key = e.key
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
             and (choice is null or a.id = any (c.roots))
+        where not e.held_out
     )
     select count(*), count(*) filter (where model.time_zone is not null and e.time_zone <> ''
         and not marketing_automation_internal.is_time_zone(e.time_zone))
@@ -4604,9 +4636,10 @@ begin
     ), converted as (
         -- In order, as batches of other activities may convert the same records.
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
-        select r.record_id, scenario.id, r.at, marketing_automation_internal.finite(r.goal_value), 'goal',
-            marketing_automation_internal.credited_activity(r.record_id, r.at)
+        select r.record_id, scenario.id, r.at, marketing_automation_internal.finite(r.goal_value), 'goal', a.activity_id
         from reached r join live l on l.record_id = r.record_id
+        left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
+            on a.record_id = r.record_id
         where r.at between l.entered_at and r.until order by r.record_id
         on conflict (record_id) where source = 'goal' do nothing
     ), ending as (
@@ -5156,16 +5189,22 @@ language sql immutable parallel safe
 return case when amount not in ('NaN', 'Infinity', '-Infinity') then amount end;
 comment on function marketing_automation_internal.finite(numeric) is 'API: private. A number; null for one that is none, or has no end';
 
-create or replace function marketing_automation_internal.credited_activity(of_record bigint, before timestamptz) returns integer
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce((
+create or replace function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
+returns table (record_id bigint, activity_id integer)
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    -- One statement for all: the log has 40 partitions, and to begin with them for each record took longer than to look.
+    select u.id, coalesce((
             select f.activity_id from marketing_automation_internal.finished_activity f
-            where f.record_id = of_record and f.clicked_at <= before order by f.clicked_at desc, f.activity_id desc limit 1), (
+            where f.record_id = u.id and f.clicked_at <= u.at order by f.clicked_at desc, f.activity_id desc limit 1), (
             select l.activity_id from marketing_automation_internal.message_log l
-            where l.record_id = of_record and l.sent_at <= before order by l.sent_at desc, l.id desc limit 1))
+            where l.record_id = u.id and l.sent_at <= u.at
+              and exists (select from marketing_automation_internal.finished_activity f where f.record_id = u.id and f.outcome = 'mailed')
+            order by l.sent_at desc, l.id desc limit 1))
+    from unnest(records, times) as u (id, at)
 $$;
-comment on function marketing_automation_internal.credited_activity(bigint, timestamptz) is
-    'API: private. The activity whose mail a record has clicked last before a time, or else was sent last; null: there is none';
+comment on function marketing_automation_internal.credited_activities(bigint[], timestamptz[]) is
+    'API: private. The activity whose mail each of these records has clicked last before its time, or else was sent last; null: there is '
+    'none';
 
 create or replace function marketing_automation_internal.close_goals(of_scenario integer, records bigint[], times timestamptz[], amounts numeric[],
     now timestamptz) returns bigint
@@ -5178,9 +5217,10 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount
     ), converted as (
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
-        select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal',
-            marketing_automation_internal.credited_activity(c.record_id, c.at)
+        select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal', a.activity_id
         from reached c join marketing_automation_internal.record r on r.id = c.record_id
+        left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
+            on a.record_id = c.record_id
         where c.at between r.entered_at and c.until order by c.record_id
         on conflict (record_id) where source = 'goal' do nothing
         returning record_id
@@ -6114,7 +6154,8 @@ begin
     perform marketing_automation_internal.demand_record(caller, record);
     insert into marketing_automation.conversion (record_id, scenario_id, at, value, activity_id)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value,
-        marketing_automation_internal.credited_activity(r.id, coalesce(record_conversion.at, now()))
+        (select a.activity_id from marketing_automation_internal.credited_activities(array[r.id],
+            array[coalesce(record_conversion.at, now())]) a)
     from marketing_automation_internal.record r
     where r.id = marketing_automation.record_id(record) and r.uuid = record
     returning conversion.id into its_id;
@@ -9496,7 +9537,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                           || coalesce(' worth ' || sum(v.value), '')
                    from marketing_automation.conversion v where v.scenario_id = s.id)
                || (select case when count(*) > 0 then format(', %s exited', count(*)) else '' end
-                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited') as text
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited')
+               || (select case when count(*) > 0 then format(', %s held out', count(*)) else '' end
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.held_out) as text
         from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,
@@ -9976,6 +10019,66 @@ comment on function marketing_automation.mail_report(text) is
     'in it, or marked it as spam; conversions, each credited to the mail that its record clicked last before it, else to the one that '
     'was sent last; their value, and that per thousand mails';
 
+-- functions/uplift.sql
+-- Uplift: what a scenario has brought about, by comparing those who were mailed with those who were held out.
+
+create or replace function marketing_automation_internal.wilson(part bigint, whole bigint, out low double precision, out high double precision)
+language sql immutable strict set search_path = pg_catalog, pg_temp
+-- The 95 % interval of Wilson, with z = 1.96: also right for few, and for none.
+as $$
+    select (p + 1.9208 / n - d) / (1 + 3.8416 / n), (p + 1.9208 / n + d) / (1 + 3.8416 / n)
+    from (select part::double precision / whole as p, whole::double precision as n) s
+    cross join lateral (select 1.96 * sqrt(p * (1 - p) / n + 0.9604 / (n * n)) as d) t
+    where whole > 0
+$$;
+comment on function marketing_automation_internal.wilson(bigint, bigint, out double precision, out double precision) is
+    'API: private. The 95 % interval of a rate; null: of nothing';
+
+create or replace function marketing_automation_internal.rate_difference(part bigint, whole bigint, other_part bigint, other_whole bigint,
+    out difference numeric, out low numeric, out high numeric)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- Newcombe, Statistics in Medicine 17 (1998), method 10.
+    select round((p - q)::numeric, 4), round((p - q - sqrt((p - w.low) ^ 2 + (o.high - q) ^ 2))::numeric, 4),
+           round((p - q + sqrt((w.high - p) ^ 2 + (q - o.low) ^ 2))::numeric, 4)
+    from (select part::double precision / nullif(whole, 0) as p, other_part::double precision / nullif(other_whole, 0) as q) r
+    cross join lateral marketing_automation_internal.wilson(part, whole) w
+    cross join lateral marketing_automation_internal.wilson(other_part, other_whole) o
+$$;
+comment on function marketing_automation_internal.rate_difference(bigint, bigint, bigint, bigint, out numeric, out numeric, out numeric) is
+    'API: private. One rate less another, with the 95 % interval of that';
+
+create or replace function marketing_automation_internal.uplift_report(caller regrole, scenario text)
+    returns table (mailed bigint, held_out bigint, mailed_conversions bigint, held_out_conversions bigint, mailed_rate numeric,
+        held_out_rate numeric, mailed_value numeric, held_out_value numeric, uplift numeric, uplift_low numeric, uplift_high numeric)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with entered as (
+        select count(*) filter (where not r.held_out) as mailed, count(*) filter (where r.held_out) as held_out
+        from marketing_automation_internal.scenario_for(caller, uplift_report.scenario, 'count') s
+        join marketing_automation_internal.record r on r.scenario_id = s.id and not r.goal_before
+    ), converted as (
+        select count(*) filter (where not r.held_out) as mailed, count(*) filter (where r.held_out) as held_out,
+            sum(c.value) filter (where not r.held_out) as mailed_value, sum(c.value) filter (where r.held_out) as held_out_value
+        from marketing_automation_internal.scenario_for(caller, uplift_report.scenario, 'count') s
+        join marketing_automation.conversion c on c.scenario_id = s.id and c.source = 'goal'
+        join marketing_automation_internal.record r on r.id = c.record_id
+    )
+    select e.mailed, e.held_out, c.mailed, c.held_out, marketing_automation_internal.rate(c.mailed, e.mailed),
+        marketing_automation_internal.rate(c.held_out, e.held_out), round(c.mailed_value / nullif(e.mailed, 0), 4),
+        round(c.held_out_value / nullif(e.held_out, 0), 4), d.difference, d.low, d.high
+    from entered e cross join converted c
+    left join lateral marketing_automation_internal.rate_difference(c.mailed, e.mailed, c.held_out, e.held_out) d on true
+$$;
+comment on function marketing_automation_internal.uplift_report(regrole, text) is 'API: private. Behind uplift_report()';
+
+create or replace function marketing_automation.uplift_report(scenario text)
+    returns table (mailed bigint, held_out bigint, mailed_conversions bigint, held_out_conversions bigint, mailed_rate numeric,
+        held_out_rate numeric, mailed_value numeric, held_out_value numeric, uplift numeric, uplift_low numeric, uplift_high numeric)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.uplift_report(text) is
+    'API: public. What the mails of a scenario with a holdout have brought about: records that were mailed and that were held out (without '
+    'those that had reached the goal before), how many of each have reached the goal, their share between 0 and 1, the value of the goal '
+    'for each record, and the difference of the shares with its 95 % interval: one that holds 0 may be chance';
+
 -- functions/explain.sql
 -- Why has this customer (not) got that mail: one record of a scenario, told for people.
 
@@ -10064,8 +10167,14 @@ begin
             case when entered.goal_before then 'had reached the goal before it entered: no conversion' end, (
             select 'may reach the goal until ' || marketing_automation_internal.moment(g.until)
             from marketing_automation_internal.open_goal g where g.scenario_id = scenario.id and g.record_id = entered.id));
+        if entered.held_out then
+            fact := concat_ws('; ', fact, 'is held out: no activity starts, only its goal is measured');
+        end if;
         if fact is not null then
             return next;
+        end if;
+        if entered.held_out then
+            return;
         end if;
         if entered.end_reason is not null and not (entered.end_reason = 'goal_reached' and coalesce(fact like '%: nothing more runs', false)) then
             fact := format('its journey ended %s, as %s: nothing more runs', marketing_automation_internal.moment(entered.ended_at),
@@ -10198,6 +10307,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     node record;
     blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
+    is_held_out boolean := (select r.held_out from marketing_automation_internal.record r where r.id = of_record);
     its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
     arrived boolean := scenario.goal_ends_journey
         and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
@@ -10280,6 +10390,7 @@ begin
             when blocked then 'never starts: the record is blocked'
             when arrived then 'never starts: the goal was reached'
             when its_end is not null then 'never starts: ' || marketing_automation_internal.end_in_words(its_end)
+            when is_held_out then 'never starts: the record is held out'
             when (node.a).parent_id is null then
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end
@@ -10596,6 +10707,13 @@ begin
         at := start;
         outcome := 'not_entered';
         detail := 'does not enter: ' || obstacle;
+        return next;
+        return;
+    end if;
+    if marketing_automation_internal.is_held_out(chosen, coalesce(row.party, row.key)) then
+        at := start;
+        outcome := 'held_out';
+        detail := 'enters and is held out: no activity starts, only its goal is measured';
         return next;
         return;
     end if;
@@ -11221,7 +11339,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report mail_report'),
+         'cohort_report uplift_report mail_report'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity message '
          'delivery_attempt event'),

@@ -15,7 +15,8 @@ begin
     perform marketing_automation_internal.demand_record(caller, record);
     insert into marketing_automation.conversion (record_id, scenario_id, at, value, activity_id)
     select r.id, r.scenario_id, coalesce(record_conversion.at, now()), record_conversion.value,
-        marketing_automation_internal.credited_activity(r.id, coalesce(record_conversion.at, now()))
+        (select a.activity_id from marketing_automation_internal.credited_activities(array[r.id],
+            array[coalesce(record_conversion.at, now())]) a)
     from marketing_automation_internal.record r
     where r.id = marketing_automation.record_id(record) and r.uuid = record
     returning conversion.id into its_id;

@@ -1,5 +1,12 @@
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
+create function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
+language sql immutable
+-- By a hash, so that all rows of a person share it, whichever enters first. Of 10,000, as many as hundredths of a per cent.
+return ('x' || substr(md5((scenario).id || '/' || person), 1, 7))::bit(28)::integer % 10000 < 100 * (scenario).holdout;
+comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
+    'API: private. Whether a person, by its party or else its key, gets no mail of a scenario, to compare with';
+
 create function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('array_remove(array[%s]::integer[], null)', string_agg(
@@ -67,7 +74,8 @@ declare
     lost bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone,
+            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
             as q (key text, party text, time_zone text)
         where not exists (select from marketing_automation_internal.record r
@@ -81,9 +89,9 @@ begin
             case when choice is not null or reached is not null then array(select e.key from entering e) end)
             as q (key text, roots integer[], reached boolean)
     ), recorded as (
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before, held_out)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone,
-            coalesce(c.reached, false)
+            coalesce(c.reached, false), e.held_out
         from entering e left join chosen c on scenario.goal is not null and c.key = e.key
     ), open as (
         insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
@@ -99,6 +107,7 @@ begin
         left join chosen c on c.key = e.key
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
             and (choice is null or a.id = any (c.roots))
+        where not e.held_out
     )
     select count(*), count(*) filter (where model.time_zone is not null and e.time_zone <> ''
         and not marketing_automation_internal.is_time_zone(e.time_zone))

@@ -85,8 +85,14 @@ begin
             case when entered.goal_before then 'had reached the goal before it entered: no conversion' end, (
             select 'may reach the goal until ' || marketing_automation_internal.moment(g.until)
             from marketing_automation_internal.open_goal g where g.scenario_id = scenario.id and g.record_id = entered.id));
+        if entered.held_out then
+            fact := concat_ws('; ', fact, 'is held out: no activity starts, only its goal is measured');
+        end if;
         if fact is not null then
             return next;
+        end if;
+        if entered.held_out then
+            return;
         end if;
         if entered.end_reason is not null and not (entered.end_reason = 'goal_reached' and coalesce(fact like '%: nothing more runs', false)) then
             fact := format('its journey ended %s, as %s: nothing more runs', marketing_automation_internal.moment(entered.ended_at),
@@ -219,6 +225,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     node record;
     blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
+    is_held_out boolean := (select r.held_out from marketing_automation_internal.record r where r.id = of_record);
     its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
     arrived boolean := scenario.goal_ends_journey
         and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
@@ -301,6 +308,7 @@ begin
             when blocked then 'never starts: the record is blocked'
             when arrived then 'never starts: the goal was reached'
             when its_end is not null then 'never starts: ' || marketing_automation_internal.end_in_words(its_end)
+            when is_held_out then 'never starts: the record is held out'
             when (node.a).parent_id is null then
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end

@@ -126,9 +126,10 @@ begin
     ), converted as (
         -- In order, as batches of other activities may convert the same records.
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
-        select r.record_id, scenario.id, r.at, marketing_automation_internal.finite(r.goal_value), 'goal',
-            marketing_automation_internal.credited_activity(r.record_id, r.at)
+        select r.record_id, scenario.id, r.at, marketing_automation_internal.finite(r.goal_value), 'goal', a.activity_id
         from reached r join live l on l.record_id = r.record_id
+        left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
+            on a.record_id = r.record_id
         where r.at between l.entered_at and r.until order by r.record_id
         on conflict (record_id) where source = 'goal' do nothing
     ), ending as (

@@ -138,7 +138,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                           || coalesce(' worth ' || sum(v.value), '')
                    from marketing_automation.conversion v where v.scenario_id = s.id)
                || (select case when count(*) > 0 then format(', %s exited', count(*)) else '' end
-                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited') as text
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited')
+               || (select case when count(*) > 0 then format(', %s held out', count(*)) else '' end
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.held_out) as text
         from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,

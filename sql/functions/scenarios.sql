@@ -43,6 +43,14 @@ begin
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
     end if;
+    if tg_op = 'UPDATE' and new.holdout <> old.holdout then
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
+            raise exception 'holdout of scenario "%" cannot change: records have entered it', old.name
+                using errcode = 'object_in_use', detail = 'Who is held out was decided by it, and would get mail as another row.',
+                      hint = 'Create another scenario.';
+        end if;
+    end if;
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;

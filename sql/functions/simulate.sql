@@ -250,6 +250,13 @@ begin
         return next;
         return;
     end if;
+    if marketing_automation_internal.is_held_out(chosen, coalesce(row.party, row.key)) then
+        at := start;
+        outcome := 'held_out';
+        detail := 'enters and is held out: no activity starts, only its goal is measured';
+        return next;
+        return;
+    end if;
     begin
         -- As if it had never been in the scenario.
         delete from marketing_automation_internal.record r where r.scenario_id = chosen.id and r.key = row.key;

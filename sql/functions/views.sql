@@ -2,7 +2,7 @@
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
 
 create view marketing_automation.record with (security_barrier) as
-select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before, r.held_out
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
@@ -23,6 +23,8 @@ comment on column marketing_automation.record.ended_at is 'When its journey ende
 comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
 comment on column marketing_automation.record.goal_before is
     'Whether it had reached the goal of the scenario already when it entered: it never converts';
+comment on column marketing_automation.record.held_out is
+    'Whether it is held out: it starts no activity and gets no mail, and its goal is measured to compare with';
 
 create view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
@@ -57,9 +59,10 @@ begin
     if tg_table_name = 'record' then
         insert into marketing_automation_internal.record
             (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason,
-                goal_before)
+                goal_before, held_out)
         values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at,
-            new.ended_at, new.end_reason, coalesce(new.goal_before, false));
+            new.ended_at, new.end_reason, coalesce(new.goal_before, false),
+            coalesce(new.held_out, false));
     else
         insert into marketing_automation_internal.event
             (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)

@@ -91,8 +91,10 @@ create table marketing_automation.scenario (
     goal_window interval not null default '30 days' check (goal_window > interval '0' and goal_window <= interval '10 years'),
     goal_at text,
     goal_value text,
+    holdout numeric not null default 0 check (holdout between 0 and 100),
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
-    constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null))
+    constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
+    constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0)
 );
 comment on table marketing_automation.scenario is
     'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
@@ -123,6 +125,9 @@ comment on column marketing_automation.scenario.goal_at is
     'SQL expression over self, timestamptz: when the goal was reached; null: when it was seen to hold';
 comment on column marketing_automation.scenario.goal_value is
     'SQL expression over self, a number: what reaching the goal is worth; null: nothing';
+comment on column marketing_automation.scenario.holdout is
+    'Per cent of the people who enter that get no mail, so that their conversions tell what would have happened without; see '
+    'uplift_report(). Fixed once records have entered';
 comment on column marketing_automation.scenario.exit_condition is
     'SQL boolean expression over self, asked when an activity is due, before a mail leaves, and of all who wait, time and again: once it '
     'is true, the journey of the record ends; null: never';

@@ -21,6 +21,7 @@ create table marketing_automation_internal.record (
     ended_at timestamptz,
     end_reason text,
     goal_before boolean not null default false,
+    held_out boolean not null default false,
     constraint record_enters_once unique (scenario_id, key),
     constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached')),
     constraint record_end_has_reason check ((ended_at is null) = (end_reason is null))
@@ -29,6 +30,7 @@ create table marketing_automation_internal.record (
 create index record_left on marketing_automation_internal.record (party) where blocked_at is not null or unsubscribed_at is not null;
 -- For the counts of tree().
 create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
+create index record_held_out on marketing_automation_internal.record (scenario_id) where held_out;
 comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
 
 -- Who can still convert: a small table, from which a record goes when it has, or when its time is over.

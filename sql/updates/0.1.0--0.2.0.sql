@@ -477,3 +477,13 @@ comment on table marketing_automation.conversion is
 comment on column marketing_automation.conversion.at is 'When it happened; of a goal without goal_at: when it was seen to hold';
 comment on column marketing_automation.conversion.activity_id is
     'The activity that it is credited to: whose mail was clicked last before it, else sent last; null: there was none';
+
+-- Hold-outs.
+alter table marketing_automation.scenario
+    add column holdout numeric not null default 0 check (holdout between 0 and 100),
+    add constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0);
+comment on column marketing_automation.scenario.holdout is
+    'Per cent of the people who enter that get no mail, so that their conversions tell what would have happened without; see '
+    'uplift_report(). Fixed once records have entered';
+alter table marketing_automation_internal.record add column held_out boolean not null default false;
+create index record_held_out on marketing_automation_internal.record (scenario_id) where held_out;

@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 29] = [
+pub(super) const HINTS: [(&str, &str); 31] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -21,6 +21,11 @@ pub(super) const HINTS: [(&str, &str); 29] = [
         "scenario_goal_parts_need_goal",
         "goal_at and goal_value need a goal.",
     ),
+    (
+        "scenario_holdout_needs_goal",
+        "holdout needs a goal, by which those who are held out are compared.",
+    ),
+    ("scenario_holdout_check", "holdout is 0 to 100 per cent."),
     (
         "scenario_goal_window_check",
         "goal_window is longer than 0 and at most 10 years.",

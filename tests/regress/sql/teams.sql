@@ -162,6 +162,7 @@ reset role;
 create table shop.call (function text, call text);
 insert into shop.call values
     ('activity_count', 'from marketing_automation.activity_count(''bob'')'),
+    ('uplift_report', 'from marketing_automation.uplift_report(''bob'')'),
     ('record_count', 'from marketing_automation.record_count(''bob'')'),
     ('scenario_report_by', 'from marketing_automation.scenario_report_by(''bob'')'),
     ('activity_report_by', 'from marketing_automation.activity_report_by(''bob'')'),
