@@ -62,4 +62,3 @@ def test_who_has_no_connection_takes_over_when_the_one_that_had_it_dies(bare_sho
     first.kill()
     sink.delay(0)
     wait_until(lambda: Counter(bare_shop.messages().values()) == {"sent": 100}, 90, what="the second to send the rest")
-    assert bare_shop.value("select sent > 0 from marketing_automation.mailer_status() where name = 'second'")
