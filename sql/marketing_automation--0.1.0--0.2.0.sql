@@ -2089,7 +2089,9 @@ begin
         select string_agg(quote_ident(s.name), ', ' order by s.name) into users from marketing_automation.scenario s
             where s.model = old.name;
         if users is not null then
-            raise exception 'model "%" is in use', old.name using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users);
+            raise exception 'model "%" is in use', old.name 
+                using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users),
+                      hint = 'Delete these before: those that have begun keep the log of their mails, and their model.';
         end if;
         return old;
     end if;
@@ -2115,6 +2117,10 @@ begin
             raise exception 'key of model "%" cannot change: %', old.name, users
                 using errcode = 'object_in_use', hint = 'Register a new model with the other key.';
         end if;
+    end if;
+    if new.key is null then
+        raise exception 'key of model "%" must not be null', new.name
+            using errcode = 'null_value_not_allowed', hint = 'It is an expression over the row, self, by which it is found again, as in self.id.';
     end if;
     select c.* into relation_class from pg_class c where c.oid = new.relation;
     if relation_class.relkind not in ('r', 'p', 'v', 'm', 'f') then
@@ -2436,7 +2442,7 @@ begin
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', hint = 'Give it one; action => null is for what only branches.';
     end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
     if not found then
@@ -2910,7 +2916,8 @@ create or replace function marketing_automation.register_model(
     recipient_name text default null, language text default null, time_zone text default null,
     track_opens text default null, track_clicks text default null
 ) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
     insert into marketing_automation.model as m
         (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
     values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
@@ -2918,7 +2925,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
         recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
         track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
-$$;
+end $$;
 comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
     'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
     'the alias self; track_opens and track_clicks boolean ones, null: yes';
@@ -3212,7 +3219,8 @@ begin
     from marketing_automation.model m where m.name = unregister_model.name;
     delete from marketing_automation.model m where m.name = unregister_model.name;
     if not found then
-        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
+        raise exception 'model "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.model;';
     end if;
 end $$;
 comment on function marketing_automation_internal.unregister_model(regrole, text) is 'API: private. Behind unregister_model()';
@@ -4987,7 +4995,8 @@ declare
     code text;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 10000.';
     end if;
     if scenario is not null then
         chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
@@ -5372,7 +5381,8 @@ declare
     processed integer;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 1000.';
     end if;
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
     -- What applies holds its mails until this transaction ends, so not beside somebody who is at it.
@@ -6096,7 +6106,8 @@ create or replace function marketing_automation.apply_events(batch_size integer 
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 5000.';
     end if;
     perform marketing_automation_internal.wait_for_event_application();
     return coalesce(marketing_automation_internal.apply_batch(batch_size), 0);
@@ -6278,7 +6289,13 @@ begin
         'kind', format('robot rule "%s"', new.name));
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
-        perform '' ~* new.pattern;
+        begin
+            perform '' ~* new.pattern;
+        exception when invalid_regular_expression then
+            raise exception 'pattern of robot rule "%" is no regular expression', new.name
+                using errcode = 'invalid_regular_expression', detail = sqlerrm || '.',
+                      hint = 'Write a backslash before a bracket, dot, * or + that is meant as such.';
+        end;
         if marketing_automation_internal.may_take_long(new.pattern) then
             if not marketing_automation_internal.is_restoring() then
                 raise exception 'pattern of robot rule "%" has a back-reference or looks around', new.name
@@ -6840,7 +6857,8 @@ declare
     its_scenario integer := marketing_automation_internal.scenario_left(caller, scenario);
 begin
     if party is null then
-        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
     end if;
     insert into marketing_automation.unsubscription (party, scenario_id, created_at)
     values (unsubscribe.party, its_scenario, statement_timestamp())
@@ -6867,7 +6885,8 @@ declare
     unblocked bigint;
 begin
     if party is null then
-        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
     end if;
     if its_scenario is not null and exists (
         select from marketing_automation.unsubscription u where u.party = resubscribe.party and u.scenario_id = 0) then
@@ -7347,7 +7366,8 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state says. The children of sent mails start. now: assumed time of the result, for simulations';
+    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state '
+    'says. The children of sent mails start. now: assumed time of the result, for simulations';
 
 create or replace function marketing_automation_internal.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -7403,10 +7423,11 @@ begin
         perform marketing_automation_internal.complete_contexts(array(
             select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then
-        raise exception 'message % does not exist', message using errcode = 'undefined_object';
+        raise exception 'message % does not exist', message
+            using errcode = 'undefined_object', hint = 'See: select id, state from marketing_automation.message where email = …;';
     else
         raise exception 'message % is %, nothing is to be tried again', message, its_state
-            using errcode = 'object_not_in_prerequisite_state';
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Mails that failed or are in doubt are.';
     end if;
     perform marketing_automation_internal.notify_mailer();
 end $$;
@@ -7441,7 +7462,8 @@ begin
         raise exception 'message % is not waiting to be sent', message
             using errcode = 'object_not_in_prerequisite_state',
                   detail = coalesce((select format('It is %s.', m.state) from marketing_automation.message m where m.id = cancel.message),
-                      'It does not exist.');
+                      'It does not exist.'),
+                  hint = 'See: select id from marketing_automation.message where state in (''queued'', ''in_doubt'');';
     end if;
 end $$;
 comment on function marketing_automation_internal.cancel(regrole, bigint) is 'API: private. Behind cancel()';
@@ -7689,7 +7711,8 @@ begin
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
-comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer; senders, place: see mailer_share()';
+comment on function marketing_automation.mailer_claim(integer, boolean) is
+    'API: mailer. Claims mails that are due for this mailer; senders, place: see mailer_share()';
 
 create or replace function marketing_automation.mailer_revoked(ids bigint[], attempts integer[]) returns setof bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -8099,7 +8122,8 @@ declare
     purged bigint := 0;
 begin
     if older_than is null or older_than not between interval '0' and 38 * span then
-        raise exception 'older_than must be between 0 and 1140 days, not %', older_than using errcode = 'invalid_parameter_value';
+        raise exception 'older_than must be between 0 and 1140 days, not %', older_than
+            using errcode = 'invalid_parameter_value', hint = 'purge_messages(''90 days'') removes those that ended before.';
     end if;
     -- A partition holds the mails of the last turn that its number had, and of earlier ones.
     for partition in
@@ -9050,7 +9074,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)')) as host) target
         where regexp_replace(shown.host, '^www\.', '') <> regexp_replace(target.host, '^www\.', '')
         union all
-        select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 'Perhaps a placeholder of another program: values are written {{ record.name }}.'
+        select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 
+            'Perhaps a placeholder of another program: values are written {{ record.name }}.'
         from regexp_matches(subject || E'\n' || plain, '(\{\{[^}\n]*\}\}|\*\|[A-Z_:]+\|\*|%%[A-Za-z_]+%%|%recipient\.[a-z_]+%)') as m (part)
     )
     select f.severity, f.message, f.hint from fault f
@@ -9139,7 +9164,8 @@ begin
     end if;
     reason := marketing_automation_internal.definition_error(chosen);
     if reason is not null then
-        return query select 'error', null::text, null::text, reason, format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
+        return query select 'error', null::text, null::text, reason,
+            format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
         return;
     end if;
     -- All that is asked of the rows has the time of one turn.
@@ -9613,10 +9639,12 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'The period is ''day'', ''month'' or ''year''.';
     end if;
     if not isfinite(from_date) or not isfinite(to_date) then
-        raise exception 'a report needs finite dates, not from % to %', from_date, to_date using errcode = 'invalid_parameter_value';
+        raise exception 'a report needs finite dates, not from % to %', from_date, to_date
+            using errcode = 'invalid_parameter_value', hint = 'Leave one of them away for what there is on its side.';
     end if;
     if from_date > to_date then
-        raise exception 'from_date % is after to_date %', from_date, to_date using errcode = 'invalid_parameter_value';
+        raise exception 'from_date % is after to_date %', from_date, to_date
+            using errcode = 'invalid_parameter_value', hint = 'Exchange the two, or leave one of them away.';
     end if;
     step := ('1 ' || period)::interval;
     if from_date + 10000 * step < to_date then
@@ -10666,7 +10694,8 @@ declare
     code text;
 begin
     if start is null or not isfinite(start) then
-        raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
+        raise exception 'start must be a time, not %', coalesce(start::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for now.';
     end if;
     perform marketing_automation_internal.simulated_events(chosen, events);
     perform marketing_automation_internal.assume_time(start);
@@ -10860,7 +10889,8 @@ begin
         raise exception 'role "%" has no access "%"', its_name, access
             using errcode = 'undefined_object',
                   detail = coalesce((select 'It has ' || string_agg(g.access, ', ' order by g.access) || '.'
-                      from marketing_automation_internal.access_grant g where g.role = its_name), 'It has none that grant_access() gave.');
+                      from marketing_automation_internal.access_grant g where g.role = its_name), 'It has none that grant_access() gave.'),
+                  hint = 'Rights that somebody granted by hand are taken away by REVOKE.';
     end if;
     for statement in
         with had as (

@@ -59,7 +59,7 @@ begin
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
-            using errcode = 'check_violation';
+            using errcode = 'check_violation', hint = 'Give it one; action => null is for what only branches.';
     end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
     if not found then

@@ -324,7 +324,8 @@ create function marketing_automation.apply_events(batch_size integer default 500
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 5000.';
     end if;
     perform marketing_automation_internal.wait_for_event_application();
     return coalesce(marketing_automation_internal.apply_batch(batch_size), 0);

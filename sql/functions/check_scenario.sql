@@ -41,7 +41,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)')) as host) target
         where regexp_replace(shown.host, '^www\.', '') <> regexp_replace(target.host, '^www\.', '')
         union all
-        select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 'Perhaps a placeholder of another program: values are written {{ record.name }}.'
+        select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 
+            'Perhaps a placeholder of another program: values are written {{ record.name }}.'
         from regexp_matches(subject || E'\n' || plain, '(\{\{[^}\n]*\}\}|\*\|[A-Z_:]+\|\*|%%[A-Za-z_]+%%|%recipient\.[a-z_]+%)') as m (part)
     )
     select f.severity, f.message, f.hint from fault f
@@ -130,7 +131,8 @@ begin
     end if;
     reason := marketing_automation_internal.definition_error(chosen);
     if reason is not null then
-        return query select 'error', null::text, null::text, reason, format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
+        return query select 'error', null::text, null::text, reason,
+            format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
         return;
     end if;
     -- All that is asked of the rows has the time of one turn.

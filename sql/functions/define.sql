@@ -5,7 +5,8 @@ create function marketing_automation.register_model(
     recipient_name text default null, language text default null, time_zone text default null,
     track_opens text default null, track_clicks text default null
 ) returns void
-language sql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
     insert into marketing_automation.model as m
         (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
     values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
@@ -13,7 +14,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
         recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
         track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
-$$;
+end $$;
 comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
     'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
     'the alias self; track_opens and track_clicks boolean ones, null: yes';

@@ -19,7 +19,8 @@ begin
     from marketing_automation.model m where m.name = unregister_model.name;
     delete from marketing_automation.model m where m.name = unregister_model.name;
     if not found then
-        raise exception 'model "%" does not exist', name using errcode = 'undefined_object';
+        raise exception 'model "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.model;';
     end if;
 end $$;
 comment on function marketing_automation_internal.unregister_model(regrole, text) is 'API: private. Behind unregister_model()';

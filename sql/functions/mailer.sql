@@ -320,7 +320,8 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state says. The children of sent mails start. now: assumed time of the result, for simulations';
+    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state '
+    'says. The children of sent mails start. now: assumed time of the result, for simulations';
 
 create function marketing_automation_internal.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -376,10 +377,11 @@ begin
         perform marketing_automation_internal.complete_contexts(array(
             select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then
-        raise exception 'message % does not exist', message using errcode = 'undefined_object';
+        raise exception 'message % does not exist', message
+            using errcode = 'undefined_object', hint = 'See: select id, state from marketing_automation.message where email = …;';
     else
         raise exception 'message % is %, nothing is to be tried again', message, its_state
-            using errcode = 'object_not_in_prerequisite_state';
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Mails that failed or are in doubt are.';
     end if;
     perform marketing_automation_internal.notify_mailer();
 end $$;
@@ -414,7 +416,8 @@ begin
         raise exception 'message % is not waiting to be sent', message
             using errcode = 'object_not_in_prerequisite_state',
                   detail = coalesce((select format('It is %s.', m.state) from marketing_automation.message m where m.id = cancel.message),
-                      'It does not exist.');
+                      'It does not exist.'),
+                  hint = 'See: select id from marketing_automation.message where state in (''queued'', ''in_doubt'');';
     end if;
 end $$;
 comment on function marketing_automation_internal.cancel(regrole, bigint) is 'API: private. Behind cancel()';

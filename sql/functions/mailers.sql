@@ -235,7 +235,8 @@ begin
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
-comment on function marketing_automation.mailer_claim(integer, boolean) is 'API: mailer. Claims mails that are due for this mailer; senders, place: see mailer_share()';
+comment on function marketing_automation.mailer_claim(integer, boolean) is
+    'API: mailer. Claims mails that are due for this mailer; senders, place: see mailer_share()';
 
 create function marketing_automation.mailer_revoked(ids bigint[], attempts integer[]) returns setof bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -37,7 +37,9 @@ begin
         select string_agg(quote_ident(s.name), ', ' order by s.name) into users from marketing_automation.scenario s
             where s.model = old.name;
         if users is not null then
-            raise exception 'model "%" is in use', old.name using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users);
+            raise exception 'model "%" is in use', old.name 
+                using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users),
+                      hint = 'Delete these before: those that have begun keep the log of their mails, and their model.';
         end if;
         return old;
     end if;
@@ -63,6 +65,10 @@ begin
             raise exception 'key of model "%" cannot change: %', old.name, users
                 using errcode = 'object_in_use', hint = 'Register a new model with the other key.';
         end if;
+    end if;
+    if new.key is null then
+        raise exception 'key of model "%" must not be null', new.name
+            using errcode = 'null_value_not_allowed', hint = 'It is an expression over the row, self, by which it is found again, as in self.id.';
     end if;
     select c.* into relation_class from pg_class c where c.oid = new.relation;
     if relation_class.relkind not in ('r', 'p', 'v', 'm', 'f') then

@@ -75,7 +75,8 @@ declare
     processed integer;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 1000.';
     end if;
     -- Positive events start activities that may be due at once. Where a mailer runs, it has mostly done so.
     -- What applies holds its mails until this transaction ends, so not beside somebody who is at it.

@@ -33,10 +33,12 @@ begin
             using errcode = 'invalid_parameter_value', hint = 'The period is ''day'', ''month'' or ''year''.';
     end if;
     if not isfinite(from_date) or not isfinite(to_date) then
-        raise exception 'a report needs finite dates, not from % to %', from_date, to_date using errcode = 'invalid_parameter_value';
+        raise exception 'a report needs finite dates, not from % to %', from_date, to_date
+            using errcode = 'invalid_parameter_value', hint = 'Leave one of them away for what there is on its side.';
     end if;
     if from_date > to_date then
-        raise exception 'from_date % is after to_date %', from_date, to_date using errcode = 'invalid_parameter_value';
+        raise exception 'from_date % is after to_date %', from_date, to_date
+            using errcode = 'invalid_parameter_value', hint = 'Exchange the two, or leave one of them away.';
     end if;
     step := ('1 ' || period)::interval;
     if from_date + 10000 * step < to_date then

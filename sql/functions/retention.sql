@@ -13,7 +13,8 @@ declare
     purged bigint := 0;
 begin
     if older_than is null or older_than not between interval '0' and 38 * span then
-        raise exception 'older_than must be between 0 and 1140 days, not %', older_than using errcode = 'invalid_parameter_value';
+        raise exception 'older_than must be between 0 and 1140 days, not %', older_than
+            using errcode = 'invalid_parameter_value', hint = 'purge_messages(''90 days'') removes those that ended before.';
     end if;
     -- A partition holds the mails of the last turn that its number had, and of earlier ones.
     for partition in

@@ -19,7 +19,8 @@ begin
         raise exception 'role "%" has no access "%"', its_name, access
             using errcode = 'undefined_object',
                   detail = coalesce((select 'It has ' || string_agg(g.access, ', ' order by g.access) || '.'
-                      from marketing_automation_internal.access_grant g where g.role = its_name), 'It has none that grant_access() gave.');
+                      from marketing_automation_internal.access_grant g where g.role = its_name), 'It has none that grant_access() gave.'),
+                  hint = 'Rights that somebody granted by hand are taken away by REVOKE.';
     end if;
     for statement in
         with had as (

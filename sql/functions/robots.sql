@@ -15,7 +15,13 @@ begin
         'kind', format('robot rule "%s"', new.name));
     if new.kind = 'user_agent' then
         -- An invalid expression is its author's error, and not that of every hit.
-        perform '' ~* new.pattern;
+        begin
+            perform '' ~* new.pattern;
+        exception when invalid_regular_expression then
+            raise exception 'pattern of robot rule "%" is no regular expression', new.name
+                using errcode = 'invalid_regular_expression', detail = sqlerrm || '.',
+                      hint = 'Write a backslash before a bracket, dot, * or + that is meant as such.';
+        end;
         if marketing_automation_internal.may_take_long(new.pattern) then
             if not marketing_automation_internal.is_restoring() then
                 raise exception 'pattern of robot rule "%" has a back-reference or looks around', new.name

@@ -206,7 +206,8 @@ declare
     code text;
 begin
     if start is null or not isfinite(start) then
-        raise exception 'start must be a time, not %', coalesce(start::text, 'null') using errcode = 'invalid_parameter_value';
+        raise exception 'start must be a time, not %', coalesce(start::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for now.';
     end if;
     perform marketing_automation_internal.simulated_events(chosen, events);
     perform marketing_automation_internal.assume_time(start);

@@ -149,7 +149,8 @@ declare
     code text;
 begin
     if batch_size is null or batch_size not between 1 and 100000 then
-        raise exception 'batch_size must be between 1 and 100000, not %', batch_size using errcode = 'invalid_parameter_value';
+        raise exception 'batch_size must be between 1 and 100000, not %', batch_size
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 10000.';
     end if;
     if scenario is not null then
         chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');

@@ -24,7 +24,8 @@ declare
     its_scenario integer := marketing_automation_internal.scenario_left(caller, scenario);
 begin
     if party is null then
-        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
     end if;
     insert into marketing_automation.unsubscription (party, scenario_id, created_at)
     values (unsubscribe.party, its_scenario, statement_timestamp())
@@ -51,7 +52,8 @@ declare
     unblocked bigint;
 begin
     if party is null then
-        raise exception 'party must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
     end if;
     if its_scenario is not null and exists (
         select from marketing_automation.unsubscription u where u.party = resubscribe.party and u.scenario_id = 0) then

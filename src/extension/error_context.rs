@@ -1,10 +1,11 @@
 //! What an error says to whoever made a mistake, at the last moment before it is told.
 //!
 //! A failed check of a table says what its column takes; and CONTEXT leaves out what says nothing to them.
-//! PL/pgSQL lists each function on the way to an error. Where we refuse something ourselves, message, detail and hint say all of it,
-//! and eight lines about our own functions would follow. What is left says where in somebody else's code it was.
+//! PL/pgSQL lists each function on the way to an error. Where we refuse something ourselves, where a row does not fit one of our
+//! tables, and where an expression is wrong, message, detail and hint say all of it, and eight lines about our own functions would
+//! follow. What is left says where in somebody else's code it was.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 
 use pgrx::prelude::*;
 
@@ -44,7 +45,10 @@ unsafe extern "C-unwind" fn shorten(data: *mut pg_sys::ErrorData) {
             && error.elevel == PgLogLevel::ERROR as i32
             && !error.context.is_null()
             && let Ok(context) = CStr::from_ptr(error.context).to_str()
-            && (is_refusal(context) || is_told_by_us(error, context))
+            && (is_refusal(context)
+                || is_about_expression(context)
+                || is_in_our_schema(error)
+                || is_told_by_us(error, context))
         {
             let left = without_ours(context);
             error.context = match CString::new(left) {
@@ -63,24 +67,56 @@ unsafe extern "C-unwind" fn shorten(data: *mut pg_sys::ErrorData) {
 /// # Safety
 /// Its texts must be null or C strings, and the current memory context theirs.
 unsafe fn add_hint(error: &mut pg_sys::ErrorData) {
-    let is_check = error.sqlerrcode == PgSqlErrorCode::ERRCODE_CHECK_VIOLATION as i32;
-    if !is_check
-        || !error.hint.is_null()
-        || error.schema_name.is_null()
-        || error.constraint_name.is_null()
-    {
+    if !error.hint.is_null() {
         return;
     }
-    // SAFETY: as the caller says.
-    unsafe {
-        let constraint = CStr::from_ptr(error.constraint_name).to_str();
-        if CStr::from_ptr(error.schema_name) == c"marketing_automation"
-            && let Some(hint) = constraint.ok().and_then(check_hints::hint)
-            && let Ok(hint) = CString::new(hint)
-        {
-            error.hint = pg_sys::pstrdup(hint.as_ptr());
+    let text = |text: *const c_char| {
+        if text.is_null() {
+            return "";
         }
+        // SAFETY: as the caller says.
+        unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
+    };
+    let code = |code: PgSqlErrorCode| error.sqlerrcode == code as i32;
+    let hint = if is_in_our_schema(error) && code(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION) {
+        check_hints::hint(text(error.constraint_name)).map(str::to_owned)
+    } else if is_in_our_schema(error) && code(PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION) {
+        Some(format!("{} must not be null.", text(error.column_name)))
+    } else if !is_about_expression(text(error.context)) {
+        None
+    } else if code(PgSqlErrorCode::ERRCODE_SYNTAX_ERROR) {
+        Some("It is one SQL expression over the row, self, as in self.id.".to_owned())
+    } else if code(PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH) {
+        Some("It is a condition over the row, self, as in self.amount > 10.".to_owned())
+    } else {
+        None
+    };
+    if let Some(hint) = hint.and_then(|hint| CString::new(hint).ok()) {
+        // SAFETY: a C string.
+        error.hint = unsafe { pg_sys::pstrdup(hint.as_ptr()) };
     }
+}
+
+/// Whether a row did not fit one of our tables.
+fn is_in_our_schema(error: &pg_sys::ErrorData) -> bool {
+    if error.schema_name.is_null() {
+        return false;
+    }
+    // SAFETY: a C string, as elog.c leaves it.
+    let schema = unsafe { CStr::from_ptr(error.schema_name) };
+    schema == c"marketing_automation"
+}
+
+/// Whether it is about an expression, which the context names first, as in `domain of scenario "welcome"`.
+fn is_about_expression(context: &str) -> bool {
+    let first = context.lines().next().unwrap_or_default();
+    first.split_once('"').is_some_and(|(what, _)| {
+        [" of model ", " of scenario ", " of activity "]
+            .iter()
+            .any(|whose| what.ends_with(whose))
+            && !what.starts_with("SQL ")
+            && !what.starts_with("PL/pgSQL ")
+    })
 }
 
 /// Whether one of our functions has raised it by RAISE.
@@ -94,7 +130,7 @@ fn is_refusal(context: &str) -> bool {
 /// # Safety
 /// Its texts must be null or C strings.
 unsafe fn is_told_by_us(error: &pg_sys::ErrorData, context: &str) -> bool {
-    let text = |text: *const std::ffi::c_char| match text.is_null() {
+    let text = |text: *const c_char| match text.is_null() {
         true => c"",
         // SAFETY: as the caller says.
         false => unsafe { CStr::from_ptr(text) },
@@ -145,6 +181,8 @@ mod tests {
             without_ours(&format!("{label}\n{ours}\n{theirs}")),
             format!("{label}\n{theirs}")
         );
+        assert!(is_about_expression(&format!("{label}\n{ours}")));
+        assert!(!is_about_expression(ours) && !is_about_expression(theirs));
         assert!(!is_refusal(
             "PL/pgSQL function marketing_automation.enroll() line 4 at assignment"
         ));

@@ -14,7 +14,7 @@ use htmlparser::{ElementEnd, Token, Tokenizer};
 use mrml::prelude::parser::{Error, ParserOptions};
 use mrml::prelude::render::RenderOptions;
 
-pub(crate) use mistakes::first_mistake;
+pub(crate) use mistakes::{first_mistake, first_mistake_in_piece};
 
 /// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process. In a debug build
 /// 2 MB of stack are enough for 145.

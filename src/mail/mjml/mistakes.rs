@@ -36,17 +36,28 @@ pub(crate) fn first_mistake(document: &str, tag: char) -> Option<Mistake> {
     if let Some(offset) = conditional::broken(&document) {
         return Some(Mistake::new(offset, conditional::BROKEN, None));
     }
-    unknown_name(&document).or_else(|| {
+    unknown_name(&document, 0).or_else(|| {
         let (offset, message) = head::read(&document).err()?;
         Some(Mistake::new(offset, &message, None))
     })
 }
 
-fn unknown_name(document: &str) -> Option<Mistake> {
+/// Finds the first name that does not exist in a piece of a document. Where it will stand is not known, so that its elements
+/// may have attributes of others, as in `mj-attributes`.
+pub(crate) fn first_mistake_in_piece(piece: &str, tag: char) -> Option<Mistake> {
+    // Text begins no document.
+    const BEFORE: &str = "<x>";
+    let document = angle_bracket::protect(&format!("{BEFORE}{}", piece.replace(tag, " ")));
+    let mut mistake = unknown_name(&document, 1)?;
+    mistake.offset -= BEFORE.len();
+    Some(mistake)
+}
+
+/// `defaults`: how many elements around it are `mj-attributes`.
+fn unknown_name(document: &str, mut defaults: usize) -> Option<Mistake> {
     let mut element = String::new();
     let mut allowed = None;
     // In mj-attributes every element may have the attributes of those that inherit them.
-    let mut defaults = 0usize;
     for token in Tokenizer::from(document).map_while(Result::ok) {
         match token {
             Token::ElementStart { local, .. } => {

@@ -141,7 +141,8 @@ pub fn check(
             source(subject.unwrap_or_default()),
             source(body.unwrap_or_default()),
             snippets,
-        )?;
+        )?
+        .refuse_unknown_mjml()?;
         for (part, text) in [
             (Part::Sender, sender),
             (Part::Subject, subject),

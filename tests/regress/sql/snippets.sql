@@ -6,6 +6,9 @@ insert into marketing_automation.snippet (name, body) values ('footer', E'<p>\n{
 insert into marketing_automation.snippet (name, body) values ('footer', '{{ 1 | nope }}');
 insert into marketing_automation.snippet (name, body) values ('footer', '{% include "address" %}');
 insert into marketing_automation.snippet (name, body) values ('footer', '{% include x %}');
+insert into marketing_automation.snippet (name, body) values ('footer', E'{{ record.name }}\n<mj-section><mj-colum>x</mj-colum></mj-section>');
+insert into marketing_automation.snippet (name, body) values ('footer', '<mj-text colour="red">x</mj-text>');
+insert into marketing_automation.snippet (name, body) values ('footer', '<mj-include path="./footer.mjml" />');
 \set VERBOSITY terse
 insert into marketing_automation.snippet (name, body) values ('a/b', '');
 \set VERBOSITY default

@@ -237,3 +237,45 @@ fn nested_json_is_walked_by_loops_and_conditions() {
         mail.html
     );
 }
+
+#[test]
+fn elements_that_mjml_does_not_have_are_refused_in_snippets_too() {
+    let fault = |text: &str| {
+        let mut all = Snippets::default();
+        all.add("footer", "", text.to_owned());
+        all.add("outer", "", "{% include 'footer' %}".to_owned());
+        let texts = Texts {
+            sender: None,
+            subject: None,
+            body: Some("<mjml><mj-body>{% include 'outer' %}</mj-body></mjml>".to_owned()),
+        };
+        let error = check(&texts, "fr", &all, None).err()?;
+        assert_eq!(error.snippet.as_deref(), Some("footer"));
+        Some((error.to_string(), error.hint.unwrap_or_default()))
+    };
+    let told = fault("{{ record.total }} →\n<mj-section><mj-colum>x</mj-colum></mj-section>");
+    assert_eq!(
+        told,
+        Some((
+            "snippet \"footer\", line 2, column 14: mjml: element <mj-colum> does not exist"
+                .to_owned(),
+            "Did you mean <mj-column>?".to_owned()
+        ))
+    );
+    let (message, hint) = fault("<mj-text colour=\"red\">x</mj-text>").unwrap();
+    assert!(
+        message.contains("<mj-text> has no attribute \"colour\""),
+        "{message}"
+    );
+    assert_eq!(hint, "Did you mean color?");
+    assert!(fault("<mj-include path=\"a.mjml\"/>").is_some());
+    for text in [
+        "<p class=\"mj-colum\">mj-colum</p>",
+        "<mj-section><mj-column>{% if record.total %}<mj-text color=\"{{ record.total }}\">x</mj-text>{% endif %}",
+        "<mj-text href=\"x\"/>",
+        "</mj-column></mj-section>",
+        "x > y",
+    ] {
+        assert_eq!(fault(text), None, "{text}");
+    }
+}
