@@ -523,6 +523,50 @@ comment on column marketing_automation.scenario.holdout is
     'uplift_report(). Fixed once records have entered';
 alter table marketing_automation_internal.record add column held_out boolean not null default false;
 create index record_held_out on marketing_automation_internal.record (scenario_id) where held_out;
+-- When mails may leave.
+create table marketing_automation.send_window (
+    name text primary key check (name <> ''),
+    days integer[] not null default '{1,2,3,4,5,6,7}',
+    opens time not null default '00:00',
+    closes time not null default '24:00',
+    calendar text,
+    time_zone text,
+    outside text not null default 'wait' check (outside in ('wait', 'skip')),
+    owner name not null default current_user,
+    owner_id oid not null default quote_ident(current_user)::regrole::oid
+);
+comment on table marketing_automation.send_window is
+    'API: public. When mails of the scenarios and activities that name it may leave, by the clock of the recipient';
+comment on column marketing_automation.send_window.days is
+    'Days of the week on which it opens, 1 is Monday and 7 Sunday (ISO 8601)';
+comment on column marketing_automation.send_window.opens is 'From when, by the clock of the recipient''s time zone';
+comment on column marketing_automation.send_window.closes is
+    'Until when, that moment excluded; earlier than opens: on the day after the one on which it opened';
+comment on column marketing_automation.send_window.calendar is 'On the days that holiday has under this name it does not open; null: on none';
+comment on column marketing_automation.send_window.time_zone is
+    'IANA time zone for recipients of whom none is known; null: that of the database';
+comment on column marketing_automation.send_window.outside is
+    'What becomes of a mail that finds it shut: wait for the next opening, or skip: it is not sent, and starts no children';
+comment on column marketing_automation.send_window.owner is
+    'Only members of this role may change the window; every scenario may use it';
+comment on column marketing_automation.send_window.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
+
+create table marketing_automation.holiday (
+    calendar text not null check (calendar <> ''),
+    day date not null check (isfinite(day)),
+    primary key (calendar, day)
+);
+comment on table marketing_automation.holiday is 'API: public. Days on which the windows with this calendar do not open';
+
+alter table marketing_automation.scenario add column send_window text;
+comment on column marketing_automation.scenario.send_window is 'Name of the window in which its mails may leave; null: at any time';
+alter table marketing_automation.activity add column at_time time, add column send_window text;
+comment on column marketing_automation.activity.at_time is
+    'Time of day, by the recipient''s clock, at which it runs: the first one after its delay; null: as soon as that is over';
+comment on column marketing_automation.activity.send_window is
+    'Name of the window in which its mails may leave; null: that of the scenario';
+drop function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1923,6 +1967,7 @@ begin
                 select m.owner, m.owner_id from marketing_automation.model m
                 union all select s.owner, s.owner_id from marketing_automation.scenario s
                 union all select s.owner, s.owner_id from marketing_automation.snippet s
+                union all select w.owner, w.owner_id from marketing_automation.send_window w
                 union all select p.owner, p.owner_id from marketing_automation.page p
                 union all select p.owner, p.owner_id from marketing_automation.page_text p
                 union all select g.role, g.role_id from marketing_automation_internal.access_grant g
@@ -1930,7 +1975,7 @@ begin
             join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
         return;
     end if;
-    foreach its_table in array array['model', 'scenario', 'snippet', 'page', 'page_text'] loop
+    foreach its_table in array array['model', 'scenario', 'snippet', 'send_window', 'page', 'page_text'] loop
         -- Who holds a row gets its owner's name at another time.
         execute format($update$
             update marketing_automation.%1$I t set owner = r.rolname from pg_roles r
@@ -1982,7 +2027,7 @@ begin
             (case when tg_op <> 'DELETE' then to_jsonb(new) end)) as o (row)
         where o.row is not null
     loop
-        if has_languages or tg_table_name in ('model', 'scenario') then
+        if has_languages or tg_table_name in ('model', 'scenario', 'send_window') then
             owner := written.row ->> 'owner_id';
             owner_name := written.row ->> 'owner';
         else
@@ -2009,13 +2054,14 @@ begin
                      else format('%s "%s"', replace(tg_table_name, '_', ' '), written.row ->> 'name') end
                 using errcode = 'insufficient_privilege',
                       hint = case when has_languages then 'Take another name: who owns one owns it in all languages.'
+                             when tg_table_name = 'send_window' then 'Make one of your own, under another name.'
                              else 'Expressions run with the rights of the owner, so only members of that role may change them.' end;
         end if;
     end loop;
     return case when tg_op = 'DELETE' then old else new end;
 end $$;
 comment on function marketing_automation_internal.guard() is
-    'API: private. Trigger: only members of its owner change a model, scenario or snippet, and only members of its scenario''s owner '
+    'API: private. Trigger: only members of its owner change a model, scenario, window or snippet, and only members of its scenario''s owner '
     'an activity or a translation';
 
 create or replace function marketing_automation_internal.share_owner() returns trigger
@@ -2048,6 +2094,302 @@ begin
 end $$;
 comment on function marketing_automation_internal.lock_name() is
     'API: private. Trigger: two sessions that write one name in two languages follow each other, so that it gets one owner';
+
+-- functions/windows.sql
+-- When mails may leave: windows by the recipient's clock, and the time of day of an activity.
+--
+-- A moment is inside a window when the clock of that place shows a time of the window. An hour that the clock repeats belongs to it
+-- both times, one that it leaves out does not exist; and a time of day that is left out has come with the first one after it.
+
+create or replace function marketing_automation_internal.first_moment(local timestamp, zone text) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    moment timestamptz := timezone(zone, local);
+begin
+    if timezone(zone, moment) = local and timezone(zone, moment - interval '25 hours') = local - interval '25 hours' then
+        return moment;
+    end if;
+    -- A clock change is near: minute by minute, as they are made on whole ones.
+    return (select min(m.moment) from generate_series(moment - interval '25 hours', moment, '1 minute') as m (moment)
+            where timezone(zone, m.moment) >= local);
+end $$;
+comment on function marketing_automation_internal.first_moment(timestamp, text) is
+    'API: private. The first moment at which the clock of a time zone, which exists, shows this time or, where that is left out, a later one';
+
+create or replace function marketing_automation_internal.window_zone(send_window marketing_automation.send_window, zone text) returns text
+language sql stable
+return case when zone is not null then marketing_automation_internal.usable_time_zone(zone)
+    else coalesce((send_window).time_zone, marketing_automation_internal.database_time_zone()) end;
+comment on function marketing_automation_internal.window_zone(marketing_automation.send_window, text) is
+    'API: private. The time zone in which a window counts for a recipient: his, else the window''s, else the database''s';
+
+create or replace function marketing_automation_internal.is_open(send_window marketing_automation.send_window, zone text, moment timestamptz)
+    returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(bool_or(extract(isodow from o.day) = any (send_window.days) and not exists (
+            select from marketing_automation.holiday h where h.calendar = send_window.calendar and h.day = o.day)), false)
+    from (select timezone(zone, moment) as local) c
+    -- The day on which it opened.
+    cross join lateral (
+        select c.local::date where c.local::time >= send_window.opens
+            and (c.local::time < send_window.closes or send_window.closes < send_window.opens)
+        union all
+        select c.local::date - 1 where send_window.closes < send_window.opens and c.local::time < send_window.closes) as o (day)
+$$;
+comment on function marketing_automation_internal.is_open(marketing_automation.send_window, text, timestamptz) is
+    'API: private. Whether a moment is inside a window, by the clock of a time zone, which exists';
+
+create or replace function marketing_automation_internal.next_opening(send_window marketing_automation.send_window, zone text, start timestamptz)
+    returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    first_day date := timezone(zone, start)::date;
+    moment timestamptz := start;
+begin
+    if marketing_automation_internal.is_open(send_window, zone, start) then
+        return start;
+    end if;
+    for day in 0..400 loop
+        if extract(isodow from first_day + day) = any (send_window.days) then
+            moment := marketing_automation_internal.first_moment(first_day + day + send_window.opens, zone);
+            if moment > start and marketing_automation_internal.is_open(send_window, zone, moment) then
+                return moment;
+            end if;
+        end if;
+    end loop;
+    return null;
+end $$;
+comment on function marketing_automation_internal.next_opening(marketing_automation.send_window, text, timestamptz) is
+    'API: private. The moment itself if a window is open then, otherwise when it opens next in a time zone, which exists; null: not within '
+    '400 days';
+
+create or replace function marketing_automation_internal.window_state(send_window marketing_automation.send_window, zone text, moment timestamptz,
+    out opens_at timestamptz, out closes_at timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    local timestamp := timezone(zone, moment);
+    -- Longer than any lease. In the minute before a clock change all windows are shut, so that nothing leaves at a time that was skipped
+    -- to, or gone back to.
+    ahead constant interval := '61 seconds';
+    clock_changes boolean := timezone(zone, moment + ahead) <> local + ahead;
+begin
+    if not clock_changes and marketing_automation_internal.is_open(send_window, zone, moment) then
+        closes_at := moment + (local::date + send_window.closes - local)
+            + case when send_window.closes < send_window.opens and local::time >= send_window.opens then interval '24 hours' else '0' end;
+        return;
+    end if;
+    opens_at := coalesce(marketing_automation_internal.next_opening(send_window, zone, moment + case when clock_changes then ahead else '0' end),
+        -- It is looked at again then.
+        moment + interval '400 days');
+end $$;
+comment on function marketing_automation_internal.window_state(marketing_automation.send_window, text, timestamptz, out timestamptz,
+    out timestamptz) is
+    'API: private. When a window that is shut opens; or else when it closes, exact within the next minute';
+
+create or replace function marketing_automation_internal.its_window(activity marketing_automation.activity) returns marketing_automation.send_window
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select w.* from marketing_automation.send_window w
+    where activity.action = 'send_email' and w.name = coalesce(activity.send_window, (
+        select s.send_window from marketing_automation.scenario s where s.id = activity.scenario_id))
+$$;
+comment on function marketing_automation_internal.its_window(marketing_automation.activity) is
+    'API: private. The window in which the mails of an activity may leave; null: at any time';
+
+create or replace function marketing_automation_internal.time_to_run(activity marketing_automation.activity,
+    send_window marketing_automation.send_window, zone text, start timestamptz) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_zone text := marketing_automation_internal.window_zone(send_window, zone);
+    waits boolean := send_window.name is not null and send_window.outside = 'wait';
+    first_day date := timezone(its_zone, start)::date;
+    -- Where that is never inside the window, mails leave when it opens.
+    at_time time := case
+        when not waits or send_window.opens < send_window.closes and activity.at_time >= send_window.opens and activity.at_time < send_window.closes
+            or send_window.closes < send_window.opens and (activity.at_time >= send_window.opens or activity.at_time < send_window.closes)
+        then activity.at_time
+        when activity.at_time is not null then send_window.opens end;
+    moment timestamptz;
+begin
+    if at_time is null then
+        return case when waits then coalesce(marketing_automation_internal.next_opening(send_window, its_zone, start), start + interval '400 days')
+            else start end;
+    end if;
+    for day in 0..400 loop
+        moment := marketing_automation_internal.first_moment(first_day + day + at_time, its_zone);
+        if moment >= start and (not waits or marketing_automation_internal.is_open(send_window, its_zone, moment)) then
+            return moment;
+        end if;
+    end loop;
+    return start + interval '400 days';
+end $$;
+comment on function marketing_automation_internal.time_to_run(marketing_automation.activity, marketing_automation.send_window, text,
+    timestamptz) is
+    'API: private. When an activity that might run from start on does: at its time of day, and inside a window that lets mails wait';
+
+create or replace function marketing_automation_internal.put_off(activity marketing_automation.activity, records bigint[], now timestamptz)
+    returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    send_window marketing_automation.send_window := marketing_automation_internal.its_window(activity);
+    remaining bigint[];
+begin
+    if activity.at_time is null and (send_window.name is null or send_window.outside <> 'wait') then
+        return records;
+    end if;
+    with waiting as materialized (
+        select w.record_id, w.at, r.time_zone
+        from unnest(records) as u (id)
+        cross join lateral (
+            select w.record_id, w.at from marketing_automation_internal.waiting_activity w
+            where w.record_id = u.id and w.activity_id = activity.id offset 0) w
+        join marketing_automation_internal.record r on r.id = w.record_id
+    ), zone as materialized (
+        -- Whoever may leave now does, however long ago his time of day was.
+        select z.time_zone, case when send_window.name is null or send_window.outside <> 'wait' or marketing_automation_internal.is_open(
+                send_window, marketing_automation_internal.window_zone(send_window, z.time_zone), now) then now
+            else marketing_automation_internal.time_to_run(activity, send_window, z.time_zone, now) end as at
+        from (select distinct w.time_zone from waiting w) z
+    ), due as materialized (
+        select w.record_id, greatest(z.at, case when activity.at_time is not null
+            then marketing_automation_internal.time_to_run(activity, send_window, w.time_zone, w.at) end) as at
+        from waiting w join zone z on z.time_zone is not distinct from w.time_zone
+    ), moved as (
+        update marketing_automation_internal.waiting_activity w set at = d.at
+        from due d where d.at > now and w.record_id = d.record_id and w.activity_id = activity.id
+    )
+    select coalesce(array_agg(d.record_id order by d.record_id) filter (where d.at <= now), '{}') into remaining from due d;
+    return remaining;
+end $$;
+comment on function marketing_automation_internal.put_off(marketing_automation.activity, bigint[], timestamptz) is
+    'API: private. Lets due records, which the caller has locked, wait for their time of day or the opening of their window; returns those '
+    'that run now';
+
+create or replace function marketing_automation_internal.shut_out(mail marketing_automation_internal.outbox, moment timestamptz) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('outside send window "%s"', w.name)
+    from marketing_automation.activity a
+    cross join marketing_automation_internal.its_window(a) w
+    where a.id = mail.activity_id and w.outside = 'skip'
+      and not marketing_automation_internal.is_open(w, marketing_automation_internal.window_zone(w, mail.time_zone), moment)
+$$;
+comment on function marketing_automation_internal.shut_out(marketing_automation_internal.outbox, timestamptz) is
+    'API: private. Why a mail that leaves then is skipped by its window; null: it is not';
+
+-- What is written.
+
+create or replace function marketing_automation_internal.check_send_window(name text, whose text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Nobody deletes it before this is committed.
+    perform from marketing_automation.send_window w where w.name = check_send_window.name for key share;
+    if not found and name is not null then
+        raise exception 'send window "%" of % does not exist', name, whose
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
+                      select w.name from marketing_automation.send_window w)) || '".',
+                      format('insert into marketing_automation.send_window (name, days, opens, closes) values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_send_window(text, text) is
+    'API: private. Raises unless a window exists, or is null, and keeps it until the transaction ends';
+
+create or replace function marketing_automation_internal.send_window_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    user_of text;
+begin
+    if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
+        user_of := coalesce(
+            (select format('scenario "%s"', s.name) from marketing_automation.scenario s where s.send_window = old.name order by s.id limit 1),
+            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.send_window = old.name order by a.id limit 1));
+        if user_of is not null then
+            raise exception 'send window "%" is in use by % and cannot be %', old.name, user_of,
+                case tg_op when 'DELETE' then 'deleted' else 'renamed' end
+                using errcode = 'object_in_use', detail = 'Its mails would leave at any time.',
+                      hint = format('update marketing_automation.%s set send_window = null where send_window = %L;',
+                          split_part(user_of, ' ', 1), old.name);
+        end if;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    perform marketing_automation_internal.check_value(new.outside, array['wait', 'skip'], 'outside', format('send window "%s"', new.name));
+    if new.days is null or not new.days <@ '{1,2,3,4,5,6,7}' then
+        raise exception 'days of send window "%" are not days of the week', new.name
+            using errcode = 'check_violation', hint = 'Write numbers from 1, Monday, to 7, Sunday: ''{1,2,3,4,5}''.';
+    end if;
+    if new.opens = new.closes then
+        raise exception 'send window "%" closes when it opens', new.name
+            using errcode = 'check_violation', hint = 'Write opens 00:00 and closes 24:00 for the whole day.';
+    end if;
+    if (new.closes - new.opens + case when new.closes < new.opens then interval '24 hours' else '0' end) < interval '1 minute' then
+        raise exception 'send window "%" is open for less than a minute', new.name
+            using errcode = 'check_violation', hint = 'Let it close later.';
+    end if;
+    if new.time_zone is not null and not marketing_automation_internal.is_time_zone(new.time_zone) then
+        raise exception 'time zone "%" of send window "%" does not exist', new.time_zone, new.name
+            using errcode = 'check_violation', hint = 'See: select name from pg_timezone_names;';
+    end if;
+    if new.calendar is not null and not exists (select from marketing_automation.holiday h where h.calendar = new.calendar) then
+        raise exception 'calendar "%" of send window "%" does not exist', new.calendar, new.name
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(new.calendar, array(
+                      select distinct h.calendar from marketing_automation.holiday h)) || '".',
+                      format('Give it a day first: insert into marketing_automation.holiday (calendar, day) values (%L, ''%s-12-25'');',
+                          new.calendar, extract(year from current_date)));
+    end if;
+    if marketing_automation_internal.next_opening(new, marketing_automation_internal.window_zone(new, null), statement_timestamp()) is null then
+        raise exception 'send window "%" never opens', new.name
+            using errcode = 'check_violation', detail = case when new.days = '{}' then 'It has no days.'
+                      else 'Its calendar has all of its days within the next 400.' end,
+                  hint = format('Give it days on which it opens: update marketing_automation.send_window set days = ''{1,2,3,4,5}'' where name = %L;',
+                      new.name);
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.send_window_validate() is
+    'API: private. A window opens, in a zone and by a calendar that exist; one that is in use stays';
+
+create or replace function marketing_automation_internal.windows_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    shut text;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    shut := (select min(w.name) from marketing_automation.send_window w
+        where marketing_automation_internal.next_opening(w, marketing_automation_internal.window_zone(w, null), statement_timestamp()) is null);
+    if shut is not null then
+        raise exception 'send window "%" would never open', shut
+            using errcode = 'check_violation', detail = 'Its calendar would have all of its days within the next 400.',
+                  hint = 'pause() stops all mails; a scenario''s are stopped by stop().';
+    end if;
+    -- What is claimed is looked at again.
+    perform marketing_automation_internal.revoke_claims_of('all', '');
+    perform marketing_automation_internal.notify_mailer();
+    return null;
+end $$;
+comment on function marketing_automation_internal.windows_changed() is
+    'API: private. Trigger: no calendar keeps a window shut for ever; the mailer looks again';
+
+create or replace trigger choose_owner before insert or update of owner, owner_id on marketing_automation.send_window
+    for each row execute function marketing_automation_internal.choose_owner();
+
+create or replace trigger guard before insert or update or delete on marketing_automation.send_window
+    for each row execute function marketing_automation_internal.guard();
+
+create or replace trigger validate before insert or update or delete on marketing_automation.send_window
+    for each row execute function marketing_automation_internal.send_window_validate();
+
+create or replace trigger changed after insert or update or delete on marketing_automation.send_window
+    for each statement execute function marketing_automation_internal.windows_changed();
+
+create or replace trigger changed after insert or update or delete on marketing_automation.holiday
+    for each statement execute function marketing_automation_internal.windows_changed();
 
 -- functions/models.sql
 -- Models, and the shipped parties and sales: what is written is checked, and what depends on it follows. Definitions have three
@@ -2271,6 +2613,9 @@ begin
         -- Who enters meanwhile does so with this goal, or is seen by scenario_regoal().
         perform marketing_automation_internal.lock_scenario_for_change(old.id);
     end if;
+    if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
+        perform marketing_automation_internal.check_send_window(new.send_window, format('scenario "%s"', new.name));
+    end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
@@ -2443,6 +2788,9 @@ begin
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
             using errcode = 'check_violation', hint = 'Give it one; action => null is for what only branches.';
+    end if;
+    if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
+        perform marketing_automation_internal.check_send_window(new.send_window, format('activity "%s"', new.name));
     end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
     if not found then
@@ -2935,7 +3283,7 @@ create or replace function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    holdout numeric default 0
+    send_window text default null, holdout numeric default 0
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -2943,11 +3291,11 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, holdout)
+        goal_window, goal_at, goal_value, send_window, holdout)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
-        create_scenario.goal_value, create_scenario.holdout)
+        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -2958,11 +3306,11 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, numeric) is
+    interval, text, text, text, numeric) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
-    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; holdout: per cent of the people who '
-    'enter and get no mail, to compare with; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
-    'recipients know its mails as, on the page where they unsubscribe';
+    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
+    'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
+    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -3124,7 +3472,7 @@ create or replace function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
-    expires_after interval default null
+    expires_after interval default null, at_time time default null, send_window text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3140,10 +3488,10 @@ begin
         end if;
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after)
+        expires_after, at_time, send_window)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
-            add_activity.expires_after)
+            add_activity.expires_after, add_activity.at_time, add_activity.send_window)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -3154,8 +3502,18 @@ begin
     end if;
     return its_id;
 end $$;
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
+    text) is
+    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
+    'of day at which it runs; send_window: when its mails may leave, null: as those of the scenario';
+
+-- As that of create_scenario().
+create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.add_activity($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null)
+$$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is
-    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with a time of day';
 
 create or replace function marketing_automation.run(scenario text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -5324,6 +5682,7 @@ declare
     began timestamptz := clock_timestamp();
     query text;
     records bigint[];
+    due integer;
     processed integer;
     message text;
     code text;
@@ -5337,7 +5696,9 @@ begin
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
-        select p.processed, p.error, p.code into processed, message, code
+        due := cardinality(records);
+        records := marketing_automation_internal.put_off(activity, records, now);
+        select p.processed + due - cardinality(records), p.error, p.code into processed, message, code
         from marketing_automation_internal.process_or_fail(activity, records, now, query) p;
         perform marketing_automation_internal.end_turn();
         if code is null then
@@ -5367,8 +5728,8 @@ begin
     return processed;
 end $$;
 comment on function marketing_automation_internal.process_activity(marketing_automation.activity, integer, timestamptz) is
-    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many. An error that ended '
-    'it is kept';
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, those included that '
+    'wait for their window from now on. An error that ended it is kept';
 
 create or replace function marketing_automation_internal.process_batch(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -5453,7 +5814,7 @@ create or replace function marketing_automation.process_due(batch_size integer d
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
-    'other session is processing; returns how many, 0 when nothing is left but what had '
+    'other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
@@ -7079,7 +7440,7 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -7098,6 +7459,7 @@ declare
     ids bigint[];
     versions integer[];
     uuids uuid[];
+    closings timestamptz[];
     looked_at integer;
 begin
     perform marketing_automation_internal.rescue_orphans();
@@ -7121,7 +7483,8 @@ begin
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), active as materialized (
             -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
-            select a.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota,
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+                   l.name as domain_queue, l.quota,
                    greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
@@ -7136,11 +7499,11 @@ begin
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.domain_queue, a.quota,
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, o.time_zone, a.domain_queue, a.quota,
                 row_number() over (partition by a.domain_queue) as place
             from active a
             cross join lateral (
-                select o.id from marketing_automation_internal.outbox o
+                select o.id, o.time_zone from marketing_automation_internal.outbox o
                 where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
@@ -7157,9 +7520,17 @@ begin
         ), leaving as materialized (
             select l.id, min(l.objection) as objection
             from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
+        ), send_window as materialized (
+            -- Once for each window and zone. Tests wait for none.
+            select d.send_window as name, d.time_zone, w.outside, t.opens_at, t.closes_at
+            from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
+            join marketing_automation.send_window w on w.name = d.send_window
+            cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
+                statement_timestamp()) t
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
+                   w.opens_at, w.closes_at,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -7175,14 +7546,17 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
+                        when w.opens_at is not null and w.outside = 'skip' and coalesce(x.reason, e.objection) is null
+                        then format('outside send window "%s"', w.name)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.time_zone from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null from test t where t.place <= t.quota) d
+            left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
             left join leaving e on e.id = d.id
@@ -7215,37 +7589,39 @@ begin
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
             where s.record_id is not null group by 1, 2
         ), moved as (
-            update marketing_automation_internal.outbox o set domain_queue = c.other_lane
-            from checked c where c.objection is null and c.other_lane is not null and o.id = c.id
+            update marketing_automation_internal.outbox o
+            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.opens_at, o.due_at)
+            from checked c where c.objection is null and coalesce(c.other_lane, c.opens_at::text) is not null and o.id = c.id
         ), spent as (
             update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
             from domain_queue l
-            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.opens_at is null
                 and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
             where l.tokens is not null and b.domain = l.name
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
-            array_agg(c.uuid) filter (where f.is_free), count(*)
-        into ids, versions, uuids, looked_at
-        from checked c cross join lateral (select c.objection is null and c.other_lane is null as is_free) f;
+            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
+        into ids, versions, uuids, closings, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.opens_at is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
-            from unnest(ids, versions, uuids) as c (id, version, uuid)
+            from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
             where o.id = c.id
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
                 o.context,
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks, o.channel;
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
         exit when found or looked_at = 0;
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the '
-    'beginning, not from where it '
-    'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker';
+    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening. None during a pause. '
+    'full_scan: looks for due mails from the beginning, not from where it '
+    'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
+    'null: it has none';
 
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
@@ -7697,7 +8073,7 @@ comment on function marketing_automation.mailer_settings() is
 create or replace function marketing_automation.mailer_claim(batch_size integer, full_scan boolean)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
-    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer)
+    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -7707,7 +8083,7 @@ begin
     return query
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
-            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place
+            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -9558,6 +9934,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
+               || coalesce(', window ' || s.send_window, '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
@@ -9570,7 +9947,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         union all
         select l.ordinal,
                l.prefix || n.name
-               || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text, 'if ' || n.condition), '')
+               || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
+                   'at ' || n.at_time, 'window ' || n.send_window, 'if ' || n.condition), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
@@ -10288,6 +10666,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
         when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
             format('role "%s" may not send as its sender, see sender_permission', s.owner)
+        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
+            marketing_automation_internal.moment(t.opens_at))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -10298,6 +10678,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
     left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
+    left join marketing_automation_internal.its_window(a) v on v.name is not null
+    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
+        clock_timestamp()) t on v.name is not null
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
@@ -10334,6 +10717,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     node record;
+    its_zone text := (select r.time_zone from marketing_automation_internal.record r where r.id = of_record);
     blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
     is_held_out boolean := (select r.held_out from marketing_automation_internal.record r where r.id = of_record);
     its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
@@ -10353,7 +10737,8 @@ begin
         mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
     end if;
     for node in
-        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm,
+        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
+               case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
                 join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
@@ -10365,6 +10750,7 @@ begin
         left join marketing_automation.activity p on p.id = a.parent_id
         left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
         left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
+        left join marketing_automation_internal.its_window(a) its on its.name is not null
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
@@ -10383,11 +10769,12 @@ begin
                 format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
                     marketing_automation_internal.end_in_words(its_end))
             when node.waits_until is not null then
-                case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.waits_until)
+                case when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
                          marketing_automation_internal.moment(node.waits_until))
                      else format('due since %s, runs with the next process_due()',
                          marketing_automation_internal.moment(node.waits_until)) end
+                || coalesce(', by send window "' || node.send_window || '"', '')
                 || case when (node.a).on_event like '%\_not\_%' and (node.pf).outcome = 'mailed' then
                     format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
             when (node.f).state = 'done' then
@@ -10598,6 +10985,14 @@ begin
                 || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
         else
             step := due.at;
+            if marketing_automation_internal.put_off(a, array[of_record], step) = '{}'
+                from marketing_automation.activity a where a.id = due.activity_id then
+                select told || jsonb_build_object('at', step, 'activity_id', due.activity_id, 'outcome', 'put_off', 'detail',
+                    'waits until ' || marketing_automation_internal.moment(w.at)) into told
+                from marketing_automation_internal.waiting_activity w
+                where w.record_id = of_record and w.activity_id = due.activity_id;
+                continue;
+            end if;
             perform marketing_automation_internal.assume_time(step);
             select p.error, p.code into its_error, its_code
             from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
@@ -10609,17 +11004,18 @@ begin
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
-            returning o.id, marketing_automation.is_suppressed(o.email) as suppressed into mail;
+            returning o.id, case when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
+                else marketing_automation_internal.shut_out(o, step) end as objection into mail;
             if found then
                 perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
-                    array[case when mail.suppressed then 'failed' else 'sent' end],
-                    array[case when mail.suppressed then 'address suppressed' end], array[0], now => step);
+                    array[case when mail.objection is not null then 'failed' else 'sent' end],
+                    array[mail.objection], array[0], now => step);
             end if;
         end if;
 
         select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
                    when 'executed' then 'runs'
-                   when 'mailed' then case when m.state = 'failed' then 'sends nothing: its address is suppressed' else
+                   when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', a.subject) end
                    when 'no_address' then 'sends nothing: the row has no address'
                    when 'condition_not_met' then 'does nothing: its condition is not true'
@@ -11046,14 +11442,14 @@ comment on function marketing_automation_internal.worker_health() is
 create or replace view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at
+    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain
 cross join lateral (
-    select o.due_at from marketing_automation_internal.outbox o
+    select o.due_at, o.created_at, o.attempts from marketing_automation_internal.outbox o
     where o.activity_id = a.id and o.domain_queue = q.domain and o.state = 'queued' and o.due_at < 'infinity'
     order by o.due_at limit 1) first;
 comment on view marketing_automation_internal.queue_state is
@@ -11072,13 +11468,15 @@ select 'queued_mails_' || case
         when q.is_barred then 'barred'
         when q.scenario_state <> 'running' then 'stopped'
         when (select count(*) > 0 from marketing_automation.sending_pause) then 'paused'
+        when q.due_at > statement_timestamp() then 'window'
         when q.ready_at > statement_timestamp() then 'limited'
         when (select w.state = 'paused' from marketing_automation.worker_status() w) then 'unreachable'
-        else 'ready' end, q.due_at, null
-from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp();
+        else 'ready' end, case when q.due_at > statement_timestamp() then q.created_at else q.due_at end, null
+from marketing_automation_internal.queue_state q
+where q.due_at <= statement_timestamp() or q.has_window and q.attempts = 0;
 comment on view marketing_automation_internal.backlog is
     'API: private. What is due and has not been done, since when, by activity or queue and reason: due_activities, queued_mails_ready '
-    '(nothing holds it), _limited, _paused, _unreachable (no server answers), _stopped, _barred';
+    '(nothing holds it), _window (it is shut), _limited, _paused, _unreachable (no server answers), _stopped, _barred';
 
 create or replace function marketing_automation_internal.version_health(out name text, out status text, out message text, out hint text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -11177,6 +11575,7 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     from (values ('ready', 'the oldest could have left for %s', 'select * from marketing_automation.worker_status();'),
                  ('unreachable', 'the oldest has waited for %s, as no SMTP server answers',
                      'select state, last_error from marketing_automation.worker_status();'),
+                 ('window', 'the oldest has waited for %s for its send window', null),
                  ('limited', 'the oldest has waited for %s for the limit of its domain', null),
                  ('paused', 'the oldest has waited for %s: sending is paused', null),
                  ('stopped', 'the oldest has waited for %s for its scenario to run again', null),
@@ -11311,6 +11710,8 @@ select pg_extension_config_dump('marketing_automation.activity_id_seq', '');
 select pg_extension_config_dump('marketing_automation.activity_translation', '');
 select pg_extension_config_dump('marketing_automation.snippet', '');
 select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
+select pg_extension_config_dump('marketing_automation.send_window', '');
+select pg_extension_config_dump('marketing_automation.holiday', '');
 select pg_extension_config_dump('marketing_automation_internal.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
@@ -11381,20 +11782,20 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet'),
-        ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
+        ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'model party sale snippet send_window holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
          'sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('admin', 'shared', 'select',
-         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
+         'party sale holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
          'sender_permission'),
-        ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),

@@ -26,20 +26,20 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet'),
-        ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet'),
+        ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'model party sale snippet send_window holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
          'sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('admin', 'shared', 'select',
-         'party sale page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
+         'party sale holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
          'sender_permission'),
-        ('admin', 'shared', 'write', 'party sale page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),

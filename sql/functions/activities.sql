@@ -61,6 +61,9 @@ begin
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
             using errcode = 'check_violation', hint = 'Give it one; action => null is for what only branches.';
     end if;
+    if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
+        perform marketing_automation_internal.check_send_window(new.send_window, format('activity "%s"', new.name));
+    end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
     if not found then
         raise exception 'scenario % of activity "%" does not exist', new.scenario_id, new.name using errcode = 'foreign_key_violation';

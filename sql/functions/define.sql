@@ -24,7 +24,7 @@ create function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    holdout numeric default 0
+    send_window text default null, holdout numeric default 0
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -32,11 +32,11 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, holdout)
+        goal_window, goal_at, goal_value, send_window, holdout)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
-        create_scenario.goal_value, create_scenario.holdout)
+        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -47,11 +47,11 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, numeric) is
+    interval, text, text, text, numeric) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
-    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; holdout: per cent of the people who '
-    'enter and get no mail, to compare with; language: the one that its activities are written in; track_opens, track_clicks: whether they are recorded; title: what '
-    'recipients know its mails as, on the page where they unsubscribe';
+    'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
+    'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
+    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -213,7 +213,7 @@ create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
-    expires_after interval default null
+    expires_after interval default null, at_time time default null, send_window text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -229,10 +229,10 @@ begin
         end if;
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after)
+        expires_after, at_time, send_window)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
-            add_activity.expires_after)
+            add_activity.expires_after, add_activity.at_time, add_activity.send_window)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -243,8 +243,18 @@ begin
     end if;
     return its_id;
 end $$;
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
+    text) is
+    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
+    'of day at which it runs; send_window: when its mails may leave, null: as those of the scenario';
+
+-- As that of create_scenario().
+create function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.add_activity($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null)
+$$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) is
-    'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows';
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with a time of day';
 
 create function marketing_automation.run(scenario text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -178,6 +178,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
         when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
             format('role "%s" may not send as its sender, see sender_permission', s.owner)
+        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
+            marketing_automation_internal.moment(t.opens_at))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -188,6 +190,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
     left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
+    left join marketing_automation_internal.its_window(a) v on v.name is not null
+    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
+        clock_timestamp()) t on v.name is not null
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
@@ -224,6 +229,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     node record;
+    its_zone text := (select r.time_zone from marketing_automation_internal.record r where r.id = of_record);
     blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
     is_held_out boolean := (select r.held_out from marketing_automation_internal.record r where r.id = of_record);
     its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
@@ -243,7 +249,8 @@ begin
         mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
     end if;
     for node in
-        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm,
+        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
+               case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
                 join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
@@ -255,6 +262,7 @@ begin
         left join marketing_automation.activity p on p.id = a.parent_id
         left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
         left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
+        left join marketing_automation_internal.its_window(a) its on its.name is not null
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
@@ -273,11 +281,12 @@ begin
                 format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
                     marketing_automation_internal.end_in_words(its_end))
             when node.waits_until is not null then
-                case when node.waits_until > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.waits_until)
+                case when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
                          marketing_automation_internal.moment(node.waits_until))
                      else format('due since %s, runs with the next process_due()',
                          marketing_automation_internal.moment(node.waits_until)) end
+                || coalesce(', by send window "' || node.send_window || '"', '')
                 || case when (node.a).on_event like '%\_not\_%' and (node.pf).outcome = 'mailed' then
                     format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
             when (node.f).state = 'done' then

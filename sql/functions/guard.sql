@@ -45,6 +45,7 @@ begin
                 select m.owner, m.owner_id from marketing_automation.model m
                 union all select s.owner, s.owner_id from marketing_automation.scenario s
                 union all select s.owner, s.owner_id from marketing_automation.snippet s
+                union all select w.owner, w.owner_id from marketing_automation.send_window w
                 union all select p.owner, p.owner_id from marketing_automation.page p
                 union all select p.owner, p.owner_id from marketing_automation.page_text p
                 union all select g.role, g.role_id from marketing_automation_internal.access_grant g
@@ -52,7 +53,7 @@ begin
             join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
         return;
     end if;
-    foreach its_table in array array['model', 'scenario', 'snippet', 'page', 'page_text'] loop
+    foreach its_table in array array['model', 'scenario', 'snippet', 'send_window', 'page', 'page_text'] loop
         -- Who holds a row gets its owner's name at another time.
         execute format($update$
             update marketing_automation.%1$I t set owner = r.rolname from pg_roles r
@@ -104,7 +105,7 @@ begin
             (case when tg_op <> 'DELETE' then to_jsonb(new) end)) as o (row)
         where o.row is not null
     loop
-        if has_languages or tg_table_name in ('model', 'scenario') then
+        if has_languages or tg_table_name in ('model', 'scenario', 'send_window') then
             owner := written.row ->> 'owner_id';
             owner_name := written.row ->> 'owner';
         else
@@ -131,13 +132,14 @@ begin
                      else format('%s "%s"', replace(tg_table_name, '_', ' '), written.row ->> 'name') end
                 using errcode = 'insufficient_privilege',
                       hint = case when has_languages then 'Take another name: who owns one owns it in all languages.'
+                             when tg_table_name = 'send_window' then 'Make one of your own, under another name.'
                              else 'Expressions run with the rights of the owner, so only members of that role may change them.' end;
         end if;
     end loop;
     return case when tg_op = 'DELETE' then old else new end;
 end $$;
 comment on function marketing_automation_internal.guard() is
-    'API: private. Trigger: only members of its owner change a model, scenario or snippet, and only members of its scenario''s owner '
+    'API: private. Trigger: only members of its owner change a model, scenario, window or snippet, and only members of its scenario''s owner '
     'an activity or a translation';
 
 create function marketing_automation_internal.share_owner() returns trigger

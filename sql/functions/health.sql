@@ -117,14 +117,14 @@ comment on function marketing_automation_internal.worker_health() is
 create view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at
+    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain
 cross join lateral (
-    select o.due_at from marketing_automation_internal.outbox o
+    select o.due_at, o.created_at, o.attempts from marketing_automation_internal.outbox o
     where o.activity_id = a.id and o.domain_queue = q.domain and o.state = 'queued' and o.due_at < 'infinity'
     order by o.due_at limit 1) first;
 comment on view marketing_automation_internal.queue_state is
@@ -143,13 +143,15 @@ select 'queued_mails_' || case
         when q.is_barred then 'barred'
         when q.scenario_state <> 'running' then 'stopped'
         when (select count(*) > 0 from marketing_automation.sending_pause) then 'paused'
+        when q.due_at > statement_timestamp() then 'window'
         when q.ready_at > statement_timestamp() then 'limited'
         when (select w.state = 'paused' from marketing_automation.worker_status() w) then 'unreachable'
-        else 'ready' end, q.due_at, null
-from marketing_automation_internal.queue_state q where q.due_at <= statement_timestamp();
+        else 'ready' end, case when q.due_at > statement_timestamp() then q.created_at else q.due_at end, null
+from marketing_automation_internal.queue_state q
+where q.due_at <= statement_timestamp() or q.has_window and q.attempts = 0;
 comment on view marketing_automation_internal.backlog is
     'API: private. What is due and has not been done, since when, by activity or queue and reason: due_activities, queued_mails_ready '
-    '(nothing holds it), _limited, _paused, _unreachable (no server answers), _stopped, _barred';
+    '(nothing holds it), _window (it is shut), _limited, _paused, _unreachable (no server answers), _stopped, _barred';
 
 create function marketing_automation_internal.version_health(out name text, out status text, out message text, out hint text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -248,6 +250,7 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     from (values ('ready', 'the oldest could have left for %s', 'select * from marketing_automation.worker_status();'),
                  ('unreachable', 'the oldest has waited for %s, as no SMTP server answers',
                      'select state, last_error from marketing_automation.worker_status();'),
+                 ('window', 'the oldest has waited for %s for its send window', null),
                  ('limited', 'the oldest has waited for %s for the limit of its domain', null),
                  ('paused', 'the oldest has waited for %s: sending is paused', null),
                  ('stopped', 'the oldest has waited for %s for its scenario to run again', null),

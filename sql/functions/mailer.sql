@@ -33,7 +33,7 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -52,6 +52,7 @@ declare
     ids bigint[];
     versions integer[];
     uuids uuid[];
+    closings timestamptz[];
     looked_at integer;
 begin
     perform marketing_automation_internal.rescue_orphans();
@@ -75,7 +76,8 @@ begin
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), active as materialized (
             -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
-            select a.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota,
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+                   l.name as domain_queue, l.quota,
                    greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
@@ -90,11 +92,11 @@ begin
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.domain_queue, a.quota,
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, o.time_zone, a.domain_queue, a.quota,
                 row_number() over (partition by a.domain_queue) as place
             from active a
             cross join lateral (
-                select o.id from marketing_automation_internal.outbox o
+                select o.id, o.time_zone from marketing_automation_internal.outbox o
                 where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
@@ -111,9 +113,17 @@ begin
         ), leaving as materialized (
             select l.id, min(l.objection) as objection
             from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
+        ), send_window as materialized (
+            -- Once for each window and zone. Tests wait for none.
+            select d.send_window as name, d.time_zone, w.outside, t.opens_at, t.closes_at
+            from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
+            join marketing_automation.send_window w on w.name = d.send_window
+            cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
+                statement_timestamp()) t
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
+                   w.opens_at, w.closes_at,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -129,14 +139,17 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
+                        when w.opens_at is not null and w.outside = 'skip' and coalesce(x.reason, e.objection) is null
+                        then format('outside send window "%s"', w.name)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue from due d
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.time_zone from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue from test t where t.place <= t.quota) d
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null from test t where t.place <= t.quota) d
+            left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
             left join leaving e on e.id = d.id
@@ -169,37 +182,39 @@ begin
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
             where s.record_id is not null group by 1, 2
         ), moved as (
-            update marketing_automation_internal.outbox o set domain_queue = c.other_lane
-            from checked c where c.objection is null and c.other_lane is not null and o.id = c.id
+            update marketing_automation_internal.outbox o
+            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.opens_at, o.due_at)
+            from checked c where c.objection is null and coalesce(c.other_lane, c.opens_at::text) is not null and o.id = c.id
         ), spent as (
             update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
             from domain_queue l
-            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.opens_at is null
                 and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
             where l.tokens is not null and b.domain = l.name
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
-            array_agg(c.uuid) filter (where f.is_free), count(*)
-        into ids, versions, uuids, looked_at
-        from checked c cross join lateral (select c.objection is null and c.other_lane is null as is_free) f;
+            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
+        into ids, versions, uuids, closings, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.opens_at is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
-            from unnest(ids, versions, uuids) as c (id, version, uuid)
+            from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
             where o.id = c.id
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
                 o.context,
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks, o.channel;
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
         exit when found or looked_at = 0;
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed. None during a pause. full_scan: looks for due mails from the '
-    'beginning, not from where it '
-    'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker';
+    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening. None during a pause. '
+    'full_scan: looks for due mails from the beginning, not from where it '
+    'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
+    'null: it has none';
 
 create function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,

@@ -18,6 +18,7 @@ declare
     began timestamptz := clock_timestamp();
     query text;
     records bigint[];
+    due integer;
     processed integer;
     message text;
     code text;
@@ -31,7 +32,9 @@ begin
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
-        select p.processed, p.error, p.code into processed, message, code
+        due := cardinality(records);
+        records := marketing_automation_internal.put_off(activity, records, now);
+        select p.processed + due - cardinality(records), p.error, p.code into processed, message, code
         from marketing_automation_internal.process_or_fail(activity, records, now, query) p;
         perform marketing_automation_internal.end_turn();
         if code is null then
@@ -61,8 +64,8 @@ begin
     return processed;
 end $$;
 comment on function marketing_automation_internal.process_activity(marketing_automation.activity, integer, timestamptz) is
-    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many. An error that ended '
-    'it is kept';
+    'API: private. Runs one batch of the due records of one activity, which the caller has locked; returns how many, those included that '
+    'wait for their window from now on. An error that ended it is kept';
 
 create function marketing_automation_internal.process_batch(caller regrole, batch_size integer, now timestamptz) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -147,7 +150,7 @@ create function marketing_automation.process_due(batch_size integer default 1000
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
-    'other session is processing; returns how many, 0 when nothing is left but what had '
+    'other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 

@@ -58,6 +58,9 @@ begin
         -- Who enters meanwhile does so with this goal, or is seen by scenario_regoal().
         perform marketing_automation_internal.lock_scenario_for_change(old.id);
     end if;
+    if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
+        perform marketing_automation_internal.check_send_window(new.send_window, format('scenario "%s"', new.name));
+    end if;
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,

@@ -110,6 +110,14 @@ begin
                 || case when hit.kind <> 'unsubscribed' and changed = 0 then ', which changes nothing' else '' end);
         else
             step := due.at;
+            if marketing_automation_internal.put_off(a, array[of_record], step) = '{}'
+                from marketing_automation.activity a where a.id = due.activity_id then
+                select told || jsonb_build_object('at', step, 'activity_id', due.activity_id, 'outcome', 'put_off', 'detail',
+                    'waits until ' || marketing_automation_internal.moment(w.at)) into told
+                from marketing_automation_internal.waiting_activity w
+                where w.record_id = of_record and w.activity_id = due.activity_id;
+                continue;
+            end if;
             perform marketing_automation_internal.assume_time(step);
             select p.error, p.code into its_error, its_code
             from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
@@ -121,17 +129,18 @@ begin
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
-            returning o.id, marketing_automation.is_suppressed(o.email) as suppressed into mail;
+            returning o.id, case when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
+                else marketing_automation_internal.shut_out(o, step) end as objection into mail;
             if found then
                 perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
-                    array[case when mail.suppressed then 'failed' else 'sent' end],
-                    array[case when mail.suppressed then 'address suppressed' end], array[0], now => step);
+                    array[case when mail.objection is not null then 'failed' else 'sent' end],
+                    array[mail.objection], array[0], now => step);
             end if;
         end if;
 
         select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
                    when 'executed' then 'runs'
-                   when 'mailed' then case when m.state = 'failed' then 'sends nothing: its address is suppressed' else
+                   when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', a.subject) end
                    when 'no_address' then 'sends nothing: the row has no address'
                    when 'condition_not_met' then 'does nothing: its condition is not true'

@@ -92,6 +92,7 @@ create table marketing_automation.scenario (
     goal_at text,
     goal_value text,
     holdout numeric not null default 0 check (holdout between 0 and 100),
+    send_window text,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
     constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
     constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0)
@@ -133,6 +134,7 @@ comment on column marketing_automation.scenario.exit_condition is
     'is true, the journey of the record ends; null: never';
 comment on column marketing_automation.scenario.goal_ends_journey is
     'Whether nothing more runs for a record that has reached the goal, and no mail leaves, queued or not';
+comment on column marketing_automation.scenario.send_window is 'Name of the window in which its mails may leave; null: at any time';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,
@@ -166,6 +168,8 @@ create table marketing_automation.activity (
     body text,
     expires_after interval check (expires_after > interval '0' and expires_after <= interval '10 years'),
     version integer not null default 1,
+    at_time time,
+    send_window text,
     unique (scenario_id, name),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
     constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
@@ -191,6 +195,10 @@ comment on column marketing_automation.activity.expires_after is
     'suppressed, and starts no children; null: always';
 comment on column marketing_automation.activity.version is
     'Raised by each change of templates or translations, or of what the scenario gives to them; compiled templates are cached by it';
+comment on column marketing_automation.activity.at_time is
+    'Time of day, by the recipient''s clock, at which it runs: the first one after its delay; null: as soon as that is over';
+comment on column marketing_automation.activity.send_window is
+    'Name of the window in which its mails may leave; null: that of the scenario';
 create index activity_parent_id on marketing_automation.activity (parent_id);
 
 create table marketing_automation.activity_translation (

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as channel;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -41,6 +41,8 @@ pub struct Job {
 /// For how long a claim is good.
 #[derive(Clone)]
 pub struct Lease {
+    /// No later than the claim.
+    pub(super) claimed_at: Instant,
     pub(super) until: Instant,
     pub(super) clock: Clock,
     /// How many revocations there were before the claim.
@@ -68,9 +70,13 @@ impl Job {
         mail: Claimed,
         compiled: Option<Arc<Compiled>>,
         settings: &Arc<MailSettings>,
-        lease: Lease,
+        mut lease: Lease,
         reports: &Reports,
     ) -> Self {
+        if let Some(closes_in) = mail.closes_in {
+            let closes_in = Duration::from_secs_f64(closes_in.clamp(0.0, 86_400.0));
+            lease.until = lease.until.min(lease.claimed_at + closes_in);
+        }
         Job {
             buckets: buckets(&mail, &lease.revocations),
             mail,

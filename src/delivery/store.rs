@@ -35,6 +35,8 @@ pub struct Claimed {
     /// Seconds since its first attempt.
     pub age: f64,
     pub consent: Consent,
+    /// Seconds until its send window closes, seen from the claim; None: it has none.
+    pub closes_in: Option<f64>,
 }
 
 /// What a claim brings.

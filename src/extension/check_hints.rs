@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 31] = [
+pub(super) const HINTS: [(&str, &str); 34] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -48,6 +48,9 @@ pub(super) const HINTS: [(&str, &str); 31] = [
         "snippet_name_is_simple",
         "name is 1 to 63 letters, digits, dots, hyphens and underscores, and begins with a letter, a digit or an underscore.",
     ),
+    ("send_window_name_check", "name must not be empty."),
+    ("holiday_calendar_check", "calendar must not be empty."),
+    ("holiday_day_check", "day is a date, such as 2026-12-25."),
     (
         "domain_limit_burst_check",
         "burst is 1 to 100000 mails; null: those of a second.",

@@ -63,6 +63,7 @@ fn claimed(row: &Row) -> std::result::Result<Claimed, Error> {
             clicks: row.try_get(14)?,
         },
         channel: row.try_get(15)?,
+        closes_in: row.try_get(19)?,
     })
 }
 

@@ -125,6 +125,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         let started = self.now();
         let revocations = self.store.revoked();
         let lease = Lease {
+            claimed_at: started,
             until: started + self.claim_size.lease(),
             clock: Arc::clone(&self.clock),
             count: revocations.count(),

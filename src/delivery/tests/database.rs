@@ -29,6 +29,8 @@ pub(super) struct Row {
     pub(super) reply: Option<String>,
     pub(super) server: Option<String>,
     doubts: usize,
+    /// Its send window.
+    pub(super) closes_at: Option<Instant>,
     due_at: Instant,
     first_attempt_at: Option<Instant>,
 }
@@ -169,6 +171,7 @@ impl Database {
                 reply: None,
                 server: None,
                 doubts: 0,
+                closes_at: None,
                 due_at,
                 first_attempt_at: None,
             });
@@ -233,6 +236,9 @@ impl Store for Database {
             if mails.len() == size || row.state != "queued" || row.due_at > now {
                 continue;
             }
+            if row.closes_at.is_some_and(|closes_at| closes_at <= now) {
+                continue;
+            }
             if row.is_blocked {
                 row.state = "suppressed";
                 continue;
@@ -259,6 +265,9 @@ impl Store for Database {
                     opens: true,
                     clicks: true,
                 },
+                closes_in: row
+                    .closes_at
+                    .map(|closes_at| closes_at.duration_since(now).as_secs_f64()),
             });
         }
         tables.claimed.extend(mails.iter().map(|mail| mail.id));

@@ -1,6 +1,9 @@
 //! A claim is good for a second, and for nobody who has been blocked since.
 
+use std::time::Duration;
+
 use super::world::World;
+use crate::delivery::clock::Time;
 
 #[test]
 fn a_mail_that_waits_longer_than_its_lease_is_given_back_untried() {
@@ -91,4 +94,27 @@ fn a_process_that_hears_of_no_revocation_learns_that_nothing_leaves_within_a_sec
     assert_eq!(world.database.count("sent"), 1);
     // Leases are longer now, and it asks.
     assert!(world.database.tables().confirmations > 0);
+}
+
+#[test]
+fn a_mail_does_not_leave_after_its_window_has_closed() {
+    let mut world = World::with(4);
+    let closes_at = world.clock.now() + Duration::from_millis(500);
+    for row in &mut world.database.tables().rows {
+        row.closes_at = Some(closes_at);
+    }
+    world.network.servers().hangs = true;
+    world.turns(2);
+    assert_eq!(world.network.servers().seen.len(), 2);
+    // Well within the lease of a second.
+    world.clock.advance(Duration::from_millis(500));
+    world.network.answer();
+    world.run_tasks();
+    world.turns(5);
+    let left: Vec<(&str, i32)> = world.database.tables().rows[2..]
+        .iter()
+        .map(|row| (row.state, row.attempts))
+        .collect();
+    assert_eq!(left, [("queued", 0), ("queued", 0)]);
+    assert_eq!(world.network.servers().seen.len(), 2);
 }

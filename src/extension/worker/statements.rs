@@ -22,7 +22,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
             .update(
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
                         coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
-                        track_opens, track_clicks, channel
+                        track_opens, track_clicks, channel, closes_in
                  from marketing_automation_internal.claim_messages($1, $2)",
                 None,
                 &[batch_size.into(), full_scan.into()],
@@ -47,6 +47,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
                         opens: column(&row, 14)?,
                         clicks: column(&row, 15)?,
                     },
+                    closes_in: row.get(17)?,
                 })
             })
             .collect()

@@ -23,10 +23,12 @@ create function shop.may(role regrole, id oid, privilege text) returns boolean l
         when privilege in ('delete', 'truncate', 'trigger') then has_table_privilege(role, id, privilege)
         else has_any_column_privilege(role, id, privilege) end
 $$;
+\pset format unaligned
 select replace(o.name, 'marketing_automation.', '') as object, o.privilege, coalesce(string_agg(replace(r.rolname, 'regress_a_', ''), ' ' order by r.rolname), 'nobody') as who
 from shop.object o left join pg_roles r on r.rolname ~ '^regress_a_' and shop.may(r.oid, o.oid, o.privilege)
 group by 1, 2 having o.privilege in ('select', 'execute') or count(r.oid) > 0
 order by replace(o.name, 'marketing_automation.', '') collate "C", 2;
+\pset format aligned
 -- That is what the table says, and nothing more.
 select o.short, o.privilege, r.rolname from shop.object o join pg_roles r on r.rolname ~ '^regress_a_' and shop.may(r.oid, o.oid, o.privilege)
 where not exists (
