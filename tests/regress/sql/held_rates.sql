@@ -60,7 +60,7 @@ end $$;
 set client_min_messages = error;
 select checked >= 4 as some, array_remove(wrong, null) as wrong from shop.rates_out_of_range();
 reset client_min_messages;
--- Functions with a rate: those above, and no other.
+-- Functions with a rate: those above, uplift_report() of records that reached the goal, and no other.
 select distinct p.proname, n as rate from pg_proc p cross join lateral unnest(p.proargnames) n
 where p.pronamespace = 'marketing_automation'::regnamespace and n ~ '_rate$|share|_until$' and n !~ 'rests' order by 1, 2;
 
