@@ -9,7 +9,7 @@ create temp table zone as
 create temp table moment as
     select z.name, z.before + n * interval '30 minutes' as at from zone z, generate_series(-60, 60, 3) n;
 create temp table due as
-    select m.name, m.at, d.delay, d.delay::text = '24:00:00' as is_hours, marketing_automation_internal.after_delay(m.at, d.delay, m.name) as due,
+    select m.name, m.at, d.delay, extract(hour from d.delay) = 24 as is_hours, marketing_automation_internal.after_delay(m.at, d.delay, m.name) as due,
         (m.at at time zone m.name) + d.delay as wanted
     from moment m, (values (interval '1 day'), ('2 days'), ('1 month'), ('1 year 1 month 1 day'), ('24 hours')) d (delay);
 select count(distinct name) > 300 as zones, count(*) > 50000 as moments from due;
