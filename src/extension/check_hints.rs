@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 34] = [
+pub(super) const HINTS: [(&str, &str); 35] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -49,6 +49,10 @@ pub(super) const HINTS: [(&str, &str); 34] = [
         "name is 1 to 63 letters, digits, dots, hyphens and underscores, and begins with a letter, a digit or an underscore.",
     ),
     ("send_window_name_check", "name must not be empty."),
+    (
+        "send_window_outside_check",
+        "outside is 'wait' for the next opening, or 'skip'.",
+    ),
     ("holiday_calendar_check", "calendar must not be empty."),
     ("holiday_day_check", "day is a date, such as 2026-12-25."),
     (

@@ -52,7 +52,8 @@ select * from shop.difference;
 create table shop.guest (id int primary key, email text, divisor int not null default 1, has_booked boolean not null default false);
 insert into shop.guest select i, case when i % 7 > 0 then 'guest' || i || '@shop.example' end, (i % 11)::int from generate_series(1, 400) i;
 select marketing_automation.register_model('guest', 'shop.guest', key => 'self.id', party => 'self.id', email => 'self.email');
-select marketing_automation.create_scenario('counted', 'guest', unsubscribable => true, goal => 'self.has_booked', goal_ends_journey => true) > 0 as created;
+select marketing_automation.create_scenario('counted', 'guest', unsubscribable => true, goal => 'self.has_booked', goal_ends_journey => true,
+    goal_window => '10 years') > 0 as created;
 select count(marketing_automation.add_activity('counted', name, parent, on_event, condition, delay, action, subject => 's', body => 'b')) as added
 from (values ('mail', null, null, null, null, 'send_email'),
              ('branch', null, null, '1 / self.divisor > 0', interval '10 minutes', null),

@@ -52,12 +52,12 @@ select s.name, count(*) from marketing_automation_internal.record r join marketi
 select marketing_automation.stop(m) from unnest(array['basket', 'basket view']) m;
 
 -- The search for rows that raise has no more time than the turn, and keeps what it has found.
-create table shop.sleeper (id integer primary key, email text);
-insert into shop.sleeper select generate_series(1, 24);
+create table shop.dozer (id integer primary key, email text);
+insert into shop.dozer select generate_series(1, 24);
 create function shop.doze(id integer) returns integer language plpgsql as $$ begin
     if id % 3 = 0 then perform pg_catalog.pg_sleep(0.02); raise exception 'row % snores', id; end if; return id; end $$;
-select marketing_automation.register_model('sleeper', 'shop.sleeper', key => 'self.id', email => 'self.email');
-select marketing_automation.create_scenario('dozing', 'sleeper', 'shop.doze(self.id) > 0') > 0 as created;
+select marketing_automation.register_model('dozer', 'shop.dozer', key => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('dozing', 'dozer', 'shop.doze(self.id) > 0') > 0 as created;
 select marketing_automation.add_activity('dozing', 'start', action => null) > 0 as added;
 select marketing_automation.run('dozing');
 set marketing_automation.expression_timeout = '130ms';
@@ -80,7 +80,7 @@ select count(*) from marketing_automation_internal.poisonous_row p join marketin
 -- So do the condition of a root, which is looked for among the new rows, and those of a batch.
 update marketing_automation.scenario set domain = 'true' where name = 'dozing';
 update marketing_automation.activity a set condition = 'shop.doze(self.id) > 0' from marketing_automation.scenario s where s.id = a.scenario_id and s.name = 'dozing';
-insert into shop.sleeper select generate_series(101, 124);
+insert into shop.dozer select generate_series(101, 124);
 set marketing_automation.expression_timeout = '30s';
 select enrolled from marketing_automation.enroll('dozing');
 set marketing_automation.expression_timeout = '130ms';
