@@ -2118,7 +2118,7 @@ comment on function marketing_automation_internal.first_moment(timestamp, text) 
 
 create or replace function marketing_automation_internal.window_zone(send_window marketing_automation.send_window, zone text) returns text
 language sql stable
-return case when zone is not null then marketing_automation_internal.usable_time_zone(zone)
+return case when zone <> '' then marketing_automation_internal.usable_time_zone(zone)
     else coalesce((send_window).time_zone, marketing_automation_internal.database_time_zone()) end;
 comment on function marketing_automation_internal.window_zone(marketing_automation.send_window, text) is
     'API: private. The time zone in which a window counts for a recipient: his, else the window''s, else the database''s';
@@ -2241,7 +2241,8 @@ begin
         from unnest(records) as u (id)
         cross join lateral (
             select w.record_id, w.at from marketing_automation_internal.waiting_activity w
-            where w.record_id = u.id and w.activity_id = activity.id offset 0) w
+            -- By the primary key only: until the table is analyzed, the index of the activity's due rows looks as good, and reads them all.
+            where w.record_id = u.id and w.activity_id + 0 = activity.id offset 0) w
         join marketing_automation_internal.record r on r.id = w.record_id
     ), zone as materialized (
         -- Whoever may leave now does, however long ago his time of day was.
@@ -2255,7 +2256,7 @@ begin
         from waiting w join zone z on z.time_zone is not distinct from w.time_zone
     ), moved as (
         update marketing_automation_internal.waiting_activity w set at = d.at
-        from due d where d.at > now and w.record_id = d.record_id and w.activity_id = activity.id
+        from due d where d.at > now and w.record_id = d.record_id and w.activity_id + 0 = activity.id
     )
     select coalesce(array_agg(d.record_id order by d.record_id) filter (where d.at <= now), '{}') into remaining from due d;
     return remaining;
@@ -2898,6 +2899,10 @@ begin
         return case when tg_op = 'DELETE' then old else new end;
     end if;
     if tg_op <> 'DELETE' then
+        if new.language is null then
+            raise exception 'a translation has no language' using errcode = 'not_null_violation',
+                hint = 'language is a tag such as de or pt-BR.';
+        end if;
         perform marketing_automation_internal.check_language(new.language, format('translation of activity %s', new.activity_id));
         perform from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
@@ -3940,11 +3945,19 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     broken text;
     detail text;
+    tries integer := 0;
 begin
     loop
         begin
             return marketing_automation_internal.enter_rows(scenario, model, source, keys, held, poison, now);
-        exception when unique_violation then
+        exception when deadlock_detected then
+            -- Others enter the same rows in another order. What was entered here is undone, so they go on; but what this transaction has
+            -- entered before is not.
+            tries := tries + 1;
+            if tries > 3 or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+                raise;
+            end if;
+        when unique_violation then
             get stacked diagnostics broken = constraint_name, detail = pg_exception_detail;
             -- Of a key that several rows of the model have there is no record.
             if broken <> 'record_enters_once' or not exists (
@@ -3983,7 +3996,7 @@ begin
         exception
             when sqlstate 'MA001' then
                 is_held := false;
-            when lock_not_available then
+            when lock_not_available or deadlock_detected then
                 is_held := true;
         end;
         if is_held and part.first = part.last then
@@ -4929,12 +4942,12 @@ begin
     end if;
     with place as materialized (
         -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
-        -- that waits for the activity.
+        -- that waits for the activity, as does the index of its due rows: + 0 is in no index.
         select w.ctid
         from unnest(records) as u (id)
         cross join lateral (
             select w.ctid from marketing_automation_internal.waiting_activity w
-            where w.record_id = u.id and w.activity_id = activity.id offset 0) w
+            where w.record_id = u.id and w.activity_id + 0 = activity.id offset 0) w
     ), taken as (
         delete from marketing_automation_internal.waiting_activity w where w.ctid = any (array(select p.ctid from place p))
         returning w.record_id, w.at
@@ -7522,7 +7535,10 @@ begin
             from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
         ), send_window as materialized (
             -- Once for each window and zone. Tests wait for none.
-            select d.send_window as name, d.time_zone, w.outside, t.opens_at, t.closes_at
+            select d.send_window as name, d.time_zone, t.opens_at, t.closes_at,
+                   -- In the minute before a clock change an open one makes mails wait, too.
+                   w.outside = 'skip' and not marketing_automation_internal.is_open(w,
+                       marketing_automation_internal.window_zone(w, d.time_zone), statement_timestamp()) as skips
             from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
             join marketing_automation.send_window w on w.name = d.send_window
             cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
@@ -7546,7 +7562,7 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
-                        when w.opens_at is not null and w.outside = 'skip' and coalesce(x.reason, e.objection) is null
+                        when w.skips and coalesce(x.reason, e.objection) is null
                         then format('outside send window "%s"', w.name)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
@@ -9414,7 +9430,7 @@ create or replace function marketing_automation_internal.mail_faults(subject tex
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     with link as (
         select l.part[1] as url, regexp_replace(l.part[2], '<[^>]*>', '', 'g') as label
-        from regexp_matches(html, '<a\s[^>]*?href\s*=\s*["'']([^"'']*)["''][^>]*>(.*?)</a\s*>', 'gis') as l (part)
+        from regexp_matches(html, '<a\s[^<>]*?href\s*=\s*["'']([^"''<>]*)["''][^<>]*>(.*?)</a\s*>', 'gis') as l (part)
     ), fault as (
         select 'error' as severity, 'its subject is empty' as message, 'Write one that says something for every row.' as hint
         where trim(subject) = ''
@@ -9428,7 +9444,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         union all
         select 'warning', format('%s picture%s without alt', count(*), case when count(*) = 1 then '' else 's' end),
             'Write alt="…", or alt="" for a decoration: most people see the text first, some nothing else.'
-        from regexp_matches(html, '<img(?=[\s/>])(?![^>]*\salt\s*=)[^>]*>', 'gi') i having count(*) > 0
+        from regexp_matches(html, '<img(?=[\s/>])(?![^<>]*\salt\s*=)[^<>]*>', 'gi') i having count(*) > 0
         union all
         select distinct 'warning', format('link to %s', coalesce(nullif(quote_literal(trim(l.url)), ''''''), 'nothing')),
             'It leads nowhere: write the whole address, https://….'
@@ -9678,11 +9694,21 @@ begin
             detail = 'It is an object with "format": 1, an object "scenario" that has a name, and an array "activities", each with a name.',
             hint = 'select marketing_automation.export_scenario(name) makes one.';
     end if;
+    if exists (select from jsonb_array_elements(definition -> 'activities') a group by a ->> 'name' having count(*) > 1)
+        or exists (select from jsonb_array_elements(definition -> 'activities') a
+            cross join lateral jsonb_array_elements(coalesce(a -> 'translations', '[]')) t
+            group by a ->> 'name', t ->> 'language' having count(*) > 1 or coalesce(t ->> 'language', '') = '')
+    then
+        raise exception 'a definition says once what an activity is, and once what it is in a language' using errcode = 'invalid_parameter_value',
+            detail = 'Two activities have one name, two translations of one have one language, or a translation has none.';
+    end if;
     if not exists (select from marketing_automation.model m where m.name = its_model) then
         raise exception 'model "%" does not exist here', its_model using errcode = 'undefined_object',
             hint = coalesce((select format('select marketing_automation.register_model(%L, %L%s);', its_model, definition -> 'model' ->> 'relation',
                     string_agg(format(', %I => %L', m.key, m.value), '' order by m.key))
-                from jsonb_each_text(definition -> 'model') m where m.key not in ('name', 'relation') and m.value is not null),
+                from jsonb_each_text(case when jsonb_typeof(definition -> 'model') = 'object' then definition -> 'model' else '{}' end) m
+                where m.key not in ('name', 'relation') and m.value is not null
+                having definition #>> '{model,relation}' is not null and count(*) > 0),
                 'See: select name from marketing_automation.model;');
     end if;
     begin
@@ -10199,7 +10225,7 @@ language sql immutable strict parallel safe
 return regexp_replace(regexp_replace(url, '[?#].*$', ''),
         '/([0-9]+|[0-9a-fA-F-]{16,}|[A-Za-z0-9_-]{24,}|[^/]*(@|%40)[^/]*)(?=/|$)', '/…', 'g')
     || coalesce('?' || regexp_replace(regexp_replace(substring(url from '^[^#?]*\?([^#]+)'), '(^|&)[^=&]+(?=&|$)', '\1…', 'g'),
-        '(^|&)((?!utm_)[^=&]*)=[^&]*', '\1\2=…', 'g'), '');
+        '(^|&)((?!utm_)[^=&]*|[^=&]*(?==[^&]*(@|%40)))=[^&]*', '\1\2=…', 'g'), '');
 comment on function marketing_automation_internal.link_pattern(text) is
     'API: private. A web address without what may differ between recipients: numbers, ids and addresses in the path, values behind ? '
     'but for utm_…, and all behind #. So the addresses of one personalised link have one pattern, which names nobody';

@@ -170,6 +170,10 @@ begin
         return case when tg_op = 'DELETE' then old else new end;
     end if;
     if tg_op <> 'DELETE' then
+        if new.language is null then
+            raise exception 'a translation has no language' using errcode = 'not_null_violation',
+                hint = 'language is a tag such as de or pt-BR.';
+        end if;
         perform marketing_automation_internal.check_language(new.language, format('translation of activity %s', new.activity_id));
         perform from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then

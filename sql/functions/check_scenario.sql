@@ -5,7 +5,7 @@ create function marketing_automation_internal.mail_faults(subject text, html tex
 language sql immutable set search_path = pg_catalog, pg_temp as $$
     with link as (
         select l.part[1] as url, regexp_replace(l.part[2], '<[^>]*>', '', 'g') as label
-        from regexp_matches(html, '<a\s[^>]*?href\s*=\s*["'']([^"'']*)["''][^>]*>(.*?)</a\s*>', 'gis') as l (part)
+        from regexp_matches(html, '<a\s[^<>]*?href\s*=\s*["'']([^"''<>]*)["''][^<>]*>(.*?)</a\s*>', 'gis') as l (part)
     ), fault as (
         select 'error' as severity, 'its subject is empty' as message, 'Write one that says something for every row.' as hint
         where trim(subject) = ''
@@ -19,7 +19,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         union all
         select 'warning', format('%s picture%s without alt', count(*), case when count(*) = 1 then '' else 's' end),
             'Write alt="…", or alt="" for a decoration: most people see the text first, some nothing else.'
-        from regexp_matches(html, '<img(?=[\s/>])(?![^>]*\salt\s*=)[^>]*>', 'gi') i having count(*) > 0
+        from regexp_matches(html, '<img(?=[\s/>])(?![^<>]*\salt\s*=)[^<>]*>', 'gi') i having count(*) > 0
         union all
         select distinct 'warning', format('link to %s', coalesce(nullif(quote_literal(trim(l.url)), ''''''), 'nothing')),
             'It leads nowhere: write the whole address, https://….'

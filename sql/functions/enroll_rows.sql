@@ -133,11 +133,19 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     broken text;
     detail text;
+    tries integer := 0;
 begin
     loop
         begin
             return marketing_automation_internal.enter_rows(scenario, model, source, keys, held, poison, now);
-        exception when unique_violation then
+        exception when deadlock_detected then
+            -- Others enter the same rows in another order. What was entered here is undone, so they go on; but what this transaction has
+            -- entered before is not.
+            tries := tries + 1;
+            if tries > 3 or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+                raise;
+            end if;
+        when unique_violation then
             get stacked diagnostics broken = constraint_name, detail = pg_exception_detail;
             -- Of a key that several rows of the model have there is no record.
             if broken <> 'record_enters_once' or not exists (
@@ -176,7 +184,7 @@ begin
         exception
             when sqlstate 'MA001' then
                 is_held := false;
-            when lock_not_available then
+            when lock_not_available or deadlock_detected then
                 is_held := true;
         end;
         if is_held and part.first = part.last then

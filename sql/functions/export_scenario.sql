@@ -63,11 +63,21 @@ begin
             detail = 'It is an object with "format": 1, an object "scenario" that has a name, and an array "activities", each with a name.',
             hint = 'select marketing_automation.export_scenario(name) makes one.';
     end if;
+    if exists (select from jsonb_array_elements(definition -> 'activities') a group by a ->> 'name' having count(*) > 1)
+        or exists (select from jsonb_array_elements(definition -> 'activities') a
+            cross join lateral jsonb_array_elements(coalesce(a -> 'translations', '[]')) t
+            group by a ->> 'name', t ->> 'language' having count(*) > 1 or coalesce(t ->> 'language', '') = '')
+    then
+        raise exception 'a definition says once what an activity is, and once what it is in a language' using errcode = 'invalid_parameter_value',
+            detail = 'Two activities have one name, two translations of one have one language, or a translation has none.';
+    end if;
     if not exists (select from marketing_automation.model m where m.name = its_model) then
         raise exception 'model "%" does not exist here', its_model using errcode = 'undefined_object',
             hint = coalesce((select format('select marketing_automation.register_model(%L, %L%s);', its_model, definition -> 'model' ->> 'relation',
                     string_agg(format(', %I => %L', m.key, m.value), '' order by m.key))
-                from jsonb_each_text(definition -> 'model') m where m.key not in ('name', 'relation') and m.value is not null),
+                from jsonb_each_text(case when jsonb_typeof(definition -> 'model') = 'object' then definition -> 'model' else '{}' end) m
+                where m.key not in ('name', 'relation') and m.value is not null
+                having definition #>> '{model,relation}' is not null and count(*) > 0),
                 'See: select name from marketing_automation.model;');
     end if;
     begin

@@ -7,7 +7,7 @@ language sql immutable strict parallel safe
 return regexp_replace(regexp_replace(url, '[?#].*$', ''),
         '/([0-9]+|[0-9a-fA-F-]{16,}|[A-Za-z0-9_-]{24,}|[^/]*(@|%40)[^/]*)(?=/|$)', '/…', 'g')
     || coalesce('?' || regexp_replace(regexp_replace(substring(url from '^[^#?]*\?([^#]+)'), '(^|&)[^=&]+(?=&|$)', '\1…', 'g'),
-        '(^|&)((?!utm_)[^=&]*)=[^&]*', '\1\2=…', 'g'), '');
+        '(^|&)((?!utm_)[^=&]*|[^=&]*(?==[^&]*(@|%40)))=[^&]*', '\1\2=…', 'g'), '');
 comment on function marketing_automation_internal.link_pattern(text) is
     'API: private. A web address without what may differ between recipients: numbers, ids and addresses in the path, values behind ? '
     'but for utm_…, and all behind #. So the addresses of one personalised link have one pattern, which names nobody';

@@ -115,7 +115,10 @@ begin
             from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
         ), send_window as materialized (
             -- Once for each window and zone. Tests wait for none.
-            select d.send_window as name, d.time_zone, w.outside, t.opens_at, t.closes_at
+            select d.send_window as name, d.time_zone, t.opens_at, t.closes_at,
+                   -- In the minute before a clock change an open one makes mails wait, too.
+                   w.outside = 'skip' and not marketing_automation_internal.is_open(w,
+                       marketing_automation_internal.window_zone(w, d.time_zone), statement_timestamp()) as skips
             from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
             join marketing_automation.send_window w on w.name = d.send_window
             cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
@@ -139,7 +142,7 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
-                        when w.opens_at is not null and w.outside = 'skip' and coalesce(x.reason, e.objection) is null
+                        when w.skips and coalesce(x.reason, e.objection) is null
                         then format('outside send window "%s"', w.name)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (

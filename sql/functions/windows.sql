@@ -20,7 +20,7 @@ comment on function marketing_automation_internal.first_moment(timestamp, text) 
 
 create function marketing_automation_internal.window_zone(send_window marketing_automation.send_window, zone text) returns text
 language sql stable
-return case when zone is not null then marketing_automation_internal.usable_time_zone(zone)
+return case when zone <> '' then marketing_automation_internal.usable_time_zone(zone)
     else coalesce((send_window).time_zone, marketing_automation_internal.database_time_zone()) end;
 comment on function marketing_automation_internal.window_zone(marketing_automation.send_window, text) is
     'API: private. The time zone in which a window counts for a recipient: his, else the window''s, else the database''s';
@@ -143,7 +143,8 @@ begin
         from unnest(records) as u (id)
         cross join lateral (
             select w.record_id, w.at from marketing_automation_internal.waiting_activity w
-            where w.record_id = u.id and w.activity_id = activity.id offset 0) w
+            -- By the primary key only: until the table is analyzed, the index of the activity's due rows looks as good, and reads them all.
+            where w.record_id = u.id and w.activity_id + 0 = activity.id offset 0) w
         join marketing_automation_internal.record r on r.id = w.record_id
     ), zone as materialized (
         -- Whoever may leave now does, however long ago his time of day was.
@@ -157,7 +158,7 @@ begin
         from waiting w join zone z on z.time_zone is not distinct from w.time_zone
     ), moved as (
         update marketing_automation_internal.waiting_activity w set at = d.at
-        from due d where d.at > now and w.record_id = d.record_id and w.activity_id = activity.id
+        from due d where d.at > now and w.record_id = d.record_id and w.activity_id + 0 = activity.id
     )
     select coalesce(array_agg(d.record_id order by d.record_id) filter (where d.at <= now), '{}') into remaining from due d;
     return remaining;

@@ -58,6 +58,10 @@ select * from marketing_automation.import_scenario('{"format": 1, "scenario": {"
 \set VERBOSITY default
 select * from marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "x", "model": "staged guest", "domain": "self.nothing"}, "activities": []}');
 select * from marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "x", "model": "staged guest"}, "activities": [{"name": "a", "parent": "b", "action": null}, {"name": "b", "action": null}]}');
+select * from marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "x", "model": "no such"}, "model": 5, "activities": []}');
+select * from marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "x", "model": "staged guest"}, "activities": [{"name": "a", "action": null}, {"name": "a", "action": null}]}');
+select * from marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "x", "model": "staged guest"}, "activities": [{"name": "a", "subject": "s", "body": "b", "translations": [{"subject": "t"}]}]}');
+insert into marketing_automation.activity_translation (activity_id, subject) select id, 's' from marketing_automation.activity where name = 'hello' and scenario_id = marketing_automation.scenario_id('staged');
 select count(*) from marketing_automation.scenario where name = 'x';
 select marketing_automation.copy_scenario('staged', 'staged too');
 select marketing_automation.copy_scenario('staged', '');

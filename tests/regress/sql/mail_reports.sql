@@ -14,7 +14,7 @@ set timezone = 'UTC';
 -- A link of which each recipient has an own address adds up; nobody is named.
 select u, marketing_automation_internal.link_pattern(u) from unnest(array['https://weekly.example/', 'https://weekly.example/shoes/red?utm_source=mail&utm_campaign=may#top',
     'https://weekly.example/order/4711/pay?token=abc&id=7', 'https://weekly.example/u/7f3c9c1e-7b9b-4f62-9c50-1d1c3b4f5a6b', 'https://weekly.example/leave/ann@weekly.example?ann@weekly.example',
-    'https://weekly.example/leave/ann%40weekly.example/?a&b=1&utm_medium', 'https://weekly.example:8443/a/12/34#x?y=1', 'https://weekly.example?x=1?y=2']) u;
+    'https://weekly.example/leave/ann%40weekly.example/?a&b=1&utm_medium', 'https://weekly.example:8443/a/12/34#x?y=1', 'https://weekly.example/?utm_content=ann@weekly.example&utm_term=x%40y&utm_source=mail', 'https://weekly.example?x=1?y=2']) u;
 
 select marketing_automation.run('weekly');
 begin;
