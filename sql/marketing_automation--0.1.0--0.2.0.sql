@@ -1054,7 +1054,7 @@ select a.id from marketing_automation.activity a
 where a.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
 comment on view marketing_automation_internal.readable_activity is 'API: private. Activities of scenarios that the current user may see';
 
-create or replace view marketing_automation_internal.countable_scenario as
+create or replace view marketing_automation_internal.countable_scenario with (security_barrier) as
 select s.id, s.name, s.state from marketing_automation.scenario s
 where (select r.counts_every from marketing_automation_internal.reader r) or pg_has_role(s.owner_id, 'MEMBER');
 comment on view marketing_automation_internal.countable_scenario is 'API: private. Scenarios whose numbers the current user may see';
@@ -1954,13 +1954,48 @@ end $$;
 comment on function marketing_automation_internal.access_grant_role() is
     'API: private. Trigger: remembers which role the name means, also where a dump is restored, whose role_id is another server''s';
 
-create or replace trigger role before insert or update on marketing_automation_internal.access_grant
+create or replace trigger role before insert or update of role, role_id on marketing_automation_internal.access_grant
     for each row execute function marketing_automation_internal.access_grant_role();
+
+create or replace function marketing_automation_internal.only_renames_owner(old jsonb, new jsonb) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- A snippet gets a version with each change.
+    select coalesce(old ->> 'owner' <> new ->> 'owner' and old - '{owner,version}'::text[] = new - '{owner,version}'::text[], false)
+$$;
+comment on function marketing_automation_internal.only_renames_owner(jsonb, jsonb) is
+    'API: private. Whether a change of a definition says only what its owner is called by now: nothing else is to be checked, and what has '
+    'come to be wrong meanwhile keeps no name';
+
+create or replace function marketing_automation_internal.follow_renamed_grants() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- All leave their old names before they take the new ones, as names may have been exchanged. What stands under the new name already is
+    -- the same role's, or that of one that is gone.
+    if exists (select from marketing_automation_internal.access_grant g join pg_roles r on r.oid = g.role_id where r.rolname <> g.role) then
+        with gone as (
+            delete from marketing_automation_internal.access_grant g using pg_roles r where r.oid = g.role_id and r.rolname <> g.role
+            returning r.rolname, g.access
+        )
+        insert into marketing_automation_internal.access_grant (role, access) select distinct g.rolname, g.access from gone g
+        on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;
+    end if;
+    if exists (select from marketing_automation.sender_permission p join pg_roles r on r.oid = p.role_id where r.rolname <> p.role) then
+        with gone as (
+            delete from marketing_automation.sender_permission p using pg_roles r where r.oid = p.role_id and r.rolname <> p.role
+            returning r.rolname, p.sender
+        )
+        insert into marketing_automation.sender_permission (role, sender) select distinct g.rolname, g.sender from gone g
+        on conflict on constraint sender_permission_pkey do update set role_id = excluded.role_id;
+    end if;
+end $$;
+comment on function marketing_automation_internal.follow_renamed_grants() is
+    'API: private. Gives accesses and permissions to send the names that their roles have by now; none is lost';
 
 create or replace function marketing_automation_internal.follow_renamed_roles() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     its_table text;
+    renamed record;
 begin
     if not exists (
             select from (
@@ -1975,23 +2010,30 @@ begin
             join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
         return;
     end if;
+    begin
+        perform marketing_automation_internal.follow_renamed_grants();
+    exception when others then
+        raise warning 'accesses and permissions to send keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
+    end;
     foreach its_table in array array['model', 'scenario', 'snippet', 'send_window', 'page', 'page_text'] loop
-        -- Who holds a row gets its owner's name at another time.
-        execute format($update$
-            update marketing_automation.%1$I t set owner = r.rolname from pg_roles r
-            where r.oid = t.owner_id and t.ctid = any (array(
-                select o.ctid from marketing_automation.%1$I o join pg_roles n on n.oid = o.owner_id
-                where n.rolname <> o.owner for no key update of o skip locked))$update$, its_table);
+        begin
+            -- Who holds a row gets its owner's name at another time.
+            for renamed in execute format($query$
+                select o.ctid as at, o.name, n.rolname from marketing_automation.%I o join pg_roles n on n.oid = o.owner_id
+                where n.rolname <> o.owner order by o.name for no key update of o skip locked$query$, its_table) loop
+                -- One that is refused keeps no other.
+                begin
+                    execute format('update marketing_automation.%I t set owner = $1 where t.ctid = $2', its_table)
+                        using renamed.rolname, renamed.at;
+                exception when others then
+                    raise warning 'owner of % "%" keeps the name that the role had: %', replace(its_table, '_', ' '), renamed.name, sqlerrm
+                        using errcode = sqlstate;
+                end;
+            end loop;
+        exception when others then
+            raise warning 'owners of % keep the names that their roles had: %', replace(its_table, '_', ' '), sqlerrm using errcode = sqlstate;
+        end;
     end loop;
-    -- What the new name has already is not given twice.
-    delete from marketing_automation_internal.access_grant g using pg_roles r, marketing_automation_internal.access_grant o
-    where r.oid = g.role_id and r.rolname <> g.role and o.role = r.rolname and o.access = g.access;
-    update marketing_automation_internal.access_grant g set role = r.rolname from pg_roles r where r.oid = g.role_id and r.rolname <> g.role;
-    delete from marketing_automation.sender_permission p using pg_roles r, marketing_automation.sender_permission o
-    where r.oid = p.role_id and r.rolname <> p.role and o.role = r.rolname and o.sender = p.sender;
-    update marketing_automation.sender_permission p set role = r.rolname from pg_roles r where r.oid = p.role_id and r.rolname <> p.role;
-exception when others then
-    raise warning 'owners of definitions keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
 end $$;
 comment on function marketing_automation_internal.follow_renamed_roles() is
     'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
@@ -2314,7 +2356,7 @@ begin
     if tg_op = 'DELETE' then
         return old;
     end if;
-    if marketing_automation_internal.is_restoring() then
+    if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         return new;
     end if;
     perform marketing_automation_internal.check_value(new.outside, array['wait', 'skip'], 'outside', format('send window "%s"', new.name));
@@ -2438,7 +2480,7 @@ begin
         end if;
         return old;
     end if;
-    if marketing_automation_internal.is_restoring() then
+    if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         return new;
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key then
@@ -2993,19 +3035,29 @@ group by a.id, s.id;
 comment on view marketing_automation_internal.barred_activity is
     'API: private. Activities whose sender, in some language, their scenario''s owner may not send as: their mails wait';
 
-create or replace function marketing_automation_internal.sender_permission_validate() returns trigger
+create or replace function marketing_automation_internal.sender_permission_role() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     new.role_id := coalesce((select r.oid from pg_roles r where r.rolname = new.role), 0::oid);
-    if marketing_automation_internal.is_restoring() then
-        if new.role_id = 0 then
-            raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
-                using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
-        end if;
-        return new;
-    end if;
-    if new.role_id = 0 then
+    if new.role_id = 0 and marketing_automation_internal.is_restoring() then
+        raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
+            using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
+    elsif new.role_id = 0 then
         raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object';
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.sender_permission_role() is
+    'API: private. Trigger: remembers which role the name means when it is written; renamed later, it keeps its permission';
+
+create or replace trigger role before insert or update of role, role_id on marketing_automation.sender_permission
+    for each row execute function marketing_automation_internal.sender_permission_role();
+
+create or replace function marketing_automation_internal.sender_permission_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return new;
     end if;
     if new.sender like '%@%' then
         perform marketing_automation_internal.check_address(new.sender);
@@ -3020,9 +3072,9 @@ begin
     return new;
 end $$;
 comment on function marketing_automation_internal.sender_permission_validate() is
-    'API: private. The role exists, and the sender is spelt as senders are compared';
+    'API: private. The sender is spelt as senders are compared';
 
-create or replace trigger validate before insert or update on marketing_automation.sender_permission
+create or replace trigger validate before insert or update of sender on marketing_automation.sender_permission
     for each row execute function marketing_automation_internal.sender_permission_validate();
 
 create or replace function marketing_automation_internal.sender_permission_changed() returns trigger
@@ -3100,7 +3152,7 @@ declare
     names text[] := array_remove(array[case when tg_op <> 'INSERT' then old.name end, case when tg_op <> 'DELETE' then new.name end], null);
     faults text;
 begin
-    if marketing_automation_internal.is_restoring() then
+    if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         return null;
     end if;
     if tg_op <> 'DELETE' then
@@ -3156,7 +3208,8 @@ create or replace trigger validate after insert or update or delete on marketing
 create or replace function marketing_automation_internal.page_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if not marketing_automation_internal.is_restoring() then
+    if not marketing_automation_internal.is_restoring()
+        and not marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         perform marketing_automation_internal.check_page(format('page "%s"', concat_ws(' ', new.name, nullif(new.language, ''))),
             new.body, new.name <> 'resubscribed');
     end if;
@@ -3669,6 +3722,24 @@ language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.delete_snippet(text, text) is
     'API: public. Deletes a snippet in one language, null: in all, empty: the one for the other languages; an error while templates use it. '
     'For members of its owner';
+
+create or replace function marketing_automation_internal.delete_send_window(caller regrole, name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.demand_owner(caller, w.owner_id, w.owner, format('send window "%s"', w.name))
+    from marketing_automation.send_window w where w.name = delete_send_window.name;
+    delete from marketing_automation.send_window w where w.name = delete_send_window.name;
+    if not found then
+        raise exception 'send window "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.send_window;';
+    end if;
+end $$;
+comment on function marketing_automation_internal.delete_send_window(regrole, text) is 'API: private. Behind delete_send_window()';
+
+create or replace function marketing_automation.delete_send_window(name text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.delete_send_window(text) is
+    'API: public. Deletes a send window; an error while scenarios or activities use it. For members of its owner';
 
 -- functions/mail_columns.sql
 -- What a mail takes along of its row: the columns that its templates use. Others are neither asked for, so that rights on columns
@@ -6560,7 +6631,7 @@ comment on function marketing_automation.record_conversion(uuid, numeric, timest
     'API: public. Keeps that a record has done what its scenario is for, and what that is worth; returns the id of the conversion. '
     'Each call is a conversion of its own';
 
-create or replace view marketing_automation.conversion_report as
+create or replace view marketing_automation.conversion_report with (security_barrier) as
 select s.name as scenario, count(*) as conversions, count(distinct c.record_id) as records, sum(c.value) as value
 from marketing_automation.conversion c
 join marketing_automation_internal.countable_scenario s on s.id = c.scenario_id
@@ -10184,6 +10255,7 @@ comment on function marketing_automation.activity_report_by(text, text, text, da
 
 -- The views run functions with the rights of who reads them: they call public ones only, and divide by themselves.
 
+-- countable_scenario is a barrier already, and no other name is in it: whatever somebody asks for is chosen before the rest is counted.
 create or replace view marketing_automation.scenario_report as
 select s.name as scenario, s.state, c.records, c.blocked, round(c.blocked::numeric / nullif(c.records, 0), 4) as block_rate,
     t.records_trend, t.block_rate_trend,
@@ -10198,7 +10270,7 @@ comment on view marketing_automation.scenario_report is
     'API: public. Each scenario''s records (of a draft: the rows that its domain matches now), how many are blocked, their share '
     'between 0 and 1; trends of the last ten days; its conversions, how many and their value';
 
-create or replace view marketing_automation.activity_report as
+create or replace view marketing_automation.activity_report with (security_barrier) as
 select s.name as scenario, a.name as activity, c.waiting, c.done, c.skipped, c.cancelled, c.failed, c.under_way, c.sent, c.not_sent, c.opened,
     c.clicked, c.robot_opens, c.robot_clicks,
        round(c.opened::numeric / nullif(greatest(c.sent, case when c.sent > 0 then c.opened end), 0), 4) as open_rate,
@@ -11302,10 +11374,7 @@ begin
     if its_name is null then
         raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
     end if;
-    -- What was given under a name that is nobody's now, to a role that has another one.
-    update marketing_automation_internal.access_grant g set role = its_name
-    where g.role_id = revoke_access.role and not exists (select from pg_roles r where r.rolname = g.role)
-      and not exists (select from marketing_automation_internal.access_grant o where o.role = its_name and o.access = g.access);
+    perform marketing_automation_internal.follow_renamed_grants();
     delete from marketing_automation_internal.access_grant g where g.role = its_name and g.access = revoke_access.access;
     if not found then
         raise exception 'role "%" has no access "%"', its_name, access
@@ -11807,7 +11876,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
-        ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet'),
+        ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
@@ -11924,6 +11993,8 @@ begin
             using errcode = 'invalid_parameter_value', hint = (select format('It is one of %s.', string_agg(distinct r.access, ', '))
                 from marketing_automation_internal.access_right() r);
     end if;
+    -- Who had this name, and has another one, keeps what it was given.
+    perform marketing_automation_internal.follow_renamed_grants();
     perform marketing_automation_internal.give_access(its_name, access);
     insert into marketing_automation_internal.access_grant as g (role, access, role_id) values (its_name, grant_access.access, grant_access.role)
     on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;

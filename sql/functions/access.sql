@@ -25,7 +25,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
          'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
-        ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet'),
+        ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),
         ('monitor operator', 'scenario', 'execute', 'health'),
@@ -142,6 +142,8 @@ begin
             using errcode = 'invalid_parameter_value', hint = (select format('It is one of %s.', string_agg(distinct r.access, ', '))
                 from marketing_automation_internal.access_right() r);
     end if;
+    -- Who had this name, and has another one, keeps what it was given.
+    perform marketing_automation_internal.follow_renamed_grants();
     perform marketing_automation_internal.give_access(its_name, access);
     insert into marketing_automation_internal.access_grant as g (role, access, role_id) values (its_name, grant_access.access, grant_access.role)
     on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;

@@ -36,7 +36,7 @@ comment on function marketing_automation.record_conversion(uuid, numeric, timest
     'API: public. Keeps that a record has done what its scenario is for, and what that is worth; returns the id of the conversion. '
     'Each call is a conversion of its own';
 
-create view marketing_automation.conversion_report as
+create view marketing_automation.conversion_report with (security_barrier) as
 select s.name as scenario, count(*) as conversions, count(distinct c.record_id) as records, sum(c.value) as value
 from marketing_automation.conversion c
 join marketing_automation_internal.countable_scenario s on s.id = c.scenario_id

@@ -106,3 +106,21 @@ language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.delete_snippet(text, text) is
     'API: public. Deletes a snippet in one language, null: in all, empty: the one for the other languages; an error while templates use it. '
     'For members of its owner';
+
+create function marketing_automation_internal.delete_send_window(caller regrole, name text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.demand_owner(caller, w.owner_id, w.owner, format('send window "%s"', w.name))
+    from marketing_automation.send_window w where w.name = delete_send_window.name;
+    delete from marketing_automation.send_window w where w.name = delete_send_window.name;
+    if not found then
+        raise exception 'send window "%" does not exist', name
+            using errcode = 'undefined_object', hint = 'See: select name from marketing_automation.send_window;';
+    end if;
+end $$;
+comment on function marketing_automation_internal.delete_send_window(regrole, text) is 'API: private. Behind delete_send_window()';
+
+create function marketing_automation.delete_send_window(name text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.delete_send_window(text) is
+    'API: public. Deletes a send window; an error while scenarios or activities use it. For members of its owner';

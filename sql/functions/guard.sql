@@ -32,13 +32,48 @@ end $$;
 comment on function marketing_automation_internal.access_grant_role() is
     'API: private. Trigger: remembers which role the name means, also where a dump is restored, whose role_id is another server''s';
 
-create trigger role before insert or update on marketing_automation_internal.access_grant
+create trigger role before insert or update of role, role_id on marketing_automation_internal.access_grant
     for each row execute function marketing_automation_internal.access_grant_role();
+
+create function marketing_automation_internal.only_renames_owner(old jsonb, new jsonb) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- A snippet gets a version with each change.
+    select coalesce(old ->> 'owner' <> new ->> 'owner' and old - '{owner,version}'::text[] = new - '{owner,version}'::text[], false)
+$$;
+comment on function marketing_automation_internal.only_renames_owner(jsonb, jsonb) is
+    'API: private. Whether a change of a definition says only what its owner is called by now: nothing else is to be checked, and what has '
+    'come to be wrong meanwhile keeps no name';
+
+create function marketing_automation_internal.follow_renamed_grants() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- All leave their old names before they take the new ones, as names may have been exchanged. What stands under the new name already is
+    -- the same role's, or that of one that is gone.
+    if exists (select from marketing_automation_internal.access_grant g join pg_roles r on r.oid = g.role_id where r.rolname <> g.role) then
+        with gone as (
+            delete from marketing_automation_internal.access_grant g using pg_roles r where r.oid = g.role_id and r.rolname <> g.role
+            returning r.rolname, g.access
+        )
+        insert into marketing_automation_internal.access_grant (role, access) select distinct g.rolname, g.access from gone g
+        on conflict on constraint access_grant_pkey do update set role_id = excluded.role_id;
+    end if;
+    if exists (select from marketing_automation.sender_permission p join pg_roles r on r.oid = p.role_id where r.rolname <> p.role) then
+        with gone as (
+            delete from marketing_automation.sender_permission p using pg_roles r where r.oid = p.role_id and r.rolname <> p.role
+            returning r.rolname, p.sender
+        )
+        insert into marketing_automation.sender_permission (role, sender) select distinct g.rolname, g.sender from gone g
+        on conflict on constraint sender_permission_pkey do update set role_id = excluded.role_id;
+    end if;
+end $$;
+comment on function marketing_automation_internal.follow_renamed_grants() is
+    'API: private. Gives accesses and permissions to send the names that their roles have by now; none is lost';
 
 create function marketing_automation_internal.follow_renamed_roles() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     its_table text;
+    renamed record;
 begin
     if not exists (
             select from (
@@ -53,23 +88,30 @@ begin
             join pg_roles r on r.oid = o.owner_id and r.rolname <> o.owner) then
         return;
     end if;
+    begin
+        perform marketing_automation_internal.follow_renamed_grants();
+    exception when others then
+        raise warning 'accesses and permissions to send keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
+    end;
     foreach its_table in array array['model', 'scenario', 'snippet', 'send_window', 'page', 'page_text'] loop
-        -- Who holds a row gets its owner's name at another time.
-        execute format($update$
-            update marketing_automation.%1$I t set owner = r.rolname from pg_roles r
-            where r.oid = t.owner_id and t.ctid = any (array(
-                select o.ctid from marketing_automation.%1$I o join pg_roles n on n.oid = o.owner_id
-                where n.rolname <> o.owner for no key update of o skip locked))$update$, its_table);
+        begin
+            -- Who holds a row gets its owner's name at another time.
+            for renamed in execute format($query$
+                select o.ctid as at, o.name, n.rolname from marketing_automation.%I o join pg_roles n on n.oid = o.owner_id
+                where n.rolname <> o.owner order by o.name for no key update of o skip locked$query$, its_table) loop
+                -- One that is refused keeps no other.
+                begin
+                    execute format('update marketing_automation.%I t set owner = $1 where t.ctid = $2', its_table)
+                        using renamed.rolname, renamed.at;
+                exception when others then
+                    raise warning 'owner of % "%" keeps the name that the role had: %', replace(its_table, '_', ' '), renamed.name, sqlerrm
+                        using errcode = sqlstate;
+                end;
+            end loop;
+        exception when others then
+            raise warning 'owners of % keep the names that their roles had: %', replace(its_table, '_', ' '), sqlerrm using errcode = sqlstate;
+        end;
     end loop;
-    -- What the new name has already is not given twice.
-    delete from marketing_automation_internal.access_grant g using pg_roles r, marketing_automation_internal.access_grant o
-    where r.oid = g.role_id and r.rolname <> g.role and o.role = r.rolname and o.access = g.access;
-    update marketing_automation_internal.access_grant g set role = r.rolname from pg_roles r where r.oid = g.role_id and r.rolname <> g.role;
-    delete from marketing_automation.sender_permission p using pg_roles r, marketing_automation.sender_permission o
-    where r.oid = p.role_id and r.rolname <> p.role and o.role = r.rolname and o.sender = p.sender;
-    update marketing_automation.sender_permission p set role = r.rolname from pg_roles r where r.oid = p.role_id and r.rolname <> p.role;
-exception when others then
-    raise warning 'owners of definitions keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
 end $$;
 comment on function marketing_automation_internal.follow_renamed_roles() is
     'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '

@@ -43,7 +43,7 @@ begin
         end if;
         return old;
     end if;
-    if marketing_automation_internal.is_restoring() then
+    if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         return new;
     end if;
     if tg_op = 'UPDATE' and new.key is distinct from old.key then

@@ -3,7 +3,8 @@
 create function marketing_automation_internal.page_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if not marketing_automation_internal.is_restoring() then
+    if not marketing_automation_internal.is_restoring()
+        and not marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         perform marketing_automation_internal.check_page(format('page "%s"', concat_ws(' ', new.name, nullif(new.language, ''))),
             new.body, new.name <> 'resubscribed');
     end if;

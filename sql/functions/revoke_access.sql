@@ -10,10 +10,7 @@ begin
     if its_name is null then
         raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
     end if;
-    -- What was given under a name that is nobody's now, to a role that has another one.
-    update marketing_automation_internal.access_grant g set role = its_name
-    where g.role_id = revoke_access.role and not exists (select from pg_roles r where r.rolname = g.role)
-      and not exists (select from marketing_automation_internal.access_grant o where o.role = its_name and o.access = g.access);
+    perform marketing_automation_internal.follow_renamed_grants();
     delete from marketing_automation_internal.access_grant g where g.role = its_name and g.access = revoke_access.access;
     if not found then
         raise exception 'role "%" has no access "%"', its_name, access

@@ -57,19 +57,29 @@ group by a.id, s.id;
 comment on view marketing_automation_internal.barred_activity is
     'API: private. Activities whose sender, in some language, their scenario''s owner may not send as: their mails wait';
 
-create function marketing_automation_internal.sender_permission_validate() returns trigger
+create function marketing_automation_internal.sender_permission_role() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     new.role_id := coalesce((select r.oid from pg_roles r where r.rolname = new.role), 0::oid);
-    if marketing_automation_internal.is_restoring() then
-        if new.role_id = 0 then
-            raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
-                using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
-        end if;
-        return new;
-    end if;
-    if new.role_id = 0 then
+    if new.role_id = 0 and marketing_automation_internal.is_restoring() then
+        raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
+            using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
+    elsif new.role_id = 0 then
         raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object';
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.sender_permission_role() is
+    'API: private. Trigger: remembers which role the name means when it is written; renamed later, it keeps its permission';
+
+create trigger role before insert or update of role, role_id on marketing_automation.sender_permission
+    for each row execute function marketing_automation_internal.sender_permission_role();
+
+create function marketing_automation_internal.sender_permission_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return new;
     end if;
     if new.sender like '%@%' then
         perform marketing_automation_internal.check_address(new.sender);
@@ -84,9 +94,9 @@ begin
     return new;
 end $$;
 comment on function marketing_automation_internal.sender_permission_validate() is
-    'API: private. The role exists, and the sender is spelt as senders are compared';
+    'API: private. The sender is spelt as senders are compared';
 
-create trigger validate before insert or update on marketing_automation.sender_permission
+create trigger validate before insert or update of sender on marketing_automation.sender_permission
     for each row execute function marketing_automation_internal.sender_permission_validate();
 
 create function marketing_automation_internal.sender_permission_changed() returns trigger

@@ -45,7 +45,7 @@ declare
     names text[] := array_remove(array[case when tg_op <> 'INSERT' then old.name end, case when tg_op <> 'DELETE' then new.name end], null);
     faults text;
 begin
-    if marketing_automation_internal.is_restoring() then
+    if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         return null;
     end if;
     if tg_op <> 'DELETE' then

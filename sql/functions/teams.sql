@@ -105,7 +105,7 @@ select a.id from marketing_automation.activity a
 where a.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
 comment on view marketing_automation_internal.readable_activity is 'API: private. Activities of scenarios that the current user may see';
 
-create view marketing_automation_internal.countable_scenario as
+create view marketing_automation_internal.countable_scenario with (security_barrier) as
 select s.id, s.name, s.state from marketing_automation.scenario s
 where (select r.counts_every from marketing_automation_internal.reader r) or pg_has_role(s.owner_id, 'MEMBER');
 comment on view marketing_automation_internal.countable_scenario is 'API: private. Scenarios whose numbers the current user may see';

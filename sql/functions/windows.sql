@@ -216,7 +216,7 @@ begin
     if tg_op = 'DELETE' then
         return old;
     end if;
-    if marketing_automation_internal.is_restoring() then
+    if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         return new;
     end if;
     perform marketing_automation_internal.check_value(new.outside, array['wait', 'skip'], 'outside', format('send window "%s"', new.name));

@@ -60,6 +60,7 @@ begin
     perform marketing_automation.add_activity(team, 'later', delay => '1 day', action => null);
     perform marketing_automation.add_activity(team, 'bad', condition => '1 / (self.id % 3) is not null', action => null);
     insert into marketing_automation.snippet (name, body) values (team || '_foot', '<p>x</p>');
+    insert into marketing_automation.send_window (name) values (team || '_hours');
     insert into marketing_automation.activity_translation (activity_id, language, subject)
     select a.id, 'fr', 'S' from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
     where s.name = team and a.name = 'mail';
@@ -158,6 +159,9 @@ select distinct e.url from marketing_automation.event e where e.kind = 'email_cl
 -- A function of hers that is cheap enough to run first sees no row of his.
 create function pg_temp.spy(text) returns boolean language plpgsql cost 0.0000001 as $$ begin raise notice 'saw %', $1; return true; end $$;
 select count(*) from marketing_automation.record r where pg_temp.spy(r.key) and r.key = '1';
+select r.scenario from marketing_automation.scenario_report r where pg_temp.spy(r.scenario);
+select distinct r.scenario from marketing_automation.activity_report r where pg_temp.spy(r.scenario);
+select r.scenario from marketing_automation.conversion_report r where pg_temp.spy(r.scenario);
 reset role;
 
 -- What each function does that has to do with scenarios, asked by her about his; then by him.
@@ -212,6 +216,7 @@ insert into shop.call values
     ('delete_activity', 'from marketing_automation.delete_activity(''bob'', ''later'')'),
     ('delete_translation', 'from marketing_automation.delete_translation(''bob'', ''mail'', ''fr'')'),
     ('delete_snippet', 'from marketing_automation.delete_snippet(''bob_foot'')'),
+    ('delete_send_window', 'from marketing_automation.delete_send_window(''bob_hours'')'),
     ('add_activity', 'from marketing_automation.add_activity(''bob'', ''more'', action => null)'),
     ('run', 'from marketing_automation.run(''bob'')'),
     ('stop', 'from marketing_automation.stop(''bob'')'),
@@ -287,6 +292,7 @@ reset role;
 select marketing_automation.stop('ann'), marketing_automation.stop('bob');
 select marketing_automation.resubscribe('team 77');
 delete from marketing_automation.snippet where name in ('ann_foot', 'bob_foot');
+delete from marketing_automation.send_window where name in ('ann_hours', 'bob_hours');
 drop function shop.make_roles(), shop.campaign(text), shop.look(), shop.sees(text), shop.try(text), shop.may(regrole, oid, text);
 drop view shop.object, shop.whose;
 drop table shop.team, shop.seen, shop.call, shop.tried, shop.scoped, shop.team_guest;
