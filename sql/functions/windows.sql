@@ -220,9 +220,15 @@ begin
         return new;
     end if;
     perform marketing_automation_internal.check_value(new.outside, array['wait', 'skip'], 'outside', format('send window "%s"', new.name));
-    if new.days is null or not new.days <@ '{1,2,3,4,5,6,7}' then
+    -- How many first: a claim looks at each of them.
+    if (case when new.days is null or array_ndims(new.days) <> 1 or cardinality(new.days) > 7 then true
+            else not new.days <@ '{1,2,3,4,5,6,7}' or cardinality(new.days) > (select count(distinct d) from unnest(new.days) d) end) then
         raise exception 'days of send window "%" are not days of the week', new.name
-            using errcode = 'check_violation', hint = 'Write numbers from 1, Monday, to 7, Sunday: ''{1,2,3,4,5}''.';
+            using errcode = 'check_violation', hint = 'Write numbers from 1, Monday, to 7, Sunday, each once: ''{1,2,3,4,5}''.';
+    end if;
+    if new.opens is null or new.closes is null then
+        raise exception 'opens and closes of send window "%" must not be null', new.name
+            using errcode = 'null_value_not_allowed', hint = 'Write opens 00:00 and closes 24:00 for the whole day.';
     end if;
     if new.opens = new.closes then
         raise exception 'send window "%" closes when it opens', new.name
@@ -241,8 +247,7 @@ begin
             using errcode = 'undefined_object',
                   hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(new.calendar, array(
                       select distinct h.calendar from marketing_automation.holiday h)) || '".',
-                      format('Give it a day first: insert into marketing_automation.holiday (calendar, day) values (%L, ''%s-12-25'');',
-                          new.calendar, extract(year from current_date)));
+                      format('Give it a day first: insert into marketing_automation.holiday (calendar, day) values (%L, ''2030-12-25'');', new.calendar));
     end if;
     if marketing_automation_internal.next_opening(new, marketing_automation_internal.window_zone(new, null), statement_timestamp()) is null then
         raise exception 'send window "%" never opens', new.name
@@ -256,28 +261,80 @@ end $$;
 comment on function marketing_automation_internal.send_window_validate() is
     'API: private. A window opens, in a zone and by a calendar that exist; one that is in use stays';
 
-create function marketing_automation_internal.windows_changed() returns trigger
+create function marketing_automation_internal.look_again_at(windows text[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if windows = '{}' then
+        return;
+    end if;
+    -- What is claimed, of those that use them.
+    perform marketing_automation_internal.revoke_claims_of('activity', a.id::text)
+    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+    where a.action = 'send_email' and coalesce(a.send_window, s.send_window) = any (windows);
+    if found then
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+end $$;
+comment on function marketing_automation_internal.look_again_at(text[]) is
+    'API: private. Lets the mailer claim anew what leaves within windows that have changed';
+
+create function marketing_automation_internal.send_window_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    -- One that is new, or gone, is used by nobody.
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.look_again_at(array(
+            select n.name from new_window n join old_window o on o.name = n.name
+            where (n.days, n.opens, n.closes, n.calendar, n.time_zone, n.outside)
+                is distinct from (o.days, o.opens, o.closes, o.calendar, o.time_zone, o.outside)));
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.send_window_changed() is
+    'API: private. Trigger: mails within a window that opens at other times are claimed anew';
+
+create function marketing_automation_internal.holiday_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    shut text;
+    given text[] := '{}';
+    lost text[] := '{}';
+    fault record;
 begin
     if marketing_automation_internal.is_restoring() then
         return null;
     end if;
-    shut := (select min(w.name) from marketing_automation.send_window w
-        where marketing_automation_internal.next_opening(w, marketing_automation_internal.window_zone(w, null), statement_timestamp()) is null);
-    if shut is not null then
-        raise exception 'send window "%" would never open', shut
+    if tg_op = 'INSERT' then
+        given := array(select distinct n.calendar from new_day n);
+    elsif tg_op = 'DELETE' then
+        lost := array(select distinct o.calendar from old_day o);
+    else
+        given := array(select distinct n.calendar from (select n.calendar, n.day from new_day n except select o.calendar, o.day from old_day o) n);
+        lost := array(select distinct o.calendar from (select o.calendar, o.day from old_day o except select n.calendar, n.day from new_day n) o);
+    end if;
+    select w.name, w.calendar into fault from marketing_automation.send_window w
+    where w.calendar = any (lost) and not exists (select from marketing_automation.holiday h where h.calendar = w.calendar)
+    order by w.name limit 1;
+    if found then
+        raise exception 'calendar "%" is in use by send window "%" and must keep a day', fault.calendar, fault.name
+            using errcode = 'object_in_use', detail = 'Mails would leave on its days.',
+                  hint = format('Give it the new days first, or: update marketing_automation.send_window set calendar = null where calendar = %L;',
+                      fault.calendar);
+    end if;
+    select w.name into fault from marketing_automation.send_window w
+    where w.calendar = any (given)
+      and marketing_automation_internal.next_opening(w, marketing_automation_internal.window_zone(w, null), statement_timestamp()) is null
+    order by w.name limit 1;
+    if found then
+        raise exception 'send window "%" would never open', fault.name
             using errcode = 'check_violation', detail = 'Its calendar would have all of its days within the next 400.',
                   hint = 'pause() stops all mails; a scenario''s are stopped by stop().';
     end if;
-    -- What is claimed is looked at again.
-    perform marketing_automation_internal.revoke_claims_of('all', '');
-    perform marketing_automation_internal.notify_mailer();
+    perform marketing_automation_internal.look_again_at(array(
+        select w.name from marketing_automation.send_window w where w.calendar = any (given || lost)));
     return null;
 end $$;
-comment on function marketing_automation_internal.windows_changed() is
-    'API: private. Trigger: no calendar keeps a window shut for ever; the mailer looks again';
+comment on function marketing_automation_internal.holiday_changed() is
+    'API: private. Trigger: no calendar keeps a window shut for ever, or goes while a window uses it; mails within those are claimed anew';
 
 create trigger choose_owner before insert or update of owner, owner_id on marketing_automation.send_window
     for each row execute function marketing_automation_internal.choose_owner();
@@ -288,8 +345,18 @@ create trigger guard before insert or update or delete on marketing_automation.s
 create trigger validate before insert or update or delete on marketing_automation.send_window
     for each row execute function marketing_automation_internal.send_window_validate();
 
-create trigger changed after insert or update or delete on marketing_automation.send_window
-    for each statement execute function marketing_automation_internal.windows_changed();
+create trigger changed after update on marketing_automation.send_window
+    referencing old table as old_window new table as new_window
+    for each statement execute function marketing_automation_internal.send_window_changed();
 
-create trigger changed after insert or update or delete on marketing_automation.holiday
-    for each statement execute function marketing_automation_internal.windows_changed();
+create trigger inserted after insert on marketing_automation.holiday
+    referencing new table as new_day
+    for each statement execute function marketing_automation_internal.holiday_changed();
+
+create trigger changed after update on marketing_automation.holiday
+    referencing old table as old_day new table as new_day
+    for each statement execute function marketing_automation_internal.holiday_changed();
+
+create trigger deleted after delete on marketing_automation.holiday
+    referencing old table as old_day
+    for each statement execute function marketing_automation_internal.holiday_changed();

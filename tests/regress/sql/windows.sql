@@ -15,6 +15,12 @@ insert into marketing_automation.send_window (name, time_zone) values ('office',
 insert into marketing_automation.send_window (name, calendar) values ('office', 'de');
 insert into marketing_automation.send_window (name, outside) values ('office', 'skipp');
 insert into marketing_automation.send_window (name, days) values ('office', '{}');
+insert into marketing_automation.send_window (name, days) values ('office', null);
+insert into marketing_automation.send_window (name, days) values ('office', '{1,1}');
+insert into marketing_automation.send_window (name, days) values ('office', '{{1,2},{3,4}}');
+insert into marketing_automation.send_window (name, days) select 'office', array_fill(1, array[1000000]);
+insert into marketing_automation.send_window (name, opens) values ('office', null);
+insert into marketing_automation.send_window (name, closes) values ('office', null);
 insert into marketing_automation.holiday values ('de', 'infinity');
 insert into marketing_automation.holiday values ('de', '2030-12-25'), ('de', '2030-12-26');
 insert into marketing_automation.send_window (name, calendar) values ('office', 'dee');
@@ -32,7 +38,30 @@ select marketing_automation.add_activity('asleep', 'mail', subject => 's', body 
 select marketing_automation.add_activity('asleep', 'branch', action => null, at_time => '07:30', delay => '1 day') > 0 as added;
 select marketing_automation.add_activity('asleep', 'late', parent => 'branch', subject => 's', body => '<p>b</p>', at_time => '20:00', send_window => 'night') > 0 as added;
 delete from marketing_automation.send_window where name = 'office';
+select marketing_automation.delete_send_window('office');
 update marketing_automation.send_window set name = 'bureau' where name = 'office';
+delete from marketing_automation.holiday where calendar = 'de';
+update marketing_automation.holiday set calendar = 'at' where calendar = 'de';
+-- Only what leaves within a window that has changed is claimed anew; and one that never opens, as a dump may have it, forbids nothing else.
+begin;
+create or replace function marketing_automation_internal.revoke_claims_of(kind text, key text) returns void language plpgsql as $$
+begin
+    raise notice 'revoked: % %', kind, (select a.name from marketing_automation.activity a where a.id::text = key);
+end $$;
+set local check_function_bodies = off;
+insert into marketing_automation.send_window (name, days, calendar) values ('never', '{}', 'at');
+set local check_function_bodies = on;
+update marketing_automation.send_window set days = days where false;
+update marketing_automation.send_window set days = days where name <> 'never';
+insert into marketing_automation.holiday values ('fr', '2030-07-14');
+update marketing_automation.holiday set day = day;
+update marketing_automation.send_window set closes = '17:00' where name = 'office';
+update marketing_automation.send_window set closes = '02:00' where name = 'night';
+update marketing_automation.send_window set closes = '17:00' where name = 'skip';
+delete from marketing_automation.holiday where calendar = 'de' and day = '2030-12-26';
+select marketing_automation.delete_send_window('skip');
+select marketing_automation.delete_send_window('skip');
+rollback;
 delete from marketing_automation.send_window where name = 'night';
 select marketing_automation.run('asleep');
 select * from marketing_automation.tree('asleep');
