@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from e2e.shop import Shop, sending_to  # noqa: E402
 from harness import Cluster, Mailer, Proxy, SmtpSink, free_port, postfix  # noqa: E402
-from harness.paths import has_extension  # noqa: E402
+from harness.paths import has_extension, has_tls  # noqa: E402
 
 CRON_DATABASE = "cron_shop"
 # They take a minute and more: where several processes share the files, these must not be the last.
@@ -21,13 +21,17 @@ requests.utils.default_user_agent = lambda *_: "Mozilla/5.0 (X11; Linux x86_64; 
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "needs(extension): left out on a server that does not have this extension")
+    config.addinivalue_line("markers", "needs(what): left out on a server that does not have this extension, or tls")
     config.addinivalue_line("markers", "mounts: left out where this program may not mount accounts for Postfix over the system's")
+
+
+def has(what):
+    return has_tls() if what == "tls" else has_extension(what)
 
 
 def pytest_collection_modifyitems(config, items):
     """Leaves out what this server cannot run; the layer reads the lines. Puts the longest first."""
-    lacking = {item: mark.args[0] for item in items for mark in item.iter_markers("needs") if not has_extension(mark.args[0])}
+    lacking = {item: mark.args[0] for item in items for mark in item.iter_markers("needs") if not has(mark.args[0])}
     if not postfix.can_run():
         lacking |= {item: "root" for item in items if item.get_closest_marker("mounts")}
     for item, extension in lacking.items():

@@ -106,6 +106,7 @@ def signed(directory, name, authority=None):
     return certificate
 
 
+@pytest.mark.needs("tls")
 def test_tls_to_the_database_is_verified_by_an_authority_of_ones_own(sink, tmp_path):
     authority, other = signed(tmp_path, "authority"), signed(tmp_path, "other")
     signed(tmp_path, "localhost", authority)

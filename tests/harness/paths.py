@@ -35,3 +35,8 @@ def pg_program(name, of=None):
 def has_extension(name, of=None):
     """Whether `create extension` finds it in that server."""
     return (pg_config("sharedir", of) / "extension" / f"{name}.control").exists()
+
+
+def has_tls(of=None):
+    """Whether that server was built to encrypt connections."""
+    return "ssl" in str(pg_config("configure", of))
