@@ -103,7 +103,7 @@ comment on column marketing_automation_internal.poisonous_row.raises_key is
 
 create table marketing_automation_internal.failed_turn (
     scenario_id integer not null,
-    work text not null check (work in ('enroll', 'process', 'consent')),
+    work text not null check (work in ('enroll', 'process', 'consent', 'leave')),
     activity_id integer not null default 0,
     failed_at timestamptz,
     slow boolean not null,
@@ -114,8 +114,8 @@ create table marketing_automation_internal.failed_turn (
     check (failed_at is not null or not slow and batch_size is not null)
 );
 comment on table marketing_automation_internal.failed_turn is
-    'API: private. What failed at its last turn, and goes to the end of the line: enrolling, processing an activity, or asking for '
-    'consent. Gone when it succeeds';
+    'API: private. What failed at its last turn, and goes to the end of the line: enrolling, processing an activity, asking for '
+    'consent, or whether mails may leave. Gone when it succeeds';
 comment on column marketing_automation_internal.failed_turn.failed_at is 'When it failed; null: the last turn succeeded';
 comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
 comment on column marketing_automation_internal.failed_turn.batch_size is
@@ -1863,8 +1863,8 @@ begin
         searched_to = excluded.searched_to;
 end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
-    'API: private. Sends enrolling (work enroll), an activity (process) or asking for consent (consent) to the end of the line. '
-    'batch_size: so many records at most next time, null: as many as before; searched_to: where the search for rows that raise goes on';
+    'API: private. Sends enrolling (work enroll), an activity (process), asking for consent (consent) or whether mails may leave '
+    '(leave) to the end of the line. batch_size: so many records at most next time, null: as many as before; searched_to: where the search for rows that raise goes on';
 
 create or replace function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer
 language sql immutable
@@ -5110,7 +5110,8 @@ begin
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
-                    when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
+                    -- A goal whose time is to come is not reached yet.
+                    when l.arrived or f.reached and scenario.goal_ends_journey and coalesce(f.goal_at, now) <= now then 'goal_reached'
                     when f.leaves then 'exited'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'
@@ -5375,7 +5376,6 @@ begin
     if part.first is null then
         return;
     end if;
-    perform marketing_automation_internal.begin_turn();
     model := marketing_automation_internal.usable_model(scenario);
     query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition),
@@ -5404,7 +5404,6 @@ begin
                 if marketing_automation_internal.is_for_the_caller(code) then
                     raise;
                 end if;
-                perform marketing_automation_internal.end_turn();
                 return;
             end if;
             failed := true;
@@ -5414,13 +5413,13 @@ begin
         end;
         part := marketing_automation_internal.next_part(part, failed);
     end loop;
-    perform marketing_automation_internal.end_turn();
     code := null;
 end $$;
 comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
     out timestamptz[], out numeric[], out bigint[], out text, out text) is
     'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, with what '
-    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself is raised';
+    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself '
+    'is raised. Its caller has begun a turn';
 
 create or replace function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable
@@ -5608,7 +5607,9 @@ begin
     end if;
     update marketing_automation_internal.sweep s set activity_id = slice.of_activity, reached_at = slice.reached
     where s.scenario_id = scenario.id and s.what = 'exit';
+    perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
+    perform marketing_automation_internal.end_turn();
     -- Rows that raise fail when their activity runs.
     if answer.code is not null then
         perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), answer.code);
@@ -5640,28 +5641,53 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
     'them; or the next batch_size (1 to 100000) of the running scenario whose turn it is, each once a minute at most. Returns how many '
     'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
-create or replace function marketing_automation_internal.leaving_mails(mails bigint[]) returns table (id bigint, objection text)
+create or replace function marketing_automation_internal.leaving_mails(mails bigint[])
+returns table (id bigint, objection text, waits_until timestamptz)
 language plpgsql strict set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
+    now timestamptz := clock_timestamp();
     chosen marketing_automation.scenario;
     its record;
     answer record;
+    asked bigint[];
+    holds bigint[];
+    locked bigint[];
+    limit_of_time text := marketing_automation_internal.setting('expression_timeout');
+    began timestamptz;
+    time_left double precision;
+    failed integer;
     message text;
     its_code text;
 begin
+    -- Everybody waits for it.
+    if limit_of_time::interval not between interval '1 millisecond' and interval '1 second' then
+        perform set_config('marketing_automation.expression_timeout', '1s', true);
+    end if;
+    perform marketing_automation_internal.begin_turn();
     for its in
-        select r.scenario_id, c.reason, c.name, c.condition, array_agg(o.id) as mails, array_agg(distinct r.id) as records
+        select r.scenario_id, c.reason, c.name, c.condition, min(t.batch_size) as batch_size, array_agg(o.id) as mails,
+            array_agg(distinct r.id) as records
         from marketing_automation_internal.outbox o
         join marketing_automation_internal.record r on r.id = o.record_id
         join marketing_automation.scenario s on s.id = r.scenario_id
+        left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
         cross join lateral (values ('exited', 'exit condition', s.exit_condition),
             ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end)) as c (reason, name, condition)
         where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null and c.condition is not null
-        group by r.scenario_id, c.reason, c.name, c.condition order by r.scenario_id, c.reason
+        group by r.scenario_id, c.reason, c.name, c.condition
+        -- Another scenario is first each time, as the last may find no time left. Its goal before its exit, as when an activity is due.
+        order by md5(concat(r.scenario_id, now)), r.scenario_id, c.reason desc
     loop
+        time_left := marketing_automation_internal.turn_left();
+        if its.scenario_id = failed or time_left = 0 then
+            return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+            continue;
+        end if;
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
+        asked := case when its.batch_size is null then its.records else its.records[:its.batch_size] end;
+        began := clock_timestamp();
         begin
-            select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, its.records) a;
+            select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
             message := answer.error;
         exception when others then
@@ -5671,32 +5697,53 @@ begin
             get stacked diagnostics message = message_text, its_code = returned_sqlstate;
         end;
         if its_code is not null then
-            -- Nobody knows: they wait for a minute, with the error of the scenario, and leave room for others.
-            perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                when marketing_automation_internal.is_broken_definition(its_code)
-                then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
-            update marketing_automation_internal.outbox o set due_at = clock_timestamp() + interval '1 minute' where o.id = any (its.mails);
-            return query select u.id, null::text from unnest(its.mails) as u (id);
+            failed := its.scenario_id;
+            -- Nobody knows: they wait, with the error of the scenario, and leave room for others. Who had to do with what others left of
+            -- the time is not to blame.
+            if time_left > 0.5 or not marketing_automation_internal.is_slow(its_code) then
+                perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
+                    when marketing_automation_internal.is_broken_definition(its_code)
+                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
+                perform marketing_automation_internal.turn_failed(chosen.id, 'leave', 0, its_code,
+                    marketing_automation_internal.next_batch(its_code, cardinality(asked), 0));
+                return query select u.id, null::text, now + interval '1 minute' from unnest(its.mails) as u (id);
+            else
+                return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+            end if;
             continue;
         end if;
-        -- Who is held by another session is found again when the next activity is due.
-        perform marketing_automation_internal.end_journeys(array(
+        perform marketing_automation_internal.turn_succeeded(chosen.id, 'leave', 0, clock_timestamp() - began);
+        -- A goal whose time is to come is not reached yet.
+        holds := array(
+            select u.id from unnest(answer.holds, answer.times) as u (id, at) where its.reason = 'exited' or coalesce(u.at, now) <= now);
+        locked := array(
             select r.id from marketing_automation_internal.record r
-            where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
-            its.reason, statement_timestamp())
-        where answer.holds <> '{}';
+            where r.id = any (holds) and r.end_reason is null order by r.id for no key update skip locked);
+        if its.reason = 'goal_reached' then
+            perform marketing_automation_internal.close_goals(chosen.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
+            from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
+            having count(*) > 0;
+        end if;
+        perform marketing_automation_internal.end_journeys(locked, its.reason, now) where locked <> '{}';
         return query
-            select o.id, case when o.record_id = any (answer.holds) then marketing_automation_internal.end_objection(its.reason)
-                else its.name || ' raises an error' end
+            select o.id,
+                case when o.record_id = any (locked) then marketing_automation_internal.end_objection(its.reason)
+                    -- Of a goal it was known when its activity ran.
+                    when its.reason = 'exited' and o.record_id = any (answer.raises) then its.name || ' raises an error' end,
+                -- Who is held by another session may be something else when that has ended.
+                case when o.record_id = any (holds) then now + interval '5 seconds'
+                    when o.record_id <> all (asked) then now + interval '1 second' end
             from marketing_automation_internal.outbox o
-            where o.id = any (its.mails) and (o.record_id = any (answer.holds)
-                -- Of a goal it was known when its activity ran.
+            where o.id = any (its.mails) and (o.record_id = any (holds) or o.record_id <> all (asked)
                 or its.reason = 'exited' and o.record_id = any (answer.raises));
     end loop;
+    perform marketing_automation_internal.end_turn();
+    perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
 end $$;
 comment on function marketing_automation_internal.leaving_mails(bigint[]) is
     'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
-    'goal that ends journeys, and why; objection null: not now, as it could not be asked. Null: none is asked of';
+    'goal that ends journeys, and why; objection null: not before waits_until, as it could not be asked, or another session holds the '
+    'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of';
 
 -- functions/goals.sql
 -- Goals: who reaches what a scenario is for. Asked when a row enters (enter_rows), when an activity runs (process_records), and here, of all
@@ -5728,18 +5775,20 @@ create or replace function marketing_automation_internal.close_goals(of_scenario
     now timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with reached as (
-        -- Of who has not by then, it is asked again.
+        -- Of who has not by then, or enters later, it is asked again.
         delete from marketing_automation_internal.open_goal g
         using unnest(records, times, amounts) as u (record_id, at, amount)
+        join marketing_automation_internal.record r on r.id = u.record_id
         where g.scenario_id = of_scenario and g.record_id = u.record_id and coalesce(u.at, close_goals.now) <= close_goals.now
-        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount
+          and r.entered_at <= close_goals.now
+        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount, r.entered_at
     ), converted as (
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
         select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal', a.activity_id
-        from reached c join marketing_automation_internal.record r on r.id = c.record_id
+        from reached c
         left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
             on a.record_id = c.record_id
-        where c.at between r.entered_at and c.until order by c.record_id
+        where c.at between c.entered_at and c.until order by c.record_id
         on conflict (record_id) where source = 'goal' do nothing
         returning record_id
     )
@@ -5769,7 +5818,9 @@ begin
     end if;
     update marketing_automation_internal.sweep s set reached_record = slice.reached
     where s.scenario_id = scenario.id and s.what = 'goal';
+    perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
+    perform marketing_automation_internal.end_turn();
     if answer.code is not null then
         perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), answer.code);
         return slice.records;
@@ -6120,13 +6171,14 @@ comment on function marketing_automation_internal.consenting_records(marketing_a
     'which an expression fails, does not. unknown: those of which it cannot be asked now, as the expressions are too slow, with that '
     'error. batch_size: how many to ask of at once, null: all';
 
-create or replace function marketing_automation_internal.unasked_scenarios() returns integer[]
+create or replace function marketing_automation_internal.unasked_scenarios(of_work text) returns integer[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(t.scenario_id), '{}') from marketing_automation_internal.failed_turn t
-    where t.work = 'consent' and t.failed_at > clock_timestamp() - interval '1 minute'
+    where t.work = of_work and t.failed_at > clock_timestamp() - interval '1 minute'
 $$;
-comment on function marketing_automation_internal.unasked_scenarios() is
-    'API: private. Scenarios whose expressions of consent were too slow lately: for a minute nobody asks, and their events wait';
+comment on function marketing_automation_internal.unasked_scenarios(text) is
+    'API: private. Scenarios that could not be asked lately for consent (their events wait), or whether their mails may leave (leave: these '
+    'wait): for a minute nobody asks again';
 
 create or replace function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[],
     out unknown bigint[])
@@ -6135,7 +6187,7 @@ declare
     asking integer[] := array(
         select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
         where not (s.track_opens and s.track_clicks) or m.track_opens is not null or m.track_clicks is not null);
-    unasked integer[] := marketing_automation_internal.unasked_scenarios();
+    unasked integer[] := marketing_automation_internal.unasked_scenarios('consent');
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     part record;
@@ -6535,7 +6587,7 @@ declare
     has_begun_anew boolean := false;
     held boolean := false;
     wanted integer;
-    unasked integer[] := marketing_automation_internal.unasked_scenarios();
+    unasked integer[] := marketing_automation_internal.unasked_scenarios('consent');
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
     is_ours := found;
@@ -7605,6 +7657,7 @@ declare
     may_leave boolean := (
         select true from marketing_automation.scenario s
         where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
+    unasked integer[] := '{}';
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -7628,6 +7681,9 @@ begin
     end if;
     -- A batch of which nothing may leave is followed by the next, within bounds.
     for round in 1..20 loop
+        if may_leave then
+            unasked := marketing_automation_internal.unasked_scenarios('leave');
+        end if;
         with domain_queue as (
             select '' as name, batch_size as quota, null::double precision as tokens
             union all
@@ -7640,6 +7696,7 @@ begin
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
+                and s.id <> all (unasked)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -7669,7 +7726,7 @@ begin
                   where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
-            select l.id, min(l.objection) as objection
+            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
             from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
         ), send_window as materialized (
             -- Once for each window and zone. Tests wait for none.
@@ -7684,7 +7741,7 @@ begin
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   w.opens_at, w.closes_at,
+                   greatest(w.opens_at, e.waits_until) as not_before, w.closes_at,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -7718,7 +7775,6 @@ begin
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
-            where e.id is null or e.objection is not null
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -7744,19 +7800,19 @@ begin
             where s.record_id is not null group by 1, 2
         ), moved as (
             update marketing_automation_internal.outbox o
-            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.opens_at, o.due_at)
-            from checked c where c.objection is null and coalesce(c.other_lane, c.opens_at::text) is not null and o.id = c.id
+            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.not_before, o.due_at)
+            from checked c where c.objection is null and coalesce(c.other_lane, c.not_before::text) is not null and o.id = c.id
         ), spent as (
             update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
             from domain_queue l
-            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.opens_at is null
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.not_before is null
                 and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
             where l.tokens is not null and b.domain = l.name
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
             array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
         into ids, versions, uuids, closings, looked_at
-        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.opens_at is null as is_free) f;
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
@@ -7766,13 +7822,15 @@ begin
                 o.context,
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
-        exit when found or looked_at = 0;
+        -- Asking whether they may leave takes time, too.
+        exit when found or looked_at = 0 or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening. None during a pause. '
+    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
+    'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
     'null: it has none';
@@ -7902,10 +7960,12 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
 create or replace function marketing_automation_internal.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select nullif(least(
-        (select min(greatest(o.due_at, l.ready_at))
+        -- Also when whoever could not be asked is asked again: see unasked_scenarios().
+        (select min(greatest(o.due_at, l.ready_at, t.failed_at + interval '1 minute'))
          from marketing_automation.activity a
          join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
              and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
+         left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
          cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
              from marketing_automation_internal.domain_queue_budget b) l
          cross join lateral (

@@ -241,7 +241,7 @@ declare
     has_begun_anew boolean := false;
     held boolean := false;
     wanted integer;
-    unasked integer[] := marketing_automation_internal.unasked_scenarios();
+    unasked integer[] := marketing_automation_internal.unasked_scenarios('consent');
 begin
     select a.position into position from marketing_automation_internal.event_application a for update skip locked;
     is_ours := found;

@@ -52,13 +52,14 @@ comment on function marketing_automation_internal.consenting_records(marketing_a
     'which an expression fails, does not. unknown: those of which it cannot be asked now, as the expressions are too slow, with that '
     'error. batch_size: how many to ask of at once, null: all';
 
-create function marketing_automation_internal.unasked_scenarios() returns integer[]
+create function marketing_automation_internal.unasked_scenarios(of_work text) returns integer[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(t.scenario_id), '{}') from marketing_automation_internal.failed_turn t
-    where t.work = 'consent' and t.failed_at > clock_timestamp() - interval '1 minute'
+    where t.work = of_work and t.failed_at > clock_timestamp() - interval '1 minute'
 $$;
-comment on function marketing_automation_internal.unasked_scenarios() is
-    'API: private. Scenarios whose expressions of consent were too slow lately: for a minute nobody asks, and their events wait';
+comment on function marketing_automation_internal.unasked_scenarios(text) is
+    'API: private. Scenarios that could not be asked lately for consent (their events wait), or whether their mails may leave (leave: these '
+    'wait): for a minute nobody asks again';
 
 create function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[],
     out unknown bigint[])
@@ -67,7 +68,7 @@ declare
     asking integer[] := array(
         select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
         where not (s.track_opens and s.track_clicks) or m.track_opens is not null or m.track_clicks is not null);
-    unasked integer[] := marketing_automation_internal.unasked_scenarios();
+    unasked integer[] := marketing_automation_internal.unasked_scenarios('consent');
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     part record;

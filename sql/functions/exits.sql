@@ -44,7 +44,9 @@ begin
     end if;
     update marketing_automation_internal.sweep s set activity_id = slice.of_activity, reached_at = slice.reached
     where s.scenario_id = scenario.id and s.what = 'exit';
+    perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
+    perform marketing_automation_internal.end_turn();
     -- Rows that raise fail when their activity runs.
     if answer.code is not null then
         perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), answer.code);
@@ -76,28 +78,53 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
     'them; or the next batch_size (1 to 100000) of the running scenario whose turn it is, each once a minute at most. Returns how many '
     'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
-create function marketing_automation_internal.leaving_mails(mails bigint[]) returns table (id bigint, objection text)
+create function marketing_automation_internal.leaving_mails(mails bigint[])
+returns table (id bigint, objection text, waits_until timestamptz)
 language plpgsql strict set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
+    now timestamptz := clock_timestamp();
     chosen marketing_automation.scenario;
     its record;
     answer record;
+    asked bigint[];
+    holds bigint[];
+    locked bigint[];
+    limit_of_time text := marketing_automation_internal.setting('expression_timeout');
+    began timestamptz;
+    time_left double precision;
+    failed integer;
     message text;
     its_code text;
 begin
+    -- Everybody waits for it.
+    if limit_of_time::interval not between interval '1 millisecond' and interval '1 second' then
+        perform set_config('marketing_automation.expression_timeout', '1s', true);
+    end if;
+    perform marketing_automation_internal.begin_turn();
     for its in
-        select r.scenario_id, c.reason, c.name, c.condition, array_agg(o.id) as mails, array_agg(distinct r.id) as records
+        select r.scenario_id, c.reason, c.name, c.condition, min(t.batch_size) as batch_size, array_agg(o.id) as mails,
+            array_agg(distinct r.id) as records
         from marketing_automation_internal.outbox o
         join marketing_automation_internal.record r on r.id = o.record_id
         join marketing_automation.scenario s on s.id = r.scenario_id
+        left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
         cross join lateral (values ('exited', 'exit condition', s.exit_condition),
             ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end)) as c (reason, name, condition)
         where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null and c.condition is not null
-        group by r.scenario_id, c.reason, c.name, c.condition order by r.scenario_id, c.reason
+        group by r.scenario_id, c.reason, c.name, c.condition
+        -- Another scenario is first each time, as the last may find no time left. Its goal before its exit, as when an activity is due.
+        order by md5(concat(r.scenario_id, now)), r.scenario_id, c.reason desc
     loop
+        time_left := marketing_automation_internal.turn_left();
+        if its.scenario_id = failed or time_left = 0 then
+            return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+            continue;
+        end if;
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
+        asked := case when its.batch_size is null then its.records else its.records[:its.batch_size] end;
+        began := clock_timestamp();
         begin
-            select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, its.records) a;
+            select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
             message := answer.error;
         exception when others then
@@ -107,29 +134,50 @@ begin
             get stacked diagnostics message = message_text, its_code = returned_sqlstate;
         end;
         if its_code is not null then
-            -- Nobody knows: they wait for a minute, with the error of the scenario, and leave room for others.
-            perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                when marketing_automation_internal.is_broken_definition(its_code)
-                then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
-            update marketing_automation_internal.outbox o set due_at = clock_timestamp() + interval '1 minute' where o.id = any (its.mails);
-            return query select u.id, null::text from unnest(its.mails) as u (id);
+            failed := its.scenario_id;
+            -- Nobody knows: they wait, with the error of the scenario, and leave room for others. Who had to do with what others left of
+            -- the time is not to blame.
+            if time_left > 0.5 or not marketing_automation_internal.is_slow(its_code) then
+                perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
+                    when marketing_automation_internal.is_broken_definition(its_code)
+                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
+                perform marketing_automation_internal.turn_failed(chosen.id, 'leave', 0, its_code,
+                    marketing_automation_internal.next_batch(its_code, cardinality(asked), 0));
+                return query select u.id, null::text, now + interval '1 minute' from unnest(its.mails) as u (id);
+            else
+                return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+            end if;
             continue;
         end if;
-        -- Who is held by another session is found again when the next activity is due.
-        perform marketing_automation_internal.end_journeys(array(
+        perform marketing_automation_internal.turn_succeeded(chosen.id, 'leave', 0, clock_timestamp() - began);
+        -- A goal whose time is to come is not reached yet.
+        holds := array(
+            select u.id from unnest(answer.holds, answer.times) as u (id, at) where its.reason = 'exited' or coalesce(u.at, now) <= now);
+        locked := array(
             select r.id from marketing_automation_internal.record r
-            where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
-            its.reason, statement_timestamp())
-        where answer.holds <> '{}';
+            where r.id = any (holds) and r.end_reason is null order by r.id for no key update skip locked);
+        if its.reason = 'goal_reached' then
+            perform marketing_automation_internal.close_goals(chosen.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
+            from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
+            having count(*) > 0;
+        end if;
+        perform marketing_automation_internal.end_journeys(locked, its.reason, now) where locked <> '{}';
         return query
-            select o.id, case when o.record_id = any (answer.holds) then marketing_automation_internal.end_objection(its.reason)
-                else its.name || ' raises an error' end
+            select o.id,
+                case when o.record_id = any (locked) then marketing_automation_internal.end_objection(its.reason)
+                    -- Of a goal it was known when its activity ran.
+                    when its.reason = 'exited' and o.record_id = any (answer.raises) then its.name || ' raises an error' end,
+                -- Who is held by another session may be something else when that has ended.
+                case when o.record_id = any (holds) then now + interval '5 seconds'
+                    when o.record_id <> all (asked) then now + interval '1 second' end
             from marketing_automation_internal.outbox o
-            where o.id = any (its.mails) and (o.record_id = any (answer.holds)
-                -- Of a goal it was known when its activity ran.
+            where o.id = any (its.mails) and (o.record_id = any (holds) or o.record_id <> all (asked)
                 or its.reason = 'exited' and o.record_id = any (answer.raises));
     end loop;
+    perform marketing_automation_internal.end_turn();
+    perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
 end $$;
 comment on function marketing_automation_internal.leaving_mails(bigint[]) is
     'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
-    'goal that ends journeys, and why; objection null: not now, as it could not be asked. Null: none is asked of';
+    'goal that ends journeys, and why; objection null: not before waits_until, as it could not be asked, or another session holds the '
+    'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of';

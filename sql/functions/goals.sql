@@ -27,18 +27,20 @@ create function marketing_automation_internal.close_goals(of_scenario integer, r
     now timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with reached as (
-        -- Of who has not by then, it is asked again.
+        -- Of who has not by then, or enters later, it is asked again.
         delete from marketing_automation_internal.open_goal g
         using unnest(records, times, amounts) as u (record_id, at, amount)
+        join marketing_automation_internal.record r on r.id = u.record_id
         where g.scenario_id = of_scenario and g.record_id = u.record_id and coalesce(u.at, close_goals.now) <= close_goals.now
-        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount
+          and r.entered_at <= close_goals.now
+        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount, r.entered_at
     ), converted as (
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
         select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal', a.activity_id
-        from reached c join marketing_automation_internal.record r on r.id = c.record_id
+        from reached c
         left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
             on a.record_id = c.record_id
-        where c.at between r.entered_at and c.until order by c.record_id
+        where c.at between c.entered_at and c.until order by c.record_id
         on conflict (record_id) where source = 'goal' do nothing
         returning record_id
     )
@@ -68,7 +70,9 @@ begin
     end if;
     update marketing_automation_internal.sweep s set reached_record = slice.reached
     where s.scenario_id = scenario.id and s.what = 'goal';
+    perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
+    perform marketing_automation_internal.end_turn();
     if answer.code is not null then
         perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), answer.code);
         return slice.records;

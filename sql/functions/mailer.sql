@@ -47,6 +47,7 @@ declare
     may_leave boolean := (
         select true from marketing_automation.scenario s
         where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
+    unasked integer[] := '{}';
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -70,6 +71,9 @@ begin
     end if;
     -- A batch of which nothing may leave is followed by the next, within bounds.
     for round in 1..20 loop
+        if may_leave then
+            unasked := marketing_automation_internal.unasked_scenarios('leave');
+        end if;
         with domain_queue as (
             select '' as name, batch_size as quota, null::double precision as tokens
             union all
@@ -82,6 +86,7 @@ begin
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
+                and s.id <> all (unasked)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -111,7 +116,7 @@ begin
                   where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
-            select l.id, min(l.objection) as objection
+            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
             from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
         ), send_window as materialized (
             -- Once for each window and zone. Tests wait for none.
@@ -126,7 +131,7 @@ begin
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   w.opens_at, w.closes_at,
+                   greatest(w.opens_at, e.waits_until) as not_before, w.closes_at,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -160,7 +165,6 @@ begin
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
-            where e.id is null or e.objection is not null
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -186,19 +190,19 @@ begin
             where s.record_id is not null group by 1, 2
         ), moved as (
             update marketing_automation_internal.outbox o
-            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.opens_at, o.due_at)
-            from checked c where c.objection is null and coalesce(c.other_lane, c.opens_at::text) is not null and o.id = c.id
+            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.not_before, o.due_at)
+            from checked c where c.objection is null and coalesce(c.other_lane, c.not_before::text) is not null and o.id = c.id
         ), spent as (
             update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
             from domain_queue l
-            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.opens_at is null
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.not_before is null
                 and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
             where l.tokens is not null and b.domain = l.name
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
             array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
         into ids, versions, uuids, closings, looked_at
-        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.opens_at is null as is_free) f;
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
@@ -208,13 +212,15 @@ begin
                 o.context,
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
-        exit when found or looked_at = 0;
+        -- Asking whether they may leave takes time, too.
+        exit when found or looked_at = 0 or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
     'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening. None during a pause. '
+    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
+    'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
     'null: it has none';
@@ -344,10 +350,12 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
 create function marketing_automation_internal.next_due() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select nullif(least(
-        (select min(greatest(o.due_at, l.ready_at))
+        -- Also when whoever could not be asked is asked again: see unasked_scenarios().
+        (select min(greatest(o.due_at, l.ready_at, t.failed_at + interval '1 minute'))
          from marketing_automation.activity a
          join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
              and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
+         left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
          cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
              from marketing_automation_internal.domain_queue_budget b) l
          cross join lateral (

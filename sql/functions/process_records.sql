@@ -83,7 +83,8 @@ begin
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
-                    when l.arrived or f.reached and scenario.goal_ends_journey then 'goal_reached'
+                    -- A goal whose time is to come is not reached yet.
+                    when l.arrived or f.reached and scenario.goal_ends_journey and coalesce(f.goal_at, now) <= now then 'goal_reached'
                     when f.leaves then 'exited'
                     when f.key is null then 'row_missing'
                     when not f.holds then 'condition_not_met'

@@ -20,7 +20,6 @@ begin
     if part.first is null then
         return;
     end if;
-    perform marketing_automation_internal.begin_turn();
     model := marketing_automation_internal.usable_model(scenario);
     query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition),
@@ -49,7 +48,6 @@ begin
                 if marketing_automation_internal.is_for_the_caller(code) then
                     raise;
                 end if;
-                perform marketing_automation_internal.end_turn();
                 return;
             end if;
             failed := true;
@@ -59,13 +57,13 @@ begin
         end;
         part := marketing_automation_internal.next_part(part, failed);
     end loop;
-    perform marketing_automation_internal.end_turn();
     code := null;
 end $$;
 comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
     out timestamptz[], out numeric[], out bigint[], out text, out text) is
     'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, with what '
-    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself is raised';
+    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself '
+    'is raised. Its caller has begun a turn';
 
 create function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable

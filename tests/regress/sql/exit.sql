@@ -71,6 +71,54 @@ select key, name, state, outcome from parting.progress where key in ('1', '3', '
 update parting.guest set has_left = (id = 8);
 select activity, outcome, detail from marketing_automation.simulate('parting', '8', start => '2026-03-01 12:00+00');
 select activity, outcome from marketing_automation.simulate('parting', '7', start => '2026-03-01 12:00+00');
+-- About to leave, asked of two things: whoever has arrived gets no mail though the other cannot be asked, and is a conversion; the others
+-- wait, and nobody asks again at once.
+begin;
+create table parting.worker (id integer primary key, email text, done boolean not null default false);
+insert into parting.worker select i, 'worker' || i || '@parting.example' from generate_series(1, 3) i;
+create function parting.boom(integer) returns boolean language sql as 'select false';
+select marketing_automation.register_model('parting worker', 'parting.worker', key => 'self.id', party => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('parting both', 'parting worker', goal => 'self.done', goal_ends_journey => true,
+    exit_condition => 'parting.boom(self.id)') > 0 as created;
+select marketing_automation.create_scenario('parting quick', 'parting worker') > 0 as created;
+select count(marketing_automation.add_activity(s, 'hello', subject => 's', body => 'b')) from unnest(array['parting both', 'parting quick']) s;
+select count(marketing_automation.run(s)) from unnest(array['parting both', 'parting quick']) s;
+select enrolled from marketing_automation.enroll('parting both', now());
+select enrolled from marketing_automation.enroll('parting quick', now());
+call parting.work(now());
+update parting.worker set done = true where id = 1;
+drop function parting.boom(integer);
+call parting.send();
+create view parting.waiting as
+    select s.name, m.key, m.state, m.smtp_reply, o.due_at > now() as waits from marketing_automation.message m
+    join marketing_automation.activity a on a.id = m.activity_id join marketing_automation.scenario s on s.id = a.scenario_id and s.model = 'parting worker'
+    left join marketing_automation_internal.outbox o on o.id = m.id and o.state = 'queued';
+select * from parting.waiting order by 1, 2;
+select r.key from marketing_automation.conversion c join marketing_automation_internal.record r on r.id = c.record_id
+where c.scenario_id = marketing_automation.scenario_id('parting both');
+select last_error, last_error_code from marketing_automation.scenario_status t where t.scenario_id = marketing_automation.scenario_id('parting both');
+update marketing_automation_internal.outbox o set due_at = now() where o.state = 'queued' and o.activity_id in (
+    select a.id from marketing_automation.activity a where a.scenario_id = marketing_automation.scenario_id('parting both'));
+select marketing_automation_internal.next_due() is distinct from now() as later;
+update marketing_automation_internal.failed_turn t set failed_at = failed_at + interval '1 day' where t.scenario_id = marketing_automation.scenario_id('parting both');
+call parting.send();
+select * from parting.waiting where name = 'parting both' order by 2;
+-- One that is slow costs others a second, whatever its own limit is, and then nothing for a minute.
+create function parting.boom(integer) returns boolean language sql as 'select pg_sleep(20) is null';
+delete from marketing_automation_internal.failed_turn t where t.scenario_id = marketing_automation.scenario_id('parting both');
+set local marketing_automation.expression_timeout = 0;
+call parting.send();
+select * from parting.waiting where name = 'parting both' order by 2;
+select work, slow, batch_size from marketing_automation_internal.failed_turn t where t.scenario_id = marketing_automation.scenario_id('parting both');
+select last_error, last_error_code from marketing_automation.scenario_status t where t.scenario_id = marketing_automation.scenario_id('parting both');
+-- Quick again, one of them is asked, then twice as many.
+create or replace function parting.boom(integer) returns boolean language sql as 'select false';
+update marketing_automation_internal.failed_turn t set failed_at = failed_at - interval '1 day' where t.scenario_id = marketing_automation.scenario_id('parting both');
+update marketing_automation_internal.outbox o set due_at = now() where o.state = 'queued' and o.activity_id in (
+    select a.id from marketing_automation.activity a where a.scenario_id = marketing_automation.scenario_id('parting both'));
+call parting.send();
+select state, count(*) from parting.waiting where name = 'parting both' group by 1 order by 1;
+rollback;
 -- A condition that no longer plans lets nobody run, and says so by name.
 alter table parting.guest rename has_left to gone;
 select marketing_automation.apply_exits('parting');

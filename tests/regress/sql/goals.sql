@@ -92,6 +92,23 @@ commit;
 select marketing_automation.apply_goals('aim end') as looked_at;
 select key, end_reason from aim.conversion where scenario = 'aim end' order by key;
 
+-- A goal whose time is to come is reached when that has come, whoever asks.
+begin;
+update aim.guest set bought_at = null;
+select aim.campaign('aim soon', true, 'self.bought_at is not null', 'self.bought_at', null, '30 days');
+select enrolled from marketing_automation.enroll('aim soon', now());
+update aim.guest set bought_at = now() + interval '2 days' where id <= 2;
+call aim.work(now());
+update aim.guest set bought_at = now() + interval '2 days' where id = 3;
+call aim.send(now());
+select marketing_automation.apply_goals('aim soon', now => now() + interval '1 day') as looked_at;
+select m.state, count(*) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id
+    and a.scenario_id = marketing_automation.scenario_id('aim soon') group by 1;
+select count(*) as conversions from aim.conversion where scenario = 'aim soon';
+select marketing_automation.apply_goals('aim soon', now => now() + interval '3 days') as looked_at;
+select key, at = now() + interval '2 days' as at, end_reason from aim.conversion where scenario = 'aim soon' order by key;
+rollback;
+
 -- A goal that comes later may be reached by who is in; one that is taken away by nobody.
 select marketing_automation.create_scenario('aim later', 'aim guest') > 0 as created;
 select marketing_automation.add_activity('aim later', 'month', delay => '40 days', action => null) > 0 as added;
