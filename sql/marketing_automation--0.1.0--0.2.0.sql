@@ -568,6 +568,23 @@ comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
 drop function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval);
 
+-- Everybody who may read these reads all; but who may write a column of them may lock rows, and would keep other teams waiting.
+alter table marketing_automation.model enable row level security;
+create policy every on marketing_automation.model using (true) with check (true);
+comment on policy every on marketing_automation.model is 'All teams'' models are seen. Who may write which: the trigger guard';
+create policy own on marketing_automation.model as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy own on marketing_automation.model is 'Changed, and locked, are models whose owner the role is a member of';
+alter table marketing_automation.snippet enable row level security;
+create policy every on marketing_automation.snippet using (true) with check (true);
+comment on policy every on marketing_automation.snippet is 'All teams'' snippets are seen. Who may write which: the trigger guard';
+create policy own on marketing_automation.snippet as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy own on marketing_automation.snippet is 'Changed, and locked, are snippets whose owner the role is a member of';
+alter table marketing_automation.send_window enable row level security;
+create policy every on marketing_automation.send_window using (true) with check (true);
+comment on policy every on marketing_automation.send_window is 'All teams'' windows are seen. Who may write which: the trigger guard';
+create policy own on marketing_automation.send_window as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy own on marketing_automation.send_window is 'Changed, and locked, are windows whose owner the role is a member of';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -3390,7 +3407,16 @@ create or replace function marketing_automation.register_model(
     track_opens text default null, track_clicks text default null
 ) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_owner name := (select m.owner from marketing_automation.model m
+        where m.name = register_model.name and not pg_has_role(m.owner_id, 'MEMBER'));
 begin
+    -- Row security would say the same, and not whose it is.
+    if its_owner is not null then
+        raise exception 'must be a member of role % to write model "%"', its_owner, name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
+    end if;
     insert into marketing_automation.model as m
         (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
     values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)

@@ -6,7 +6,16 @@ create function marketing_automation.register_model(
     track_opens text default null, track_clicks text default null
 ) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_owner name := (select m.owner from marketing_automation.model m
+        where m.name = register_model.name and not pg_has_role(m.owner_id, 'MEMBER'));
 begin
+    -- Row security would say the same, and not whose it is.
+    if its_owner is not null then
+        raise exception 'must be a member of role % to write model "%"', its_owner, name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
+    end if;
     insert into marketing_automation.model as m
         (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
     values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)

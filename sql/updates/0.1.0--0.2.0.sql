@@ -531,3 +531,20 @@ comment on column marketing_automation.activity.at_time is
 comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
 drop function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval);
+
+-- Everybody who may read these reads all; but who may write a column of them may lock rows, and would keep other teams waiting.
+alter table marketing_automation.model enable row level security;
+create policy every on marketing_automation.model using (true) with check (true);
+comment on policy every on marketing_automation.model is 'All teams'' models are seen. Who may write which: the trigger guard';
+create policy own on marketing_automation.model as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy own on marketing_automation.model is 'Changed, and locked, are models whose owner the role is a member of';
+alter table marketing_automation.snippet enable row level security;
+create policy every on marketing_automation.snippet using (true) with check (true);
+comment on policy every on marketing_automation.snippet is 'All teams'' snippets are seen. Who may write which: the trigger guard';
+create policy own on marketing_automation.snippet as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy own on marketing_automation.snippet is 'Changed, and locked, are snippets whose owner the role is a member of';
+alter table marketing_automation.send_window enable row level security;
+create policy every on marketing_automation.send_window using (true) with check (true);
+comment on policy every on marketing_automation.send_window is 'All teams'' windows are seen. Who may write which: the trigger guard';
+create policy own on marketing_automation.send_window as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy own on marketing_automation.send_window is 'Changed, and locked, are windows whose owner the role is a member of';

@@ -272,6 +272,11 @@ update marketing_automation.activity set subject = 'hers' where name = 'mail' an
     where a.scenario_id = marketing_automation.scenario_id('ann'));
 update marketing_automation.model set key = 'self.email' where name = 'bob guests';
 select marketing_automation.stop('bob');
+-- Nor does she lock rows of his, which would keep him waiting.
+select name from marketing_automation.model where name in ('ann guests', 'bob guests') for update;
+select name from marketing_automation.snippet where name in ('ann_foot', 'bob_foot') for share;
+select name from marketing_automation.send_window where name in ('ann_hours', 'bob_hours') for key share;
+select name from marketing_automation.send_window where name in ('ann_hours', 'bob_hours') order by 1;
 reset role;
 select max(w.scenario_id) as bob from shop.whose w where w.team = 'bob' \gset
 set role regress_team_ann;
