@@ -460,6 +460,7 @@ create table marketing_automation_internal.sweep (
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
     reached_record bigint not null default 0,
+    batch_size integer check (batch_size > 0),
     rests_until timestamptz not null default '-infinity',
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
@@ -468,7 +469,10 @@ comment on table marketing_automation_internal.sweep is
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
-comment on column marketing_automation_internal.sweep.reached_record is 'Of goals: records up to this one have been asked';
+comment on column marketing_automation_internal.sweep.reached_record is
+    'Records up to this one have been asked; of exits: of those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.batch_size is
+    'So many records at most in the next slice, as more of them took too long; null: as many as wanted';
 comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';
 
 -- Goals that are true. Of those who are in nobody knows whether they had reached the goal before: they convert as they would have.
@@ -1890,11 +1894,18 @@ return case when code = '53400' then case when done > 0 then done else greatest(
 comment on function marketing_automation_internal.next_batch(text, integer, integer) is
     'API: private. How many records to try after a batch of which so many were done before its error; null: as many as before';
 
+create or replace function marketing_automation_internal.is_quick(took interval) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select s.max_time = interval '0' or took < s.max_time / 4
+    from (select marketing_automation_internal.setting('expression_timeout')::interval as max_time) s
+$$;
+comment on function marketing_automation_internal.is_quick(interval) is
+    'API: private. Whether expressions that took so long leave room for more within expression_timeout';
+
 create or replace function marketing_automation_internal.turn_succeeded(scenario_id integer, work text, activity_id integer, took interval) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    limit_of_time interval := marketing_automation_internal.setting('expression_timeout')::interval;
-    is_quick boolean := limit_of_time = interval '0' or took < limit_of_time / 4;
+    is_quick boolean := marketing_automation_internal.is_quick(took);
 begin
     if not exists (select from marketing_automation_internal.failed_turn) then
         return;
@@ -5484,45 +5495,81 @@ comment on function marketing_automation_internal.end_journeys(bigint[], text, t
     'API: private. Ends the journeys of records, which the caller has locked, and cancels what waits for them; how many had '
     'not ended. Their queued mails are suppressed by the next claim, those claimed already revoked';
 
-create or replace function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, what text, batch_size integer,
-    now timestamptz) returns integer
+create or replace function marketing_automation_internal.lock_sweep(of_scenario integer, of_what text, waits boolean,
+    out its marketing_automation_internal.sweep)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if waits then
+        insert into marketing_automation_internal.sweep (scenario_id, what) values (of_scenario, of_what) on conflict do nothing;
+        select s.* into its from marketing_automation_internal.sweep s where s.scenario_id = of_scenario and s.what = of_what for update;
+        return;
+    end if;
+    if not exists (select from marketing_automation_internal.sweep s where s.scenario_id = of_scenario and s.what = of_what) then
+        -- One session at a time: a second would wait for the row that the first has not committed.
+        perform from marketing_automation.scenario_status s where s.scenario_id = of_scenario for no key update skip locked;
+        if not found then
+            return;
+        end if;
+        insert into marketing_automation_internal.sweep (scenario_id, what) values (of_scenario, of_what) on conflict do nothing;
+    end if;
+    select s.* into its from marketing_automation_internal.sweep s
+    where s.scenario_id = of_scenario and s.what = of_what for update skip locked;
+end $$;
+comment on function marketing_automation_internal.lock_sweep(integer, text, boolean) is
+    'API: private. Where a sweep of a scenario has come, locked, and made if it is the first. Null: another session is at it, unless waits';
+
+create or replace function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, of_what text, batch_size integer,
+    now timestamptz, waits boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its marketing_automation_internal.sweep;
-    asked integer;
+    its marketing_automation_internal.sweep := marketing_automation_internal.lock_sweep(scenario.id, of_what, waits);
+    -- After waiting: a record that another session has entered meanwhile is not later than this.
+    at timestamptz := coalesce(now, clock_timestamp());
+    began timestamptz := clock_timestamp();
+    size integer := least(batch_size, its.batch_size);
+    next_size integer;
+    slice record;
 begin
-    insert into marketing_automation_internal.sweep (scenario_id, what) values (scenario.id, sweep_slice.what) on conflict do nothing;
-    select s.* into its from marketing_automation_internal.sweep s
-    where s.scenario_id = scenario.id and s.what = sweep_slice.what for update skip locked;
-    -- Another session is at it.
-    if not found then
+    if its.scenario_id is null then
         return 0;
     end if;
     if its.began_at is null then
-        update marketing_automation_internal.sweep s set began_at = clock_timestamp()
-        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+        update marketing_automation_internal.sweep s set began_at = began where s.scenario_id = scenario.id and s.what = of_what;
     end if;
-    asked := case its.what when 'exit' then marketing_automation_internal.exit_slice(scenario, its, batch_size, now)
-        else marketing_automation_internal.goal_slice(scenario, its, batch_size, now) end;
-    if asked = 0 then
+    if of_what = 'exit' then
+        select e.asked, e.code into slice from marketing_automation_internal.exit_slice(scenario, its, size, at) e;
+    else
+        select g.asked, g.code into slice from marketing_automation_internal.goal_slice(scenario, its, size, at) g;
+    end if;
+    if slice.code is not null then
+        -- The round is over, and the next goes on here.
+        update marketing_automation_internal.sweep s
+        set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
+            batch_size = coalesce(marketing_automation_internal.next_batch(slice.code, slice.asked, 0), s.batch_size)
+        where s.scenario_id = scenario.id and s.what = of_what;
+        return 0;
+    end if;
+    if slice.asked = 0 then
         -- The round took some time; ten times that is for others.
         update marketing_automation_internal.sweep s
         set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0,
             rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - s.began_at), interval '1 hour'))
-        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+        where s.scenario_id = scenario.id and s.what = of_what;
+    elsif its.batch_size is not null and marketing_automation_internal.is_quick(clock_timestamp() - began) then
+        next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
+        update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
     end if;
-    return asked;
+    return slice.asked;
 end $$;
-comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz) is
-    'API: private. Asks the next records of a scenario for their exit or their goal; how many. 0: the round is over, or another session is '
-    'at it';
+comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
+    'API: private. Asks the next records of a scenario for their exit or their goal, fewer than batch_size where more were too slow; how '
+    'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
 create or replace function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
     returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
-    at timestamptz;
     asked bigint := 0;
     slice integer;
     message text;
@@ -5534,20 +5581,21 @@ begin
     end if;
     if scenario is not null then
         chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
-        at := marketing_automation_internal.time_or_now(caller, now, scenario);
+        perform marketing_automation_internal.time_or_now(caller, now, scenario);
         perform marketing_automation_internal.assume_time(now);
-        -- A round of its own, from the beginning.
+        -- A round of its own, from the beginning, after that of whoever is at it.
+        perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = run_sweep.what;
         while (case what when 'exit' then chosen.exit_condition else chosen.goal end) is not null loop
-            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
             exit when slice = 0;
             asked := asked + slice;
         end loop;
         perform marketing_automation_internal.assume_time(null);
         return asked;
     end if;
-    at := marketing_automation_internal.time_or_now(caller, now, null);
+    perform marketing_automation_internal.time_or_now(caller, now, null);
     perform marketing_automation_internal.assume_time(now);
     for chosen in
         select s.* from marketing_automation.scenario s
@@ -5561,7 +5609,7 @@ begin
         order by w.rests_until nulls first, s.id
     loop
         begin
-            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, false);
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
                 raise;
@@ -5574,9 +5622,11 @@ begin
                 raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
-            insert into marketing_automation_internal.sweep as s (scenario_id, what, rests_until)
-            values (chosen.id, run_sweep.what, clock_timestamp() + interval '1 minute')
-            on conflict on constraint sweep_pkey do update set rests_until = excluded.rests_until;
+            perform marketing_automation_internal.lock_sweep(chosen.id, what, false);
+            update marketing_automation_internal.sweep s set rests_until = clock_timestamp() + interval '1 minute'
+            where s.ctid = any (array(
+                select w.ctid from marketing_automation_internal.sweep w
+                where w.scenario_id = chosen.id and w.what = run_sweep.what for update skip locked));
         end;
         exit when slice > 0;
     end loop;
@@ -5592,7 +5642,7 @@ comment on function marketing_automation_internal.run_sweep(regrole, text, text,
 -- however many they are.
 
 create or replace function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
-    batch_size integer, out records bigint[])
+    inout reached_record bigint, batch_size integer, out records bigint[])
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
@@ -5608,50 +5658,59 @@ begin
     loop
         if of_activity <> began_with then
             reached := '-infinity';
+            reached_record := 0;
         end if;
-        -- With all that wait until the same moment, as the next slice begins after it.
-        select array_agg(distinct w.record_id), coalesce(max(w.at), reached) into records, reached
+        -- Many may wait until the same moment.
+        select array_agg(w.record_id order by w.at, w.record_id), coalesce(max(w.at), reached) into records, reached
         from (select w.record_id, w.at from marketing_automation_internal.waiting_activity w
-              where w.activity_id = of_activity and w.at > reached order by w.at fetch first batch_size rows with ties) w;
-        exit when records is not null;
+              where w.activity_id = of_activity and w.at >= reached and (w.at > reached or w.record_id > reached_record)
+              order by w.at, w.record_id limit batch_size) w;
+        if records is not null then
+            reached_record := records[cardinality(records)];
+            exit;
+        end if;
     end loop;
 end $$;
-comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, integer, out bigint[]) is
-    'API: private. Records that wait for an activity of a scenario until later than reached, about batch_size of them; if there are none, '
-    'of the next activity, and so on. Null: there are none any more';
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[]) is
+    'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more';
 
 create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
-    batch_size integer, now timestamptz) returns integer
+    batch_size integer, now timestamptz, out asked integer, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     slice record;
     answer record;
 begin
-    select w.* into slice from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, batch_size) w;
-    if slice.records is null then
-        return 0;
+    select w.* into slice
+    from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, its.reached_record, batch_size) w;
+    asked := coalesce(cardinality(slice.records), 0);
+    if asked = 0 then
+        return;
     end if;
-    update marketing_automation_internal.sweep s set activity_id = slice.of_activity, reached_at = slice.reached
-    where s.scenario_id = scenario.id and s.what = 'exit';
     perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
     perform marketing_automation_internal.end_turn();
-    -- Rows that raise fail when their activity runs.
-    if answer.code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), answer.code);
+    code := answer.code;
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), code);
+        return;
     end if;
+    update marketing_automation_internal.sweep s
+    set activity_id = slice.of_activity, reached_at = slice.reached, reached_record = slice.reached_record
+    where s.scenario_id = scenario.id and s.what = 'exit';
+    -- Rows that raise fail when their activity runs.
     if answer.holds <> '{}' then
         perform marketing_automation_internal.end_journeys(array(
             select r.id from marketing_automation_internal.record r
-            where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
+            where r.id = any (answer.holds) and r.end_reason is null and r.entered_at <= now order by r.id for no key update skip locked),
             'exited', now);
     end if;
-    return cardinality(slice.records);
 end $$;
 comment on function marketing_automation_internal.exit_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
-    timestamptz) is
-    'API: private. Asks the exit condition of a scenario of the next records that wait, about batch_size of them, and ends the journeys of '
-    'those for whom it is true; how many were asked, 0: none is left';
+    timestamptz, out integer, out text) is
+    'API: private. Asks the exit condition of a scenario of the next records that wait, batch_size of them at most, and ends the journeys of '
+    'those for whom it is true; how many were asked, 0: none is left. code: of an error that passes; the next slice is the same then';
 
 create or replace function marketing_automation_internal.apply_exits(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -5825,7 +5884,7 @@ comment on function marketing_automation_internal.close_goals(integer, bigint[],
     'null: now; how many. One before entering or after the window is none, and nobody asks again';
 
 create or replace function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
-    batch_size integer, now timestamptz) returns integer
+    batch_size integer, now timestamptz, out asked integer, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     slice record;
@@ -5834,23 +5893,29 @@ declare
 begin
     select count(*) as records, max(g.record_id) as reached,
         -- Who has no time to tell cannot have reached it in time when that is over.
-        coalesce(array_agg(g.record_id) filter (where g.until >= now or scenario.goal_at is not null), '{}') as asked,
+        -- Who enters later, at an assumed time, is asked later.
+        coalesce(array_agg(g.record_id) filter (
+            where g.entered_at <= now and (g.until >= now or scenario.goal_at is not null)), '{}') as asked,
         coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over
     into slice
     from (select g.record_id, g.until from marketing_automation_internal.open_goal g
-          where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) g;
-    if slice.records = 0 then
-        return 0;
+          where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) o
+    cross join lateral (
+        select o.record_id, o.until, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
+    asked := slice.records;
+    if asked = 0 then
+        return;
     end if;
-    update marketing_automation_internal.sweep s set reached_record = slice.reached
-    where s.scenario_id = scenario.id and s.what = 'goal';
     perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
     perform marketing_automation_internal.end_turn();
-    if answer.code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), answer.code);
-        return slice.records;
+    code := answer.code;
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), code);
+        return;
     end if;
+    update marketing_automation_internal.sweep s set reached_record = slice.reached
+    where s.scenario_id = scenario.id and s.what = 'goal';
     if answer.holds <> '{}' or slice.over <> '{}' then
         -- Whoever writes a conversion holds the record.
         locked := array(
@@ -5868,12 +5933,12 @@ begin
         delete from marketing_automation_internal.open_goal g
         where g.scenario_id = scenario.id and g.record_id = any (slice.over) and g.record_id = any (locked);
     end if;
-    return slice.records;
 end $$;
 comment on function marketing_automation_internal.goal_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
-    timestamptz) is
+    timestamptz, out integer, out text) is
     'API: private. Asks the goal of a scenario of the next batch_size records that can still convert, writes their conversions, ends their '
-    'journeys where the goal does that, and forgets whose window is over; how many were looked at, 0: none is left';
+    'journeys where the goal does that, and forgets whose window is over; how many were looked at, 0: none is left. code: of an error '
+    'that passes; the next slice is the same then';
 
 create or replace function marketing_automation_internal.apply_goals(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$

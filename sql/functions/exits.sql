@@ -3,7 +3,7 @@
 -- however many they are.
 
 create function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
-    batch_size integer, out records bigint[])
+    inout reached_record bigint, batch_size integer, out records bigint[])
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
@@ -19,50 +19,59 @@ begin
     loop
         if of_activity <> began_with then
             reached := '-infinity';
+            reached_record := 0;
         end if;
-        -- With all that wait until the same moment, as the next slice begins after it.
-        select array_agg(distinct w.record_id), coalesce(max(w.at), reached) into records, reached
+        -- Many may wait until the same moment.
+        select array_agg(w.record_id order by w.at, w.record_id), coalesce(max(w.at), reached) into records, reached
         from (select w.record_id, w.at from marketing_automation_internal.waiting_activity w
-              where w.activity_id = of_activity and w.at > reached order by w.at fetch first batch_size rows with ties) w;
-        exit when records is not null;
+              where w.activity_id = of_activity and w.at >= reached and (w.at > reached or w.record_id > reached_record)
+              order by w.at, w.record_id limit batch_size) w;
+        if records is not null then
+            reached_record := records[cardinality(records)];
+            exit;
+        end if;
     end loop;
 end $$;
-comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, integer, out bigint[]) is
-    'API: private. Records that wait for an activity of a scenario until later than reached, about batch_size of them; if there are none, '
-    'of the next activity, and so on. Null: there are none any more';
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[]) is
+    'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more';
 
 create function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
-    batch_size integer, now timestamptz) returns integer
+    batch_size integer, now timestamptz, out asked integer, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     slice record;
     answer record;
 begin
-    select w.* into slice from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, batch_size) w;
-    if slice.records is null then
-        return 0;
+    select w.* into slice
+    from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, its.reached_record, batch_size) w;
+    asked := coalesce(cardinality(slice.records), 0);
+    if asked = 0 then
+        return;
     end if;
-    update marketing_automation_internal.sweep s set activity_id = slice.of_activity, reached_at = slice.reached
-    where s.scenario_id = scenario.id and s.what = 'exit';
     perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
     perform marketing_automation_internal.end_turn();
-    -- Rows that raise fail when their activity runs.
-    if answer.code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), answer.code);
+    code := answer.code;
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), code);
+        return;
     end if;
+    update marketing_automation_internal.sweep s
+    set activity_id = slice.of_activity, reached_at = slice.reached, reached_record = slice.reached_record
+    where s.scenario_id = scenario.id and s.what = 'exit';
+    -- Rows that raise fail when their activity runs.
     if answer.holds <> '{}' then
         perform marketing_automation_internal.end_journeys(array(
             select r.id from marketing_automation_internal.record r
-            where r.id = any (answer.holds) and r.end_reason is null order by r.id for no key update skip locked),
+            where r.id = any (answer.holds) and r.end_reason is null and r.entered_at <= now order by r.id for no key update skip locked),
             'exited', now);
     end if;
-    return cardinality(slice.records);
 end $$;
 comment on function marketing_automation_internal.exit_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
-    timestamptz) is
-    'API: private. Asks the exit condition of a scenario of the next records that wait, about batch_size of them, and ends the journeys of '
-    'those for whom it is true; how many were asked, 0: none is left';
+    timestamptz, out integer, out text) is
+    'API: private. Asks the exit condition of a scenario of the next records that wait, batch_size of them at most, and ends the journeys of '
+    'those for whom it is true; how many were asked, 0: none is left. code: of an error that passes; the next slice is the same then';
 
 create function marketing_automation_internal.apply_exits(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$

@@ -51,7 +51,7 @@ comment on function marketing_automation_internal.close_goals(integer, bigint[],
     'null: now; how many. One before entering or after the window is none, and nobody asks again';
 
 create function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
-    batch_size integer, now timestamptz) returns integer
+    batch_size integer, now timestamptz, out asked integer, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     slice record;
@@ -60,23 +60,29 @@ declare
 begin
     select count(*) as records, max(g.record_id) as reached,
         -- Who has no time to tell cannot have reached it in time when that is over.
-        coalesce(array_agg(g.record_id) filter (where g.until >= now or scenario.goal_at is not null), '{}') as asked,
+        -- Who enters later, at an assumed time, is asked later.
+        coalesce(array_agg(g.record_id) filter (
+            where g.entered_at <= now and (g.until >= now or scenario.goal_at is not null)), '{}') as asked,
         coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over
     into slice
     from (select g.record_id, g.until from marketing_automation_internal.open_goal g
-          where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) g;
-    if slice.records = 0 then
-        return 0;
+          where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) o
+    cross join lateral (
+        select o.record_id, o.until, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
+    asked := slice.records;
+    if asked = 0 then
+        return;
     end if;
-    update marketing_automation_internal.sweep s set reached_record = slice.reached
-    where s.scenario_id = scenario.id and s.what = 'goal';
     perform marketing_automation_internal.begin_turn();
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
     perform marketing_automation_internal.end_turn();
-    if answer.code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), answer.code);
-        return slice.records;
+    code := answer.code;
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), code);
+        return;
     end if;
+    update marketing_automation_internal.sweep s set reached_record = slice.reached
+    where s.scenario_id = scenario.id and s.what = 'goal';
     if answer.holds <> '{}' or slice.over <> '{}' then
         -- Whoever writes a conversion holds the record.
         locked := array(
@@ -94,12 +100,12 @@ begin
         delete from marketing_automation_internal.open_goal g
         where g.scenario_id = scenario.id and g.record_id = any (slice.over) and g.record_id = any (locked);
     end if;
-    return slice.records;
 end $$;
 comment on function marketing_automation_internal.goal_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
-    timestamptz) is
+    timestamptz, out integer, out text) is
     'API: private. Asks the goal of a scenario of the next batch_size records that can still convert, writes their conversions, ends their '
-    'journeys where the goal does that, and forgets whose window is over; how many were looked at, 0: none is left';
+    'journeys where the goal does that, and forgets whose window is over; how many were looked at, 0: none is left. code: of an error '
+    'that passes; the next slice is the same then';
 
 create function marketing_automation_internal.apply_goals(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
 language sql set search_path = pg_catalog, pg_temp as $$

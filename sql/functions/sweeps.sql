@@ -102,45 +102,81 @@ comment on function marketing_automation_internal.end_journeys(bigint[], text, t
     'API: private. Ends the journeys of records, which the caller has locked, and cancels what waits for them; how many had '
     'not ended. Their queued mails are suppressed by the next claim, those claimed already revoked';
 
-create function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, what text, batch_size integer,
-    now timestamptz) returns integer
+create function marketing_automation_internal.lock_sweep(of_scenario integer, of_what text, waits boolean,
+    out its marketing_automation_internal.sweep)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if waits then
+        insert into marketing_automation_internal.sweep (scenario_id, what) values (of_scenario, of_what) on conflict do nothing;
+        select s.* into its from marketing_automation_internal.sweep s where s.scenario_id = of_scenario and s.what = of_what for update;
+        return;
+    end if;
+    if not exists (select from marketing_automation_internal.sweep s where s.scenario_id = of_scenario and s.what = of_what) then
+        -- One session at a time: a second would wait for the row that the first has not committed.
+        perform from marketing_automation.scenario_status s where s.scenario_id = of_scenario for no key update skip locked;
+        if not found then
+            return;
+        end if;
+        insert into marketing_automation_internal.sweep (scenario_id, what) values (of_scenario, of_what) on conflict do nothing;
+    end if;
+    select s.* into its from marketing_automation_internal.sweep s
+    where s.scenario_id = of_scenario and s.what = of_what for update skip locked;
+end $$;
+comment on function marketing_automation_internal.lock_sweep(integer, text, boolean) is
+    'API: private. Where a sweep of a scenario has come, locked, and made if it is the first. Null: another session is at it, unless waits';
+
+create function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, of_what text, batch_size integer,
+    now timestamptz, waits boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its marketing_automation_internal.sweep;
-    asked integer;
+    its marketing_automation_internal.sweep := marketing_automation_internal.lock_sweep(scenario.id, of_what, waits);
+    -- After waiting: a record that another session has entered meanwhile is not later than this.
+    at timestamptz := coalesce(now, clock_timestamp());
+    began timestamptz := clock_timestamp();
+    size integer := least(batch_size, its.batch_size);
+    next_size integer;
+    slice record;
 begin
-    insert into marketing_automation_internal.sweep (scenario_id, what) values (scenario.id, sweep_slice.what) on conflict do nothing;
-    select s.* into its from marketing_automation_internal.sweep s
-    where s.scenario_id = scenario.id and s.what = sweep_slice.what for update skip locked;
-    -- Another session is at it.
-    if not found then
+    if its.scenario_id is null then
         return 0;
     end if;
     if its.began_at is null then
-        update marketing_automation_internal.sweep s set began_at = clock_timestamp()
-        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+        update marketing_automation_internal.sweep s set began_at = began where s.scenario_id = scenario.id and s.what = of_what;
     end if;
-    asked := case its.what when 'exit' then marketing_automation_internal.exit_slice(scenario, its, batch_size, now)
-        else marketing_automation_internal.goal_slice(scenario, its, batch_size, now) end;
-    if asked = 0 then
+    if of_what = 'exit' then
+        select e.asked, e.code into slice from marketing_automation_internal.exit_slice(scenario, its, size, at) e;
+    else
+        select g.asked, g.code into slice from marketing_automation_internal.goal_slice(scenario, its, size, at) g;
+    end if;
+    if slice.code is not null then
+        -- The round is over, and the next goes on here.
+        update marketing_automation_internal.sweep s
+        set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
+            batch_size = coalesce(marketing_automation_internal.next_batch(slice.code, slice.asked, 0), s.batch_size)
+        where s.scenario_id = scenario.id and s.what = of_what;
+        return 0;
+    end if;
+    if slice.asked = 0 then
         -- The round took some time; ten times that is for others.
         update marketing_automation_internal.sweep s
         set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0,
             rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - s.began_at), interval '1 hour'))
-        where s.scenario_id = scenario.id and s.what = sweep_slice.what;
+        where s.scenario_id = scenario.id and s.what = of_what;
+    elsif its.batch_size is not null and marketing_automation_internal.is_quick(clock_timestamp() - began) then
+        next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
+        update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
     end if;
-    return asked;
+    return slice.asked;
 end $$;
-comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz) is
-    'API: private. Asks the next records of a scenario for their exit or their goal; how many. 0: the round is over, or another session is '
-    'at it';
+comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
+    'API: private. Asks the next records of a scenario for their exit or their goal, fewer than batch_size where more were too slow; how '
+    'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
 create function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
     returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
-    at timestamptz;
     asked bigint := 0;
     slice integer;
     message text;
@@ -152,20 +188,21 @@ begin
     end if;
     if scenario is not null then
         chosen := marketing_automation_internal.scenario_for(caller, scenario, 'operate');
-        at := marketing_automation_internal.time_or_now(caller, now, scenario);
+        perform marketing_automation_internal.time_or_now(caller, now, scenario);
         perform marketing_automation_internal.assume_time(now);
-        -- A round of its own, from the beginning.
+        -- A round of its own, from the beginning, after that of whoever is at it.
+        perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = run_sweep.what;
         while (case what when 'exit' then chosen.exit_condition else chosen.goal end) is not null loop
-            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
             exit when slice = 0;
             asked := asked + slice;
         end loop;
         perform marketing_automation_internal.assume_time(null);
         return asked;
     end if;
-    at := marketing_automation_internal.time_or_now(caller, now, null);
+    perform marketing_automation_internal.time_or_now(caller, now, null);
     perform marketing_automation_internal.assume_time(now);
     for chosen in
         select s.* from marketing_automation.scenario s
@@ -179,7 +216,7 @@ begin
         order by w.rests_until nulls first, s.id
     loop
         begin
-            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, at);
+            slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, false);
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
                 raise;
@@ -192,9 +229,11 @@ begin
                 raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
-            insert into marketing_automation_internal.sweep as s (scenario_id, what, rests_until)
-            values (chosen.id, run_sweep.what, clock_timestamp() + interval '1 minute')
-            on conflict on constraint sweep_pkey do update set rests_until = excluded.rests_until;
+            perform marketing_automation_internal.lock_sweep(chosen.id, what, false);
+            update marketing_automation_internal.sweep s set rests_until = clock_timestamp() + interval '1 minute'
+            where s.ctid = any (array(
+                select w.ctid from marketing_automation_internal.sweep w
+                where w.scenario_id = chosen.id and w.what = run_sweep.what for update skip locked));
         end;
         exit when slice > 0;
     end loop;

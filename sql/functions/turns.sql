@@ -40,11 +40,18 @@ return case when code = '53400' then case when done > 0 then done else greatest(
 comment on function marketing_automation_internal.next_batch(text, integer, integer) is
     'API: private. How many records to try after a batch of which so many were done before its error; null: as many as before';
 
+create function marketing_automation_internal.is_quick(took interval) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select s.max_time = interval '0' or took < s.max_time / 4
+    from (select marketing_automation_internal.setting('expression_timeout')::interval as max_time) s
+$$;
+comment on function marketing_automation_internal.is_quick(interval) is
+    'API: private. Whether expressions that took so long leave room for more within expression_timeout';
+
 create function marketing_automation_internal.turn_succeeded(scenario_id integer, work text, activity_id integer, took interval) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    limit_of_time interval := marketing_automation_internal.setting('expression_timeout')::interval;
-    is_quick boolean := limit_of_time = interval '0' or took < limit_of_time / 4;
+    is_quick boolean := marketing_automation_internal.is_quick(took);
 begin
     if not exists (select from marketing_automation_internal.failed_turn) then
         return;

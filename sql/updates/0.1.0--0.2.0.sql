@@ -424,6 +424,7 @@ create table marketing_automation_internal.sweep (
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
     reached_record bigint not null default 0,
+    batch_size integer check (batch_size > 0),
     rests_until timestamptz not null default '-infinity',
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
@@ -432,7 +433,10 @@ comment on table marketing_automation_internal.sweep is
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
-comment on column marketing_automation_internal.sweep.reached_record is 'Of goals: records up to this one have been asked';
+comment on column marketing_automation_internal.sweep.reached_record is
+    'Records up to this one have been asked; of exits: of those that wait until reached_at';
+comment on column marketing_automation_internal.sweep.batch_size is
+    'So many records at most in the next slice, as more of them took too long; null: as many as wanted';
 comment on column marketing_automation_internal.sweep.rests_until is 'No round begins before';
 
 -- Goals that are true. Of those who are in nobody knows whether they had reached the goal before: they convert as they would have.

@@ -118,6 +118,29 @@ update marketing_automation_internal.outbox o set due_at = now() where o.state =
     select a.id from marketing_automation.activity a where a.scenario_id = marketing_automation.scenario_id('parting both'));
 call parting.send();
 select state, count(*) from parting.waiting where name = 'parting both' group by 1 order by 1;
+-- A sweep: of those that wait until one moment, too, so many at a time. What was too slow is asked again of fewer records.
+select marketing_automation.add_activity('parting quick', 'later', delay => '1 day', action => null) > 0 as added;
+insert into parting.worker select i from generate_series(4, 20) i;
+select enrolled from marketing_automation.enroll('parting quick', now());
+select u, w.records[1] = min(w.records[1]) over () as first, cardinality(w.records)
+from marketing_automation.activity a cross join unnest(array[0, 10]) u
+cross join lateral (
+    select r.id from marketing_automation_internal.record r where r.scenario_id = a.scenario_id and r.key::integer > 3 order by r.id limit 1) r
+cross join lateral marketing_automation_internal.waiting_slice(a.scenario_id, a.id, case u when 0 then '-infinity' else now() + interval '1 day' end, r.id - 1 + u, 10) w
+where a.scenario_id = marketing_automation.scenario_id('parting quick') and a.name = 'later' order by 1;
+create function parting.nap(double precision) returns boolean language sql as 'select pg_sleep($1) is null';
+update marketing_automation.scenario set exit_condition = 'parting.nap(20)' where name = 'parting quick';
+create view parting.sweep as
+    select w.batch_size, w.reached_record = 0 as at_start, w.began_at is null as over, w.rests_until > now() as rests
+    from marketing_automation_internal.sweep w where w.scenario_id = marketing_automation.scenario_id('parting quick');
+set local marketing_automation.expression_timeout = '50ms';
+select marketing_automation.apply_exits('parting quick');
+select * from parting.sweep;
+reset marketing_automation.expression_timeout;
+update marketing_automation.scenario set exit_condition = 'not parting.nap(0) and self.id = 20' where name = 'parting quick';
+select marketing_automation.apply_exits('parting quick') >= 17 as all;
+select r.key, r.end_reason from marketing_automation_internal.record r
+where r.scenario_id = marketing_automation.scenario_id('parting quick') and r.end_reason is not null;
 rollback;
 -- A condition that no longer plans lets nobody run, and says so by name.
 alter table parting.guest rename has_left to gone;

@@ -107,6 +107,14 @@ select m.state, count(*) from marketing_automation.message m join marketing_auto
 select count(*) as conversions from aim.conversion where scenario = 'aim soon';
 select marketing_automation.apply_goals('aim soon', now => now() + interval '3 days') as looked_at;
 select key, at = now() + interval '2 days' as at, end_reason from aim.conversion where scenario = 'aim soon' order by key;
+-- Who enters later than the time that a sweep assumes is not asked yet.
+insert into aim.guest values (10, 'guest10@aim.example');
+select enrolled from marketing_automation.enroll('aim soon', now() + interval '10 days');
+update aim.guest set bought_at = now() + interval '2 days' where id = 10;
+select marketing_automation.apply_goals('aim soon', now => now() + interval '9 days') as looked_at;
+update aim.guest set bought_at = now() + interval '11 days' where id = 10;
+select marketing_automation.apply_goals('aim soon', now => now() + interval '12 days') as looked_at;
+select key, end_reason from aim.conversion where scenario = 'aim soon' and key = '10';
 rollback;
 
 -- A goal that comes later may be reached by who is in; one that is taken away by nobody.
