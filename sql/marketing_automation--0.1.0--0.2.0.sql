@@ -10746,10 +10746,10 @@ comment on function marketing_automation.mail_report(text) is
 
 create or replace function marketing_automation_internal.wilson(part bigint, whole bigint, out low double precision, out high double precision)
 language sql immutable strict set search_path = pg_catalog, pg_temp
--- The 95 % interval of Wilson, with z = 1.96: also right for few, and for none.
+-- The 95 % interval of Wilson, with z = 1.96: also right for few, and for none. nullif(): a plan may divide before it asks where.
 as $$
     select (p + 1.9208 / n - d) / (1 + 3.8416 / n), (p + 1.9208 / n + d) / (1 + 3.8416 / n)
-    from (select part::double precision / whole as p, whole::double precision as n) s
+    from (select part::double precision / nullif(whole, 0) as p, nullif(whole, 0)::double precision as n) s
     cross join lateral (select 1.96 * sqrt(p * (1 - p) / n + 0.9604 / (n * n)) as d) t
     where whole > 0
 $$;
