@@ -139,13 +139,17 @@ class Cluster:
     def kill(self):
         """Kills every process of the server with SIGKILL, as a power failure would."""
         self._close_connections()
-        for pid in [self.process.pid, *self.children()]:
+        # So that it starts no other one meanwhile.
+        os.kill(self.process.pid, signal.SIGSTOP)
+        children = self.children()
+        for pid in [*children, self.process.pid]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self.process.wait()
-        lifetime.wait_until(lambda: not self.children(), 10, what="the server's processes to be gone")
+        # They are nobody's children now; a server does not start while one of them has the shared memory.
+        lifetime.wait_until(lambda: not any(map(_runs, children)), 60, what="the server's processes to be gone")
         self.process = None
 
     def restart(self, mode="fast"):
@@ -323,3 +327,11 @@ class Cluster:
 def server_account():
     """The account that the server runs as."""
     return SERVER_USER or getpass.getuser()
+
+
+def _runs(pid):
+    """Whether there is a process of that id that has not ended, collected or not."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
