@@ -3630,6 +3630,16 @@ comment on function marketing_automation_internal.definition_error(marketing_aut
     'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: '
     'all of them plan';
 
+create or replace function marketing_automation_internal.named_error(scenario marketing_automation.scenario, code text, message text,
+    only_of integer default null) returns text
+language sql set search_path = pg_catalog, pg_temp as $$
+    select coalesce(case when marketing_automation_internal.is_broken_definition(code)
+        then marketing_automation_internal.definition_error(scenario, only_of) end, message)
+$$;
+comment on function marketing_automation_internal.named_error(marketing_automation.scenario, text, text, integer) is
+    'API: private. The error that an expression of a scenario has met, or, where it does not fit its relation any more, what is wrong with '
+    'which: see definition_error()';
+
 create or replace function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
@@ -4501,8 +4511,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
         when 'record_has_key' then format('key %s is null in some row', m.model)
         when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', m.model)
         when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', m.model)
-        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
-            then marketing_automation_internal.definition_error(scenario) end, message) end
+        else marketing_automation_internal.named_error(scenario, code, message) end
     from (select format('of model "%s"', scenario.model) as model) m
 $$;
 comment on function marketing_automation_internal.entering_error(marketing_automation.scenario, text, text, text, text) is
@@ -5616,9 +5625,8 @@ begin
             end if;
             get stacked diagnostics message = message_text, code = returned_sqlstate;
             slice := 0;
-            if marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                    when marketing_automation_internal.is_broken_definition(code)
-                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', what, message)), code) then
+            if marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen, code,
+                    format('%s: %s', what, message)), code) then
                 raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
@@ -5786,9 +5794,8 @@ begin
             -- Nobody knows: they wait, with the error of the scenario, and leave room for others. Who had to do with what others left of
             -- the time is not to blame.
             if time_left > 0.5 or not marketing_automation_internal.is_slow(its_code) then
-                perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                    when marketing_automation_internal.is_broken_definition(its_code)
-                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
+                perform marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen,
+                    its_code, format('%s: %s', its.name, message)), its_code);
                 perform marketing_automation_internal.turn_failed(chosen.id, 'leave', 0, its_code,
                     marketing_automation_internal.next_batch(its_code, cardinality(asked), 0));
                 return query select u.id, null::text, now + interval '1 minute' from unnest(its.mails) as u (id);
@@ -6009,9 +6016,7 @@ begin
     if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
         return marketing_automation_internal.process_activity(activity, batch_size, now);
     end if;
-    message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
-        then marketing_automation_internal.definition_error(scenario, activity.id) end,
-        format('activity "%s": %s', activity.name, message));
+    message := marketing_automation_internal.named_error(scenario, code, format('activity "%s": %s', activity.name, message), activity.id);
     perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code,
         marketing_automation_internal.next_batch(code, cardinality(records), processed));
     -- Once: this is called batch by batch, and finds the same each time.
@@ -9514,6 +9519,18 @@ comment on function marketing_automation.unschedule_jobs() is
 -- functions/preview.sql
 -- Trying a mail out before it goes to customers: for members of the scenario's owner, who may read its rows anyway.
 
+create or replace function marketing_automation_internal.demand_member(caller regrole, scenario marketing_automation.scenario, purpose text)
+    returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not pg_has_role(caller, scenario.owner_id, 'MEMBER') then
+        raise exception 'must be a member of role % to % scenario "%"', scenario.owner, purpose, scenario.name
+            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_member(regrole, marketing_automation.scenario, text) is
+    'API: private. Raises unless a role is a member of a scenario''s owner, and so may read its rows anyway';
+
 create or replace function marketing_automation_internal.mailed_activity(caller regrole, scenario text, activity text)
     returns marketing_automation.activity
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -9526,10 +9543,7 @@ begin
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if not pg_has_role(caller, its_scenario.owner_id, 'MEMBER') then
-        raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
-            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
-    end if;
+    perform marketing_automation_internal.demand_member(caller, its_scenario, 'see mails of');
     return result;
 end $$;
 comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
@@ -9839,10 +9853,7 @@ declare
     reason text;
     keys text[];
 begin
-    if not pg_has_role(caller, chosen.owner_id, 'MEMBER') then
-        raise exception 'must be a member of role % to check scenario "%"', chosen.owner, chosen.name
-            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
-    end if;
+    perform marketing_automation_internal.demand_member(caller, chosen, 'check');
     reason := marketing_automation_internal.definition_error(chosen);
     if reason is not null then
         return query select 'error', null::text, null::text, reason,

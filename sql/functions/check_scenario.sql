@@ -125,10 +125,7 @@ declare
     reason text;
     keys text[];
 begin
-    if not pg_has_role(caller, chosen.owner_id, 'MEMBER') then
-        raise exception 'must be a member of role % to check scenario "%"', chosen.owner, chosen.name
-            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
-    end if;
+    perform marketing_automation_internal.demand_member(caller, chosen, 'check');
     reason := marketing_automation_internal.definition_error(chosen);
     if reason is not null then
         return query select 'error', null::text, null::text, reason,

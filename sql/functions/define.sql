@@ -218,6 +218,16 @@ comment on function marketing_automation_internal.definition_error(marketing_aut
     'API: private. What is wrong with the first broken expression of a scenario, or of those that one activity needs, by name; null: '
     'all of them plan';
 
+create function marketing_automation_internal.named_error(scenario marketing_automation.scenario, code text, message text,
+    only_of integer default null) returns text
+language sql set search_path = pg_catalog, pg_temp as $$
+    select coalesce(case when marketing_automation_internal.is_broken_definition(code)
+        then marketing_automation_internal.definition_error(scenario, only_of) end, message)
+$$;
+comment on function marketing_automation_internal.named_error(marketing_automation.scenario, text, text, integer) is
+    'API: private. The error that an expression of a scenario has met, or, where it does not fit its relation any more, what is wrong with '
+    'which: see definition_error()';
+
 create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,

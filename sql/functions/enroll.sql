@@ -127,8 +127,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
         when 'record_has_key' then format('key %s is null in some row', m.model)
         when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', m.model)
         when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', m.model)
-        else coalesce(case when marketing_automation_internal.is_broken_definition(code)
-            then marketing_automation_internal.definition_error(scenario) end, message) end
+        else marketing_automation_internal.named_error(scenario, code, message) end
     from (select format('of model "%s"', scenario.model) as model) m
 $$;
 comment on function marketing_automation_internal.entering_error(marketing_automation.scenario, text, text, text, text) is

@@ -147,9 +147,8 @@ begin
             -- Nobody knows: they wait, with the error of the scenario, and leave room for others. Who had to do with what others left of
             -- the time is not to blame.
             if time_left > 0.5 or not marketing_automation_internal.is_slow(its_code) then
-                perform marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                    when marketing_automation_internal.is_broken_definition(its_code)
-                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', its.name, message)), its_code);
+                perform marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen,
+                    its_code, format('%s: %s', its.name, message)), its_code);
                 perform marketing_automation_internal.turn_failed(chosen.id, 'leave', 0, its_code,
                     marketing_automation_internal.next_batch(its_code, cardinality(asked), 0));
                 return query select u.id, null::text, now + interval '1 minute' from unnest(its.mails) as u (id);

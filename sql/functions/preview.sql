@@ -1,5 +1,17 @@
 -- Trying a mail out before it goes to customers: for members of the scenario's owner, who may read its rows anyway.
 
+create function marketing_automation_internal.demand_member(caller regrole, scenario marketing_automation.scenario, purpose text)
+    returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not pg_has_role(caller, scenario.owner_id, 'MEMBER') then
+        raise exception 'must be a member of role % to % scenario "%"', scenario.owner, purpose, scenario.name
+            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_member(regrole, marketing_automation.scenario, text) is
+    'API: private. Raises unless a role is a member of a scenario''s owner, and so may read its rows anyway';
+
 create function marketing_automation_internal.mailed_activity(caller regrole, scenario text, activity text)
     returns marketing_automation.activity
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -12,10 +24,7 @@ begin
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if not pg_has_role(caller, its_scenario.owner_id, 'MEMBER') then
-        raise exception 'must be a member of role % to see mails of scenario "%"', its_scenario.owner, scenario
-            using errcode = 'insufficient_privilege', hint = 'Its rows are read with the rights of that role.';
-    end if;
+    perform marketing_automation_internal.demand_member(caller, its_scenario, 'see mails of');
     return result;
 end $$;
 comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is

@@ -52,9 +52,7 @@ begin
     if code = '42883' and marketing_automation_internal.refresh_key_type(scenario) then
         return marketing_automation_internal.process_activity(activity, batch_size, now);
     end if;
-    message := coalesce(case when marketing_automation_internal.is_broken_definition(code)
-        then marketing_automation_internal.definition_error(scenario, activity.id) end,
-        format('activity "%s": %s', activity.name, message));
+    message := marketing_automation_internal.named_error(scenario, code, format('activity "%s": %s', activity.name, message), activity.id);
     perform marketing_automation_internal.turn_failed(activity.scenario_id, 'process', activity.id, code,
         marketing_automation_internal.next_batch(code, cardinality(records), processed));
     -- Once: this is called batch by batch, and finds the same each time.

@@ -223,9 +223,8 @@ begin
             end if;
             get stacked diagnostics message = message_text, code = returned_sqlstate;
             slice := 0;
-            if marketing_automation_internal.note_error(chosen.id, null, coalesce(case
-                    when marketing_automation_internal.is_broken_definition(code)
-                    then marketing_automation_internal.definition_error(chosen) end, format('%s: %s', what, message)), code) then
+            if marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen, code,
+                    format('%s: %s', what, message)), code) then
                 raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
