@@ -1152,7 +1152,8 @@ comment on function marketing_automation.sees_rows(integer) is
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
 
 create or replace view marketing_automation.record with (security_barrier) as
-select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before, r.held_out
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at,
+    r.end_reason, r.goal_before, r.held_out
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
@@ -1170,7 +1171,8 @@ comment on column marketing_automation.record.unsubscribed_at is
     'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
 
 comment on column marketing_automation.record.ended_at is 'When its journey ended before its time: nothing more runs; null: it did not';
-comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
+comment on column marketing_automation.record.end_reason is
+    'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
 comment on column marketing_automation.record.goal_before is
     'Whether it had reached the goal of the scenario already when it entered: it never converts';
 comment on column marketing_automation.record.held_out is
@@ -1885,7 +1887,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
     'API: private. Sends enrolling (work enroll), an activity (process), asking for consent (consent) or whether mails may leave '
-    '(leave) to the end of the line. batch_size: so many records at most next time, null: as many as before; searched_to: where the search for rows that raise goes on';
+    '(leave) to the end of the line. batch_size: so many records at most next time, null: as many as before; searched_to: where the '
+    'search for rows that raise goes on';
 
 create or replace function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer
 language sql immutable
@@ -2064,7 +2067,8 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.follow_renamed_roles() is
-    'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
+    'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. '
+    'PostgreSQL tells nobody when a role is renamed, and a dump with the '
     'old name would give all to nobody, or to another role that has it';
 
 create or replace function marketing_automation_internal.guard() returns trigger
@@ -2358,7 +2362,8 @@ begin
             using errcode = 'undefined_object',
                   hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
                       select w.name from marketing_automation.send_window w)) || '".',
-                      format('insert into marketing_automation.send_window (name, days, opens, closes) values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
+                      format('insert into marketing_automation.send_window (name, days, opens, closes) '
+                          'values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
     end if;
 end $$;
 comment on function marketing_automation_internal.check_send_window(text, text) is
@@ -5464,8 +5469,8 @@ end $$;
 comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
     out timestamptz[], out numeric[], out bigint[], out text, out text) is
     'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, with what '
-    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself '
-    'is raised. Its caller has begun a turn';
+    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which '
+    'ended it; an error of the condition itself is raised. Its caller has begun a turn';
 
 create or replace function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable

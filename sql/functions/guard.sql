@@ -114,7 +114,8 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.follow_renamed_roles() is
-    'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. PostgreSQL tells nobody when a role is renamed, and a dump with the '
+    'API: private. Gives owners, accesses and permissions to send the names that their roles have by now. '
+    'PostgreSQL tells nobody when a role is renamed, and a dump with the '
     'old name would give all to nobody, or to another role that has it';
 
 create function marketing_automation_internal.guard() returns trigger

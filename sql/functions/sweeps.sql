@@ -62,8 +62,8 @@ end $$;
 comment on function marketing_automation_internal.records_for_whom(marketing_automation.scenario, text, bigint[], out bigint[],
     out timestamptz[], out numeric[], out bigint[], out text, out text) is
     'API: private. Of these records of a scenario, those for whose rows a condition holds, asked as the scenario''s owner, with what '
-    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which ended it; an error of the condition itself '
-    'is raised. Its caller has begun a turn';
+    'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which '
+    'ended it; an error of the condition itself is raised. Its caller has begun a turn';
 
 create function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable

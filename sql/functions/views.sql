@@ -2,7 +2,8 @@
 -- see teams.sql. security_barrier: no function of the reader sees a row before that is known.
 
 create view marketing_automation.record with (security_barrier) as
-select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at, r.end_reason, r.goal_before, r.held_out
+select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at,
+    r.end_reason, r.goal_before, r.held_out
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
@@ -20,7 +21,8 @@ comment on column marketing_automation.record.unsubscribed_at is
     'When processing first cancelled something because the party had left; null: nothing was, or the party came back';
 
 comment on column marketing_automation.record.ended_at is 'When its journey ended before its time: nothing more runs; null: it did not';
-comment on column marketing_automation.record.end_reason is 'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
+comment on column marketing_automation.record.end_reason is
+    'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
 comment on column marketing_automation.record.goal_before is
     'Whether it had reached the goal of the scenario already when it entered: it never converts';
 comment on column marketing_automation.record.held_out is

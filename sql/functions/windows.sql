@@ -190,7 +190,8 @@ begin
             using errcode = 'undefined_object',
                   hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
                       select w.name from marketing_automation.send_window w)) || '".',
-                      format('insert into marketing_automation.send_window (name, days, opens, closes) values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
+                      format('insert into marketing_automation.send_window (name, days, opens, closes) '
+                          'values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
     end if;
 end $$;
 comment on function marketing_automation_internal.check_send_window(text, text) is
