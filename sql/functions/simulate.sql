@@ -282,12 +282,14 @@ begin
     exception when sqlstate 'MA001' then
         null; -- All that was written is gone; what was told is kept.
     end;
+    at := start;
+    outcome := 'entered';
+    detail := 'enters';
+    return next;
     return query
-        select start, null::text, 'entered'::text, 'enters'::text
-        union all
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
-        from (select t.item, t.n from jsonb_array_elements(told) with ordinality t (item, n)) t
-        join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer;
+        from jsonb_array_elements(told) with ordinality t (item, n)
+        join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer order by t.n;
 end $$;
 comment on function marketing_automation_internal.simulate_row(regrole, text, text, jsonb, timestamptz) is
     'API: private. What simulate() does within one limit of time';

@@ -48,7 +48,8 @@ where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automa
 -- Only this is not dumped: what arms this server must not travel, and what failed last is found again.
 select c.oid::regclass
 from pg_class c join pg_extension e on e.extname = 'marketing_automation'
-where c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and c.relkind in ('r', 'S') and not c.oid = any (e.extconfig);
+where c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and c.relkind in ('r', 'S') and not c.oid = any (e.extconfig)
+order by c.relname;
 
 select marketing_automation.is_armed();
 select database, state from marketing_automation.worker_status() where state in ('not preloaded');
