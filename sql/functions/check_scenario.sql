@@ -99,7 +99,7 @@ begin
                 raise;
             end if;
             get stacked diagnostics reason = message_text, detail = pg_exception_detail;
-            reason := 'it cannot be made: ' || coalesce(nullif(detail, ''), reason);
+            reason := 'it cannot be made: ' || case when marketing_automation_internal.is_passing_error(sqlstate) then reason else coalesce(nullif(detail, ''), reason) end;
             faults := jsonb_set(faults, array[reason], jsonb_build_object('severity', 'error',
                 'hint', format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key),
                 'key', coalesce(faults -> reason ->> 'key', its_key), 'rows', coalesce((faults -> reason ->> 'rows')::integer, 0) + 1));
@@ -126,14 +126,15 @@ declare
     keys text[];
 begin
     perform marketing_automation_internal.demand_member(caller, chosen, 'check');
+    -- All that is asked of the rows, and what is computed when it is planned, has the time of one turn.
+    perform marketing_automation_internal.begin_turn();
     reason := marketing_automation_internal.definition_error(chosen);
     if reason is not null then
+        perform marketing_automation_internal.end_turn();
         return query select 'error', null::text, null::text, reason,
             format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
         return;
     end if;
-    -- All that is asked of the rows has the time of one turn.
-    perform marketing_automation_internal.begin_turn();
     begin
         keys := marketing_automation_internal.rows_to_try(chosen, most);
     exception when others then

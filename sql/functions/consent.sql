@@ -104,6 +104,7 @@ begin
             began := clock_timestamp();
             begin
                 perform marketing_automation_internal.begin_turn();
+                perform marketing_automation_internal.turn_asks(scenario.id, 'consent');
                 perform marketing_automation_internal.usable_model(scenario);
                 query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                     concat_ws(', ', marketing_automation_internal.as_key(model.key, model.key_type),

@@ -143,6 +143,7 @@ declare
     searched_to text;
 begin
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(chosen.id, 'enroll');
     perform marketing_automation_internal.show_step(format('enroll scenario "%s"', chosen.name));
     begin
         select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to

@@ -111,8 +111,10 @@ begin
     refused := 0;
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
     perform marketing_automation_internal.share_scenario_soon(chosen);
+    perform marketing_automation_internal.begin_turn();
     model := marketing_automation_internal.enterable_model(chosen);
     if model.name is null then
+        perform marketing_automation_internal.end_turn();
         raise warning 'scenario "%" has no activity that a row could start: nobody enters', chosen.name
             using hint = 'The next enroll() enters these rows, when it has one.';
         return;
@@ -121,7 +123,6 @@ begin
     if now is not null then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
     end if;
-    perform marketing_automation_internal.begin_turn();
     select e.* into its
     from marketing_automation_internal.enter_keys(chosen, model,
         marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;

@@ -50,6 +50,7 @@ begin
         return;
     end if;
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, 'exit');
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
     perform marketing_automation_internal.end_turn();
     code := answer.code;
@@ -132,6 +133,7 @@ begin
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
         asked := case when its.batch_size is null then its.records else its.records[:its.batch_size] end;
         began := clock_timestamp();
+        perform marketing_automation_internal.turn_asks(chosen.id, 'leave');
         begin
             select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;

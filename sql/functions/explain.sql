@@ -367,6 +367,8 @@ begin
     if key is null then
         raise exception 'key must not be null' using errcode = 'null_value_not_allowed';
     end if;
+    -- It asks several times of one row.
+    perform marketing_automation_internal.begin_turn();
     its_key := marketing_automation_internal.canonical_key(chosen, key);
     return query
         select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key, sees) e;
@@ -375,6 +377,7 @@ begin
         from marketing_automation_internal.record r
         cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
         where r.scenario_id = chosen.id and r.key = its_key;
+    perform marketing_automation_internal.end_turn();
 end $$;
 comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
 

@@ -74,6 +74,7 @@ begin
         return;
     end if;
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, 'goal');
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
     perform marketing_automation_internal.end_turn();
     code := answer.code;

@@ -99,6 +99,17 @@ comment on function marketing_automation_internal.begin_turn() is
     'API: private. From here on what query_as_owner() runs has expression_timeout together, until end_turn(), or until the transaction '
     'or its part that is rolled back ends';
 
+create function marketing_automation_internal.begin_statement_turn() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'begin_statement_turn_wrapper';
+comment on function marketing_automation_internal.begin_statement_turn() is
+    'API: private. As begin_turn(); all that one statement of the client begins so share one limit: a view that calls for each scenario';
+
+create function marketing_automation_internal.turn_asks(scenario_id integer, work text, activity_id integer default 0) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'turn_asks_wrapper';
+comment on function marketing_automation_internal.turn_asks(integer, text, integer) is
+    'API: private. Says whose expressions the turn asks from here on, and what for, as turn_ended() takes it: called if they end the '
+    'connection, past their time';
+
 create function marketing_automation_internal.end_turn() returns void
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'end_turn_wrapper';
 comment on function marketing_automation_internal.end_turn() is 'API: private. Ends the turn that began last; one around it goes on';

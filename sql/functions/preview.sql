@@ -102,7 +102,8 @@ begin
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
-            raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)
+            raise warning 'mails of activity "%" may fail: %', activity.name,
+                case when marketing_automation_internal.is_passing_error(sqlstate) then message else coalesce(nullif(detail, ''), message) end
                 using detail = format('That of the row with the key "%s" would.', its_key),
                       hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key);
         end;

@@ -28,6 +28,7 @@ begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
         perform marketing_automation_internal.begin_turn();
+        perform marketing_automation_internal.turn_asks(activity.scenario_id, 'process', activity.id);
         model := marketing_automation_internal.usable_model(scenario);
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);

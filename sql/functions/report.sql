@@ -99,11 +99,14 @@ begin
             and (not t.rolled_up or t.period = '-infinity');
         return;
     end if;
+    -- A report counts many drafts in one statement.
+    perform marketing_automation_internal.begin_statement_turn();
     model := marketing_automation_internal.usable_model(chosen);
     select q.n, 0 into records, blocked
     from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
         format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
+    perform marketing_automation_internal.end_turn();
 exception when others then
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
     if strict and sees then

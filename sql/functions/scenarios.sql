@@ -61,6 +61,8 @@ begin
     if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
         perform marketing_automation_internal.check_send_window(new.send_window, format('scenario "%s"', new.name));
     end if;
+    -- All that is asked of its expressions now.
+    perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
@@ -87,6 +89,7 @@ begin
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;
+    perform marketing_automation_internal.end_turn();
     return new;
 end $$;
 comment on function marketing_automation_internal.scenario_validate() is

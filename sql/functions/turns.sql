@@ -41,6 +41,47 @@ return case when code = '53400' then case when done > 0 then done else greatest(
 comment on function marketing_automation_internal.next_batch(text, integer, integer) is
     'API: private. How many records to try after a batch of which so many were done before its error; null: as many as before';
 
+create function marketing_automation_internal.turn_ended(scenario_id integer, work text, activity_id integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- As of any expressions that take too long: its turn comes last, or after a minute.
+    code constant text := '53400';
+    its_batch integer;
+begin
+    if not exists (select from marketing_automation.scenario s where s.id = turn_ended.scenario_id) then
+        return;
+    end if;
+    if work in ('exit', 'goal') then
+        -- Its first slice may have been undone.
+        perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
+        update marketing_automation_internal.sweep s
+        set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
+            batch_size = marketing_automation_internal.next_batch(code, coalesce(s.batch_size, 1000), 0)
+        where s.ctid = any (array(
+            select w.ctid from marketing_automation_internal.sweep w
+            where w.scenario_id = turn_ended.scenario_id and w.what = turn_ended.work for update skip locked));
+    else
+        select t.batch_size into its_batch from marketing_automation_internal.failed_turn t
+        where t.scenario_id = turn_ended.scenario_id and t.work = turn_ended.work and t.activity_id = turn_ended.activity_id;
+        perform marketing_automation_internal.turn_failed(turn_ended.scenario_id, turn_ended.work, turn_ended.activity_id, code,
+            case when turn_ended.work <> 'enroll' then
+                marketing_automation_internal.next_batch(code, coalesce(its_batch, 1000), 0) end);
+    end if;
+    perform marketing_automation_internal.note_error(turn_ended.scenario_id, nullif(turn_ended.activity_id, 0), format(
+        '%s: expressions took too long, and did not end before their connection',
+        case turn_ended.work
+            when 'enroll' then 'enrolling'
+            when 'process' then format('activity "%s"', (select a.name from marketing_automation.activity a where a.id = turn_ended.activity_id))
+            when 'consent' then 'events wait, nobody knows who consents'
+            when 'leave' then 'mails wait, exit condition or goal'
+            when 'exit' then 'exit condition'
+            else turn_ended.work end), code);
+end $$;
+comment on function marketing_automation_internal.turn_ended(integer, text, integer) is
+    'API: private. Called while a connection ends, which expressions of a scenario have ended since they took no cancel, or a person '
+    'who saw no other way: keeps that as an error of the scenario, and sends it to the end of the line. work: enroll, process, '
+    'consent, leave, exit, goal. Waits for no row';
+
 create function marketing_automation_internal.is_quick(took interval) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select s.max_time = interval '0' or took < s.max_time / 4

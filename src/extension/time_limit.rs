@@ -7,6 +7,7 @@
 //! Of what the caller's `statement_timeout` leaves, user SQL gets half at most: so there is time left to record that it was too
 //! slow, and for others.
 
+mod ended;
 mod limit;
 mod refusal;
 pub(super) mod turn;
@@ -81,6 +82,7 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
         // SAFETY: on the main thread of a process that PostgreSQL has set up.
         let timer = unsafe { RegisterTimeout(ANY_USER_TIMEOUT, fire) };
         TIMER.set(Some(timer));
+        ended::watch();
         timer
     });
     FIRED.store(false, Ordering::Relaxed);
@@ -113,6 +115,18 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
         error.rethrow()
     })
     .execute()
+}
+
+/// Whether user SQL runs although its time is over.
+fn is_past_limit() -> bool {
+    RUNNING.get() && FIRED.load(Ordering::Relaxed)
+}
+
+/// Ends the limit of user SQL that does not come back.
+fn stop_timer() {
+    if let Some(timer) = TIMER.get() {
+        stop(timer);
+    }
 }
 
 /// Ends the limit; a cancel that it asked for and that nobody has seen yet is not for what comes after.

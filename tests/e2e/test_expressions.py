@@ -194,3 +194,82 @@ def test_an_expression_that_always_uses_up_its_time_and_refuses_to_end_keeps_nob
         shop.psql("call marketing_automation.process_all_due()")
     assert shop.value("select count(*) from marketing_automation.record_activity where state = 'done'") == 6 * rows
     assert state(shop, "first") == (None, None)
+
+
+# Compares 10^5 characters 3 × 10^4 times: seconds in which PostgreSQL takes no cancel, as in a loop of PL/Perl that catches all of them.
+DEAF = """
+create function shop.deaf(row_id integer) returns boolean language plpgsql as $$
+declare
+    hay text := repeat('a', 130000);
+    needle text := 'b' || repeat('a', 100000);
+begin
+    if row_id = 1 then
+        perform pg_advisory_lock(4711);
+        perform position(needle in hay);
+    end if;
+    return true;
+end $$;
+"""
+
+
+def _end_deaf_session(shop):
+    """Terminates the session that asks deaf(), once it is past its time."""
+    holder = "select pid from pg_locks where locktype = 'advisory' and objid = 4711 and granted"
+    wait_until(lambda: shop.query(holder), what="the expression", timeout=15)
+    time.sleep(0.2)
+    assert shop.value(f"select count(pg_terminate_backend(pid)) from ({holder}) h") == 1
+
+
+@pytest.mark.parametrize("work", ["enroll", "process", "exit", "goal"])
+def test_what_ends_its_whole_connection_is_noted_on_its_scenario_and_comes_last(shop, work):
+    shop.query(f'alter database "{shop.database}" set marketing_automation.expression_timeout = \'50ms\'')
+    shop.psql(DEAF)
+    shop.customers("Ann")
+    for name in ("first", "second"):
+        shop.scenario(name, mail=False, run=False)
+        shop.activity("start", scenario=name, action=None, subject=None, body=None, **({"delay": "1 day"} if work in ("exit", "goal") else {}))
+        shop.query("select marketing_automation.run(%s)", name, user=shop.marketer)
+    set_deaf = {
+        "enroll": "update marketing_automation.scenario set domain = 'shop.deaf(self.id)' where name = 'first'",
+        "process": "update marketing_automation.activity set condition = 'shop.deaf(self.id)' where scenario_id = marketing_automation.scenario_id('first')",
+        "exit": "update marketing_automation.scenario set exit_condition = 'shop.deaf(self.id)' where name = 'first'",
+        "goal": "update marketing_automation.scenario set goal = 'shop.deaf(self.id)' where name = 'first'",
+    }[work]
+    if work in ("process", "exit"):
+        shop.psql("call marketing_automation.enroll_all()")
+    shop.psql(set_deaf)
+    call = {"enroll": "call marketing_automation.enroll_all()"}.get(work, "call marketing_automation.process_all_due()")
+    if work == "goal":
+        shop.query("insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at) "
+                   "select 1, marketing_automation.scenario_id('first'), '1', gen_random_uuid(), now()")  # fmt: skip
+        shop.query("insert into marketing_automation_internal.open_goal (scenario_id, record_id, until) "
+                   "select marketing_automation.scenario_id('first'), 1, now() + interval '1 day'")  # fmt: skip
+    failed = []
+
+    def run():
+        try:
+            shop.query(call)
+        except psycopg2.OperationalError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    _end_deaf_session(shop)
+    thread.join(60)
+    assert failed
+    error, code = state(shop, "first")
+    assert code == "53400" and error.endswith("expressions took too long, and did not end before their connection")
+    # The other one has its turn at once, before this one.
+    if work in ("enroll", "process"):
+        assert shop.value("select count(*) from marketing_automation_internal.failed_turn where work = %s and slow", work) == 1
+        done = "from marketing_automation.record where scenario_id = marketing_automation.scenario_id('second')" if work == "enroll" else (
+            "from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id "
+            "where a.scenario_id = marketing_automation.scenario_id('second') and ra.state = 'done'")  # fmt: skip
+        thread = threading.Thread(target=run)
+        thread.start()
+        wait_until(lambda: shop.value(f"select count(*) {done}") == 1, what="the other scenario")
+        _end_deaf_session(shop)
+        thread.join(60)
+    else:
+        assert shop.value("select count(*) from marketing_automation_internal.sweep where what = %s and rests_until > now() + interval '30 s'", work) == 1
+        shop.query(call)

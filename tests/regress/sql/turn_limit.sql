@@ -115,3 +115,25 @@ select activity, outcome from marketing_automation.simulate('slow steps', '1');
 select current_setting('marketing_automation.turn', true) as turn;
 rollback;
 select marketing_automation.delete_scenario('slow steps');
+
+-- So have explaining a row, checking a scenario, starting it, and a report of many drafts.
+select count(marketing_automation.create_scenario('slow draft ' || n, 'linguist', 'self.id = 1 and pg_sleep(0.2) is not null')) as created from generate_series(1, 4) n;
+create function shop.napping(row_id integer) returns text language plpgsql as $$ begin perform pg_sleep(0.2); return 'row' || row_id || '@shop.example'; end $$;
+select marketing_automation.register_model('napping', 'shop.linguist', key => 'self.id', party => 'shop.napping(self.id)', email => 'shop.napping(self.id)');
+select marketing_automation.create_scenario('napping', 'napping', 'self.id = 1 and shop.napping(self.id) is not null', unsubscribable => false) > 0 as created;
+select count(marketing_automation.add_activity('napping', 'mail ' || n, subject => 'x', body => '<p>x</p>')) as added from generate_series(1, 12) n;
+set client_min_messages = error;
+begin;
+set local marketing_automation.expression_timeout = '500ms';
+select count(records) between 1 and 2 as some from marketing_automation.scenario_report where scenario like 'slow draft%';
+select records from marketing_automation.record_count('slow draft 4');
+select bool_or(fact like '%expressions took longer than 0.5 s (53400)') as cut from marketing_automation.explain_record('napping', '1');
+select distinct severity, message from marketing_automation.check_scenario('napping') where severity = 'error';
+select clock_timestamp() as began \gset
+select marketing_automation.run('napping');
+select clock_timestamp() - :'began' < '3 s' as in_time;
+rollback;
+reset client_min_messages;
+select marketing_automation.delete_scenario('slow draft ' || n) from generate_series(1, 4) n;
+select marketing_automation.delete_scenario('napping');
+select marketing_automation.unregister_model('napping');
