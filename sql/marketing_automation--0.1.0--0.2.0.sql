@@ -813,6 +813,17 @@ comment on function marketing_automation_internal.begin_turn() is
     'API: private. From here on what query_as_owner() runs has expression_timeout together, until end_turn(), or until the transaction '
     'or its part that is rolled back ends';
 
+create or replace function marketing_automation_internal.begin_statement_turn() returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'begin_statement_turn_wrapper';
+comment on function marketing_automation_internal.begin_statement_turn() is
+    'API: private. As begin_turn(); all that one statement of the client begins so share one limit: a view that calls for each scenario';
+
+create or replace function marketing_automation_internal.turn_asks(scenario_id integer, work text, activity_id integer default 0) returns void
+language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'turn_asks_wrapper';
+comment on function marketing_automation_internal.turn_asks(integer, text, integer) is
+    'API: private. Says whose expressions the turn asks from here on, and what for, as turn_ended() takes it: called if they end the '
+    'connection, past their time';
+
 create or replace function marketing_automation_internal.end_turn() returns void
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'end_turn_wrapper';
 comment on function marketing_automation_internal.end_turn() is 'API: private. Ends the turn that began last; one around it goes on';
@@ -1897,6 +1908,47 @@ return case when code = '53400' then case when done > 0 then done else greatest(
 comment on function marketing_automation_internal.next_batch(text, integer, integer) is
     'API: private. How many records to try after a batch of which so many were done before its error; null: as many as before';
 
+create or replace function marketing_automation_internal.turn_ended(scenario_id integer, work text, activity_id integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- As of any expressions that take too long: its turn comes last, or after a minute.
+    code constant text := '53400';
+    its_batch integer;
+begin
+    if not exists (select from marketing_automation.scenario s where s.id = turn_ended.scenario_id) then
+        return;
+    end if;
+    if work in ('exit', 'goal') then
+        -- Its first slice may have been undone.
+        perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
+        update marketing_automation_internal.sweep s
+        set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
+            batch_size = marketing_automation_internal.next_batch(code, coalesce(s.batch_size, 1000), 0)
+        where s.ctid = any (array(
+            select w.ctid from marketing_automation_internal.sweep w
+            where w.scenario_id = turn_ended.scenario_id and w.what = turn_ended.work for update skip locked));
+    else
+        select t.batch_size into its_batch from marketing_automation_internal.failed_turn t
+        where t.scenario_id = turn_ended.scenario_id and t.work = turn_ended.work and t.activity_id = turn_ended.activity_id;
+        perform marketing_automation_internal.turn_failed(turn_ended.scenario_id, turn_ended.work, turn_ended.activity_id, code,
+            case when turn_ended.work <> 'enroll' then
+                marketing_automation_internal.next_batch(code, coalesce(its_batch, 1000), 0) end);
+    end if;
+    perform marketing_automation_internal.note_error(turn_ended.scenario_id, nullif(turn_ended.activity_id, 0), format(
+        '%s: expressions took too long, and did not end before their connection',
+        case turn_ended.work
+            when 'enroll' then 'enrolling'
+            when 'process' then format('activity "%s"', (select a.name from marketing_automation.activity a where a.id = turn_ended.activity_id))
+            when 'consent' then 'events wait, nobody knows who consents'
+            when 'leave' then 'mails wait, exit condition or goal'
+            when 'exit' then 'exit condition'
+            else turn_ended.work end), code);
+end $$;
+comment on function marketing_automation_internal.turn_ended(integer, text, integer) is
+    'API: private. Called while a connection ends, which expressions of a scenario have ended since they took no cancel, or a person '
+    'who saw no other way: keeps that as an error of the scenario, and sends it to the end of the line. work: enroll, process, '
+    'consent, leave, exit, goal. Waits for no row';
+
 create or replace function marketing_automation_internal.is_quick(took interval) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select s.max_time = interval '0' or took < s.max_time / 4
@@ -2759,6 +2811,8 @@ begin
     if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
         perform marketing_automation_internal.check_send_window(new.send_window, format('scenario "%s"', new.name));
     end if;
+    -- All that is asked of its expressions now.
+    perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
     if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
@@ -2785,6 +2839,7 @@ begin
         -- Its mails may have waited since it was stopped.
         perform marketing_automation_internal.notify_mailer();
     end if;
+    perform marketing_automation_internal.end_turn();
     return new;
 end $$;
 comment on function marketing_automation_internal.scenario_validate() is
@@ -4532,6 +4587,7 @@ declare
     searched_to text;
 begin
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(chosen.id, 'enroll');
     perform marketing_automation_internal.show_step(format('enroll scenario "%s"', chosen.name));
     begin
         select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
@@ -4819,8 +4875,10 @@ begin
     refused := 0;
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
     perform marketing_automation_internal.share_scenario_soon(chosen);
+    perform marketing_automation_internal.begin_turn();
     model := marketing_automation_internal.enterable_model(chosen);
     if model.name is null then
+        perform marketing_automation_internal.end_turn();
         raise warning 'scenario "%" has no activity that a row could start: nobody enters', chosen.name
             using hint = 'The next enroll() enters these rows, when it has one.';
         return;
@@ -4829,7 +4887,6 @@ begin
     if now is not null then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
     end if;
-    perform marketing_automation_internal.begin_turn();
     select e.* into its
     from marketing_automation_internal.enter_keys(chosen, model,
         marketing_automation_internal.entering_keys_query(chosen, model), keys, at) e;
@@ -5702,6 +5759,7 @@ begin
         return;
     end if;
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, 'exit');
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
     perform marketing_automation_internal.end_turn();
     code := answer.code;
@@ -5784,6 +5842,7 @@ begin
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
         asked := case when its.batch_size is null then its.records else its.records[:its.batch_size] end;
         began := clock_timestamp();
+        perform marketing_automation_internal.turn_asks(chosen.id, 'leave');
         begin
             select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
@@ -5919,6 +5978,7 @@ begin
         return;
     end if;
     perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, 'goal');
     select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
     perform marketing_automation_internal.end_turn();
     code := answer.code;
@@ -5997,6 +6057,7 @@ begin
         -- A definition that no longer plans (a column was dropped, rights were revoked) and errors that pass are not the
         -- fault of the records: they keep waiting, the scenario says why, and other activities go on.
         perform marketing_automation_internal.begin_turn();
+        perform marketing_automation_internal.turn_asks(activity.scenario_id, 'process', activity.id);
         model := marketing_automation_internal.usable_model(scenario);
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
@@ -6324,6 +6385,7 @@ begin
             began := clock_timestamp();
             begin
                 perform marketing_automation_internal.begin_turn();
+                perform marketing_automation_internal.turn_asks(scenario.id, 'consent');
                 perform marketing_automation_internal.usable_model(scenario);
                 query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
                     concat_ws(', ', marketing_automation_internal.as_key(model.key, model.key_type),
@@ -9626,7 +9688,8 @@ begin
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
-            raise warning 'mails of activity "%" may fail: %', activity.name, coalesce(nullif(detail, ''), message)
+            raise warning 'mails of activity "%" may fail: %', activity.name,
+                case when marketing_automation_internal.is_passing_error(sqlstate) then message else coalesce(nullif(detail, ''), message) end
                 using detail = format('That of the row with the key "%s" would.', its_key),
                       hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key);
         end;
@@ -9832,7 +9895,7 @@ begin
                 raise;
             end if;
             get stacked diagnostics reason = message_text, detail = pg_exception_detail;
-            reason := 'it cannot be made: ' || coalesce(nullif(detail, ''), reason);
+            reason := 'it cannot be made: ' || case when marketing_automation_internal.is_passing_error(sqlstate) then reason else coalesce(nullif(detail, ''), reason) end;
             faults := jsonb_set(faults, array[reason], jsonb_build_object('severity', 'error',
                 'hint', format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key),
                 'key', coalesce(faults -> reason ->> 'key', its_key), 'rows', coalesce((faults -> reason ->> 'rows')::integer, 0) + 1));
@@ -9859,14 +9922,15 @@ declare
     keys text[];
 begin
     perform marketing_automation_internal.demand_member(caller, chosen, 'check');
+    -- All that is asked of the rows, and what is computed when it is planned, has the time of one turn.
+    perform marketing_automation_internal.begin_turn();
     reason := marketing_automation_internal.definition_error(chosen);
     if reason is not null then
+        perform marketing_automation_internal.end_turn();
         return query select 'error', null::text, null::text, reason,
             format('Mend it, then: select * from marketing_automation.check_scenario(%L);', chosen.name);
         return;
     end if;
-    -- All that is asked of the rows has the time of one turn.
-    perform marketing_automation_internal.begin_turn();
     begin
         keys := marketing_automation_internal.rows_to_try(chosen, most);
     exception when others then
@@ -10231,11 +10295,14 @@ begin
             and (not t.rolled_up or t.period = '-infinity');
         return;
     end if;
+    -- A report counts many drafts in one statement.
+    perform marketing_automation_internal.begin_statement_turn();
     model := marketing_automation_internal.usable_model(chosen);
     select q.n, 0 into records, blocked
     from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
         format('select count(*) from %s as self where %s', model.relation, format(E'(%s\n)', chosen.domain)),
             null) as q (n bigint);
+    perform marketing_automation_internal.end_turn();
 exception when others then
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
     if strict and sees then
@@ -11187,6 +11254,8 @@ begin
     if key is null then
         raise exception 'key must not be null' using errcode = 'null_value_not_allowed';
     end if;
+    -- It asks several times of one row.
+    perform marketing_automation_internal.begin_turn();
     its_key := marketing_automation_internal.canonical_key(chosen, key);
     return query
         select 'record'::text, e.fact from marketing_automation_internal.explain_entering(chosen, its_key, sees) e;
@@ -11195,6 +11264,7 @@ begin
         from marketing_automation_internal.record r
         cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
         where r.scenario_id = chosen.id and r.key = its_key;
+    perform marketing_automation_internal.end_turn();
 end $$;
 comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
 
