@@ -70,6 +70,13 @@ select * from marketing_automation.timing_report('weekly', 'letter') where opene
 select count(*), sum(opened), sum(clicked), max(opened_until) from marketing_automation.timing_report('weekly');
 select * from marketing_automation.cohort_report('weekly');
 select * from marketing_automation.mail_report('weekly');
+-- Of some days: clicks, mails that were sent, records that entered; what came back and was bought then.
+select link, people, clicks, robot_clicks from marketing_automation.link_report('weekly', null, '2026-01-06', '2026-01-31');
+select sum(opened) as opened, sum(clicked) as clicked from marketing_automation.timing_report('weekly', 'letter', '2026-01-12', '2026-01-12');
+select week, entered, mailed, converted_in_7_days from marketing_automation.cohort_report('weekly', to_date => '2026-01-12');
+select activity, unsubscribed, complaints, conversions, value from marketing_automation.mail_report('weekly', '2026-01-06', '2026-12-31');
+select activity, sent, conversions from marketing_automation.mail_report('weekly', to_date => '2025-12-31');
+select (select sum(sent) from marketing_automation.mail_report('weekly', '2000-01-01')) = (select sum(sent) from marketing_automation.mail_report('weekly')) as same;
 -- All have the same sums as the log, counted one by one.
 select (select sum(clicks) from marketing_automation.link_report('weekly')) = count(*) filter (where e.robot is null) as clicks,
        (select sum(robot_clicks) from marketing_automation.link_report('weekly')) = count(*) filter (where e.robot is not null) as robots
@@ -99,6 +106,10 @@ drop role regress_weekly_reports, regress_weekly_marketer;
 select * from marketing_automation.link_report('weekli');
 select * from marketing_automation.timing_report('weekly', 'leter');
 select * from marketing_automation.domain_report('weekly', '2026-01-06', '2026-01-05');
+select * from marketing_automation.link_report('weekly', null, '2026-01-06', '2026-01-05');
+select * from marketing_automation.timing_report('weekly', null, '2026-01-06', '2026-01-05');
+select * from marketing_automation.cohort_report('weekly', '2026-01-06', '2026-01-05');
+select * from marketing_automation.mail_report('weekly', '2026-01-06', '2026-01-05');
 select marketing_automation.stop('weekly');
 reset timezone;
 drop schema weekly cascade;
