@@ -10616,7 +10616,22 @@ $$;
 comment on function marketing_automation_internal.reported_activities(regrole, text, text) is
     'API: private. An activity of a scenario that a role may count, or each of them (null), in the order of the tree';
 
-create or replace function marketing_automation_internal.link_report(caller regrole, scenario text, activity text)
+create or replace function marketing_automation_internal.demand_dates(from_date date, to_date date, out first timestamptz, out last timestamptz)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if demand_dates.from_date > demand_dates.to_date then
+        raise exception 'from_date % is after to_date %', demand_dates.from_date, demand_dates.to_date
+            using errcode = 'invalid_parameter_value', hint = 'Leave one of the two away for all that there is on its side.';
+    end if;
+    -- In the time zone of the session, as all conversions between timestamptz and date are.
+    first := demand_dates.from_date;
+    last := demand_dates.to_date + 1;
+end $$;
+comment on function marketing_automation_internal.demand_dates(date, date, out timestamptz, out timestamptz) is
+    'API: private. From when, and until before when, the days from from_date to to_date last; null: no limit. Raises if they are in the '
+    'wrong order';
+
+create or replace function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
     returns table (activity text, link text, people bigint, clicks bigint, share numeric, robot_clicks bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with chosen as materialized (
@@ -10625,7 +10640,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select e.activity_id, e.link_id, e.record_id, count(*) filter (where e.robot is null) as clicks,
                count(*) filter (where e.robot is not null) as robots
         from marketing_automation_internal.event e
-        where e.kind = 'email_clicked' and e.activity_id in (select c.id from chosen c) group by 1, 2, 3
+        cross join marketing_automation_internal.demand_dates(link_report.from_date, link_report.to_date) d
+        where e.kind = 'email_clicked' and e.activity_id in (select c.id from chosen c)
+          and e.occurred_at >= coalesce(d.first, '-infinity') and e.occurred_at < coalesce(d.last, 'infinity')
+        group by 1, 2, 3
     ), links as materialized (
         select l.id, marketing_automation_internal.link_pattern(l.url) as pattern
         from marketing_automation.link l where l.id in (select h.link_id from hits h)
@@ -10639,62 +10657,71 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from counted c join chosen a on a.id = c.activity_id
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
 $$;
-comment on function marketing_automation_internal.link_report(regrole, text, text) is 'API: private. Behind link_report()';
+comment on function marketing_automation_internal.link_report(regrole, text, text, date, date) is 'API: private. Behind link_report()';
 
-create or replace function marketing_automation.link_report(scenario text, activity text default null)
+create or replace function marketing_automation.link_report(scenario text, activity text default null, from_date date default null,
+    to_date date default null)
     returns table (activity text, link text, people bigint, clicks bigint, share numeric, robot_clicks bigint)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.link_report(text, text) is
+comment on function marketing_automation.link_report(text, text, date, date) is
     'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: link, with … for what may differ '
     'between recipients, so that personalised links add up; people who clicked it, their clicks, their share of the clicks in that '
-    'mail (0 to 1), and clicks of robots';
+    'mail (0 to 1), and clicks of robots; what was clicked from from_date to to_date (null: at any time)';
 
 create or replace function marketing_automation_internal.domain_report(caller regrole, scenario text, from_date date, to_date date)
     returns table (day date, domain text, sent bigint, opened bigint, failed bigint, suppressed bigint, under_way bigint,
         deferrals bigint, hard_bounces bigint, soft_bounces bigint, complaints bigint)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- The planner, which knows nothing of hosts, thinks of many more groups than there are: it would sort all mails, and compile for a second.
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set hash_mem_multiplier = 8
+set jit = off as $$
 #variable_conflict use_column
 declare
     chosen integer[] := array(select r.id
         from marketing_automation_internal.reported_activities(caller, domain_report.scenario, null) r);
-    first timestamptz := coalesce(domain_report.from_date, '-infinity');
-    -- In the time zone of the session, as all conversions between timestamptz and date are.
-    last timestamptz := domain_report.to_date + 1;
+    first timestamptz;
+    last timestamptz;
 begin
-    if domain_report.from_date > domain_report.to_date then
-        raise exception 'from_date % is after to_date %', domain_report.from_date, domain_report.to_date
-            using errcode = 'invalid_parameter_value', hint = 'Leave one of the two away for all that there is on its side.';
-    end if;
+    select d.first, d.last into first, last
+    from marketing_automation_internal.demand_dates(domain_report.from_date, domain_report.to_date) d;
     return query
-    with mail as materialized (
-        select l.id, l.record_id, l.activity_id, l.email, l.state, coalesce(l.sent_at, l.finished_at) as at
+    -- The domain of each address is read in two steps, as the second one costs more and has to be done once for each host alone.
+    with mail as not materialized (
+        select l.id, l.record_id, l.activity_id, case when l.email like '%@%' then split_part(l.email, '@', -1) end as host, l.state,
+               coalesce(l.sent_at, l.finished_at) as at
         from marketing_automation_internal.message_log l
         where l.activity_id = any (chosen) and l.record_id is not null
-          and coalesce(l.sent_at, l.finished_at) >= first and (last is null or coalesce(l.sent_at, l.finished_at) < last)
+          and (first is null or coalesce(l.sent_at, l.finished_at) >= first) and (last is null or coalesce(l.sent_at, l.finished_at) < last)
         union all
-        select o.id, o.record_id, o.activity_id, o.email, 'under_way', o.created_at
+        select o.id, o.record_id, o.activity_id, case when o.email like '%@%' then split_part(o.email, '@', -1) end, 'under_way',
+               o.created_at
         from marketing_automation_internal.outbox o
         where o.activity_id = any (chosen) and o.record_id is not null
-          and o.created_at >= first and (last is null or o.created_at < last)
-    ), opened as (
-        select f.record_id, f.activity_id from marketing_automation_internal.finished_activity f
-        where f.activity_id = any (chosen) and f.opened_at is not null
-    ), deferred as (
-        select t.message_id, count(*) as deferrals from marketing_automation_internal.attempt_log t
-        where t.state = 'deferred' and t.message_id in (select m.id from mail m) group by 1
-    ), returned as (
-        select b.message_id, bool_or(b.kind = 'hard') as hard, bool_or(b.kind = 'soft') as soft, bool_or(b.kind = 'complaint') as complained
-        from marketing_automation.bounce b where b.message_id in (select m.id from mail m) group by 1
+          and (first is null or o.created_at >= first) and (last is null or o.created_at < last)
+    ), counted as (
+        select g.day, g.host, case when g.state in ('sent', 'bounced') then g.n else 0 end as sent,
+               case when g.state in ('sent', 'bounced') and g.opened then g.n else 0 end as opened,
+               case g.state when 'failed' then g.n else 0 end as failed, case g.state when 'suppressed' then g.n else 0 end as suppressed,
+               case g.state when 'under_way' then g.n else 0 end as under_way, 0::bigint as deferrals, 0::bigint as hard,
+               0::bigint as soft, 0::bigint as complained
+        from (
+            select m.at::date as day, m.host, m.state, f.record_id is not null as opened, count(*) as n
+            from mail m
+            left join marketing_automation_internal.finished_activity f
+                on f.record_id = m.record_id and f.activity_id = m.activity_id and f.opened_at is not null
+            group by 1, 2, 3, 4) g
+        union all
+        select m.at::date, m.host, 0, 0, 0, 0, 0, count(*), 0, 0, 0
+        from marketing_automation_internal.attempt_log t join mail m on m.id = t.message_id where t.state = 'deferred' group by 1, 2
+        union all
+        select m.at::date, m.host, 0, 0, 0, 0, 0, 0, count(distinct m.id) filter (where b.kind = 'hard'),
+               count(distinct m.id) filter (where b.kind = 'soft'), count(distinct m.id) filter (where b.kind = 'complaint')
+        from marketing_automation.bounce b join mail m on m.id = b.message_id group by 1, 2
+    ), named as materialized (
+        select h.host, marketing_automation_internal.address_domain('@' || h.host) as domain from (select distinct c.host from counted c) h
     )
-    select m.at::date, marketing_automation_internal.address_domain(m.email), count(*) filter (where m.state in ('sent', 'bounced')),
-           count(*) filter (where m.state in ('sent', 'bounced') and o.record_id is not null), count(*) filter (where m.state = 'failed'),
-           count(*) filter (where m.state = 'suppressed'), count(*) filter (where m.state = 'under_way'),
-           coalesce(sum(d.deferrals), 0)::bigint, count(*) filter (where r.hard), count(*) filter (where r.soft),
-           count(*) filter (where r.complained)
-    from mail m
-    left join opened o on o.record_id = m.record_id and o.activity_id = m.activity_id
-    left join deferred d on d.message_id = m.id
-    left join returned r on r.message_id = m.id
+    select c.day, n.domain, sum(c.sent)::bigint, sum(c.opened)::bigint, sum(c.failed)::bigint, sum(c.suppressed)::bigint,
+           sum(c.under_way)::bigint, sum(c.deferrals)::bigint, sum(c.hard)::bigint, sum(c.soft)::bigint, sum(c.complained)::bigint
+    from counted c left join named n on n.host = c.host
     group by 1, 2 order by 1 desc, 3 desc, 2;
 end $$;
 comment on function marketing_automation_internal.domain_report(regrole, text, date, date) is 'API: private. Behind domain_report()';
@@ -10708,96 +10735,133 @@ comment on function marketing_automation.domain_report(text, date, date) is
     'in the time zone of the session; from_date, to_date: null: all that is kept. deferrals: refusals after which they were tried '
     'again; bounces and complaints: mails for which something came back. domain null: the address was erased';
 
-create or replace function marketing_automation_internal.timing_report(caller regrole, scenario text, activity text)
+create or replace function marketing_automation_internal.timing_report(caller regrole, scenario text, activity text, from_date date, to_date date)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with chosen as materialized (
-        select * from marketing_automation_internal.reported_activities(caller, scenario, timing_report.activity)
-    ), mail as (
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+#variable_conflict use_column
+declare
+    chosen integer[] := array(select r.id
+        from marketing_automation_internal.reported_activities(caller, timing_report.scenario, timing_report.activity) r);
+    first timestamptz;
+    last timestamptz;
+begin
+    select d.first, d.last into first, last
+    from marketing_automation_internal.demand_dates(timing_report.from_date, timing_report.to_date) d;
+    return query
+    with mail as materialized (
         -- Clocks of other hosts may be behind; what comes after three days is one row.
-        select least(greatest(floor(extract(epoch from f.opened_at - l.sent_at) / 3600), 0), 72)::integer as opened,
-               least(greatest(floor(extract(epoch from f.clicked_at - l.sent_at) / 3600), 0), 72)::integer as clicked
+        select least(greatest(floor(date_part('epoch', f.opened_at - l.sent_at) / 3600), 0), 72)::integer as opened,
+               least(greatest(floor(date_part('epoch', f.clicked_at - l.sent_at) / 3600), 0), 72)::integer as clicked, count(*) as n
         from marketing_automation_internal.finished_activity f
         join marketing_automation_internal.message_log l on l.record_id = f.record_id and l.activity_id = f.activity_id
-        where f.activity_id in (select c.id from chosen c) and l.sent_at is not null
+        where f.activity_id = any (chosen) and l.activity_id = any (chosen) and l.sent_at is not null
+          and (first is null or l.sent_at >= first) and (last is null or l.sent_at < last)
           and (f.opened_at is not null or f.clicked_at is not null)
+        group by 1, 2
     ), counted as (
-        select h.hours, coalesce(o.n, 0) as opened, coalesce(c.n, 0) as clicked
+        select h.hours, coalesce(o.n, 0)::bigint as opened, coalesce(c.n, 0)::bigint as clicked
         from generate_series(0, 72) h (hours)
-        left join (select m.opened, count(*) from mail m group by 1) o (hours, n) on o.hours = h.hours
-        left join (select m.clicked, count(*) from mail m group by 1) c (hours, n) on c.hours = h.hours
+        left join (select m.opened, sum(m.n) from mail m group by 1) o (hours, n) on o.hours = h.hours
+        left join (select m.clicked, sum(m.n) from mail m group by 1) c (hours, n) on c.hours = h.hours
     )
     select c.hours, c.opened, c.clicked,
            marketing_automation_internal.rate((sum(c.opened) over so_far)::bigint, (sum(c.opened) over ())::bigint),
            marketing_automation_internal.rate((sum(c.clicked) over so_far)::bigint, (sum(c.clicked) over ())::bigint)
-    from counted c where exists (select from chosen)
-    window so_far as (order by c.hours) order by c.hours
-$$;
-comment on function marketing_automation_internal.timing_report(regrole, text, text) is 'API: private. Behind timing_report()';
+    from counted c where chosen <> '{}'
+    window so_far as (order by c.hours) order by c.hours;
+end $$;
+comment on function marketing_automation_internal.timing_report(regrole, text, text, date, date) is 'API: private. Behind timing_report()';
 
-create or replace function marketing_automation.timing_report(scenario text, activity text default null)
+create or replace function marketing_automation.timing_report(scenario text, activity text default null, from_date date default null,
+    to_date date default null)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.timing_report(text, text) is
+comment on function marketing_automation.timing_report(text, text, date, date) is
     'API: public. How many whole hours after it was sent a mail of an activity (null: of all) was first opened and first clicked; the '
     'row of 72 holds all that came later. opened_until, clicked_until: which share of them had come by the end of that hour, 0 to 1; '
-    'null: there was none. Of mails that are kept in the log';
+    'null: there was none. Of mails that are kept in the log, and were sent from from_date to to_date (null: at any time)';
 
-create or replace function marketing_automation_internal.cohort_report(caller regrole, scenario text)
+create or replace function marketing_automation_internal.cohort_report(caller regrole, scenario text, from_date date, to_date date)
     returns table (week date, entered bigint, mailed bigint, converted_in_1_day bigint, converted_in_7_days bigint,
         converted_in_30_days bigint, value_in_30_days numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with entered as (
-        select r.id, date_trunc('week', r.entered_at)::date as week, r.entered_at
-        from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
-        join marketing_automation_internal.record r on r.scenario_id = s.id
-    ), mailed as (
-        select distinct f.record_id
-        from marketing_automation_internal.reported_activities(caller, scenario, null) a
-        join marketing_automation_internal.finished_activity f on f.activity_id = a.id and f.outcome = 'mailed'
-    ), converted as (
-        select e.id, bool_or(c.at < e.entered_at + interval '1 day') as in_1, bool_or(c.at < e.entered_at + interval '7 days') as in_7,
-               sum(c.value) as value
-        from entered e join marketing_automation.conversion c
-            on c.record_id = e.id and c.at >= e.entered_at and c.at < e.entered_at + interval '30 days'
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+#variable_conflict use_column
+declare
+    its_id integer := (marketing_automation_internal.scenario_for(caller, cohort_report.scenario, 'count')).id;
+    activities integer[] := array(select a.id from marketing_automation.activity a where a.scenario_id = its_id);
+    first timestamptz;
+    last timestamptz;
+begin
+    select d.first, d.last into first, last
+    from marketing_automation_internal.demand_dates(cohort_report.from_date, cohort_report.to_date) d;
+    return query
+    with chosen as not materialized (
+        -- By the quarter of an hour first: reading a date in a time zone for each record takes longer than all else.
+        select r.id, r.entered_at, marketing_automation_internal.counter_period(r.entered_at) as period
+        from marketing_automation_internal.record r
+        where r.scenario_id = its_id and (first is null or r.entered_at >= first) and (last is null or r.entered_at < last)
+    ), entered as (
+        select r.period, count(*) as entered, 0::bigint as mailed from chosen r group by 1
+        union all
+        select r.period, 0, count(*) from chosen r
+        where exists (select from marketing_automation_internal.finished_activity f
+                      where f.record_id = r.id and f.activity_id = any (activities) and f.outcome = 'mailed')
         group by 1
+    ), converted as (
+        select date_trunc('week', r.entered_at)::date as week, r.id, bool_or(c.at < r.entered_at + interval '1 day') as in_1,
+               bool_or(c.at < r.entered_at + interval '7 days') as in_7, sum(c.value) as value
+        from marketing_automation.conversion c
+        join chosen r on r.id = c.record_id
+        where c.scenario_id = its_id and c.at >= r.entered_at and c.at < r.entered_at + interval '30 days'
+        group by 1, 2
     )
-    select e.week, count(*), count(m.record_id), count(*) filter (where c.in_1), count(*) filter (where c.in_7), count(c.id), sum(c.value)
-    from entered e
-    left join mailed m on m.record_id = e.id
-    left join converted c on c.id = e.id
-    group by 1 order by 1
-$$;
-comment on function marketing_automation_internal.cohort_report(regrole, text) is 'API: private. Behind cohort_report()';
+    select e.week, e.entered, e.mailed, coalesce(c.in_1, 0), coalesce(c.in_7, 0), coalesce(c.in_30, 0), c.value
+    from (select date_trunc('week', e.period)::date as week, sum(e.entered)::bigint as entered, sum(e.mailed)::bigint as mailed
+          from entered e group by 1) e
+    left join (select c.week, count(*) filter (where c.in_1) as in_1, count(*) filter (where c.in_7) as in_7, count(*) as in_30,
+                      sum(c.value) as value from converted c group by 1) c on c.week = e.week
+    order by 1;
+end $$;
+comment on function marketing_automation_internal.cohort_report(regrole, text, date, date) is 'API: private. Behind cohort_report()';
 
-create or replace function marketing_automation.cohort_report(scenario text)
+create or replace function marketing_automation.cohort_report(scenario text, from_date date default null, to_date date default null)
     returns table (week date, entered bigint, mailed bigint, converted_in_1_day bigint, converted_in_7_days bigint,
         converted_in_30_days bigint, value_in_30_days numeric)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.cohort_report(text) is
+comment on function marketing_automation.cohort_report(text, date, date) is
     'API: public. What became of those who entered a scenario in the same week (of its Monday, in the time zone of the session): how many '
-    'they are, how many got a mail, how many had converted within 1, 7 and 30 days of their entry, and what that is worth';
+    'they are, how many got a mail, how many had converted within 1, 7 and 30 days of their entry, and what that is worth. Of those who '
+    'entered from from_date to to_date (null: at any time)';
 
-create or replace function marketing_automation_internal.mail_report(caller regrole, scenario text)
+create or replace function marketing_automation_internal.mail_report(caller regrole, scenario text, from_date date, to_date date)
     returns table (activity text, sent bigint, bounced bigint, unsubscribed bigint, complaints bigint, conversions bigint, value numeric,
         value_per_thousand numeric)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with chosen as materialized (
         select * from marketing_automation_internal.reported_activities(caller, scenario, null)
+    ), span as materialized (
+        select * from marketing_automation_internal.demand_dates(mail_report.from_date, mail_report.to_date)
     ), mail as (
-        select c.activity_id, sum(c.sent)::bigint as sent from marketing_automation_internal.activity_counter c
-        where c.activity_id in (select a.id from chosen a) and (not c.rolled_up or c.period = '-infinity') group by 1
+        select c.activity_id, sum(c.sent)::bigint as sent from marketing_automation_internal.activity_counter c cross join span d
+        where c.activity_id in (select a.id from chosen a)
+          and case when d.first is null and d.last is null then not c.rolled_up or c.period = '-infinity'
+                   else isfinite(c.period) and c.period >= coalesce(d.first, '-infinity') and c.period < coalesce(d.last, 'infinity') end
+        group by 1
     ), said as (
         select e.activity_id, count(distinct e.record_id) filter (where e.kind = 'email_bounced') as bounced,
                count(distinct e.record_id) filter (where e.kind = 'unsubscribed') as unsubscribed,
                count(distinct e.record_id) filter (where e.kind = 'complained') as complaints
-        from marketing_automation_internal.event e
-        where e.activity_id in (select a.id from chosen a) and e.kind in ('email_bounced', 'unsubscribed', 'complained') group by 1
+        from marketing_automation_internal.event e cross join span d
+        where e.activity_id in (select a.id from chosen a) and e.kind in ('email_bounced', 'unsubscribed', 'complained')
+          and e.occurred_at >= coalesce(d.first, '-infinity') and e.occurred_at < coalesce(d.last, 'infinity')
+        group by 1
     ), credited as (
         -- One that was written by an earlier release says none: the mail that was clicked last before it, else the one that was sent last.
         select coalesce(c.activity_id, m.activity_id) as activity_id, count(*) as conversions, sum(c.value) as value
         from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
-        join marketing_automation.conversion c on c.scenario_id = s.id
+        cross join span d
+        join marketing_automation.conversion c on c.scenario_id = s.id and c.at >= coalesce(d.first, '-infinity')
+            and c.at < coalesce(d.last, 'infinity')
         left join lateral (
             select f.activity_id from marketing_automation_internal.finished_activity f
             where c.activity_id is null and f.record_id = c.record_id and f.outcome = 'mailed' and f.finished_at <= c.at
@@ -10813,16 +10877,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join credited c on c.activity_id = a.id
     order by a.ordinal
 $$;
-comment on function marketing_automation_internal.mail_report(regrole, text) is 'API: private. Behind mail_report()';
+comment on function marketing_automation_internal.mail_report(regrole, text, date, date) is 'API: private. Behind mail_report()';
 
-create or replace function marketing_automation.mail_report(scenario text)
+create or replace function marketing_automation.mail_report(scenario text, from_date date default null, to_date date default null)
     returns table (activity text, sent bigint, bounced bigint, unsubscribed bigint, complaints bigint, conversions bigint, value numeric,
         value_per_thousand numeric)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.mail_report(text) is
+comment on function marketing_automation.mail_report(text, date, date) is
     'API: public. What each mail of a scenario brought, in the order of the tree: sent; how many came back; recipients who left by a link '
     'in it, or marked it as spam; conversions, each credited to the mail that its record clicked last before it, else to the one that '
-    'was sent last; their value, and that per thousand mails';
+    'was sent last; their value, and that per thousand mails. From from_date to to_date (null: at any time): mails whose activity ran '
+    'then, and what came back and was bought then';
 
 -- functions/uplift.sql
 -- Uplift: what a scenario has brought about, by comparing those who were mailed with those who were held out.
