@@ -31,17 +31,19 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet send_window holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'model party sale snippet send_window holiday topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
          'sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
+        ('reader admin', 'shared', 'select', 'subscription subscription_log'),
         ('admin', 'shared', 'select',
-         'party sale holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
-         'sender_permission'),
-        ('admin', 'shared', 'write', 'party sale holiday page page_text robot_rule sender_permission'),
+         'party sale holiday topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'suppression sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale holiday page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday topic topic_translation page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
+        ('admin operator', 'shared', 'execute', 'subscribe unsubscribe_from subscribe_address unsubscribe_address_from'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status mailer_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),
@@ -151,7 +153,7 @@ end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
     'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all '
-    'share: suppressions, pause, pages, robot rules), '
+    'share: suppressions, pause, pages, topics, robot rules), '
     'monitor (health() and metric), tracking (the proxy), mailer (marketing-mailer), bounces (what hands returned mails in). Updates of the extension give it '
     'what is new, too. docs/teams.md says who may do what';
 

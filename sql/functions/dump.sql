@@ -24,6 +24,12 @@ select pg_extension_config_dump('marketing_automation_internal.activity_counter'
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
 select pg_extension_config_dump('marketing_automation_internal.unsubscribed_address', '');
+select pg_extension_config_dump('marketing_automation.topic', '');
+select pg_extension_config_dump('marketing_automation.topic_translation', '');
+select pg_extension_config_dump('marketing_automation.subscription', '');
+select pg_extension_config_dump('marketing_automation.subscription_id_seq', '');
+select pg_extension_config_dump('marketing_automation.subscription_log', '');
+select pg_extension_config_dump('marketing_automation.subscription_log_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
 

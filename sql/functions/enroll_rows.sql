@@ -19,18 +19,26 @@ comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
     'whose condition holds';
 
+create function marketing_automation_internal.topic_address(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+language sql immutable
+return case when (scenario).topic is null then 'null::text' else marketing_automation_internal.as_text((model).email) end;
+comment on function marketing_automation_internal.topic_address(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Expression over self, ready to stand in a query, for the address that may have chosen the topic of a scenario; null '
+    'without a topic: what is not asked for raises nothing';
+
 create function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
-    select format('select %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
-        marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone), model.relation,
+    select format('select %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone),
+        marketing_automation_internal.topic_address(scenario, model), model.relation,
         marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
 $$;
 comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Query for key, party and time zone of the rows that the domain matches';
+    'API: private. Query for key, party, time zone and, where the topic asks for it, address of the rows that the domain matches';
 
 create function marketing_automation_internal.new_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -39,7 +47,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
-            as q (key text, party text, time_zone text)
+            as q (key text, party text, time_zone text, email text)
         where q.key is not null
           and not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C"))
@@ -69,6 +77,7 @@ declare
         else marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format('%s, %s, %s',
             marketing_automation_internal.as_key(model.key, model.key_type), coalesce(choice, 'null::integer[]'),
             coalesce(reached, 'false'))) end;
+    opt_in text := (select t.opt_in from marketing_automation.topic t where t.name = scenario.topic);
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
     lost bigint;
@@ -77,9 +86,13 @@ begin
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone,
             scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text)
+            as q (key text, party text, time_zone text, email text)
+        left join marketing_automation.subscription p on p.topic = scenario.topic and p.party = q.party collate "C" and p.address_hash is null
+        left join marketing_automation.subscription a on a.topic = scenario.topic
+            and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and (scenario.topic is null or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")

@@ -30,6 +30,18 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
+create function marketing_automation_internal.chosen_when(its_topic text, its_party text, its_hash bytea) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+        select format(', by its %s %s (%s)', case when u.address_hash is null then 'party' else 'address' end,
+            marketing_automation_internal.moment(u.at), u.source)
+        from marketing_automation.subscription u
+        where u.topic = its_topic and (u.party = its_party and u.address_hash is null or u.address_hash = its_hash)
+        order by u.state desc, u.at limit 1), '')
+$$;
+comment on function marketing_automation_internal.chosen_when(text, text, bytea) is
+    'API: private. Whose choice of a topic forbids mails, since when, and where it came from, for people; empty: nobody has chosen';
+
 create function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text, sees boolean)
     returns table (fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -38,6 +50,7 @@ declare
     entered marketing_automation_internal.record;
     status marketing_automation.scenario_status;
     unsubscribed_at timestamptz;
+    withheld text;
     obstacle text;
     its_party text;
     its_email text;
@@ -65,6 +78,8 @@ begin
     select r.* into entered from marketing_automation_internal.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
     where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
+    withheld := marketing_automation_internal.withheld(scenario.topic, coalesce(entered.party, its_party),
+        marketing_automation.address_hash(its_email));
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
 
     if entered.id is not null then
@@ -75,6 +90,10 @@ begin
             return next;
         elsif unsubscribed_at is not null then
             fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
+            return next;
+        elsif withheld is not null then
+            fact := withheld || marketing_automation_internal.chosen_when(scenario.topic, coalesce(entered.party, its_party),
+                marketing_automation.address_hash(its_email)) || ': no mail of the scenario goes there';
             return next;
         end if;
         fact := coalesce((
@@ -133,11 +152,16 @@ begin
             fact := format('has not entered: its party unsubscribed %s', marketing_automation_internal.moment(unsubscribed_at));
             return next;
         end if;
+        if withheld is not null then
+            fact := format('has not entered: %s', withheld || marketing_automation_internal.chosen_when(scenario.topic,
+                coalesce(entered.party, its_party), marketing_automation.address_hash(its_email)));
+            return next;
+        end if;
         if scenario.state <> 'running' then
             fact := format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
             return next;
         end if;
-        if obstacle is null and unsubscribed_at is null and scenario.state = 'running' then
+        if obstacle is null and unsubscribed_at is null and withheld is null and scenario.state = 'running' then
             fact := 'has not entered yet, the next enroll() enters it; '
                 || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
             return next;

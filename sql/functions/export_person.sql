@@ -60,6 +60,15 @@ begin
                 from marketing_automation_internal.unsubscribed_address u
                 left join marketing_automation.scenario s on s.id = u.scenario_id
                 where u.address_hash = hash) x),
+        'subscriptions', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.at, x.topic), '[]') from (
+                select u.topic, u.party, u.state, u.source, u.at
+                from marketing_automation.subscription u where u.address_hash = hash or u.party = any (parties) or lower(u.party) = needle) x),
+        'subscription_log', (
+            select coalesce(jsonb_agg(to_jsonb(x) - 'id' order by x.id), '[]') from (
+                select l.id, l.at, l.topic, l.party, l.state_before, l.state, l.source, l.user_agent
+                from marketing_automation.subscription_log l
+                where l.address_hash = hash or l.party = any (parties) or lower(l.party) = needle or l.record_id = any (whose)) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic
@@ -70,5 +79,5 @@ begin
 end $$;
 comment on function marketing_automation.export_person(text) is
     'API: public. All that is kept of a person, found as forget() finds it: records and what ran for them, mails with what they were '
-    'made of, events, conversions, what was left, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
+    'made of, events, conversions, what was left, what was chosen of topics, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
     'tables are yours to add';

@@ -80,7 +80,7 @@ begin
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), active as materialized (
             -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
-            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window, s.topic,
                    l.name as domain_queue, l.quota,
                    greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
@@ -97,7 +97,7 @@ begin
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, o.time_zone, a.domain_queue, a.quota,
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, o.time_zone, a.domain_queue, a.quota,
                 row_number() over (partition by a.domain_queue) as place
             from active a
             cross join lateral (
@@ -147,22 +147,29 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
+                        when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
+                        then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
                         when w.skips and coalesce(x.reason, e.objection) is null
                         then format('outside send window "%s"', w.name)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.time_zone from due d
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone
+                  from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null from test t where t.place <= t.quota) d
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null
+                  from test t where t.place <= t.quota) d
             left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
             left join leaving e on e.id = d.id
-            -- Once for both lists.
+            -- Once for all lists.
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            left join marketing_automation.topic k on k.name = d.topic
+            left join marketing_automation.subscription p on p.topic = d.topic and p.party = r.party and p.address_hash is null
+            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
         ), suppressed as (
@@ -218,7 +225,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
-    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
+    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
     'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '

@@ -258,6 +258,8 @@ begin
               and not exists (select from marketing_automation_internal.unsubscribed_address u
                   where u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
+              and (s.topic is null or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+                  marketing_automation.address_hash(o.email)) is null)
               and not exists (select from marketing_automation.suppression x
                   where x.address_hash = marketing_automation.address_hash(o.email))
               and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id));

@@ -66,7 +66,11 @@ begin
         select t.record_id, t.at, r.key, r.party, r.time_zone as its_zone,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
-                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party)
+                   -- That of its address is known to the claim, as with unsubscribed ones.
+                   or scenario.topic is not null and exists (
+                       select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
+                           and u.address_hash is null and u.state = 'unsubscribed') as blocked,
                r.end_reason, r.entered_at,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived

@@ -123,6 +123,14 @@ begin
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
     where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
+    -- Who has left a topic has left it by this address all the same.
+    delete from marketing_automation.subscription u
+    where u.address_hash = hash and u.state <> 'unsubscribed' or u.address_hash is null and lower(u.party) = any (needles);
+    update marketing_automation.subscription u set party = null
+    where u.party is not null and (u.address_hash = hash or lower(u.party) = any (needles));
+    delete from marketing_automation.subscription_log l where l.address_hash is null and lower(l.party) = any (needles);
+    update marketing_automation.subscription_log l set party = null, record_id = null, user_agent = null
+    where l.address_hash = hash or l.record_id = any (whose) or lower(l.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
     delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
     update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);

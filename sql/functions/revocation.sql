@@ -9,6 +9,16 @@ begin
         perform marketing_automation_internal.revoke_claims_of('record', new.id::text);
     when 'unsubscription' then
         perform marketing_automation_internal.revoke_claims_of('party', new.party);
+    when 'subscription' then
+        -- Who is not subscribed any more, where that is needed, may have been the only one.
+        if tg_op = 'DELETE' then
+            new := old;
+        end if;
+        if new.address_hash is null then
+            perform marketing_automation_internal.revoke_claims_of('party', new.party);
+        else
+            perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
+        end if;
     when 'suppression', 'unsubscribed_address' then
         perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
     when 'scenario' then
@@ -28,11 +38,21 @@ create trigger revoke_claims after insert on marketing_automation.unsubscription
 create trigger revoke_claims after insert or update on marketing_automation_internal.unsubscribed_address
     for each row execute function marketing_automation_internal.revoke_claims();
 
+create trigger revoke_claims after insert or update of state on marketing_automation.subscription
+    for each row when (new.state <> 'subscribed') execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_deleted after delete on marketing_automation.subscription
+    for each row when (old.state = 'subscribed') execute function marketing_automation_internal.revoke_claims();
+
 create trigger revoke_claims after insert on marketing_automation.suppression
     for each row execute function marketing_automation_internal.revoke_claims();
 
 create trigger revoke_claims after update of state on marketing_automation.scenario
     for each row when (new.state <> 'running') execute function marketing_automation_internal.revoke_claims();
+
+create trigger revoke_topic after update of topic on marketing_automation.scenario
+    for each row when (new.topic is distinct from old.topic and new.topic is not null)
+    execute function marketing_automation_internal.revoke_claims();
 
 create trigger revoke_claims after insert on marketing_automation.sending_pause
     for each row execute function marketing_automation_internal.revoke_claims();

@@ -11,14 +11,15 @@ begin
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
                     when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s from %s as self where %s',
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s, %s from %s as self where %s',
         marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(case when not only_key then model.party end),
-        marketing_automation_internal.as_text(case when not only_key then model.time_zone end), model.relation,
+        marketing_automation_internal.as_text(case when not only_key then model.time_zone end),
+        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end, model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
              else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
-        digests) as q (key text, party text, time_zone text);
+        digests) as q (key text, party text, time_zone text, email text);
     if only_key then
         message := null;
     end if;
@@ -241,7 +242,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text)
+            as q (key text, party text, time_zone text, email text)
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
         group by q.key having count(*) > 1 limit 1000)

@@ -61,6 +61,9 @@ begin
     if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
         perform marketing_automation_internal.check_send_window(new.send_window, format('scenario "%s"', new.name));
     end if;
+    if tg_op = 'INSERT' or new.topic is distinct from old.topic then
+        perform marketing_automation_internal.check_topic(new.topic, format('scenario "%s"', new.name));
+    end if;
     -- All that is asked of its expressions now.
     perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');

@@ -236,8 +236,9 @@ begin
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
-                marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone))),
-            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
+                marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone),
+                marketing_automation_internal.topic_address(chosen, model))),
+            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -251,6 +252,7 @@ begin
         when not row.matches then 'the domain is not true for it'
         when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
+        else marketing_automation_internal.withheld(chosen.topic, row.party, marketing_automation.address_hash(row.email))
     end;
     perform marketing_automation_internal.assume_time(null);
     if obstacle is not null then

@@ -92,7 +92,10 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                and m.activity_id = t.activity_id limit 1),
-           coalesce(s.title, s.name), r.party is not null or h.address_hash is not null,
+           case when s.topic is not null then marketing_automation_internal.topic_title(s.topic, (
+                   select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
+                       and m.activity_id = t.activity_id limit 1))
+               else coalesce(s.title, s.name) end, r.party is not null or h.address_hash is not null,
            r.blocked_at is not null or exists (
                 select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))
                or marketing_automation_internal.has_left(h.address_hash, r.scenario_id, r.party),
@@ -121,7 +124,8 @@ comment on function marketing_automation_internal.mailbox_of_sender(text) is
 
 create function marketing_automation.unsubscribe_origin(token text) returns table (title text, sender text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select s.title, marketing_automation_internal.mailbox_of_sender(coalesce((
+    select case when s.topic is not null then marketing_automation_internal.topic_title(s.topic, l.tag) else s.title end,
+        marketing_automation_internal.mailbox_of_sender(coalesce((
                 select t.sender from marketing_automation.activity_translation t
                 where t.activity_id = a.id and t.sender is not null
                   and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
@@ -135,7 +139,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         where m.record_id = t.record_id and m.activity_id = t.activity_id) l
 $$;
 comment on function marketing_automation.unsubscribe_origin(text) is
-    'API: proxy. Of the mail that a token was in: the title of its scenario, and its sender where that does not depend on the row. No '
+    'API: proxy. Of the mail that a token was in: the title of its topic, or else of its scenario, and its sender where that does not depend on the row. No '
     'row for a token that is malformed or forged, and for an activity that is gone';
 
 create function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
@@ -146,12 +150,15 @@ declare
     address bytea;
     is_news boolean;
     address_is_news boolean;
+    topic_is_news boolean;
+    its_topic text;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
     leaving := marketing_automation_internal.lock_record(verified.record_id);
     -- A test's link (record 0) goes where the real one will, and unsubscribes nobody.
     if leaving.id is not null then
         is_news := marketing_automation_internal.block_record(leaving);
+        its_topic := (select s.topic from marketing_automation.scenario s where s.id = leaving.scenario_id);
         if everything and leaving.party is not null then
             insert into marketing_automation.unsubscription (party, scenario_id, created_at)
             values (leaving.party, 0, statement_timestamp())
@@ -162,7 +169,9 @@ begin
         address_is_news := marketing_automation_internal.leave_address(address,
             array[leaving.scenario_id] || case when everything then array[0] end, leaving.id, leaving.party,
             not (select s.unsubscribable from marketing_automation.scenario s where s.id = leaving.scenario_id));
-        if is_news or address_is_news then
+        topic_is_news := marketing_automation_internal.leave_topic(its_topic, leaving.party, address, leaving.id, verified.activity_id,
+            marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
+        if is_news or address_is_news or topic_is_news then
             insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
             select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
                 marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
@@ -175,7 +184,7 @@ begin
 end $$;
 comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
     'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
-    'everything; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+    'everything; from its topic; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
 
 create function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -183,14 +192,19 @@ declare
     verified record;
     returning_one marketing_automation_internal.record;
     others bigint[];
+    address bytea;
+    its_topic text;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
     select r.* into returning_one from marketing_automation_internal.record r where r.id = verified.record_id;
+    its_topic := (select s.topic from marketing_automation.scenario s where s.id = returning_one.scenario_id);
     -- With the party its other records come back, but for those that were blocked themselves.
+    address := marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id);
     others := array(
         select r.id from marketing_automation_internal.record r
         where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
-          and (r.scenario_id = returning_one.scenario_id or exists (
+          and (r.scenario_id = returning_one.scenario_id
+              or r.scenario_id in (select s.id from marketing_automation.scenario s where s.topic = its_topic) or exists (
               select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
     perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
@@ -203,9 +217,10 @@ begin
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
     perform marketing_automation_internal.return_address(
-        marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id), returning_one.scenario_id, returning_one.id,
-        returning_one.party);
+        address, returning_one.scenario_id, returning_one.id, returning_one.party);
+    perform marketing_automation_internal.undo_leaving_topic(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '
-    'address to the scenario and to everything';
+    'address to the scenario, its topic, and everything';

@@ -93,6 +93,7 @@ create table marketing_automation.scenario (
     goal_value text,
     holdout numeric not null default 0 check (holdout between 0 and 100),
     send_window text,
+    topic text,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
     constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
     constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0)
@@ -135,6 +136,8 @@ comment on column marketing_automation.scenario.exit_condition is
 comment on column marketing_automation.scenario.goal_ends_journey is
     'Whether nothing more runs for a record that has reached the goal, and no mail leaves, queued or not';
 comment on column marketing_automation.scenario.send_window is 'Name of the window in which its mails may leave; null: at any time';
+comment on column marketing_automation.scenario.topic is
+    'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,

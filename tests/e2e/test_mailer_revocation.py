@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from e2e.test_revocation import CLAIMED, CONNECTIONS, WAYS
+from e2e.test_revocation import CLAIMED, CONNECTIONS, WAYS, about_news
 
 from harness import wait_until
 
@@ -36,6 +36,7 @@ def test_nothing_claimed_leaves_a_second_after_the_commit_that_forbids_it(bare_s
     bare_shop.crowd(400)
     sink.delay(0.1)
     bare_shop.scenario()
+    about_news(bare_shop)
     start_mailer(bare_shop)
     bare_shop.tick()
     # By then a claim is as large as what leaves within a second.

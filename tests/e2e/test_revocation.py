@@ -21,6 +21,12 @@ WAYS = {
     "leave as another row of that address": """
         with claimed as materialized ({claimed})
         select c.email from claimed c, marketing_automation.unsubscribe_address(c.email, 'welcome')""",
+    "leave the topic": """
+        with claimed as materialized ({claimed})
+        select c.email from claimed c, marketing_automation.unsubscribe_from(c.party, 'news')""",
+    "leave the topic by address": """
+        with claimed as materialized ({claimed})
+        select c.email from claimed c, marketing_automation.unsubscribe_address_from(c.email, 'news')""",
     "stop": """
         with claimed as materialized ({claimed})
         select c.email from claimed c, (select from marketing_automation.stop('welcome')) as stopped""",
@@ -28,6 +34,12 @@ WAYS = {
 CLAIMED = """
     select o.email, r.uuid, r.party, r.scenario_id from marketing_automation_internal.outbox o
     join marketing_automation.record r on r.id = o.record_id where o.state = 'sending'"""
+
+
+def about_news(shop):
+    """A topic to leave."""
+    shop.query("insert into marketing_automation.topic (name) values ('news')")
+    shop.query("update marketing_automation.scenario set topic = 'news' where name = 'welcome'")
 
 
 @pytest.fixture
@@ -42,6 +54,7 @@ def test_nothing_claimed_leaves_after_the_commit_that_forbids_it(shop, sink, few
     shop.crowd(1000)
     sink.delay(0.05)
     shop.scenario()
+    about_news(shop)
     shop.tick()
     # By then a claim is as large as what leaves within a second.
     sink.wait_for(100)
