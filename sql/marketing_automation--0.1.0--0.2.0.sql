@@ -589,6 +589,83 @@ comment on policy every on marketing_automation.send_window is 'All teams'' wind
 create policy own on marketing_automation.send_window as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
 comment on policy own on marketing_automation.send_window is 'Changed, and locked, are windows whose owner the role is a member of';
 
+-- Topics.
+create table marketing_automation.topic (
+    name text primary key check (name <> ''),
+    title text check (title <> ''),
+    opt_in text not null default 'none' check (opt_in in ('none', 'double'))
+);
+comment on table marketing_automation.topic is
+    'API: public. Kinds of mail that people leave and come back to, whichever scenarios send them: scenario.topic';
+comment on column marketing_automation.topic.title is
+    'How recipients know this kind of mail, on pages in languages without a title in topic_translation; null: name';
+comment on column marketing_automation.topic.opt_in is
+    'none: who has not left it gets its mails; double: only who has asked for it, and has confirmed that';
+
+create table marketing_automation.topic_translation (
+    topic text not null,
+    language text not null check (language ~ '^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$'),
+    title text not null check (title <> ''),
+    primary key (topic, language)
+);
+comment on table marketing_automation.topic_translation is 'API: public. Titles of topics by language';
+comment on column marketing_automation.topic_translation.language is 'BCP 47 or POSIX language tag: fr, fr-CA, fr_CA';
+
+-- One row for what a party has chosen, one for an address: that by which somebody without a party is known, or by which a party has left.
+create table marketing_automation.subscription (
+    id bigint generated always as identity primary key,
+    topic text not null,
+    party text collate "C",
+    address_hash bytea check (octet_length(address_hash) = 32),
+    state text not null check (state in ('pending', 'subscribed', 'unsubscribed')),
+    source text not null,
+    at timestamptz not null,
+    constraint subscription_is_somebodys check (party is not null or address_hash is not null)
+);
+create unique index subscription_of_party on marketing_automation.subscription (topic, party) where address_hash is null;
+create unique index subscription_of_address on marketing_automation.subscription (topic, address_hash);
+-- For who comes back, or asks what is known of them.
+create index subscription_party on marketing_automation.subscription (party);
+comment on table marketing_automation.subscription is
+    'API: public. What parties and addresses have chosen for a topic; how it came about is in subscription_log. It outlives its topic: who '
+    'has left is not asked again when a topic of that name is made anew';
+comment on column marketing_automation.subscription.party is
+    'Who has chosen, by the party expression of models; of an address: the party as which it left, null: none that is known';
+comment on column marketing_automation.subscription.address_hash is
+    'Digest of an address, see address_hash(): it holds for each row that has this address. Null: the row is about the party';
+comment on column marketing_automation.subscription.state is
+    'pending: asked for, not confirmed yet: no mail; subscribed; unsubscribed: no mail, whatever else is known';
+comment on column marketing_automation.subscription.source is 'Where the last change came from, in words: page, or what subscribe() was told';
+comment on column marketing_automation.subscription.at is 'Since when it is so';
+
+create table marketing_automation.subscription_log (
+    id bigint generated always as identity primary key,
+    at timestamptz not null,
+    topic text not null,
+    party text collate "C",
+    address_hash bytea,
+    state_before text,
+    state text,
+    source text not null,
+    role name,
+    record_id bigint,
+    activity_id integer,
+    user_agent text
+);
+create index subscription_log_party on marketing_automation.subscription_log (party, topic);
+create index subscription_log_address on marketing_automation.subscription_log (address_hash, topic);
+comment on table marketing_automation.subscription_log is
+    'API: public. Each change of a subscription, in order of id: the proof of consent. Rows are only appended';
+comment on column marketing_automation.subscription_log.state_before is 'Its state before; null: there was no subscription';
+comment on column marketing_automation.subscription_log.state is 'Its state from then on; null: taken back, as if nothing had been chosen';
+comment on column marketing_automation.subscription_log.role is 'Who called the function; null: the recipient, on a page';
+comment on column marketing_automation.subscription_log.record_id is 'The record whose mail, that of activity_id, had the link; null: none had';
+comment on column marketing_automation.subscription_log.user_agent is 'Of a page, as far as settings say that it is kept';
+
+alter table marketing_automation.scenario add column topic text;
+comment on column marketing_automation.scenario.topic is
+    'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -1533,14 +1610,15 @@ begin
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
                     when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s from %s as self where %s',
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s, %s from %s as self where %s',
         marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(case when not only_key then model.party end),
-        marketing_automation_internal.as_text(case when not only_key then model.time_zone end), model.relation,
+        marketing_automation_internal.as_text(case when not only_key then model.time_zone end),
+        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end, model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
              else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
-        digests) as q (key text, party text, time_zone text);
+        digests) as q (key text, party text, time_zone text, email text);
     if only_key then
         message := null;
     end if;
@@ -1763,7 +1841,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text)
+            as q (key text, party text, time_zone text, email text)
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
         group by q.key having count(*) > 1 limit 1000)
@@ -2586,6 +2664,132 @@ create or replace trigger deleted after delete on marketing_automation.holiday
     referencing old table as old_day
     for each statement execute function marketing_automation_internal.holiday_changed();
 
+-- functions/topics.sql
+-- Topics: what is written is checked, and what is claimed is looked at again when a topic begins to forbid it.
+
+create or replace function marketing_automation_internal.topic_objection(topic text, opt_in text, by_party text, by_address text) returns text
+language sql stable
+return case
+    when by_party = 'unsubscribed' or by_address = 'unsubscribed' then format('unsubscribed from topic "%s"', topic)
+    when by_party = 'subscribed' or by_address = 'subscribed' then null
+    when by_party = 'pending' or by_address = 'pending' then format('subscription to topic "%s" is not confirmed', topic)
+    when opt_in = 'none' then null
+    else format('not subscribed to topic "%s"', topic) end;
+comment on function marketing_automation_internal.topic_objection(text, text, text, text) is
+    'API: private. Why a topic forbids a mail, by the states that the party and the address have chosen, null: none; null: it allows it. '
+    'The one place of this rule';
+
+create or replace function marketing_automation_internal.withheld(its_topic text, its_party text, its_hash bytea) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.topic_objection(its_topic, (
+            select t.opt_in from marketing_automation.topic t where t.name = its_topic), (
+            select p.state from marketing_automation.subscription p
+            where p.topic = its_topic and p.party = its_party and p.address_hash is null), (
+            select a.state from marketing_automation.subscription a where a.topic = its_topic and a.address_hash = its_hash))
+    where its_topic is not null
+$$;
+comment on function marketing_automation_internal.withheld(text, text, bytea) is
+    'API: private. Why a topic forbids mails to a party at an address, of which either may be null; null: it does not, or there is no topic';
+
+create or replace function marketing_automation_internal.check_topic(name text, whose text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Nobody deletes it before this is committed.
+    perform from marketing_automation.topic t where t.name = check_topic.name for key share;
+    if not found and name is not null then
+        raise exception 'topic "%"% does not exist', name, coalesce(' of ' || whose, '')
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
+                      select t.name from marketing_automation.topic t)) || '".',
+                      format('insert into marketing_automation.topic (name, title) values (%L, ''…'');', name));
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_topic(text, text) is
+    'API: private. Raises unless a topic exists, or is null, and keeps it until the transaction ends. whose: what names it, null: a caller';
+
+create or replace function marketing_automation_internal.topic_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    in_use_by text;
+begin
+    if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
+        in_use_by := (select s.name from marketing_automation.scenario s where s.topic = old.name order by s.id limit 1);
+        if in_use_by is not null then
+            raise exception 'topic "%" is in use by scenario "%" and cannot be %', old.name, in_use_by,
+                case tg_op when 'DELETE' then 'deleted' else 'renamed' end
+                using errcode = 'object_in_use', detail = 'Its mails would go to who has left the topic.',
+                      hint = case tg_op
+                          when 'DELETE' then format('update marketing_automation.scenario set topic = ''another'' where topic = %L;', old.name)
+                          else format('update marketing_automation.topic set title = %L where name = %L;', new.name, old.name) end;
+        end if;
+        if tg_op = 'UPDATE' and exists (select from marketing_automation.subscription u where u.topic = old.name) then
+            raise exception 'topic "%" has subscriptions and cannot be renamed', old.name
+                using errcode = 'object_in_use', detail = 'What people have chosen is kept under its name.',
+                      hint = format('update marketing_automation.topic set title = %L where name = %L;', new.name, old.name);
+        end if;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.check_value(new.opt_in, array['none', 'double'], 'opt_in', format('topic "%s"', new.name));
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.topic_validate() is
+    'API: private. Trigger: a topic that is in use stays, and keeps the name under which people have chosen';
+
+create or replace function marketing_automation_internal.topic_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if tg_op = 'DELETE' then
+        delete from marketing_automation.topic_translation t where t.topic = old.name;
+        return null;
+    end if;
+    update marketing_automation.topic_translation t set topic = new.name where t.topic = old.name and new.name <> old.name;
+    if new.opt_in = 'double' and old.opt_in <> 'double' then
+        -- What is claimed may be for somebody who has never asked for it.
+        perform marketing_automation_internal.revoke_claims_of('activity', a.id::text)
+        from marketing_automation.scenario s join marketing_automation.activity a on a.scenario_id = s.id where s.topic = new.name;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.topic_changed() is
+    'API: private. Trigger: titles go with their topic, and take its name; mails of a topic that has to be asked for are claimed anew';
+
+create or replace function marketing_automation_internal.topic_translation_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.check_topic(new.topic, 'a translation');
+        perform marketing_automation_internal.check_language(new.language, format('translation of topic "%s"', new.topic));
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.topic_translation_validate() is
+    'API: private. Trigger: a title is of a topic that exists, in a language';
+
+create or replace function marketing_automation_internal.topic_title(its_name text, its_language text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+            select t.title from marketing_automation.topic_translation t
+            where t.topic = its_name and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+            order by length(t.language) desc limit 1), (
+            select t.title from marketing_automation.topic t where t.name = its_name), its_name)
+    from (select lower(replace(its_language, '_', '-'))) as l (tag)
+$$;
+comment on function marketing_automation_internal.topic_title(text, text) is
+    'API: private. What recipients know a topic as, in a language or its variant; null: in none that is known';
+
+create or replace trigger validate before insert or update or delete on marketing_automation.topic
+    for each row execute function marketing_automation_internal.topic_validate();
+
+create or replace trigger changed after update or delete on marketing_automation.topic
+    for each row execute function marketing_automation_internal.topic_changed();
+
+create or replace trigger validate before insert or update on marketing_automation.topic_translation
+    for each row execute function marketing_automation_internal.topic_translation_validate();
+
 -- functions/models.sql
 -- Models, and the shipped parties and sales: what is written is checked, and what depends on it follows. Definitions have three
 -- triggers: "guard" runs as the writer (may they?), "validate" as the extension (does it make sense?), "cascade" afterwards.
@@ -2810,6 +3014,9 @@ begin
     end if;
     if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
         perform marketing_automation_internal.check_send_window(new.send_window, format('scenario "%s"', new.name));
+    end if;
+    if tg_op = 'INSERT' or new.topic is distinct from old.topic then
+        perform marketing_automation_internal.check_topic(new.topic, format('scenario "%s"', new.name));
     end if;
     -- All that is asked of its expressions now.
     perform marketing_automation_internal.begin_turn();
@@ -3505,7 +3712,7 @@ create or replace function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    send_window text default null, holdout numeric default 0
+    send_window text default null, holdout numeric default 0, topic text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3513,11 +3720,11 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout)
+        goal_window, goal_at, goal_value, send_window, holdout, topic)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
-        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout)
+        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -3528,11 +3735,12 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric) is
+    interval, text, text, text, numeric, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
-    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with';
+    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; topic: what its mails are '
+    'about, which people choose';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -4076,18 +4284,26 @@ comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
     'whose condition holds';
 
+create or replace function marketing_automation_internal.topic_address(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+language sql immutable
+return case when (scenario).topic is null then 'null::text' else marketing_automation_internal.as_text((model).email) end;
+comment on function marketing_automation_internal.topic_address(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Expression over self, ready to stand in a query, for the address that may have chosen the topic of a scenario; null '
+    'without a topic: what is not asked for raises nothing';
+
 create or replace function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
-    select format('select %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
-        marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone), model.relation,
+    select format('select %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone),
+        marketing_automation_internal.topic_address(scenario, model), model.relation,
         marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
 $$;
 comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Query for key, party and time zone of the rows that the domain matches';
+    'API: private. Query for key, party, time zone and, where the topic asks for it, address of the rows that the domain matches';
 
 create or replace function marketing_automation_internal.new_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -4096,7 +4312,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
-            as q (key text, party text, time_zone text)
+            as q (key text, party text, time_zone text, email text)
         where q.key is not null
           and not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C"))
@@ -4126,6 +4342,7 @@ declare
         else marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format('%s, %s, %s',
             marketing_automation_internal.as_key(model.key, model.key_type), coalesce(choice, 'null::integer[]'),
             coalesce(reached, 'false'))) end;
+    opt_in text := (select t.opt_in from marketing_automation.topic t where t.name = scenario.topic);
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     entered bigint;
     lost bigint;
@@ -4134,9 +4351,13 @@ begin
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone,
             scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text)
+            as q (key text, party text, time_zone text, email text)
+        left join marketing_automation.subscription p on p.topic = scenario.topic and p.party = q.party collate "C" and p.address_hash is null
+        left join marketing_automation.subscription a on a.topic = scenario.topic
+            and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
+          and (scenario.topic is null or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
@@ -4773,9 +4994,10 @@ create or replace function marketing_automation_internal.entering_keys_query(
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- The keys stand outside, where they find the rows, and inside, where they keep the domain, which may raise, from others. In order,
     -- as two sessions may enter the same ones.
-    select format('select %s, %s, %s from %s as self where %s and %s order by 1',
+    select format('select %s, %s, %s, %s from %s as self where %s and %s order by 1',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
-        marketing_automation_internal.as_text(model.time_zone), model.relation, k.condition,
+        marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.topic_address(scenario, model),
+        model.relation, k.condition,
         marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), k.condition))
     from marketing_automation_internal.key_condition(model.relation, model.key, model.key_type) k (condition)
 $$;
@@ -4936,7 +5158,7 @@ create or replace function marketing_automation.enroll_record(scenario text, key
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_record(text, text, timestamptz) is
     'API: public. Enters one row of a running scenario''s model, at once and within your transaction: whether it has entered by this. Not '
-    'if the domain is not true for it, if it is in already, if its party has unsubscribed, or if there is no such row; what an '
+    'if the domain is not true for it, if it is in already, if its party has unsubscribed or its topic is not wanted, or if there is no such row; what an '
     'expression raises is raised. Waits for nobody but who enters the same row and, for a second, who changes the scenario. now: as that of '
     'enroll()';
 
@@ -5201,7 +5423,11 @@ begin
         select t.record_id, t.at, r.key, r.party, r.time_zone as its_zone,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
-                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party) as blocked,
+                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party)
+                   -- That of its address is known to the claim, as with unsubscribed ones.
+                   or scenario.topic is not null and exists (
+                       select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
+                           and u.address_hash is null and u.state = 'unsubscribed') as blocked,
                r.end_reason, r.entered_at,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
@@ -7557,6 +7783,202 @@ comment on function marketing_automation.unblock(uuid) is
     'API: public. Takes block() back: what it cancelled waits again, for the time that it had. Its party stays unsubscribed if it '
     'is: see resubscribe()';
 
+-- functions/subscriptions.sql
+-- What people choose of topics: each change in one row and one line of the log, by administrators and by recipients.
+
+create or replace function marketing_automation_internal.set_subscription(
+    its_topic text, its_party text, its_hash bytea, new_state text, new_source text, by_role regrole default null,
+    of_record bigint default null, of_activity integer default null, agent text default null
+) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_id bigint;
+    before text;
+begin
+    if its_party is null and its_hash is null then
+        return false;
+    end if;
+    insert into marketing_automation.subscription (topic, party, address_hash, state, source, at)
+    select its_topic, its_party, its_hash, new_state, new_source, statement_timestamp() where new_state is not null
+    on conflict do nothing;
+    if not found then
+        select u.id, u.state into its_id, before from marketing_automation.subscription u
+        where u.topic = its_topic
+          and case when its_hash is null then u.address_hash is null and u.party = its_party else u.address_hash = its_hash end
+        for update;
+        if before is not distinct from new_state then
+            return false;
+        elsif new_state is null then
+            delete from marketing_automation.subscription u where u.id = its_id;
+        else
+            update marketing_automation.subscription u
+            set state = new_state, source = new_source, at = statement_timestamp(), party = coalesce(its_party, u.party) where u.id = its_id;
+        end if;
+    end if;
+    insert into marketing_automation.subscription_log (at, topic, party, address_hash, state_before, state, source, role, record_id, activity_id,
+        user_agent)
+    values (statement_timestamp(), its_topic, its_party, its_hash, before, new_state, new_source,
+        (select r.rolname from pg_roles r where r.oid = by_role), of_record, of_activity, agent);
+    return true;
+end $$;
+comment on function marketing_automation_internal.set_subscription(text, text, bytea, text, text, regrole, bigint, integer, text) is
+    'API: private. Has a party, or an address (its_hash is not null), choose: subscribed, pending, unsubscribed, or nothing (null); writes '
+    'the log. Whether that is news. The caller holds the records that it concerns';
+
+create or replace function marketing_automation_internal.subscription_to(its_topic text, its_source text) returns marketing_automation.topic
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    result marketing_automation.topic;
+begin
+    if its_topic is null then
+        raise exception 'topic must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'See: select name, title from marketing_automation.topic;';
+    end if;
+    perform marketing_automation_internal.check_topic(its_topic, null);
+    if length(its_source) > 1000 then
+        raise exception 'source has more than 1,000 characters' using errcode = 'string_data_right_truncation';
+    end if;
+    select t.* into strict result from marketing_automation.topic t where t.name = its_topic;
+    return result;
+end $$;
+comment on function marketing_automation_internal.subscription_to(text, text) is
+    'API: private. The topic of that name, for a subscription from this source; raises what is wrong with either';
+
+create or replace function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.unblock_records(array(
+        select r.id from marketing_automation_internal.record r
+        join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = its_topic
+        where r.party = its_party and r.blocked_at is null and r.unsubscribed_at is not null
+          and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))))
+$$;
+comment on function marketing_automation_internal.return_to_topic(text, text) is
+    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too';
+
+create or replace function marketing_automation_internal.subscribe(caller regrole, party text, topic text, source text, confirmed boolean) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
+    new_state text;
+begin
+    if party is null then
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
+    end if;
+    new_state := case when its.opt_in = 'none' or confirmed then 'subscribed'
+        else coalesce((select u.state from marketing_automation.subscription u
+            where u.topic = its.name and u.party = subscribe.party and u.address_hash is null and u.state = 'subscribed'), 'pending') end;
+    if new_state = 'subscribed' then
+        -- Records first, as whoever leaves by a mail holds the record before the subscription.
+        perform marketing_automation_internal.return_to_topic(its.name, party);
+    end if;
+    perform marketing_automation_internal.set_subscription(its.name, subscribe.party, u.address_hash, new_state,
+        coalesce(source, 'subscribe()'), caller)
+    from (select null::bytea union all (
+        select u.address_hash from marketing_automation.subscription u
+        where u.party = subscribe.party and u.topic = its.name and u.address_hash is not null order by 1)) as u (address_hash);
+    return new_state;
+end $$;
+comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean) is 'API: private. Behind subscribe()';
+
+create or replace function marketing_automation.subscribe(party text, topic text, source text default null, confirmed boolean default false) returns text
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.subscribe(text, text, text, boolean) is
+    'API: public. Subscribes a party to a topic; so do the addresses by which it had left it. Returns the state: subscribed, or pending where '
+    'the topic has to be confirmed (opt_in double). party: value of the model''s party expression, as text; source: where that comes from, '
+    'for the log; confirmed: you have the confirmation, as of people whom you import';
+
+create or replace function marketing_automation_internal.unsubscribe_from(caller regrole, party text, topic text, source text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if party is null then
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
+    end if;
+    return marketing_automation_internal.set_subscription((marketing_automation_internal.subscription_to(topic, source)).name, party, null,
+        'unsubscribed', coalesce(source, 'unsubscribe_from()'), caller);
+end $$;
+comment on function marketing_automation_internal.unsubscribe_from(regrole, text, text, text) is 'API: private. Behind unsubscribe_from()';
+
+create or replace function marketing_automation.unsubscribe_from(party text, topic text, source text default null) returns boolean
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.unsubscribe_from(text, text, text) is
+    'API: public. Unsubscribes a party from a topic: none of its records enters a scenario of the topic, what falls due in one is cancelled, '
+    'queued mails are suppressed. source: where that comes from, for the log. Whether this is news';
+
+create or replace function marketing_automation_internal.subscribe_address(caller regrole, address text, topic text, source text, confirmed boolean)
+    returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    hash bytea := marketing_automation_internal.left_address(address);
+    its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
+    new_state text;
+begin
+    new_state := case when its.opt_in = 'none' or confirmed then 'subscribed'
+        else coalesce((select u.state from marketing_automation.subscription u
+            where u.topic = its.name and u.address_hash = hash and u.state = 'subscribed'), 'pending') end;
+    perform marketing_automation_internal.set_subscription(its.name, null, hash, new_state, coalesce(source, 'subscribe_address()'), caller);
+    return new_state;
+end $$;
+comment on function marketing_automation_internal.subscribe_address(regrole, text, text, text, boolean) is
+    'API: private. Behind subscribe_address()';
+
+create or replace function marketing_automation.subscribe_address(address text, topic text, source text default null, confirmed boolean default false)
+    returns text
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.subscribe_address(text, text, text, boolean) is
+    'API: public. As subscribe(), for an address, whichever rows have it: of people who have no party, or have left by it. Only its digest is '
+    'kept. What their parties have left they have left all the same';
+
+create or replace function marketing_automation_internal.unsubscribe_address_from(caller regrole, address text, topic text, source text) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    hash bytea := marketing_automation_internal.left_address(address);
+begin
+    return marketing_automation_internal.set_subscription((marketing_automation_internal.subscription_to(topic, source)).name, null, hash,
+        'unsubscribed', coalesce(source, 'unsubscribe_address_from()'), caller);
+end $$;
+comment on function marketing_automation_internal.unsubscribe_address_from(regrole, text, text, text) is
+    'API: private. Behind unsubscribe_address_from()';
+
+create or replace function marketing_automation.unsubscribe_address_from(address text, topic text, source text default null) returns boolean
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.unsubscribe_address_from(text, text, text) is
+    'API: public. As unsubscribe_from(), for an address, whichever rows have it: its mails are suppressed from the commit on. Only its digest '
+    'is kept. Whether this is news';
+
+create or replace function marketing_automation_internal.leave_topic(
+    its_topic text, its_party text, its_hash bytea, of_record bigint, of_activity integer, agent text
+) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    -- The party first, then the address by which it leaves, as whoever comes back takes them.
+    select coalesce(bool_or(marketing_automation_internal.set_subscription(its_topic, w.party, w.hash, 'unsubscribed', 'page', null, of_record,
+        of_activity, agent)), false)
+    from (select its_party, null::bytea where its_party is not null
+          union all select its_party, its_hash where its_hash is not null) as w (party, hash)
+    where its_topic is not null
+$$;
+comment on function marketing_automation_internal.leave_topic(text, text, bytea, bigint, integer, text) is
+    'API: private. Has a party leave a topic, and the address to which its mail went: a recipient, on a page. Whether that is news';
+
+create or replace function marketing_automation_internal.undo_leaving_topic(
+    its_topic text, its_party text, its_hash bytea, of_record bigint, of_activity integer, agent text
+) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    select coalesce(bool_or(marketing_automation_internal.set_subscription(u.topic, u.party, u.address_hash, (
+            select l.state_before from marketing_automation.subscription_log l
+            where l.topic = u.topic and l.address_hash is not distinct from u.address_hash
+              and (u.address_hash is not null or l.party = u.party)
+            order by l.id desc limit 1), 'page', null, of_record, of_activity, agent)), false)
+    from (select u.topic, u.party, u.address_hash from marketing_automation.subscription u
+          where u.topic = its_topic and u.state = 'unsubscribed'
+            and (u.party = its_party or u.address_hash = its_hash)
+          order by u.address_hash nulls first) u
+$$;
+comment on function marketing_automation_internal.undo_leaving_topic(text, text, bytea, bigint, integer, text) is
+    'API: private. Takes leave_topic() back: party and addresses have chosen what they had before; who had not confirmed has not now. '
+    'Whether there was something to take back';
+
 -- functions/unsubscribe.sql
 -- Unsubscribing and its undo, by administrators and by recipients.
 
@@ -7652,7 +8074,10 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                and m.activity_id = t.activity_id limit 1),
-           coalesce(s.title, s.name), r.party is not null or h.address_hash is not null,
+           case when s.topic is not null then marketing_automation_internal.topic_title(s.topic, (
+                   select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
+                       and m.activity_id = t.activity_id limit 1))
+               else coalesce(s.title, s.name) end, r.party is not null or h.address_hash is not null,
            r.blocked_at is not null or exists (
                 select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))
                or marketing_automation_internal.has_left(h.address_hash, r.scenario_id, r.party),
@@ -7681,7 +8106,8 @@ comment on function marketing_automation_internal.mailbox_of_sender(text) is
 
 create or replace function marketing_automation.unsubscribe_origin(token text) returns table (title text, sender text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select s.title, marketing_automation_internal.mailbox_of_sender(coalesce((
+    select case when s.topic is not null then marketing_automation_internal.topic_title(s.topic, l.tag) else s.title end,
+        marketing_automation_internal.mailbox_of_sender(coalesce((
                 select t.sender from marketing_automation.activity_translation t
                 where t.activity_id = a.id and t.sender is not null
                   and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
@@ -7695,7 +8121,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         where m.record_id = t.record_id and m.activity_id = t.activity_id) l
 $$;
 comment on function marketing_automation.unsubscribe_origin(text) is
-    'API: proxy. Of the mail that a token was in: the title of its scenario, and its sender where that does not depend on the row. No '
+    'API: proxy. Of the mail that a token was in: the title of its topic, or else of its scenario, and its sender where that does not depend on the row. No '
     'row for a token that is malformed or forged, and for an activity that is gone';
 
 create or replace function marketing_automation.unsubscribe_by_token(token text, everything boolean, user_agent text) returns text
@@ -7706,12 +8132,15 @@ declare
     address bytea;
     is_news boolean;
     address_is_news boolean;
+    topic_is_news boolean;
+    its_topic text;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
     leaving := marketing_automation_internal.lock_record(verified.record_id);
     -- A test's link (record 0) goes where the real one will, and unsubscribes nobody.
     if leaving.id is not null then
         is_news := marketing_automation_internal.block_record(leaving);
+        its_topic := (select s.topic from marketing_automation.scenario s where s.id = leaving.scenario_id);
         if everything and leaving.party is not null then
             insert into marketing_automation.unsubscription (party, scenario_id, created_at)
             values (leaving.party, 0, statement_timestamp())
@@ -7722,7 +8151,9 @@ begin
         address_is_news := marketing_automation_internal.leave_address(address,
             array[leaving.scenario_id] || case when everything then array[0] end, leaving.id, leaving.party,
             not (select s.unsubscribable from marketing_automation.scenario s where s.id = leaving.scenario_id));
-        if is_news or address_is_news then
+        topic_is_news := marketing_automation_internal.leave_topic(its_topic, leaving.party, address, leaving.id, verified.activity_id,
+            marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
+        if is_news or address_is_news or topic_is_news then
             insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id, user_agent, party, scenario_id)
             select gen_random_uuid(), statement_timestamp(), 'unsubscribed', leaving.id, verified.activity_id,
                 marketing_automation_internal.kept_user_agent(left(user_agent, 200)), leaving.party,
@@ -7735,7 +8166,7 @@ begin
 end $$;
 comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
     'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
-    'everything; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+    'everything; from its topic; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
 
 create or replace function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -7743,14 +8174,19 @@ declare
     verified record;
     returning_one marketing_automation_internal.record;
     others bigint[];
+    address bytea;
+    its_topic text;
 begin
     select t.* into verified from marketing_automation_internal.verify_token('unsubscribed', token) t;
     select r.* into returning_one from marketing_automation_internal.record r where r.id = verified.record_id;
+    its_topic := (select s.topic from marketing_automation.scenario s where s.id = returning_one.scenario_id);
     -- With the party its other records come back, but for those that were blocked themselves.
+    address := marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id);
     others := array(
         select r.id from marketing_automation_internal.record r
         where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
-          and (r.scenario_id = returning_one.scenario_id or exists (
+          and (r.scenario_id = returning_one.scenario_id
+              or r.scenario_id in (select s.id from marketing_automation.scenario s where s.topic = its_topic) or exists (
               select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
     perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
@@ -7763,12 +8199,13 @@ begin
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)), returning_one.party, g.scenario_id
     from gone g;
     perform marketing_automation_internal.return_address(
-        marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id), returning_one.scenario_id, returning_one.id,
-        returning_one.party);
+        address, returning_one.scenario_id, returning_one.id, returning_one.party);
+    perform marketing_automation_internal.undo_leaving_topic(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '
-    'address to the scenario and to everything';
+    'address to the scenario, its topic, and everything';
 
 -- functions/mailer.sql
 -- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
@@ -7853,7 +8290,7 @@ begin
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), active as materialized (
             -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
-            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window, s.topic,
                    l.name as domain_queue, l.quota,
                    greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
@@ -7870,7 +8307,7 @@ begin
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, o.time_zone, a.domain_queue, a.quota,
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, o.time_zone, a.domain_queue, a.quota,
                 row_number() over (partition by a.domain_queue) as place
             from active a
             cross join lateral (
@@ -7920,22 +8357,29 @@ begin
                             where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
+                        when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
+                        then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
                         when w.skips and coalesce(x.reason, e.objection) is null
                         then format('outside send window "%s"', w.name)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.time_zone from due d
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone
+                  from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null from test t where t.place <= t.quota) d
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null
+                  from test t where t.place <= t.quota) d
             left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
             left join leaving e on e.id = d.id
-            -- Once for both lists.
+            -- Once for all lists.
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            left join marketing_automation.topic k on k.name = d.topic
+            left join marketing_automation.subscription p on p.topic = d.topic and p.party = r.party and p.address_hash is null
+            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
         ), suppressed as (
@@ -7991,7 +8435,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
     'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
-    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, suppressed addresses, '
+    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
     'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
@@ -8487,6 +8931,8 @@ begin
               and not exists (select from marketing_automation_internal.unsubscribed_address u
                   where u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
+              and (s.topic is null or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+                  marketing_automation.address_hash(o.email)) is null)
               and not exists (select from marketing_automation.suppression x
                   where x.address_hash = marketing_automation.address_hash(o.email))
               and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id));
@@ -8721,9 +9167,12 @@ begin
                 select w.id from marketing_automation_internal.outbox w
                 left join marketing_automation_internal.record r on r.id = w.record_id
                 join marketing_automation.activity a on a.id = w.activity_id
+                join marketing_automation.scenario s on s.id = a.scenario_id
                 -- What would not have been sent is left to the mailer, which says why.
                 where r.blocked_at is null and not exists (
                     select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
+                  and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+                      marketing_automation.address_hash(w.email)) is null)
                 limit 10000)
             returning o.id, o.attempts
         )
@@ -8824,6 +9273,16 @@ begin
         perform marketing_automation_internal.revoke_claims_of('record', new.id::text);
     when 'unsubscription' then
         perform marketing_automation_internal.revoke_claims_of('party', new.party);
+    when 'subscription' then
+        -- Who is not subscribed any more, where that is needed, may have been the only one.
+        if tg_op = 'DELETE' then
+            new := old;
+        end if;
+        if new.address_hash is null then
+            perform marketing_automation_internal.revoke_claims_of('party', new.party);
+        else
+            perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
+        end if;
     when 'suppression', 'unsubscribed_address' then
         perform marketing_automation_internal.revoke_claims_of('address', encode(new.address_hash, 'hex'));
     when 'scenario' then
@@ -8843,11 +9302,21 @@ create or replace trigger revoke_claims after insert on marketing_automation.uns
 create or replace trigger revoke_claims after insert or update on marketing_automation_internal.unsubscribed_address
     for each row execute function marketing_automation_internal.revoke_claims();
 
+create or replace trigger revoke_claims after insert or update of state on marketing_automation.subscription
+    for each row when (new.state <> 'subscribed') execute function marketing_automation_internal.revoke_claims();
+
+create or replace trigger revoke_deleted after delete on marketing_automation.subscription
+    for each row when (old.state = 'subscribed') execute function marketing_automation_internal.revoke_claims();
+
 create or replace trigger revoke_claims after insert on marketing_automation.suppression
     for each row execute function marketing_automation_internal.revoke_claims();
 
 create or replace trigger revoke_claims after update of state on marketing_automation.scenario
     for each row when (new.state <> 'running') execute function marketing_automation_internal.revoke_claims();
+
+create or replace trigger revoke_topic after update of topic on marketing_automation.scenario
+    for each row when (new.topic is distinct from old.topic and new.topic is not null)
+    execute function marketing_automation_internal.revoke_claims();
 
 create or replace trigger revoke_claims after insert on marketing_automation.sending_pause
     for each row execute function marketing_automation_internal.revoke_claims();
@@ -8985,6 +9454,14 @@ begin
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
     where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
+    -- Who has left a topic has left it by this address all the same.
+    delete from marketing_automation.subscription u
+    where u.address_hash = hash and u.state <> 'unsubscribed' or u.address_hash is null and lower(u.party) = any (needles);
+    update marketing_automation.subscription u set party = null
+    where u.party is not null and (u.address_hash = hash or lower(u.party) = any (needles));
+    delete from marketing_automation.subscription_log l where l.address_hash is null and lower(l.party) = any (needles);
+    update marketing_automation.subscription_log l set party = null, record_id = null, user_agent = null
+    where l.address_hash = hash or l.record_id = any (whose) or lower(l.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
     delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
     update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
@@ -10982,6 +11459,18 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
+create or replace function marketing_automation_internal.chosen_when(its_topic text, its_party text, its_hash bytea) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+        select format(', by its %s %s (%s)', case when u.address_hash is null then 'party' else 'address' end,
+            marketing_automation_internal.moment(u.at), u.source)
+        from marketing_automation.subscription u
+        where u.topic = its_topic and (u.party = its_party and u.address_hash is null or u.address_hash = its_hash)
+        order by u.state desc, u.at limit 1), '')
+$$;
+comment on function marketing_automation_internal.chosen_when(text, text, bytea) is
+    'API: private. Whose choice of a topic forbids mails, since when, and where it came from, for people; empty: nobody has chosen';
+
 create or replace function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text, sees boolean)
     returns table (fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -10990,6 +11479,7 @@ declare
     entered marketing_automation_internal.record;
     status marketing_automation.scenario_status;
     unsubscribed_at timestamptz;
+    withheld text;
     obstacle text;
     its_party text;
     its_email text;
@@ -11017,6 +11507,8 @@ begin
     select r.* into entered from marketing_automation_internal.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
     where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
+    withheld := marketing_automation_internal.withheld(scenario.topic, coalesce(entered.party, its_party),
+        marketing_automation.address_hash(its_email));
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
 
     if entered.id is not null then
@@ -11027,6 +11519,10 @@ begin
             return next;
         elsif unsubscribed_at is not null then
             fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
+            return next;
+        elsif withheld is not null then
+            fact := withheld || marketing_automation_internal.chosen_when(scenario.topic, coalesce(entered.party, its_party),
+                marketing_automation.address_hash(its_email)) || ': no mail of the scenario goes there';
             return next;
         end if;
         fact := coalesce((
@@ -11085,11 +11581,16 @@ begin
             fact := format('has not entered: its party unsubscribed %s', marketing_automation_internal.moment(unsubscribed_at));
             return next;
         end if;
+        if withheld is not null then
+            fact := format('has not entered: %s', withheld || marketing_automation_internal.chosen_when(scenario.topic,
+                coalesce(entered.party, its_party), marketing_automation.address_hash(its_email)));
+            return next;
+        end if;
         if scenario.state <> 'running' then
             fact := format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
             return next;
         end if;
-        if obstacle is null and unsubscribed_at is null and scenario.state = 'running' then
+        if obstacle is null and unsubscribed_at is null and withheld is null and scenario.state = 'running' then
             fact := 'has not entered yet, the next enroll() enters it; '
                 || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
             return next;
@@ -11578,8 +12079,9 @@ begin
                     then marketing_automation_internal.root_choice(chosen.id)
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
-                marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone))),
-            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text);
+                marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone),
+                marketing_automation_internal.topic_address(chosen, model))),
+            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -11593,6 +12095,7 @@ begin
         when not row.matches then 'the domain is not true for it'
         when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
+        else marketing_automation_internal.withheld(chosen.topic, row.party, marketing_automation.address_hash(row.email))
     end;
     perform marketing_automation_internal.assume_time(null);
     if obstacle is not null then
@@ -11719,6 +12222,15 @@ begin
                 from marketing_automation_internal.unsubscribed_address u
                 left join marketing_automation.scenario s on s.id = u.scenario_id
                 where u.address_hash = hash) x),
+        'subscriptions', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.at, x.topic), '[]') from (
+                select u.topic, u.party, u.state, u.source, u.at
+                from marketing_automation.subscription u where u.address_hash = hash or u.party = any (parties) or lower(u.party) = needle) x),
+        'subscription_log', (
+            select coalesce(jsonb_agg(to_jsonb(x) - 'id' order by x.id), '[]') from (
+                select l.id, l.at, l.topic, l.party, l.state_before, l.state, l.source, l.user_agent
+                from marketing_automation.subscription_log l
+                where l.address_hash = hash or l.party = any (parties) or lower(l.party) = needle or l.record_id = any (whose)) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic
@@ -11729,7 +12241,7 @@ begin
 end $$;
 comment on function marketing_automation.export_person(text) is
     'API: public. All that is kept of a person, found as forget() finds it: records and what ran for them, mails with what they were '
-    'made of, events, conversions, what was left, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
+    'made of, events, conversions, what was left, what was chosen of topics, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
     'tables are yours to add';
 
 -- functions/revoke_access.sql
@@ -12187,6 +12699,12 @@ select pg_extension_config_dump('marketing_automation_internal.activity_counter'
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
 select pg_extension_config_dump('marketing_automation_internal.unsubscribed_address', '');
+select pg_extension_config_dump('marketing_automation.topic', '');
+select pg_extension_config_dump('marketing_automation.topic_translation', '');
+select pg_extension_config_dump('marketing_automation.subscription', '');
+select pg_extension_config_dump('marketing_automation.subscription_id_seq', '');
+select pg_extension_config_dump('marketing_automation.subscription_log', '');
+select pg_extension_config_dump('marketing_automation.subscription_log_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
 
@@ -12253,17 +12771,19 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet send_window holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'model party sale snippet send_window holiday topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
          'sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
+        ('reader admin', 'shared', 'select', 'subscription subscription_log'),
         ('admin', 'shared', 'select',
-         'party sale holiday page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status suppression '
-         'sender_permission'),
-        ('admin', 'shared', 'write', 'party sale holiday page page_text robot_rule sender_permission'),
+         'party sale holiday topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
+         'suppression sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale holiday page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday topic topic_translation page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
+        ('admin operator', 'shared', 'execute', 'subscribe unsubscribe_from subscribe_address unsubscribe_address_from'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status mailer_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),
@@ -12373,7 +12893,7 @@ end $$;
 comment on function marketing_automation.grant_access(regrole, text) is
     'API: public. Grants a role what a job needs: marketer (defines, runs and reads campaigns of its own), reports (numbers of all), '
     'reader (contents of all), operator (runs all, as a pg_cron job), enroller (an application that enters rows), admin (what all '
-    'share: suppressions, pause, pages, robot rules), '
+    'share: suppressions, pause, pages, topics, robot rules), '
     'monitor (health() and metric), tracking (the proxy), mailer (marketing-mailer), bounces (what hands returned mails in). Updates of the extension give it '
     'what is new, too. docs/teams.md says who may do what';
 
