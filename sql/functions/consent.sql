@@ -55,7 +55,9 @@ comment on function marketing_automation_internal.consenting_records(marketing_a
 create function marketing_automation_internal.unasked_scenarios(of_work text) returns integer[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(t.scenario_id), '{}') from marketing_automation_internal.failed_turn t
-    where t.work = of_work and t.failed_at > clock_timestamp() - interval '1 minute'
+    -- Not later than now either: the clock may have been set back.
+    where t.work = of_work
+        and t.failed_at between clock_timestamp() - interval '1 minute' and clock_timestamp() + interval '1 minute'
 $$;
 comment on function marketing_automation_internal.unasked_scenarios(text) is
     'API: private. Scenarios that could not be asked lately for consent (their events wait), or whether their mails may leave (leave: these '

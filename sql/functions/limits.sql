@@ -1,18 +1,29 @@
 -- Limits of recipient domains, and the pause of everything.
 
+create function marketing_automation_internal.seconds_of_refill(refilled_at timestamptz) returns double precision
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        -- More than what statements wait for each other's locks: the clock was set back. The bucket is full, or it would stay empty
+        -- until the clock is there again.
+        when refilled_at > statement_timestamp() + interval '1 minute' then 86400
+        else greatest(extract(epoch from statement_timestamp() - refilled_at)::double precision, 0) end
+$$;
+comment on function marketing_automation_internal.seconds_of_refill(timestamptz) is
+    'API: private. For how long a token bucket has been filling since it was last taken from; a day, if that is in the future';
+
 create view marketing_automation_internal.domain_queue_budget as
 select b.domain as domain_queue,
        case when l.domain is not null
-            then least(f.burst, b.tokens + l.per_second * greatest(extract(epoch from statement_timestamp() - b.refilled_at),
-                0)) end as tokens,
+            then least(f.burst, b.tokens + l.per_second * r.seconds) end as tokens,
        case when l.per_second = 0 then 'infinity'
-            when b.tokens < f.worthwhile
+            when b.tokens + l.per_second * r.seconds < f.worthwhile
                 then b.refilled_at + make_interval(secs => (f.worthwhile - b.tokens) / l.per_second) end as ready_at
 from marketing_automation_internal.domain_queue b
 left join marketing_automation.domain_limit l on l.domain = b.domain
 cross join lateral (select case l.per_second when 0 then 0 else coalesce(l.burst, ceil(l.per_second)) end as burst) d
 -- The mailer need not wake up for each mail: those of a tenth of a second are worth a claim.
-cross join lateral (select d.burst, least(d.burst, greatest(l.per_second / 10, 1)) as worthwhile) f;
+cross join lateral (select d.burst, least(d.burst, greatest(l.per_second / 10, 1)) as worthwhile) f
+cross join lateral (select marketing_automation_internal.seconds_of_refill(b.refilled_at) as seconds) r;
 comment on view marketing_automation_internal.domain_queue_budget is
     'API: private. Mails that may be claimed now in each domain_queue, null without a limit, and from when a claim is worthwhile, '
     'null: now';

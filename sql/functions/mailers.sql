@@ -20,9 +20,20 @@ create function marketing_automation_internal.rescue_orphans() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     -- One that has not said a word for a minute, though it must every ten seconds, is cut off in a way that the server does not notice.
-    perform pg_terminate_backend(m.pid) from marketing_automation_internal.mailer m
-    where m.pid <> pg_backend_pid() and m.seen_at < statement_timestamp() - interval '1 minute'
-      and not marketing_automation_internal.has_ended(m.pid, m.backend_start);
+    if exists (select from marketing_automation_internal.mailer m where m.pid is not null
+               and m.seen_at < statement_timestamp() - interval '40 seconds') then
+        -- It is given time from the moment on at which that is noticed: where the clock was set forward, everybody looks silent.
+        update marketing_automation_internal.mailer m set suspected_at = statement_timestamp()
+        from (select s.id from marketing_automation_internal.mailer s
+              where s.pid <> pg_backend_pid() and s.seen_at < statement_timestamp() - interval '40 seconds'
+                and (s.suspected_at between s.seen_at and statement_timestamp()) is not true
+              for update skip locked) silent
+        where m.id = silent.id;
+        perform pg_terminate_backend(m.pid) from marketing_automation_internal.mailer m
+        where m.pid <> pg_backend_pid() and m.seen_at < statement_timestamp() - interval '1 minute'
+          and m.suspected_at between m.seen_at and statement_timestamp() - interval '20 seconds'
+          and not marketing_automation_internal.has_ended(m.pid, m.backend_start);
+    end if;
     if exists (select from marketing_automation_internal.mailer m
                where m.pid is not null and marketing_automation_internal.has_ended(m.pid, m.backend_start)) then
         perform marketing_automation_internal.rescue_messages(marketing_automation_internal.setting('in_doubt') = 'hold', spare_worker => true);
@@ -72,8 +83,10 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
         select m.id from marketing_automation_internal.mailer m where m.pid is not null
     )
     select count(*)::integer, case
-            when count(*) = 1 or (select m.since from marketing_automation_internal.mailer m where m.id = me)
-                < statement_timestamp() - interval '2 seconds'
+            when count(*) = 1 or (
+                -- One that came in the future, as the clock was set back meanwhile, has not just come.
+                select m.since not between statement_timestamp() - interval '2 seconds' and statement_timestamp() + interval '2 seconds'
+                from marketing_automation_internal.mailer m where m.id = me)
             then (count(*) filter (where s.id < me))::integer end
     from sender s
 $$;

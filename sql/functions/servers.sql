@@ -36,7 +36,7 @@ select s.name as server, s.per_second, ceil(s.per_second) as burst, s.warmup_sta
             then coalesce((select w.mails from marketing_automation.smtp_warmup w where w.server = s.name
                 and w.day <= d.day order by w.day desc limit 1), 0)
             end as daily,
-       u.tokens + s.per_second * greatest(extract(epoch from statement_timestamp() - u.refilled_at), 0) as tokens
+       u.tokens + s.per_second * marketing_automation_internal.seconds_of_refill(u.refilled_at) as tokens
 from marketing_automation.smtp_server s
 left join marketing_automation_internal.smtp_usage u on u.server = s.name
 cross join lateral (select current_date - s.warmup_started + 1 as day) d;

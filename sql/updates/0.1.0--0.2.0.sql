@@ -365,6 +365,7 @@ create table marketing_automation_internal.mailer (
     backend_start timestamptz,
     since timestamptz not null,
     seen_at timestamptz not null,
+    suspected_at timestamptz,
     state text not null,
     sent bigint not null default 0,
     failed bigint not null default 0,
@@ -379,6 +380,8 @@ comment on column marketing_automation_internal.mailer.pid is
     'Of its session, with backend_start, as process ids are used again. A session that has ended leaves an orphan, whose claims the '
     'next claim of anybody takes back; null: it has left, or its claims were taken back';
 comment on column marketing_automation_internal.mailer.since is 'When its process registered first';
+comment on column marketing_automation_internal.mailer.suspected_at is
+    'When another sender noticed that it is silent; of no meaning once it has been seen again';
 -- It asks what becomes of mails that another server may have sent.
 drop function marketing_automation.arm();
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::address::Address;
 use super::error::{describe, is_passing};
 use super::status::{Shared, Status};
+use crate::program::session::NO_TRANSACTION_TIMEOUT;
 use crate::version::{self, Mismatch, VERSION};
 
 /// More than the time limit of the server, which ends a statement and keeps the session.
@@ -23,9 +24,10 @@ const REPORT_CHANGE: Duration = Duration::from_secs(1);
 
 /// The role's own settings shall not decide what a name means, and a session must not wait for long for who alters our tables.
 /// Nor are its plans compiled: where scans are switched off they look dear, and take a millisecond.
-const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set jit = off; set statement_timeout = '15s'; set lock_timeout = '1s'; \
-     set idle_session_timeout = 0; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off; \
-     set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 3; set tcp_user_timeout = 10000";
+const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set jit = off; set statement_timeout = '15s'; \
+     set lock_timeout = '1s'; set idle_session_timeout = 0; set default_transaction_isolation = 'read committed'; \
+     set default_transaction_read_only = off; set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; \
+     set tcp_keepalives_count = 3; set tcp_user_timeout = 10000";
 const CLAIM: &str = "select id, attempt, record_id, record_uuid, activity_id, activity_version, email, recipient_name, language, \
      time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version, senders, place, closes_in \
      from marketing_automation.mailer_claim($1, $2)";
@@ -277,6 +279,7 @@ async fn open(address: &Address, identity: &Identity, in_hand: &[i64]) -> Result
     });
     let begun = async {
         client.batch_execute(SESSION_SETTINGS).await?;
+        client.batch_execute(NO_TRANSACTION_TIMEOUT).await?;
         let installed = client.query_typed(version::QUESTION, &[]).await?;
         match installed.first() {
             None => {

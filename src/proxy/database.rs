@@ -20,6 +20,8 @@ use session::Driver;
 pub use session::{PageSource, Session};
 pub use unsubscribe::Subscription;
 
+use crate::program::session::NO_TRANSACTION_TIMEOUT;
+
 /// For each host to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the rest of a connection's beginning, which tokio-postgres does not limit: a stopped server accepts and is silent.
@@ -29,8 +31,9 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Below the time limit of a request, so that a blocked statement ends before its hits are given up. The search path is
-/// fixed because the role's own setting shall not decide what a name means.
-const SESSION_SETTINGS: &str = "set statement_timeout = '3s'; set search_path = pg_catalog, pg_temp; set default_transaction_read_only = off";
+/// fixed because the role's own setting shall not decide what a name means, the others because it shall not refuse hits.
+const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set statement_timeout = '3s'; set lock_timeout = 0; \
+     set idle_session_timeout = 0; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off";
 /// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
 const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
 
@@ -116,6 +119,7 @@ impl Database {
         });
         let driver = Driver(driver);
         client.batch_execute(SESSION_SETTINGS).await?;
+        client.batch_execute(NO_TRANSACTION_TIMEOUT).await?;
         let record = record::prepare(&client).await?;
         Ok(Session {
             client,

@@ -26,12 +26,22 @@ def test_time_limits_of_its_role_do_not_stop_a_mailer(bare_shop, sink, start_mai
         ("default_transaction_isolation", "serializable"), ("search_path", "nowhere"),
     ):  # fmt: skip
         bare_shop.cluster.query(f'alter role "{bare_shop.mailing}" set {setting} = %s', (value,))
+    if bare_shop.value("select true from pg_settings where name = 'transaction_timeout'"):
+        bare_shop.cluster.query(f'alter role "{bare_shop.mailing}" set transaction_timeout = \'300ms\'')
     bare_shop.crowd(SIZE)
     bare_shop.scenario()
     mailer = start_mailer(bare_shop)
+    session = "select array_agg(pid) from pg_stat_activity where usename = %s"
+    before = bare_shop.value(session, bare_shop.mailing)
+    # A claim takes longer than any of them.
+    connection = bare_shop.connect(autocommit=False)
+    connection.cursor().execute("lock table marketing_automation_internal.outbox in access exclusive mode")
+    wait_until(bare_shop.is_blocked, what="the mailer to wait")
+    time.sleep(0.7)
+    connection.rollback()
     bare_shop.tick()
     sent_once(bare_shop, sink, SIZE)
-    assert mailer.process.poll() is None
+    assert mailer.process.poll() is None and bare_shop.value(session, bare_shop.mailing) == before
 
 
 def test_a_mailer_waits_for_a_connection_while_none_is_left(sink, start_mailer):

@@ -50,7 +50,12 @@ def exporter(shop, cluster):
     shop.query("drop role shop_monitor")
 
 
-def test_each_name_of_the_dashboard_is_exported(shop, sink, start_proxy, exporter, tmp_path):
+def _expressions(panel):
+    """What a panel asks, with the names that Grafana shows of the answer."""
+    return [(target["expr"], target.get("legendFormat", "")) for target in panel.get("targets", ())]
+
+
+def test_each_name_of_the_dashboard_is_exported(shop, sink, start_proxy, start_mailer, exporter, tmp_path):
     shop.customers("Ada")
     shop.scenario()
     shop.tick()
@@ -58,12 +63,21 @@ def test_each_name_of_the_dashboard_is_exported(shop, sink, start_proxy, exporte
     wait_until(lambda: shop.messages() == {"ada@example.org": "sent"}, what="the mail to be recorded")
     proxy = start_proxy("--spool", tmp_path / "spool")
     requests.get(proxy.base + "/o/broken")
-    samples = _samples(exporter.health) | _samples(proxy.base + "/metrics")
+    mailer = start_mailer(shop)
+    samples = _samples(exporter.health) | _samples(proxy.base + "/metrics") | _samples(mailer.base + "/metrics")
     dashboard = (ROOT / "docs/grafana.json").read_text()
-    json.loads(dashboard)
     shown = set(NAME.findall(dashboard)) - {"marketing_automation"}
     exported = {name for name, _ in samples}
     assert shown <= exported, shown - exported
+    # Labels by which it groups, chooses and names lines are of each of the metrics beside them.
+    labels = {name: {label for other, pairs in samples if other == name for label, _ in pairs} for name in exported}
+    panels = json.loads(dashboard)["panels"]
+    assert len(panels) > 5
+    for expression, legend in (asked for panel in panels for asked in _expressions(panel)):
+        used = {label for group in re.findall(r"by \((.*?)\)", expression) for label in group.split(", ")}
+        used |= set(re.findall(r"(\w+)=~", expression)) | set(re.findall(r"{{(\w+)}}", legend))
+        for name in NAME.findall(expression):
+            assert used <= labels[name], (expression, name, labels[name])
     # And the other way: nothing that is exported by the queries is missing, or has another value than the view.
     for name, scenario, label, value in shop.query("select name, scenario, label, value from marketing_automation.metric where name not like '%backlog%'"):
         kind = {"marketing_automation_health_status": "check"}.get(name, "activity")

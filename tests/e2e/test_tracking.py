@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -111,6 +112,32 @@ def test_the_proxy_outlives_a_restart_of_the_server(shop, mail, proxy, cluster):
     wait_until(proxy.ready, 30, what="the proxy to be ready again")
     assert requests.get(links(mail)[0], allow_redirects=False).status_code == 302
     wait_until(lambda: dict(shop.events()).get("email_clicked") == 1, what="the click after the restart")
+
+
+def test_limits_of_its_role_cost_the_proxy_neither_hits_nor_sessions(shop, mail, start_proxy):
+    # Unless it exists: PostgreSQL 17 has one more.
+    limits = {"statement_timeout": "20ms", "lock_timeout": "1ms", "idle_session_timeout": "300ms", "transaction_timeout": "300ms"}
+    known = {name for (name,) in shop.query("select name from pg_settings where name = any (%s)", list(limits))}
+    for setting, value in {**limits, "default_transaction_isolation": "serializable", "search_path": "nowhere"}.items():
+        if setting in known or setting not in limits:
+            shop.cluster.query(f'alter role "{shop.tracking}" set {setting} = %s', (value,))
+    proxy = start_proxy()
+    sessions = "select array_agg(pid order by pid) from pg_stat_activity where usename = %s"
+    image = proxy.base + open_image(mail).partition("/o/")[1] + open_image(mail).rpartition("/")[2]
+    assert requests.get(image).status_code == 200
+    wait_until(lambda: shop.events() == [("email_opened", 1)], what="the open")
+    before = set(shop.value(sessions, shop.tracking))
+    connection = shop.connect(autocommit=False)
+    connection.cursor().execute("lock marketing_automation_internal.event_inbox")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(requests.get, image)
+        wait_until(shop.is_blocked, what="the hit to wait")
+        time.sleep(0.7)
+        connection.rollback()
+        assert waiting.result().status_code == 200
+    wait_until(lambda: shop.events() == [("email_opened", 2)], what="the second open")
+    assert before <= set(shop.value(sessions, shop.tracking))
+    assert "timeout" not in proxy.log.read_text()
 
 
 def test_not_ready_while_the_inbox_of_events_is_locked(shop, proxy):

@@ -158,6 +158,27 @@ def test_a_database_owners_operators_do_not_run_with_the_workers_rights(shop, si
         assert cursor.fetchall() == []
 
 
+def test_a_limit_of_the_database_for_transactions_does_not_end_the_worker(shop, sink, cluster):
+    known = shop.value("select count(*) from pg_settings where name = 'transaction_timeout'")
+    if known:
+        shop.query(f'alter database "{shop.database}" set transaction_timeout = \'300ms\'')
+    shop.end_worker(shop.wait_for_worker())
+    pid = shop.wait_for_worker()
+    # As one who sets the limit does it, for whom it counts.
+    administrator = shop.connect(autocommit=False, options="-c transaction_timeout=0" if known else "")
+    administrator.cursor().execute("lock table marketing_automation_internal.outbox in access exclusive mode")
+    cluster.query("select pg_reload_conf()")
+    wait_until(lambda: cluster.value(
+        "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", (pid,)), what="the worker to wait")  # fmt: skip
+    time.sleep(0.7)
+    administrator.rollback()
+    shop.customers("Ada")
+    shop.scenario()
+    shop.tick()
+    sink.wait_for(1)
+    assert shop.worker() == pid
+
+
 def test_the_worker_survives_sql_errors_and_tells_them(shop, sink):
     shop.customers("Ada")
     shop.scenario()

@@ -6,6 +6,7 @@ way, and never touches a cluster or a service of the machine.
 """
 
 from .certificate import self_signed
+from .clock import Clock
 from .cluster import Cluster
 from .forwarder import Forwarder
 from .lifetime import free_port, stop_at_exit, wait_until
@@ -13,4 +14,4 @@ from .mailer import Mailer
 from .proxy import Proxy
 from .smtp import SmtpSink
 
-__all__ = ["Cluster", "Forwarder", "Mailer", "Proxy", "SmtpSink", "free_port", "self_signed", "stop_at_exit", "wait_until"]
+__all__ = ["Clock", "Cluster", "Forwarder", "Mailer", "Proxy", "SmtpSink", "free_port", "self_signed", "stop_at_exit", "wait_until"]

@@ -58,8 +58,10 @@ class Cluster:
         backup_options=(),
         server=None,
         initdb_options=(),
+        environment=None,
     ):
         self.server = server
+        self.environment = environment or {}
         self.detached = detached
         self.port = port or lifetime.free_port()
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="ma-pg-", dir="/tmp"))
@@ -122,7 +124,7 @@ class Cluster:
             [pg_program("postgres", self.server), "-D", self.data],
             log=self.log,
             # An administrator may want it: no backtrace reaches a client for all that.
-            env={"RUST_BACKTRACE": "1"},
+            env={"RUST_BACKTRACE": "1", **self.environment},
             user=SERVER_USER,
             detached=self.detached,
             death_signal=signal.SIGQUIT,

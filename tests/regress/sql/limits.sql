@@ -61,6 +61,10 @@ update marketing_automation_internal.outbox set due_at = 'infinity' where domain
 begin;
 update marketing_automation_internal.domain_queue set tokens = 0, refilled_at = now() where domain = 'gmail.example';
 select marketing_automation_internal.next_due() - now() as in_a_while;
+-- A clock that was set back leaves no bucket empty until it is there again.
+update marketing_automation_internal.domain_queue set refilled_at = now() + interval '1 hour' where domain = 'gmail.example';
+select marketing_automation_internal.next_due() <= now() as is_due,
+    (select b.tokens >= 1 from marketing_automation_internal.domain_queue_budget b where b.domain_queue = 'gmail.example') as is_full;
 update marketing_automation_internal.outbox set due_at = now() + interval '1 hour' where domain_queue = 'gmail.example';
 select marketing_automation_internal.next_due() - now() as later;
 delete from marketing_automation_internal.outbox where domain_queue = 'gmail.example';

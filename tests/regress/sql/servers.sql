@@ -32,6 +32,9 @@ update marketing_automation_internal.smtp_usage set refilled_at = statement_time
 select * from marketing_automation_internal.grant_send_tokens('{paced}', '{3}', 100);
 update marketing_automation_internal.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
 select * from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 2);
+-- Or is said to have been used in an hour, as the clock was set back.
+update marketing_automation_internal.smtp_usage set tokens = 0, refilled_at = statement_timestamp() + interval '1 hour' where server = 'paced';
+select server, permits > 0 as some from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 2);
 
 -- A ramp: by day, a missing one as the last before it, none after the last.
 insert into marketing_automation.smtp_warmup values ('new', 1, 5), ('new', 3, 8);
