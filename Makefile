@@ -23,6 +23,10 @@ export PG PG_CONFIG PGRX_HOME PGRX_VERSION CARGO_TARGET_DIR CARGO_PGRX_DISABLE_G
 LAYERS := format lint unit server regress e2e update package makefile
 RUN_LAYERS := $(PYTHON) -B tests/layers
 FETCHED := $(filter $(CARGO_TARGET_DIR)/servers/%,$(PG_CONFIG))
+# Said before that server is fetched: it is one to test with.
+ifneq ($(and $(FETCHED),$(filter install package deb,$(MAKECMDGOALS))),)
+$(error name the server to install into: make $(MAKECMDGOALS) PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-build build install package deb test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-stop clean
@@ -43,15 +47,12 @@ build: setup-build ## build the extension, the proxy and the mailer (debug)
 	cargo build --no-default-features --features proxy --bins
 
 install: setup-build ## build in release mode and put into the server of PG_CONFIG, or below DESTDIR
-	$(if $(FETCHED),$(error name the server to install into: make install PG_CONFIG=/path/to/pg_config))
 	@.ci/install
 
 package: setup-build ## make a tarball of the release files under target/
-	$(if $(FETCHED),$(error name a server of the kind to install into: make package PG_CONFIG=/path/to/pg_config))
 	@.ci/package
 
 deb: setup-build ## make Debian packages under target/deb: the extension for the server of PG, and proxy and mailer
-	$(if $(FETCHED),$(error name one of Debian's servers: make deb PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config))
 	@.ci/deb
 
 test: setup ## run all layers; TESTS="e2e unit" picks some, PG=18 another server

@@ -43,7 +43,7 @@ REFUSED = {
     ("build", "PG=16", f"PG_CONFIG={DEBIANS}"): "PG=16, but",
     ("build", "PG_CONFIG={headless}"): "no server headers in /nowhere; install postgresql-server-dev-15",
     ("install", "PG=18"): "name the server to install into",
-    ("deb", "PG=18"): "name one of Debian's servers",
+    ("deb", "PG=18"): "name the server to install into",
     ("test", "TESTS=nonsense"): "no such layer: nonsense",
     ("release-freeze",): "name the version to go on with",
 }
