@@ -401,6 +401,7 @@ create table marketing_automation_internal.mailer (
     backend_start timestamptz,
     since timestamptz not null,
     seen_at timestamptz not null,
+    suspected_at timestamptz,
     state text not null,
     sent bigint not null default 0,
     failed bigint not null default 0,
@@ -415,6 +416,8 @@ comment on column marketing_automation_internal.mailer.pid is
     'Of its session, with backend_start, as process ids are used again. A session that has ended leaves an orphan, whose claims the '
     'next claim of anybody takes back; null: it has left, or its claims were taken back';
 comment on column marketing_automation_internal.mailer.since is 'When its process registered first';
+comment on column marketing_automation_internal.mailer.suspected_at is
+    'When another sender noticed that it is silent; of no meaning once it has been seen again';
 -- It asks what becomes of mails that another server may have sent.
 drop function marketing_automation.arm();
 
@@ -6562,7 +6565,9 @@ comment on function marketing_automation_internal.consenting_records(marketing_a
 create or replace function marketing_automation_internal.unasked_scenarios(of_work text) returns integer[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(t.scenario_id), '{}') from marketing_automation_internal.failed_turn t
-    where t.work = of_work and t.failed_at > clock_timestamp() - interval '1 minute'
+    -- Not later than now either: the clock may have been set back.
+    where t.work = of_work
+        and t.failed_at between clock_timestamp() - interval '1 minute' and clock_timestamp() + interval '1 minute'
 $$;
 comment on function marketing_automation_internal.unasked_scenarios(text) is
     'API: private. Scenarios that could not be asked lately for consent (their events wait), or whether their mails may leave (leave: these '
@@ -8693,9 +8698,20 @@ create or replace function marketing_automation_internal.rescue_orphans() return
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     -- One that has not said a word for a minute, though it must every ten seconds, is cut off in a way that the server does not notice.
-    perform pg_terminate_backend(m.pid) from marketing_automation_internal.mailer m
-    where m.pid <> pg_backend_pid() and m.seen_at < statement_timestamp() - interval '1 minute'
-      and not marketing_automation_internal.has_ended(m.pid, m.backend_start);
+    if exists (select from marketing_automation_internal.mailer m where m.pid is not null
+               and m.seen_at < statement_timestamp() - interval '40 seconds') then
+        -- It is given time from the moment on at which that is noticed: where the clock was set forward, everybody looks silent.
+        update marketing_automation_internal.mailer m set suspected_at = statement_timestamp()
+        from (select s.id from marketing_automation_internal.mailer s
+              where s.pid <> pg_backend_pid() and s.seen_at < statement_timestamp() - interval '40 seconds'
+                and (s.suspected_at between s.seen_at and statement_timestamp()) is not true
+              for update skip locked) silent
+        where m.id = silent.id;
+        perform pg_terminate_backend(m.pid) from marketing_automation_internal.mailer m
+        where m.pid <> pg_backend_pid() and m.seen_at < statement_timestamp() - interval '1 minute'
+          and m.suspected_at between m.seen_at and statement_timestamp() - interval '20 seconds'
+          and not marketing_automation_internal.has_ended(m.pid, m.backend_start);
+    end if;
     if exists (select from marketing_automation_internal.mailer m
                where m.pid is not null and marketing_automation_internal.has_ended(m.pid, m.backend_start)) then
         perform marketing_automation_internal.rescue_messages(marketing_automation_internal.setting('in_doubt') = 'hold', spare_worker => true);
@@ -8745,8 +8761,10 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
         select m.id from marketing_automation_internal.mailer m where m.pid is not null
     )
     select count(*)::integer, case
-            when count(*) = 1 or (select m.since from marketing_automation_internal.mailer m where m.id = me)
-                < statement_timestamp() - interval '2 seconds'
+            when count(*) = 1 or (
+                -- One that came in the future, as the clock was set back meanwhile, has not just come.
+                select m.since not between statement_timestamp() - interval '2 seconds' and statement_timestamp() + interval '2 seconds'
+                from marketing_automation_internal.mailer m where m.id = me)
             then (count(*) filter (where s.id < me))::integer end
     from sender s
 $$;
@@ -9528,19 +9546,30 @@ comment on function marketing_automation.is_suppressed(text) is 'API: public. Wh
 -- functions/limits.sql
 -- Limits of recipient domains, and the pause of everything.
 
+create or replace function marketing_automation_internal.seconds_of_refill(refilled_at timestamptz) returns double precision
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        -- More than what statements wait for each other's locks: the clock was set back. The bucket is full, or it would stay empty
+        -- until the clock is there again.
+        when refilled_at > statement_timestamp() + interval '1 minute' then 86400
+        else greatest(extract(epoch from statement_timestamp() - refilled_at)::double precision, 0) end
+$$;
+comment on function marketing_automation_internal.seconds_of_refill(timestamptz) is
+    'API: private. For how long a token bucket has been filling since it was last taken from; a day, if that is in the future';
+
 create or replace view marketing_automation_internal.domain_queue_budget as
 select b.domain as domain_queue,
        case when l.domain is not null
-            then least(f.burst, b.tokens + l.per_second * greatest(extract(epoch from statement_timestamp() - b.refilled_at),
-                0)) end as tokens,
+            then least(f.burst, b.tokens + l.per_second * r.seconds) end as tokens,
        case when l.per_second = 0 then 'infinity'
-            when b.tokens < f.worthwhile
+            when b.tokens + l.per_second * r.seconds < f.worthwhile
                 then b.refilled_at + make_interval(secs => (f.worthwhile - b.tokens) / l.per_second) end as ready_at
 from marketing_automation_internal.domain_queue b
 left join marketing_automation.domain_limit l on l.domain = b.domain
 cross join lateral (select case l.per_second when 0 then 0 else coalesce(l.burst, ceil(l.per_second)) end as burst) d
 -- The mailer need not wake up for each mail: those of a tenth of a second are worth a claim.
-cross join lateral (select d.burst, least(d.burst, greatest(l.per_second / 10, 1)) as worthwhile) f;
+cross join lateral (select d.burst, least(d.burst, greatest(l.per_second / 10, 1)) as worthwhile) f
+cross join lateral (select marketing_automation_internal.seconds_of_refill(b.refilled_at) as seconds) r;
 comment on view marketing_automation_internal.domain_queue_budget is
     'API: private. Mails that may be claimed now in each domain_queue, null without a limit, and from when a claim is worthwhile, '
     'null: now';
@@ -9844,7 +9873,7 @@ select s.name as server, s.per_second, ceil(s.per_second) as burst, s.warmup_sta
             then coalesce((select w.mails from marketing_automation.smtp_warmup w where w.server = s.name
                 and w.day <= d.day order by w.day desc limit 1), 0)
             end as daily,
-       u.tokens + s.per_second * greatest(extract(epoch from statement_timestamp() - u.refilled_at), 0) as tokens
+       u.tokens + s.per_second * marketing_automation_internal.seconds_of_refill(u.refilled_at) as tokens
 from marketing_automation.smtp_server s
 left join marketing_automation_internal.smtp_usage u on u.server = s.name
 cross join lateral (select current_date - s.warmup_started + 1 as day) d;
