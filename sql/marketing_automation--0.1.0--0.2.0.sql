@@ -8763,7 +8763,7 @@ language sql volatile set search_path = pg_catalog, pg_temp as $$
     select count(*)::integer, case
             when count(*) = 1 or (
                 -- One that came in the future, as the clock was set back meanwhile, has not just come.
-                select m.since not between statement_timestamp() - interval '2 seconds' and statement_timestamp() + interval '2 seconds'
+                select m.since not between statement_timestamp() - interval '2 seconds' and statement_timestamp() + interval '1 minute'
                 from marketing_automation_internal.mailer m where m.id = me)
             then (count(*) filter (where s.id < me))::integer end
     from sender s
