@@ -36,6 +36,7 @@ pub mod identifiers;
 pub mod job;
 mod links;
 mod mail_settings;
+pub mod message_class;
 pub mod outcome;
 pub mod pool;
 pub mod probe;

@@ -31,7 +31,8 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class)
+                is distinct from (old.action, old.sender, old.subject, old.body, old.message_class))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
         'email_not_clicked', 'email_bounced', 'email_not_bounced'], 'event', format('activity "%s"', new.name),
@@ -63,6 +64,9 @@ begin
     end if;
     if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
         perform marketing_automation_internal.check_send_window(new.send_window, format('activity "%s"', new.name));
+    end if;
+    if tg_op = 'INSERT' or new.message_class is distinct from old.message_class then
+        perform marketing_automation_internal.check_message_class(new.message_class, format('activity "%s"', new.name));
     end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
     if not found then
@@ -162,6 +166,10 @@ create trigger validate before insert or update or delete on marketing_automatio
 
 create trigger cascade after delete on marketing_automation.activity
     for each row execute function marketing_automation_internal.activity_cascade();
+
+create trigger reclass after update of message_class on marketing_automation.activity
+    for each row when (new.message_class is distinct from old.message_class)
+    execute function marketing_automation_internal.activity_class_changed();
 
 create function marketing_automation_internal.activity_translation_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -63,11 +63,12 @@ begin
                 left join marketing_automation_internal.record r on r.id = w.record_id
                 join marketing_automation.activity a on a.id = w.activity_id
                 join marketing_automation.scenario s on s.id = a.scenario_id
+                join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
                 -- What would not have been sent is left to the mailer, which says why.
-                where r.blocked_at is null and not exists (
-                    select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
-                  and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
-                      marketing_automation.address_hash(w.email)) is null)
+                where r.blocked_at is null and (not k.honors_unsubscribe or not exists (
+                        select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
+                    and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+                        marketing_automation.address_hash(w.email)) is null))
                 limit 10000)
             returning o.id, o.attempts
         )

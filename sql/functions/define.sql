@@ -33,7 +33,7 @@ create function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    send_window text default null, holdout numeric default 0, topic text default null
+    send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing'
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -41,11 +41,12 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
-        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic)
+        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
+        create_scenario.message_class)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -56,12 +57,12 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text) is
+    interval, text, text, text, numeric, text, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
     'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; topic: what its mails are '
-    'about, which people choose';
+    'about, which people choose; message_class: what kind they are';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -233,7 +234,7 @@ create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
-    expires_after interval default null, at_time time default null, send_window text default null
+    expires_after interval default null, at_time time default null, send_window text default null, message_class text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -249,10 +250,10 @@ begin
         end if;
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after, at_time, send_window)
+        expires_after, at_time, send_window, message_class)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
-            add_activity.expires_after, add_activity.at_time, add_activity.send_window)
+            add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -264,9 +265,9 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text) is
+    text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
-    'of day at which it runs; send_window: when its mails may leave, null: as those of the scenario';
+    'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario';
 
 -- As that of create_scenario().
 create function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer

@@ -79,6 +79,7 @@ declare
             coalesce(reached, 'false'))) end;
     opt_in text := (select t.opt_in from marketing_automation.topic t where t.name = scenario.topic);
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
+    reaches_unsubscribed boolean := marketing_automation_internal.reaches_unsubscribed(scenario.id);
     entered bigint;
     lost bigint;
 begin
@@ -92,10 +93,11 @@ begin
             and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
-          and (scenario.topic is null or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
+          and (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
-                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+                select from marketing_automation.unsubscription u
+                where not reaches_unsubscribed and u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
         select q.key, q.roots, q.reached
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,

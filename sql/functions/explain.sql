@@ -51,6 +51,11 @@ declare
     status marketing_automation.scenario_status;
     unsubscribed_at timestamptz;
     withheld text;
+    -- Mails that go on then.
+    others text := (
+        select string_agg(distinct format('"%s"', c.name), ', ') from marketing_automation.activity a
+        cross join lateral marketing_automation_internal.its_class(a) c
+        where a.scenario_id = scenario.id and a.action = 'send_email' and not c.honors_unsubscribe);
     obstacle text;
     its_party text;
     its_email text;
@@ -89,11 +94,13 @@ begin
             fact := format('blocked %s: nothing more runs', marketing_automation_internal.moment(entered.blocked_at));
             return next;
         elsif unsubscribed_at is not null then
-            fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
+            fact := format('its party unsubscribed %s: %s', marketing_automation_internal.moment(unsubscribed_at),
+                coalesce('only mails of class ' || others || ' go on', 'nothing more runs'));
             return next;
         elsif withheld is not null then
             fact := withheld || marketing_automation_internal.chosen_when(scenario.topic, coalesce(entered.party, its_party),
-                marketing_automation.address_hash(its_email)) || ': no mail of the scenario goes there';
+                marketing_automation.address_hash(its_email))
+                || coalesce(': only mails of class ' || others || ' go there', ': no mail of the scenario goes there');
             return next;
         end if;
         fact := coalesce((
@@ -148,11 +155,11 @@ begin
             fact := 'has not entered: ' || obstacle;
             return next;
         end if;
-        if unsubscribed_at is not null then
+        if unsubscribed_at is not null and others is null then
             fact := format('has not entered: its party unsubscribed %s', marketing_automation_internal.moment(unsubscribed_at));
             return next;
         end if;
-        if withheld is not null then
+        if withheld is not null and others is null then
             fact := format('has not entered: %s', withheld || marketing_automation_internal.chosen_when(scenario.topic,
                 coalesce(entered.party, its_party), marketing_automation.address_hash(its_email)));
             return next;
@@ -161,7 +168,7 @@ begin
             fact := format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
             return next;
         end if;
-        if obstacle is null and unsubscribed_at is null and withheld is null and scenario.state = 'running' then
+        if obstacle is null and (unsubscribed_at is null and withheld is null or others is not null) and scenario.state = 'running' then
             fact := 'has not entered yet, the next enroll() enters it; '
                 || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
             return next;
@@ -172,7 +179,7 @@ begin
         return next;
     elsif unsubscribed_at is null
         and marketing_automation_internal.has_left(marketing_automation.address_hash(its_email), scenario.id, coalesce(entered.party, its_party)) then
-        fact := 'its address has unsubscribed: no mail of the scenario goes there';
+        fact := 'its address has unsubscribed: ' || coalesce('only mails of class ' || others || ' go there', 'no mail of the scenario goes there');
         return next;
     elsif row_exists and nullif(trim(its_email), '') is null then
         fact := 'has no e-mail address: activities that send mail go on without';

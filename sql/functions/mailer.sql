@@ -48,6 +48,12 @@ declare
         select true from marketing_automation.scenario s
         where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
     unasked integer[] := '{}';
+    -- Whether some mails go before others.
+    ranked boolean := (
+        select min(k.priority) <> max(k.priority) from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+        where a.action = 'send_email');
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -78,15 +84,21 @@ begin
             select '' as name, batch_size as quota, null::double precision as tokens
             union all
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
-        ), active as materialized (
-            -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
-            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window, s.topic,
+        ), queued as materialized (
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe, k.priority,
                    l.name as domain_queue, l.quota,
-                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
+                   case when ranked then (
+                       select count(*) from (
+                           select from marketing_automation_internal.outbox o
+                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and statement_timestamp()
+                             and o.state = 'queued' and o.record_id is not null
+                           limit least(batch_size, l.quota)) o) end as due_mails,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
                 and s.id <> all (unasked)
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -96,16 +108,30 @@ begin
                 where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and statement_timestamp()
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
+        ), active as materialized (
+            -- Activities with due mails share what those that go before them leave of the batch, so that a large campaign does not hold up
+            -- a small one; so do queues.
+            select q.*, case when q.room > 0 and q.room_in_queue > 0 then greatest(least(
+                q.room / count(*) over (partition by q.priority),
+                q.room_in_queue / count(*) over (partition by q.domain_queue, q.priority)), 1) else 0 end as share
+            from (
+                select q.*, batch_size - coalesce(sum(q.due_mails) over before, 0) as room,
+                    q.quota - coalesce(sum(q.due_mails) over before_in_queue, 0) as room_in_queue
+                from queued q
+                window before as (order by q.priority desc range between unbounded preceding and current row exclude group),
+                    before_in_queue as (partition by q.domain_queue order by q.priority desc
+                        range between unbounded preceding and current row exclude group)) q
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, o.time_zone, a.domain_queue, a.quota,
-                row_number() over (partition by a.domain_queue) as place
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, a.honors_unsubscribe, o.time_zone,
+                a.domain_queue, a.quota,
+                row_number() over (partition by a.domain_queue order by a.priority desc) as place
             from active a
             cross join lateral (
                 select o.id, o.time_zone from marketing_automation_internal.outbox o
                 where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
-            limit batch_size
+            order by a.priority desc limit batch_size
         ), test as materialized (
             -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
             select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
@@ -136,7 +162,7 @@ begin
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
                             select from marketing_automation.unsubscription u
-                            where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
+                            where d.honors_unsubscribe and u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
                         when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
                         when d.expires_after is not null
@@ -144,7 +170,7 @@ begin
                             then 'expired'
                         when exists (
                             select from marketing_automation_internal.unsubscribed_address u
-                            where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                            where d.honors_unsubscribe and u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
@@ -155,12 +181,13 @@ begin
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone,
+                      d.honors_unsubscribe
                   from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null
-                  from test t where t.place <= t.quota) d
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, false from test t
+                  where t.place <= t.quota) d
             left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
@@ -220,12 +247,15 @@ begin
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
         -- Asking whether they may leave takes time, too.
-        exit when found or looked_at = 0 or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+        exit when found or looked_at = 0 and ranked is not true
+            or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+        -- Somebody else may hold what goes before: then it leaves already.
+        ranked := ranked and looked_at > 0;
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
-    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
+    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes, oldest first within an activity, '
+    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
     'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
@@ -234,16 +264,16 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
 
 create function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text)
+    subject text, body text, message_class text, bulk_headers boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, a.version, a.name, s.name, s.language, '', a.sender, a.subject, a.body
-    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-    where a.id = any (activities)
-    union all
-    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body
-    from marketing_automation.activity_translation t
-    join marketing_automation.activity a on a.id = t.activity_id
+    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body, k.name, k.bulk_headers
+    from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+    cross join lateral (
+        select '' as language, a.sender, a.subject, a.body
+        union all
+        select o.language, o.sender, o.subject, o.body from marketing_automation.activity_translation o where o.activity_id = a.id) t
     where a.id = any (activities)
 $$;
 comment on function marketing_automation_internal.mail_templates(integer[]) is

@@ -263,15 +263,16 @@ begin
             select from marketing_automation_internal.outbox o
             join marketing_automation.activity a on a.id = o.activity_id
             join marketing_automation.scenario s on s.id = a.scenario_id and (s.state = 'running' or o.record_id is null)
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.record r on r.id = o.record_id
             where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
               and r.blocked_at is null
               and not exists (select from marketing_automation.unsubscription u
-                  where u.scenario_id in (0, s.id) and u.party = r.party)
+                  where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
-                  where u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                  where k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
-              and (s.topic is null or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+              and (s.topic is null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
                   marketing_automation.address_hash(o.email)) is null)
               and not exists (select from marketing_automation.suppression x
                   where x.address_hash = marketing_automation.address_hash(o.email))
@@ -298,7 +299,7 @@ comment on function marketing_automation.mailer_next_due() is
 
 create function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text)
+    subject text, body text, message_class text, bulk_headers boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t

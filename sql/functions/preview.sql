@@ -117,13 +117,15 @@ language sql set search_path = pg_catalog, pg_temp as $$
     with recursive part as (
         select a.id, '' as language, a.name as mail, a.body
         from marketing_automation.activity a
-        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email'
+        cross join lateral marketing_automation_internal.its_class(a) k
+        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email' and k.honors_unsubscribe
         union
         select a.id, t.language, format('%s (%s)', a.name, t.language), t.body
         from marketing_automation.activity_translation t
         join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mails_without_way_out.scenario_id
             and a.action = 'send_email'
-        where t.body is not null
+        cross join lateral marketing_automation_internal.its_class(a) k
+        where t.body is not null and k.honors_unsubscribe
         union
         select p.id, p.language, p.mail, s.body
         from part p cross join unnest(marketing_automation_internal.used_snippets(null, null, p.body)) as u (name)
@@ -134,7 +136,8 @@ language sql set search_path = pg_catalog, pg_temp as $$
         having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
 $$;
 comment on function marketing_automation_internal.mails_without_way_out(integer) is
-    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has; null: none';
+    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has, of '
+    'classes that one unsubscribes from; null: none';
 
 create function marketing_automation_internal.warn_of_no_way_out(scenario marketing_automation.scenario) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -43,6 +43,7 @@ declare
     mail_due timestamptz := least(now, clock_timestamp());
     limited boolean := exists (select from marketing_automation.domain_limit);
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
+    honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     processed integer;
     queued integer;
 begin
@@ -66,9 +67,9 @@ begin
         select t.record_id, t.at, r.key, r.party, r.time_zone as its_zone,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
-                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party)
+                   where honors_unsubscribe and u.scenario_id in (0, r.scenario_id) and u.party = r.party)
                    -- That of its address is known to the claim, as with unsubscribed ones.
-                   or scenario.topic is not null and exists (
+                   or honors_unsubscribe and scenario.topic is not null and exists (
                        select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
                            and u.address_hash is null and u.state = 'unsubscribed') as blocked,
                r.end_reason, r.entered_at,

@@ -137,6 +137,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
                || coalesce(', window ' || s.send_window, '')
+               || coalesce(', class ' || nullif(s.message_class, 'marketing'), '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
@@ -150,7 +151,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
-                   'at ' || n.at_time, 'window ' || n.send_window, 'if ' || n.condition), '')
+                   'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class,
+                   'if ' || n.condition), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),

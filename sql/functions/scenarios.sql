@@ -64,6 +64,13 @@ begin
     if tg_op = 'INSERT' or new.topic is distinct from old.topic then
         perform marketing_automation_internal.check_topic(new.topic, format('scenario "%s"', new.name));
     end if;
+    if tg_op = 'INSERT' or new.message_class is distinct from old.message_class then
+        if new.message_class is null then
+            raise exception 'message_class of scenario "%" must not be null', new.name
+                using errcode = 'null_value_not_allowed', hint = 'Leave it away for marketing; that of an activity may be null.';
+        end if;
+        perform marketing_automation_internal.check_message_class(new.message_class, format('scenario "%s"', new.name));
+    end if;
     -- All that is asked of its expressions now.
     perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
@@ -175,3 +182,6 @@ comment on function marketing_automation_internal.scenario_regoal() is
 
 create trigger regoal after update of goal on marketing_automation.scenario
     for each row when ((new.goal is null) <> (old.goal is null)) execute function marketing_automation_internal.scenario_regoal();
+
+create trigger reclass after update of message_class on marketing_automation.scenario
+    for each row when (new.message_class <> old.message_class) execute function marketing_automation_internal.scenario_class_changed();

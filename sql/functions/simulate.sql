@@ -250,7 +250,9 @@ begin
     obstacle := case
         when not row_exists then format('model "%s" has no row with this key', model.name)
         when not row.matches then 'the domain is not true for it'
-        when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
+        when marketing_automation_internal.reaches_unsubscribed(chosen.id) then null
+        when exists (
+            select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
         else marketing_automation_internal.withheld(chosen.topic, row.party, marketing_automation.address_hash(row.email))
     end;

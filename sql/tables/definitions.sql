@@ -94,6 +94,7 @@ create table marketing_automation.scenario (
     holdout numeric not null default 0 check (holdout between 0 and 100),
     send_window text,
     topic text,
+    message_class text not null default 'marketing',
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
     constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
     constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0)
@@ -138,6 +139,8 @@ comment on column marketing_automation.scenario.goal_ends_journey is
 comment on column marketing_automation.scenario.send_window is 'Name of the window in which its mails may leave; null: at any time';
 comment on column marketing_automation.scenario.topic is
     'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
+comment on column marketing_automation.scenario.message_class is
+    'Class of its mails, but of those whose activity has another: a name in message_class';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,
@@ -173,6 +176,7 @@ create table marketing_automation.activity (
     version integer not null default 1,
     at_time time,
     send_window text,
+    message_class text,
     unique (scenario_id, name),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
     constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
@@ -202,6 +206,7 @@ comment on column marketing_automation.activity.at_time is
     'Time of day, by the recipient''s clock, at which it runs: the first one after its delay; null: as soon as that is over';
 comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
+comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
 create index activity_parent_id on marketing_automation.activity (parent_id);
 
 create table marketing_automation.activity_translation (

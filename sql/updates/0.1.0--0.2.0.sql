@@ -632,3 +632,30 @@ comment on column marketing_automation.subscription_log.user_agent is 'Of a page
 alter table marketing_automation.scenario add column topic text;
 comment on column marketing_automation.scenario.topic is
     'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
+-- Classes of mails.
+create table marketing_automation.message_class (
+    name text primary key check (name <> ''),
+    honors_unsubscribe boolean not null default true,
+    bulk_headers boolean not null default true,
+    priority integer not null default 0 check (priority between -1000 and 1000),
+    note text,
+    is_shipped boolean not null default false
+);
+comment on table marketing_automation.message_class is
+    'API: public. Classes of mails: marketing, transactional, internal, and your own. A scenario has one, an activity may have another';
+comment on column marketing_automation.message_class.honors_unsubscribe is
+    'Whether who has unsubscribed, from the scenario or from everything, gets no mail of this class. What is suppressed or blocked gets '
+    'none of any';
+comment on column marketing_automation.message_class.bulk_headers is
+    'Whether its mails have the headers of a mailing list: Precedence, List-Id, List-Unsubscribe and List-Unsubscribe-Post';
+comment on column marketing_automation.message_class.priority is
+    'Classes with more are processed and sent before those with less';
+comment on column marketing_automation.message_class.note is 'What it is for';
+comment on column marketing_automation.message_class.is_shipped is
+    'As the extension has shipped it; false once you have changed it, and then dumped';
+alter table marketing_automation.scenario add column message_class text not null default 'marketing';
+comment on column marketing_automation.scenario.message_class is
+    'Class of its mails, but of those whose activity has another: a name in message_class';
+alter table marketing_automation.activity add column message_class text;
+comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
+drop function marketing_automation_internal.mail_templates(integer[]);

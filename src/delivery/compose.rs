@@ -92,9 +92,11 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     if is_setting && let Err(error) = message::check_sender(from) {
         return Err(Outcome::Retry(error.to_string().into()));
     }
-    let scenario = compiled
-        .as_ref()
-        .map_or("", |compiled| compiled.scenario.as_str());
+    let Some(compiled) = compiled else {
+        return Err(Outcome::Failed("the activity no longer exists".into()));
+    };
+    let scenario = compiled.scenario.as_str();
+    let is_bulk = compiled.class.has_bulk_headers;
     let return_path = settings.bounce_address.as_ref().map(|address| {
         address.with(&address_token::sign(
             &settings.keyring,
@@ -103,6 +105,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             mail.activity,
         ))
     });
+    let unsubscribe_url = base.unsubscribe(&sign(Purpose::Unsubscribe, None));
     let unsubscribe_address = settings.unsubscribe_address.as_ref().map(|address| {
         address.with(&address_token::sign(
             &settings.keyring,
@@ -126,12 +129,14 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         // The same for each attempt: the record's public id and the activity.
         message_id: &format!("{}.{}@{}", mail.record_uuid, mail.activity, settings.host),
         date,
-        unsubscribe_url: Some(&base.unsubscribe(&sign(Purpose::Unsubscribe, None))),
+        is_bulk,
+        unsubscribe_url: Some(unsubscribe_url.as_str()).filter(|_| is_bulk),
         unsubscribe_address: unsubscribe_address.as_deref(),
-        list_id: Some(&list_id(scenario, &settings.host)),
+        list_id: Some(list_id(scenario, &settings.host).as_str()).filter(|_| is_bulk),
         feedback_id: Some(&feedback_id(
             mail.activity,
             scenario,
+            &compiled.class.name,
             &settings.feedback_sender,
         )),
     })

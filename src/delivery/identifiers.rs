@@ -2,19 +2,20 @@
 
 use sha2::{Digest, Sha256};
 
-/// Longest name of a scenario in an identifier.
+/// Longest name of a scenario, or of a class of mails, in an identifier.
 const MAX_NAME: usize = 60;
 /// Gmail's bounds for the last field of a Feedback-ID.
 const SENDER_CHARS: std::ops::RangeInclusive<usize> = 5..=15;
 
-/// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons.
-pub fn feedback_id(activity: i32, scenario: &str, sender: &str) -> String {
-    let scenario: String = scenario
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(MAX_NAME)
-        .collect();
-    format!("{activity}:{scenario}:marketing:{sender}")
+/// Feedback-ID as Gmail defines it: up to three identifiers and the sender, separated by colons. The third is the class of the mail.
+pub fn feedback_id(activity: i32, scenario: &str, class: &str, sender: &str) -> String {
+    let field = |name: &str| -> String {
+        name.chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .take(MAX_NAME)
+            .collect()
+    };
+    format!("{activity}:{}:{}:{sender}", field(scenario), field(class))
 }
 
 /// What the last field of a Feedback-ID must be for Gmail to count by it.
@@ -83,8 +84,12 @@ mod tests {
     #[test]
     fn a_feedback_id_ends_with_a_sender_as_gmail_wants_it() {
         assert_eq!(
-            feedback_id(7, "Été 1", "shop.example"),
+            feedback_id(7, "Été 1", "marketing", "shop.example"),
             "7:-t--1:marketing:shop.example"
+        );
+        assert_eq!(
+            feedback_id(7, "orders", "of: ours", "shop.example"),
+            "7:orders:of--ours:shop.example"
         );
         for (host, sender) in [
             ("t.shop.example", "t.shop.example"),

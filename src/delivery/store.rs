@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::message_class::MessageClass;
 use super::revocation::SharedRevocations;
 use super::server::definition::Definition;
 use crate::mail::bounce::Rules;
@@ -76,6 +77,7 @@ pub struct TemplateRow {
     pub version: i32,
     pub name: String,
     pub scenario: String,
+    pub class: MessageClass,
     /// The language of the activity's own.
     pub own_language: String,
     pub language: String,

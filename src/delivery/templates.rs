@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock};
 
+use super::message_class::MessageClass;
 use super::store::{Claim, Claimed, Result, Store, TemplateRow};
 use crate::mail::template::{Choice, MailTemplate, Snippets, TemplateError, Texts, Translations};
 
@@ -11,6 +12,7 @@ use crate::mail::template::{Choice, MailTemplate, Snippets, TemplateError, Texts
 pub struct Compiled {
     pub(super) activity: String,
     pub(super) scenario: String,
+    pub(super) class: MessageClass,
     pub(super) translations: Arc<Translations>,
     pub(super) choice: Choice,
     pub(super) template: OnceLock<std::result::Result<MailTemplate, TemplateError>>,
@@ -30,17 +32,18 @@ pub struct Activity {
     version: i32,
     pub name: String,
     pub scenario: String,
+    pub class: MessageClass,
     pub translations: Arc<Translations>,
     compiled: HashMap<Choice, Arc<Compiled>>,
 }
 
 /// Puts the rows together: activities by their ids.
 pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> HashMap<i32, Activity> {
-    let mut found: HashMap<i32, (i32, String, String, Translations)> = HashMap::new();
+    let mut found: HashMap<i32, (i32, String, String, MessageClass, Translations)> = HashMap::new();
     for row in rows {
         let (.., translations) = found.entry(row.activity).or_insert_with(|| {
             let translations = Translations::new(&row.own_language, Arc::clone(snippets));
-            (row.version, row.name, row.scenario, translations)
+            (row.version, row.name, row.scenario, row.class, translations)
         });
         let texts = Texts {
             sender: row.sender,
@@ -51,11 +54,12 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
     }
     found
         .into_iter()
-        .map(|(id, (version, name, scenario, translations))| {
+        .map(|(id, (version, name, scenario, class, translations))| {
             let activity = Activity {
                 version,
                 name,
                 scenario,
+                class,
                 translations: Arc::new(translations),
                 compiled: HashMap::new(),
             };
@@ -72,6 +76,7 @@ impl Activity {
                 let compiled = Arc::new(Compiled {
                     activity: self.name.clone(),
                     scenario: self.scenario.clone(),
+                    class: self.class.clone(),
                     translations: Arc::clone(&self.translations),
                     choice: entry.key().clone(),
                     template: OnceLock::new(),

@@ -46,6 +46,8 @@ pub struct Draft<'a> {
     /// Without angle brackets; the same for every attempt to send this mail.
     pub message_id: &'a str,
     pub date: SystemTime,
+    /// Whether it says `Precedence: bulk`.
+    pub is_bulk: bool,
     /// For `List-Unsubscribe`; an https URL that takes the POST of RFC 8058.
     pub unsubscribe_url: Option<&'a str>,
     /// An address that takes leaving by mail, for programs that know RFC 2369 only.
@@ -85,7 +87,7 @@ impl Mail {
     }
 }
 
-/// Builds the message: multipart/alternative of text and HTML, and the headers of an automatic bulk mail.
+/// Builds the message: multipart/alternative of text and HTML, and the headers of an automatic mail, a bulk one or not.
 ///
 /// # Errors
 /// The first field that holds a control character, an address that is none, a message id or URL that does not fit
@@ -140,8 +142,10 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         .date(draft.date)
         .message_id(Some(format!("<{}>", draft.message_id)))
         // RFC 3834, section 5: keeps vacation responders quiet.
-        .raw_header(raw("Auto-Submitted", "auto-generated"))
-        .raw_header(raw("Precedence", "bulk"));
+        .raw_header(raw("Auto-Submitted", "auto-generated"));
+    if draft.is_bulk {
+        message = message.raw_header(raw("Precedence", "bulk"));
+    }
     if let Some(url) = draft.unsubscribe_url {
         check_url(url)?;
         let mut ways = format!("<{url}>");

@@ -12,6 +12,7 @@ use tokio_postgres::{Error, Row};
 use super::confirmation::Confirmations;
 use super::session::Session;
 use super::settings::Answer;
+use crate::delivery::message_class::MessageClass;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
     Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Share, Store, TemplateRow,
@@ -144,7 +145,8 @@ impl Store for PostgresStore {
 
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.session.borrow_mut().ask(async |live| {
-            let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body \
+            let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, \
+                 message_class, bulk_headers \
                  from marketing_automation.mailer_templates($1)";
             let rows = live.client.query(question, &[&activities]).await?;
             let rows = rows.iter().map(|row| {
@@ -153,6 +155,10 @@ impl Store for PostgresStore {
                     version: row.try_get(1)?,
                     name: row.try_get(2)?,
                     scenario: row.try_get(3)?,
+                    class: MessageClass {
+                        name: row.try_get(9)?,
+                        has_bulk_headers: row.try_get(10)?,
+                    },
                     own_language: row.try_get(4)?,
                     language: row.try_get(5)?,
                     sender: row.try_get(6)?,

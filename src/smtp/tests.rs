@@ -26,6 +26,7 @@ fn letter(id: &str) -> Draft<'_> {
         text: "Hello\n.\n..x",
         message_id: id,
         date: SystemTime::UNIX_EPOCH,
+        is_bulk: true,
         unsubscribe_url: None,
         unsubscribe_address: None,
         list_id: None,

@@ -110,7 +110,15 @@ fn render_preview(
         .map(|mailbox| mailbox.with("preview"));
     let feedback_id = settings::feedback_sender()
         .or_else(|| base.is_some().then(|| default_feedback_sender(&host)))
-        .map(|sender| feedback_id(activity_id, &activity.scenario, &sender));
+        .map(|sender| {
+            feedback_id(
+                activity_id,
+                &activity.scenario,
+                &activity.class.name,
+                &sender,
+            )
+        });
+    let is_bulk = activity.class.has_bulk_headers;
     let consent = Consent {
         opens: track_opens && base.is_some(),
         clicks: true,
@@ -141,9 +149,10 @@ fn render_preview(
         text: &mail.text,
         message_id: &format!("preview.{activity_id}@{host}"),
         date: SystemTime::now(),
-        unsubscribe_url: unsubscribe_url.as_deref(),
+        is_bulk,
+        unsubscribe_url: unsubscribe_url.as_deref().filter(|_| is_bulk),
         unsubscribe_address: unsubscribe_address.as_deref(),
-        list_id: Some(&list_id(&activity.scenario, &host)),
+        list_id: Some(list_id(&activity.scenario, &host).as_str()).filter(|_| is_bulk),
         feedback_id: feedback_id.as_deref(),
     })
     .unwrap_or_else(|error| refuse(&what, &error.to_string()));

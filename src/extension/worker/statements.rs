@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pgrx::prelude::*;
 
+use crate::delivery::message_class::MessageClass;
 use crate::delivery::server::definition::Definition;
 use crate::delivery::store::{Claimed, Completed, Grant, ServerRow, TemplateRow};
 use crate::mail::rendered::Consent;
@@ -58,7 +59,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
     Spi::connect(|client| {
         client
             .select(
-                "select activity_id, version, activity, scenario, own_language, language, sender, subject, body
+                "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -69,6 +70,10 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     version: column(&row, 2)?,
                     name: column(&row, 3)?,
                     scenario: column(&row, 4)?,
+                    class: MessageClass {
+                        name: column(&row, 10)?,
+                        has_bulk_headers: column(&row, 11)?,
+                    },
                     own_language: column(&row, 5)?,
                     language: column(&row, 6)?,
                     sender: row.get(7)?,

@@ -17,6 +17,7 @@ fn mail() -> Mail {
         text: "Hello  you \n\n",
         message_id: "m1@example.org",
         date: UNIX_EPOCH,
+        is_bulk: true,
         unsubscribe_url: Some("https://t.example/u/abc"),
         unsubscribe_address: None,
         list_id: Some("a.t.example"),

@@ -16,6 +16,7 @@ fn draft() -> Draft<'static> {
         text: "Gruesse\n.\nFrom here",
         message_id: "m1.a2@example.org",
         date: UNIX_EPOCH + Duration::from_secs(1_795_498_629),
+        is_bulk: true,
         unsubscribe_url: Some("https://t.example/u/abc"),
         unsubscribe_address: None,
         list_id: Some("welcome.t.example"),
@@ -101,6 +102,7 @@ fn bounces_go_to_the_return_path_or_to_the_sender() {
 fn the_same_letter_without_optional_fields_has_no_list_headers() {
     let mail = build(&Draft {
         to_name: None,
+        is_bulk: false,
         unsubscribe_url: None,
         list_id: None,
         feedback_id: None,
@@ -109,7 +111,9 @@ fn the_same_letter_without_optional_fields_has_no_list_headers() {
     .unwrap();
     let text = text(&mail);
     assert_eq!(header(&text, "To"), Some("zoe@example.com"));
+    assert_eq!(header(&text, "Auto-Submitted"), Some("auto-generated"));
     for name in [
+        "Precedence",
         "List-Unsubscribe",
         "List-Unsubscribe-Post",
         "List-Id",

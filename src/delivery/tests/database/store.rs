@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Database;
 use crate::delivery::clock::Time;
+use crate::delivery::message_class::MessageClass;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
     Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Store, TemplateRow,
@@ -99,6 +100,10 @@ impl Store for Database {
             version: 1,
             name: "newsletter".to_owned(),
             scenario: "spring".to_owned(),
+            class: MessageClass {
+                name: "marketing".to_owned(),
+                has_bulk_headers: true,
+            },
             own_language: "en".to_owned(),
             language: String::new(),
             sender: Some(format!("Shop <news{activity}@shop.example>")),
