@@ -668,6 +668,33 @@ comment on column marketing_automation.subscription_log.user_agent is 'Of a page
 alter table marketing_automation.scenario add column topic text;
 comment on column marketing_automation.scenario.topic is
     'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
+-- Classes of mails.
+create table marketing_automation.message_class (
+    name text primary key check (name <> ''),
+    honors_unsubscribe boolean not null default true,
+    bulk_headers boolean not null default true,
+    priority integer not null default 0 check (priority between -1000 and 1000),
+    note text,
+    is_shipped boolean not null default false
+);
+comment on table marketing_automation.message_class is
+    'API: public. Classes of mails: marketing, transactional, internal, and your own. A scenario has one, an activity may have another';
+comment on column marketing_automation.message_class.honors_unsubscribe is
+    'Whether who has unsubscribed, from the scenario or from everything, gets no mail of this class. What is suppressed or blocked gets '
+    'none of any';
+comment on column marketing_automation.message_class.bulk_headers is
+    'Whether its mails have the headers of a mailing list: Precedence, List-Id, List-Unsubscribe and List-Unsubscribe-Post';
+comment on column marketing_automation.message_class.priority is
+    'Classes with more are processed and sent before those with less';
+comment on column marketing_automation.message_class.note is 'What it is for';
+comment on column marketing_automation.message_class.is_shipped is
+    'As the extension has shipped it; false once you have changed it, and then dumped';
+alter table marketing_automation.scenario add column message_class text not null default 'marketing';
+comment on column marketing_automation.scenario.message_class is
+    'Class of its mails, but of those whose activity has another: a name in message_class';
+alter table marketing_automation.activity add column message_class text;
+comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
+drop function marketing_automation_internal.mail_templates(integer[]);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -2793,6 +2820,157 @@ create or replace trigger changed after update or delete on marketing_automation
 create or replace trigger validate before insert or update on marketing_automation.topic_translation
     for each row execute function marketing_automation_internal.topic_translation_validate();
 
+-- functions/message_classes.sql
+-- Message classes: which one a mail has, and what follows from it.
+
+create or replace function marketing_automation_internal.its_class(activity marketing_automation.activity) returns marketing_automation.message_class
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.* from marketing_automation.scenario s
+    join marketing_automation.message_class c on c.name = coalesce(activity.message_class, s.message_class)
+    where s.id = activity.scenario_id
+$$;
+comment on function marketing_automation_internal.its_class(marketing_automation.activity) is
+    'API: private. The class of the mails of an activity: its own, else that of its scenario';
+
+create or replace function marketing_automation_internal.reaches_unsubscribed(scenario_id integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from marketing_automation.activity a cross join lateral marketing_automation_internal.its_class(a) c
+        where a.scenario_id = reaches_unsubscribed.scenario_id and a.action = 'send_email' and not c.honors_unsubscribe)
+$$;
+comment on function marketing_automation_internal.reaches_unsubscribed(integer) is
+    'API: private. Whether a scenario has mails for who has unsubscribed: then they enter it, too';
+
+create or replace function marketing_automation_internal.honors_unsubscribe(activity marketing_automation.activity) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- What sends nothing is on the way to mails of both kinds.
+    select case when activity.action = 'send_email' then (marketing_automation_internal.its_class(activity)).honors_unsubscribe is not false
+        else not marketing_automation_internal.reaches_unsubscribed(activity.scenario_id) end
+$$;
+comment on function marketing_automation_internal.honors_unsubscribe(marketing_automation.activity) is
+    'API: private. Whether an activity is cancelled for who has unsubscribed';
+
+-- What is written.
+
+create or replace function marketing_automation_internal.check_message_class(name text, whose text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Nobody deletes it before this is committed.
+    perform from marketing_automation.message_class c where c.name = check_message_class.name for key share;
+    if not found and name is not null then
+        raise exception 'message class "%" of % does not exist', name, whose
+            using errcode = 'undefined_object',
+                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
+                      select c.name from marketing_automation.message_class c)) || '".',
+                      'See: select name from marketing_automation.message_class;');
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_message_class(text, text) is
+    'API: private. Raises unless a class exists, or is null, and keeps it until the transaction ends';
+
+create or replace function marketing_automation_internal.message_class_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    user_of text;
+begin
+    if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
+        -- As a dump is restored, the row that was changed takes the place of the shipped one.
+        if marketing_automation_internal.is_restoring() then
+            return old;
+        end if;
+        if old.name in ('marketing', 'transactional', 'internal') then
+            raise exception 'message class "%" is one of the extension''s and cannot be %', old.name,
+                case tg_op when 'DELETE' then 'deleted' else 'renamed' end
+                using errcode = 'object_in_use', hint = 'Change what it means, or make one of your own.';
+        end if;
+        user_of := coalesce(
+            (select format('scenario "%s"', s.name) from marketing_automation.scenario s where s.message_class = old.name order by s.id limit 1),
+            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.message_class = old.name order by a.id limit 1));
+        if user_of is not null then
+            raise exception 'message class "%" is in use by % and cannot be %', old.name, user_of,
+                case tg_op when 'DELETE' then 'deleted' else 'renamed' end
+                using errcode = 'object_in_use', detail = 'Nobody would know to whom its mails may go.',
+                      hint = format('update marketing_automation.%s set message_class = %s where message_class = %L;',
+                          split_part(user_of, ' ', 1), case when user_of like 'scenario%' then '''marketing''' else 'null' end, old.name);
+        end if;
+    end if;
+    if tg_op = 'DELETE' then
+        return old;
+    end if;
+    if new.priority not between -1000 and 1000 then
+        raise exception 'priority of message class "%" is %', new.name, new.priority
+            using errcode = 'check_violation', hint = 'It is a number from -1000, last, to 1000, first; 0 is that of marketing.';
+    end if;
+    new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
+    if tg_op = 'INSERT' then
+        -- A dump has the classes that were changed; CREATE EXTENSION has just made them as they are shipped.
+        delete from marketing_automation.message_class c
+        where c.name = new.name and c.is_shipped and marketing_automation_internal.is_restoring();
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.message_class_validate() is
+    'API: private. A class that is shipped or in use stays; one that was changed takes the place of the shipped one when a dump is restored';
+
+create or replace function marketing_automation_internal.message_class_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    changed text[];
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    changed := array(
+        select n.name from new_class n join old_class o on o.name = n.name
+        where (n.honors_unsubscribe, n.bulk_headers) is distinct from (o.honors_unsubscribe, o.bulk_headers));
+    if changed <> '{}' then
+        perform marketing_automation_internal.follow_class(array(
+            select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+            where coalesce(a.message_class, s.message_class) = any (changed)));
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.message_class_changed() is
+    'API: private. Trigger: mails of a class that has come to mean something else are claimed and composed anew';
+
+create or replace function marketing_automation_internal.follow_class(activities integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Compiled templates, with which the headers are known, are cached by the version.
+    update marketing_automation.activity a set version = a.version + 1 where a.id = any (activities);
+    perform marketing_automation_internal.revoke_claims_of('activity', u.id::text) from unnest(activities) as u (id);
+    perform marketing_automation_internal.notify_mailer();
+end $$;
+comment on function marketing_automation_internal.follow_class(integer[]) is
+    'API: private. Has the mails of activities, whose class or its meaning has changed, claimed and composed anew';
+
+create or replace function marketing_automation_internal.scenario_class_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.follow_class(array(
+        select a.id from marketing_automation.activity a where a.scenario_id = new.id and a.message_class is null));
+    return null;
+end $$;
+comment on function marketing_automation_internal.scenario_class_changed() is
+    'API: private. Trigger: mails that have the class of their scenario are claimed and composed anew when it changes';
+
+create or replace function marketing_automation_internal.activity_class_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.revoke_claims_of('activity', new.id::text);
+    perform marketing_automation_internal.notify_mailer();
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_class_changed() is
+    'API: private. Trigger: mails of an activity that gets another class are claimed anew; its version says that they are composed anew';
+
+create or replace trigger validate before insert or update or delete on marketing_automation.message_class
+    for each row execute function marketing_automation_internal.message_class_validate();
+
+create or replace trigger changed after update on marketing_automation.message_class
+    referencing old table as old_class new table as new_class
+    for each statement execute function marketing_automation_internal.message_class_changed();
+
 -- functions/models.sql
 -- Models, and the shipped parties and sales: what is written is checked, and what depends on it follows. Definitions have three
 -- triggers: "guard" runs as the writer (may they?), "validate" as the extension (does it make sense?), "cascade" afterwards.
@@ -3021,6 +3199,13 @@ begin
     if tg_op = 'INSERT' or new.topic is distinct from old.topic then
         perform marketing_automation_internal.check_topic(new.topic, format('scenario "%s"', new.name));
     end if;
+    if tg_op = 'INSERT' or new.message_class is distinct from old.message_class then
+        if new.message_class is null then
+            raise exception 'message_class of scenario "%" must not be null', new.name
+                using errcode = 'null_value_not_allowed', hint = 'Leave it away for marketing; that of an activity may be null.';
+        end if;
+        perform marketing_automation_internal.check_message_class(new.message_class, format('scenario "%s"', new.name));
+    end if;
     -- All that is asked of its expressions now.
     perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
@@ -3133,6 +3318,9 @@ comment on function marketing_automation_internal.scenario_regoal() is
 create or replace trigger regoal after update of goal on marketing_automation.scenario
     for each row when ((new.goal is null) <> (old.goal is null)) execute function marketing_automation_internal.scenario_regoal();
 
+create or replace trigger reclass after update of message_class on marketing_automation.scenario
+    for each row when (new.message_class <> old.message_class) execute function marketing_automation_internal.scenario_class_changed();
+
 -- functions/activities.sql
 -- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
 
@@ -3167,7 +3355,8 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body) is distinct from (old.action, old.sender, old.subject, old.body))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class)
+                is distinct from (old.action, old.sender, old.subject, old.body, old.message_class))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
         'email_not_clicked', 'email_bounced', 'email_not_bounced'], 'event', format('activity "%s"', new.name),
@@ -3199,6 +3388,9 @@ begin
     end if;
     if tg_op = 'INSERT' or new.send_window is distinct from old.send_window then
         perform marketing_automation_internal.check_send_window(new.send_window, format('activity "%s"', new.name));
+    end if;
+    if tg_op = 'INSERT' or new.message_class is distinct from old.message_class then
+        perform marketing_automation_internal.check_message_class(new.message_class, format('activity "%s"', new.name));
     end if;
     select s.* into scenario from marketing_automation.scenario s where s.id = new.scenario_id for key share;
     if not found then
@@ -3298,6 +3490,10 @@ create or replace trigger validate before insert or update or delete on marketin
 
 create or replace trigger cascade after delete on marketing_automation.activity
     for each row execute function marketing_automation_internal.activity_cascade();
+
+create or replace trigger reclass after update of message_class on marketing_automation.activity
+    for each row when (new.message_class is distinct from old.message_class)
+    execute function marketing_automation_internal.activity_class_changed();
 
 create or replace function marketing_automation_internal.activity_translation_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -3715,7 +3911,7 @@ create or replace function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    send_window text default null, holdout numeric default 0, topic text default null
+    send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing'
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3723,11 +3919,12 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
-        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic)
+        create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
+        create_scenario.message_class)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -3738,12 +3935,12 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text) is
+    interval, text, text, text, numeric, text, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
     'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; topic: what its mails are '
-    'about, which people choose';
+    'about, which people choose; message_class: what kind they are';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -3915,7 +4112,7 @@ create or replace function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
-    expires_after interval default null, at_time time default null, send_window text default null
+    expires_after interval default null, at_time time default null, send_window text default null, message_class text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3931,10 +4128,10 @@ begin
         end if;
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after, at_time, send_window)
+        expires_after, at_time, send_window, message_class)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
-            add_activity.expires_after, add_activity.at_time, add_activity.send_window)
+            add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -3946,9 +4143,9 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text) is
+    text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
-    'of day at which it runs; send_window: when its mails may leave, null: as those of the scenario';
+    'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario';
 
 -- As that of create_scenario().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -4347,6 +4544,7 @@ declare
             coalesce(reached, 'false'))) end;
     opt_in text := (select t.opt_in from marketing_automation.topic t where t.name = scenario.topic);
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
+    reaches_unsubscribed boolean := marketing_automation_internal.reaches_unsubscribed(scenario.id);
     entered bigint;
     lost bigint;
 begin
@@ -4360,10 +4558,11 @@ begin
             and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
         where not exists (select from marketing_automation_internal.record r
             where r.scenario_id = scenario.id and r.key = q.key collate "C")
-          and (scenario.topic is null or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
+          and (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
-                select from marketing_automation.unsubscription u where u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
+                select from marketing_automation.unsubscription u
+                where not reaches_unsubscribed and u.scenario_id in (0, scenario.id) and u.party = q.party collate "C")
     ), chosen as materialized (
         select q.key, q.roots, q.reached
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, chosen_query,
@@ -5403,6 +5602,7 @@ declare
     mail_due timestamptz := least(now, clock_timestamp());
     limited boolean := exists (select from marketing_automation.domain_limit);
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
+    honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     processed integer;
     queued integer;
 begin
@@ -5426,9 +5626,9 @@ begin
         select t.record_id, t.at, r.key, r.party, r.time_zone as its_zone,
                r.blocked_at is not null or exists (
                    select from marketing_automation.unsubscription u
-                   where u.scenario_id in (0, r.scenario_id) and u.party = r.party)
+                   where honors_unsubscribe and u.scenario_id in (0, r.scenario_id) and u.party = r.party)
                    -- That of its address is known to the claim, as with unsubscribed ones.
-                   or scenario.topic is not null and exists (
+                   or honors_unsubscribe and scenario.topic is not null and exists (
                        select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
                            and u.address_hash is null and u.state = 'unsubscribed') as blocked,
                r.end_reason, r.entered_at,
@@ -6360,9 +6560,10 @@ begin
             cross join lateral (
                 select w.at from marketing_automation_internal.waiting_activity w
                 where w.activity_id = a.id and w.at between begin.at and assumed order by w.at limit 1) as first
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'process' and t.activity_id = a.id
             where a.id <> all (tried)
-            order by t.failed_at nulls first, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
+            order by t.failed_at nulls first, k.priority desc, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
             tried := tried || (due.activity).id;
             -- Several sessions may run one activity, each for other records. One that is being deleted waits.
@@ -6406,8 +6607,8 @@ comment on function marketing_automation_internal.process_due(regrole, integer, 
 create or replace function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
-    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest and that no '
-    'other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class has the highest '
+    'priority, and that no other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
@@ -8263,6 +8464,12 @@ declare
         select true from marketing_automation.scenario s
         where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
     unasked integer[] := '{}';
+    -- Whether some mails go before others.
+    ranked boolean := (
+        select min(k.priority) <> max(k.priority) from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+        where a.action = 'send_email');
     queues text[];
     tokens double precision[];
     ids bigint[];
@@ -8293,15 +8500,21 @@ begin
             select '' as name, batch_size as quota, null::double precision as tokens
             union all
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
-        ), active as materialized (
-            -- Activities with due mails share the batch, so that a large campaign does not hold up a small one; so do queues.
-            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window, s.topic,
+        ), queued as materialized (
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe, k.priority,
                    l.name as domain_queue, l.quota,
-                   greatest(least(batch_size / count(*) over (), l.quota / count(*) over (partition by l.name)), 1) as share,
+                   case when ranked then (
+                       select count(*) from (
+                           select from marketing_automation_internal.outbox o
+                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and statement_timestamp()
+                             and o.state = 'queued' and o.record_id is not null
+                           limit least(batch_size, l.quota)) o) end as due_mails,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
                 and s.id <> all (unasked)
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -8311,16 +8524,30 @@ begin
                 where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and statement_timestamp()
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
+        ), active as materialized (
+            -- Activities with due mails share what those that go before them leave of the batch, so that a large campaign does not hold up
+            -- a small one; so do queues.
+            select q.*, case when q.room > 0 and q.room_in_queue > 0 then greatest(least(
+                q.room / count(*) over (partition by q.priority),
+                q.room_in_queue / count(*) over (partition by q.domain_queue, q.priority)), 1) else 0 end as share
+            from (
+                select q.*, batch_size - coalesce(sum(q.due_mails) over before, 0) as room,
+                    q.quota - coalesce(sum(q.due_mails) over before_in_queue, 0) as room_in_queue
+                from queued q
+                window before as (order by q.priority desc range between unbounded preceding and current row exclude group),
+                    before_in_queue as (partition by q.domain_queue order by q.priority desc
+                        range between unbounded preceding and current row exclude group)) q
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, o.time_zone, a.domain_queue, a.quota,
-                row_number() over (partition by a.domain_queue) as place
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, a.honors_unsubscribe, o.time_zone,
+                a.domain_queue, a.quota,
+                row_number() over (partition by a.domain_queue order by a.priority desc) as place
             from active a
             cross join lateral (
                 select o.id, o.time_zone from marketing_automation_internal.outbox o
                 where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
-            limit batch_size
+            order by a.priority desc limit batch_size
         ), test as materialized (
             -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
             select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
@@ -8351,7 +8578,7 @@ begin
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
                             select from marketing_automation.unsubscription u
-                            where u.scenario_id in (0, d.scenario_id) and u.party = r.party)
+                            where d.honors_unsubscribe and u.scenario_id in (0, d.scenario_id) and u.party = r.party)
                         then 'record blocked or party unsubscribed'
                         when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
                         when d.expires_after is not null
@@ -8359,7 +8586,7 @@ begin
                             then 'expired'
                         when exists (
                             select from marketing_automation_internal.unsubscribed_address u
-                            where u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                            where d.honors_unsubscribe and u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
@@ -8370,12 +8597,13 @@ begin
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone,
+                      d.honors_unsubscribe
                   from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null
-                  from test t where t.place <= t.quota) d
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, false from test t
+                  where t.place <= t.quota) d
             left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
@@ -8435,12 +8663,15 @@ begin
                       o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
         -- Asking whether they may leave takes time, too.
-        exit when found or looked_at = 0 or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+        exit when found or looked_at = 0 and ranked is not true
+            or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+        -- Somebody else may hold what goes before: then it leaves already.
+        ranked := ranked and looked_at > 0;
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
-    'API: private. Claims at most batch_size due mails of running scenarios, oldest first within an activity, shared fairly between '
-    'activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
+    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes, oldest first within an activity, '
+    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
     'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
@@ -8449,16 +8680,16 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
 
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text)
+    subject text, body text, message_class text, bulk_headers boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, a.version, a.name, s.name, s.language, '', a.sender, a.subject, a.body
-    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-    where a.id = any (activities)
-    union all
-    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body
-    from marketing_automation.activity_translation t
-    join marketing_automation.activity a on a.id = t.activity_id
+    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body, k.name, k.bulk_headers
+    from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+    cross join lateral (
+        select '' as language, a.sender, a.subject, a.body
+        union all
+        select o.language, o.sender, o.subject, o.body from marketing_automation.activity_translation o where o.activity_id = a.id) t
     where a.id = any (activities)
 $$;
 comment on function marketing_automation_internal.mail_templates(integer[]) is
@@ -8941,15 +9172,16 @@ begin
             select from marketing_automation_internal.outbox o
             join marketing_automation.activity a on a.id = o.activity_id
             join marketing_automation.scenario s on s.id = a.scenario_id and (s.state = 'running' or o.record_id is null)
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.record r on r.id = o.record_id
             where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
               and r.blocked_at is null
               and not exists (select from marketing_automation.unsubscription u
-                  where u.scenario_id in (0, s.id) and u.party = r.party)
+                  where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
-                  where u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                  where k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
-              and (s.topic is null or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+              and (s.topic is null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
                   marketing_automation.address_hash(o.email)) is null)
               and not exists (select from marketing_automation.suppression x
                   where x.address_hash = marketing_automation.address_hash(o.email))
@@ -8976,7 +9208,7 @@ comment on function marketing_automation.mailer_next_due() is
 
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text)
+    subject text, body text, message_class text, bulk_headers boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -9186,11 +9418,12 @@ begin
                 left join marketing_automation_internal.record r on r.id = w.record_id
                 join marketing_automation.activity a on a.id = w.activity_id
                 join marketing_automation.scenario s on s.id = a.scenario_id
+                join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
                 -- What would not have been sent is left to the mailer, which says why.
-                where r.blocked_at is null and not exists (
-                    select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
-                  and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
-                      marketing_automation.address_hash(w.email)) is null)
+                where r.blocked_at is null and (not k.honors_unsubscribe or not exists (
+                        select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
+                    and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+                        marketing_automation.address_hash(w.email)) is null))
                 limit 10000)
             returning o.id, o.attempts
         )
@@ -10209,13 +10442,15 @@ language sql set search_path = pg_catalog, pg_temp as $$
     with recursive part as (
         select a.id, '' as language, a.name as mail, a.body
         from marketing_automation.activity a
-        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email'
+        cross join lateral marketing_automation_internal.its_class(a) k
+        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email' and k.honors_unsubscribe
         union
         select a.id, t.language, format('%s (%s)', a.name, t.language), t.body
         from marketing_automation.activity_translation t
         join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mails_without_way_out.scenario_id
             and a.action = 'send_email'
-        where t.body is not null
+        cross join lateral marketing_automation_internal.its_class(a) k
+        where t.body is not null and k.honors_unsubscribe
         union
         select p.id, p.language, p.mail, s.body
         from part p cross join unnest(marketing_automation_internal.used_snippets(null, null, p.body)) as u (name)
@@ -10226,7 +10461,8 @@ language sql set search_path = pg_catalog, pg_temp as $$
         having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
 $$;
 comment on function marketing_automation_internal.mails_without_way_out(integer) is
-    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has; null: none';
+    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has, of '
+    'classes that one unsubscribes from; null: none';
 
 create or replace function marketing_automation_internal.warn_of_no_way_out(scenario marketing_automation.scenario) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -10839,6 +11075,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
                || coalesce(', window ' || s.send_window, '')
+               || coalesce(', class ' || nullif(s.message_class, 'marketing'), '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
@@ -10852,7 +11089,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
-                   'at ' || n.at_time, 'window ' || n.send_window, 'if ' || n.condition), '')
+                   'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class,
+                   'if ' || n.condition), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
@@ -11509,6 +11747,11 @@ declare
     status marketing_automation.scenario_status;
     unsubscribed_at timestamptz;
     withheld text;
+    -- Mails that go on then.
+    others text := (
+        select string_agg(distinct format('"%s"', c.name), ', ') from marketing_automation.activity a
+        cross join lateral marketing_automation_internal.its_class(a) c
+        where a.scenario_id = scenario.id and a.action = 'send_email' and not c.honors_unsubscribe);
     obstacle text;
     its_party text;
     its_email text;
@@ -11547,11 +11790,13 @@ begin
             fact := format('blocked %s: nothing more runs', marketing_automation_internal.moment(entered.blocked_at));
             return next;
         elsif unsubscribed_at is not null then
-            fact := format('its party unsubscribed %s: nothing more runs', marketing_automation_internal.moment(unsubscribed_at));
+            fact := format('its party unsubscribed %s: %s', marketing_automation_internal.moment(unsubscribed_at),
+                coalesce('only mails of class ' || others || ' go on', 'nothing more runs'));
             return next;
         elsif withheld is not null then
             fact := withheld || marketing_automation_internal.chosen_when(scenario.topic, coalesce(entered.party, its_party),
-                marketing_automation.address_hash(its_email)) || ': no mail of the scenario goes there';
+                marketing_automation.address_hash(its_email))
+                || coalesce(': only mails of class ' || others || ' go there', ': no mail of the scenario goes there');
             return next;
         end if;
         fact := coalesce((
@@ -11606,11 +11851,11 @@ begin
             fact := 'has not entered: ' || obstacle;
             return next;
         end if;
-        if unsubscribed_at is not null then
+        if unsubscribed_at is not null and others is null then
             fact := format('has not entered: its party unsubscribed %s', marketing_automation_internal.moment(unsubscribed_at));
             return next;
         end if;
-        if withheld is not null then
+        if withheld is not null and others is null then
             fact := format('has not entered: %s', withheld || marketing_automation_internal.chosen_when(scenario.topic,
                 coalesce(entered.party, its_party), marketing_automation.address_hash(its_email)));
             return next;
@@ -11619,7 +11864,7 @@ begin
             fact := format('has not entered: the scenario is %s, only a running one enrolls', scenario.state);
             return next;
         end if;
-        if obstacle is null and unsubscribed_at is null and withheld is null and scenario.state = 'running' then
+        if obstacle is null and (unsubscribed_at is null and withheld is null or others is not null) and scenario.state = 'running' then
             fact := 'has not entered yet, the next enroll() enters it; '
                 || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
             return next;
@@ -11630,7 +11875,7 @@ begin
         return next;
     elsif unsubscribed_at is null
         and marketing_automation_internal.has_left(marketing_automation.address_hash(its_email), scenario.id, coalesce(entered.party, its_party)) then
-        fact := 'its address has unsubscribed: no mail of the scenario goes there';
+        fact := 'its address has unsubscribed: ' || coalesce('only mails of class ' || others || ' go there', 'no mail of the scenario goes there');
         return next;
     elsif row_exists and nullif(trim(its_email), '') is null then
         fact := 'has no e-mail address: activities that send mail go on without';
@@ -12122,7 +12367,9 @@ begin
     obstacle := case
         when not row_exists then format('model "%s" has no row with this key', model.name)
         when not row.matches then 'the domain is not true for it'
-        when exists (select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
+        when marketing_automation_internal.reaches_unsubscribed(chosen.id) then null
+        when exists (
+            select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
         else marketing_automation_internal.withheld(chosen.topic, row.party, marketing_automation.address_hash(row.email))
     end;
@@ -12719,6 +12966,7 @@ select pg_extension_config_dump('marketing_automation.snippet', '');
 select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
 select pg_extension_config_dump('marketing_automation.send_window', '');
 select pg_extension_config_dump('marketing_automation.holiday', '');
+select pg_extension_config_dump('marketing_automation.message_class', 'where not is_shipped');
 select pg_extension_config_dump('marketing_automation_internal.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
@@ -12800,16 +13048,16 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet send_window holiday topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
-         'sender_permission'),
+         'model party sale snippet send_window holiday message_class topic topic_translation page page_text robot_rule bounce_rule '
+         'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log'),
         ('admin', 'shared', 'select',
-         'party sale holiday topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause smtp_server_status '
-         'suppression sender_permission'),
-        ('admin', 'shared', 'write', 'party sale holiday topic topic_translation page page_text robot_rule sender_permission'),
+         'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
+         'smtp_server_status suppression sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday message_class topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale holiday topic topic_translation page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday message_class topic topic_translation page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('admin operator', 'shared', 'execute', 'subscribe unsubscribe_from subscribe_address unsubscribe_address_from'),
@@ -13025,6 +13273,12 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('gmail_image_proxy', 'user_agent', 'googleimageproxy', null, null, false,
      'Off: Gmail''s proxy loads an image when the mail is opened, and tells the sender that: support.google.com/mail/answer/145919', true),
     ('yahoo_image_proxy', 'user_agent', 'yahoomailproxy', null, null, false, 'Off: as Gmail''s', true)
+on conflict do nothing;
+
+insert into marketing_automation.message_class (name, honors_unsubscribe, bulk_headers, priority, note, is_shipped) values
+    ('marketing', true, true, 0, 'Mails that people may want or not: newsletters, offers, reminders', true),
+    ('transactional', false, false, 100, 'Mails that somebody has caused and waits for: receipts, passwords, confirmations', true),
+    ('internal', false, false, 50, 'Mails to your own people', true)
 on conflict do nothing;
 
 -- The transaction may go on: it is to find its settings as they were.
