@@ -29,22 +29,41 @@ end $$;
 comment on function marketing_automation_internal.lock_records(bigint[]) is
     'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
+create function marketing_automation_internal.records_of_same_rows(records bigint[]) returns bigint[]
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    select array(
+        select distinct o.id from marketing_automation_internal.record r
+        join marketing_automation_internal.record o on o.scenario_id = r.scenario_id and o.key = r.key
+        where r.id = any (records) order by o.id)
+$$;
+comment on function marketing_automation_internal.records_of_same_rows(bigint[]) is
+    'API: private. These records and all others that their rows have in the same scenario, as it lets them enter again';
+
 create function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result marketing_automation_internal.record;
+    locked bigint[];
+    found_now bigint[];
 begin
-    perform marketing_automation_internal.lock_records(array[of_record]);
+    loop
+        found_now := marketing_automation_internal.records_of_same_rows(array[of_record]);
+        -- Who enters the row again holds its last record meanwhile: after this lock the new one is seen.
+        exit when found_now <@ locked;
+        perform marketing_automation_internal.lock_records(found_now);
+        locked := found_now;
+    end loop;
     select r.* into result from marketing_automation_internal.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
-    'API: private. Locks what a record has finished, in order of activity, and then the record';
+    'API: private. Locks what a record, and the others of its row in the scenario, have finished, in order of activity, and then the records';
 
 create function marketing_automation_internal.block_record(blocked marketing_automation_internal.record) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     is_news boolean := blocked.blocked_at is null;
+    later marketing_automation_internal.record;
 begin
     if is_news then
         update marketing_automation_internal.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
@@ -60,10 +79,16 @@ begin
     on conflict do nothing;
     is_news := is_news or found;
     perform marketing_automation_internal.cancel_waiting(blocked.id);
+    -- By whichever mail somebody leaves: it is the last record that mails.
+    select r.* into later from marketing_automation_internal.record r
+    where r.scenario_id = blocked.scenario_id and r.key = blocked.key and r.run > blocked.run order by r.run desc limit 1;
+    if found then
+        is_news := marketing_automation_internal.block_record(later) or is_news;
+    end if;
     return is_news;
 end $$;
 comment on function marketing_automation_internal.block_record(marketing_automation_internal.record) is
-    'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
+    'API: private. Blocks a record that lock_record() has locked, and the last one of its row; whether that changed anything';
 
 create function marketing_automation_internal.existing_record(caller regrole, record uuid) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -99,14 +124,19 @@ create function marketing_automation.block(record uuid)
     returns void
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.block(uuid) is
-    'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
-    'unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
+    'API: public. Stops everything for a record, and its row does not enter again: what waits is cancelled, queued mails are suppressed. If '
+    'its scenario is unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
 create function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     unblocked bigint;
 begin
+    -- One that stays blocked would keep the row from entering again.
+    records := records || array(
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (marketing_automation_internal.records_of_same_rows(records)) and r.id <> all (records)
+          and (r.blocked_at is not null or r.unsubscribed_at is not null));
     perform marketing_automation_internal.lock_records(records);
     with returning_one as (
         update marketing_automation_internal.record r set blocked_at = null, unsubscribed_at = null
@@ -142,8 +172,8 @@ begin
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
-    'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
-    'returns how many records were blocked';
+    'API: private. Takes blocking back, also of other records of the same rows, and what was cancelled because a party had left: it waits '
+    'again, for the time that it had; returns how many records were blocked';
 
 create function marketing_automation_internal.unblock(caller regrole, record uuid)
     returns void

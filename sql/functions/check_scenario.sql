@@ -115,6 +115,41 @@ end $$;
 comment on function marketing_automation_internal.check_mail(marketing_automation.scenario, marketing_automation.activity, text, text[]) is
     'API: private. What is wrong with the mail of an activity, rendered for some rows, in a language (null: that of each row)';
 
+create function marketing_automation_internal.check_entering_again(scenario marketing_automation.scenario, keys text[])
+    returns table (severity text, message text, hint text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    waiting bigint := (select s.without_occasion from marketing_automation.scenario_status s where s.scenario_id = scenario.id);
+    absent bigint;
+begin
+    if scenario.occasion is null then
+        return query select 'warning', 'rows enter again within an hour of the end of their journey, as long as the domain is true for them',
+            format('update marketing_automation.scenario set reenter_after = ''30 days'' where name = %L;', scenario.name)
+        where scenario.reenter_after < interval '1 hour';
+        return;
+    end if;
+    begin
+        select count(*) into absent from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.as_occasion(scenario.occasion)), keys) as q (occasion text) where q.occasion is null;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        return query select 'error', format('its occasion raises an error for some row: %s', sqlerrm),
+            format('update marketing_automation.scenario set occasion = … where name = %L;', scenario.name);
+        return;
+    end;
+    return query select 'warning', case when waiting > 0 then format('at the last run %s row%s without an occasion: they wait', waiting,
+                case waiting when 1 then ' was' else 's were' end)
+            else format('%s of %s rows have no occasion: they wait until it is not null', absent, cardinality(keys)) end,
+        'Leave them out by the domain, or give each an occasion: coalesce(…).'
+    where waiting > 0 or absent > 0;
+end $$;
+comment on function marketing_automation_internal.check_entering_again(marketing_automation.scenario, text[]) is
+    'API: private. What may be wrong with the way in which rows enter a scenario again, asked of some rows by their keys';
+
 create function marketing_automation_internal.check_scenario(caller regrole, scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -172,6 +207,8 @@ begin
         select 'warning', null, null, null, 'it has no activity: nobody enters', format(
             'select marketing_automation.add_activity(%L, ''hello'', subject => ''…'', body => ''…'');', chosen.name)
         where not exists (select from marketing_automation.activity a where a.scenario_id = chosen.id)
+        union all
+        select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
         select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
         where keys = '{}' and exists (select from mail)

@@ -33,7 +33,8 @@ create function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing'
+    send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
+    reenter_after interval default null, occasion text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -41,12 +42,12 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
-        create_scenario.message_class)
+        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -57,12 +58,13 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text) is
+    interval, text, text, text, numeric, text, text, interval, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
-    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; topic: what its mails are '
-    'about, which people choose; message_class: what kind they are';
+    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; '
+    'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
+    'row enters again; occasion: SQL expression over self for what it enters, once for each';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -165,6 +167,26 @@ end $$;
 comment on function marketing_automation_internal.check_goal_parts(marketing_automation.scenario, marketing_automation.model) is
     'API: private. Raises unless goal_at and goal_value of a scenario plan, and are a time and a number';
 
+create function marketing_automation_internal.check_occasion(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_type regtype;
+begin
+    if scenario.occasion is null then
+        return;
+    end if;
+    its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, scenario.occasion,
+        format('occasion of scenario "%s"', scenario.name));
+    if its_type = 'timestamptz'::regtype then
+        raise exception 'occasion of scenario "%" is timestamp with time zone, whose text depends on the time zone of the database', scenario.name
+            using errcode = 'datatype_mismatch', detail = 'Another time zone would make other occasions of all, and rows would enter again.',
+                  hint = format('Write timezone(''UTC'', %s), or the date or year that is meant.', scenario.occasion);
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_occasion(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Raises unless the occasion of a scenario plans, and is the same text whatever the settings of the database';
+
 create function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -184,6 +206,7 @@ begin
             format('goal of scenario "%s"', scenario.name));
     end if;
     perform marketing_automation_internal.check_goal_parts(scenario, model);
+    perform marketing_automation_internal.check_occasion(scenario, model);
     if scenario.exit_condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
             format('exit condition of scenario "%s"', scenario.name));

@@ -123,10 +123,14 @@ create function marketing_automation_internal.entering_error(scenario marketing_
     detail text) returns text
 language sql set search_path = pg_catalog, pg_temp as $$
     select case broken
-        when 'record_enters_once' then format('key %s is not unique: %s', m.model, marketing_automation_internal.key_in_detail(detail))
+        when 'record_enters_once' then format('key %s is not unique: %s', m.model, (marketing_automation_internal.run_in_detail(detail)).key)
+        when 'record_pkey' then format('key %s is not unique', m.model)
+        when 'waiting_activity_pkey' then format('key %s is not unique', m.model)
+        when 'open_goal_pkey' then format('key %s is not unique', m.model)
         when 'record_has_key' then format('key %s is null in some row', m.model)
         when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', m.model)
         when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', m.model)
+        when 'record_occasion_is_short' then format('occasion of scenario "%s" has more than 1,000 bytes in some row', scenario.name)
         else marketing_automation_internal.named_error(scenario, code, message) end
     from (select format('of model "%s"', scenario.model) as model) m
 $$;
@@ -223,6 +227,7 @@ begin
         scenario := chosen.name;
         if now is not null then
             perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+            perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
         end if;
         enrolled := 0;
         -- Only who asks for this one scenario waits.

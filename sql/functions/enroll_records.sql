@@ -9,9 +9,10 @@ create function marketing_automation_internal.entering_keys_query(
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- The keys stand outside, where they find the rows, and inside, where they keep the domain, which may raise, from others. In order,
     -- as two sessions may enter the same ones.
-    select format('select %s, %s, %s, %s from %s as self where %s and %s order by 1',
+    select format('select %s, %s, %s, %s, %s from %s as self where %s and %s order by 1',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
         marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.topic_address(scenario, model),
+        marketing_automation_internal.as_occasion(scenario.occasion),
         model.relation, k.condition,
         marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), k.condition))
     from marketing_automation_internal.key_condition(model.relation, model.key, model.key_type) k (condition)
@@ -123,6 +124,7 @@ begin
     perform marketing_automation_internal.assume_time(now);
     if now is not null then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
     end if;
     select e.* into its
     from marketing_automation_internal.enter_keys(chosen, model,
@@ -173,7 +175,8 @@ create function marketing_automation.enroll_record(scenario text, key text, now 
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_record(text, text, timestamptz) is
     'API: public. Enters one row of a running scenario''s model, at once and within your transaction: whether it has entered by this. Not '
-    'if the domain is not true for it, if it is in already, if its party has unsubscribed or its topic is not wanted, or if there is no such row; what an '
+    'if the domain is not true for it, if it is in already (where rows enter again: if it may not yet), if its party has unsubscribed or its '
+    'topic is not wanted, or if there is no such row; what an '
     'expression raises is raised. Waits for nobody but who enters the same row and, for a second, who changes the scenario. now: as that of '
     'enroll()';
 

@@ -30,30 +30,37 @@ create function marketing_automation_internal.entering_query(scenario marketing_
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
-    select format('select %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
+    select format('select %s, %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone),
-        marketing_automation_internal.topic_address(scenario, model), model.relation,
+        marketing_automation_internal.topic_address(scenario, model), marketing_automation_internal.as_occasion(scenario.occasion),
+        model.relation,
         marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
 $$;
 comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Query for key, party, time zone and, where the topic asks for it, address of the rows that the domain matches';
+    'API: private. Query for key, party, time zone, where the topic asks for it address, and occasion of the rows that the domain matches';
 
 create function marketing_automation_internal.new_keys(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
 ) returns text[]
-language sql set search_path = pg_catalog, pg_temp as $$
-    select array(
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    again boolean := marketing_automation_internal.may_enter_again(scenario);
+begin
+    return array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
-            as q (key text, party text, time_zone text, email text)
-        where q.key is not null
+            as q (key text, party text, time_zone text, email text, occasion text)
+        where not again and q.key is not null
           and not exists (select from marketing_automation_internal.record r
-            where r.scenario_id = scenario.id and r.key = q.key collate "C"))
-$$;
-comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text) is
-    'API: private. Keys of the rows of an entering query that are not in the scenario yet';
+            where r.scenario_id = scenario.id and r.key = q.key collate "C")
+        union all
+        select q.key from marketing_automation_internal.rows_to_enter_again(scenario, model, source, null, now) q
+        where again and q.key is not null);
+end $$;
+comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text, timestamptz) is
+    'API: private. Keys of the rows of an entering query that may enter';
 
 create function marketing_automation_internal.enter_rows(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
@@ -80,20 +87,26 @@ declare
     opt_in text := (select t.opt_in from marketing_automation.topic t where t.name = scenario.topic);
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     reaches_unsubscribed boolean := marketing_automation_internal.reaches_unsubscribed(scenario.id);
+    again boolean := marketing_automation_internal.may_enter_again(scenario);
     entered bigint;
     lost bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone,
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone, q.occasion, q.run, q.last_record,
             scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text, email text)
+        from (
+            select o.key, o.party, o.time_zone, o.email, o.occasion, 1 as run, null::bigint as last_record
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
+                as o (key text, party text, time_zone text, email text, occasion text)
+            where not again and not exists (select from marketing_automation_internal.record r
+                where r.scenario_id = scenario.id and r.key = o.key collate "C")
+            union all
+            select o.key, o.party, o.time_zone, o.email, o.occasion, o.run, o.last_record
+            from marketing_automation_internal.rows_to_enter_again(scenario, model, source, keys, now) o where again) q
         left join marketing_automation.subscription p on p.topic = scenario.topic and p.party = q.party collate "C" and p.address_hash is null
         left join marketing_automation.subscription a on a.topic = scenario.topic
             and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
-        where not exists (select from marketing_automation_internal.record r
-            where r.scenario_id = scenario.id and r.key = q.key collate "C")
-          and (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
+        where (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u
@@ -104,10 +117,18 @@ begin
             case when choice is not null or reached is not null then array(select e.key from entering e) end)
             as q (key text, roots integer[], reached boolean)
     ), recorded as (
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before, held_out)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before, held_out,
+            occasion, run)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone,
-            coalesce(c.reached, false), e.held_out
+            coalesce(c.reached, false), e.held_out, e.occasion, e.run
         from entering e left join chosen c on scenario.goal is not null and c.key = e.key
+    ), followed as (
+        -- What might still start by its mails does not, and what is bought from now on counts for the new one.
+        update marketing_automation_internal.record r set ended_at = now, end_reason = 'entered_again'
+        from entering e where again and r.id = e.last_record and r.end_reason is null
+    ), closed as (
+        delete from marketing_automation_internal.open_goal g
+        using entering e where again and g.scenario_id = scenario.id and g.record_id = e.last_record
     ), open as (
         insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
         select scenario.id, e.id, marketing_automation_internal.after_delay(now, scenario.goal_window, e.time_zone)
@@ -148,6 +169,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     broken text;
     detail text;
+    repeated record;
     tries integer := 0;
 begin
     loop
@@ -162,10 +184,11 @@ begin
             end if;
         when unique_violation then
             get stacked diagnostics broken = constraint_name, detail = pg_exception_detail;
-            -- Of a key that several rows of the model have there is no record.
+            select d.key, d.run into repeated from marketing_automation_internal.run_in_detail(detail) d;
+            -- Of a key that several rows of the model have there is no such record.
             if broken <> 'record_enters_once' or not exists (
                     select from marketing_automation_internal.record r
-                    where r.scenario_id = scenario.id and r.key = marketing_automation_internal.key_in_detail(detail) collate "C") then
+                    where r.scenario_id = scenario.id and r.key = repeated.key collate "C" and r.run = repeated.run) then
                 raise;
             end if;
         end;
@@ -175,62 +198,12 @@ comment on function marketing_automation_internal.enter_after_others(marketing_a
     text[], text[], text[], timestamptz) is
     'API: private. As enter_rows(), once more when another session has entered one of the rows meanwhile';
 
-create function marketing_automation_internal.key_in_detail(detail text) returns text
-language sql immutable
-return substring(detail from '=\(\d+, (.*)\)[^)]*$');
-comment on function marketing_automation_internal.key_in_detail(text) is
-    'API: private. The key in the detail of a violation of record_enters_once, in whatever language';
-
-create function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
-declare
-    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
-    is_held boolean;
-    held text[] := '{}';
-begin
-    -- Somebody who holds more has his transaction waited for, at the next turn.
-    while part.first is not null and cardinality(held) < 100 loop
-        begin
-            insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
-            select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
-            from unnest(keys[part.first:part.last]) as u (key)
-            on conflict do nothing;
-            raise exception 'tried' using errcode = 'MA001';
-        exception
-            when sqlstate 'MA001' then
-                is_held := false;
-            when lock_not_available or deadlock_detected then
-                is_held := true;
-        end;
-        if is_held and part.first = part.last then
-            held := held || keys[part.first];
-        end if;
-        part := marketing_automation_internal.next_part(part, is_held);
-    end loop;
-    return held;
-end $$;
-comment on function marketing_automation_internal.held_keys(integer, text[]) is
-    'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
-
-create function marketing_automation_internal.enter_around(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
-) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    held text[];
-begin
-    begin
-        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, null, now);
-    exception when lock_not_available then
-        null;
-    end;
-    held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source));
-    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
-end $$;
-comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text,
-    timestamptz) is
-    'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
-    'stays open: nobody else waits for it. The caller sets lock_timeout';
+create function marketing_automation_internal.run_in_detail(detail text, out key text, out run integer)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select p.part[1], p.part[2]::integer from regexp_match(detail, '=\(\d+, (.*), (\d+)\)[^)]*$') as p (part)
+$$;
+comment on function marketing_automation_internal.run_in_detail(text, out text, out integer) is
+    'API: private. Key and run in the detail of a violation of record_enters_once, in whatever language';
 
 create function marketing_automation_internal.enterable_model(scenario marketing_automation.scenario) returns marketing_automation.model
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -281,6 +254,8 @@ declare
     -- What has been tried against the errors so far.
     searched boolean := searched_to is not null;
     compared boolean := false;
+    -- By a key that several rows have: of what is asked of rows by their keys there is more than one, too.
+    is_repeated boolean;
 begin
     entered := 0;
     if searched then
@@ -309,13 +284,14 @@ begin
         if marketing_automation_internal.is_passing_error(code) then
             return;
         end if;
-        if broken = 'record_enters_once' and not compared then
+        is_repeated := broken in ('record_enters_once', 'record_pkey', 'waiting_activity_pkey', 'open_goal_pkey');
+        if is_repeated and not compared then
             compared := true;
             if marketing_automation_internal.set_repetitions_apart(scenario, model, source) > 0 then
                 source := marketing_automation_internal.entering_query(scenario, model);
                 continue;
             end if;
-        elsif broken <> 'record_enters_once' and not searched then
+        elsif not is_repeated and not searched then
             searched := true;
             select a.* into its from marketing_automation_internal.set_rows_apart(scenario, model, false, null) a;
             searched_to := its.reached;
@@ -338,7 +314,7 @@ begin
     end if;
     -- It is the condition of a root: rows for which that raises enter too, and fail when it runs.
     begin
-        keys := marketing_automation_internal.new_keys(scenario, model, source);
+        keys := marketing_automation_internal.new_keys(scenario, model, source, now);
         select e.* into its
         from marketing_automation_internal.enter_keys(scenario, model,
             marketing_automation_internal.entering_keys_query(scenario, model), keys, now) e;

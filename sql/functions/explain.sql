@@ -8,7 +8,8 @@ comment on function marketing_automation_internal.moment(timestamptz) is
 
 create function marketing_automation_internal.end_in_words(reason text) returns text
 language sql immutable
-return case reason when 'exited' then 'the exit condition was true' when 'goal_reached' then 'the goal was reached' end;
+return case reason when 'exited' then 'the exit condition was true' when 'goal_reached' then 'the goal was reached'
+    when 'entered_again' then 'its row entered again' end;
 comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
 
 create function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
@@ -80,7 +81,8 @@ begin
         obstacle := format('its row cannot be read: %s (%s)', case when sees then message
             else marketing_automation_internal.public_error(message, code) end, code);
     end;
-    select r.* into entered from marketing_automation_internal.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
+    select r.* into entered from marketing_automation_internal.record r
+    where r.scenario_id = scenario.id and r.key = explain_entering.key order by r.run desc limit 1;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
     where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
     withheld := marketing_automation_internal.withheld(scenario.topic, coalesce(entered.party, its_party),
@@ -88,7 +90,7 @@ begin
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
 
     if entered.id is not null then
-        fact := 'entered ' || marketing_automation_internal.moment(entered.entered_at);
+        fact := marketing_automation_internal.entered_in_words(entered);
         return next;
         if entered.blocked_at is not null then
             fact := format('blocked %s: nothing more runs', marketing_automation_internal.moment(entered.blocked_at));
@@ -118,6 +120,10 @@ begin
             return next;
         end if;
         if entered.held_out then
+            fact := case when obstacle is null then marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees) end;
+            if fact is not null then
+                return next;
+            end if;
             return;
         end if;
         if entered.end_reason is not null and not (entered.end_reason = 'goal_reached' and coalesce(fact like '%: nothing more runs', false)) then
@@ -127,6 +133,10 @@ begin
         end if;
         if obstacle is not null then
             fact := obstacle;
+            return next;
+        end if;
+        fact := marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees);
+        if fact is not null then
             return next;
         end if;
         if scenario.state <> 'running' then
@@ -150,6 +160,9 @@ begin
                 obstacle := format('the domain raises an error for it: %s (%s)', case when sees then message
                     else marketing_automation_internal.public_error(message, code) end, code);
             end;
+        end if;
+        if obstacle is null and scenario.occasion is not null then
+            obstacle := marketing_automation_internal.missing_occasion(scenario, model, key, sees);
         end if;
         if obstacle is not null then
             fact := 'has not entered: ' || obstacle;
@@ -201,57 +214,6 @@ begin
 end $$;
 comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
     'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
-
-create function marketing_automation_internal.mail_obstacle(message marketing_automation.message) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
-        when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
-        when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
-            format('role "%s" may not send as its sender, see sender_permission', s.owner)
-        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
-            marketing_automation_internal.moment(t.opens_at))
-        when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
-        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
-            format('the mailer is %s, see worker_status()', w.state)
-        when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
-    end
-    from marketing_automation.worker_status() w
-    left join marketing_automation.activity a on a.id = message.activity_id
-    left join marketing_automation.scenario s on s.id = a.scenario_id
-    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
-    left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
-    left join marketing_automation_internal.its_window(a) v on v.name is not null
-    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
-        clock_timestamp()) t on v.name is not null
-$$;
-comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
-    'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
-
-create function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case message.state
-        when 'queued' then format('its mail is queued%s',
-            ': ' || marketing_automation_internal.mail_obstacle(message)) ||
-            case when marketing_automation_internal.mail_obstacle(message) is not null then ''
-                 when message.next_attempt_at > clock_timestamp()
-                 then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
-                 else ', to be sent now' end
-        when 'sending' then 'its mail is being sent'
-        when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
-            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
-            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
-        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
-            message.id, message.id)
-        when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
-        when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
-        when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
-    end
-$$;
-comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
-    'API: private. How a mail fares, in words. sees: whether they may quote the row';
 
 create function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
     sees boolean)
@@ -338,6 +300,7 @@ begin
                     when 'blocked' then 'the record was blocked'
                     when 'goal_reached' then 'the goal was reached'
                     when 'exited' then marketing_automation_internal.end_in_words('exited')
+                    when 'entered_again' then marketing_automation_internal.end_in_words('entered_again')
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
@@ -406,8 +369,13 @@ begin
     return query
         select e.about, e.fact
         from marketing_automation_internal.record r
-        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
-        where r.scenario_id = chosen.id and r.key = its_key;
+        cross join lateral (
+            select 1 as part, 0::bigint as n, 'record'::text as about, f.fact from marketing_automation_internal.explain_earlier(r) f (fact)
+            union all
+            select 2, a.n, a.about, a.fact
+            from marketing_automation_internal.explain_activities(chosen, r.id, sees) with ordinality a (activity_id, about, fact, n)) e
+        where r.scenario_id = chosen.id and r.key = its_key
+        order by r.run desc, e.part, e.n;
     perform marketing_automation_internal.end_turn();
 end $$;
 comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
@@ -416,4 +384,5 @@ create function marketing_automation.explain_record(scenario text, key text) ret
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.explain_record(text, text) is
     'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
-    'what it did or waits for, why it was cancelled, failed or never starts. Errors that may quote the row are told to who sees_rows() only';
+    'what it did or waits for, why it was cancelled, failed or never starts; of a row that has entered again, the last '
+    'time first. Errors that may quote the row are told to who sees_rows() only';

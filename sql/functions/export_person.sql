@@ -18,12 +18,16 @@ begin
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
     from marketing_automation_internal.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    -- All records of these rows: the last has perhaps not mailed yet.
+    whose := marketing_automation_internal.records_of_same_rows(whose);
     parties := parties || needle;
     return jsonb_build_object(
         'address', trim(address),
         'records', (
-            select coalesce(jsonb_agg(to_jsonb(x) order by x.entered_at, x.scenario), '[]') from (
-                select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, (
+            select coalesce(jsonb_agg(to_jsonb(x) - 'again' || x.again order by x.entered_at, x.scenario), '[]') from (
+                select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at,
+                    case when r.run > 1 or r.occasion is not null then jsonb_build_object('run', r.run, 'occasion', r.occasion) else '{}' end
+                    as again, (
                     select coalesce(jsonb_agg(to_jsonb(y) order by y.at, y.activity), '[]') from (
                         select a.name as activity, ra.state, ra.outcome, ra.at, ra.finished_at, ra.opened_at, ra.clicked_at,
                                ra.bounced_at, ra.error

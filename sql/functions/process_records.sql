@@ -106,8 +106,7 @@ begin
     ), finished as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
-        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached', 'exited') then 'cancelled'
-                when d.outcome = 'error' then 'failed' else 'done' end, d.outcome, d.at, now,
+        select d.record_id, activity.id, marketing_automation_internal.state_of(d.outcome), d.outcome, d.at, now,
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
     ), mail as (
@@ -161,7 +160,7 @@ begin
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'exited', 'error')
+        where activity.on_event is not null and marketing_automation_internal.state_of(d.outcome) = 'done'
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
         returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
@@ -171,7 +170,7 @@ begin
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
-        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached', 'exited')) as cancelled,
+        select count(*) as records, count(*) filter (where marketing_automation_internal.state_of(d.outcome) = 'cancelled') as cancelled,
             count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d

@@ -138,6 +138,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    c.blocked)
                || coalesce(', window ' || s.send_window, '')
                || coalesce(', class ' || nullif(s.message_class, 'marketing'), '')
+               || coalesce(', again after ' || s.reenter_after, '')
+               || coalesce(', once for each ' || s.occasion, '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
@@ -145,7 +147,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                || (select case when count(*) > 0 then format(', %s exited', count(*)) else '' end
                    from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited')
                || (select case when count(*) > 0 then format(', %s held out', count(*)) else '' end
-                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.held_out) as text
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.held_out)
+               || (select case when count(*) > 0 then format(', %s entered again', count(*)) else '' end
+                   from marketing_automation_internal.record r
+                   where marketing_automation_internal.may_enter_again(s) and r.scenario_id = s.id and r.run > 1)
+               || coalesce((select format(', %s without an occasion', t.without_occasion)
+                   from marketing_automation.scenario_status t where t.scenario_id = s.id and t.without_occasion > 0), '') as text
         from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,

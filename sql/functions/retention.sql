@@ -95,6 +95,10 @@ begin
             where r.id <> all (whose) and (
                 r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
             order by r.id);
+        -- Whose row it is: it enters no more, and the last record has perhaps not mailed yet.
+        others := array(
+            select o.id from unnest(marketing_automation_internal.records_of_same_rows(others)) as o (id)
+            where o.id <> all (whose) order by o.id);
         perform marketing_automation_internal.lock_records(others);
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)

@@ -61,5 +61,6 @@ create trigger revoke_claims after insert on marketing_automation.sending_pause
 create trigger revoke_claims after update of blocked_at on marketing_automation_internal.record
     for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();
 
+-- A record that another one of its row follows has no mail under way.
 create trigger revoke_ended after update of end_reason on marketing_automation_internal.record
-    for each row when (new.end_reason is not null) execute function marketing_automation_internal.revoke_claims();
+    for each row when (new.end_reason <> 'entered_again') execute function marketing_automation_internal.revoke_claims();

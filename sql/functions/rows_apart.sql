@@ -9,17 +9,19 @@ begin
     -- An aggregate reads every row, whatever it needs.
     select min(case when q.key is null then 'its key is null'
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
-                    when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
+                    when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes'
+                    when octet_length(q.occasion) > 1000 then 'its occasion has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s, %s from %s as self where %s',
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s, %s, %s from %s as self where %s',
         marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(case when not only_key then model.party end),
         marketing_automation_internal.as_text(case when not only_key then model.time_zone end),
-        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end, model.relation,
+        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end,
+        marketing_automation_internal.as_occasion(case when not only_key then scenario.occasion end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
              else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
-        digests) as q (key text, party text, time_zone text, email text);
+        digests) as q (key text, party text, time_zone text, email text, occasion text);
     if only_key then
         message := null;
     end if;
@@ -33,7 +35,7 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.error_in(marketing_automation.scenario, marketing_automation.model, boolean, text,
     text[], out text, out text) is
-    'API: private. The error that domain, key or party raises for some row of a part of the relation, null: none does. A key that '
+    'API: private. The error that domain, key, party or occasion raises for some row of a part of the relation, null: none does. A key that '
     'is null or too long counts as one. only_key: that the key raises, whatever the domain says. part: condition over self, in which $1 is digests';
 
 create function marketing_automation_internal.block_count(relation regclass) returns bigint
@@ -79,7 +81,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.most_rows_raise(marketing_automation.scenario, marketing_automation.model, boolean,
     bigint) is
-    'API: private. Whether domain, key or party raises for all of eight rows here and there: then it is not worth looking for single '
+    'API: private. Whether domain, key, party or occasion raises for all of eight rows here and there: then it is not worth looking for single '
     'ones';
 
 create function marketing_automation_internal.find_poisonous_rows(
@@ -173,7 +175,7 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.find_poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
     text, out marketing_automation_internal.poisonous_row[], out text, out text) is
-    'API: private. Rows that are not known yet for which domain, key or party raises; not all of them when they are a thousand, none if '
+    'API: private. Rows that are not known yet for which domain, key, party or occasion raises; not all of them when they are a thousand, none if '
     'most raise. Blocks of the table are searched, then rows of a block; without blocks, for what is no table, rows alone. reached: from '
     'where on (null: the beginning), and where its time was over (cut and code: that error), null: all has been searched';
 
@@ -232,7 +234,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.set_rows_apart(marketing_automation.scenario, marketing_automation.model, boolean,
     text, out integer, out text, out text) is
-    'API: private. Finds and remembers the rows for which domain, key or party raises (only_key: the key), and how many that are; 0: '
+    'API: private. Finds and remembers the rows for which domain, key, party or occasion raises (only_key: the key), and how many that are; 0: '
     'none, or so many, or all, that it is not the fault of single rows. reached, cut, code: as those of find_poisonous_rows()';
 
 create function marketing_automation_internal.repeated_keys(
@@ -242,13 +244,14 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text, email text)
+            as q (key text, party text, time_zone text, email text, occasion text)
+        -- Who has entered may do so again, or not.
         where not exists (select from marketing_automation_internal.record r
-            where r.scenario_id = scenario.id and r.key = q.key collate "C")
+            where r.scenario_id = scenario.id and r.key = q.key collate "C" and not marketing_automation_internal.may_enter_again(scenario))
         group by q.key having count(*) > 1 limit 1000)
 $$;
 comment on function marketing_automation_internal.repeated_keys(marketing_automation.scenario, marketing_automation.model, text, text[]) is
-    'API: private. Keys of an entering query, in which $1 is keys, that several rows have and no record, a thousand at most';
+    'API: private. Keys of an entering query, in which $1 is keys, that several rows have and no record keeps out, a thousand at most';
 
 create function marketing_automation_internal.set_repetitions_apart(
     scenario marketing_automation.scenario, model marketing_automation.model, source text

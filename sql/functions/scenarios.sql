@@ -51,6 +51,20 @@ begin
                       hint = 'Create another scenario.';
         end if;
     end if;
+    if new.reenter_after < interval '0' or new.reenter_after > interval '10 years' then
+        raise exception 'reenter_after of scenario "%" is %', new.name,
+                case when new.reenter_after < interval '0' then 'negative' else 'longer than 10 years' end
+            using errcode = 'check_violation', hint = 'It counts from the end of the last journey of a row; leave it null if rows enter once, ever.';
+    end if;
+    if tg_op = 'UPDATE' and new.occasion is distinct from old.occasion then
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
+            raise exception 'occasion of scenario "%" cannot change: records have entered it', old.name
+                using errcode = 'object_in_use', detail = 'They entered for what it was, and all of their rows would enter for what it is.',
+                      hint = format('select marketing_automation.copy_scenario(%L, ''…''), and change that.', old.name);
+        end if;
+        update marketing_automation.scenario_status s set without_occasion = 0 where s.scenario_id = old.id and s.without_occasion <> 0;
+    end if;
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
@@ -75,20 +89,21 @@ begin
     perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
-    if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
-            old.goal_at, old.goal_value) then
+    if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value, new.occasion) is distinct from (
+            old.domain, old.goal, old.exit_condition, old.goal_at, old.goal_value, old.occasion) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation_internal.check_definition(new);
-    elsif defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
-            old.goal_at, old.goal_value) then
+    elsif defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value, new.occasion) is distinct from (
+            old.domain, old.goal, old.exit_condition, old.goal_at, old.goal_value, old.occasion) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
         perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal), ('exit condition', new.exit_condition)) c (what, condition) where c.condition is not null;
         perform marketing_automation_internal.check_goal_parts(new, model);
+        perform marketing_automation_internal.check_occasion(new, model);
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -103,8 +118,8 @@ begin
     return new;
 end $$;
 comment on function marketing_automation_internal.scenario_validate() is
-    'API: private. Order of states, existing model, a domain, a goal and an exit condition that are each one boolean expression; all that it consists '
-    'of when it starts; keeps scenarios that have records';
+    'API: private. Order of states, existing model, a domain, a goal and an exit condition that are each one boolean expression, an occasion that is '
+    'one expression; all that it consists of when it starts; keeps scenarios that have records';
 
 create function marketing_automation_internal.scenario_cascade() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

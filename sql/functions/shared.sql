@@ -103,6 +103,15 @@ return case event
 end;
 comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
+create function marketing_automation_internal.state_of(outcome text) returns text
+language sql immutable
+return case
+    when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+    when outcome = 'error' then 'failed'
+    else 'done' end;
+comment on function marketing_automation_internal.state_of(text) is
+    'API: private. The state of an activity that has ended so: done, cancelled or failed';
+
 create function marketing_automation_internal.is_passing_error(code text) returns boolean
 language sql immutable
 -- Transaction rollback, resources, system errors, lock not available (PostgreSQL, appendix A): not the fault of a row,

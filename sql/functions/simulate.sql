@@ -211,6 +211,7 @@ declare
     record_uuid uuid;
     told jsonb;
     obstacle text;
+    again_at timestamptz;
     message text;
     code text;
 begin
@@ -223,6 +224,7 @@ begin
     if start <> now() then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
         perform marketing_automation_internal.warn_of_present('exit condition', chosen.name, chosen.exit_condition);
+        perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
         perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
         from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
     end if;
@@ -237,8 +239,8 @@ begin
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
                 marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone),
-                marketing_automation_internal.topic_address(chosen, model))),
-            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text);
+                marketing_automation_internal.topic_address(chosen, model), marketing_automation_internal.as_occasion(chosen.occasion))),
+            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text, occasion text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -254,6 +256,7 @@ begin
         when exists (
             select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
+        when chosen.occasion is not null and row.occasion is null then 'it waits for an occasion, which is null'
         else marketing_automation_internal.withheld(chosen.topic, row.party, marketing_automation.address_hash(row.email))
     end;
     perform marketing_automation_internal.assume_time(null);
@@ -276,24 +279,34 @@ begin
         delete from marketing_automation_internal.record r where r.scenario_id = chosen.id and r.key = row.key;
         of_record := nextval('marketing_automation.record_id_seq');
         record_uuid := marketing_automation_internal.new_record_uuid(of_record);
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
-        values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone);
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, occasion)
+        values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone, row.occasion);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
         from marketing_automation.activity a where a.id = any (row.roots);
         told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
+        again_at := (select marketing_automation_internal.reenters_at(chosen, r) from marketing_automation_internal.record r
+            where marketing_automation_internal.may_enter_again(chosen) and r.id = of_record and r.blocked_at is null);
         raise exception 'simulated' using errcode = 'MA001';
     exception when sqlstate 'MA001' then
         null; -- All that was written is gone; what was told is kept.
     end;
     at := start;
     outcome := 'entered';
-    detail := 'enters';
+    detail := 'enters' || coalesce(' for the occasion "' || left(row.occasion, 100) || '"', '');
     return next;
     return query
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
         from jsonb_array_elements(told) with ordinality t (item, n)
         join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer order by t.n;
+    if again_at is not null then
+        at := again_at;
+        activity := null;
+        outcome := 'enters_again';
+        detail := 'enters again from then on, if the domain is true for it'
+            || case when chosen.occasion is not null then ', for another occasion' else '' end;
+        return next;
+    end if;
 end $$;
 comment on function marketing_automation_internal.simulate_row(regrole, text, text, jsonb, timestamptz) is
     'API: private. What simulate() does within one limit of time';

@@ -67,7 +67,8 @@ comment on function marketing_automation_internal.records_for_whom(marketing_aut
 
 create function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable
-return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached' end;
+return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached'
+    when 'entered_again' then 'entered again' end;
 comment on function marketing_automation_internal.end_objection(text) is 'API: private. Why a mail does not leave after the journey has ended';
 
 create function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint

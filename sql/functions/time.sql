@@ -38,7 +38,7 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition or condition';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion or condition';
 
 create function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable

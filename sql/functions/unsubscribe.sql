@@ -96,7 +96,9 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
                    select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                        and m.activity_id = t.activity_id limit 1))
                else coalesce(s.title, s.name) end, r.party is not null or h.address_hash is not null,
-           r.blocked_at is not null or exists (
+           exists (
+                select from marketing_automation_internal.record o
+                where o.scenario_id = r.scenario_id and o.key = r.key and o.blocked_at is not null) or exists (
                 select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))
                or marketing_automation_internal.has_left(h.address_hash, r.scenario_id, r.party),
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)

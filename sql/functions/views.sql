@@ -3,12 +3,13 @@
 
 create view marketing_automation.record with (security_barrier) as
 select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at,
-    r.end_reason, r.goal_before, r.held_out
+    r.end_reason, r.goal_before, r.held_out, r.occasion, r.run
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
 comment on view marketing_automation.record is
-    'API: public. Rows of models that entered a scenario: once, ever. Of your scenarios, or of all: see docs/teams.md';
+    'API: public. Rows of models that entered a scenario: once, ever, or, where it says so, again. Of your scenarios, or of all: see '
+    'docs/teams.md';
 comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
 comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
 comment on column marketing_automation.record.uuid is
@@ -22,11 +23,15 @@ comment on column marketing_automation.record.unsubscribed_at is
 
 comment on column marketing_automation.record.ended_at is 'When its journey ended before its time: nothing more runs; null: it did not';
 comment on column marketing_automation.record.end_reason is
-    'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
+    'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys; entered_again, its row '
+    'entered again';
 comment on column marketing_automation.record.goal_before is
     'Whether it had reached the goal of the scenario already when it entered: it never converts';
 comment on column marketing_automation.record.held_out is
     'Whether it is held out: it starts no activity and gets no mail, and its goal is measured to compare with';
+comment on column marketing_automation.record.occasion is
+    'Value of the scenario''s occasion expression when it entered, as text: what it entered for; null: the scenario has none';
+comment on column marketing_automation.record.run is 'How many times its row has entered the scenario, this one included';
 
 create view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
@@ -61,10 +66,10 @@ begin
     if tg_table_name = 'record' then
         insert into marketing_automation_internal.record
             (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason,
-                goal_before, held_out)
+                goal_before, held_out, occasion, run)
         values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at,
             new.ended_at, new.end_reason, coalesce(new.goal_before, false),
-            coalesce(new.held_out, false));
+            coalesce(new.held_out, false), new.occasion, coalesce(new.run, 1));
     else
         insert into marketing_automation_internal.event
             (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)

@@ -95,6 +95,8 @@ create table marketing_automation.scenario (
     send_window text,
     topic text,
     message_class text not null default 'marketing',
+    reenter_after interval check (reenter_after >= interval '0' and reenter_after <= interval '10 years'),
+    occasion text,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
     constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
     constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0)
@@ -141,6 +143,12 @@ comment on column marketing_automation.scenario.topic is
     'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
 comment on column marketing_automation.scenario.message_class is
     'Class of its mails, but of those whose activity has another: a name in message_class';
+comment on column marketing_automation.scenario.reenter_after is
+    'How long after its journey has ended a row enters again, if the domain is true for it then; days and months in the recipient''s time '
+    'zone. Null: once, ever, or, with an occasion, at once for another one';
+comment on column marketing_automation.scenario.occasion is
+    'SQL expression over self, taken as text: what a row enters for, once for each, such as a year or an order; a row that has none (null or '
+    'empty) waits. Fixed once records have entered. Null: rows enter for no occasion';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,
@@ -149,6 +157,7 @@ create table marketing_automation.scenario_status (
     last_error_code text check (last_error_code ~ '^[0-9A-Z]{5}$'),
     last_error_at timestamptz,
     last_error_activity_id integer,
+    without_occasion bigint not null default 0,
     check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null)),
     check (last_error_activity_id is null or last_error is not null)
 );
@@ -158,6 +167,8 @@ comment on column marketing_automation.scenario_status.last_error is
 comment on column marketing_automation.scenario_status.last_error_at is 'Since when it is that';
 comment on column marketing_automation.scenario_status.last_error_code is 'SQLSTATE of last_error';
 comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
+comment on column marketing_automation.scenario_status.without_occasion is
+    'Rows that the domain matched at the last run of enrolling and that wait, as they had no occasion';
 
 create table marketing_automation.activity (
     id integer generated always as identity primary key check (id > 0),

@@ -22,8 +22,10 @@ create table marketing_automation_internal.record (
     end_reason text,
     goal_before boolean not null default false,
     held_out boolean not null default false,
-    constraint record_enters_once unique (scenario_id, key),
-    constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached')),
+    occasion text collate "C" constraint record_occasion_is_short check (octet_length(occasion) <= 1000),
+    run integer not null default 1 constraint record_run_check check (run > 0),
+    constraint record_enters_once unique (scenario_id, key, run),
+    constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached', 'entered_again')),
     constraint record_end_has_reason check ((ended_at is null) = (end_reason is null))
 );
 -- For resubscribe: the records of a party of which something was cancelled.
@@ -31,6 +33,8 @@ create index record_left on marketing_automation_internal.record (party) where b
 -- For the counts of tree().
 create index record_ended on marketing_automation_internal.record (scenario_id, end_reason) where end_reason is not null;
 create index record_held_out on marketing_automation_internal.record (scenario_id) where held_out;
+-- That no row enters twice for an occasion.
+create unique index record_occasion_once on marketing_automation_internal.record (scenario_id, key, occasion) where occasion is not null;
 comment on table marketing_automation_internal.record is 'API: private. Rows of models that entered scenarios; see the view record';
 
 -- Who can still convert: a small table, from which a record goes when it has, or when its time is over.
@@ -63,7 +67,7 @@ create table marketing_automation_internal.finished_activity (
     state text not null check (state in ('done', 'cancelled', 'failed')),
     outcome text not null check (outcome in
         ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
-            'goal_reached', 'exited', 'error')),
+            'goal_reached', 'exited', 'entered_again', 'error')),
     at timestamptz not null,
     finished_at timestamptz not null,
     opened_at timestamptz,
@@ -74,7 +78,7 @@ create table marketing_automation_internal.finished_activity (
     primary key (record_id, activity_id),
     constraint finished_activity_outcome_fits_state check (
         state = case
-            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited') then 'cancelled'
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
             when outcome = 'error' then 'failed'
             else 'done'
         end),

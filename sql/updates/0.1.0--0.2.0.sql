@@ -659,3 +659,36 @@ comment on column marketing_automation.scenario.message_class is
 alter table marketing_automation.activity add column message_class text;
 comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
 drop function marketing_automation_internal.mail_templates(integer[]);
+-- Entering again.
+alter table marketing_automation.scenario
+    add column reenter_after interval check (reenter_after >= interval '0' and reenter_after <= interval '10 years'),
+    add column occasion text;
+comment on column marketing_automation.scenario.reenter_after is
+    'How long after its journey has ended a row enters again, if the domain is true for it then; days and months in the recipient''s time '
+    'zone. Null: once, ever, or, with an occasion, at once for another one';
+comment on column marketing_automation.scenario.occasion is
+    'SQL expression over self, taken as text: what a row enters for, once for each, such as a year or an order; a row that has none (null or '
+    'empty) waits. Fixed once records have entered. Null: rows enter for no occasion';
+alter table marketing_automation.scenario_status add column without_occasion bigint not null default 0;
+comment on column marketing_automation.scenario_status.without_occasion is
+    'Rows that the domain matched at the last run of enrolling and that wait, as they had no occasion';
+alter table marketing_automation_internal.record
+    drop constraint record_enters_once,
+    drop constraint record_end_reason_check,
+    add column occasion text collate "C" constraint record_occasion_is_short check (octet_length(occasion) <= 1000),
+    add column run integer not null default 1 constraint record_run_check check (run > 0),
+    add constraint record_enters_once unique (scenario_id, key, run),
+    add constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached', 'entered_again'));
+create unique index record_occasion_once on marketing_automation_internal.record (scenario_id, key, occasion) where occasion is not null;
+alter table marketing_automation_internal.finished_activity
+    drop constraint finished_activity_outcome_check,
+    drop constraint finished_activity_outcome_fits_state,
+    add constraint finished_activity_outcome_check check (outcome in
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'exited', 'entered_again', 'error')),
+    add constraint finished_activity_outcome_fits_state check (
+        state = case
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+            when outcome = 'error' then 'failed'
+            else 'done'
+        end);

@@ -1,0 +1,52 @@
+-- How a mail fares, told for people.
+
+create function marketing_automation_internal.mail_obstacle(message marketing_automation.message) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
+        when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
+        when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
+            format('role "%s" may not send as its sender, see sender_permission', s.owner)
+        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
+            marketing_automation_internal.moment(t.opens_at))
+        when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
+        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
+            format('the mailer is %s, see worker_status()', w.state)
+        when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
+    end
+    from marketing_automation.worker_status() w
+    left join marketing_automation.activity a on a.id = message.activity_id
+    left join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
+    left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
+    left join marketing_automation_internal.its_window(a) v on v.name is not null
+    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
+        clock_timestamp()) t on v.name is not null
+$$;
+comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
+    'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
+
+create function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case message.state
+        when 'queued' then format('its mail is queued%s',
+            ': ' || marketing_automation_internal.mail_obstacle(message)) ||
+            case when marketing_automation_internal.mail_obstacle(message) is not null then ''
+                 when message.next_attempt_at > clock_timestamp()
+                 then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
+                 else ', to be sent now' end
+        when 'sending' then 'its mail is being sent'
+        when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
+            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
+        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
+            message.id, message.id)
+        when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
+        when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
+        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
+        when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
+    end
+$$;
+comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
+    'API: private. How a mail fares, in words. sees: whether they may quote the row';
