@@ -695,6 +695,39 @@ comment on column marketing_automation.scenario.message_class is
 alter table marketing_automation.activity add column message_class text;
 comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
 drop function marketing_automation_internal.mail_templates(integer[]);
+-- Entering again.
+alter table marketing_automation.scenario
+    add column reenter_after interval check (reenter_after >= interval '0' and reenter_after <= interval '10 years'),
+    add column occasion text;
+comment on column marketing_automation.scenario.reenter_after is
+    'How long after its journey has ended a row enters again, if the domain is true for it then; days and months in the recipient''s time '
+    'zone. Null: once, ever, or, with an occasion, at once for another one';
+comment on column marketing_automation.scenario.occasion is
+    'SQL expression over self, taken as text: what a row enters for, once for each, such as a year or an order; a row that has none (null or '
+    'empty) waits. Fixed once records have entered. Null: rows enter for no occasion';
+alter table marketing_automation.scenario_status add column without_occasion bigint not null default 0;
+comment on column marketing_automation.scenario_status.without_occasion is
+    'Rows that the domain matched at the last run of enrolling and that wait, as they had no occasion';
+alter table marketing_automation_internal.record
+    drop constraint record_enters_once,
+    drop constraint record_end_reason_check,
+    add column occasion text collate "C" constraint record_occasion_is_short check (octet_length(occasion) <= 1000),
+    add column run integer not null default 1 constraint record_run_check check (run > 0),
+    add constraint record_enters_once unique (scenario_id, key, run),
+    add constraint record_end_reason_check check (end_reason in ('exited', 'goal_reached', 'entered_again'));
+create unique index record_occasion_once on marketing_automation_internal.record (scenario_id, key, occasion) where occasion is not null;
+alter table marketing_automation_internal.finished_activity
+    drop constraint finished_activity_outcome_check,
+    drop constraint finished_activity_outcome_fits_state,
+    add constraint finished_activity_outcome_check check (outcome in
+        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'exited', 'entered_again', 'error')),
+    add constraint finished_activity_outcome_fits_state check (
+        state = case
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+            when outcome = 'error' then 'failed'
+            else 'done'
+        end);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -801,6 +834,15 @@ return case event
     when 'email_bounced' then 'email_not_bounced' when 'email_not_bounced' then 'email_bounced'
 end;
 comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
+
+create or replace function marketing_automation_internal.state_of(outcome text) returns text
+language sql immutable
+return case
+    when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+    when outcome = 'error' then 'failed'
+    else 'done' end;
+comment on function marketing_automation_internal.state_of(text) is
+    'API: private. The state of an activity that has ended so: done, cancelled or failed';
 
 create or replace function marketing_automation_internal.is_passing_error(code text) returns boolean
 language sql immutable
@@ -1271,12 +1313,13 @@ comment on function marketing_automation.sees_rows(integer) is
 
 create or replace view marketing_automation.record with (security_barrier) as
 select r.id, r.scenario_id, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, r.time_zone, r.unsubscribed_at, r.ended_at,
-    r.end_reason, r.goal_before, r.held_out
+    r.end_reason, r.goal_before, r.held_out, r.occasion, r.run
 from marketing_automation_internal.record r
 where (select v.reads_every from marketing_automation_internal.reader v)
    or r.scenario_id in (select s.id from marketing_automation_internal.readable_scenario s);
 comment on view marketing_automation.record is
-    'API: public. Rows of models that entered a scenario: once, ever. Of your scenarios, or of all: see docs/teams.md';
+    'API: public. Rows of models that entered a scenario: once, ever, or, where it says so, again. Of your scenarios, or of all: see '
+    'docs/teams.md';
 comment on column marketing_automation.record.key is 'Value of the model''s key expression, as text';
 comment on column marketing_automation.record.party is 'Value of the model''s party expression when it entered, as text';
 comment on column marketing_automation.record.uuid is
@@ -1290,11 +1333,15 @@ comment on column marketing_automation.record.unsubscribed_at is
 
 comment on column marketing_automation.record.ended_at is 'When its journey ended before its time: nothing more runs; null: it did not';
 comment on column marketing_automation.record.end_reason is
-    'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys';
+    'Why: exited, the exit condition of the scenario was true; goal_reached, the goal, where it ends journeys; entered_again, its row '
+    'entered again';
 comment on column marketing_automation.record.goal_before is
     'Whether it had reached the goal of the scenario already when it entered: it never converts';
 comment on column marketing_automation.record.held_out is
     'Whether it is held out: it starts no activity and gets no mail, and its goal is measured to compare with';
+comment on column marketing_automation.record.occasion is
+    'Value of the scenario''s occasion expression when it entered, as text: what it entered for; null: the scenario has none';
+comment on column marketing_automation.record.run is 'How many times its row has entered the scenario, this one included';
 
 create or replace view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
@@ -1329,10 +1376,10 @@ begin
     if tg_table_name = 'record' then
         insert into marketing_automation_internal.record
             (id, scenario_id, key, party, uuid, entered_at, blocked_at, time_zone, unsubscribed_at, ended_at, end_reason,
-                goal_before, held_out)
+                goal_before, held_out, occasion, run)
         values (new.id, new.scenario_id, new.key, new.party, new.uuid, new.entered_at, new.blocked_at, new.time_zone, new.unsubscribed_at,
             new.ended_at, new.end_reason, coalesce(new.goal_before, false),
-            coalesce(new.held_out, false));
+            coalesce(new.held_out, false), new.occasion, coalesce(new.run, 1));
     else
         insert into marketing_automation_internal.event
             (id, occurred_at, kind, record_id, activity_id, link_id, method, address, user_agent, robot, party, scenario_id)
@@ -1488,7 +1535,7 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition or condition';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion or condition';
 
 create or replace function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable
@@ -1638,17 +1685,19 @@ begin
     -- An aggregate reads every row, whatever it needs.
     select min(case when q.key is null then 'its key is null'
                     when octet_length(q.key) > 1000 then 'its key has more than 1,000 bytes'
-                    when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes' end)
+                    when octet_length(q.party) > 1000 then 'its party has more than 1,000 bytes'
+                    when octet_length(q.occasion) > 1000 then 'its occasion has more than 1,000 bytes' end)
     into message
-    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s, %s from %s as self where %s',
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, format('select %s, %s, %s, %s, %s from %s as self where %s',
         marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(case when not only_key then model.party end),
         marketing_automation_internal.as_text(case when not only_key then model.time_zone end),
-        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end, model.relation,
+        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end,
+        marketing_automation_internal.as_occasion(case when not only_key then scenario.occasion end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
              else part || ' and ' || marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), part) end),
-        digests) as q (key text, party text, time_zone text, email text);
+        digests) as q (key text, party text, time_zone text, email text, occasion text);
     if only_key then
         message := null;
     end if;
@@ -1662,7 +1711,7 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.error_in(marketing_automation.scenario, marketing_automation.model, boolean, text,
     text[], out text, out text) is
-    'API: private. The error that domain, key or party raises for some row of a part of the relation, null: none does. A key that '
+    'API: private. The error that domain, key, party or occasion raises for some row of a part of the relation, null: none does. A key that '
     'is null or too long counts as one. only_key: that the key raises, whatever the domain says. part: condition over self, in which $1 is digests';
 
 create or replace function marketing_automation_internal.block_count(relation regclass) returns bigint
@@ -1708,7 +1757,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.most_rows_raise(marketing_automation.scenario, marketing_automation.model, boolean,
     bigint) is
-    'API: private. Whether domain, key or party raises for all of eight rows here and there: then it is not worth looking for single '
+    'API: private. Whether domain, key, party or occasion raises for all of eight rows here and there: then it is not worth looking for single '
     'ones';
 
 create or replace function marketing_automation_internal.find_poisonous_rows(
@@ -1802,7 +1851,7 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.find_poisonous_rows(marketing_automation.scenario, marketing_automation.model, boolean,
     text, out marketing_automation_internal.poisonous_row[], out text, out text) is
-    'API: private. Rows that are not known yet for which domain, key or party raises; not all of them when they are a thousand, none if '
+    'API: private. Rows that are not known yet for which domain, key, party or occasion raises; not all of them when they are a thousand, none if '
     'most raise. Blocks of the table are searched, then rows of a block; without blocks, for what is no table, rows alone. reached: from '
     'where on (null: the beginning), and where its time was over (cut and code: that error), null: all has been searched';
 
@@ -1861,7 +1910,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.set_rows_apart(marketing_automation.scenario, marketing_automation.model, boolean,
     text, out integer, out text, out text) is
-    'API: private. Finds and remembers the rows for which domain, key or party raises (only_key: the key), and how many that are; 0: '
+    'API: private. Finds and remembers the rows for which domain, key, party or occasion raises (only_key: the key), and how many that are; 0: '
     'none, or so many, or all, that it is not the fault of single rows. reached, cut, code: as those of find_poisonous_rows()';
 
 create or replace function marketing_automation_internal.repeated_keys(
@@ -1871,13 +1920,14 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text, email text)
+            as q (key text, party text, time_zone text, email text, occasion text)
+        -- Who has entered may do so again, or not.
         where not exists (select from marketing_automation_internal.record r
-            where r.scenario_id = scenario.id and r.key = q.key collate "C")
+            where r.scenario_id = scenario.id and r.key = q.key collate "C" and not marketing_automation_internal.may_enter_again(scenario))
         group by q.key having count(*) > 1 limit 1000)
 $$;
 comment on function marketing_automation_internal.repeated_keys(marketing_automation.scenario, marketing_automation.model, text, text[]) is
-    'API: private. Keys of an entering query, in which $1 is keys, that several rows have and no record, a thousand at most';
+    'API: private. Keys of an entering query, in which $1 is keys, that several rows have and no record keeps out, a thousand at most';
 
 create or replace function marketing_automation_internal.set_repetitions_apart(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -3186,6 +3236,20 @@ begin
                       hint = 'Create another scenario.';
         end if;
     end if;
+    if new.reenter_after < interval '0' or new.reenter_after > interval '10 years' then
+        raise exception 'reenter_after of scenario "%" is %', new.name,
+                case when new.reenter_after < interval '0' then 'negative' else 'longer than 10 years' end
+            using errcode = 'check_violation', hint = 'It counts from the end of the last journey of a row; leave it null if rows enter once, ever.';
+    end if;
+    if tg_op = 'UPDATE' and new.occasion is distinct from old.occasion then
+        perform marketing_automation_internal.lock_scenario_for_change(old.id);
+        if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then
+            raise exception 'occasion of scenario "%" cannot change: records have entered it', old.name
+                using errcode = 'object_in_use', detail = 'They entered for what it was, and all of their rows would enter for what it is.',
+                      hint = format('select marketing_automation.copy_scenario(%L, ''…''), and change that.', old.name);
+        end if;
+        update marketing_automation.scenario_status s set without_occasion = 0 where s.scenario_id = old.id and s.without_occasion <> 0;
+    end if;
     if marketing_automation_internal.is_restoring() then
         return new;
     end if;
@@ -3210,20 +3274,21 @@ begin
     perform marketing_automation_internal.begin_turn();
     starts := new.state = 'running' and (tg_op = 'INSERT' or old.state <> 'running');
     defined := tg_op = 'INSERT' or (new.model, new.owner_id) is distinct from (old.model, old.owner_id);
-    if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
-            old.goal_at, old.goal_value) then
+    if starts or defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value, new.occasion) is distinct from (
+            old.domain, old.goal, old.exit_condition, old.goal_at, old.goal_value, old.occasion) then
         perform from marketing_automation.model m where m.name = new.model for key share;
     end if;
     if starts or defined and new.state = 'running' then
         perform marketing_automation_internal.check_definition(new);
-    elsif defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value) is distinct from (old.domain, old.goal, old.exit_condition,
-            old.goal_at, old.goal_value) then
+    elsif defined or (new.domain, new.goal, new.exit_condition, new.goal_at, new.goal_value, new.occasion) is distinct from (
+            old.domain, old.goal, old.exit_condition, old.goal_at, old.goal_value, old.occasion) then
         -- Not the conditions: they are written one by one.
         model := marketing_automation_internal.usable_model(new);
         perform marketing_automation_internal.check_condition(new.owner_id, model.relation, c.condition,
             format('%s of scenario "%s"', c.what, new.name))
         from (values ('domain', new.domain), ('goal', new.goal), ('exit condition', new.exit_condition)) c (what, condition) where c.condition is not null;
         perform marketing_automation_internal.check_goal_parts(new, model);
+        perform marketing_automation_internal.check_occasion(new, model);
     end if;
     if starts and not exists (select from marketing_automation.activity a where a.scenario_id = new.id and a.parent_id is null) then
         raise warning 'scenario "%" has no activity yet: nobody enters before it has one', new.name;
@@ -3238,8 +3303,8 @@ begin
     return new;
 end $$;
 comment on function marketing_automation_internal.scenario_validate() is
-    'API: private. Order of states, existing model, a domain, a goal and an exit condition that are each one boolean expression; all that it consists '
-    'of when it starts; keeps scenarios that have records';
+    'API: private. Order of states, existing model, a domain, a goal and an exit condition that are each one boolean expression, an occasion that is '
+    'one expression; all that it consists of when it starts; keeps scenarios that have records';
 
 create or replace function marketing_automation_internal.scenario_cascade() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -3911,7 +3976,8 @@ create or replace function marketing_automation.create_scenario(
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
-    send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing'
+    send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
+    reenter_after interval default null, occasion text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -3919,12 +3985,12 @@ declare
 begin
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
-        create_scenario.message_class)
+        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -3935,12 +4001,13 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text) is
+    interval, text, text, text, numeric, text, text, interval, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
-    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; topic: what its mails are '
-    'about, which people choose; message_class: what kind they are';
+    'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; '
+    'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
+    'row enters again; occasion: SQL expression over self for what it enters, once for each';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -4043,6 +4110,26 @@ end $$;
 comment on function marketing_automation_internal.check_goal_parts(marketing_automation.scenario, marketing_automation.model) is
     'API: private. Raises unless goal_at and goal_value of a scenario plan, and are a time and a number';
 
+create or replace function marketing_automation_internal.check_occasion(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_type regtype;
+begin
+    if scenario.occasion is null then
+        return;
+    end if;
+    its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, scenario.occasion,
+        format('occasion of scenario "%s"', scenario.name));
+    if its_type = 'timestamptz'::regtype then
+        raise exception 'occasion of scenario "%" is timestamp with time zone, whose text depends on the time zone of the database', scenario.name
+            using errcode = 'datatype_mismatch', detail = 'Another time zone would make other occasions of all, and rows would enter again.',
+                  hint = format('Write timezone(''UTC'', %s), or the date or year that is meant.', scenario.occasion);
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_occasion(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Raises unless the occasion of a scenario plans, and is the same text whatever the settings of the database';
+
 create or replace function marketing_automation_internal.check_definition(scenario marketing_automation.scenario, only_of integer default null)
     returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -4062,6 +4149,7 @@ begin
             format('goal of scenario "%s"', scenario.name));
     end if;
     perform marketing_automation_internal.check_goal_parts(scenario, model);
+    perform marketing_automation_internal.check_occasion(scenario, model);
     if scenario.exit_condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
             format('exit condition of scenario "%s"', scenario.name));
@@ -4462,6 +4550,114 @@ create or replace trigger columns after insert or update of action, sender, subj
 create or replace trigger columns after insert or update on marketing_automation.activity_translation
     for each row execute function marketing_automation_internal.templates_changed();
 
+-- functions/enter_again.sql
+-- Entering again: a row becomes a record once, ever, unless its scenario has reenter_after or an occasion. Then it does so once for each
+-- occasion, and not before its last journey is over: its records are numbered (run), and one of them is under way at most.
+
+create or replace function marketing_automation_internal.may_enter_again(scenario marketing_automation.scenario) returns boolean
+language sql immutable
+return (scenario).reenter_after is not null or (scenario).occasion is not null;
+comment on function marketing_automation_internal.may_enter_again(marketing_automation.scenario) is
+    'API: private. Whether a row may become a record of a scenario more than once';
+
+create or replace function marketing_automation_internal.as_occasion(occasion text) returns text
+language sql immutable
+return case when occasion is null then 'null::text' else format('nullif(%s, %L)', marketing_automation_internal.as_text(occasion), '') end;
+comment on function marketing_automation_internal.as_occasion(text) is
+    'API: private. The occasion of a scenario, ready to stand in a query: null for a row that has none';
+
+create or replace function marketing_automation_internal.over_at(scenario marketing_automation.scenario, last marketing_automation_internal.record)
+    returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Who is held out has no activity that could end: it may convert as long as the others may.
+    select greatest((last).entered_at, (last).ended_at,
+        case when (last).held_out then marketing_automation_internal.after_delay((last).entered_at, scenario.goal_window, (last).time_zone) end,
+        (select max(f.finished_at) from marketing_automation_internal.finished_activity f where f.record_id = (last).id))
+    where not exists (select from marketing_automation_internal.waiting_activity w where w.record_id = (last).id)
+$$;
+comment on function marketing_automation_internal.over_at(marketing_automation.scenario, marketing_automation_internal.record) is
+    'API: private. When the journey of a record was over, unless a mail of it is under way: when its last activity ran or ended; null: '
+    'something waits';
+
+create or replace function marketing_automation_internal.reenters_at(scenario marketing_automation.scenario, last marketing_automation_internal.record)
+    returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.after_delay(marketing_automation_internal.over_at(scenario, last), scenario.reenter_after,
+        (last).time_zone)
+$$;
+comment on function marketing_automation_internal.reenters_at(marketing_automation.scenario, marketing_automation_internal.record) is
+    'API: private. From when on the row of a record, its last, may enter again; null: something waits';
+
+create or replace function marketing_automation_internal.lock_over(scenario marketing_automation.scenario, records bigint[], now timestamptz)
+    returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+set enable_nestloop = on as $$
+declare
+    under_way bigint[];
+begin
+    if records = '{}' then
+        return records;
+    end if;
+    -- The queue has no index on the record.
+    under_way := array(
+        select o.record_id from marketing_automation.activity a join marketing_automation_internal.outbox o on o.activity_id = a.id
+        where a.scenario_id = scenario.id and o.record_id is not null);
+    -- Whoever blocks a row meets this lock and sees, after it, the record that has followed. Who holds one is left for the next run.
+    return array(
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null and r.end_reason is distinct from 'entered_again' and r.id <> all (under_way)
+          and marketing_automation_internal.reenters_at(scenario, r) <= now
+        order by r.id for no key update skip locked);
+end $$;
+comment on function marketing_automation_internal.lock_over(marketing_automation.scenario, bigint[], timestamptz) is
+    'API: private. Of these records, each the last of its row, those that may be followed by another one now, locked: the journey is over '
+    'and reenter_after has passed, no mail is under way, it is not blocked, and no other session holds it';
+
+create or replace function marketing_automation_internal.rows_to_enter_again(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz
+) returns table (key text, party text, time_zone text, email text, occasion text, run integer, last_record bigint)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    with matching as materialized (
+        select q.key, q.party, q.time_zone, q.email, q.occasion
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
+            as q (key text, party text, time_zone text, email text, occasion text)
+    ), counted as (
+        -- The caller holds this row when he enters all.
+        update marketing_automation.scenario_status s set without_occasion = m.records
+        from (select count(*) as records from matching o where o.occasion is null) m
+        where keys is null and scenario.occasion is not null and s.scenario_id = scenario.id and s.without_occasion <> m.records
+    ), free as materialized (
+        -- What a record says by itself leaves few to be looked at. A day less, as days differ between time zones.
+        select m.* from matching m
+        where (scenario.occasion is null or m.occasion is not null)
+          and not exists (
+            select from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = m.key collate "C"
+              and (r.blocked_at is not null or r.occasion = m.occasion collate "C"
+                or r.entered_at + scenario.reenter_after - interval '1 day' > now))
+    ), last as materialized (
+        select f.*, l.id, coalesce(l.run, 0) + 1 as next_run
+        from free f
+        left join lateral (
+            select r.id, r.run from marketing_automation_internal.record r
+            where r.scenario_id = scenario.id and r.key = f.key collate "C" order by r.run desc limit 1) l on true
+    ), over as materialized (
+        select o.id from unnest(marketing_automation_internal.lock_over(scenario,
+            array(select l.id from last l where l.id is not null), now)) as o (id)
+    )
+    select l.key, l.party, l.time_zone, l.email, l.occasion, l.next_run, l.id
+    from last l left join over o on o.id = l.id
+    where l.id is null or o.id is not null;
+end $$;
+comment on function marketing_automation_internal.rows_to_enter_again(marketing_automation.scenario, marketing_automation.model, text,
+    text[], timestamptz) is
+    'API: private. Rows of an entering query, in which $1 is keys, that may enter a scenario that rows enter more than once: never yet, or '
+    'for another occasion and after their last journey; with the number that their record gets, and the last one, locked. Without keys: counts in '
+    'scenario_status who has no occasion';
+
 -- functions/enroll_rows.sql
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
@@ -4495,30 +4691,37 @@ create or replace function marketing_automation_internal.entering_query(scenario
     returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
-    select format('select %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
+    select format('select %s, %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone),
-        marketing_automation_internal.topic_address(scenario, model), model.relation,
+        marketing_automation_internal.topic_address(scenario, model), marketing_automation_internal.as_occasion(scenario.occasion),
+        model.relation,
         marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
             marketing_automation_internal.not_poisonous(model.relation, model.key, scenario.id)))
 $$;
 comment on function marketing_automation_internal.entering_query(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Query for key, party, time zone and, where the topic asks for it, address of the rows that the domain matches';
+    'API: private. Query for key, party, time zone, where the topic asks for it address, and occasion of the rows that the domain matches';
 
 create or replace function marketing_automation_internal.new_keys(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
 ) returns text[]
-language sql set search_path = pg_catalog, pg_temp as $$
-    select array(
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    again boolean := marketing_automation_internal.may_enter_again(scenario);
+begin
+    return array(
         select q.key
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, null)
-            as q (key text, party text, time_zone text, email text)
-        where q.key is not null
+            as q (key text, party text, time_zone text, email text, occasion text)
+        where not again and q.key is not null
           and not exists (select from marketing_automation_internal.record r
-            where r.scenario_id = scenario.id and r.key = q.key collate "C"))
-$$;
-comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text) is
-    'API: private. Keys of the rows of an entering query that are not in the scenario yet';
+            where r.scenario_id = scenario.id and r.key = q.key collate "C")
+        union all
+        select q.key from marketing_automation_internal.rows_to_enter_again(scenario, model, source, null, now) q
+        where again and q.key is not null);
+end $$;
+comment on function marketing_automation_internal.new_keys(marketing_automation.scenario, marketing_automation.model, text, timestamptz) is
+    'API: private. Keys of the rows of an entering query that may enter';
 
 create or replace function marketing_automation_internal.enter_rows(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
@@ -4545,20 +4748,26 @@ declare
     opt_in text := (select t.opt_in from marketing_automation.topic t where t.name = scenario.topic);
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     reaches_unsubscribed boolean := marketing_automation_internal.reaches_unsubscribed(scenario.id);
+    again boolean := marketing_automation_internal.may_enter_again(scenario);
     entered bigint;
     lost bigint;
 begin
     with entering as materialized (
-        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone,
+        select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone, q.occasion, q.run, q.last_record,
             scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
-            as q (key text, party text, time_zone text, email text)
+        from (
+            select o.key, o.party, o.time_zone, o.email, o.occasion, 1 as run, null::bigint as last_record
+            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
+                as o (key text, party text, time_zone text, email text, occasion text)
+            where not again and not exists (select from marketing_automation_internal.record r
+                where r.scenario_id = scenario.id and r.key = o.key collate "C")
+            union all
+            select o.key, o.party, o.time_zone, o.email, o.occasion, o.run, o.last_record
+            from marketing_automation_internal.rows_to_enter_again(scenario, model, source, keys, now) o where again) q
         left join marketing_automation.subscription p on p.topic = scenario.topic and p.party = q.party collate "C" and p.address_hash is null
         left join marketing_automation.subscription a on a.topic = scenario.topic
             and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
-        where not exists (select from marketing_automation_internal.record r
-            where r.scenario_id = scenario.id and r.key = q.key collate "C")
-          and (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
+        where (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u
@@ -4569,10 +4778,18 @@ begin
             case when choice is not null or reached is not null then array(select e.key from entering e) end)
             as q (key text, roots integer[], reached boolean)
     ), recorded as (
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before, held_out)
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, goal_before, held_out,
+            occasion, run)
         select e.id, scenario.id, e.key, e.party, marketing_automation_internal.new_record_uuid(e.id), now, e.time_zone,
-            coalesce(c.reached, false), e.held_out
+            coalesce(c.reached, false), e.held_out, e.occasion, e.run
         from entering e left join chosen c on scenario.goal is not null and c.key = e.key
+    ), followed as (
+        -- What might still start by its mails does not, and what is bought from now on counts for the new one.
+        update marketing_automation_internal.record r set ended_at = now, end_reason = 'entered_again'
+        from entering e where again and r.id = e.last_record and r.end_reason is null
+    ), closed as (
+        delete from marketing_automation_internal.open_goal g
+        using entering e where again and g.scenario_id = scenario.id and g.record_id = e.last_record
     ), open as (
         insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
         select scenario.id, e.id, marketing_automation_internal.after_delay(now, scenario.goal_window, e.time_zone)
@@ -4613,6 +4830,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     broken text;
     detail text;
+    repeated record;
     tries integer := 0;
 begin
     loop
@@ -4627,10 +4845,11 @@ begin
             end if;
         when unique_violation then
             get stacked diagnostics broken = constraint_name, detail = pg_exception_detail;
-            -- Of a key that several rows of the model have there is no record.
+            select d.key, d.run into repeated from marketing_automation_internal.run_in_detail(detail) d;
+            -- Of a key that several rows of the model have there is no such record.
             if broken <> 'record_enters_once' or not exists (
                     select from marketing_automation_internal.record r
-                    where r.scenario_id = scenario.id and r.key = marketing_automation_internal.key_in_detail(detail) collate "C") then
+                    where r.scenario_id = scenario.id and r.key = repeated.key collate "C" and r.run = repeated.run) then
                 raise;
             end if;
         end;
@@ -4640,62 +4859,12 @@ comment on function marketing_automation_internal.enter_after_others(marketing_a
     text[], text[], text[], timestamptz) is
     'API: private. As enter_rows(), once more when another session has entered one of the rows meanwhile';
 
-create or replace function marketing_automation_internal.key_in_detail(detail text) returns text
-language sql immutable
-return substring(detail from '=\(\d+, (.*)\)[^)]*$');
-comment on function marketing_automation_internal.key_in_detail(text) is
-    'API: private. The key in the detail of a violation of record_enters_once, in whatever language';
-
-create or replace function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
-declare
-    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
-    is_held boolean;
-    held text[] := '{}';
-begin
-    -- Somebody who holds more has his transaction waited for, at the next turn.
-    while part.first is not null and cardinality(held) < 100 loop
-        begin
-            insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at)
-            select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp()
-            from unnest(keys[part.first:part.last]) as u (key)
-            on conflict do nothing;
-            raise exception 'tried' using errcode = 'MA001';
-        exception
-            when sqlstate 'MA001' then
-                is_held := false;
-            when lock_not_available or deadlock_detected then
-                is_held := true;
-        end;
-        if is_held and part.first = part.last then
-            held := held || keys[part.first];
-        end if;
-        part := marketing_automation_internal.next_part(part, is_held);
-    end loop;
-    return held;
-end $$;
-comment on function marketing_automation_internal.held_keys(integer, text[]) is
-    'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
-
-create or replace function marketing_automation_internal.enter_around(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
-) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    held text[];
-begin
-    begin
-        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, null, now);
-    exception when lock_not_available then
-        null;
-    end;
-    held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source));
-    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
-end $$;
-comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text,
-    timestamptz) is
-    'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
-    'stays open: nobody else waits for it. The caller sets lock_timeout';
+create or replace function marketing_automation_internal.run_in_detail(detail text, out key text, out run integer)
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select p.part[1], p.part[2]::integer from regexp_match(detail, '=\(\d+, (.*), (\d+)\)[^)]*$') as p (part)
+$$;
+comment on function marketing_automation_internal.run_in_detail(text, out text, out integer) is
+    'API: private. Key and run in the detail of a violation of record_enters_once, in whatever language';
 
 create or replace function marketing_automation_internal.enterable_model(scenario marketing_automation.scenario) returns marketing_automation.model
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -4746,6 +4915,8 @@ declare
     -- What has been tried against the errors so far.
     searched boolean := searched_to is not null;
     compared boolean := false;
+    -- By a key that several rows have: of what is asked of rows by their keys there is more than one, too.
+    is_repeated boolean;
 begin
     entered := 0;
     if searched then
@@ -4774,13 +4945,14 @@ begin
         if marketing_automation_internal.is_passing_error(code) then
             return;
         end if;
-        if broken = 'record_enters_once' and not compared then
+        is_repeated := broken in ('record_enters_once', 'record_pkey', 'waiting_activity_pkey', 'open_goal_pkey');
+        if is_repeated and not compared then
             compared := true;
             if marketing_automation_internal.set_repetitions_apart(scenario, model, source) > 0 then
                 source := marketing_automation_internal.entering_query(scenario, model);
                 continue;
             end if;
-        elsif broken <> 'record_enters_once' and not searched then
+        elsif not is_repeated and not searched then
             searched := true;
             select a.* into its from marketing_automation_internal.set_rows_apart(scenario, model, false, null) a;
             searched_to := its.reached;
@@ -4803,7 +4975,7 @@ begin
     end if;
     -- It is the condition of a root: rows for which that raises enter too, and fail when it runs.
     begin
-        keys := marketing_automation_internal.new_keys(scenario, model, source);
+        keys := marketing_automation_internal.new_keys(scenario, model, source, now);
         select e.* into its
         from marketing_automation_internal.enter_keys(scenario, model,
             marketing_automation_internal.entering_keys_query(scenario, model), keys, now) e;
@@ -4863,6 +5035,62 @@ comment on function marketing_automation_internal.enroll_one(marketing_automatio
     out text) is
     'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
     'many. An error of a definition is raised, one that ended it later returned. searched_to: as that of enter_apart()';
+
+-- functions/enroll_around.sql
+-- Entering all rows but those that another session enters in a transaction that stays open.
+
+create or replace function marketing_automation_internal.held_keys(scenario_id integer, keys text[]) returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '200ms' as $$
+declare
+    part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(keys));
+    is_held boolean;
+    held text[] := '{}';
+begin
+    -- Somebody who holds more has his transaction waited for, at the next turn.
+    while part.first is not null and cardinality(held) < 100 loop
+        begin
+            insert into marketing_automation_internal.record (id, scenario_id, key, uuid, entered_at, run)
+            select nextval('marketing_automation.record_id_seq'), held_keys.scenario_id, u.key, gen_random_uuid(), statement_timestamp(),
+                1 + coalesce((select max(r.run) from marketing_automation_internal.record r
+                    where r.scenario_id = held_keys.scenario_id and r.key = u.key collate "C"), 0)
+            from unnest(keys[part.first:part.last]) as u (key)
+            on conflict do nothing;
+            raise exception 'tried' using errcode = 'MA001';
+        exception
+            when sqlstate 'MA001' then
+                is_held := false;
+            when lock_not_available or deadlock_detected then
+                is_held := true;
+        end;
+        if is_held and part.first = part.last then
+            held := held || keys[part.first];
+        end if;
+        part := marketing_automation_internal.next_part(part, is_held);
+    end loop;
+    return held;
+end $$;
+comment on function marketing_automation_internal.held_keys(integer, text[]) is
+    'API: private. Of these keys, those that another session enters in a transaction that is open, found by trying: nobody sees them';
+
+create or replace function marketing_automation_internal.enter_around(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    held text[];
+begin
+    begin
+        return marketing_automation_internal.enter_after_others(scenario, model, source, null, null, null, now);
+    exception when lock_not_available then
+        null;
+    end;
+    held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source, now));
+    return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
+end $$;
+comment on function marketing_automation_internal.enter_around(marketing_automation.scenario, marketing_automation.model, text,
+    timestamptz) is
+    'API: private. As enter_rows() of all rows, without those that another session enters by enroll_records() in a transaction that '
+    'stays open: nobody else waits for it. The caller sets lock_timeout';
 
 -- functions/enroll.sql
 -- Enrolling: rows of the model that the domain matches become records, their root activities wait. One statement per scenario.
@@ -4990,10 +5218,14 @@ create or replace function marketing_automation_internal.entering_error(scenario
     detail text) returns text
 language sql set search_path = pg_catalog, pg_temp as $$
     select case broken
-        when 'record_enters_once' then format('key %s is not unique: %s', m.model, marketing_automation_internal.key_in_detail(detail))
+        when 'record_enters_once' then format('key %s is not unique: %s', m.model, (marketing_automation_internal.run_in_detail(detail)).key)
+        when 'record_pkey' then format('key %s is not unique', m.model)
+        when 'waiting_activity_pkey' then format('key %s is not unique', m.model)
+        when 'open_goal_pkey' then format('key %s is not unique', m.model)
         when 'record_has_key' then format('key %s is null in some row', m.model)
         when 'record_key_is_short' then format('key %s has more than 1,000 bytes in some row', m.model)
         when 'record_party_is_short' then format('party %s has more than 1,000 bytes in some row', m.model)
+        when 'record_occasion_is_short' then format('occasion of scenario "%s" has more than 1,000 bytes in some row', scenario.name)
         else marketing_automation_internal.named_error(scenario, code, message) end
     from (select format('of model "%s"', scenario.model) as model) m
 $$;
@@ -5090,6 +5322,7 @@ begin
         scenario := chosen.name;
         if now is not null then
             perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+            perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
         end if;
         enrolled := 0;
         -- Only who asks for this one scenario waits.
@@ -5196,9 +5429,10 @@ create or replace function marketing_automation_internal.entering_keys_query(
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- The keys stand outside, where they find the rows, and inside, where they keep the domain, which may raise, from others. In order,
     -- as two sessions may enter the same ones.
-    select format('select %s, %s, %s, %s from %s as self where %s and %s order by 1',
+    select format('select %s, %s, %s, %s, %s from %s as self where %s and %s order by 1',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
         marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.topic_address(scenario, model),
+        marketing_automation_internal.as_occasion(scenario.occasion),
         model.relation, k.condition,
         marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), k.condition))
     from marketing_automation_internal.key_condition(model.relation, model.key, model.key_type) k (condition)
@@ -5310,6 +5544,7 @@ begin
     perform marketing_automation_internal.assume_time(now);
     if now is not null then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
+        perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
     end if;
     select e.* into its
     from marketing_automation_internal.enter_keys(chosen, model,
@@ -5360,7 +5595,8 @@ create or replace function marketing_automation.enroll_record(scenario text, key
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_record(text, text, timestamptz) is
     'API: public. Enters one row of a running scenario''s model, at once and within your transaction: whether it has entered by this. Not '
-    'if the domain is not true for it, if it is in already, if its party has unsubscribed or its topic is not wanted, or if there is no such row; what an '
+    'if the domain is not true for it, if it is in already (where rows enter again: if it may not yet), if its party has unsubscribed or its '
+    'topic is not wanted, or if there is no such row; what an '
     'expression raises is raised. Waits for nobody but who enters the same row and, for a second, who changes the scenario. now: as that of '
     'enroll()';
 
@@ -5665,8 +5901,7 @@ begin
     ), finished as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
-        select d.record_id, activity.id, case when d.outcome in ('blocked', 'goal_reached', 'exited') then 'cancelled'
-                when d.outcome = 'error' then 'failed' else 'done' end, d.outcome, d.at, now,
+        select d.record_id, activity.id, marketing_automation_internal.state_of(d.outcome), d.outcome, d.at, now,
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
     ), mail as (
@@ -5720,7 +5955,7 @@ begin
     ), opposite as (
         delete from marketing_automation_internal.waiting_activity w
         using decided d, marketing_automation.activity o
-        where activity.on_event is not null and d.outcome not in ('blocked', 'goal_reached', 'exited', 'error')
+        where activity.on_event is not null and marketing_automation_internal.state_of(d.outcome) = 'done'
           and o.parent_id = activity.parent_id and o.on_event = marketing_automation_internal.opposite_event(activity.on_event)
           and w.record_id = d.record_id and w.activity_id = o.id
         returning w.record_id, w.activity_id, w.at, 'opposite_executed' as outcome
@@ -5730,7 +5965,7 @@ begin
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at)
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
-        select count(*) as records, count(*) filter (where d.outcome in ('blocked', 'goal_reached', 'exited')) as cancelled,
+        select count(*) as records, count(*) filter (where marketing_automation_internal.state_of(d.outcome) = 'cancelled') as cancelled,
             count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
         from decided d
@@ -5960,7 +6195,8 @@ comment on function marketing_automation_internal.records_for_whom(marketing_aut
 
 create or replace function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable
-return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached' end;
+return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached'
+    when 'entered_again' then 'entered again' end;
 comment on function marketing_automation_internal.end_objection(text) is 'API: private. Why a mail does not leave after the journey has ended';
 
 create or replace function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint
@@ -7858,22 +8094,41 @@ end $$;
 comment on function marketing_automation_internal.lock_records(bigint[]) is
     'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
+create or replace function marketing_automation_internal.records_of_same_rows(records bigint[]) returns bigint[]
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+    select array(
+        select distinct o.id from marketing_automation_internal.record r
+        join marketing_automation_internal.record o on o.scenario_id = r.scenario_id and o.key = r.key
+        where r.id = any (records) order by o.id)
+$$;
+comment on function marketing_automation_internal.records_of_same_rows(bigint[]) is
+    'API: private. These records and all others that their rows have in the same scenario, as it lets them enter again';
+
 create or replace function marketing_automation_internal.lock_record(of_record bigint) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     result marketing_automation_internal.record;
+    locked bigint[];
+    found_now bigint[];
 begin
-    perform marketing_automation_internal.lock_records(array[of_record]);
+    loop
+        found_now := marketing_automation_internal.records_of_same_rows(array[of_record]);
+        -- Who enters the row again holds its last record meanwhile: after this lock the new one is seen.
+        exit when found_now <@ locked;
+        perform marketing_automation_internal.lock_records(found_now);
+        locked := found_now;
+    end loop;
     select r.* into result from marketing_automation_internal.record r where r.id = of_record;
     return result;
 end $$;
 comment on function marketing_automation_internal.lock_record(bigint) is
-    'API: private. Locks what a record has finished, in order of activity, and then the record';
+    'API: private. Locks what a record, and the others of its row in the scenario, have finished, in order of activity, and then the records';
 
 create or replace function marketing_automation_internal.block_record(blocked marketing_automation_internal.record) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     is_news boolean := blocked.blocked_at is null;
+    later marketing_automation_internal.record;
 begin
     if is_news then
         update marketing_automation_internal.record r set blocked_at = statement_timestamp() where r.id = blocked.id;
@@ -7889,10 +8144,16 @@ begin
     on conflict do nothing;
     is_news := is_news or found;
     perform marketing_automation_internal.cancel_waiting(blocked.id);
+    -- By whichever mail somebody leaves: it is the last record that mails.
+    select r.* into later from marketing_automation_internal.record r
+    where r.scenario_id = blocked.scenario_id and r.key = blocked.key and r.run > blocked.run order by r.run desc limit 1;
+    if found then
+        is_news := marketing_automation_internal.block_record(later) or is_news;
+    end if;
     return is_news;
 end $$;
 comment on function marketing_automation_internal.block_record(marketing_automation_internal.record) is
-    'API: private. Blocks a record that lock_record() has locked; whether that changed anything';
+    'API: private. Blocks a record that lock_record() has locked, and the last one of its row; whether that changed anything';
 
 create or replace function marketing_automation_internal.existing_record(caller regrole, record uuid) returns marketing_automation_internal.record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -7928,14 +8189,19 @@ create or replace function marketing_automation.block(record uuid)
     returns void
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.block(uuid) is
-    'API: public. Stops everything for a record: what waits is cancelled, queued mails are suppressed. If its scenario is '
-    'unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
+    'API: public. Stops everything for a record, and its row does not enter again: what waits is cancelled, queued mails are suppressed. If '
+    'its scenario is unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
 create or replace function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     unblocked bigint;
 begin
+    -- One that stays blocked would keep the row from entering again.
+    records := records || array(
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (marketing_automation_internal.records_of_same_rows(records)) and r.id <> all (records)
+          and (r.blocked_at is not null or r.unsubscribed_at is not null));
     perform marketing_automation_internal.lock_records(records);
     with returning_one as (
         update marketing_automation_internal.record r set blocked_at = null, unsubscribed_at = null
@@ -7971,8 +8237,8 @@ begin
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
-    'API: private. Takes blocking back, and what was cancelled because a party had left: it waits again, for the time that it had; '
-    'returns how many records were blocked';
+    'API: private. Takes blocking back, also of other records of the same rows, and what was cancelled because a party had left: it waits '
+    'again, for the time that it had; returns how many records were blocked';
 
 create or replace function marketing_automation_internal.unblock(caller regrole, record uuid)
     returns void
@@ -8284,7 +8550,9 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
                    select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                        and m.activity_id = t.activity_id limit 1))
                else coalesce(s.title, s.name) end, r.party is not null or h.address_hash is not null,
-           r.blocked_at is not null or exists (
+           exists (
+                select from marketing_automation_internal.record o
+                where o.scenario_id = r.scenario_id and o.key = r.key and o.blocked_at is not null) or exists (
                 select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))
                or marketing_automation_internal.has_left(h.address_hash, r.scenario_id, r.party),
            exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)
@@ -9576,8 +9844,9 @@ create or replace trigger revoke_claims after insert on marketing_automation.sen
 create or replace trigger revoke_claims after update of blocked_at on marketing_automation_internal.record
     for each row when (new.blocked_at is not null) execute function marketing_automation_internal.revoke_claims();
 
+-- A record that another one of its row follows has no mail under way.
 create or replace trigger revoke_ended after update of end_reason on marketing_automation_internal.record
-    for each row when (new.end_reason is not null) execute function marketing_automation_internal.revoke_claims();
+    for each row when (new.end_reason <> 'entered_again') execute function marketing_automation_internal.revoke_claims();
 
 -- functions/retention.sql
 -- Retention and erasure.
@@ -9677,6 +9946,10 @@ begin
             where r.id <> all (whose) and (
                 r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
             order by r.id);
+        -- Whose row it is: it enters no more, and the last record has perhaps not mailed yet.
+        others := array(
+            select o.id from unnest(marketing_automation_internal.records_of_same_rows(others)) as o (id)
+            where o.id <> all (whose) order by o.id);
         perform marketing_automation_internal.lock_records(others);
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
@@ -10653,6 +10926,41 @@ end $$;
 comment on function marketing_automation_internal.check_mail(marketing_automation.scenario, marketing_automation.activity, text, text[]) is
     'API: private. What is wrong with the mail of an activity, rendered for some rows, in a language (null: that of each row)';
 
+create or replace function marketing_automation_internal.check_entering_again(scenario marketing_automation.scenario, keys text[])
+    returns table (severity text, message text, hint text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    waiting bigint := (select s.without_occasion from marketing_automation.scenario_status s where s.scenario_id = scenario.id);
+    absent bigint;
+begin
+    if scenario.occasion is null then
+        return query select 'warning', 'rows enter again within an hour of the end of their journey, as long as the domain is true for them',
+            format('update marketing_automation.scenario set reenter_after = ''30 days'' where name = %L;', scenario.name)
+        where scenario.reenter_after < interval '1 hour';
+        return;
+    end if;
+    begin
+        select count(*) into absent from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.as_occasion(scenario.occasion)), keys) as q (occasion text) where q.occasion is null;
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        return query select 'error', format('its occasion raises an error for some row: %s', sqlerrm),
+            format('update marketing_automation.scenario set occasion = … where name = %L;', scenario.name);
+        return;
+    end;
+    return query select 'warning', case when waiting > 0 then format('at the last run %s row%s without an occasion: they wait', waiting,
+                case waiting when 1 then ' was' else 's were' end)
+            else format('%s of %s rows have no occasion: they wait until it is not null', absent, cardinality(keys)) end,
+        'Leave them out by the domain, or give each an occasion: coalesce(…).'
+    where waiting > 0 or absent > 0;
+end $$;
+comment on function marketing_automation_internal.check_entering_again(marketing_automation.scenario, text[]) is
+    'API: private. What may be wrong with the way in which rows enter a scenario again, asked of some rows by their keys';
+
 create or replace function marketing_automation_internal.check_scenario(caller regrole, scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -10710,6 +11018,8 @@ begin
         select 'warning', null, null, null, 'it has no activity: nobody enters', format(
             'select marketing_automation.add_activity(%L, ''hello'', subject => ''…'', body => ''…'');', chosen.name)
         where not exists (select from marketing_automation.activity a where a.scenario_id = chosen.id)
+        union all
+        select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
         select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
         where keys = '{}' and exists (select from mail)
@@ -11076,6 +11386,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    c.blocked)
                || coalesce(', window ' || s.send_window, '')
                || coalesce(', class ' || nullif(s.message_class, 'marketing'), '')
+               || coalesce(', again after ' || s.reenter_after, '')
+               || coalesce(', once for each ' || s.occasion, '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
                    else '' end
                           || coalesce(' worth ' || sum(v.value), '')
@@ -11083,7 +11395,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                || (select case when count(*) > 0 then format(', %s exited', count(*)) else '' end
                    from marketing_automation_internal.record r where r.scenario_id = s.id and r.end_reason = 'exited')
                || (select case when count(*) > 0 then format(', %s held out', count(*)) else '' end
-                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.held_out) as text
+                   from marketing_automation_internal.record r where r.scenario_id = s.id and r.held_out)
+               || (select case when count(*) > 0 then format(', %s entered again', count(*)) else '' end
+                   from marketing_automation_internal.record r
+                   where marketing_automation_internal.may_enter_again(s) and r.scenario_id = s.id and r.run > 1)
+               || coalesce((select format(', %s without an occasion', t.without_occasion)
+                   from marketing_automation.scenario_status t where t.scenario_id = s.id and t.without_occasion > 0), '') as text
         from chosen s, marketing_automation_internal.record_count(caller, scenario, true) c
         union all
         select l.ordinal,
@@ -11693,6 +12010,155 @@ comment on function marketing_automation.uplift_report(text) is
     'those that had reached the goal before), how many of each have reached the goal, their share between 0 and 1, the value of the goal '
     'for each record, and the difference of the shares with its 95 % interval: one that holds 0 may be chance';
 
+-- functions/explain_mail.sql
+-- How a mail fares, told for people.
+
+create or replace function marketing_automation_internal.mail_obstacle(message marketing_automation.message) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
+        when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
+        when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
+            format('role "%s" may not send as its sender, see sender_permission', s.owner)
+        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
+            marketing_automation_internal.moment(t.opens_at))
+        when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
+        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
+            format('the mailer is %s, see worker_status()', w.state)
+        when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
+    end
+    from marketing_automation.worker_status() w
+    left join marketing_automation.activity a on a.id = message.activity_id
+    left join marketing_automation.scenario s on s.id = a.scenario_id
+    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
+    left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
+    left join marketing_automation_internal.its_window(a) v on v.name is not null
+    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
+        clock_timestamp()) t on v.name is not null
+$$;
+comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
+    'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
+
+create or replace function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case message.state
+        when 'queued' then format('its mail is queued%s',
+            ': ' || marketing_automation_internal.mail_obstacle(message)) ||
+            case when marketing_automation_internal.mail_obstacle(message) is not null then ''
+                 when message.next_attempt_at > clock_timestamp()
+                 then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
+                 else ', to be sent now' end
+        when 'sending' then 'its mail is being sent'
+        when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
+            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
+        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
+            message.id, message.id)
+        when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
+        when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
+        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
+            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
+        when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
+    end
+$$;
+comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
+    'API: private. How a mail fares, in words. sees: whether they may quote the row';
+
+-- functions/explain_again.sql
+-- Entering again, told for people: how often a row has entered, for what, and when it does so next.
+
+create or replace function marketing_automation_internal.entered_in_words(entered marketing_automation_internal.record) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('entered %s', marketing_automation_internal.moment((entered).entered_at))
+        || case when (entered).run > 1 then format(', for the %s. time', (entered).run) else '' end
+        || coalesce(', for the occasion "' || left((entered).occasion, 100) || '"', '')
+$$;
+comment on function marketing_automation_internal.entered_in_words(marketing_automation_internal.record) is
+    'API: private. When a record entered, how often its row has, and for which occasion, for people';
+
+create or replace function marketing_automation_internal.explain_earlier(earlier marketing_automation_internal.record) returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Of the last one more is told: see explain_entering().
+    select marketing_automation_internal.entered_in_words(earlier) || case
+        when (earlier).end_reason is not null then format('; its journey ended %s, as %s',
+            marketing_automation_internal.moment((earlier).ended_at), marketing_automation_internal.end_in_words((earlier).end_reason))
+        else '' end
+        || coalesce((
+            select '; reached the goal ' || marketing_automation_internal.moment(c.at)
+            from marketing_automation.conversion c where c.record_id = (earlier).id and c.source = 'goal'), '')
+    where exists (
+        select from marketing_automation_internal.record r
+        where r.scenario_id = (earlier).scenario_id and r.key = (earlier).key and r.run > (earlier).run)
+$$;
+comment on function marketing_automation_internal.explain_earlier(marketing_automation_internal.record) is
+    'API: private. What a record was whose row has entered again since, for people; no row for the last one';
+
+create or replace function marketing_automation_internal.occasion_of_row(scenario marketing_automation.scenario, model marketing_automation.model,
+    key text, sees boolean, out occasion text, out error text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+    code text;
+begin
+    select q.occasion into occasion
+    from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+        marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+            marketing_automation_internal.as_occasion(scenario.occasion)), array[key]) as q (occasion text);
+exception when others then
+    get stacked diagnostics message = message_text, code = returned_sqlstate;
+    error := format('%s (%s)', case when sees then message else marketing_automation_internal.public_error(message, code) end, code);
+end $$;
+comment on function marketing_automation_internal.occasion_of_row(marketing_automation.scenario, marketing_automation.model, text, boolean,
+    out text, out text) is
+    'API: private. The occasion for which a row would enter a scenario now, or why it cannot be told. sees: whether that may quote the row';
+
+create or replace function marketing_automation_internal.missing_occasion(scenario marketing_automation.scenario, model marketing_automation.model,
+    key text, sees boolean) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when o.error is not null then 'its occasion raises an error: ' || o.error
+        when o.occasion is null then 'it waits for an occasion, which is null' end
+    from marketing_automation_internal.occasion_of_row(scenario, model, key, sees) o
+$$;
+comment on function marketing_automation_internal.missing_occasion(marketing_automation.scenario, marketing_automation.model, text,
+    boolean) is
+    'API: private. Why a row has no occasion to enter for; null: it has one';
+
+create or replace function marketing_automation_internal.next_entry_in_words(scenario marketing_automation.scenario, model marketing_automation.model,
+    last marketing_automation_internal.record, sees boolean) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    reenters_at timestamptz;
+    its record;
+    then_on text := ', if the domain is true for it then';
+begin
+    if not marketing_automation_internal.may_enter_again(scenario) then
+        return null;
+    end if;
+    if scenario.occasion is not null then
+        select o.occasion, o.error into its from marketing_automation_internal.occasion_of_row(scenario, model, last.key, sees) o;
+        if its.error is not null then
+            return 'does not enter again: its occasion raises an error: ' || its.error;
+        elsif its.occasion is null then
+            return 'enters again when it has an occasion, which is null';
+        elsif exists (select from marketing_automation_internal.record r
+            where r.scenario_id = last.scenario_id and r.key = last.key and r.occasion = its.occasion collate "C") then
+            return format('enters again for another occasion than "%s"', left(its.occasion, 100));
+        end if;
+        then_on := format(', for the occasion "%s"', left(its.occasion, 100)) || then_on;
+    end if;
+    reenters_at := marketing_automation_internal.reenters_at(scenario, last);
+    if reenters_at is null or exists (
+        select from marketing_automation.activity a join marketing_automation_internal.outbox o on o.activity_id = a.id
+        where a.scenario_id = scenario.id and o.record_id = last.id) then
+        return format('enters again %safter this journey', coalesce(scenario.reenter_after || ' ', '')) || then_on;
+    end if;
+    return case when reenters_at > clock_timestamp() then 'enters again from ' || marketing_automation_internal.moment(reenters_at) || ' on'
+        else 'the next enroll() enters it again' end || then_on;
+end $$;
+comment on function marketing_automation_internal.next_entry_in_words(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation_internal.record, boolean) is
+    'API: private. When the row of a record, its last, enters the scenario again, for people; null: it never does';
+
 -- functions/explain.sql
 -- Why has this customer (not) got that mail: one record of a scenario, told for people.
 
@@ -11704,7 +12170,8 @@ comment on function marketing_automation_internal.moment(timestamptz) is
 
 create or replace function marketing_automation_internal.end_in_words(reason text) returns text
 language sql immutable
-return case reason when 'exited' then 'the exit condition was true' when 'goal_reached' then 'the goal was reached' end;
+return case reason when 'exited' then 'the exit condition was true' when 'goal_reached' then 'the goal was reached'
+    when 'entered_again' then 'its row entered again' end;
 comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
 
 create or replace function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
@@ -11776,7 +12243,8 @@ begin
         obstacle := format('its row cannot be read: %s (%s)', case when sees then message
             else marketing_automation_internal.public_error(message, code) end, code);
     end;
-    select r.* into entered from marketing_automation_internal.record r where r.scenario_id = scenario.id and r.key = explain_entering.key;
+    select r.* into entered from marketing_automation_internal.record r
+    where r.scenario_id = scenario.id and r.key = explain_entering.key order by r.run desc limit 1;
     select min(u.created_at) into unsubscribed_at from marketing_automation.unsubscription u
     where u.scenario_id in (0, scenario.id) and u.party = coalesce(entered.party, its_party);
     withheld := marketing_automation_internal.withheld(scenario.topic, coalesce(entered.party, its_party),
@@ -11784,7 +12252,7 @@ begin
     select s.* into status from marketing_automation.scenario_status s where s.scenario_id = scenario.id;
 
     if entered.id is not null then
-        fact := 'entered ' || marketing_automation_internal.moment(entered.entered_at);
+        fact := marketing_automation_internal.entered_in_words(entered);
         return next;
         if entered.blocked_at is not null then
             fact := format('blocked %s: nothing more runs', marketing_automation_internal.moment(entered.blocked_at));
@@ -11814,6 +12282,10 @@ begin
             return next;
         end if;
         if entered.held_out then
+            fact := case when obstacle is null then marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees) end;
+            if fact is not null then
+                return next;
+            end if;
             return;
         end if;
         if entered.end_reason is not null and not (entered.end_reason = 'goal_reached' and coalesce(fact like '%: nothing more runs', false)) then
@@ -11823,6 +12295,10 @@ begin
         end if;
         if obstacle is not null then
             fact := obstacle;
+            return next;
+        end if;
+        fact := marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees);
+        if fact is not null then
             return next;
         end if;
         if scenario.state <> 'running' then
@@ -11846,6 +12322,9 @@ begin
                 obstacle := format('the domain raises an error for it: %s (%s)', case when sees then message
                     else marketing_automation_internal.public_error(message, code) end, code);
             end;
+        end if;
+        if obstacle is null and scenario.occasion is not null then
+            obstacle := marketing_automation_internal.missing_occasion(scenario, model, key, sees);
         end if;
         if obstacle is not null then
             fact := 'has not entered: ' || obstacle;
@@ -11897,57 +12376,6 @@ begin
 end $$;
 comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
     'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
-
-create or replace function marketing_automation_internal.mail_obstacle(message marketing_automation.message) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when exists (select from marketing_automation.sending_pause) then marketing_automation_internal.pause_note()
-        when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
-        when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
-            format('role "%s" may not send as its sender, see sender_permission', s.owner)
-        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
-            marketing_automation_internal.moment(t.opens_at))
-        when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
-        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
-            format('the mailer is %s, see worker_status()', w.state)
-        when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
-    end
-    from marketing_automation.worker_status() w
-    left join marketing_automation.activity a on a.id = message.activity_id
-    left join marketing_automation.scenario s on s.id = a.scenario_id
-    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
-    left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
-    left join marketing_automation_internal.its_window(a) v on v.name is not null
-    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
-        clock_timestamp()) t on v.name is not null
-$$;
-comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
-    'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
-
-create or replace function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case message.state
-        when 'queued' then format('its mail is queued%s',
-            ': ' || marketing_automation_internal.mail_obstacle(message)) ||
-            case when marketing_automation_internal.mail_obstacle(message) is not null then ''
-                 when message.next_attempt_at > clock_timestamp()
-                 then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
-                 else ', to be sent now' end
-        when 'sending' then 'its mail is being sent'
-        when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
-            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
-            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
-        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
-            message.id, message.id)
-        when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
-        when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
-        when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
-    end
-$$;
-comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
-    'API: private. How a mail fares, in words. sees: whether they may quote the row';
 
 create or replace function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
     sees boolean)
@@ -12034,6 +12462,7 @@ begin
                     when 'blocked' then 'the record was blocked'
                     when 'goal_reached' then 'the goal was reached'
                     when 'exited' then marketing_automation_internal.end_in_words('exited')
+                    when 'entered_again' then marketing_automation_internal.end_in_words('entered_again')
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
             when (node.f).state = 'failed' then
@@ -12102,8 +12531,13 @@ begin
     return query
         select e.about, e.fact
         from marketing_automation_internal.record r
-        cross join lateral marketing_automation_internal.explain_activities(chosen, r.id, sees) e
-        where r.scenario_id = chosen.id and r.key = its_key;
+        cross join lateral (
+            select 1 as part, 0::bigint as n, 'record'::text as about, f.fact from marketing_automation_internal.explain_earlier(r) f (fact)
+            union all
+            select 2, a.n, a.about, a.fact
+            from marketing_automation_internal.explain_activities(chosen, r.id, sees) with ordinality a (activity_id, about, fact, n)) e
+        where r.scenario_id = chosen.id and r.key = its_key
+        order by r.run desc, e.part, e.n;
     perform marketing_automation_internal.end_turn();
 end $$;
 comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
@@ -12112,7 +12546,8 @@ create or replace function marketing_automation.explain_record(scenario text, ke
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.explain_record(text, text) is
     'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
-    'what it did or waits for, why it was cancelled, failed or never starts. Errors that may quote the row are told to who sees_rows() only';
+    'what it did or waits for, why it was cancelled, failed or never starts; of a row that has entered again, the last '
+    'time first. Errors that may quote the row are told to who sees_rows() only';
 
 -- functions/simulate.sql
 -- What would happen to this row? The machine itself runs, on a record of its own and at assumed times, in a subtransaction
@@ -12328,6 +12763,7 @@ declare
     record_uuid uuid;
     told jsonb;
     obstacle text;
+    again_at timestamptz;
     message text;
     code text;
 begin
@@ -12340,6 +12776,7 @@ begin
     if start <> now() then
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
         perform marketing_automation_internal.warn_of_present('exit condition', chosen.name, chosen.exit_condition);
+        perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
         perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
         from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
     end if;
@@ -12354,8 +12791,8 @@ begin
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
                 marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone),
-                marketing_automation_internal.topic_address(chosen, model))),
-            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text);
+                marketing_automation_internal.topic_address(chosen, model), marketing_automation_internal.as_occasion(chosen.occasion))),
+            array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text, occasion text);
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
@@ -12371,6 +12808,7 @@ begin
         when exists (
             select from marketing_automation.unsubscription u where u.scenario_id in (0, chosen.id) and u.party = row.party)
             then 'its party has unsubscribed'
+        when chosen.occasion is not null and row.occasion is null then 'it waits for an occasion, which is null'
         else marketing_automation_internal.withheld(chosen.topic, row.party, marketing_automation.address_hash(row.email))
     end;
     perform marketing_automation_internal.assume_time(null);
@@ -12393,24 +12831,34 @@ begin
         delete from marketing_automation_internal.record r where r.scenario_id = chosen.id and r.key = row.key;
         of_record := nextval('marketing_automation.record_id_seq');
         record_uuid := marketing_automation_internal.new_record_uuid(of_record);
-        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone)
-        values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone);
+        insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, occasion)
+        values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone, row.occasion);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
         from marketing_automation.activity a where a.id = any (row.roots);
         told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
+        again_at := (select marketing_automation_internal.reenters_at(chosen, r) from marketing_automation_internal.record r
+            where marketing_automation_internal.may_enter_again(chosen) and r.id = of_record and r.blocked_at is null);
         raise exception 'simulated' using errcode = 'MA001';
     exception when sqlstate 'MA001' then
         null; -- All that was written is gone; what was told is kept.
     end;
     at := start;
     outcome := 'entered';
-    detail := 'enters';
+    detail := 'enters' || coalesce(' for the occasion "' || left(row.occasion, 100) || '"', '');
     return next;
     return query
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
         from jsonb_array_elements(told) with ordinality t (item, n)
         join marketing_automation.activity a on a.id = (t.item ->> 'activity_id')::integer order by t.n;
+    if again_at is not null then
+        at := again_at;
+        activity := null;
+        outcome := 'enters_again';
+        detail := 'enters again from then on, if the domain is true for it'
+            || case when chosen.occasion is not null then ', for another occasion' else '' end;
+        return next;
+    end if;
 end $$;
 comment on function marketing_automation_internal.simulate_row(regrole, text, text, jsonb, timestamptz) is
     'API: private. What simulate() does within one limit of time';
@@ -12456,12 +12904,16 @@ begin
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
     from marketing_automation_internal.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    -- All records of these rows: the last has perhaps not mailed yet.
+    whose := marketing_automation_internal.records_of_same_rows(whose);
     parties := parties || needle;
     return jsonb_build_object(
         'address', trim(address),
         'records', (
-            select coalesce(jsonb_agg(to_jsonb(x) order by x.entered_at, x.scenario), '[]') from (
-                select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at, (
+            select coalesce(jsonb_agg(to_jsonb(x) - 'again' || x.again order by x.entered_at, x.scenario), '[]') from (
+                select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at,
+                    case when r.run > 1 or r.occasion is not null then jsonb_build_object('run', r.run, 'occasion', r.occasion) else '{}' end
+                    as again, (
                     select coalesce(jsonb_agg(to_jsonb(y) order by y.at, y.activity), '[]') from (
                         select a.name as activity, ra.state, ra.outcome, ra.at, ra.finished_at, ra.opened_at, ra.clicked_at,
                                ra.bounced_at, ra.error
