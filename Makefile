@@ -83,8 +83,8 @@ bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=
 	@.ci/setup bench
 	@$(PYTHON) -B tests/bench
 
-fuzz: setup-build ## hostile input for what reads text of strangers; SECONDS=60 each, SEED=7, TARGET=mjml
-	@SECONDS=$(or $(SECONDS),60) SEED=$(SEED) TARGET=$(TARGET) cargo test -q --no-default-features --features proxy --test fuzz
+fuzz: setup-build ## hostile input for what reads text of strangers; SECONDS=60 each, SEED=7, TARGET=mjml, INPUT=file
+	@SECONDS=$(or $(SECONDS),60) SEED=$(SEED) TARGET=$(TARGET) INPUT=$(INPUT) cargo test -q --no-default-features --features proxy --test fuzz
 
 compare-mjml: ## our MJML beside that of the npm package mjml: text, elements, pictures in Chromium; KEEP=1 takes over what the package makes
 	@.ci/setup mjml

@@ -1,5 +1,6 @@
 //! Hostile input for what reads text of strangers: samples are mutated, and nothing may panic, hang or break a promise.
-//! `make fuzz SECONDS=60 SEED=7`; with `cargo test` a moment each, always alike.
+//! `make fuzz SECONDS=60 SEED=7`; with `cargo test` a moment each, always alike. What was found is tried again by
+//! `make fuzz TARGET=mjml INPUT=/tmp/fuzz-mjml-77`.
 
 mod requests;
 mod rewriting;
@@ -14,8 +15,10 @@ use marketing_automation::mail::template::{MailTemplate, Snippets, Source};
 use marketing_automation::mail::{mjml, plain_text};
 use marketing_automation::tracking::token::{Keyring, Purpose, Token};
 
-/// No input of this size may take longer, in a debug build on a busy machine.
+/// No input of this size may take more processor time, in a debug build.
 const SLOW: Duration = Duration::from_secs(5);
+/// Nor may it wait for so long, on a busy machine.
+const HANGING: Duration = Duration::from_secs(60);
 const LONGEST: usize = 16 * 1024;
 
 /// Whether another thread than the one that tries has panicked.
@@ -243,6 +246,20 @@ fn bounces() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The processor time of this process, in hundredths of a second.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("a process has its numbers");
+    // Behind the name, which may hold anything: utime and stime are fields 14 and 15.
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = |field: usize| {
+        fields
+            .split(' ')
+            .nth(field)
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    Duration::from_millis(10 * (ticks(11).unwrap_or_default() + ticks(12).unwrap_or_default()))
+}
+
 fn main() {
     let number = |name: &str, default: u64| {
         std::env::var(name)
@@ -252,6 +269,9 @@ fn main() {
     };
     let (seconds, seed) = (number("SECONDS", 1), number("SEED", 20_261_129));
     let only = std::env::var("TARGET").unwrap_or_default();
+    let given = std::env::var_os("INPUT")
+        .filter(|path| !path.is_empty())
+        .map(|path| std::fs::read(path).expect("what was found"));
     // A panic that is caught, as that of a library, is no news; one in a task of another thread is.
     let tell = take_hook();
     let here = std::thread::current().id();
@@ -268,20 +288,23 @@ fn main() {
     {
         let mut chance = Chance(seed | 1);
         let (began, mut tried) = (Instant::now(), 0_u64);
-        while began.elapsed() < Duration::from_secs(seconds) {
-            let input = mutate(&mut chance, &samples);
-            let started = Instant::now();
+        while began.elapsed() < Duration::from_secs(seconds) && (given.is_none() || tried == 0) {
+            let input = given
+                .clone()
+                .unwrap_or_else(|| mutate(&mut chance, &samples));
+            let (started, used) = (Instant::now(), processor_time());
             let result = catch_unwind(AssertUnwindSafe(|| {
                 check(&input);
                 assert!(!ELSEWHERE.load(Ordering::SeqCst), "a task has panicked");
             }));
             tried += 1;
-            if result.is_err() || started.elapsed() > SLOW {
+            let took = processor_time().saturating_sub(used);
+            if result.is_err() || took > SLOW || started.elapsed() > HANGING {
                 let path =
                     std::env::temp_dir().join(format!("fuzz-{}-{tried}", name.replace(' ', "-")));
                 std::fs::write(&path, &input).expect("a place for what was found");
                 println!(
-                    "{name}: {} after {tried} inputs, in {:?}: {}",
+                    "{name}: {} after {tried} inputs, in {:?}, {took:?} of the processor: {}",
                     if result.is_err() { "panics" } else { "is slow" },
                     started.elapsed(),
                     path.display()
