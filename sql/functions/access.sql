@@ -16,7 +16,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
          'cohort_report uplift_report mail_report'),
         ('reader marketer', 'scenario', 'select',
-         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity message '
+         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision message '
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',

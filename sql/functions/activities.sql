@@ -17,6 +17,7 @@ begin
                 using errcode = 'object_in_use', detail = 'What waits for it would be lost, and its mails would lose their log.',
                       hint = 'Set its condition to false to skip it from now on.';
         end if;
+        perform marketing_automation_internal.check_branching(old, null);
         return old;
     end if;
     if marketing_automation_internal.is_restoring() then
@@ -35,7 +36,7 @@ begin
                 is distinct from (old.action, old.sender, old.subject, old.body, old.message_class))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
     perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
@@ -49,14 +50,15 @@ begin
                 case when new.expires_after > interval '0' then 'longer than 10 years' else 'not positive' end
             using errcode = 'check_violation', hint = 'It counts from when the activity runs; leave it null if its mail is never too late.';
     end if;
-    if new.on_event like '%\_not\_%' and new.delay is null then
+    if new.on_event like 'email\_not\_%' and new.delay is null then
         raise exception 'activity "%" on % needs a delay', new.name, new.on_event
             using errcode = 'check_violation',
                 hint = 'The delay says how long to wait for the event before concluding that it did not happen.';
     end if;
     if new.on_event is not null and new.parent_id is null then
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
-            using errcode = 'check_violation', hint = 'Give it a parent that sends an e-mail, or no event.';
+            using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
+                else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
@@ -92,7 +94,7 @@ begin
             raise exception 'parent "%" of activity "%" belongs to another scenario', parent.name, new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event is not null and parent.action is distinct from 'send_email' then
+        if new.on_event <> 'condition_not_met' and parent.action is distinct from 'send_email' then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
                 using errcode = 'check_violation', hint = 'Only a parent whose action is send_email emits that event.';
         end if;
@@ -108,8 +110,13 @@ begin
         end if;
     end if;
     if tg_op = 'UPDATE' and new.action is distinct from 'send_email' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event is not null) then
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met') then
         raise exception 'activity "%" must send an e-mail: children wait for its events', new.name using errcode = 'check_violation';
+    end if;
+    perform marketing_automation_internal.check_branch(new, parent,
+        tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
+    if tg_op = 'UPDATE' or parent.branch_by is not null then
+        perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     if new.condition is not null then

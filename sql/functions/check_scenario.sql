@@ -210,6 +210,9 @@ begin
         union all
         select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
+        select b.severity, b.activity_id, b.activity, null, b.message, b.hint
+        from marketing_automation_internal.branch_faults(chosen.id) b
+        union all
         select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
         where keys = '{}' and exists (select from mail)
         union all

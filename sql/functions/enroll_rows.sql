@@ -2,22 +2,24 @@
 
 create function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
 language sql immutable
--- By a hash, so that all rows of a person share it, whichever enters first. Of 10,000, as many as hundredths of a per cent.
-return ('x' || substr(md5((scenario).id || '/' || person), 1, 7))::bit(28)::integer % 10000 < 100 * (scenario).holdout;
+-- By a hash, so that all rows of a person share it, whichever enters first.
+return marketing_automation_internal.hash_point((scenario).id || '/' || person) < 100 * (scenario).holdout;
 comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
     'API: private. Whether a person, by its party or else its key, gets no mail of a scenario, to compare with';
 
 create function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('array_remove(array[%s]::integer[], null)', string_agg(
-               case when a.condition is null then a.id::text
+               -- What follows one whose condition is not true, starts when it has been asked of it.
+               case when a.condition is null or exists (
+                        select from marketing_automation.activity c where c.parent_id = a.id and c.on_event = 'condition_not_met') then a.id::text
                     else format('case when %s then %s end', marketing_automation_internal.as_condition(a.condition), a.id) end,
                         ', ' order by a.id))
     from marketing_automation.activity a where a.scenario_id = root_choice.scenario_id and a.parent_id is null
 $$;
 comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
-    'whose condition holds';
+    'whose condition holds, or that another activity follows when it does not';
 
 create function marketing_automation_internal.topic_address(scenario marketing_automation.scenario, model marketing_automation.model) returns text
 language sql immutable

@@ -243,6 +243,7 @@ begin
     end if;
     for node in
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
+               d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
                case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
@@ -259,6 +260,8 @@ begin
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
+        left join marketing_automation_internal.branch_decision d on a.on_event is null and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation.activity taken on taken.id = d.activity_id
         order by t.ordinal
     loop
         activity_id := (node.a).id;
@@ -280,7 +283,7 @@ begin
                      else format('due since %s, runs with the next process_due()',
                          marketing_automation_internal.moment(node.waits_until)) end
                 || coalesce(', by send window "' || node.send_window || '"', '')
-                || case when (node.a).on_event like '%\_not\_%' and (node.pf).outcome = 'mailed' then
+                || case when (node.a).on_event like 'email\_not\_%' and (node.pf).outcome = 'mailed' then
                     format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
             when (node.f).state = 'done' then
                 format('done %s', marketing_automation_internal.moment((node.f).finished_at))
@@ -316,24 +319,33 @@ begin
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end
             when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
-            when node.pf is null and event is not null and (node.a).on_event not like '%\_not\_%' then
+            when node.pf is null and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
             when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
                 (node.parent).name)
-            when node.pf is null then format('starts when "%s" has run', (node.parent).name)
+            when node.pf is null and (node.a).on_event = 'condition_not_met' then
+                format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
+                else 'starts if "%s" decides on it' end, (node.parent).name)
             when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
                 then 'failed' else 'was cancelled' end)
+            when (node.a).on_event = 'condition_not_met' then format(case (node.pf).outcome
+                when 'condition_not_met' then 'never starts: it was added after "%s" had run'
+                when 'row_missing' then 'never starts: the row was gone when "%s" ran'
+                else 'never starts: the condition of "%s" was true' end, (node.parent).name)
+            when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
+                coalesce('"' || node.taken || '"', 'none of what follows it'))
             when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
             when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
-            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like '%\_not\_%' then
+            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('never starts: "%s" had no address to send to', (node.parent).name)
             when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
                 format('never starts: the mail of "%s" was not sent', (node.parent).name)
             when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
-            when (node.a).on_event like '%\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
+            when (node.a).on_event like 'email\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
                 then (node.pf).clicked_at else (node.pf).bounced_at end is not null then
                 format('never starts: the mail of "%s" was %s', (node.parent).name, event)
-            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like '%\_not\_%'
+            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like 'email\_not\_%'
                 and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at
                     else (node.pf).bounced_at end is null then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)

@@ -16,15 +16,18 @@ comment on function marketing_automation_internal.as_goal_parts(marketing_automa
 create function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(m.key, m.key_type), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_key(m.key, m.key_type),
+        -- An alternative was asked when its parent ran, and is not asked again.
+        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end),
         marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
         marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
         case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
-        marketing_automation_internal.as_goal_parts(s)))
+        marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
     from marketing_automation.activity a
+    left join marketing_automation.activity p on p.id = a.parent_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
     where a.id = activity_id
@@ -44,11 +47,13 @@ declare
     limited boolean := exists (select from marketing_automation.domain_limit);
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
+    shares record;
     processed integer;
     queued integer;
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
+    select s.* into shares from marketing_automation_internal.share_choice(activity) s;
     if activity.on_event like 'email\_not\_%' then
         records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
     end if;
@@ -82,10 +87,13 @@ begin
             and l.end_reason is null and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean, leaves boolean,
-                   goal_at timestamptz, goal_value numeric)
+                   goal_at timestamptz, goal_value numeric, choice integer)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
+               case when activity.branch_by = 'share' then shares.ids[1 + width_bucket(
+                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)]
+                   else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
                     -- A goal whose time is to come is not reached yet.
@@ -109,6 +117,10 @@ begin
         select d.record_id, activity.id, marketing_automation_internal.state_of(d.outcome), d.outcome, d.at, now,
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
+    ), branched as (
+        insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
+        select d.record_id, activity.id, d.choice, now
+        from decided d where activity.branch_by is not null and d.outcome in ('executed', 'mailed', 'no_address')
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -192,8 +204,10 @@ begin
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select d.record_id, c.id, marketing_automation_internal.after_delay(now, c.delay, d.its_zone)
         from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
-        where d.outcome in ('executed', 'no_address')
-          and (c.on_event is null or c.on_event like 'email\_not\_%')
+        where case
+                when d.outcome in ('executed', 'no_address') then c.on_event is null or c.on_event like 'email\_not\_%'
+                when d.outcome = 'condition_not_met' then c.on_event = 'condition_not_met' end
+          and (activity.branch_by is null or c.on_event is not null or c.id = d.choice)
           and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = d.record_id
               and f.activity_id = c.id)
         on conflict do nothing

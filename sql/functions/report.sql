@@ -158,8 +158,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
-                   'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class,
-                   'if ' || n.condition), '')
+                   'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
+                   'if ' || n.condition,
+                   case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
+                   'branches by ' || n.branch_by), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
@@ -180,6 +182,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
+        left join marketing_automation.activity p on p.id = n.parent_id
         join marketing_automation_internal.activity_count(caller, scenario) c on c.activity_id = n.id
     )
     select p.text from printed p order by p.ordinal

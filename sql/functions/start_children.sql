@@ -75,14 +75,17 @@ begin
         array_agg(u.at))
     from unnest(records, activities, times) as u (record_id, activity_id, at)
     join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
+    join marketing_automation.activity a on a.id = u.activity_id
     join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)
-    where c.on_event is null
+    where c.on_event is null and (a.branch_by is null or exists (
+            select from marketing_automation_internal.branch_decision d
+            where d.record_id = u.record_id and d.parent_id = u.activity_id and d.activity_id = c.id))
        or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
     having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.start_children(bigint[], integer[], timestamptz[]) is
-    'API: private. Starts what follows mails that were sent then: children without an event, and those that wait to miss one. The '
-    'caller holds the rows of the mails in finished_activity';
+    'API: private. Starts what follows mails that were sent then: children without an event, of alternatives the one that was '
+    'decided on, and those that wait to miss an event. The caller holds the rows of the mails in finished_activity';
 
 create function marketing_automation_internal.lock_mails(records bigint[], activities integer[], out held_records bigint[],
     out held_activities integer[], out other_records bigint[], out other_activities integer[])

@@ -176,7 +176,7 @@ create table marketing_automation.activity (
     name text not null check (name <> ''),
     parent_id integer,
     on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
-        'email_not_bounced')),
+        'email_not_bounced', 'condition_not_met')),
     condition text,
     delay interval check (delay between interval '0' and interval '10 years'),
     action text default 'send_email' check (action in ('send_email')),
@@ -188,9 +188,11 @@ create table marketing_automation.activity (
     at_time time,
     send_window text,
     message_class text,
+    branch_by text check (branch_by in ('condition', 'share')),
+    share numeric check (share > 0 and share <= 100),
     unique (scenario_id, name),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
-    constraint activity_negative_event_needs_delay check (on_event not like '%\_not\_%' or delay is not null),
+    constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
     constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email'
         or (subject is not null and body is not null)),
     constraint activity_is_not_its_own_parent check (parent_id <> id)
@@ -199,9 +201,11 @@ comment on table marketing_automation.activity is 'API: public. A node of a scen
 comment on column marketing_automation.activity.parent_id is 'Activity that this one follows; null: a root, started by enrolling';
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
-    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); null: simply follows';
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; null: simply follows';
 comment on column marketing_automation.activity.condition is
-    'SQL boolean expression over self; unless it is true, nothing is done and no child starts';
+    'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
+    'activity that branches by condition it is asked when that runs, and not again';
 comment on column marketing_automation.activity.delay is
     'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later';
 comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
@@ -218,6 +222,13 @@ comment on column marketing_automation.activity.at_time is
 comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
 comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
+comment on column marketing_automation.activity.branch_by is
+    'condition or share: its children are alternatives, of which each record takes one, decided when this activity runs, for good: the first '
+    'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
+    'asked by itself';
+comment on column marketing_automation.activity.share is
+    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
+    'passed';
 create index activity_parent_id on marketing_automation.activity (parent_id);
 
 create table marketing_automation.activity_translation (

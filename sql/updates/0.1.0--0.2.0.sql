@@ -539,6 +539,47 @@ comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
 drop function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval);
 
+-- Branches.
+alter table marketing_automation.activity
+    drop constraint activity_on_event_check,
+    drop constraint activity_negative_event_needs_delay,
+    add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
+        'email_bounced', 'email_not_bounced', 'condition_not_met')),
+    add constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
+    add column branch_by text check (branch_by in ('condition', 'share')),
+    add column share numeric check (share > 0 and share <= 100);
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; null: simply follows';
+comment on column marketing_automation.activity.condition is
+    'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
+    'activity that branches by condition it is asked when that runs, and not again';
+comment on column marketing_automation.activity.branch_by is
+    'condition or share: its children are alternatives, of which each record takes one, decided when this activity runs, for good: the first '
+    'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
+    'asked by itself';
+comment on column marketing_automation.activity.share is
+    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
+    'passed';
+create table marketing_automation_internal.branch_decision (
+    record_id bigint not null,
+    parent_id integer not null,
+    activity_id integer,
+    decided_at timestamptz not null,
+    primary key (record_id, parent_id)
+);
+-- For reports, and to ask whether records have passed.
+create index branch_decision_taken on marketing_automation_internal.branch_decision (parent_id, activity_id);
+comment on table marketing_automation_internal.branch_decision is
+    'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
+    'view branch_decision';
+-- Replaced below.
+create function marketing_automation_internal.activity_shares() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
+create constraint trigger shares after insert or update of share, parent_id on marketing_automation.activity deferrable initially deferred
+    for each row when (new.share is not null) execute function marketing_automation_internal.activity_shares();
+
 -- Everybody who may read these reads all; but who may write a column of them may lock rows, and would keep other teams waiting.
 alter table marketing_automation.model enable row level security;
 create policy every on marketing_automation.model using (true) with check (true);

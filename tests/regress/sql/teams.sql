@@ -55,7 +55,7 @@ create function shop.campaign(team text) returns void language plpgsql as $$
 begin
     perform marketing_automation.register_model(team || ' guests', 'shop.team_guest', key => 'self.id', party => 'self.id', email => 'self.email');
     perform marketing_automation.create_scenario(team, team || ' guests', domain => format('self.team = %L', team), unsubscribable => true);
-    perform marketing_automation.add_activity(team, 'mail', subject => 's', body => '<p>x</p>');
+    perform marketing_automation.add_activity(team, 'mail', subject => 's', body => '<p>x</p>', branch_by => 'condition');
     perform marketing_automation.add_activity(team, 'again', parent => 'mail', delay => '1 day', action => null);
     perform marketing_automation.add_activity(team, 'later', delay => '1 day', action => null);
     perform marketing_automation.add_activity(team, 'bad', condition => '1 / (self.id % 3) is not null', action => null);

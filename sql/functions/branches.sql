@@ -1,0 +1,183 @@
+-- Branches: the children of an activity that are alternatives. Which one a record takes is decided when that activity runs
+-- (process_records), kept in branch_decision, and never asked again: who starts children starts the one that was decided.
+
+create function marketing_automation_internal.hash_point(text) returns integer
+language sql immutable
+return ('x' || substr(md5($1), 1, 7))::bit(28)::integer % 10000;
+comment on function marketing_automation_internal.hash_point(text) is
+    'API: private. Where a text falls by its hash, from 0 to 9999: hundredths of a per cent';
+
+create function marketing_automation_internal.share_point(parent_id integer, person text) returns integer
+language sql immutable
+-- Not as the hold-out of a scenario, whose number may be that of the activity: they would not be independent.
+return marketing_automation_internal.hash_point('share/' || parent_id || '/' || person);
+comment on function marketing_automation_internal.share_point(integer, text) is
+    'API: private. Where a person, by its party or else its key, falls among the shares of an activity''s children';
+
+create function marketing_automation_internal.alternatives(of_parent integer)
+returns table (id integer, condition text, share numeric, is_otherwise boolean)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.id, c.condition, c.share, c.condition is null and c.share is null
+    from marketing_automation.activity c where c.parent_id = of_parent and c.on_event is null
+$$;
+comment on function marketing_automation_internal.alternatives(integer) is
+    'API: private. The children of an activity of which each record takes one, if it branches: in order of id. is_otherwise: it is for '
+    'the rest';
+
+create function marketing_automation_internal.condition_choice(activity marketing_automation.activity) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when activity.branch_by is distinct from 'condition' or count(*) = 0 then 'null::integer'
+        when count(a.condition) = 0 then max(a.id)::text
+        else format('case %s else %s end', string_agg(format('when %s then %s', marketing_automation_internal.as_condition(a.condition), a.id), ' '
+                order by a.id) filter (where a.condition is not null),
+            coalesce((max(a.id) filter (where a.is_otherwise))::text, 'null::integer')) end
+    from marketing_automation_internal.alternatives(activity.id) a
+$$;
+comment on function marketing_automation_internal.condition_choice(marketing_automation.activity) is
+    'API: private. Expression over self, ready to stand in a query, for the first child of an activity whose condition is true, else the '
+    'one for the rest; null: it branches otherwise, or none is';
+
+create function marketing_automation_internal.share_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[])
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}')
+    from (select a.*, 100 * sum(a.share) over (order by a.id) as bound from marketing_automation_internal.alternatives(activity.id) a) a
+    where activity.branch_by = 'share'
+$$;
+comment on function marketing_automation_internal.share_choice(marketing_automation.activity, out integer[], out numeric[]) is
+    'API: private. The children of an activity that branches by share, the one for the rest last, and the points below which each begins '
+    'no more: width_bucket() of a share_point() and these, plus 1, is the place of the one that it takes';
+
+create function marketing_automation_internal.check_branch(activity marketing_automation.activity, parent marketing_automation.activity,
+    has_moved boolean) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- What waits for its parent to do nothing is none of the alternatives.
+    is_alternative boolean := parent.branch_by is not null and activity.on_event is distinct from 'condition_not_met';
+    other text;
+begin
+    perform marketing_automation_internal.check_value(activity.branch_by, array['condition', 'share'], 'branch_by',
+        format('activity "%s"', activity.name), 'null: each of its children is asked by itself');
+    if activity.share <= 0 or activity.share > 100 then
+        raise exception 'share of activity "%" is %', activity.name, case when activity.share > 100 then 'over 100' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It is per cent of the records for which its parent has run.';
+    end if;
+    if activity.share is not null and (not is_alternative or parent.branch_by <> 'share') then
+        raise exception 'activity "%" has a share, but no parent that branches by share', activity.name
+            using errcode = 'check_violation', hint = case when parent.id is null then
+                'Add one before it: select marketing_automation.add_activity(scenario, ''split'', action => null, branch_by => ''share'');'
+                else 'Children with shares follow an activity with branch_by => ''share'', on no event.' end;
+    end if;
+    if is_alternative and activity.on_event is not null then
+        raise exception 'activity "%" waits for %, but is one of the alternatives of "%"', activity.name, activity.on_event, parent.name
+            using errcode = 'check_violation', detail = 'Which of them a record takes is decided when their parent runs.',
+                hint = 'Let an activity with action => null wait for the event, and branch there.';
+    end if;
+    if is_alternative and parent.branch_by = 'share' and activity.condition is not null then
+        raise exception 'activity "%" has a condition, but "%" branches by share', activity.name, parent.name
+            using errcode = 'check_violation', hint = 'Ask the condition before, of the activity that branches, or after, of what follows.';
+    end if;
+    if is_alternative and activity.condition is null and activity.share is null then
+        select c.name into other from marketing_automation.activity c
+        where c.parent_id = parent.id and c.on_event is null and c.condition is null and c.share is null and c.id <> activity.id limit 1;
+        if other is not null then
+            raise exception 'activities "%" and "%" are both for the rest of "%"', other, activity.name, parent.name
+                using errcode = 'check_violation', hint = format('Give one of them a %s.', parent.branch_by);
+        end if;
+    end if;
+    if has_moved and activity.on_event = 'condition_not_met' and parent.condition is null then
+        raise exception 'activity "%" waits for the condition of "%" not to be met, but that has none', activity.name, parent.name
+            using errcode = 'check_violation', hint = (
+                select format('update marketing_automation.activity set condition = ''…'' where name = %L and scenario_id = '
+                    'marketing_automation.scenario_id(%L);', parent.name, s.name) from marketing_automation.scenario s where s.id = parent.scenario_id);
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_branch(marketing_automation.activity, marketing_automation.activity, boolean) is
+    'API: private. Raises unless an activity may stand under its parent, as one of its alternatives or for when its condition is not met. '
+    'has_moved: whether it did not stand there, for that, before';
+
+create function marketing_automation_internal.check_branching(was marketing_automation.activity, becomes marketing_automation.activity)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    parent marketing_automation.activity;
+begin
+    if was.id is not null and becomes.id is not null then
+        if was.branch_by is distinct from becomes.branch_by and exists (
+                select from marketing_automation.activity c where c.parent_id = becomes.id) then
+            raise exception 'branch_by of activity "%" cannot change: others follow it', was.name
+                using errcode = 'object_in_use', detail = 'What they may say depends on it.',
+                    hint = 'Add another activity that branches, and others after it.';
+        end if;
+        if (was.share, was.condition is null) is not distinct from (becomes.share, becomes.condition is null) then
+            return;
+        end if;
+    end if;
+    select p.* into parent from marketing_automation.activity p where p.id = coalesce(becomes.parent_id, was.parent_id);
+    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null then
+        -- Nobody passes meanwhile: whoever runs it holds it.
+        perform from marketing_automation.activity p where p.id = parent.id for update;
+    end if;
+    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null and exists (
+            select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id) then
+        raise exception 'the shares of activity "%" cannot change: records have passed it', parent.name using errcode = 'object_in_use',
+            detail = 'What comes after would be compared with what was chosen by other shares.',
+            hint = 'Copy the scenario, or add another activity that branches, and set the condition of this one to false.';
+    end if;
+    if becomes.id is null and exists (
+            select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id and d.activity_id = was.id) then
+        raise exception 'activity "%" was decided on for records and cannot be deleted', was.name
+            using errcode = 'object_in_use', hint = 'Set its condition to false: nobody takes it from then on.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_branching(marketing_automation.activity, marketing_automation.activity) is
+    'API: private. Raises if a change of an activity, null before it is made and after it is deleted, would change what was decided, or '
+    'the shares by which it was';
+
+create function marketing_automation_internal.activity_shares() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    parent record;
+begin
+    select p.name, sum(c.share) as shares into parent
+    from marketing_automation.activity p join marketing_automation.activity c on c.parent_id = p.id
+    where p.id = new.parent_id group by p.id;
+    if parent.shares > 100 then
+        raise exception 'the shares of the activities after "%" are % per cent together', parent.name, trim_scale(parent.shares)
+            using errcode = 'check_violation', hint = 'They may be 100 at most; one without a share takes what they leave.';
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_shares() is
+    'API: private. Trigger: the shares of siblings are 100 at most when a transaction commits; between two of its statements they may be '
+    'more';
+
+create function marketing_automation_internal.branch_faults(of_scenario integer)
+    returns table (severity text, activity_id integer, activity text, message text, hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select f.severity, p.id, p.name, f.message, f.hint
+    from marketing_automation.activity p
+    cross join lateral (
+        select count(*) as number, coalesce(sum(a.share), 0) as shares, count(a.condition) as conditions,
+            count(*) filter (where a.is_otherwise) as rest
+        from marketing_automation_internal.alternatives(p.id) a) c
+    cross join lateral (
+        select 'warning' as severity, 'it branches, and nothing follows it' as message,
+            format('select marketing_automation.add_activity(scenario, name, parent => %L, %s);', p.name,
+                case p.branch_by when 'share' then 'share => 50' else 'condition => …' end) as hint
+        where p.branch_by is not null and c.number = 0
+        union all
+        select 'hint', 'whoever meets no condition of what follows it goes no further', 'Add an activity without a condition for the rest.'
+        where p.branch_by = 'condition' and c.conditions > 0 and c.rest = 0
+        union all
+        select 'hint', format('%s per cent of those who come to it go no further', trim_scale(100 - c.shares)),
+            'Add an activity without a share for the rest.'
+        where p.branch_by = 'share' and c.shares > 0 and c.shares < 100 and c.rest = 0
+        union all
+        select 'warning', 'an activity waits for its condition not to be met, and it has none', 'Give it a condition, or delete what waits.'
+        where p.condition is null and exists (
+            select from marketing_automation.activity n where n.parent_id = p.id and n.on_event = 'condition_not_met')) f
+    where p.scenario_id = of_scenario
+$$;
+comment on function marketing_automation_internal.branch_faults(integer) is
+    'API: private. What may be wrong with the branches of a scenario, as check_scenario() tells it';
