@@ -575,6 +575,47 @@ comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
 drop function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval);
 
+-- Branches.
+alter table marketing_automation.activity
+    drop constraint activity_on_event_check,
+    drop constraint activity_negative_event_needs_delay,
+    add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
+        'email_bounced', 'email_not_bounced', 'condition_not_met')),
+    add constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
+    add column branch_by text check (branch_by in ('condition', 'share')),
+    add column share numeric check (share > 0 and share <= 100);
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; null: simply follows';
+comment on column marketing_automation.activity.condition is
+    'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
+    'activity that branches by condition it is asked when that runs, and not again';
+comment on column marketing_automation.activity.branch_by is
+    'condition or share: its children are alternatives, of which each record takes one, decided when this activity runs, for good: the first '
+    'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
+    'asked by itself';
+comment on column marketing_automation.activity.share is
+    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
+    'passed';
+create table marketing_automation_internal.branch_decision (
+    record_id bigint not null,
+    parent_id integer not null,
+    activity_id integer,
+    decided_at timestamptz not null,
+    primary key (record_id, parent_id)
+);
+-- For reports, and to ask whether records have passed.
+create index branch_decision_taken on marketing_automation_internal.branch_decision (parent_id, activity_id);
+comment on table marketing_automation_internal.branch_decision is
+    'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
+    'view branch_decision';
+-- Replaced below.
+create function marketing_automation_internal.activity_shares() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
+create constraint trigger shares after insert or update of share, parent_id on marketing_automation.activity deferrable initially deferred
+    for each row when (new.share is not null) execute function marketing_automation_internal.activity_shares();
+
 -- Everybody who may read these reads all; but who may write a column of them may lock rows, and would keep other teams waiting.
 alter table marketing_automation.model enable row level security;
 create policy every on marketing_automation.model using (true) with check (true);
@@ -1419,6 +1460,17 @@ comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';
 comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
+
+create or replace view marketing_automation.branch_decision with (security_barrier) as
+select d.record_id, d.parent_id, d.activity_id, d.decided_at
+from marketing_automation_internal.branch_decision d
+where (select v.reads_every from marketing_automation_internal.reader v)
+   or d.parent_id in (select a.id from marketing_automation_internal.readable_activity a);
+comment on view marketing_automation.branch_decision is
+    'API: public. Which of the children of an activity that branches each record takes: decided once, when that activity ran. Of your '
+    'scenarios, or of all';
+comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches';
+comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none';
 
 create or replace view marketing_automation.message with (security_barrier) as
 select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_name, u.language, u.time_zone,
@@ -3386,6 +3438,191 @@ create or replace trigger regoal after update of goal on marketing_automation.sc
 create or replace trigger reclass after update of message_class on marketing_automation.scenario
     for each row when (new.message_class <> old.message_class) execute function marketing_automation_internal.scenario_class_changed();
 
+-- functions/branches.sql
+-- Branches: the children of an activity that are alternatives. Which one a record takes is decided when that activity runs
+-- (process_records), kept in branch_decision, and never asked again: who starts children starts the one that was decided.
+
+create or replace function marketing_automation_internal.hash_point(text) returns integer
+language sql immutable
+return ('x' || substr(md5($1), 1, 7))::bit(28)::integer % 10000;
+comment on function marketing_automation_internal.hash_point(text) is
+    'API: private. Where a text falls by its hash, from 0 to 9999: hundredths of a per cent';
+
+create or replace function marketing_automation_internal.share_point(parent_id integer, person text) returns integer
+language sql immutable
+-- Not as the hold-out of a scenario, whose number may be that of the activity: they would not be independent.
+return marketing_automation_internal.hash_point('share/' || parent_id || '/' || person);
+comment on function marketing_automation_internal.share_point(integer, text) is
+    'API: private. Where a person, by its party or else its key, falls among the shares of an activity''s children';
+
+create or replace function marketing_automation_internal.alternatives(of_parent integer)
+returns table (id integer, condition text, share numeric, is_otherwise boolean)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.id, c.condition, c.share, c.condition is null and c.share is null
+    from marketing_automation.activity c where c.parent_id = of_parent and c.on_event is null
+$$;
+comment on function marketing_automation_internal.alternatives(integer) is
+    'API: private. The children of an activity of which each record takes one, if it branches: in order of id. is_otherwise: it is for '
+    'the rest';
+
+create or replace function marketing_automation_internal.condition_choice(activity marketing_automation.activity) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when activity.branch_by is distinct from 'condition' or count(*) = 0 then 'null::integer'
+        when count(a.condition) = 0 then max(a.id)::text
+        else format('case %s else %s end', string_agg(format('when %s then %s', marketing_automation_internal.as_condition(a.condition), a.id), ' '
+                order by a.id) filter (where a.condition is not null),
+            coalesce((max(a.id) filter (where a.is_otherwise))::text, 'null::integer')) end
+    from marketing_automation_internal.alternatives(activity.id) a
+$$;
+comment on function marketing_automation_internal.condition_choice(marketing_automation.activity) is
+    'API: private. Expression over self, ready to stand in a query, for the first child of an activity whose condition is true, else the '
+    'one for the rest; null: it branches otherwise, or none is';
+
+create or replace function marketing_automation_internal.share_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[])
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}')
+    from (select a.*, 100 * sum(a.share) over (order by a.id) as bound from marketing_automation_internal.alternatives(activity.id) a) a
+    where activity.branch_by = 'share'
+$$;
+comment on function marketing_automation_internal.share_choice(marketing_automation.activity, out integer[], out numeric[]) is
+    'API: private. The children of an activity that branches by share, the one for the rest last, and the points below which each begins '
+    'no more: width_bucket() of a share_point() and these, plus 1, is the place of the one that it takes';
+
+create or replace function marketing_automation_internal.check_branch(activity marketing_automation.activity, parent marketing_automation.activity,
+    has_moved boolean) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- What waits for its parent to do nothing is none of the alternatives.
+    is_alternative boolean := parent.branch_by is not null and activity.on_event is distinct from 'condition_not_met';
+    other text;
+begin
+    perform marketing_automation_internal.check_value(activity.branch_by, array['condition', 'share'], 'branch_by',
+        format('activity "%s"', activity.name), 'null: each of its children is asked by itself');
+    if activity.share <= 0 or activity.share > 100 then
+        raise exception 'share of activity "%" is %', activity.name, case when activity.share > 100 then 'over 100' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It is per cent of the records for which its parent has run.';
+    end if;
+    if activity.share is not null and (not is_alternative or parent.branch_by <> 'share') then
+        raise exception 'activity "%" has a share, but no parent that branches by share', activity.name
+            using errcode = 'check_violation', hint = case when parent.id is null then
+                'Add one before it: select marketing_automation.add_activity(scenario, ''split'', action => null, branch_by => ''share'');'
+                else 'Children with shares follow an activity with branch_by => ''share'', on no event.' end;
+    end if;
+    if is_alternative and activity.on_event is not null then
+        raise exception 'activity "%" waits for %, but is one of the alternatives of "%"', activity.name, activity.on_event, parent.name
+            using errcode = 'check_violation', detail = 'Which of them a record takes is decided when their parent runs.',
+                hint = 'Let an activity with action => null wait for the event, and branch there.';
+    end if;
+    if is_alternative and parent.branch_by = 'share' and activity.condition is not null then
+        raise exception 'activity "%" has a condition, but "%" branches by share', activity.name, parent.name
+            using errcode = 'check_violation', hint = 'Ask the condition before, of the activity that branches, or after, of what follows.';
+    end if;
+    if is_alternative and activity.condition is null and activity.share is null then
+        select c.name into other from marketing_automation.activity c
+        where c.parent_id = parent.id and c.on_event is null and c.condition is null and c.share is null and c.id <> activity.id limit 1;
+        if other is not null then
+            raise exception 'activities "%" and "%" are both for the rest of "%"', other, activity.name, parent.name
+                using errcode = 'check_violation', hint = format('Give one of them a %s.', parent.branch_by);
+        end if;
+    end if;
+    if has_moved and activity.on_event = 'condition_not_met' and parent.condition is null then
+        raise exception 'activity "%" waits for the condition of "%" not to be met, but that has none', activity.name, parent.name
+            using errcode = 'check_violation', hint = (
+                select format('update marketing_automation.activity set condition = ''…'' where name = %L and scenario_id = '
+                    'marketing_automation.scenario_id(%L);', parent.name, s.name) from marketing_automation.scenario s where s.id = parent.scenario_id);
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_branch(marketing_automation.activity, marketing_automation.activity, boolean) is
+    'API: private. Raises unless an activity may stand under its parent, as one of its alternatives or for when its condition is not met. '
+    'has_moved: whether it did not stand there, for that, before';
+
+create or replace function marketing_automation_internal.check_branching(was marketing_automation.activity, becomes marketing_automation.activity)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    parent marketing_automation.activity;
+begin
+    if was.id is not null and becomes.id is not null then
+        if was.branch_by is distinct from becomes.branch_by and exists (
+                select from marketing_automation.activity c where c.parent_id = becomes.id) then
+            raise exception 'branch_by of activity "%" cannot change: others follow it', was.name
+                using errcode = 'object_in_use', detail = 'What they may say depends on it.',
+                    hint = 'Add another activity that branches, and others after it.';
+        end if;
+        if (was.share, was.condition is null) is not distinct from (becomes.share, becomes.condition is null) then
+            return;
+        end if;
+    end if;
+    select p.* into parent from marketing_automation.activity p where p.id = coalesce(becomes.parent_id, was.parent_id);
+    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null then
+        -- Nobody passes meanwhile: whoever runs it holds it.
+        perform from marketing_automation.activity p where p.id = parent.id for update;
+    end if;
+    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null and exists (
+            select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id) then
+        raise exception 'the shares of activity "%" cannot change: records have passed it', parent.name using errcode = 'object_in_use',
+            detail = 'What comes after would be compared with what was chosen by other shares.',
+            hint = 'Copy the scenario, or add another activity that branches, and set the condition of this one to false.';
+    end if;
+    if becomes.id is null and exists (
+            select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id and d.activity_id = was.id) then
+        raise exception 'activity "%" was decided on for records and cannot be deleted', was.name
+            using errcode = 'object_in_use', hint = 'Set its condition to false: nobody takes it from then on.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_branching(marketing_automation.activity, marketing_automation.activity) is
+    'API: private. Raises if a change of an activity, null before it is made and after it is deleted, would change what was decided, or '
+    'the shares by which it was';
+
+create or replace function marketing_automation_internal.activity_shares() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    parent record;
+begin
+    select p.name, sum(c.share) as shares into parent
+    from marketing_automation.activity p join marketing_automation.activity c on c.parent_id = p.id
+    where p.id = new.parent_id group by p.id;
+    if parent.shares > 100 then
+        raise exception 'the shares of the activities after "%" are % per cent together', parent.name, trim_scale(parent.shares)
+            using errcode = 'check_violation', hint = 'They may be 100 at most; one without a share takes what they leave.';
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.activity_shares() is
+    'API: private. Trigger: the shares of siblings are 100 at most when a transaction commits; between two of its statements they may be '
+    'more';
+
+create or replace function marketing_automation_internal.branch_faults(of_scenario integer)
+    returns table (severity text, activity_id integer, activity text, message text, hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select f.severity, p.id, p.name, f.message, f.hint
+    from marketing_automation.activity p
+    cross join lateral (
+        select count(*) as number, coalesce(sum(a.share), 0) as shares, count(a.condition) as conditions,
+            count(*) filter (where a.is_otherwise) as rest
+        from marketing_automation_internal.alternatives(p.id) a) c
+    cross join lateral (
+        select 'warning' as severity, 'it branches, and nothing follows it' as message,
+            format('select marketing_automation.add_activity(scenario, name, parent => %L, %s);', p.name,
+                case p.branch_by when 'share' then 'share => 50' else 'condition => …' end) as hint
+        where p.branch_by is not null and c.number = 0
+        union all
+        select 'hint', 'whoever meets no condition of what follows it goes no further', 'Add an activity without a condition for the rest.'
+        where p.branch_by = 'condition' and c.conditions > 0 and c.rest = 0
+        union all
+        select 'hint', format('%s per cent of those who come to it go no further', trim_scale(100 - c.shares)),
+            'Add an activity without a share for the rest.'
+        where p.branch_by = 'share' and c.shares > 0 and c.shares < 100 and c.rest = 0
+        union all
+        select 'warning', 'an activity waits for its condition not to be met, and it has none', 'Give it a condition, or delete what waits.'
+        where p.condition is null and exists (
+            select from marketing_automation.activity n where n.parent_id = p.id and n.on_event = 'condition_not_met')) f
+    where p.scenario_id = of_scenario
+$$;
+comment on function marketing_automation_internal.branch_faults(integer) is
+    'API: private. What may be wrong with the branches of a scenario, as check_scenario() tells it';
+
 -- functions/activities.sql
 -- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
 
@@ -3406,6 +3643,7 @@ begin
                 using errcode = 'object_in_use', detail = 'What waits for it would be lost, and its mails would lose their log.',
                       hint = 'Set its condition to false to skip it from now on.';
         end if;
+        perform marketing_automation_internal.check_branching(old, null);
         return old;
     end if;
     if marketing_automation_internal.is_restoring() then
@@ -3424,7 +3662,7 @@ begin
                 is distinct from (old.action, old.sender, old.subject, old.body, old.message_class))::integer;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
     perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
@@ -3438,14 +3676,15 @@ begin
                 case when new.expires_after > interval '0' then 'longer than 10 years' else 'not positive' end
             using errcode = 'check_violation', hint = 'It counts from when the activity runs; leave it null if its mail is never too late.';
     end if;
-    if new.on_event like '%\_not\_%' and new.delay is null then
+    if new.on_event like 'email\_not\_%' and new.delay is null then
         raise exception 'activity "%" on % needs a delay', new.name, new.on_event
             using errcode = 'check_violation',
                 hint = 'The delay says how long to wait for the event before concluding that it did not happen.';
     end if;
     if new.on_event is not null and new.parent_id is null then
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
-            using errcode = 'check_violation', hint = 'Give it a parent that sends an e-mail, or no event.';
+            using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
+                else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
@@ -3481,7 +3720,7 @@ begin
             raise exception 'parent "%" of activity "%" belongs to another scenario', parent.name, new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event is not null and parent.action is distinct from 'send_email' then
+        if new.on_event <> 'condition_not_met' and parent.action is distinct from 'send_email' then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
                 using errcode = 'check_violation', hint = 'Only a parent whose action is send_email emits that event.';
         end if;
@@ -3497,8 +3736,13 @@ begin
         end if;
     end if;
     if tg_op = 'UPDATE' and new.action is distinct from 'send_email' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event is not null) then
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met') then
         raise exception 'activity "%" must send an e-mail: children wait for its events', new.name using errcode = 'check_violation';
+    end if;
+    perform marketing_automation_internal.check_branch(new, parent,
+        tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
+    if tg_op = 'UPDATE' or parent.branch_by is not null then
+        perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     if new.condition is not null then
@@ -4158,7 +4402,10 @@ begin
         format('condition of activity "%s"', a.name))
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.condition is not null
-              and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+              -- What is asked of its children when it branches, it needs too.
+              and (only_of is null or a.id = only_of or a.on_event is null and a.parent_id = (
+                  select p.id from marketing_automation.activity p where p.id = only_of and p.branch_by is not null))
+          order by a.parent_id nulls first, a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.action = 'send_email'
@@ -4200,7 +4447,8 @@ create or replace function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
-    expires_after interval default null, at_time time default null, send_window text default null, message_class text default null
+    expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
+    branch_by text default null, share numeric default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -4216,10 +4464,11 @@ begin
         end if;
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after, at_time, send_window, message_class)
+        expires_after, at_time, send_window, message_class, branch_by, share)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
-            add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class)
+            add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
+            add_activity.branch_by, add_activity.share)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -4231,9 +4480,10 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text, text) is
+    text, text, text, numeric) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
-    'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario';
+    'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
+    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share';
 
 -- As that of create_scenario().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -4663,22 +4913,24 @@ comment on function marketing_automation_internal.rows_to_enter_again(marketing_
 
 create or replace function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
 language sql immutable
--- By a hash, so that all rows of a person share it, whichever enters first. Of 10,000, as many as hundredths of a per cent.
-return ('x' || substr(md5((scenario).id || '/' || person), 1, 7))::bit(28)::integer % 10000 < 100 * (scenario).holdout;
+-- By a hash, so that all rows of a person share it, whichever enters first.
+return marketing_automation_internal.hash_point((scenario).id || '/' || person) < 100 * (scenario).holdout;
 comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
     'API: private. Whether a person, by its party or else its key, gets no mail of a scenario, to compare with';
 
 create or replace function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('array_remove(array[%s]::integer[], null)', string_agg(
-               case when a.condition is null then a.id::text
+               -- What follows one whose condition is not true, starts when it has been asked of it.
+               case when a.condition is null or exists (
+                        select from marketing_automation.activity c where c.parent_id = a.id and c.on_event = 'condition_not_met') then a.id::text
                     else format('case when %s then %s end', marketing_automation_internal.as_condition(a.condition), a.id) end,
                         ', ' order by a.id))
     from marketing_automation.activity a where a.scenario_id = root_choice.scenario_id and a.parent_id is null
 $$;
 comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
-    'whose condition holds';
+    'whose condition holds, or that another activity follows when it does not';
 
 create or replace function marketing_automation_internal.topic_address(scenario marketing_automation.scenario, model marketing_automation.model) returns text
 language sql immutable
@@ -5707,14 +5959,17 @@ begin
         array_agg(u.at))
     from unnest(records, activities, times) as u (record_id, activity_id, at)
     join marketing_automation_internal.finished_activity p on p.record_id = u.record_id and p.activity_id = u.activity_id
+    join marketing_automation.activity a on a.id = u.activity_id
     join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children)
-    where c.on_event is null
+    where c.on_event is null and (a.branch_by is null or exists (
+            select from marketing_automation_internal.branch_decision d
+            where d.record_id = u.record_id and d.parent_id = u.activity_id and d.activity_id = c.id))
        or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
     having count(*) > 0;
 end $$;
 comment on function marketing_automation_internal.start_children(bigint[], integer[], timestamptz[]) is
-    'API: private. Starts what follows mails that were sent then: children without an event, and those that wait to miss one. The '
-    'caller holds the rows of the mails in finished_activity';
+    'API: private. Starts what follows mails that were sent then: children without an event, of alternatives the one that was '
+    'decided on, and those that wait to miss an event. The caller holds the rows of the mails in finished_activity';
 
 create or replace function marketing_automation_internal.lock_mails(records bigint[], activities integer[], out held_records bigint[],
     out held_activities integer[], out other_records bigint[], out other_activities integer[])
@@ -5811,15 +6066,18 @@ comment on function marketing_automation_internal.as_goal_parts(marketing_automa
 create or replace function marketing_automation_internal.record_query(activity_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(m.key, m.key_type), marketing_automation_internal.as_condition(a.condition),
+        marketing_automation_internal.as_key(m.key, m.key_type),
+        -- An alternative was asked when its parent ran, and is not asked again.
+        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end),
         marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
         case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
         marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
         case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
-        marketing_automation_internal.as_goal_parts(s)))
+        marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
     from marketing_automation.activity a
+    left join marketing_automation.activity p on p.id = a.parent_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
     where a.id = activity_id
@@ -5839,11 +6097,13 @@ declare
     limited boolean := exists (select from marketing_automation.domain_limit);
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
+    shares record;
     processed integer;
     queued integer;
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
+    select s.* into shares from marketing_automation_internal.share_choice(activity) s;
     if activity.on_event like 'email\_not\_%' then
         records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
     end if;
@@ -5877,10 +6137,13 @@ begin
             and l.end_reason is null and not l.arrived))
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean, leaves boolean,
-                   goal_at timestamptz, goal_value numeric)
+                   goal_at timestamptz, goal_value numeric, choice integer)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
+               case when activity.branch_by = 'share' then shares.ids[1 + width_bucket(
+                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)]
+                   else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
                     -- A goal whose time is to come is not reached yet.
@@ -5904,6 +6167,10 @@ begin
         select d.record_id, activity.id, marketing_automation_internal.state_of(d.outcome), d.outcome, d.at, now,
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
+    ), branched as (
+        insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
+        select d.record_id, activity.id, d.choice, now
+        from decided d where activity.branch_by is not null and d.outcome in ('executed', 'mailed', 'no_address')
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -5987,8 +6254,10 @@ begin
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         select d.record_id, c.id, marketing_automation_internal.after_delay(now, c.delay, d.its_zone)
         from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
-        where d.outcome in ('executed', 'no_address')
-          and (c.on_event is null or c.on_event like 'email\_not\_%')
+        where case
+                when d.outcome in ('executed', 'no_address') then c.on_event is null or c.on_event like 'email\_not\_%'
+                when d.outcome = 'condition_not_met' then c.on_event = 'condition_not_met' end
+          and (activity.branch_by is null or c.on_event is not null or c.id = d.choice)
           and not exists (select from marketing_automation_internal.finished_activity f where f.record_id = d.record_id
               and f.activity_id = c.id)
         on conflict do nothing
@@ -11021,6 +11290,9 @@ begin
         union all
         select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
+        select b.severity, b.activity_id, b.activity, null, b.message, b.hint
+        from marketing_automation_internal.branch_faults(chosen.id) b
+        union all
         select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
         where keys = '{}' and exists (select from mail)
         union all
@@ -11406,8 +11678,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
-                   'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class,
-                   'if ' || n.condition), '')
+                   'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
+                   'if ' || n.condition,
+                   case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
+                   'branches by ' || n.branch_by), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
@@ -11428,6 +11702,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
+        left join marketing_automation.activity p on p.id = n.parent_id
         join marketing_automation_internal.activity_count(caller, scenario) c on c.activity_id = n.id
     )
     select p.text from printed p order by p.ordinal
@@ -12405,6 +12680,7 @@ begin
     end if;
     for node in
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
+               d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
                case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
@@ -12421,6 +12697,8 @@ begin
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
+        left join marketing_automation_internal.branch_decision d on a.on_event is null and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation.activity taken on taken.id = d.activity_id
         order by t.ordinal
     loop
         activity_id := (node.a).id;
@@ -12442,7 +12720,7 @@ begin
                      else format('due since %s, runs with the next process_due()',
                          marketing_automation_internal.moment(node.waits_until)) end
                 || coalesce(', by send window "' || node.send_window || '"', '')
-                || case when (node.a).on_event like '%\_not\_%' and (node.pf).outcome = 'mailed' then
+                || case when (node.a).on_event like 'email\_not\_%' and (node.pf).outcome = 'mailed' then
                     format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
             when (node.f).state = 'done' then
                 format('done %s', marketing_automation_internal.moment((node.f).finished_at))
@@ -12478,24 +12756,33 @@ begin
                 case when (node.a).condition is null then 'never starts: it was added after the record had entered'
                      else 'never starts: its condition was not true when the record entered, or it was added later' end
             when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
-            when node.pf is null and event is not null and (node.a).on_event not like '%\_not\_%' then
+            when node.pf is null and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
             when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
                 (node.parent).name)
-            when node.pf is null then format('starts when "%s" has run', (node.parent).name)
+            when node.pf is null and (node.a).on_event = 'condition_not_met' then
+                format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
+                else 'starts if "%s" decides on it' end, (node.parent).name)
             when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
                 then 'failed' else 'was cancelled' end)
+            when (node.a).on_event = 'condition_not_met' then format(case (node.pf).outcome
+                when 'condition_not_met' then 'never starts: it was added after "%s" had run'
+                when 'row_missing' then 'never starts: the row was gone when "%s" ran'
+                else 'never starts: the condition of "%s" was true' end, (node.parent).name)
+            when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
+                coalesce('"' || node.taken || '"', 'none of what follows it'))
             when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
             when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
-            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like '%\_not\_%' then
+            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('never starts: "%s" had no address to send to', (node.parent).name)
             when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
                 format('never starts: the mail of "%s" was not sent', (node.parent).name)
             when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
-            when (node.a).on_event like '%\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
+            when (node.a).on_event like 'email\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
                 then (node.pf).clicked_at else (node.pf).bounced_at end is not null then
                 format('never starts: the mail of "%s" was %s', (node.parent).name, event)
-            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like '%\_not\_%'
+            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like 'email\_not\_%'
                 and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at
                     else (node.pf).bounced_at end is null then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
@@ -13424,6 +13711,7 @@ select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.branch_decision', '');
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
@@ -13485,7 +13773,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
          'cohort_report uplift_report mail_report'),
         ('reader marketer', 'scenario', 'select',
-         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity message '
+         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision message '
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
