@@ -22,16 +22,18 @@
 //! | apply them, with consent; tell robots from people | `sql/tables/events.sql`, `sql/functions/apply.sql`, `consent.sql`, `robots.sql` |
 //! | what comes back by mail | `sql/functions/bounces.sql`, `src/mail/bounce.rs` |
 //! | counts for reports, kept by the statements that change the history | `sql/tables/counters.sql`, `sql/functions/counters.sql` |
+//! | a report as a page | `sql/functions/report_html.sql`, `src/report` |
 //! | pg_cron, trying mails out, reports, rights | `sql/functions/schedule.sql`, `preview.sql`, `report.sql`, `report_periods.sql`, `explain.sql`, `simulate.sql`, `access.sql` |
 //!
 //! `sql/order` lists the SQL in the order in which it runs. The schema `marketing_automation` holds what people use,
 //! `marketing_automation_internal` what the machine needs.
 //!
-//! `mail`, `smtp`, `tracking` and `delivery` are pure: they build and are tested without PostgreSQL. The extension is behind the features
+//! `mail`, `report`, `smtp`, `tracking` and `delivery` are pure: they build and are tested without PostgreSQL. The extension is behind the features
 //! `pg15` … `pg18`, the programs, proxy and mailer, behind `proxy`.
 
 pub mod delivery;
 pub mod mail;
+pub mod report;
 pub mod secret_file;
 pub mod smtp;
 pub mod tracking;

@@ -14,7 +14,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report uplift_report mail_report'),
+         'cohort_report uplift_report mail_report report_html report'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision message '
          'delivery_attempt event'),

@@ -62,6 +62,11 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
     'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
 
+create function marketing_automation_internal.render_report(report jsonb, language text) returns text
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_report_wrapper';
+comment on function marketing_automation_internal.render_report(jsonb, text) is
+    'API: private. Behind report_html(): makes the page of what report_data() has gathered';
+
 create function marketing_automation_internal.nearest_name(name text, names text[]) returns text
 language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'nearest_name_wrapper';
 comment on function marketing_automation_internal.nearest_name(text, text[]) is

@@ -297,3 +297,26 @@ comment on function marketing_automation.mail_report(text, date, date) is
     'in it, or marked it as spam; conversions, each credited to the mail that its record clicked last before it, else to the one that '
     'was sent last; their value, and that per thousand mails. From from_date to to_date (null: at any time): mails whose activity ran '
     'then, and what came back and was bought then';
+
+create function marketing_automation_internal.report(caller regrole, scenario text)
+    returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select t.prefix || a.name, c.waiting, c.done, m.sent,
+           case when m.sent is not null then marketing_automation_internal.percentage(c.opened, c.sent) end,
+           case when m.sent is not null then marketing_automation_internal.percentage(c.clicked, c.sent) end, m.conversions, m.value
+    from marketing_automation_internal.scenario_for(caller, report.scenario, 'count') s
+    cross join lateral marketing_automation_internal.activity_tree(s.id) t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation_internal.activity_count(caller, report.scenario) c on c.activity_id = a.id
+    left join marketing_automation_internal.mail_report(caller, report.scenario, null, null) m on m.activity = a.name
+    order by t.ordinal
+$$;
+comment on function marketing_automation_internal.report(regrole, text) is 'API: private. Behind report()';
+
+create function marketing_automation.report(scenario text)
+    returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.report(text) is
+    'API: public. A scenario at a glance, as wide as a terminal: the tree of its activities, records that wait and for which something was '
+    'done, mails that were sent and how many of them were opened and clicked, conversions credited to each and their value; null: it '
+    'sends no mail';

@@ -127,6 +127,13 @@ comment on function marketing_automation.record_count(text, boolean) is
     'API: public. Records of a scenario and how many are blocked; of a draft: rows that its domain matches now. strict: a domain '
     'that does not run is an error; else a warning, and the counts are null';
 
+create function marketing_automation_internal.shortened(expression text, most integer) returns text
+language sql immutable strict parallel safe
+return (select case when length(o.line) > most then left(o.line, most - 1) || '…' else o.line end
+        from (select btrim(regexp_replace(expression, '\s+', ' ', 'g')) as line) o);
+comment on function marketing_automation_internal.shortened(text, integer) is
+    'API: private. An expression on one line, of so many characters at most';
+
 create function marketing_automation_internal.tree(caller regrole, scenario text)
     returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -159,7 +166,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
                    'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
-                   'if ' || n.condition,
+                   'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
                    'branches by ' || n.branch_by), '')
                    || ']', '')
@@ -193,4 +200,4 @@ create function marketing_automation.tree(scenario text)
     returns setof text
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.tree(text) is
-    'API: public. The scenario''s tree of activities with its counts, a line each, for psql';
+    'API: public. The scenario''s tree of activities with its counts, a line each, for psql; conditions are cut after 60 characters';

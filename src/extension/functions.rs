@@ -9,6 +9,7 @@ mod nearest_name;
 mod notify;
 mod preview;
 mod queue_cursor;
+mod report;
 mod revocation;
 mod script;
 mod status;

@@ -10,7 +10,7 @@ mod language;
 
 use jiff::tz::TimeZone;
 
-pub use language::{fallbacks, for_text, normalized, primary};
+pub use language::{fallbacks, for_text, is_right_to_left, normalized, primary};
 
 /// How one recipient writes dates and numbers.
 #[derive(Debug)]

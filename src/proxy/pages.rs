@@ -11,14 +11,11 @@ use tracing::warn;
 use super::database::PageSource;
 use super::pools::Pools;
 use super::texts::{TEXTS, Text, Texts};
-use crate::mail::locale::{fallbacks, normalized, primary};
+use crate::mail::locale::{fallbacks, is_right_to_left, normalized};
 use crate::mail::template::PageTemplate;
 
 /// How old what a reader sees may be.
 const FRESH: Duration = Duration::from_secs(5);
-
-/// Languages that are written from right to left (Unicode CLDR).
-const RIGHT_TO_LEFT: [&str; 10] = ["ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"];
 
 /// The pages that can be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -144,7 +141,7 @@ impl<'a> Words<'a> {
     }
 
     pub fn direction(&self) -> &'static str {
-        match RIGHT_TO_LEFT.contains(&primary(self.language).as_str()) {
+        match is_right_to_left(self.language) {
             true => "rtl",
             false => "ltr",
         }

@@ -37,6 +37,14 @@ pub fn primary(tag: &str) -> String {
     tag
 }
 
+/// Languages that are written from right to left (Unicode CLDR).
+const RIGHT_TO_LEFT: [&str; 10] = ["ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"];
+
+/// Tells whether a tag in any spelling is of a language that is written from right to left.
+pub fn is_right_to_left(tag: &str) -> bool {
+    RIGHT_TO_LEFT.contains(&primary(tag).as_str())
+}
+
 /// The language to format a text of language `text` in, for this recipient: their variant of it (`fr-CA` where the text
 /// is `fr`), else the text's. English words take no French dates.
 pub fn for_text<'a>(recipient: &'a str, text: &'a str) -> &'a str {

@@ -177,6 +177,8 @@ insert into shop.call values
     ('timing_report', 'from marketing_automation.timing_report(''bob'')'),
     ('cohort_report', 'from marketing_automation.cohort_report(''bob'')'),
     ('mail_report', 'from marketing_automation.mail_report(''bob'')'),
+    ('report', 'from marketing_automation.report(''bob'')'),
+    ('report_html', 'from marketing_automation.report_html(''bob'')'),
     ('check_scenario', 'from marketing_automation.check_scenario(''bob'')'),
     ('export_scenario', 'from marketing_automation.export_scenario(''bob'')'),
     ('import_scenario', 'from marketing_automation.import_scenario(''{"format": 1, "scenario": {"name": "bob", "model": "bob guests"}, "activities": []}'', dry_run => true)'),
