@@ -42,7 +42,7 @@ where r.id = f.record_id and r.scenario_id = marketing_automation.scenario_id('p
 insert into marketing_automation_internal.activity_counter (activity_id, period, opened, clicked)
 select a.id, '2026-01-06 15:00+00', 1, 1 from marketing_automation.activity a
 where a.scenario_id = marketing_automation.scenario_id('paged') and a.name = 'letter';
-select marketing_automation.record_conversion(r.uuid, 10.50, '2026-01-07 10:00+00') from marketing_automation_internal.record r
+select count(marketing_automation.record_conversion(r.uuid, 10.50, '2026-01-07 10:00+00')) as reported from marketing_automation_internal.record r
 where r.scenario_id = marketing_automation.scenario_id('paged') and r.key = '1';
 commit;
 select paged.page('en');
