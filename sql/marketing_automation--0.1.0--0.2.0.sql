@@ -966,6 +966,11 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
     'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
 
+create or replace function marketing_automation_internal.render_report(report jsonb, language text) returns text
+language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_report_wrapper';
+comment on function marketing_automation_internal.render_report(jsonb, text) is
+    'API: private. Behind report_html(): makes the page of what report_data() has gathered';
+
 create or replace function marketing_automation_internal.nearest_name(name text, names text[]) returns text
 language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'nearest_name_wrapper';
 comment on function marketing_automation_internal.nearest_name(text, text[]) is
@@ -11647,6 +11652,13 @@ comment on function marketing_automation.record_count(text, boolean) is
     'API: public. Records of a scenario and how many are blocked; of a draft: rows that its domain matches now. strict: a domain '
     'that does not run is an error; else a warning, and the counts are null';
 
+create or replace function marketing_automation_internal.shortened(expression text, most integer) returns text
+language sql immutable strict parallel safe
+return (select case when length(o.line) > most then left(o.line, most - 1) || '…' else o.line end
+        from (select btrim(regexp_replace(expression, '\s+', ' ', 'g')) as line) o);
+comment on function marketing_automation_internal.shortened(text, integer) is
+    'API: private. An expression on one line, of so many characters at most';
+
 create or replace function marketing_automation_internal.tree(caller regrole, scenario text)
     returns setof text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -11679,7 +11691,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
                    'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
-                   'if ' || n.condition,
+                   'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
                    'branches by ' || n.branch_by), '')
                    || ']', '')
@@ -11713,7 +11725,7 @@ create or replace function marketing_automation.tree(scenario text)
     returns setof text
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.tree(text) is
-    'API: public. The scenario''s tree of activities with its counts, a line each, for psql';
+    'API: public. The scenario''s tree of activities with its counts, a line each, for psql; conditions are cut after 60 characters';
 
 -- functions/report_periods.sql
 -- Reports: views for the totals, functions for days, months and years. They read the counters only.
@@ -12225,6 +12237,29 @@ comment on function marketing_automation.mail_report(text, date, date) is
     'was sent last; their value, and that per thousand mails. From from_date to to_date (null: at any time): mails whose activity ran '
     'then, and what came back and was bought then';
 
+create or replace function marketing_automation_internal.report(caller regrole, scenario text)
+    returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select t.prefix || a.name, c.waiting, c.done, m.sent,
+           case when m.sent is not null then marketing_automation_internal.percentage(c.opened, c.sent) end,
+           case when m.sent is not null then marketing_automation_internal.percentage(c.clicked, c.sent) end, m.conversions, m.value
+    from marketing_automation_internal.scenario_for(caller, report.scenario, 'count') s
+    cross join lateral marketing_automation_internal.activity_tree(s.id) t
+    join marketing_automation.activity a on a.id = t.activity_id
+    join marketing_automation_internal.activity_count(caller, report.scenario) c on c.activity_id = a.id
+    left join marketing_automation_internal.mail_report(caller, report.scenario, null, null) m on m.activity = a.name
+    order by t.ordinal
+$$;
+comment on function marketing_automation_internal.report(regrole, text) is 'API: private. Behind report()';
+
+create or replace function marketing_automation.report(scenario text)
+    returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.report(text) is
+    'API: public. A scenario at a glance, as wide as a terminal: the tree of its activities, records that wait and for which something was '
+    'done, mails that were sent and how many of them were opened and clicked, conversions credited to each and their value; null: it '
+    'sends no mail';
+
 -- functions/uplift.sql
 -- Uplift: what a scenario has brought about, by comparing those who were mailed with those who were held out.
 
@@ -12433,6 +12468,171 @@ end $$;
 comment on function marketing_automation_internal.next_entry_in_words(marketing_automation.scenario, marketing_automation.model,
     marketing_automation_internal.record, boolean) is
     'API: private. When the row of a record, its last, enters the scenario again, for people; null: it never does';
+
+-- functions/report_html.sql
+-- A scenario's report as a page: what the reports say, gathered as one value, from which Rust makes HTML.
+
+create or replace function marketing_automation_internal.report_mails(caller regrole, scenario marketing_automation.scenario, from_date date,
+    to_date date) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with span as materialized (
+        select * from marketing_automation_internal.demand_dates(report_mails.from_date, report_mails.to_date)
+    ), counted as (
+        select t.activity_id, sum(t.done) as done, sum(t.skipped) as skipped, sum(t.cancelled) as cancelled, sum(t.failed) as failed,
+               sum(t.mailed) as mailed, sum(t.not_sent) as not_sent, sum(t.opened) as opened, sum(t.clicked) as clicked
+        from marketing_automation.activity a
+        join marketing_automation_internal.activity_counter t on t.activity_id = a.id
+        cross join span d
+        where a.scenario_id = (report_mails.scenario).id
+          and case when d.first is null and d.last is null then not t.rolled_up or t.period = '-infinity'
+                   else isfinite(t.period) and t.period >= coalesce(d.first, '-infinity') and t.period < coalesce(d.last, 'infinity') end
+        group by 1
+    )
+    select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'parent', p.name, 'depth', length(t.prefix) / 3, 'on_event', a.on_event,
+               'delay', a.delay::text, 'sends', a.action is not distinct from 'send_email', 'done', coalesce(c.done, 0),
+               'skipped', coalesce(c.skipped, 0),
+               -- Who waits does so now, not on some days.
+               'waiting', case when d.first is null and d.last is null then (
+                   select count(*) from marketing_automation_internal.waiting_activity w where w.activity_id = a.id) end,
+               'cancelled', coalesce(c.cancelled, 0), 'failed', coalesce(c.failed, 0), 'sent', coalesce(m.sent, 0),
+               'under_way', greatest(coalesce(c.mailed - c.not_sent - m.sent, 0), 0), 'not_sent', coalesce(c.not_sent, 0),
+               'opened', coalesce(c.opened, 0), 'clicked', coalesce(c.clicked, 0), 'returned', coalesce(m.bounced, 0),
+               'unsubscribed', coalesce(m.unsubscribed, 0), 'complaints', coalesce(m.complaints, 0),
+               'conversions', coalesce(m.conversions, 0), 'value', m.value::text) order by t.ordinal), '[]')
+    from span d
+    cross join marketing_automation_internal.activity_tree((report_mails.scenario).id) t
+    join marketing_automation.activity a on a.id = t.activity_id
+    left join marketing_automation.activity p on p.id = a.parent_id
+    left join counted c on c.activity_id = a.id
+    left join marketing_automation_internal.mail_report(caller, (report_mails.scenario).name, report_mails.from_date,
+        report_mails.to_date) m on m.activity = a.name
+$$;
+comment on function marketing_automation_internal.report_mails(regrole, marketing_automation.scenario, date, date) is
+    'API: private. The activities of a scenario with their numbers, for report_data()';
+
+create or replace function marketing_automation_internal.report_domains(caller regrole, scenario text, from_date date, to_date date, most integer)
+    returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with report as materialized (
+        select * from marketing_automation_internal.domain_report(caller, report_domains.scenario, report_domains.from_date,
+            report_domains.to_date)
+    ), unit as materialized (
+        -- Not more columns than can be told apart.
+        select min(r.day) as first, max(r.day) as last,
+               case when max(r.day) - min(r.day) < 62 then 'day' when max(r.day) - min(r.day) < 430 then 'week' else 'month' end as unit
+        from report r
+    ), period as materialized (
+        select p::date as start, p::date + 1 as after, row_number() over (order by p) as n
+        from unit u cross join lateral generate_series(date_trunc(u.unit, u.first::timestamp), u.last, ('1 ' || u.unit)::interval) p
+        where u.first is not null
+    ), ranked as (
+        select r.domain, row_number() over (order by sum(r.sent + r.failed) desc, r.domain) as rank from report r group by 1
+    ), row as materialized (
+        select r.*, date_trunc(u.unit, r.day::timestamp)::date as start, least(k.rank, most) as rank, k.rank >= most and (
+                select count(*) from ranked) > most as others
+        from report r cross join unit u join ranked k on k.domain is not distinct from r.domain
+    ), cell as (
+        select w.rank, w.start, sum(w.sent) as taken, sum(w.failed + w.hard_bounces + w.soft_bounces) as lost from row w group by 1, 2
+    ), line as (
+        select w.rank, case when not bool_or(w.others) then min(w.domain) end as domain, bool_or(w.others) as others, sum(w.sent) as sent,
+               sum(w.opened) as opened, sum(w.failed) as failed, sum(w.hard_bounces + w.soft_bounces) as returned,
+               sum(w.complaints) as complaints, sum(w.deferrals) as deferrals
+        from row w group by 1
+    )
+    select jsonb_build_object('unit', (select u.unit from unit u),
+        'starts', (select coalesce(jsonb_agg(p.start order by p.n), '[]') from period p),
+        'rows', (
+            select coalesce(jsonb_agg(to_jsonb(l) - 'rank' || (
+                select jsonb_build_object('taken', jsonb_agg(coalesce(c.taken, 0) order by p.n), 'lost', jsonb_agg(coalesce(c.lost, 0)
+                    order by p.n))
+                from period p left join cell c on c.start = p.start and c.rank = l.rank) order by l.rank), '[]')
+            from line l))
+$$;
+comment on function marketing_automation_internal.report_domains(regrole, text, date, date, integer) is
+    'API: private. The recipient domains with most mails, the last row being the sum of all others, over days, weeks or months, for '
+    'report_data()';
+
+create or replace function marketing_automation_internal.report_data(caller regrole, scenario text, from_date date, to_date date) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, report_data.scenario, 'count');
+    -- A page, not a list of all there is.
+    most_links constant integer := 20;
+    most_domains constant integer := 8;
+    most_weeks constant integer := 26;
+    first timestamptz;
+    last timestamptz;
+    result jsonb;
+begin
+    select d.first, d.last into first, last from marketing_automation_internal.demand_dates(report_data.from_date, report_data.to_date) d;
+    if not isfinite(report_data.from_date) or not isfinite(report_data.to_date) then
+        raise exception 'a report needs finite dates, not from % to %', report_data.from_date, report_data.to_date
+            using errcode = 'invalid_parameter_value', hint = 'Leave one of them away for what there is on its side.';
+    end if;
+    -- Records that entered, also of a draft: what its domain matches would be asked anew by each reader.
+    select jsonb_build_object('name', chosen.name, 'title', chosen.title, 'state', chosen.state, 'from', report_data.from_date,
+               'to', report_data.to_date, 'now', to_char(statement_timestamp(), 'YYYY-MM-DD"T"HH24:MI:SS'),
+               'records', coalesce(sum(t.records), 0), 'blocked', coalesce(sum(t.blocked), 0))
+    into result
+    from marketing_automation_internal.scenario_counter t
+    where t.scenario_id = chosen.id
+      and case when first is null and last is null then not t.rolled_up or t.period = '-infinity'
+               else isfinite(t.period) and t.period >= coalesce(first, '-infinity') and t.period < coalesce(last, 'infinity') end;
+    result := result || (
+        select jsonb_build_object('held_out', count(*)) from marketing_automation_internal.record r
+        where r.scenario_id = chosen.id and r.held_out and (first is null or r.entered_at >= first)
+          and (last is null or r.entered_at < last));
+    result := result || (
+        select jsonb_build_object('conversions', count(*), 'value', sum(c.value)::text) from marketing_automation.conversion c
+        where c.scenario_id = chosen.id and (first is null or c.at >= first) and (last is null or c.at < last));
+    result := result || jsonb_build_object(
+        'mails', marketing_automation_internal.report_mails(caller, chosen, report_data.from_date, report_data.to_date),
+        'domains', marketing_automation_internal.report_domains(caller, chosen.name, report_data.from_date, report_data.to_date,
+            most_domains));
+    result := result || (
+        select jsonb_build_object('links_left', greatest(count(*) - most_links, 0), 'links', coalesce(jsonb_agg(jsonb_build_object(
+            'mail', l.activity, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
+            order by l.n) filter (where l.n <= most_links), '[]'))
+        from (select r.*, row_number() over (order by r.clicks desc, r.robot_clicks desc, r.ordinality) as n
+              from marketing_automation_internal.link_report(caller, chosen.name, null, report_data.from_date, report_data.to_date)
+                  with ordinality r) l);
+    result := result || (
+        select jsonb_build_object('hours', coalesce(jsonb_agg(jsonb_build_array(h.hours, h.opened, h.clicked) order by h.hours), '[]'))
+        from marketing_automation_internal.timing_report(caller, chosen.name, null, report_data.from_date, report_data.to_date) h);
+    result := result || (
+        select jsonb_build_object('cohorts_left', greatest(count(*) - most_weeks, 0), 'cohorts', coalesce(jsonb_agg(jsonb_build_object(
+            'week', c.week, 'entered', c.entered, 'mailed', c.mailed, 'in_1', c.converted_in_1_day, 'in_7', c.converted_in_7_days,
+            'in_30', c.converted_in_30_days, 'value', c.value_in_30_days::text) order by c.week) filter (where c.n <= most_weeks), '[]'))
+        from (select r.*, row_number() over (order by r.week desc) as n
+              from marketing_automation_internal.cohort_report(caller, chosen.name, report_data.from_date, report_data.to_date) r) c);
+    -- Of the whole time: an experiment is drawn by lot once, and judged as a whole.
+    return result || (
+        select jsonb_build_object('comparisons', coalesce(jsonb_agg(jsonb_build_object('about', null, 'groups', jsonb_build_array(
+                jsonb_build_object('kind', 'mailed', 'people', u.mailed, 'converted', u.mailed_conversions),
+                jsonb_build_object('kind', 'held_out', 'people', u.held_out, 'converted', u.held_out_conversions)),
+            'effects', case when u.uplift is null then '[]' else jsonb_build_array(
+                jsonb_build_object('difference', u.uplift, 'low', u.uplift_low, 'high', u.uplift_high)) end)), '[]'))
+        from marketing_automation_internal.uplift_report(caller, chosen.name) u where u.held_out > 0);
+end $$;
+comment on function marketing_automation_internal.report_data(regrole, text, date, date) is
+    'API: private. What report_html() shows, as numbers; see src/report/data.rs';
+
+create or replace function marketing_automation_internal.report_html(caller regrole, scenario text, from_date date, to_date date, language text)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.render_report(
+        marketing_automation_internal.report_data(caller, report_html.scenario, report_html.from_date, report_html.to_date),
+        coalesce(report_html.language, 'en'))
+$$;
+comment on function marketing_automation_internal.report_html(regrole, text, date, date, text) is 'API: private. Behind report_html()';
+
+create or replace function marketing_automation.report_html(scenario text, from_date date default null, to_date date default null,
+    language text default 'en') returns text
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.report_html(text, date, date, text) is
+    'API: public. The report of a scenario as one HTML page, with pictures and without scripts: its mails, links, recipient domains, hours '
+    'until reading, weeks of entry, and the effect where records are held out. from_date, to_date: as for the reports that it is made of '
+    '(null: no limit); language: BCP 47 or POSIX, one of the pages'' languages, else English. Times are in the time zone of the session';
 
 -- functions/explain.sql
 -- Why has this customer (not) got that mail: one record of a scenario, told for people.
@@ -13771,7 +13971,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report uplift_report mail_report'),
+         'cohort_report uplift_report mail_report report_html report'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision message '
          'delivery_attempt event'),
