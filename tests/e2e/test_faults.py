@@ -185,3 +185,71 @@ def test_sessions_that_are_terminated_again_and_again_lose_and_double_nothing(sh
     assert shop.query("select count(*), count(distinct record_id) from marketing_automation.record_activity where outcome = 'mailed'") == [(1500, 1500)]
     # Whose reply the mailer could not record is sent again under the same Message-ID.
     assert len({mail.message["Message-ID"] for mail in sink.mails}) == 1500 == len({address for mail in sink.mails for address in mail.recipients})
+
+
+def test_an_old_snapshot_held_all_the_while_changes_nothing(shop, sink):
+    old = shop.connect(autocommit=False, options="-c default_transaction_isolation=repeatable\\ read")
+    old.cursor().execute("select count(*) from marketing_automation.message")
+    shop.crowd(600)
+    shop.scenario()
+    shop.query("select * from marketing_automation.enroll()")
+    for _ in range(6):
+        shop.query("select marketing_automation.process_due(100)")
+    check(shop, sink, 600)
+    with old.cursor() as cursor:
+        cursor.execute("select (select count(*) from marketing_automation.message), (select count(*) from marketing_automation.record)")
+        assert cursor.fetchone() == (0, 0)
+    old.rollback()
+
+
+def test_a_relation_that_somebody_locks_holds_back_its_own_scenario_alone(shop, sink):
+    shop.crowd(20)
+    shop.query("create table shop.partner as select id, 'p' || id as name, 'p' || id || '@example.org' as email from shop.customer")
+    shop.query(f'grant select on shop.partner to "{shop.marketer}"')
+    shop.query(
+        "select marketing_automation.register_model('partner', 'shop.partner', key => 'self.id', email => 'self.email')", user=shop.marketer
+    )
+    shop.scenario()
+    shop.query("select marketing_automation.create_scenario('partners', model => 'partner')", user=shop.marketer)
+    shop.activity("hi", scenario="partners", body="<p>Hi</p>", subject="Hi")
+    shop.query("select marketing_automation.run('partners')", user=shop.marketer)
+    shop.query("select * from marketing_automation.enroll()")
+    assert shop.value("select marketing_automation.process_due(10)") == 10
+    locker = shop.connect(autocommit=False)
+    locker.cursor().execute("lock table shop.customer in access exclusive mode")
+    began = time.monotonic()
+    with shop.cluster.having(marketing_automation__expression_timeout="2s"):
+        shop.tick()
+    assert time.monotonic() - began < 40
+    wait_until(lambda: len([mail for mail in sink.mails if mail.message["Subject"] == "Hi"]) == 20, what="the mails of the other scenario")
+    assert len(sink.mails) < 40
+    locker.rollback()
+    wait_until(lambda: shop.tick() or not shop.value("select count(*) from marketing_automation_internal.waiting_activity"), 90,
+               interval=1, what="the rest to be done")  # fmt: skip
+    wait_until(lambda: len(sink.mails) == 40, what="its mails")
+    assert len({address for mail in sink.mails for address in mail.recipients}) == 40
+
+
+def test_two_databases_send_side_by_side_and_one_outlives_the_other(shop, sink, cluster):
+    other = Shop.create(cluster, "the_other_of_two")
+    try:
+        for each, prefix in ((shop, "a"), (other, "b")):
+            each.query(
+                "insert into shop.customer (id, name, email) select n, %s || n, %s || n || '@example.org' from generate_series(1, 200) n",
+                prefix, prefix,
+            )  # fmt: skip
+            each.scenario()
+            each.query("select * from marketing_automation.enroll()")
+        sink.delay(0.005)
+        for _ in range(4):
+            for each in (shop, other):
+                each.query("select marketing_automation.process_due(50)")
+        sink.wait_for(60)
+        other.drop()
+        wait_until(lambda: not shop.value("select count(*) from marketing_automation_internal.outbox"), 60, what="all mails of one to leave")
+        addresses = [address for mail in sink.mails for address in mail.recipients]
+        assert sorted(address for address in addresses if address.startswith("a")) == sorted(f"a{n}@example.org" for n in range(1, 201))
+        of_other = [address for address in addresses if address.startswith("b")]
+        assert 0 < len(of_other) == len(set(of_other))
+    finally:
+        other.drop()
