@@ -34,12 +34,21 @@ create function marketing_automation.create_scenario(
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
-    reenter_after interval default null, occasion text default null
+    reenter_after interval default null, occasion text default null, replace boolean default false
 ) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
     its_id integer;
 begin
+    if replace and exists (select from marketing_automation.scenario s where s.name = create_scenario.name) then
+        perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'activities', '[]'::jsonb, 'scenario',
+            jsonb_build_object('name', name, 'title', title, 'model', model, 'domain', domain, 'unsubscribable', unsubscribable,
+                'language', language, 'goal', goal, 'goal_ends_journey', goal_ends_journey, 'track_opens', track_opens,
+                'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
+                'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
+                'reenter_after', reenter_after, 'occasion', occasion)));
+        return marketing_automation.scenario_id(name);
+    end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
         goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion)
@@ -51,20 +60,22 @@ begin
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
-        raise exception 'scenario "%" exists', name
-            using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
+        raise exception 'scenario "%" exists%', name, case when replace then ', and its owner is no role of yours' else '' end
+            using errcode = case when replace then 'insufficient_privilege' else 'unique_violation' end,
+                  hint = case when replace then 'Take another name, or let a member of its owner change it.' else
+                      format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name) end;
     end if;
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text) is
+    interval, text, text, text, numeric, text, text, interval, text, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
     'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; '
     'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
-    'row enters again; occasion: SQL expression over self for what it enters, once for each';
+    'row enters again; occasion: SQL expression over self for what it enters, once for each; replace: one of that name becomes what these '
+    'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -261,9 +272,9 @@ create function marketing_automation.add_activity(
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
-    branch_by text default null, share numeric default null
+    branch_by text default null, share numeric default null, replace boolean default false
 ) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
     its_scenario integer := marketing_automation.scenario_id(scenario);
     its_parent integer;
@@ -275,6 +286,15 @@ begin
             raise exception 'activity "%" does not exist in scenario "%"', parent, scenario
                 using errcode = 'undefined_object', hint = 'Add the parent first.';
         end if;
+    end if;
+    if replace and exists (select from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name) then
+        perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'scenario', (
+                select jsonb_build_object('name', s.name, 'model', s.model) from marketing_automation.scenario s where s.id = its_scenario),
+            'activities', jsonb_build_array(jsonb_build_object('name', name, 'parent', parent, 'on_event', on_event, 'condition', condition,
+                'delay', delay, 'action', action, 'sender', sender, 'subject', subject, 'body', body, 'expires_after', expires_after,
+                'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
+                'branch_by', branch_by, 'share', share))));
+        return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share)
@@ -293,10 +313,11 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text, text, text, numeric) is
+    text, text, text, numeric, boolean) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
-    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share';
+    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; replace: one of '
+    'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
 
 -- As that of create_scenario().
 create function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
