@@ -16,7 +16,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
          'cohort_report uplift_report mail_report report_html report'),
         ('reader marketer', 'scenario', 'select',
-         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision message '
+         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
@@ -35,6 +35,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log'),
+        ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
          'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
          'smtp_server_status suppression sender_permission'),

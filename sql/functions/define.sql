@@ -40,14 +40,25 @@ language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'post
 declare
     its_id integer;
 begin
-    if replace and exists (select from marketing_automation.scenario s where s.name = create_scenario.name) then
+    if replace then
+        begin
+            its_id := marketing_automation.scenario_id(name);
+        exception when undefined_object then
+            null;
+        end;
+    end if;
+    if its_id is not null then
+        -- Who sees only its numbers does not see its row.
+        if not exists (select from marketing_automation.scenario s where s.id = its_id) then
+            raise exception 'must be a member of the owner of scenario "%"', name using errcode = 'insufficient_privilege';
+        end if;
         perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'activities', '[]'::jsonb, 'scenario',
             jsonb_build_object('name', name, 'title', title, 'model', model, 'domain', domain, 'unsubscribable', unsubscribable,
                 'language', language, 'goal', goal, 'goal_ends_journey', goal_ends_journey, 'track_opens', track_opens,
                 'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
                 'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
                 'reenter_after', reenter_after, 'occasion', occasion)));
-        return marketing_automation.scenario_id(name);
+        return its_id;
     end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
@@ -60,10 +71,9 @@ begin
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
-        raise exception 'scenario "%" exists%', name, case when replace then ', and its owner is no role of yours' else '' end
-            using errcode = case when replace then 'insufficient_privilege' else 'unique_violation' end,
-                  hint = case when replace then 'Take another name, or let a member of its owner change it.' else
-                      format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name) end;
+        raise exception 'scenario "%" exists', name
+            using errcode = 'unique_violation',
+                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
     end if;
     return its_id;
 end $$;

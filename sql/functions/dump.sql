@@ -28,6 +28,8 @@ select pg_extension_config_dump('marketing_automation.unsubscription', '');
 select pg_extension_config_dump('marketing_automation_internal.unsubscribed_address', '');
 select pg_extension_config_dump('marketing_automation.topic', '');
 select pg_extension_config_dump('marketing_automation.topic_translation', '');
+select pg_extension_config_dump('marketing_automation.definition_history', '');
+select pg_extension_config_dump('marketing_automation.definition_history_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription', '');
 select pg_extension_config_dump('marketing_automation.subscription_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription_log', '');

@@ -56,3 +56,12 @@ create policy every on marketing_automation.send_window using (true) with check 
 comment on policy every on marketing_automation.send_window is 'All teams'' windows are seen. Who may write which: the trigger guard';
 create policy own on marketing_automation.send_window as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
 comment on policy own on marketing_automation.send_window is 'Changed, and locked, are windows whose owner the role is a member of';
+
+-- Own ones, and what is of all teams.
+alter table marketing_automation.definition_history enable row level security;
+create policy own on marketing_automation.definition_history using (
+    owner_id is null or pg_has_role(owner_id, 'MEMBER')
+    or (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE')));
+comment on policy own on marketing_automation.definition_history is
+    'Of definitions whose owner the role is a member of, and of what no team owns; all for who reads every scenario';

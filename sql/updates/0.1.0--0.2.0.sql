@@ -733,3 +733,68 @@ alter table marketing_automation_internal.finished_activity
             when outcome = 'error' then 'failed'
             else 'done'
         end);
+
+alter table marketing_automation.page drop constraint page_name_check,
+    add constraint page_name_check check (name in ('unsubscribe', 'unsubscribed', 'resubscribed', 'preferences', 'confirm', 'confirmed'));
+comment on column marketing_automation.page.name is
+    'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo; preferences: where topics are '
+    'chosen; confirm: what the link to confirm a subscription opens; confirmed: what follows';
+
+-- Double opt-in.
+create table marketing_automation.subscription_request (
+    id bigint generated always as identity primary key,
+    topic text not null,
+    party text collate "C",
+    email text not null constraint subscription_request_has_an_address check (email <> '' and length(email) <= 1000),
+    language text,
+    source text not null,
+    requested_at timestamptz not null,
+    confirmed_at timestamptz
+);
+create index subscription_request_email on marketing_automation.subscription_request (lower(email), topic);
+comment on table marketing_automation.subscription_request is
+    'API: public. Who has to confirm a subscription, and by which address: rows of a model of yours, whose scenario mails confirm_url. Removed '
+    'after 30 days; what was confirmed is in subscription_log';
+comment on column marketing_automation.subscription_request.party is 'For whom it was asked; null: for the address';
+comment on column marketing_automation.subscription_request.email is 'Where the mail that asks goes: who reads it there confirms';
+comment on column marketing_automation.subscription_request.confirmed_at is 'When it was confirmed; null: it was not';
+
+-- The history of definitions.
+create table marketing_automation.definition_history (
+    id bigint generated always as identity primary key,
+    at timestamptz not null,
+    role name not null,
+    kind text not null,
+    name text not null,
+    scenario text,
+    change text not null check (change in ('create', 'change', 'delete')),
+    before jsonb,
+    after jsonb,
+    owner name,
+    owner_id oid
+);
+create index definition_history_name on marketing_automation.definition_history (kind, name, id);
+create index definition_history_at on marketing_automation.definition_history using brin (at);
+comment on table marketing_automation.definition_history is
+    'API: public. Each change of a definition: a model, scenario, activity, translation, snippet, page, text of a page, send window, holiday, '
+    'topic or its title, class of mails, robot rule, or permission to send. Kept until purge_definition_history()';
+comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
+comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
+comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';
+comment on column marketing_automation.definition_history.scenario is 'Of an activity or a translation: the name that its scenario had';
+comment on column marketing_automation.definition_history.before is
+    'What it was; of a change, the attributes that have changed; null: it was not there';
+comment on column marketing_automation.definition_history.after is 'What it became, likewise; null: it is gone';
+comment on column marketing_automation.definition_history.owner is
+    'Its owner, or that of its scenario: members of that role see the row; null: it is of all teams';
+comment on column marketing_automation.definition_history.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
+
+-- Own ones, and what is of all teams.
+alter table marketing_automation.definition_history enable row level security;
+create policy own on marketing_automation.definition_history using (
+    owner_id is null or pg_has_role(owner_id, 'MEMBER')
+    or (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE')));
+comment on policy own on marketing_automation.definition_history is
+    'Of definitions whose owner the role is a member of, and of what no team owns; all for who reads every scenario';
