@@ -770,6 +770,71 @@ alter table marketing_automation_internal.finished_activity
             else 'done'
         end);
 
+alter table marketing_automation.page drop constraint page_name_check,
+    add constraint page_name_check check (name in ('unsubscribe', 'unsubscribed', 'resubscribed', 'preferences', 'confirm', 'confirmed'));
+comment on column marketing_automation.page.name is
+    'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo; preferences: where topics are '
+    'chosen; confirm: what the link to confirm a subscription opens; confirmed: what follows';
+
+-- Double opt-in.
+create table marketing_automation.subscription_request (
+    id bigint generated always as identity primary key,
+    topic text not null,
+    party text collate "C",
+    email text not null constraint subscription_request_has_an_address check (email <> '' and length(email) <= 1000),
+    language text,
+    source text not null,
+    requested_at timestamptz not null,
+    confirmed_at timestamptz
+);
+create index subscription_request_email on marketing_automation.subscription_request (lower(email), topic);
+comment on table marketing_automation.subscription_request is
+    'API: public. Who has to confirm a subscription, and by which address: rows of a model of yours, whose scenario mails confirm_url. Removed '
+    'after 30 days; what was confirmed is in subscription_log';
+comment on column marketing_automation.subscription_request.party is 'For whom it was asked; null: for the address';
+comment on column marketing_automation.subscription_request.email is 'Where the mail that asks goes: who reads it there confirms';
+comment on column marketing_automation.subscription_request.confirmed_at is 'When it was confirmed; null: it was not';
+
+-- The history of definitions.
+create table marketing_automation.definition_history (
+    id bigint generated always as identity primary key,
+    at timestamptz not null,
+    role name not null,
+    kind text not null,
+    name text not null,
+    scenario text,
+    change text not null check (change in ('create', 'change', 'delete')),
+    before jsonb,
+    after jsonb,
+    owner name,
+    owner_id oid
+);
+create index definition_history_name on marketing_automation.definition_history (kind, name, id);
+create index definition_history_at on marketing_automation.definition_history using brin (at);
+comment on table marketing_automation.definition_history is
+    'API: public. Each change of a definition: a model, scenario, activity, translation, snippet, page, text of a page, send window, holiday, '
+    'topic or its title, class of mails, robot rule, or permission to send. Kept until purge_definition_history()';
+comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
+comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
+comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';
+comment on column marketing_automation.definition_history.scenario is 'Of an activity or a translation: the name that its scenario had';
+comment on column marketing_automation.definition_history.before is
+    'What it was; of a change, the attributes that have changed; null: it was not there';
+comment on column marketing_automation.definition_history.after is 'What it became, likewise; null: it is gone';
+comment on column marketing_automation.definition_history.owner is
+    'Its owner, or that of its scenario: members of that role see the row; null: it is of all teams';
+comment on column marketing_automation.definition_history.owner_id is
+    'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
+
+-- Own ones, and what is of all teams.
+alter table marketing_automation.definition_history enable row level security;
+create policy own on marketing_automation.definition_history using (
+    owner_id is null or pg_has_role(owner_id, 'MEMBER')
+    or (select has_function_privilege('marketing_automation.reads_every_scenario()'::regprocedure, 'execute')
+            or pg_has_role('pg_read_all_data', 'USAGE')));
+comment on policy own on marketing_automation.definition_history is
+    'Of definitions whose owner the role is a member of, and of what no team owns; all for who reads every scenario';
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -4226,12 +4291,32 @@ create or replace function marketing_automation.create_scenario(
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
-    reenter_after interval default null, occasion text default null
+    reenter_after interval default null, occasion text default null, replace boolean default false
 ) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
     its_id integer;
 begin
+    if replace then
+        begin
+            its_id := marketing_automation.scenario_id(name);
+        exception when undefined_object then
+            null;
+        end;
+    end if;
+    if its_id is not null then
+        -- Who sees only its numbers does not see its row.
+        if not exists (select from marketing_automation.scenario s where s.id = its_id) then
+            raise exception 'must be a member of the owner of scenario "%"', name using errcode = 'insufficient_privilege';
+        end if;
+        perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'activities', '[]'::jsonb, 'scenario',
+            jsonb_build_object('name', name, 'title', title, 'model', model, 'domain', domain, 'unsubscribable', unsubscribable,
+                'language', language, 'goal', goal, 'goal_ends_journey', goal_ends_journey, 'track_opens', track_opens,
+                'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
+                'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
+                'reenter_after', reenter_after, 'occasion', occasion)));
+        return its_id;
+    end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
         goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion)
@@ -4250,13 +4335,14 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text) is
+    interval, text, text, text, numeric, text, text, interval, text, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
     'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; '
     'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
-    'row enters again; occasion: SQL expression over self for what it enters, once for each';
+    'row enters again; occasion: SQL expression over self for what it enters, once for each; replace: one of that name becomes what these '
+    'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
 -- those that leave something away, mean the one above.
@@ -4453,9 +4539,9 @@ create or replace function marketing_automation.add_activity(
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
-    branch_by text default null, share numeric default null
+    branch_by text default null, share numeric default null, replace boolean default false
 ) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
     its_scenario integer := marketing_automation.scenario_id(scenario);
     its_parent integer;
@@ -4467,6 +4553,15 @@ begin
             raise exception 'activity "%" does not exist in scenario "%"', parent, scenario
                 using errcode = 'undefined_object', hint = 'Add the parent first.';
         end if;
+    end if;
+    if replace and exists (select from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name) then
+        perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'scenario', (
+                select jsonb_build_object('name', s.name, 'model', s.model) from marketing_automation.scenario s where s.id = its_scenario),
+            'activities', jsonb_build_array(jsonb_build_object('name', name, 'parent', parent, 'on_event', on_event, 'condition', condition,
+                'delay', delay, 'action', action, 'sender', sender, 'subject', subject, 'body', body, 'expires_after', expires_after,
+                'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
+                'branch_by', branch_by, 'share', share))));
+        return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share)
@@ -4485,10 +4580,11 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text, text, text, numeric) is
+    text, text, text, numeric, boolean) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
-    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share';
+    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; replace: one of '
+    'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
 
 -- As that of create_scenario().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -13515,6 +13611,159 @@ comment on function marketing_automation.revoke_access(regrole, text) is
     'API: public. Takes back what grant_access() gave, but for what another access of the role gives too. What is owned stays: see '
     'REASSIGN OWNED';
 
+-- functions/history.sql
+-- The history of definitions. The trigger "archive" comes before "cascade", by which what belongs to a deleted definition goes with it: so
+-- that is told by what it belonged to.
+
+create or replace function marketing_automation_internal.definition_of(relation name, of_row jsonb) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Without what follows from a change, and is none.
+    select of_row - array['id', 'scenario_id', 'activity_id', 'parent_id', 'version', 'key_type', 'owner_id', 'role_id', 'created_at', 'is_shipped']
+        || case when relation = 'activity' then jsonb_build_object('parent', (
+            select a.name from marketing_automation.activity a where a.id = (of_row ->> 'parent_id')::integer)) else '{}' end
+$$;
+comment on function marketing_automation_internal.definition_of(name, jsonb) is
+    'API: private. What a row of a table of definitions says, as its history keeps it';
+
+create or replace function marketing_automation_internal.parts_of(relation name, its_id integer) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_build_object('activities', jsonb_agg(marketing_automation_internal.definition_of('activity', to_jsonb(a))
+            || coalesce(marketing_automation_internal.parts_of('activity', a.id), '{}') order by a.id))
+    from marketing_automation.activity a where relation = 'scenario' and a.scenario_id = its_id having count(*) > 0
+    union all
+    select jsonb_build_object('translations', jsonb_agg(to_jsonb(t) - 'activity_id' order by t.language))
+    from marketing_automation.activity_translation t where relation = 'activity' and t.activity_id = its_id having count(*) > 0
+$$;
+comment on function marketing_automation_internal.parts_of(name, integer) is
+    'API: private. What goes with a scenario or an activity when it is deleted; null: nothing';
+
+create or replace function marketing_automation_internal.keep_history() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
+declare
+    written jsonb := to_jsonb(case when tg_op = 'DELETE' then old else new end);
+    was jsonb := case when tg_op <> 'INSERT' then marketing_automation_internal.definition_of(tg_table_name, to_jsonb(old)) end;
+    becomes jsonb := case when tg_op <> 'DELETE' then marketing_automation_internal.definition_of(tg_table_name, to_jsonb(new)) end;
+    its_name text := written ->> 'name';
+    its_scenario marketing_automation.scenario;
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    if tg_table_name in ('activity', 'activity_translation') then
+        select s.* into its_scenario from marketing_automation.scenario s
+        where s.id = case tg_table_name when 'activity' then (written ->> 'scenario_id')::integer else (
+            select a.scenario_id from marketing_automation.activity a where a.id = (written ->> 'activity_id')::integer) end;
+        if its_scenario.id is null then
+            return null;
+        end if;
+    end if;
+    if tg_op = 'DELETE' and tg_table_name in ('scenario', 'activity') then
+        was := was || coalesce(marketing_automation_internal.parts_of(tg_table_name, (written ->> 'id')::integer), '{}');
+    end if;
+    case
+    when tg_table_name = 'activity_translation' then
+        its_name := (select a.name from marketing_automation.activity a where a.id = (written ->> 'activity_id')::integer)
+            || ' ' || (written ->> 'language');
+    when tg_table_name in ('snippet', 'page', 'page_text') then
+        its_name := concat_ws(' ', its_name, nullif(written ->> 'language', ''));
+    when tg_table_name = 'holiday' then
+        its_name := concat_ws(' ', written ->> 'calendar', written ->> 'day');
+    when tg_table_name = 'topic_translation' then
+        its_name := concat_ws(' ', written ->> 'topic', written ->> 'language');
+    when tg_table_name = 'sender_permission' then
+        its_name := concat_ws(' ', written ->> 'role', written ->> 'sender');
+    else
+    end case;
+    if tg_op = 'UPDATE' then
+        select jsonb_object_agg(b.key, w.value), jsonb_object_agg(b.key, b.value) into was, becomes
+        from jsonb_each(becomes) b join jsonb_each(was) w on w.key = b.key and w.value <> b.value;
+        if becomes is null then
+            return null;
+        end if;
+    end if;
+    insert into marketing_automation.definition_history (at, role, kind, name, scenario, change, before, after, owner)
+    values (clock_timestamp(),
+        -- Not current_user, which is the owner of this function, nor session_user, which stays the login role under "set role".
+        case current_setting('role') when 'none' then session_user else current_setting('role') end,
+        tg_table_name, its_name, its_scenario.name,
+        case tg_op when 'INSERT' then 'create' when 'UPDATE' then 'change' else 'delete' end, was, becomes,
+        coalesce(its_scenario.owner, written ->> 'owner'));
+    return null;
+end $$;
+comment on function marketing_automation_internal.keep_history() is
+    'API: private. Trigger: writes who has changed which definition, and what';
+
+create or replace function marketing_automation_internal.definition_history_owner() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Also where a dump is restored, whose ids are another server's: a role that is not there sees nothing, nor does one that has its id.
+    new.owner_id := case when new.owner is not null then coalesce((select r.oid from pg_roles r where r.rolname = new.owner), 0::oid) end;
+    return new;
+end $$;
+comment on function marketing_automation_internal.definition_history_owner() is
+    'API: private. Trigger: remembers which role the name of an owner means';
+
+create or replace trigger owner before insert on marketing_automation.definition_history
+    for each row execute function marketing_automation_internal.definition_history_owner();
+
+create or replace function marketing_automation.purge_definition_history(older_than interval) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    purged bigint;
+begin
+    if older_than is null or older_than < interval '0' then
+        raise exception 'older_than must not be negative, nor null'
+            using errcode = 'invalid_parameter_value', hint = 'purge_definition_history(''2 years'') removes what is older.';
+    end if;
+    delete from marketing_automation.definition_history h where h.at < statement_timestamp() - older_than;
+    get diagnostics purged = row_count;
+    return purged;
+end $$;
+comment on function marketing_automation.purge_definition_history(interval) is
+    'API: public. Removes changes of definitions that are older than that; returns how many. A superuser''s to call';
+
+create or replace trigger archive after insert or update or delete on marketing_automation.model
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.scenario
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.activity
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.activity_translation
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.snippet
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.page
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.page_text
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.send_window
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.holiday
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.topic
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.topic_translation
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.robot_rule
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.sender_permission
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.message_class
+    for each row execute function marketing_automation_internal.keep_history();
+
 -- functions/health.sql
 -- Is everything as it should be? One row a check, for people; numbers for monitoring: metric.sql. What costs more than some look-ups in
 -- indexes does not belong here: it is asked again and again, while millions of rows wait.
@@ -13918,6 +14167,8 @@ select pg_extension_config_dump('marketing_automation.unsubscription', '');
 select pg_extension_config_dump('marketing_automation_internal.unsubscribed_address', '');
 select pg_extension_config_dump('marketing_automation.topic', '');
 select pg_extension_config_dump('marketing_automation.topic_translation', '');
+select pg_extension_config_dump('marketing_automation.definition_history', '');
+select pg_extension_config_dump('marketing_automation.definition_history_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription', '');
 select pg_extension_config_dump('marketing_automation.subscription_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription_log', '');
@@ -13973,7 +14224,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
          'cohort_report uplift_report mail_report report_html report'),
         ('reader marketer', 'scenario', 'select',
-         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision message '
+         'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
@@ -13992,6 +14243,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log'),
+        ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
          'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
          'smtp_server_status suppression sender_permission'),
