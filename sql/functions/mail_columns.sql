@@ -100,7 +100,8 @@ begin
             where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns and jsonb_typeof(q.context) = 'object';
         exception when others then
             get stacked diagnostics message = message_text;
-            raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name, message
+            raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name,
+                marketing_automation_internal.public_error(message, sqlstate)
                 using errcode = sqlstate;
         end;
     end loop;

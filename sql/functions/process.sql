@@ -58,7 +58,8 @@ begin
         marketing_automation_internal.next_batch(code, cardinality(records), processed));
     -- Once: this is called batch by batch, and finds the same each time.
     if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
-        raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
+        raise warning 'scenario "%" did not process: %', scenario.name, marketing_automation_internal.public_error(message, code)
+            using errcode = code;
     end if;
     return processed;
 end $$;

@@ -57,7 +57,11 @@ def test_the_log_names_no_row(cluster, shop, sink):
     )
     shop.activity("hello", scenario="addressed", subject="{{ record.name }}", body="{{ 1 / (record.id - 3) }}<a href='unsubscribe'>u</a>")
     shop.activity("poison", scenario="addressed", condition="self.id <> 5 or ('x' || self.email)::integer > 0")
+    # Of which running says that mails may fail, for a row whose key is an address.
+    shop.activity("from them", scenario="addressed", sender="{{ record.name }} {{ record.email }}", subject="s", delay="1 day",
+                  body="<p>{{ record.email }}<a href='unsubscribe'>u</a></p>")  # fmt: skip
     shop.query("select marketing_automation.run('addressed')", user=shop.marketer)
+    assert 'mails of activity "from them" may fail: sender "…" is no address' in cluster.log_text()[before:]
     sink.answer("bob@*", "550 5.1.1 <bob@example.org>: no such user")
     shop.tick()
     # Of each of two mails, the second of which leaves where the first one failed.
