@@ -4865,7 +4865,8 @@ begin
             where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns and jsonb_typeof(q.context) = 'object';
         exception when others then
             get stacked diagnostics message = message_text;
-            raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name, message
+            raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name,
+                marketing_automation_internal.public_error(message, sqlstate)
                 using errcode = sqlstate;
         end;
     end loop;
@@ -7122,7 +7123,8 @@ begin
         marketing_automation_internal.next_batch(code, cardinality(records), processed));
     -- Once: this is called batch by batch, and finds the same each time.
     if marketing_automation_internal.note_error(activity.scenario_id, activity.id, message, code) then
-        raise warning 'scenario "%" did not process: %', scenario.name, message using errcode = code;
+        raise warning 'scenario "%" did not process: %', scenario.name, marketing_automation_internal.public_error(message, code)
+            using errcode = code;
     end if;
     return processed;
 end $$;
@@ -11070,10 +11072,16 @@ begin
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
-            raise warning 'mails of activity "%" may fail: %', activity.name,
-                case when marketing_automation_internal.is_passing_error(sqlstate) then message else coalesce(nullif(detail, ''), message) end
-                using detail = format('That of the row with the key "%s" would.', its_key),
-                      hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key);
+            if not marketing_automation_internal.is_passing_error(sqlstate) then
+                message := coalesce(nullif(detail, ''), message);
+            end if;
+            -- It is logged, too, and the log has no addresses: not in what was rendered, nor as a key.
+            raise warning 'mails of activity "%" may fail: %', activity.name, regexp_replace(message, '"[^"]*@[^"]*"', '"…"', 'g')
+                using detail = case when its_key !~ '@' then format('That of the row with the key "%s" would.', its_key)
+                          else 'That of the first row with an address would.' end,
+                      hint = case when its_key !~ '@'
+                          then format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key)
+                          else format('select * from marketing_automation.check_scenario(%L);', scenario.name) end;
         end;
     end loop;
 end $$;
