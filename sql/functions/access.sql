@@ -20,7 +20,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
@@ -48,7 +48,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status mailer_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),
-        ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
+        ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now anniversary'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),

@@ -40,8 +40,8 @@ begin
         'null: it simply follows its parent');
     perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
-    if new.delay < interval '0' or new.delay > interval '10 years' then
-        raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative'
+    if new.delay < interval '0' and (new.at is null or new.delay < interval '-10 years') or new.delay > interval '10 years' then
+        raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' and new.at is null then 'negative'
             else 'longer than 10 years' end
             using errcode = 'check_violation', hint = 'A delay counts from the start of the activity; leave it null to run at once.';
     end if;
@@ -119,6 +119,7 @@ begin
         perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
     model := marketing_automation_internal.usable_model(scenario);
+    perform marketing_automation_internal.check_date(scenario, model, new);
     if new.condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));

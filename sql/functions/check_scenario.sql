@@ -208,6 +208,15 @@ begin
             'select marketing_automation.add_activity(%L, ''hello'', subject => ''…'', body => ''…'');', chosen.name)
         where not exists (select from marketing_automation.activity a where a.scenario_id = chosen.id)
         union all
+        select 'hint', a.id, a.name, null, 'it runs at once for who enters after its date', format('update marketing_automation.activity '
+            'set expires_after = ''2 days'' where id = %s; -- too late after that', a.id)
+        from marketing_automation.activity a where a.scenario_id = chosen.id and a.at is not null and a.expires_after is null
+        union all
+        select 'warning', a.id, a.name, null, 'its delay may be over when the anniversary is that of the next year: then it never runs',
+            'Give anniversary() a longer lasts than the delay.'
+        from marketing_automation.activity a
+        where a.scenario_id = chosen.id and a.at ~* 'anniversary' and a.at !~* 'lasts' and a.delay >= interval '12 hours'
+        union all
         select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
         select b.severity, b.activity_id, b.activity, null, b.message, b.hint

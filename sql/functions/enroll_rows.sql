@@ -140,7 +140,9 @@ begin
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
         -- are due at once would leave it no place to begin.
-        select e.id, a.id, marketing_automation_internal.after_delay(now, a.delay, e.time_zone) - (e.id - id_before) / 1000 * interval '1 microsecond'
+        -- Its date is asked when it is due, for the first time now.
+        select e.id, a.id, marketing_automation_internal.after_delay(now, case when a.at is null then a.delay end, e.time_zone)
+            - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
         left join chosen c on c.key = e.key
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null

@@ -3,7 +3,7 @@
 -- however many they are.
 
 create function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
-    inout reached_record bigint, batch_size integer, out records bigint[])
+    inout reached_record bigint, batch_size integer, out records bigint[], dated boolean default false)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
@@ -15,7 +15,8 @@ declare
     began_with integer := of_activity;
 begin
     for of_activity in
-        select a.id from marketing_automation.activity a where a.scenario_id = of_scenario and a.id >= began_with order by a.id
+        select a.id from marketing_automation.activity a
+        where a.scenario_id = of_scenario and a.id >= began_with and (a.at is not null or not dated) order by a.id
     loop
         if of_activity <> began_with then
             reached := '-infinity';
@@ -32,9 +33,9 @@ begin
         end if;
     end loop;
 end $$;
-comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[]) is
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean) is
     'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
-    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more';
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date';
 
 create function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)

@@ -293,6 +293,7 @@ begin
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'expired' then ', did nothing: its date was too long ago'
                     when 'no_address' then ', without a mail: the row had no address'
                     when 'condition_not_met' then ', did nothing: its condition was not true'
                     when 'row_missing' then ', did nothing: the row was gone'
@@ -303,6 +304,7 @@ begin
                     when 'blocked' then 'the record was blocked'
                     when 'goal_reached' then 'the goal was reached'
                     when 'exited' then marketing_automation_internal.end_in_words('exited')
+                    when 'no_date' then 'it had no date'
                     when 'entered_again' then marketing_automation_internal.end_in_words('entered_again')
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
@@ -336,6 +338,7 @@ begin
             when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
                 coalesce('"' || node.taken || '"', 'none of what follows it'))
             when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
+            when (node.pf).outcome = 'expired' then format('never starts: the date of "%s" was too long ago', (node.parent).name)
             when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
             when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('never starts: "%s" had no address to send to', (node.parent).name)

@@ -32,6 +32,8 @@ begin
         model := marketing_automation_internal.usable_model(scenario);
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.date_query(activity, model)) where activity.at is not null;
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         due := cardinality(records);
         records := marketing_automation_internal.put_off(activity, records, now);
@@ -121,6 +123,7 @@ begin
                     -- Once, with the last batch.
                     if now is not null and processed < due.batch_size then
                         perform marketing_automation_internal.warn_of_present('condition', (due.activity).name, (due.activity).condition);
+                        perform marketing_automation_internal.warn_of_present('at', (due.activity).name, (due.activity).at);
                     end if;
                     return processed;
                 end if;
@@ -163,6 +166,12 @@ declare
     applied integer;
     asked pg_catalog.int8;
 begin
+    -- What is due earlier than it was.
+    loop
+        asked := marketing_automation.apply_dates(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
+    end loop;
     loop
         processed := marketing_automation.process_due(batch_size, now);
         -- Also when nothing was done: it may hold rows that whoever applies events wants in another order.

@@ -50,12 +50,20 @@ declare
     shares record;
     processed integer;
     queued integer;
+    wanted integer := cardinality(records);
+    undated bigint[] := '{}';
+    expired bigint[] := '{}';
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
     select s.* into shares from marketing_automation_internal.share_choice(activity) s;
     if activity.on_event like 'email\_not\_%' then
         records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
+        wanted := cardinality(records);
+    end if;
+    if activity.at is not null then
+        select w.remaining, w.undated, w.expired into records, undated, expired
+        from marketing_automation_internal.wait_for_date(activity, scenario, relation, records, now) w;
     end if;
     with place as materialized (
         -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
@@ -96,10 +104,12 @@ begin
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
+                    when l.record_id = any (undated) then 'no_date'
                     -- A goal whose time is to come is not reached yet.
                     when l.arrived or f.reached and scenario.goal_ends_journey and coalesce(f.goal_at, now) <= now then 'goal_reached'
                     when f.leaves then 'exited'
                     when f.key is null then 'row_missing'
+                    when l.record_id = any (expired) then 'expired'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
@@ -184,7 +194,7 @@ begin
     ), counted as materialized (
         select count(*) as records, count(*) filter (where marketing_automation_internal.state_of(d.outcome) = 'cancelled') as cancelled,
             count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
-            count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
+            count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address', 'expired')) as skipped
         from decided d
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed, failed)
@@ -202,7 +212,7 @@ begin
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select d.record_id, c.id, marketing_automation_internal.after_delay(now, c.delay, d.its_zone)
+        select d.record_id, c.id, marketing_automation_internal.after_delay(now, case when c.at is null then c.delay end, d.its_zone)
         from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
         where case
                 when d.outcome in ('executed', 'no_address') then c.on_event is null or c.on_event like 'email\_not\_%'
@@ -216,11 +226,11 @@ begin
     if queued > 0 then
         perform marketing_automation_internal.notify_mailer();
     end if;
-    return processed;
+    return processed + wanted - cardinality(records);
 end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text) is
-    'API: private. Runs one activity for these records, which due_records() has locked, in one statement; raises what a user expression '
-    'raises';
+    'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
+    'come, which wait for it; how many. Raises what a user expression raises';
 
 create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$

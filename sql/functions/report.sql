@@ -165,6 +165,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
+                   'date ' || marketing_automation_internal.shortened(n.at, 60),
                    'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,

@@ -106,7 +106,7 @@ comment on function marketing_automation_internal.opposite_event(text) is 'API: 
 create function marketing_automation_internal.state_of(outcome text) returns text
 language sql immutable
 return case
-    when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+    when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again', 'no_date') then 'cancelled'
     when outcome = 'error' then 'failed'
     else 'done' end;
 comment on function marketing_automation_internal.state_of(text) is

@@ -69,6 +69,8 @@ declare
     hit record;
     mail record;
     changed bigint;
+    moved_to timestamptz;
+    moves integer := 0;
     no_opens bigint[];
     no_clicks bigint[];
     -- Its mails come after; the queue has no index on the record.
@@ -126,6 +128,16 @@ begin
             if its_code is not null then
                 raise exception using message = its_error, errcode = its_code;
             end if;
+            select w.at into moved_to from marketing_automation_internal.waiting_activity w
+            where w.record_id = of_record and w.activity_id = due.activity_id;
+            if found then
+                told := told || jsonb_build_object('at', step, 'activity_id', due.activity_id, 'outcome', 'put_off', 'detail',
+                    'waits for its date, until ' || marketing_automation_internal.moment(moved_to));
+                -- One that is always to come, such as tomorrow, would do so for ever.
+                moves := moves + 1;
+                exit when moves > 1000;
+                continue;
+            end if;
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
@@ -142,6 +154,8 @@ begin
                    when 'executed' then 'runs'
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', a.subject) end
+                   when 'no_date' then 'is cancelled: it has no date'
+                   when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'
                    when 'condition_not_met' then 'does nothing: its condition is not true'
                    when 'error' then format('fails: %s (%s)', case when sees then f.error
@@ -282,7 +296,7 @@ begin
         insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, occasion)
         values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone, row.occasion);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
+        select of_record, a.id, marketing_automation_internal.after_delay(start, case when a.at is null then a.delay end, row.time_zone)
         from marketing_automation.activity a where a.id = any (row.roots);
         told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
         again_at := (select marketing_automation_internal.reenters_at(chosen, r) from marketing_automation_internal.record r

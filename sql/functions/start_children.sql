@@ -38,7 +38,7 @@ comment on function marketing_automation_internal.event_time(marketing_automatio
 create function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with child as materialized (
-        select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
+        select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, case when a.at is null then a.delay end, r.time_zone) as at,
             case when r.blocked_at is not null then 'blocked' else r.end_reason end as obstacle
         from unnest(records, activities, times) as u (record_id, activity_id, at)
         join marketing_automation_internal.record r on r.id = u.record_id

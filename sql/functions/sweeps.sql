@@ -144,7 +144,9 @@ begin
     if its.began_at is null then
         update marketing_automation_internal.sweep s set began_at = began where s.scenario_id = scenario.id and s.what = of_what;
     end if;
-    if of_what = 'exit' then
+    if of_what = 'date' then
+        select d.asked, d.code into slice from marketing_automation_internal.date_slice(scenario, its, size, at) d;
+    elsif of_what = 'exit' then
         select e.asked, e.code into slice from marketing_automation_internal.exit_slice(scenario, its, size, at) e;
     else
         select g.asked, g.code into slice from marketing_automation_internal.goal_slice(scenario, its, size, at) g;
@@ -170,7 +172,7 @@ begin
     return slice.asked;
 end $$;
 comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
-    'API: private. Asks the next records of a scenario for their exit or their goal, fewer than batch_size where more were too slow; how '
+    'API: private. Asks the next records of a scenario for their exit, their goal or their dates, fewer than batch_size where more were too slow; how '
     'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
 create function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
@@ -195,7 +197,8 @@ begin
         perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = run_sweep.what;
-        while (case what when 'exit' then chosen.exit_condition else chosen.goal end) is not null loop
+        while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null
+                else marketing_automation_internal.has_dates(chosen.id) end loop
             slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
             exit when slice = 0;
             asked := asked + slice;
@@ -210,6 +213,7 @@ begin
         left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
         where case run_sweep.what
                 when 'exit' then s.exit_condition is not null and s.state = 'running'
+                when 'date' then s.state = 'running' and marketing_automation_internal.has_dates(s.id)
                 else s.goal is not null and exists (
                     select from marketing_automation_internal.open_goal g where g.scenario_id = s.id) end
           and (now is null and marketing_automation_internal.has_right(caller, null, 'operate') or pg_has_role(caller, s.owner_id, 'MEMBER'))
@@ -241,4 +245,4 @@ begin
     return coalesce(slice, 0);
 end $$;
 comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
-    'API: private. Behind apply_exits() and apply_goals(); what: exit or goal';
+    'API: private. Behind apply_exits(), apply_goals() and apply_dates(); what: exit, goal or date';

@@ -33,12 +33,12 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if marketing_automation_internal.asks_present(expression) then
         raise warning '% of % "%" asks for the present, not for the time that is assumed', what,
-            case what when 'condition' then 'activity' else 'scenario' end, name
+            case when what in ('condition', 'at') then 'activity' else 'scenario' end, name
             using hint = 'Write marketing_automation.assumed_now() instead of now(), current_date and the like.';
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion or condition';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion, condition or at';
 
 create function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable

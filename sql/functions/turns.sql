@@ -51,7 +51,7 @@ begin
     if not exists (select from marketing_automation.scenario s where s.id = turn_ended.scenario_id) then
         return;
     end if;
-    if work in ('exit', 'goal') then
+    if work in ('exit', 'goal', 'date') then
         -- Its first slice may have been undone.
         perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
         update marketing_automation_internal.sweep s
@@ -75,12 +75,13 @@ begin
             when 'consent' then 'events wait, nobody knows who consents'
             when 'leave' then 'mails wait, exit condition or goal'
             when 'exit' then 'exit condition'
+            when 'date' then 'dates of activities'
             else turn_ended.work end), code);
 end $$;
 comment on function marketing_automation_internal.turn_ended(integer, text, integer) is
     'API: private. Called while a connection ends, which expressions of a scenario have ended since they took no cancel, or a person '
     'who saw no other way: keeps that as an error of the scenario, and sends it to the end of the line. work: enroll, process, '
-    'consent, leave, exit, goal. Waits for no row';
+    'consent, leave, exit, goal, date. Waits for no row';
 
 create function marketing_automation_internal.is_quick(took interval) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -178,7 +178,7 @@ create table marketing_automation.activity (
     on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
         'email_not_bounced', 'condition_not_met')),
     condition text,
-    delay interval check (delay between interval '0' and interval '10 years'),
+    delay interval,
     action text default 'send_email' check (action in ('send_email')),
     sender text,
     subject text,
@@ -191,6 +191,9 @@ create table marketing_automation.activity (
     branch_by text check (branch_by in ('condition', 'share')),
     share numeric check (share > 0 and share <= 100),
     unique (scenario_id, name),
+    at text,
+    constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
+        and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
     constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
     constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email'
@@ -207,14 +210,18 @@ comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
 comment on column marketing_automation.activity.delay is
-    'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later';
+    'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later. With '
+    'at: how long after that date, or, negative, before it';
+comment on column marketing_automation.activity.at is
+    'SQL expression over self, timestamptz: the date from which delay counts, instead of from its start. Asked again when it is due: a later '
+    'one lets it wait, without one (null) it is cancelled; an earlier one is found by apply_dates()';
 comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
 comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
 comment on column marketing_automation.activity.expires_after is
     'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as '
-    'suppressed, and starts no children; null: always';
+    'suppressed, and starts no children; null: always. With at: it does not run, and starts no children, so long after it was due';
 comment on column marketing_automation.activity.version is
     'Raised by each change of templates or translations, or of what the scenario gives to them; compiled templates are cached by it';
 comment on column marketing_automation.activity.at_time is

@@ -67,7 +67,7 @@ create table marketing_automation_internal.finished_activity (
     state text not null check (state in ('done', 'cancelled', 'failed')),
     outcome text not null check (outcome in
         ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
-            'goal_reached', 'exited', 'entered_again', 'error')),
+            'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error')),
     at timestamptz not null,
     finished_at timestamptz not null,
     opened_at timestamptz,
@@ -78,7 +78,8 @@ create table marketing_automation_internal.finished_activity (
     primary key (record_id, activity_id),
     constraint finished_activity_outcome_fits_state check (
         state = case
-            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again',
+                'no_date') then 'cancelled'
             when outcome = 'error' then 'failed'
             else 'done'
         end),

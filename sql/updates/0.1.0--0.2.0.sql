@@ -726,10 +726,11 @@ alter table marketing_automation_internal.finished_activity
     drop constraint finished_activity_outcome_fits_state,
     add constraint finished_activity_outcome_check check (outcome in
         ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
-            'goal_reached', 'exited', 'entered_again', 'error')),
+            'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error')),
     add constraint finished_activity_outcome_fits_state check (
         state = case
-            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again',
+                'no_date') then 'cancelled'
             when outcome = 'error' then 'failed'
             else 'done'
         end);
@@ -798,3 +799,25 @@ create policy own on marketing_automation.definition_history using (
             or pg_has_role('pg_read_all_data', 'USAGE')));
 comment on policy own on marketing_automation.definition_history is
     'Of definitions whose owner the role is a member of, and of what no team owns; all for who reads every scenario';
+-- Dates of the row.
+alter table marketing_automation.activity
+    drop constraint activity_delay_check,
+    add column at text,
+    add constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
+        and interval '10 years');
+comment on column marketing_automation.activity.delay is
+    'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later. With '
+    'at: how long after that date, or, negative, before it';
+comment on column marketing_automation.activity.at is
+    'SQL expression over self, timestamptz: the date from which delay counts, instead of from its start. Asked again when it is due: a later '
+    'one lets it wait, without one (null) it is cancelled; an earlier one is found by apply_dates()';
+comment on column marketing_automation.activity.expires_after is
+    'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as '
+    'suppressed, and starts no children; null: always. With at: it does not run, and starts no children, so long after it was due';
+alter table marketing_automation_internal.sweep
+    drop constraint sweep_what_check,
+    add constraint sweep_what_check check (what in ('exit', 'goal', 'date'));
+comment on table marketing_automation_internal.sweep is
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
+comment on column marketing_automation_internal.sweep.reached_record is
+    'Records up to this one have been asked; of exits and dates: of those that wait until reached_at';

@@ -4,8 +4,8 @@
 create view shop.recount as
 with counted as (
     select activity_id, marketing_automation_internal.counter_period(finished_at) as period,
-           (state = 'done' and outcome not in ('condition_not_met', 'row_missing', 'no_address'))::int as done,
-           (outcome in ('condition_not_met', 'row_missing', 'no_address'))::int as skipped, (state = 'cancelled')::int as cancelled, (state = 'failed')::int as failed,
+           (state = 'done' and outcome not in ('condition_not_met', 'row_missing', 'no_address', 'expired'))::int as done,
+           (outcome in ('condition_not_met', 'row_missing', 'no_address', 'expired'))::int as skipped, (state = 'cancelled')::int as cancelled, (state = 'failed')::int as failed,
            (outcome = 'mailed')::int as mailed, 0 as sent, 0 as not_sent, (opened_at is not null)::int as opened, (clicked_at is not null)::int as clicked,
            0 as robot_opens, 0 as robot_clicks
     from marketing_automation_internal.finished_activity

@@ -197,6 +197,7 @@ insert into shop.call values
     ('apply_events', 'from marketing_automation.apply_events()'),
     ('apply_exits', 'from marketing_automation.apply_exits(''bob'')'),
     ('apply_goals', 'from marketing_automation.apply_goals(''bob'')'),
+    ('apply_dates', 'from marketing_automation.apply_dates(''bob'')'),
     ('block', 'from marketing_automation.block('':uuid'')'),
     ('unblock', 'from marketing_automation.unblock('':uuid'')'),
     ('unsubscribe', 'from marketing_automation.unsubscribe(''78'', ''bob'')'),
