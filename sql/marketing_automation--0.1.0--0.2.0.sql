@@ -762,10 +762,11 @@ alter table marketing_automation_internal.finished_activity
     drop constraint finished_activity_outcome_fits_state,
     add constraint finished_activity_outcome_check check (outcome in
         ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
-            'goal_reached', 'exited', 'entered_again', 'error')),
+            'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error')),
     add constraint finished_activity_outcome_fits_state check (
         state = case
-            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+            when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again',
+                'no_date') then 'cancelled'
             when outcome = 'error' then 'failed'
             else 'done'
         end);
@@ -834,6 +835,28 @@ create policy own on marketing_automation.definition_history using (
             or pg_has_role('pg_read_all_data', 'USAGE')));
 comment on policy own on marketing_automation.definition_history is
     'Of definitions whose owner the role is a member of, and of what no team owns; all for who reads every scenario';
+-- Dates of the row.
+alter table marketing_automation.activity
+    drop constraint activity_delay_check,
+    add column at text,
+    add constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
+        and interval '10 years');
+comment on column marketing_automation.activity.delay is
+    'How long after its start (enrolling, parent''s mail taken, event) it runs; null: at once. A change is for those who start later. With '
+    'at: how long after that date, or, negative, before it';
+comment on column marketing_automation.activity.at is
+    'SQL expression over self, timestamptz: the date from which delay counts, instead of from its start. Asked again when it is due: a later '
+    'one lets it wait, without one (null) it is cancelled; an earlier one is found by apply_dates()';
+comment on column marketing_automation.activity.expires_after is
+    'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as '
+    'suppressed, and starts no children; null: always. With at: it does not run, and starts no children, so long after it was due';
+alter table marketing_automation_internal.sweep
+    drop constraint sweep_what_check,
+    add constraint sweep_what_check check (what in ('exit', 'goal', 'date'));
+comment on table marketing_automation_internal.sweep is
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
+comment on column marketing_automation_internal.sweep.reached_record is
+    'Records up to this one have been asked; of exits and dates: of those that wait until reached_at';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -944,7 +967,7 @@ comment on function marketing_automation_internal.opposite_event(text) is 'API: 
 create or replace function marketing_automation_internal.state_of(outcome text) returns text
 language sql immutable
 return case
-    when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again') then 'cancelled'
+    when outcome in ('opposite_executed', 'event_arrived', 'blocked', 'goal_reached', 'exited', 'entered_again', 'no_date') then 'cancelled'
     when outcome = 'error' then 'failed'
     else 'done' end;
 comment on function marketing_automation_internal.state_of(text) is
@@ -1652,12 +1675,12 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if marketing_automation_internal.asks_present(expression) then
         raise warning '% of % "%" asks for the present, not for the time that is assumed', what,
-            case what when 'condition' then 'activity' else 'scenario' end, name
+            case when what in ('condition', 'at') then 'activity' else 'scenario' end, name
             using hint = 'Write marketing_automation.assumed_now() instead of now(), current_date and the like.';
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion or condition';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion, condition or at';
 
 create or replace function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable
@@ -2198,7 +2221,7 @@ begin
     if not exists (select from marketing_automation.scenario s where s.id = turn_ended.scenario_id) then
         return;
     end if;
-    if work in ('exit', 'goal') then
+    if work in ('exit', 'goal', 'date') then
         -- Its first slice may have been undone.
         perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
         update marketing_automation_internal.sweep s
@@ -2222,12 +2245,13 @@ begin
             when 'consent' then 'events wait, nobody knows who consents'
             when 'leave' then 'mails wait, exit condition or goal'
             when 'exit' then 'exit condition'
+            when 'date' then 'dates of activities'
             else turn_ended.work end), code);
 end $$;
 comment on function marketing_automation_internal.turn_ended(integer, text, integer) is
     'API: private. Called while a connection ends, which expressions of a scenario have ended since they took no cancel, or a person '
     'who saw no other way: keeps that as an error of the scenario, and sends it to the end of the line. work: enroll, process, '
-    'consent, leave, exit, goal. Waits for no row';
+    'consent, leave, exit, goal, date. Waits for no row';
 
 create or replace function marketing_automation_internal.is_quick(took interval) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -3736,8 +3760,8 @@ begin
         'null: it simply follows its parent');
     perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
-    if new.delay < interval '0' or new.delay > interval '10 years' then
-        raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' then 'negative'
+    if new.delay < interval '0' and (new.at is null or new.delay < interval '-10 years') or new.delay > interval '10 years' then
+        raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' and new.at is null then 'negative'
             else 'longer than 10 years' end
             using errcode = 'check_violation', hint = 'A delay counts from the start of the activity; leave it null to run at once.';
     end if;
@@ -3815,6 +3839,7 @@ begin
         perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
     model := marketing_automation_internal.usable_model(scenario);
+    perform marketing_automation_internal.check_date(scenario, model, new);
     if new.condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));
@@ -4254,6 +4279,39 @@ end $$;
 comment on function marketing_automation_internal.roll_up_counters(integer) is
     'API: private. Adds up the rows of each period, and of all, once there are as many new ones as the threshold. Changes no sum';
 
+-- functions/anniversary.sql
+-- Anniversaries, for dates of the row: birthdays, contracts, first orders.
+
+create or replace function marketing_automation.anniversary(day date, zone text default null, at_time time default '00:00',
+    lasts interval default '1 day') returns timestamptz
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_zone text := marketing_automation_internal.usable_time_zone(zone);
+    local timestamp := timezone(its_zone, marketing_automation.assumed_now());
+    candidate date;
+begin
+    if lasts is null or lasts <= interval '0' or lasts > interval '300 days' then
+        raise exception 'an anniversary cannot last %', coalesce(lasts::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'lasts is longer than 0 and at most 300 days; leave it away for the day itself.';
+    end if;
+    if day is null or at_time is null or not isfinite(day) then
+        return null;
+    end if;
+    -- The day itself is none, and of 29 February it is 28 February where there is no other, as with day + interval '1 year'.
+    for year in greatest(extract(year from local - lasts)::integer, extract(year from day)::integer + 1)
+            .. greatest(extract(year from local)::integer, extract(year from day)::integer) + 1 loop
+        candidate := day + make_interval(years => year - extract(year from day)::integer);
+        if candidate + lasts > local then
+            return marketing_automation_internal.first_moment(candidate + at_time, its_zone);
+        end if;
+    end loop;
+    return null;
+end $$;
+comment on function marketing_automation.anniversary(date, text, time, interval) is
+    'API: public. The next anniversary of a day after assumed_now(), in a time zone (null or unknown: that of the database), at a time of day. '
+    'It is the next one until lasts (1 day: the day itself) has passed since its day began, so that who is late on it is not a year too '
+    'early. Of 29 February it is 28 February in a year without. Null for a null or infinite day. For at of an activity, and occasion';
+
 -- functions/define.sql
 -- Verbs to define campaigns with. The tables may be written directly too: the same rules hold.
 
@@ -4497,6 +4555,10 @@ begin
               and (only_of is null or a.id = only_of or a.on_event is null and a.parent_id = (
                   select p.id from marketing_automation.activity p where p.id = only_of and p.branch_by is not null))
           order by a.parent_id nulls first, a.id) a;
+    perform marketing_automation_internal.check_date(scenario, model, a)
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.at is not null
+              and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.action = 'send_email'
@@ -4539,7 +4601,7 @@ create or replace function marketing_automation.add_activity(
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
-    branch_by text default null, share numeric default null, replace boolean default false
+    branch_by text default null, share numeric default null, at text default null, replace boolean default false
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -4560,15 +4622,15 @@ begin
             'activities', jsonb_build_array(jsonb_build_object('name', name, 'parent', parent, 'on_event', on_event, 'condition', condition,
                 'delay', delay, 'action', action, 'sender', sender, 'subject', subject, 'body', body, 'expires_after', expires_after,
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
-                'branch_by', branch_by, 'share', share))));
+                'branch_by', branch_by, 'share', share, 'at', at))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after, at_time, send_window, message_class, branch_by, share)
+        expires_after, at_time, send_window, message_class, branch_by, share, at)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
-            add_activity.branch_by, add_activity.share)
+            add_activity.branch_by, add_activity.share, add_activity.at)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -4580,11 +4642,12 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text, text, text, numeric, boolean) is
+    text, text, text, numeric, text, boolean) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
-    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; replace: one of '
-    'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
+    'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
+    'at: SQL expression over self, timestamptz, the date from which delay counts; replace: one of that name '
+    'becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
 
 -- As that of create_scenario().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -5153,7 +5216,9 @@ begin
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
         -- A microsecond between each thousand: processing begins to look where it has ended, and a million records that
         -- are due at once would leave it no place to begin.
-        select e.id, a.id, marketing_automation_internal.after_delay(now, a.delay, e.time_zone) - (e.id - id_before) / 1000 * interval '1 microsecond'
+        -- Its date is asked when it is due, for the first time now.
+        select e.id, a.id, marketing_automation_internal.after_delay(now, case when a.at is null then a.delay end, e.time_zone)
+            - (e.id - id_before) / 1000 * interval '1 microsecond'
         from entering e
         left join chosen c on c.key = e.key
         join marketing_automation.activity a on a.scenario_id = scenario.id and a.parent_id is null
@@ -6024,7 +6089,7 @@ comment on function marketing_automation_internal.event_time(marketing_automatio
 create or replace function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
 language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
     with child as materialized (
-        select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, a.delay, r.time_zone) as at,
+        select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, case when a.at is null then a.delay end, r.time_zone) as at,
             case when r.blocked_at is not null then 'blocked' else r.end_reason end as obstacle
         from unnest(records, activities, times) as u (record_id, activity_id, at)
         join marketing_automation_internal.record r on r.id = u.record_id
@@ -6202,12 +6267,20 @@ declare
     shares record;
     processed integer;
     queued integer;
+    wanted integer := cardinality(records);
+    undated bigint[] := '{}';
+    expired bigint[] := '{}';
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
     select s.* into shares from marketing_automation_internal.share_choice(activity) s;
     if activity.on_event like 'email\_not\_%' then
         records := marketing_automation_internal.apply_events_of(activity.parent_id, records);
+        wanted := cardinality(records);
+    end if;
+    if activity.at is not null then
+        select w.remaining, w.undated, w.expired into records, undated, expired
+        from marketing_automation_internal.wait_for_date(activity, scenario, relation, records, now) w;
     end if;
     with place as materialized (
         -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
@@ -6248,10 +6321,12 @@ begin
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
+                    when l.record_id = any (undated) then 'no_date'
                     -- A goal whose time is to come is not reached yet.
                     when l.arrived or f.reached and scenario.goal_ends_journey and coalesce(f.goal_at, now) <= now then 'goal_reached'
                     when f.leaves then 'exited'
                     when f.key is null then 'row_missing'
+                    when l.record_id = any (expired) then 'expired'
                     when not f.holds then 'condition_not_met'
                     when activity.action is null then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
@@ -6336,7 +6411,7 @@ begin
     ), counted as materialized (
         select count(*) as records, count(*) filter (where marketing_automation_internal.state_of(d.outcome) = 'cancelled') as cancelled,
             count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
-            count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address')) as skipped
+            count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address', 'expired')) as skipped
         from decided d
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, done, skipped, cancelled, mailed, failed)
@@ -6354,7 +6429,7 @@ begin
     ), children as (
         -- Children of a mail start when the server has taken it: see complete_messages().
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select d.record_id, c.id, marketing_automation_internal.after_delay(now, c.delay, d.its_zone)
+        select d.record_id, c.id, marketing_automation_internal.after_delay(now, case when c.at is null then c.delay end, d.its_zone)
         from decided d join marketing_automation.activity c on c.parent_id = activity.id and c.id = any (children)
         where case
                 when d.outcome in ('executed', 'no_address') then c.on_event is null or c.on_event like 'email\_not\_%'
@@ -6368,11 +6443,11 @@ begin
     if queued > 0 then
         perform marketing_automation_internal.notify_mailer();
     end if;
-    return processed;
+    return processed + wanted - cardinality(records);
 end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text) is
-    'API: private. Runs one activity for these records, which due_records() has locked, in one statement; raises what a user expression '
-    'raises';
+    'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
+    'come, which wait for it; how many. Raises what a user expression raises';
 
 create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
@@ -6643,7 +6718,9 @@ begin
     if its.began_at is null then
         update marketing_automation_internal.sweep s set began_at = began where s.scenario_id = scenario.id and s.what = of_what;
     end if;
-    if of_what = 'exit' then
+    if of_what = 'date' then
+        select d.asked, d.code into slice from marketing_automation_internal.date_slice(scenario, its, size, at) d;
+    elsif of_what = 'exit' then
         select e.asked, e.code into slice from marketing_automation_internal.exit_slice(scenario, its, size, at) e;
     else
         select g.asked, g.code into slice from marketing_automation_internal.goal_slice(scenario, its, size, at) g;
@@ -6669,7 +6746,7 @@ begin
     return slice.asked;
 end $$;
 comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
-    'API: private. Asks the next records of a scenario for their exit or their goal, fewer than batch_size where more were too slow; how '
+    'API: private. Asks the next records of a scenario for their exit, their goal or their dates, fewer than batch_size where more were too slow; how '
     'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
 create or replace function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
@@ -6694,7 +6771,8 @@ begin
         perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = run_sweep.what;
-        while (case what when 'exit' then chosen.exit_condition else chosen.goal end) is not null loop
+        while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null
+                else marketing_automation_internal.has_dates(chosen.id) end loop
             slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
             exit when slice = 0;
             asked := asked + slice;
@@ -6709,6 +6787,7 @@ begin
         left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
         where case run_sweep.what
                 when 'exit' then s.exit_condition is not null and s.state = 'running'
+                when 'date' then s.state = 'running' and marketing_automation_internal.has_dates(s.id)
                 else s.goal is not null and exists (
                     select from marketing_automation_internal.open_goal g where g.scenario_id = s.id) end
           and (now is null and marketing_automation_internal.has_right(caller, null, 'operate') or pg_has_role(caller, s.owner_id, 'MEMBER'))
@@ -6740,7 +6819,158 @@ begin
     return coalesce(slice, 0);
 end $$;
 comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
-    'API: private. Behind apply_exits() and apply_goals(); what: exit or goal';
+    'API: private. Behind apply_exits(), apply_goals() and apply_dates(); what: exit, goal or date';
+
+-- functions/dates.sql
+-- Dates of the row: an activity with "at" is due at a date that its row has, moved by its delay. It is asked when the activity is due, for the
+-- first time when it starts: who is too early waits for it, so that nothing runs at a date that has moved. Dates that have become earlier
+-- are found by a sweep of all who wait.
+
+create or replace function marketing_automation_internal.check_date(scenario marketing_automation.scenario, model marketing_automation.model,
+    activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_type regtype;
+begin
+    if activity.at is null then
+        return;
+    end if;
+    its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, activity.at,
+        format('at of activity "%s"', activity.name));
+    if its_type <> 'timestamptz'::regtype then
+        raise exception 'at of activity "%" is %, not a timestamp with time zone', activity.name, its_type
+            using errcode = 'datatype_mismatch', detail = 'A date or a time without a zone is another moment in each place.',
+                  hint = case when its_type in ('date'::regtype, 'timestamp'::regtype)
+                      then format('Say where: timezone(''Europe/Paris'', (%s)::timestamp).', activity.at)
+                      else 'Write an expression of type timestamptz, such as self.trial_ends_at.' end;
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_date(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation.activity) is
+    'API: private. Raises unless the date of an activity plans, and is a timestamp with time zone; null: it has none';
+
+create or replace function marketing_automation_internal.has_dates(of_scenario integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select from marketing_automation.activity a where a.scenario_id = of_scenario and a.at is not null)
+$$;
+comment on function marketing_automation_internal.has_dates(integer) is 'API: private. Whether an activity of a scenario is due at a date of the row';
+
+create or replace function marketing_automation_internal.date_query(activity marketing_automation.activity, model marketing_automation.model)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format(E'%s, (%s\n)',
+        marketing_automation_internal.as_key(model.key, model.key_type), activity.at))
+$$;
+comment on function marketing_automation_internal.date_query(marketing_automation.activity, marketing_automation.model) is
+    'API: private. Query, to run as the scenario''s owner, for key and date of the rows whose keys are in $1 (text[])';
+
+create or replace function marketing_automation_internal.due_date(day timestamptz, delay interval, zone text) returns timestamptz
+language sql stable
+-- What never comes is no date.
+return case when isfinite(day) then marketing_automation_internal.after_delay(day, delay, zone) end;
+comment on function marketing_automation_internal.due_date(timestamptz, interval, text) is
+    'API: private. When an activity is due by a date of its row; null: there is none';
+
+create or replace function marketing_automation_internal.wait_for_date(activity marketing_automation.activity, scenario marketing_automation.scenario,
+    relation regclass, records bigint[], now timestamptz, out remaining bigint[], out undated bigint[], out expired bigint[])
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    model marketing_automation.model := (select m from marketing_automation.model m where m.name = scenario.model);
+    query text := marketing_automation_internal.date_query(activity, model);
+begin
+    with its as materialized (
+        select r.id, r.key, r.time_zone from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null and r.end_reason is null
+    ), dated as materialized (
+        select i.id, marketing_automation_internal.due_date(q.day, activity.delay, i.time_zone) as at, i.time_zone
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select i.key from its i))
+            as q (key text, day timestamptz)
+        join its i on i.key = q.key
+    ), moved as (
+        update marketing_automation_internal.waiting_activity w set at = d.at
+        from dated d where d.at > now and w.record_id = d.id and w.activity_id + 0 = activity.id
+        returning w.record_id
+    )
+    select array(select u.id from unnest(records) as u (id) where not exists (select from moved m where m.record_id = u.id) order by u.id),
+        array(select d.id from dated d where d.at is null),
+        array(select d.id from dated d
+            where activity.expires_after is not null
+              and marketing_automation_internal.after_delay(d.at, activity.expires_after, d.time_zone) <= now)
+    into remaining, undated, expired;
+end $$;
+comment on function marketing_automation_internal.wait_for_date(marketing_automation.activity, marketing_automation.scenario, regclass, bigint[],
+    timestamptz, out bigint[], out bigint[], out bigint[]) is
+    'API: private. Lets due records, which the caller has locked, wait for the date that their rows have now, if that is to come. Returns the '
+    'others, and of them those without a date (undated), and those whose date was longer ago than expires_after (expired)';
+
+create or replace function marketing_automation_internal.date_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
+    batch_size integer, now timestamptz, out asked integer, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    slice record;
+    answer record;
+    activity marketing_automation.activity;
+    send_window marketing_automation.send_window;
+begin
+    select w.* into slice
+    from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, its.reached_record, batch_size, true) w;
+    asked := coalesce(cardinality(slice.records), 0);
+    if asked = 0 then
+        return;
+    end if;
+    select a.* into strict activity from marketing_automation.activity a where a.id = slice.of_activity;
+    send_window := marketing_automation_internal.its_window(activity);
+    perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, 'date');
+    -- It is asked like a goal: for whom there is one, and when that is. Rows that raise fail when their activity runs.
+    scenario.goal := format(E'(%s\n) is not null', activity.at);
+    scenario.goal_at := activity.at;
+    scenario.goal_value := null;
+    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.records) a;
+    perform marketing_automation_internal.end_turn();
+    code := answer.code;
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, activity.id, format('at of activity "%s": %s', activity.name,
+            answer.error), code);
+        return;
+    end if;
+    update marketing_automation_internal.sweep s
+    set activity_id = slice.of_activity, reached_at = slice.reached, reached_record = slice.reached_record
+    where s.scenario_id = scenario.id and s.what = 'date';
+    -- Earlier ones alone: a later date is met when it is due. Who waits for a window or a time of day goes on to do so.
+    with dated as materialized (
+        select r.id, case when d.at > now or activity.at_time is null and (send_window.name is null or send_window.outside <> 'wait') then d.at
+            else marketing_automation_internal.time_to_run(activity, send_window, r.time_zone, now) end as at
+        from unnest(answer.holds, answer.times) as u (id, day)
+        join marketing_automation_internal.record r on r.id = u.id
+        cross join lateral (select marketing_automation_internal.due_date(u.day, activity.delay, r.time_zone) offset 0) as d (at)
+    )
+    update marketing_automation_internal.waiting_activity w set at = d.at
+    from dated d
+    where w.record_id = d.id and w.activity_id = activity.id and w.at > d.at
+      and w.ctid = any (array(
+        select o.ctid from marketing_automation_internal.waiting_activity o
+        where o.activity_id = activity.id and o.record_id = any (slice.records) and o.at > now for update skip locked));
+end $$;
+comment on function marketing_automation_internal.date_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
+    timestamptz, out integer, out text) is
+    'API: private. Asks the dates of the next records that wait for an activity that has one, batch_size of them at most, and lets those whose '
+    'date has become earlier wait until then; how many were asked, 0: none is left. code: of an error that passes; the next slice is the '
+    'same then';
+
+create or replace function marketing_automation_internal.apply_dates(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.run_sweep(caller, 'date', scenario, batch_size, now)
+$$;
+comment on function marketing_automation_internal.apply_dates(regrole, text, integer, timestamptz) is 'API: private. Behind apply_dates()';
+
+create or replace function marketing_automation.apply_dates(scenario text default null, batch_size integer default 10000, now timestamptz default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.apply_dates(text, integer, timestamptz) is
+    'API: public. Asks the dates (at) of activities of the records that wait for them, and lets those whose date has become earlier wait '
+    'until then: of one scenario, all of them; or the next batch_size (1 to 100000) of the running scenario whose turn it is, each once a '
+    'minute at most. Returns how many were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
 -- functions/exits.sql
 -- Exits: the journey of a record ends when the exit condition of its scenario is true. It is asked in the query of each activity that is
@@ -6748,7 +6978,7 @@ comment on function marketing_automation_internal.run_sweep(regrole, text, text,
 -- however many they are.
 
 create or replace function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
-    inout reached_record bigint, batch_size integer, out records bigint[])
+    inout reached_record bigint, batch_size integer, out records bigint[], dated boolean default false)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
@@ -6760,7 +6990,8 @@ declare
     began_with integer := of_activity;
 begin
     for of_activity in
-        select a.id from marketing_automation.activity a where a.scenario_id = of_scenario and a.id >= began_with order by a.id
+        select a.id from marketing_automation.activity a
+        where a.scenario_id = of_scenario and a.id >= began_with and (a.at is not null or not dated) order by a.id
     loop
         if of_activity <> began_with then
             reached := '-infinity';
@@ -6777,9 +7008,9 @@ begin
         end if;
     end loop;
 end $$;
-comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[]) is
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean) is
     'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
-    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more';
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date';
 
 create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
@@ -7097,6 +7328,8 @@ begin
         model := marketing_automation_internal.usable_model(scenario);
         query := marketing_automation_internal.record_query(activity.id);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.date_query(activity, model)) where activity.at is not null;
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         due := cardinality(records);
         records := marketing_automation_internal.put_off(activity, records, now);
@@ -7186,6 +7419,7 @@ begin
                     -- Once, with the last batch.
                     if now is not null and processed < due.batch_size then
                         perform marketing_automation_internal.warn_of_present('condition', (due.activity).name, (due.activity).condition);
+                        perform marketing_automation_internal.warn_of_present('at', (due.activity).name, (due.activity).at);
                     end if;
                     return processed;
                 end if;
@@ -7228,6 +7462,12 @@ declare
     applied integer;
     asked pg_catalog.int8;
 begin
+    -- What is due earlier than it was.
+    loop
+        asked := marketing_automation.apply_dates(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
+    end loop;
     loop
         processed := marketing_automation.process_due(batch_size, now);
         -- Also when nothing was done: it may hold rows that whoever applies events wants in another order.
@@ -11397,6 +11637,15 @@ begin
             'select marketing_automation.add_activity(%L, ''hello'', subject => ''…'', body => ''…'');', chosen.name)
         where not exists (select from marketing_automation.activity a where a.scenario_id = chosen.id)
         union all
+        select 'hint', a.id, a.name, null, 'it runs at once for who enters after its date', format('update marketing_automation.activity '
+            'set expires_after = ''2 days'' where id = %s; -- too late after that', a.id)
+        from marketing_automation.activity a where a.scenario_id = chosen.id and a.at is not null and a.expires_after is null
+        union all
+        select 'warning', a.id, a.name, null, 'its delay may be over when the anniversary is that of the next year: then it never runs',
+            'Give anniversary() a longer lasts than the delay.'
+        from marketing_automation.activity a
+        where a.scenario_id = chosen.id and a.at ~* 'anniversary' and a.at !~* 'lasts' and a.delay >= interval '12 hours'
+        union all
         select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
         select b.severity, b.activity_id, b.activity, null, b.message, b.hint
@@ -11794,6 +12043,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select l.ordinal,
                l.prefix || n.name
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
+                   'date ' || marketing_automation_internal.shortened(n.at, 60),
                    'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
@@ -13034,6 +13284,7 @@ begin
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'expired' then ', did nothing: its date was too long ago'
                     when 'no_address' then ', without a mail: the row had no address'
                     when 'condition_not_met' then ', did nothing: its condition was not true'
                     when 'row_missing' then ', did nothing: the row was gone'
@@ -13044,6 +13295,7 @@ begin
                     when 'blocked' then 'the record was blocked'
                     when 'goal_reached' then 'the goal was reached'
                     when 'exited' then marketing_automation_internal.end_in_words('exited')
+                    when 'no_date' then 'it had no date'
                     when 'entered_again' then marketing_automation_internal.end_in_words('entered_again')
                     when 'opposite_executed' then format('"%s" ran', node.opposite)
                     else format('the mail of "%s" was %s', (node.parent).name, event) end
@@ -13077,6 +13329,7 @@ begin
             when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
                 coalesce('"' || node.taken || '"', 'none of what follows it'))
             when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
+            when (node.pf).outcome = 'expired' then format('never starts: the date of "%s" was too long ago', (node.parent).name)
             when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
             when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('never starts: "%s" had no address to send to', (node.parent).name)
@@ -13212,6 +13465,8 @@ declare
     hit record;
     mail record;
     changed bigint;
+    moved_to timestamptz;
+    moves integer := 0;
     no_opens bigint[];
     no_clicks bigint[];
     -- Its mails come after; the queue has no index on the record.
@@ -13269,6 +13524,16 @@ begin
             if its_code is not null then
                 raise exception using message = its_error, errcode = its_code;
             end if;
+            select w.at into moved_to from marketing_automation_internal.waiting_activity w
+            where w.record_id = of_record and w.activity_id = due.activity_id;
+            if found then
+                told := told || jsonb_build_object('at', step, 'activity_id', due.activity_id, 'outcome', 'put_off', 'detail',
+                    'waits for its date, until ' || marketing_automation_internal.moment(moved_to));
+                -- One that is always to come, such as tomorrow, would do so for ever.
+                moves := moves + 1;
+                exit when moves > 1000;
+                continue;
+            end if;
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
@@ -13285,6 +13550,8 @@ begin
                    when 'executed' then 'runs'
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', a.subject) end
+                   when 'no_date' then 'is cancelled: it has no date'
+                   when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'
                    when 'condition_not_met' then 'does nothing: its condition is not true'
                    when 'error' then format('fails: %s (%s)', case when sees then f.error
@@ -13425,7 +13692,7 @@ begin
         insert into marketing_automation_internal.record (id, scenario_id, key, party, uuid, entered_at, time_zone, occasion)
         values (of_record, chosen.id, row.key, row.party, record_uuid, start, row.time_zone, row.occasion);
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select of_record, a.id, marketing_automation_internal.after_delay(start, a.delay, row.time_zone)
+        select of_record, a.id, marketing_automation_internal.after_delay(start, case when a.at is null then a.delay end, row.time_zone)
         from marketing_automation.activity a where a.id = any (row.roots);
         told := marketing_automation_internal.simulate_record(chosen, of_record, record_uuid, events, start, sees);
         again_at := (select marketing_automation_internal.reenters_at(chosen, r) from marketing_automation_internal.record r
@@ -14236,7 +14503,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
@@ -14264,7 +14531,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status mailer_status'),
         ('reader marketer admin', 'shared', 'execute', 'address_hash'),
-        ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now'),
+        ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now anniversary'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),
