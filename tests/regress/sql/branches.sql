@@ -52,7 +52,8 @@ select r.key, a.name, ra.state, ra.error from marketing_automation.record_activi
 join marketing_automation.activity a on a.id = ra.activity_id where r.scenario_id = marketing_automation.scenario_id('branch') and r.key in ('1999', '2000') order by 1, a.id;
 select count(*) as decided from marketing_automation.branch_decision d join marketing_automation.record r on r.id = d.record_id where r.key = '2000';
 update marketing_automation.activity set condition = 'false' where name = 'some' and scenario_id = marketing_automation.scenario_id('branch');
-select count(marketing_automation.retry(ra)) as retried from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id where ra.state = 'failed' and r.key = '2000';
+select count(marketing_automation.retry(ra)) as retried from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id where ra.state = 'failed' and r.key = '2000'
+    and r.scenario_id = marketing_automation.scenario_id('branch');
 select branch.play(now() + interval '1 minute');
 select branch.send_all();
 select branch.play(now() + interval '1 minute');

@@ -100,7 +100,7 @@ select last_error, last_error_code from marketing_automation.scenario_status t w
 update marketing_automation_internal.outbox o set due_at = now() where o.state = 'queued' and o.activity_id in (
     select a.id from marketing_automation.activity a where a.scenario_id = marketing_automation.scenario_id('parting both'));
 select marketing_automation_internal.next_due() is distinct from now() as later;
-update marketing_automation_internal.failed_turn t set failed_at = failed_at + interval '1 day' where t.scenario_id = marketing_automation.scenario_id('parting both');
+update marketing_automation_internal.failed_turn t set failed_at = failed_at + interval '50 seconds' where t.scenario_id = marketing_automation.scenario_id('parting both');
 call parting.send();
 select * from parting.waiting where name = 'parting both' order by 2;
 -- One that is slow costs others a second, whatever its own limit is, and then nothing for a minute.

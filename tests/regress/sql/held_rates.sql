@@ -61,8 +61,8 @@ set client_min_messages = error;
 select checked >= 4 as some, array_remove(wrong, null) as wrong from shop.rates_out_of_range();
 reset client_min_messages;
 -- Functions with a rate: those above, uplift_report() of records that reached the goal, and no other.
-select distinct p.proname, n as rate from pg_proc p cross join lateral unnest(p.proargnames) n
-where p.pronamespace = 'marketing_automation'::regnamespace and n ~ '_rate$|share|_until$' and n !~ 'rests' order by 1, 2;
+select distinct p.proname, n as rate from pg_proc p cross join lateral unnest(p.proargnames, p.proargmodes) u (n, mode)
+where u.mode in ('o', 't') and p.pronamespace = 'marketing_automation'::regnamespace and n ~ '_rate$|share|_until$' and n !~ 'rests' order by 1, 2;
 
 -- Nothing is left for others.
 select count(marketing_automation.cancel(m.id)) as cancelled from marketing_automation.message m

@@ -18,7 +18,7 @@ create view kind.mail as
     select s.name as scenario, r.key as guest, m.state, m.smtp_reply, r.id as record_id, a.id as activity_id
     from marketing_automation.message m join marketing_automation.record r on r.id = m.record_id
     join marketing_automation.scenario s on s.id = r.scenario_id join marketing_automation.activity a on a.id = m.activity_id
-    where m.email like '%@kind.example' or s.name like 'kind%';
+    where s.model = 'kind guest';
 create function kind.send() returns void language plpgsql as $$ begin
     while marketing_automation.process_due() > 0 loop end loop;
     perform marketing_automation_internal.complete_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text),
