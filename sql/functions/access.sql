@@ -18,7 +18,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
-        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
+        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate rehearse export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),

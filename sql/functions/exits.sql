@@ -89,11 +89,11 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
     'them; or the next batch_size (1 to 100000) of the running scenario whose turn it is, each once a minute at most. Returns how many '
     'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
-create function marketing_automation_internal.leaving_mails(mails bigint[])
+create function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
 returns table (id bigint, objection text, waits_until timestamptz)
-language plpgsql strict set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
-    now timestamptz := clock_timestamp();
+    now timestamptz := coalesce(assumed, clock_timestamp());
     chosen marketing_automation.scenario;
     its record;
     answer record;
@@ -107,6 +107,9 @@ declare
     message text;
     its_code text;
 begin
+    if mails is null then
+        return;
+    end if;
     -- Everybody waits for it.
     if limit_of_time::interval not between interval '1 millisecond' and interval '1 second' then
         perform set_config('marketing_automation.expression_timeout', '1s', true);
@@ -188,7 +191,7 @@ begin
     perform marketing_automation_internal.end_turn();
     perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
 end $$;
-comment on function marketing_automation_internal.leaving_mails(bigint[]) is
+comment on function marketing_automation_internal.leaving_mails(bigint[], timestamptz) is
     'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
     'goal that ends journeys, and why; objection null: not before waits_until, as it could not be asked, or another session holds the '
-    'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of';
+    'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of. assumed: the time to assume';

@@ -130,6 +130,12 @@ comment on function marketing_automation_internal.assume_time(timestamptz) is
     'API: private. Sets the time that assumed_now() gives, for the rest of the transaction or of its part that is rolled back; null: '
     'the present';
 
+create function marketing_automation_internal.time_was_asked() returns boolean
+language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'time_was_asked_wrapper';
+comment on function marketing_automation_internal.time_was_asked() is
+    'API: private. Whether assumed_now() was called in this session since this was asked last: what does not call it is the same at any '
+    'assumed time';
+
 create function marketing_automation.assumed_now() returns timestamptz
 language c stable parallel restricted as 'MODULE_PATHNAME', 'assumed_now_wrapper';
 comment on function marketing_automation.assumed_now() is

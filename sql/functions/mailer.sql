@@ -30,7 +30,8 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
     'API: private. What a sender had in flight that is at work no more is sent again under the same Message-ID, or held as in_doubt. '
     'starting: the mailer that begins, and has nothing in flight yet; spare_worker: the worker is at work';
 
-create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null)
+create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null,
+    assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
                track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
@@ -41,6 +42,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
+    moment timestamptz := coalesce(assumed, statement_timestamp());
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     -- Null: no scenario asks before its mails leave.
@@ -62,15 +64,20 @@ declare
     closings timestamptz[];
     looked_at integer;
 begin
-    perform marketing_automation_internal.rescue_orphans();
+    if only_of is null then
+        perform marketing_automation_internal.rescue_orphans();
+    end if;
     -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
-    if exists (select from marketing_automation.sending_pause) or exists (
+    if only_of is null and (exists (select from marketing_automation.sending_pause) or exists (
         select from marketing_automation.origin o
-        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database))
+        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database)))
     then
         return;
     end if;
-    if limited then
+    if limited and only_of is not null then
+        -- Limits are what leaves in real time.
+        select array_agg(b.domain), array_agg(null::double precision) into queues, tokens from marketing_automation_internal.domain_queue b;
+    elsif limited then
         perform from marketing_automation_internal.domain_queue b order by b.domain for update;
         select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
         from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
@@ -91,13 +98,13 @@ begin
                    case when ranked then (
                        select count(*) from (
                            select from marketing_automation_internal.outbox o
-                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and statement_timestamp()
+                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and moment
                              and o.state = 'queued' and o.record_id is not null
                            limit least(batch_size, l.quota)) o) end as due_mails,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
-                and s.id <> all (unasked)
+                and s.id <> all (unasked) and (only_of is null or s.id = any (only_of))
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
@@ -105,7 +112,7 @@ begin
             -- Not exists(): the planner may make it a join with all that is due.
             cross join lateral (
                 select o.due_at from marketing_automation_internal.outbox o
-                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and statement_timestamp()
+                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and moment
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
         ), active as materialized (
@@ -128,7 +135,7 @@ begin
             from active a
             cross join lateral (
                 select o.id, o.time_zone from marketing_automation_internal.outbox o
-                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
+                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and moment
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
             order by a.priority desc limit batch_size
@@ -139,21 +146,22 @@ begin
                   from marketing_automation_internal.outbox o
                   join marketing_automation.activity a on a.id = o.activity_id
                   join domain_queue l on l.name = o.domain_queue
-                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
+                  where only_of is null and o.record_id is null and o.due_at <= moment and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
             select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
-            from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
+            from marketing_automation_internal.leaving_mails(
+                case when may_leave then array(select d.id from due d) end, assumed) l group by l.id
         ), send_window as materialized (
             -- Once for each window and zone. Tests wait for none.
             select d.send_window as name, d.time_zone, t.opens_at, t.closes_at,
                    -- In the minute before a clock change an open one makes mails wait, too.
                    w.outside = 'skip' and not marketing_automation_internal.is_open(w,
-                       marketing_automation_internal.window_zone(w, d.time_zone), statement_timestamp()) as skips
+                       marketing_automation_internal.window_zone(w, d.time_zone), moment) as skips
             from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
             join marketing_automation.send_window w on w.name = d.send_window
             cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
-                statement_timestamp()) t
+                moment) t
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -166,7 +174,7 @@ begin
                         then 'record blocked or party unsubscribed'
                         when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
                         when d.expires_after is not null
-                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
+                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= moment
                             then 'expired'
                         when exists (
                             select from marketing_automation_internal.unsubscribed_address u
@@ -212,7 +220,7 @@ begin
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
                 case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
                 s.track_opens, s.track_clicks, s.created_at,
-                   'suppressed', s.attempts, statement_timestamp(), s.objection
+                   'suppressed', s.attempts, moment, s.objection
             from suppressed s
             cross join lateral (
                 select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
@@ -227,7 +235,7 @@ begin
             set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.not_before, o.due_at)
             from checked c where c.objection is null and coalesce(c.other_lane, c.not_before::text) is not null and o.id = c.id
         ), spent as (
-            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
+            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = moment
             from domain_queue l
             join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.not_before is null
                 and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
@@ -239,28 +247,29 @@ begin
         from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
-            set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
             from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
             where o.id = c.id
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
                 o.context,
-                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
+                      o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
-            or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+            or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
         -- Somebody else may hold what goes before: then it leaves already.
         ranked := ranked and looked_at > 0;
     end loop;
 end $$;
-comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
+comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes, oldest first within an activity, '
     'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
     'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none';
+    'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
+    'then, and nobody''s rows are locked but theirs';
 
 create function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,

@@ -821,3 +821,22 @@ comment on table marketing_automation_internal.sweep is
     'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
 comment on column marketing_automation_internal.sweep.reached_record is
     'Records up to this one have been asked; of exits and dates: of those that wait until reached_at';
+-- Rehearsals: what rehearse() notes while it plays. Always empty for everybody else, as all of it is rolled back; not dumped.
+
+create table marketing_automation_internal.rehearsed_event (
+    at timestamptz not null,
+    record_id bigint not null,
+    activity_id integer not null,
+    kind text not null,
+    primary key (at, record_id, activity_id, kind)
+);
+comment on table marketing_automation_internal.rehearsed_event is
+    'API: private. Opens and clicks that a rehearsal assumes, from when their mail was sent on';
+
+create table marketing_automation_internal.rehearsed_wait (
+    activity_id integer not null,
+    at timestamptz not null,
+    waits bigint not null
+);
+comment on table marketing_automation_internal.rehearsed_wait is
+    'API: private. How often a rehearsal has put an activity, or its mail, off to a later moment';

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | processes: who works where, how they start, wait and use transactions | [`launcher`], [`registry`], [`bgworker`], [`transaction`], [`installation`] |
 //! | a mailer, around the engine of [`crate::delivery`] | [`mailer`], [`process`], [`spi_store`], [`statements`], [`revocation`] |
+//! | what waits for a commit | [`on_commit`] |
 //! | what comes back: opens and clicks | [`event_applier`] |
 
 mod bgworker;
@@ -11,6 +12,7 @@ mod event_applier;
 mod installation;
 pub(super) mod launcher;
 mod mailer;
+mod on_commit;
 mod process;
 pub(super) mod registry;
 pub(super) mod revocation;

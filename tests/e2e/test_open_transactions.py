@@ -50,6 +50,7 @@ OPEN = {
     "deletion": "delete from marketing_automation.activity where name = 'root'",
     "rename": "update marketing_automation.activity set name = 'renamed' where name = 'hello'",
     "template": "update marketing_automation.activity set subject = 'Other' where name = 'hello'",
+    "rehearse": "select count(*) from marketing_automation.rehearse('{welcome,other}'::text[], now() + interval '3 days')",
     "reclassify": "select * from marketing_automation.reclassify_events(now() - interval '1 hour')",
 }
 

@@ -1,5 +1,6 @@
 //! Time zones, and the time that expressions are to assume.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 
 use pgrx::datum::TimestampWithTimeZone;
@@ -28,9 +29,20 @@ fn assume_time(at: Option<TimestampWithTimeZone>) {
     settings::set_local(ASSUMED_NOW, value);
 }
 
+thread_local! {
+    static WAS_ASKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether anybody has asked for the assumed time since this was called last: what has not will be the same at any other time.
+#[pg_extern(sql = false)]
+fn time_was_asked() -> bool {
+    WAS_ASKED.replace(false)
+}
+
 /// The time that a run assumes; without one, that of the transaction.
 #[pg_extern(sql = false)]
 fn assumed_now() -> Option<TimestampWithTimeZone> {
+    WAS_ASKED.set(true);
     // SAFETY: a read of the transaction's time, on the main thread.
     let now = || unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
     TimestampWithTimeZone::try_from(settings::assumed_now().unwrap_or_else(now)).ok()

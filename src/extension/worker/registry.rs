@@ -1,14 +1,13 @@
 //! The registry of workers: a table in shared memory that says for each database which process is its mailer, how this mailer is
 //! doing, and which latch wakes it.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pgrx::prelude::*;
-use pgrx::{
-    PGRXSharedMemory, PgLwLock, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
-};
+use pgrx::{PGRXSharedMemory, PgLwLock, pg_shmem_init};
 
+use super::on_commit::{Pending, on_commit};
 use crate::delivery::host::State;
 
 /// Databases with the extension that one cluster can serve.
@@ -281,17 +280,10 @@ pub(in crate::extension) fn wake_mailer() {
 
 thread_local! {
     /// Whether this transaction will wake the mailer when it commits.
-    static WILL_WAKE: Cell<bool> = const { Cell::new(false) };
+    static WAKING: RefCell<Pending<()>> = RefCell::default();
 }
 
 /// Wakes the mailer when, and only if, the current transaction commits; once, however often it is called.
 pub(in crate::extension) fn wake_mailer_on_commit() {
-    if WILL_WAKE.replace(true) {
-        return;
-    }
-    register_xact_callback(PgXactCallbackEvent::Commit, || {
-        WILL_WAKE.set(false);
-        wake_mailer();
-    });
-    register_xact_callback(PgXactCallbackEvent::Abort, || WILL_WAKE.set(false));
+    on_commit(&WAKING, (), |_| wake_mailer());
 }

@@ -10,10 +10,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pgrx::prelude::*;
-use pgrx::{
-    PGRXSharedMemory, PgAtomic, PgXactCallbackEvent, pg_shmem_init, register_xact_callback,
-};
+use pgrx::{PGRXSharedMemory, PgAtomic, pg_shmem_init};
 
+use super::on_commit::{Pending, on_commit};
 use crate::delivery::revocation::{Revocations, Subject};
 
 /// They take 32 KB. Hundreds of revocations a second give one claimed mail in ten thousand back in vain.
@@ -71,26 +70,18 @@ impl Revocations for SharedMemory {
 
 thread_local! {
     /// Buckets that this transaction revokes when it commits.
-    static REVOKED: RefCell<HashSet<usize>> = RefCell::default();
+    static REVOKED: RefCell<Pending<usize>> = RefCell::default();
 }
 
-fn publish() {
+fn publish(buckets: HashSet<usize>) {
     let shared = REVOCATIONS.get();
     let number = shared.count.fetch_add(1, Ordering::SeqCst) + 1;
-    for bucket in REVOKED.take() {
+    for bucket in buckets {
         shared.last[bucket].fetch_max(number, Ordering::SeqCst);
     }
 }
 
 /// Revokes the claims of a key when, and only if, the current transaction commits.
 pub(in crate::extension) fn revoke_on_commit(subject: Subject, key: &str) {
-    let is_first = REVOKED.with_borrow_mut(|revoked| {
-        let is_first = revoked.is_empty();
-        revoked.insert(bucket(subject, key));
-        is_first
-    });
-    if is_first {
-        register_xact_callback(PgXactCallbackEvent::Commit, publish);
-        register_xact_callback(PgXactCallbackEvent::Abort, || REVOKED.take().clear());
-    }
+    on_commit(&REVOKED, bucket(subject, key), publish);
 }
