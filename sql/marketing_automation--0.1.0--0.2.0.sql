@@ -857,6 +857,25 @@ comment on table marketing_automation_internal.sweep is
     'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
 comment on column marketing_automation_internal.sweep.reached_record is
     'Records up to this one have been asked; of exits and dates: of those that wait until reached_at';
+-- Rehearsals: what rehearse() notes while it plays. Always empty for everybody else, as all of it is rolled back; not dumped.
+
+create table marketing_automation_internal.rehearsed_event (
+    at timestamptz not null,
+    record_id bigint not null,
+    activity_id integer not null,
+    kind text not null,
+    primary key (at, record_id, activity_id, kind)
+);
+comment on table marketing_automation_internal.rehearsed_event is
+    'API: private. Opens and clicks that a rehearsal assumes, from when their mail was sent on';
+
+create table marketing_automation_internal.rehearsed_wait (
+    activity_id integer not null,
+    at timestamptz not null,
+    waits bigint not null
+);
+comment on table marketing_automation_internal.rehearsed_wait is
+    'API: private. How often a rehearsal has put an activity, or its mail, off to a later moment';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1121,6 +1140,12 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.assume_time(timestamptz) is
     'API: private. Sets the time that assumed_now() gives, for the rest of the transaction or of its part that is rolled back; null: '
     'the present';
+
+create or replace function marketing_automation_internal.time_was_asked() returns boolean
+language c volatile parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'time_was_asked_wrapper';
+comment on function marketing_automation_internal.time_was_asked() is
+    'API: private. Whether assumed_now() was called in this session since this was asked last: what does not call it is the same at any '
+    'assumed time';
 
 create or replace function marketing_automation.assumed_now() returns timestamptz
 language c stable parallel restricted as 'MODULE_PATHNAME', 'assumed_now_wrapper';
@@ -7064,11 +7089,11 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
     'them; or the next batch_size (1 to 100000) of the running scenario whose turn it is, each once a minute at most. Returns how many '
     'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
-create or replace function marketing_automation_internal.leaving_mails(mails bigint[])
+create or replace function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
 returns table (id bigint, objection text, waits_until timestamptz)
-language plpgsql strict set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 declare
-    now timestamptz := clock_timestamp();
+    now timestamptz := coalesce(assumed, clock_timestamp());
     chosen marketing_automation.scenario;
     its record;
     answer record;
@@ -7082,6 +7107,9 @@ declare
     message text;
     its_code text;
 begin
+    if mails is null then
+        return;
+    end if;
     -- Everybody waits for it.
     if limit_of_time::interval not between interval '1 millisecond' and interval '1 second' then
         perform set_config('marketing_automation.expression_timeout', '1s', true);
@@ -7163,10 +7191,10 @@ begin
     perform marketing_automation_internal.end_turn();
     perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
 end $$;
-comment on function marketing_automation_internal.leaving_mails(bigint[]) is
+comment on function marketing_automation_internal.leaving_mails(bigint[], timestamptz) is
     'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
     'goal that ends journeys, and why; objection null: not before waits_until, as it could not be asked, or another session holds the '
-    'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of';
+    'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of. assumed: the time to assume';
 
 -- functions/goals.sql
 -- Goals: who reaches what a scenario is for. Asked when a row enters (enter_rows), when an activity runs (process_records), and here, of all
@@ -9326,7 +9354,8 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
     'API: private. What a sender had in flight that is at work no more is sent again under the same Message-ID, or held as in_doubt. '
     'starting: the mailer that begins, and has nothing in flight yet; spare_worker: the worker is at work';
 
-create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null)
+create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null,
+    assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
                track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
@@ -9337,6 +9366,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
+    moment timestamptz := coalesce(assumed, statement_timestamp());
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     -- Null: no scenario asks before its mails leave.
@@ -9358,15 +9388,20 @@ declare
     closings timestamptz[];
     looked_at integer;
 begin
-    perform marketing_automation_internal.rescue_orphans();
+    if only_of is null then
+        perform marketing_automation_internal.rescue_orphans();
+    end if;
     -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
-    if exists (select from marketing_automation.sending_pause) or exists (
+    if only_of is null and (exists (select from marketing_automation.sending_pause) or exists (
         select from marketing_automation.origin o
-        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database))
+        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database)))
     then
         return;
     end if;
-    if limited then
+    if limited and only_of is not null then
+        -- Limits are what leaves in real time.
+        select array_agg(b.domain), array_agg(null::double precision) into queues, tokens from marketing_automation_internal.domain_queue b;
+    elsif limited then
         perform from marketing_automation_internal.domain_queue b order by b.domain for update;
         select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
         from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
@@ -9387,13 +9422,13 @@ begin
                    case when ranked then (
                        select count(*) from (
                            select from marketing_automation_internal.outbox o
-                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and statement_timestamp()
+                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and moment
                              and o.state = 'queued' and o.record_id is not null
                            limit least(batch_size, l.quota)) o) end as due_mails,
                    marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
             from marketing_automation.activity a
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
-                and s.id <> all (unasked)
+                and s.id <> all (unasked) and (only_of is null or s.id = any (only_of))
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
@@ -9401,7 +9436,7 @@ begin
             -- Not exists(): the planner may make it a join with all that is due.
             cross join lateral (
                 select o.due_at from marketing_automation_internal.outbox o
-                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and statement_timestamp()
+                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and moment
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit 1) first
         ), active as materialized (
@@ -9424,7 +9459,7 @@ begin
             from active a
             cross join lateral (
                 select o.id, o.time_zone from marketing_automation_internal.outbox o
-                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and statement_timestamp()
+                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and moment
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
             order by a.priority desc limit batch_size
@@ -9435,21 +9470,22 @@ begin
                   from marketing_automation_internal.outbox o
                   join marketing_automation.activity a on a.id = o.activity_id
                   join domain_queue l on l.name = o.domain_queue
-                  where o.record_id is null and o.due_at <= statement_timestamp() and o.state = 'queued' and o.activity_id <> all (barred)
+                  where only_of is null and o.record_id is null and o.due_at <= moment and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
             select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
-            from marketing_automation_internal.leaving_mails(case when may_leave then array(select d.id from due d) end) l group by l.id
+            from marketing_automation_internal.leaving_mails(
+                case when may_leave then array(select d.id from due d) end, assumed) l group by l.id
         ), send_window as materialized (
             -- Once for each window and zone. Tests wait for none.
             select d.send_window as name, d.time_zone, t.opens_at, t.closes_at,
                    -- In the minute before a clock change an open one makes mails wait, too.
                    w.outside = 'skip' and not marketing_automation_internal.is_open(w,
-                       marketing_automation_internal.window_zone(w, d.time_zone), statement_timestamp()) as skips
+                       marketing_automation_internal.window_zone(w, d.time_zone), moment) as skips
             from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
             join marketing_automation.send_window w on w.name = d.send_window
             cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
-                statement_timestamp()) t
+                moment) t
         ), checked as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
@@ -9462,7 +9498,7 @@ begin
                         then 'record blocked or party unsubscribed'
                         when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
                         when d.expires_after is not null
-                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= statement_timestamp()
+                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= moment
                             then 'expired'
                         when exists (
                             select from marketing_automation_internal.unsubscribed_address u
@@ -9508,7 +9544,7 @@ begin
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
                 case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
                 s.track_opens, s.track_clicks, s.created_at,
-                   'suppressed', s.attempts, statement_timestamp(), s.objection
+                   'suppressed', s.attempts, moment, s.objection
             from suppressed s
             cross join lateral (
                 select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
@@ -9523,7 +9559,7 @@ begin
             set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.not_before, o.due_at)
             from checked c where c.objection is null and coalesce(c.other_lane, c.not_before::text) is not null and o.id = c.id
         ), spent as (
-            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = statement_timestamp()
+            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = moment
             from domain_queue l
             join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.not_before is null
                 and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
@@ -9535,28 +9571,29 @@ begin
         from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
         return query
             update marketing_automation_internal.outbox o
-            set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, statement_timestamp())
+            set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
             from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
             where o.id = c.id
             returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
                 o.context,
-                      o.party, extract(epoch from statement_timestamp() - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks, o.channel, extract(epoch from c.closes_at - statement_timestamp())::double precision;
+                      o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
-            or may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+            or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
         -- Somebody else may hold what goes before: then it leaves already.
         ranked := ranked and looked_at > 0;
     end loop;
 end $$;
-comment on function marketing_automation_internal.claim_messages(integer, boolean, integer) is
+comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes, oldest first within an activity, '
     'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
     'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none';
+    'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
+    'then, and nobody''s rows are locked but theirs';
 
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
@@ -13741,6 +13778,798 @@ comment on function marketing_automation.simulate(text, text, jsonb, timestamptz
     'domain and conditions see the row as it is now. events: [{"activity": name, "event": "email_opened", "email_clicked", '
     '"email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';
 
+-- functions/rehearsal_copy.sql
+-- What a rehearsal works on: copies of scenarios, with their records as they are. The machine locks, moves and deletes rows of these and
+-- of nobody else, so that a rehearsal of minutes keeps nobody waiting, and no row of the scenario itself is touched.
+
+create or replace function marketing_automation_internal.copied_columns(relation regclass, prefix text, left_out text[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select string_agg(concat(prefix, quote_ident(a.attname)), ', ' order by a.attnum) from pg_attribute a
+    where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and a.attname <> all (left_out)
+$$;
+comment on function marketing_automation_internal.copied_columns(regclass, text, text[]) is
+    'API: private. The columns of a table, each after the prefix, but for those that a copy of its rows has of its own';
+
+create or replace function marketing_automation_internal.is_sampled(person text, sample numeric) returns boolean
+language sql immutable parallel safe
+return abs(hashtextextended(person, 0) % 10000) < round(sample * 100);
+comment on function marketing_automation_internal.is_sampled(text, numeric) is
+    'API: private. Whether a person, by its party or else its key, is among the so many per cent that a rehearsal plays: the same ones in '
+    'all scenarios';
+
+create or replace function marketing_automation_internal.sampled_domain(scenario marketing_automation.scenario, model marketing_automation.model,
+    sample numeric) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Written out, as the owner may call no function of this schema.
+    select case when sample = 100 then scenario.domain
+        else format(E'(%s\n) and abs(hashtextextended(coalesce(%s, %s), 0) %% 10000) < %s', scenario.domain,
+            marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_key(model.key, model.key_type),
+            round(sample * 100)) end
+$$;
+comment on function marketing_automation_internal.sampled_domain(marketing_automation.scenario, marketing_automation.model, numeric) is
+    'API: private. The domain of a scenario, for those rows whose person is_sampled()';
+
+create or replace function marketing_automation_internal.copy_definition(original marketing_automation.scenario, copy_name text, sample numeric)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(original);
+    copy_id integer := nextval(pg_get_serial_sequence('marketing_automation.scenario', 'id'));
+    its record;
+begin
+    insert into marketing_automation.scenario overriding system value
+    select c.* from jsonb_populate_record(null::marketing_automation.scenario, to_jsonb(original) || jsonb_build_object('id', copy_id,
+        'name', copy_name, 'state', 'draft',
+        'domain', marketing_automation_internal.sampled_domain(original, model, sample))) c;
+    -- Parents before their children.
+    for its in
+        select a.*, p.name as parent from marketing_automation_internal.activity_tree(original.id) t
+        join marketing_automation.activity a on a.id = t.activity_id
+        left join marketing_automation.activity p on p.id = a.parent_id order by t.ordinal
+    loop
+        insert into marketing_automation.activity overriding system value
+        select c.* from jsonb_populate_record(null::marketing_automation.activity, to_jsonb(its) || jsonb_build_object(
+            'id', nextval(pg_get_serial_sequence('marketing_automation.activity', 'id')), 'scenario_id', copy_id, 'parent_id', (
+                select a.id from marketing_automation.activity a where a.scenario_id = copy_id and a.name = its.parent))) c;
+    end loop;
+    -- Whoever left this scenario stays away from it.
+    insert into marketing_automation.unsubscription (party, scenario_id, created_at)
+    select u.party, copy_id, u.created_at from marketing_automation.unsubscription u where u.scenario_id = original.id;
+    insert into marketing_automation_internal.unsubscribed_address (address_hash, scenario_id, created_at, record_id, party, spares_party)
+    select u.address_hash, copy_id, u.created_at, u.record_id, u.party, u.spares_party
+    from marketing_automation_internal.unsubscribed_address u where u.scenario_id = original.id;
+    update marketing_automation.scenario s set state = 'running' where s.id = copy_id;
+    return copy_id;
+end $$;
+comment on function marketing_automation_internal.copy_definition(marketing_automation.scenario, text, numeric) is
+    'API: private. A running copy of a scenario and its activities, without translations, for a sample of its rows; its id. For '
+    'rehearse(), which rolls it back';
+
+create or replace function marketing_automation_internal.copy_records(original marketing_automation.scenario, copy_id integer, sample numeric)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    record_columns text := marketing_automation_internal.copied_columns('marketing_automation_internal.record', 'r.',
+        '{id,scenario_id,uuid}');
+    waiting_columns text := marketing_automation_internal.copied_columns('marketing_automation_internal.waiting_activity', 'w.',
+        '{record_id,activity_id}');
+    finished_columns text := marketing_automation_internal.copied_columns('marketing_automation_internal.finished_activity', 'f.',
+        '{record_id,activity_id}');
+    mail_columns text := marketing_automation_internal.copied_columns('marketing_automation_internal.outbox', 'o.',
+        '{id,record_id,activity_id,state,attempts,mailer}');
+    conversion_columns text := marketing_automation_internal.copied_columns('marketing_automation.conversion', 'c.',
+        '{id,record_id,scenario_id,activity_id}');
+    copied bigint;
+begin
+    execute format($query$
+        with its as materialized (
+            select r.id as old_id, nextval('marketing_automation.record_id_seq') as id
+            from marketing_automation_internal.record r
+            where r.scenario_id = $1 and ($3 = 100 or marketing_automation_internal.is_sampled(coalesce(r.party, r.key), $3))
+        ), activity as materialized (
+            select a.id as old_id, b.id from marketing_automation.activity a
+            join marketing_automation.activity b on b.scenario_id = $2 and b.name = a.name where a.scenario_id = $1
+        ), records as (
+            insert into marketing_automation_internal.record (id, scenario_id, uuid, %s)
+            select i.id, $2, marketing_automation_internal.new_record_uuid(i.id), %s
+            from its i join marketing_automation_internal.record r on r.id = i.old_id
+        ), open as (
+            insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
+            select $2, i.id, g.until from its i
+            join marketing_automation_internal.open_goal g on g.scenario_id = $1 and g.record_id = i.old_id
+        ), waiting as materialized (
+            select i.old_id, i.id, a.id as activity_id, w from its i
+            join marketing_automation_internal.waiting_activity w on w.record_id = i.old_id join activity a on a.old_id = w.activity_id
+        ), waits as (
+            insert into marketing_automation_internal.waiting_activity (record_id, activity_id, %s)
+            select t.id, t.activity_id, %s from waiting t cross join lateral (select (t.w).*) w
+        ), under_way as materialized (
+            select i.old_id, i.id, a.id as activity_id, o from its i
+            join activity a on true
+            join marketing_automation_internal.outbox o on o.activity_id = a.old_id and o.record_id = i.old_id
+            where o.state in ('queued', 'sending')
+        ), mails as (
+            insert into marketing_automation_internal.outbox (id, record_id, activity_id, %s)
+            select nextval('marketing_automation_internal.message_id_seq'), u.id, u.activity_id, %s
+            from under_way u cross join lateral (select (u.o).*) o
+        ), finished as (
+            -- Of those only for whom something is to come.
+            insert into marketing_automation_internal.finished_activity (record_id, activity_id, %s)
+            select t.id, a.id, %s
+            from (select t.old_id, t.id from waiting t union select u.old_id, u.id from under_way u) t
+            join marketing_automation_internal.finished_activity f on f.record_id = t.old_id join activity a on a.old_id = f.activity_id
+        ), decisions as (
+            insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
+            select i.id, p.id, a.id, d.decided_at
+            from its i
+            join marketing_automation_internal.branch_decision d on d.record_id = i.old_id
+            join activity p on p.old_id = d.parent_id
+            left join activity a on a.old_id = d.activity_id
+        ), converted as (
+            insert into marketing_automation.conversion (record_id, scenario_id, %s)
+            select i.id, $2, %s from its i join marketing_automation.conversion c on c.record_id = i.old_id where c.source = 'goal'
+        )
+        select count(*) from its$query$,
+        replace(record_columns, 'r.', ''), record_columns, replace(waiting_columns, 'w.', ''), waiting_columns,
+        replace(mail_columns, 'o.', ''), mail_columns, replace(finished_columns, 'f.', ''), finished_columns,
+        replace(conversion_columns, 'c.', ''), conversion_columns)
+    into copied using original.id, copy_id, sample;
+    return copied;
+end $$;
+comment on function marketing_automation_internal.copy_records(marketing_automation.scenario, integer, numeric) is
+    'API: private. Gives the copy of a scenario the records of the sample as they are now: what waits, the mails under way, '
+    'what branches have decided, the open goals; how many';
+
+-- functions/rehearse_play.sql
+-- A rehearsal plays the machine on copies of scenarios (rehearsal_copy.sql): from moment to moment at which something is due, each time the
+-- same functions as always, batch by batch. It goes to full minutes, as the job that processes runs once a minute, and after a moment at
+-- which something happened none follows within the step that the caller has chosen.
+
+create or replace function marketing_automation_internal.rehearsal_batch() returns integer
+language sql immutable return 10000;
+comment on function marketing_automation_internal.rehearsal_batch() is
+    'API: private. How many records, mails or events a rehearsal takes at once';
+
+create or replace function marketing_automation_internal.next_waiting(of_activity integer, first timestamptz, last timestamptz) returns timestamptz
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+-- In the order of the index on (activity_id, at), whatever is known of the table.
+set enable_sort = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+    return (select w.at from marketing_automation_internal.waiting_activity w
+            where w.activity_id = of_activity and w.at between first and last order by w.at limit 1);
+end $$;
+comment on function marketing_automation_internal.next_waiting(integer, timestamptz, timestamptz) is
+    'API: private. When the first of those who wait for an activity is due, within these times; null: nobody is';
+
+create or replace function marketing_automation_internal.next_mail(of_activity integer, first timestamptz, last timestamptz) returns timestamptz
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+-- In the order of the index on (activity_id, domain_queue, due_at).
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+begin
+    return (
+        select min(o.due_at)
+        from (select '' as name union all select q.domain from marketing_automation_internal.domain_queue q) d
+        cross join lateral (
+            select o.due_at from marketing_automation_internal.outbox o
+            where o.activity_id = of_activity and o.domain_queue = d.name and o.due_at between first and last and o.state = 'queued'
+            order by o.due_at limit 1) o);
+end $$;
+comment on function marketing_automation_internal.next_mail(integer, timestamptz, timestamptz) is
+    'API: private. When the first queued mail of an activity is due, within these times; null: none is';
+
+create or replace function marketing_automation_internal.rehearse_entering(copy_id integer, at timestamptz) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    copy marketing_automation.scenario;
+    its record;
+begin
+    select s.* into strict copy from marketing_automation.scenario s where s.id = copy_id;
+    perform marketing_automation_internal.begin_turn();
+    select e.* into its from marketing_automation_internal.enroll_one(copy, at) e;
+    perform marketing_automation_internal.end_turn();
+    if its.code is not null then
+        raise exception using message = its.error, errcode = its.code;
+    end if;
+    return marketing_automation_internal.time_was_asked() or marketing_automation_internal.may_enter_again(copy);
+end $$;
+comment on function marketing_automation_internal.rehearse_entering(integer, timestamptz) is
+    'API: private. Enters all rows that may enter the copy of a scenario now; raises where enroll() would keep the error. '
+    'Whether others, or the same again, may enter at another time';
+
+create or replace function marketing_automation_internal.rehearse_sweeps(copy_id integer, at timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    copy marketing_automation.scenario;
+    what text;
+begin
+    select s.* into strict copy from marketing_automation.scenario s where s.id = copy_id;
+    foreach what in array array['exit', 'goal'] loop
+        continue when case what when 'exit' then copy.exit_condition else copy.goal end is null;
+        while marketing_automation_internal.sweep_slice(copy, what, marketing_automation_internal.rehearsal_batch(), at, true) > 0 loop
+            null;
+        end loop;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.rehearse_sweeps(integer, timestamptz) is
+    'API: private. Asks all records of the copy of a scenario for their exit and their goal';
+
+create or replace function marketing_automation_internal.rehearse_events(after timestamptz, until timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
+declare
+    batch record;
+    reached_at timestamptz := after;
+    reached_record bigint := 9223372036854775807;
+    reached_activity integer := 0;
+    reached_kind text := '';
+begin
+    loop
+        select array_agg(e.at) as times, array_agg(e.record_id) as records, array_agg(e.activity_id) as activities,
+            array_agg(e.kind) as kinds, count(*) as events
+        into batch
+        from (select e.* from marketing_automation_internal.rehearsed_event e
+              where e.at <= until
+                and (e.at, e.record_id, e.activity_id, e.kind) > (reached_at, reached_record, reached_activity, reached_kind)
+              order by e.at, e.record_id, e.activity_id, e.kind limit marketing_automation_internal.rehearsal_batch()) e;
+        exit when batch.events = 0;
+        perform marketing_automation_internal.mark_events(batch.records, batch.activities, batch.kinds, batch.times);
+        reached_at := batch.times[batch.events];
+        reached_record := batch.records[batch.events];
+        reached_activity := batch.activities[batch.events];
+        reached_kind := batch.kinds[batch.events];
+    end loop;
+end $$;
+comment on function marketing_automation_internal.rehearse_events(timestamptz, timestamptz) is
+    'API: private. Has the assumed opens and clicks happen that come after a moment, until another one';
+
+create or replace function marketing_automation_internal.finished_in_period(of_activity integer, at timestamptz) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(sum(c.done + c.skipped + c.cancelled + c.failed), 0) from marketing_automation_internal.activity_counter c
+    where c.activity_id = of_activity and c.period = marketing_automation_internal.counter_period(at)
+$$;
+comment on function marketing_automation_internal.finished_in_period(integer, timestamptz) is
+    'API: private. For how many records an activity has ended within the period of a moment';
+
+create or replace function marketing_automation_internal.rehearse_activities(copies integer[], since timestamptz, at timestamptz, deadline timestamptz,
+    inout stuck integer[], out handled bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    batch_size constant integer := marketing_automation_internal.rehearsal_batch();
+    activity marketing_automation.activity;
+    first timestamptz;
+    ended bigint;
+    taken integer;
+begin
+    handled := 0;
+    for activity in select a.* from marketing_automation.activity a where a.scenario_id = any (copies) order by a.id loop
+        continue when activity.id = any (stuck);
+        first := since;
+        loop
+            -- From where it has found due records last: what was taken is not gone from the index before the rehearsal ends.
+            first := marketing_automation_internal.next_waiting(activity.id, first, at);
+            exit when first is null;
+            perform marketing_automation_internal.set_queue_cursor('waiting', activity.id, '', first);
+            ended := marketing_automation_internal.finished_in_period(activity.id, at);
+            taken := marketing_automation_internal.process_activity(activity, batch_size, at);
+            if taken = 0 then
+                -- Its scenario has the error by now.
+                stuck := stuck || activity.id;
+                exit;
+            end if;
+            handled := handled + taken;
+            ended := taken - marketing_automation_internal.finished_in_period(activity.id, at) + ended;
+            insert into marketing_automation_internal.rehearsed_wait (activity_id, at, waits)
+            select activity.id, rehearse_activities.at, ended where ended > 0;
+            exit when clock_timestamp() > deadline;
+        end loop;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.rehearse_activities(integer[], timestamptz, timestamptz, timestamptz, inout integer[],
+    out bigint) is
+    'API: private. Runs all that is due by a moment of the activities of copies, and has waited since another one at the earliest; how '
+    'many records. stuck: activities that do not run any more, as their expressions raise for reasons that are no row''s';
+
+create or replace function marketing_automation_internal.late_mails(copies integer[], at timestamptz)
+    returns table (activity_id integer, mails bigint)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.id, count(*) from marketing_automation.activity a
+    join marketing_automation_internal.outbox o on o.activity_id = a.id and o.state = 'queued' and o.due_at > at
+    where a.scenario_id = any (copies) group by a.id
+$$;
+comment on function marketing_automation_internal.late_mails(integer[], timestamptz) is
+    'API: private. How many queued mails of copies wait for a moment that is to come';
+
+create or replace function marketing_automation_internal.mails_due(copies integer[], first timestamptz, last timestamptz) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    select count(marketing_automation_internal.next_mail(a.id, first, last)) > 0 from marketing_automation.activity a
+    where a.scenario_id = any (copies) and a.action = 'send_email'
+$$;
+comment on function marketing_automation_internal.mails_due(integer[], timestamptz, timestamptz) is
+    'API: private. Whether queued mails of copies are due within these times';
+
+create or replace function marketing_automation_internal.rehearse_mails(copies integer[], since timestamptz, at timestamptz, opens numeric,
+    clicks numeric, out sent bigint)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+declare
+    late jsonb;
+    batch record;
+    empty integer := 0;
+begin
+    sent := 0;
+    if not marketing_automation_internal.mails_due(copies, since, at) then
+        return;
+    end if;
+    late := coalesce((select jsonb_object_agg(l.activity_id, l.mails) from marketing_automation_internal.late_mails(copies, at) l), '{}');
+    perform marketing_automation_internal.set_queue_cursor('outbox', a.id, q.name, since)
+    from marketing_automation.activity a
+    cross join (select '' as name union all select d.domain from marketing_automation_internal.domain_queue d) q
+    where a.scenario_id = any (copies);
+    -- A claim of which nothing may leave is followed by another one; what cannot be asked whether it may leave stays.
+    while empty < 2 and marketing_automation_internal.mails_due(copies, since, at) loop
+        select array_agg(c.id order by c.id) as ids, array_agg(c.attempt order by c.id) as attempts,
+            array_agg(c.record_id order by c.id) as records, array_agg(c.activity_id order by c.id) as activities,
+            array_agg(c.track_opens order by c.id) as opens, array_agg(c.track_clicks order by c.id) as clicks, count(*)::integer as mails
+        into batch
+        from marketing_automation_internal.claim_messages(marketing_automation_internal.rehearsal_batch(), false, null, at, copies) c;
+        if batch.mails = 0 then
+            empty := empty + 1;
+            continue;
+        end if;
+        empty := 0;
+        sent := sent + batch.mails;
+        perform marketing_automation_internal.complete_messages(batch.ids, batch.attempts, array_fill('sent'::text, array[batch.mails]),
+            array_fill('250 ok'::text, array[batch.mails]), array_fill(0::double precision, array[batch.mails]), now => at);
+        -- Who clicks, opens too. By a hash, so that the same people do so in each rehearsal.
+        insert into marketing_automation_internal.rehearsed_event (at, record_id, activity_id, kind)
+        select rehearse_mails.at + case when h.haste < 0.5 then interval '1 hour' when h.haste < 0.75 then interval '6 hours'
+                when h.haste < 0.9 then interval '1 day' else interval '2 days' end, m.record_id, m.activity_id, k.kind
+        from unnest(batch.records, batch.activities, batch.opens, batch.clicks) as m (record_id, activity_id, track_opens, track_clicks)
+        join marketing_automation_internal.record r on r.id = m.record_id
+        join marketing_automation.activity a on a.id = m.activity_id
+        cross join lateral (
+            select (hashtextextended(r.key || '/' || a.name, 1) & 1048575) / 1048576.0 as interest,
+                (hashtextextended(r.key || '/' || a.name, 2) & 1048575) / 1048576.0 as haste) h
+        cross join lateral (values ('email_opened', m.track_opens and h.interest < rehearse_mails.opens),
+            ('email_clicked', m.track_clicks and h.interest < rehearse_mails.clicks)) as k (kind, happens)
+        where k.happens;
+    end loop;
+    insert into marketing_automation_internal.rehearsed_wait (activity_id, at, waits)
+    select l.activity_id, rehearse_mails.at, l.mails - coalesce((late ->> l.activity_id::text)::bigint, 0)
+    from marketing_automation_internal.late_mails(copies, at) l
+    where l.mails > coalesce((late ->> l.activity_id::text)::bigint, 0);
+end $$;
+comment on function marketing_automation_internal.rehearse_mails(integer[], timestamptz, timestamptz, numeric, numeric, out bigint) is
+    'API: private. Has all mails of copies leave that are due by a moment, since another one at the earliest, and that may, and assumes '
+    'who will open and click; how many. Nothing is sent: they are claimed, and recorded as taken by the mail server';
+
+create or replace function marketing_automation_internal.next_moment(copies integer[], stuck integer[], at timestamptz, until timestamptz)
+    returns timestamptz
+language sql set search_path = pg_catalog, pg_temp as $$
+    select least(
+        (select min(least(
+                case when a.id <> all (stuck)
+                    then marketing_automation_internal.next_waiting(a.id, at + interval '1 microsecond', until) end,
+                marketing_automation_internal.next_mail(a.id, at + interval '1 microsecond', until)))
+         from marketing_automation.activity a where a.scenario_id = any (copies)),
+        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > next_moment.at and e.at <= until))
+$$;
+comment on function marketing_automation_internal.next_moment(integer[], integer[], timestamptz, timestamptz) is
+    'API: private. When something of the copies is due after a moment; null: nothing is until the end';
+
+create or replace function marketing_automation_internal.full_minute(at timestamptz) returns timestamptz
+language sql immutable
+return date_bin('1 minute', at + interval '1 minute' - interval '1 microsecond', '2000-01-01 00:00+00');
+comment on function marketing_automation_internal.full_minute(timestamptz) is 'API: private. A moment, or the next full minute after it';
+
+create or replace function marketing_automation_internal.demand_time(deadline timestamptz, sample numeric, start timestamptz, at timestamptz,
+    until timestamptz) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    played numeric := extract(epoch from at - start) / extract(epoch from until - start);
+begin
+    if clock_timestamp() > deadline then
+        raise exception 'the rehearsal takes longer than max_time' using errcode = 'program_limit_exceeded',
+            detail = format('It has come to %s, which is %s %% of the time that it plays.', marketing_automation_internal.moment(at),
+                round(played * 100)),
+            hint = format('Rehearse a part of the people: sample => %s. Or a shorter time, a longer step, or with a longer max_time.',
+                trim_scale(greatest(round(sample * greatest(played, 0.05) / 2, 2), 0.01)));
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_time(timestamptz, numeric, timestamptz, timestamptz, timestamptz) is
+    'API: private. Raises, with a sample that would fit, when a rehearsal has taken longer than it may';
+
+create or replace function marketing_automation_internal.play_rehearsal(copies integer[], names text, start timestamptz, until timestamptz,
+    sample numeric, opens numeric, clicks numeric, step interval, deadline timestamptz, messages text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    zone text := marketing_automation_internal.database_time_zone();
+    at timestamptz := start;
+    before timestamptz := '-infinity';
+    mails_since timestamptz := '-infinity';
+    next_look timestamptz := start;
+    noticed timestamptz := clock_timestamp();
+    -- Those of whom other rows, or the same again, and other exits and goals may be found at another time.
+    entering integer[] := '{}';
+    dated integer[] := '{}';
+    stuck integer[] := '{}';
+    copy_id integer;
+    step_began timestamptz;
+    handled bigint;
+    sent bigint;
+begin
+    perform marketing_automation_internal.time_was_asked();
+    loop
+        step_began := clock_timestamp();
+        perform marketing_automation_internal.assume_time(at);
+        perform marketing_automation_internal.show_step(format('rehearse %s until %s, now at %s', names, until, at));
+        if clock_timestamp() > noticed + interval '10 seconds' then
+            noticed := clock_timestamp();
+            perform set_config('client_min_messages', messages, true);
+            raise notice 'rehearsed up to %', at;
+            perform set_config('client_min_messages', 'error', true);
+        end if;
+        if at >= next_look then
+            foreach copy_id in array copies loop
+                if at = start or copy_id = any (entering) then
+                    if marketing_automation_internal.rehearse_entering(copy_id, at) then
+                        entering := array_append(array_remove(entering, copy_id), copy_id);
+                        dated := array_append(array_remove(dated, copy_id), copy_id);
+                    end if;
+                end if;
+                if at = start or copy_id = any (dated) then
+                    perform marketing_automation_internal.rehearse_sweeps(copy_id, at);
+                    if marketing_automation_internal.time_was_asked() then
+                        dated := array_append(array_remove(dated, copy_id), copy_id);
+                    end if;
+                end if;
+                perform marketing_automation_internal.demand_time(deadline, sample, start, at, until);
+            end loop;
+            next_look := timezone(zone, timezone(zone, at)::date + 1);
+        end if;
+        perform marketing_automation_internal.rehearse_events(before, at);
+        loop
+            select a.stuck, a.handled into stuck, handled
+            from marketing_automation_internal.rehearse_activities(copies, before - interval '1 minute', at, deadline, stuck) a;
+            sent := marketing_automation_internal.rehearse_mails(copies, mails_since, at, opens, clicks);
+            perform marketing_automation_internal.demand_time(deadline, sample, start, at, until);
+            exit when handled = 0 and sent = 0;
+        end loop;
+        -- Processing asks all copies at once.
+        if marketing_automation_internal.time_was_asked() then
+            dated := copies;
+        end if;
+        before := at;
+        -- Mails are queued for the present at the latest: see process_records(). Those that could not be asked whether they may leave wait.
+        if not marketing_automation_internal.mails_due(copies, mails_since, at) then
+            mails_since := least(before, step_began);
+        end if;
+        at := least(marketing_automation_internal.next_moment(copies, stuck, at, until),
+            case when entering <> '{}' or dated <> '{}' then next_look end);
+        exit when at is null or at > until;
+        at := least(greatest(marketing_automation_internal.full_minute(at), before + step), until);
+        exit when at = before;
+    end loop;
+    perform marketing_automation_internal.show_step(null);
+end $$;
+comment on function marketing_automation_internal.play_rehearsal(integer[], text, timestamptz, timestamptz, numeric, numeric, numeric,
+    interval, timestamptz, text) is
+    'API: private. Plays copies of scenarios from start until the end, from moment to moment. Rows enter, and exits and goals are asked, '
+    'at the start and, where they depend on the time, at each midnight. messages: the client_min_messages of who asked, to '
+    'tell how far it is';
+
+-- functions/rehearse.sql
+-- What would a campaign do to servers and people? The machine itself plays it, on copies of its scenarios and at assumed times, in a
+-- subtransaction that is rolled back; what is told is counted before that.
+
+create or replace function marketing_automation_internal.rehearsal_report(copies integer[], names text[], start timestamptz, new_records bigint,
+    new_mails bigint, new_conversions bigint, sample numeric) returns jsonb
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+    with copy as (
+        select c.id, c.name, c.n from unnest(copies, names) with ordinality as c (id, name, n)
+    ), fact as (
+        -- What happened when, to how many.
+        select r.entered_at as at, c.n, null::integer as activity_id, case when r.held_out then 'held_out' else 'entered' end as what,
+            null as reason, count(*) as records
+        from copy c join marketing_automation_internal.record r on r.scenario_id = c.id
+        where r.id > new_records group by 1, 2, 4
+        union all
+        select greatest(v.at, start), c.n, null, 'converted', null, count(*)
+        from copy c join marketing_automation.conversion v on v.scenario_id = c.id
+        where v.id > new_conversions group by 1, 2
+        union all
+        select greatest(k.at, start), c.n, a.id, case when f.state in ('cancelled', 'failed') then f.state else 'skipped' end,
+            case when f.state = 'failed' then 'error ' || f.error_code else f.outcome end, count(*)
+        from copy c join marketing_automation.activity a on a.scenario_id = c.id
+        join marketing_automation_internal.finished_activity f on f.activity_id = a.id
+        left join marketing_automation_internal.finished_activity p on f.outcome = 'event_arrived' and p.record_id = f.record_id
+            and p.activity_id = a.parent_id
+        cross join lateral (
+            -- What an event has cancelled ended in the present.
+            select coalesce(marketing_automation_internal.event_time(p, a.on_event),
+                case when f.finished_at = statement_timestamp() then f.at else f.finished_at end) as at) k
+        where f.outcome not in ('mailed', 'executed') and (f.record_id > new_records or k.at >= start)
+        group by 1, 2, 3, 4, 5
+        union all
+        select m.finished_at, c.n, a.id, case when m.sent_at is not null then 'mailed' else 'not_sent' end,
+            case when m.sent_at is null then m.smtp_reply end, count(*)
+        from copy c join marketing_automation.activity a on a.scenario_id = c.id
+        join marketing_automation_internal.message_log m on m.activity_id = a.id
+        where m.id > new_mails group by 1, 2, 3, 4, 5
+        union all
+        select w.at, c.n, a.id, 'put_off', null, sum(w.waits)
+        from copy c join marketing_automation.activity a on a.scenario_id = c.id
+        join marketing_automation_internal.rehearsed_wait w on w.activity_id = a.id group by 1, 2, 3
+        union all
+        select e.at, c.n, a.id, e.what, null, count(*)
+        from copy c join marketing_automation.activity a on a.scenario_id = c.id
+        join marketing_automation_internal.finished_activity f on f.activity_id = a.id
+        cross join lateral (values ('opened', f.opened_at), ('clicked', f.clicked_at)) as e (what, at)
+        where e.at >= start group by 1, 2, 3, 4
+    ), day as (
+        select timezone(z.zone, f.at)::date as day, f.n, f.activity_id, f.what, f.reason, sum(f.records) as records,
+            case when f.what = 'mailed' then date_trunc('hour', timezone(z.zone, f.at)) end as hour
+        from fact f cross join (select marketing_automation_internal.database_time_zone() as zone) z
+        group by 1, 2, 3, 4, 5, hour
+    ), reason as (
+        select d.day, d.n, d.activity_id, jsonb_object_agg(d.reason, round(d.records * 100 / sample) order by d.reason) as reasons
+        from (select d.day, d.n, d.activity_id, d.reason, sum(d.records) as records from day d
+              where d.reason is not null group by 1, 2, 3, 4) d
+        group by 1, 2, 3
+    ), line as (
+        select d.day, d.n, d.activity_id, jsonb_object_agg(d.what, round(d.records * 100 / sample)) as counts,
+            round(max(d.busiest) * 100 / sample) as busiest
+        from (select d.day, d.n, d.activity_id, d.what, sum(d.records) as records,
+                  max(d.records) filter (where d.hour is not null) as busiest
+              from day d group by 1, 2, 3, 4) d
+        group by 1, 2, 3
+    )
+    select coalesce(jsonb_agg(l.counts || jsonb_build_object('day', l.day, 'scenario', c.name, 'activity', a.name,
+        'busiest_hour', l.busiest, 'reasons', r.reasons) order by l.day, l.n, t.ordinal nulls first), '[]')
+    from line l
+    join copy c on c.n = l.n
+    left join marketing_automation.activity a on a.id = l.activity_id
+    left join lateral (
+        select t.ordinal from marketing_automation_internal.activity_tree(c.id) t where t.activity_id = l.activity_id) t on true
+    left join reason r on r.day = l.day and r.n = l.n and r.activity_id = l.activity_id
+$$;
+comment on function marketing_automation_internal.rehearsal_report(integer[], text[], timestamptz, bigint, bigint, bigint, numeric) is
+    'API: private. What has happened in a rehearsal, a JSON object for each day, scenario and activity, counts for all rows where a sample '
+    'was played. new_records, new_mails, new_conversions: the highest ids before it';
+
+create or replace function marketing_automation_internal.check_rehearsal(caller regrole, scenario_names text[], until timestamptz, sample numeric,
+    opens numeric, clicks numeric, start timestamptz, step interval, max_time interval) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_name text;
+    readable text[];
+begin
+    if coalesce(cardinality(scenario_names), 0) not between 1 and 100 or array_position(scenario_names, null) is not null then
+        raise exception 'scenario_names must be names of 1 to 100 scenarios' using errcode = 'invalid_parameter_value',
+            hint = 'For instance array[''welcome'', ''newsletter''].';
+    end if;
+    foreach its_name in array scenario_names loop
+        if not exists (select from marketing_automation.scenario s where s.name = its_name) then
+            readable := array(
+                select s.name from marketing_automation.scenario s
+                where marketing_automation_internal.has_right(caller, s.owner_id, 'read') order by s.id);
+            raise exception 'scenario "%" does not exist', its_name using errcode = 'undefined_object',
+                hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(its_name, readable) || '".',
+                    'See: select name from marketing_automation.scenario;');
+        end if;
+    end loop;
+    if start is null or not isfinite(start) then
+        raise exception 'start must be a time, not %', coalesce(start::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for now.';
+    end if;
+    if until is null or not isfinite(until) or until <= start then
+        raise exception 'until must be a time after start, not %', coalesce(until::text, 'null')
+            using errcode = 'invalid_parameter_value', detail = format('The rehearsal starts at %s.', start),
+                  hint = 'For instance now() + interval ''7 days''.';
+    end if;
+    if until > start + interval '3 years' then
+        raise exception 'a rehearsal plays 3 years at most' using errcode = 'invalid_parameter_value',
+            detail = format('It starts at %s, and until is %s.', start, until),
+                  hint = 'Choose an earlier until.';
+    end if;
+    if sample is null or sample not between 0.01 and 100 then
+        raise exception 'sample must be a percentage from 0.01 to 100, not %', coalesce(sample::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for all rows; 1 plays one person in a hundred.';
+    end if;
+    if opens is null or opens not between 0 and 1 or clicks is null or clicks not between 0 and 1 then
+        raise exception '% must be a share from 0 to 1, not %',
+            case when opens is null or opens not between 0 and 1 then 'opens' else 'clicks' end,
+            coalesce(case when opens is null or opens not between 0 and 1 then opens else clicks end::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = '0.3 means three mails in ten.';
+    end if;
+    if step is null or step not between interval '1 minute' and interval '1 day' then
+        raise exception 'step must be an interval from 1 minute to 1 day, not %', coalesce(step::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for an hour.';
+    end if;
+    if max_time is null or max_time not between interval '1 millisecond' and interval '1 day' then
+        raise exception 'max_time must be an interval up to 1 day, not %', coalesce(max_time::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for 5 minutes.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_rehearsal(regrole, text[], timestamptz, numeric, numeric, numeric, timestamptz,
+    interval, interval) is
+    'API: private. Raises, naming it, for what rehearse() cannot work with';
+
+create or replace function marketing_automation_internal.demand_few_rows(originals marketing_automation.scenario[], sample numeric) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    max_rows constant bigint := 1000000;
+    original marketing_automation.scenario;
+    copied marketing_automation.scenario;
+    model marketing_automation.model;
+    its bigint;
+    rows bigint := 0;
+begin
+    foreach original in array originals loop
+        model := marketing_automation_internal.usable_model(original);
+        copied := original;
+        copied.domain := marketing_automation_internal.sampled_domain(original, model, sample);
+        perform marketing_automation_internal.begin_turn();
+        begin
+            select q.rows into its
+            from marketing_automation_internal.query_as_owner(original.owner_id, model.relation, format('select count(*) from (%s) q',
+                marketing_automation_internal.entering_query(copied, model)), null) as q (rows bigint);
+            rows := rows + its;
+        exception when others then
+            -- The fault of a row, which stands apart when the others enter.
+            if marketing_automation_internal.is_passing_error(sqlstate) then
+                raise;
+            end if;
+        end;
+        perform marketing_automation_internal.end_turn();
+    end loop;
+    if rows > max_rows then
+        raise exception 'a rehearsal plays % rows at most, not %', max_rows, rows using errcode = 'program_limit_exceeded',
+            hint = format('Rehearse a part of the people: sample => %s.', trim_scale(greatest(trunc(sample * max_rows / rows, 2), 0.01)));
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_few_rows(marketing_automation.scenario[], numeric) is
+    'API: private. Raises, with a sample that would fit, when more rows may enter scenarios than a rehearsal plays';
+
+create or replace function marketing_automation_internal.rehearse(caller regrole, scenario_names text[], until timestamptz, sample numeric,
+    opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+    not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    deadline timestamptz := clock_timestamp() + max_time;
+    messages text := current_setting('client_min_messages');
+    names text[];
+    originals marketing_automation.scenario[] := '{}';
+    original marketing_automation.scenario;
+    copies integer[] := '{}';
+    began constant timestamptz := marketing_automation_internal.full_minute(start);
+    new_records bigint;
+    new_mails bigint;
+    new_conversions bigint;
+    told jsonb;
+    sees boolean := true;
+    problem record;
+    problems jsonb;
+    message text;
+    code text;
+    -- Nobody else can have, or wait for, a name with the number of this process.
+    mark constant text := format(' (rehearsal %s)', pg_backend_pid());
+begin
+    perform marketing_automation_internal.check_rehearsal(caller, scenario_names, until, sample, opens, clicks, start, step, max_time);
+    select array_agg(n.name order by n.first) into names
+    from (select u.name, min(u.n) as first from unnest(scenario_names) with ordinality u (name, n) group by u.name) n;
+    for n in 1..cardinality(names) loop
+        original := marketing_automation_internal.scenario_for(caller, names[n], 'read');
+        originals := originals || original;
+        sees := sees and marketing_automation_internal.sees_rows(caller, original.id);
+        perform marketing_automation_internal.usable_model(original);
+        if not exists (select from marketing_automation.activity a where a.scenario_id = original.id and a.parent_id is null) then
+            raise exception 'scenario "%" has no activity yet: nobody enters before it has one', original.name
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = format('select marketing_automation.add_activity(%L, …);', original.name);
+        end if;
+        if start < now() and exists (select from marketing_automation_internal.record r where r.scenario_id = original.id) then
+            raise exception 'scenario "%" has records, which go on from now: its rehearsal cannot start in the past', original.name
+                using errcode = 'invalid_parameter_value', detail = format('start is %s.', start), hint = 'Leave start away for now.';
+        end if;
+        perform marketing_automation_internal.warn_of_present('domain', original.name, original.domain);
+        perform marketing_automation_internal.warn_of_present('exit condition', original.name, original.exit_condition);
+        perform marketing_automation_internal.warn_of_present('occasion', original.name, original.occasion);
+        perform marketing_automation_internal.warn_of_present('goal', original.name, original.goal);
+        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
+        from marketing_automation.activity a where a.scenario_id = original.id order by a.id;
+    end loop;
+    begin
+        -- What the machine tells while it works would name the copies.
+        perform set_config('client_min_messages', 'error', true);
+        perform marketing_automation_internal.assume_time(began);
+        perform marketing_automation_internal.demand_few_rows(originals, sample);
+        foreach original in array originals loop
+            copies := copies || marketing_automation_internal.copy_definition(original, original.name || mark, sample);
+            perform marketing_automation_internal.copy_records(original, copies[cardinality(copies)], sample);
+        end loop;
+        new_conversions := nextval('marketing_automation.conversion_id_seq');
+        new_records := nextval('marketing_automation.record_id_seq');
+        new_mails := nextval('marketing_automation_internal.message_id_seq');
+        perform marketing_automation_internal.play_rehearsal(copies, array_to_string(names, ', '), began, until, sample, opens, clicks,
+            step, deadline, messages);
+        told := marketing_automation_internal.rehearsal_report(copies, names, began, new_records, new_mails, new_conversions, sample);
+        select jsonb_agg(jsonb_build_object('scenario', c.name, 'error', e.error, 'code', e.code, 'quotes', e.quotes) order by c.n)
+        into problems
+        from unnest(copies, names) with ordinality c (id, name, n)
+        join marketing_automation.scenario_status s on s.scenario_id = c.id
+        cross join lateral (
+            select s.last_error as error, s.last_error_code as code, true as quotes union all
+            select p.message, p.code, false from marketing_automation_internal.poisonous_summary(c.id, false) p) e
+        where e.error is not null;
+        raise exception 'rehearsed' using errcode = 'MA001';
+    exception
+        when sqlstate 'MA001' then
+            null; -- All that was written is gone; what was told is kept.
+        when others then
+            get stacked diagnostics message = message_text, code = returned_sqlstate;
+            if marketing_automation_internal.is_for_the_caller(code) or code = '54000' then
+                raise;
+            end if;
+            raise exception using errcode = code, message = coalesce(case when sees then replace(message, mark, '')
+                else marketing_automation_internal.public_error(message, code) end, '');
+    end;
+    for problem in select * from jsonb_to_recordset(problems) as p (scenario text, error text, code text, quotes boolean) loop
+        raise warning 'scenario "%": %', problem.scenario, replace(case when sees or not problem.quotes then problem.error
+            else marketing_automation_internal.public_error(problem.error, problem.code) end, mark, '') using errcode = problem.code;
+    end loop;
+    return query
+        select t.day, t.scenario, t.activity, coalesce(t.entered, 0), coalesce(t.held_out, 0), coalesce(t.mailed, 0),
+            coalesce(t.busiest_hour, 0), coalesce(t.put_off, 0), coalesce(t.not_sent, 0), coalesce(t.skipped, 0), coalesce(t.cancelled, 0),
+            coalesce(t.failed, 0), coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.converted, 0), t.reasons
+        from jsonb_array_elements(told) with ordinality e (item, n)
+        cross join lateral jsonb_to_record(e.item) as t (day date, scenario text, activity text, entered bigint, held_out bigint,
+            mailed bigint, busiest_hour bigint, put_off bigint, not_sent bigint, skipped bigint, cancelled bigint, failed bigint,
+            opened bigint, clicked bigint, converted bigint, reasons jsonb)
+        order by e.n;
+end $$;
+comment on function marketing_automation_internal.rehearse(regrole, text[], timestamptz, numeric, numeric, numeric, timestamptz, interval,
+    interval) is 'API: private. Behind rehearse()';
+
+create or replace function marketing_automation.rehearse(scenario_names text[], until timestamptz, sample numeric default 100,
+    opens numeric default 0.3, clicks numeric default 0.05, start timestamptz default now(), step interval default '1 hour',
+    max_time interval default '5 minutes')
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+    not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.rehearse(text[], timestamptz, numeric, numeric, numeric, timestamptz, interval, interval) is
+    'API: public. What scenarios would do together until then: a line for each day (of the database''s time zone) and activity, and one '
+    'without activity for who enters and converts. Plays all rows, or a sample of so many per cent of the people, whose counts are '
+    'scaled to all; those in a scenario already go on. opens, clicks: shares of the mails, by a hash and so the same each time. start: '
+    'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. put_off: '
+    'waits of activities and mails for their time of day, window or turn; not_sent, skipped, cancelled, failed: why is in reasons. '
+    'Changes and sends nothing, but needs a transaction that may write';
+
+create or replace function marketing_automation_internal.rehearse(caller regrole, scenario_name text, until timestamptz, sample numeric,
+    opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+    not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return query select r.* from marketing_automation_internal.rehearse(caller, array[scenario_name], until, sample, opens, clicks,
+        start, step, max_time) r;
+end $$;
+comment on function marketing_automation_internal.rehearse(regrole, text, timestamptz, numeric, numeric, numeric, timestamptz, interval,
+    interval) is 'API: private. Behind rehearse() of one scenario';
+
+create or replace function marketing_automation.rehearse(scenario_name text, until timestamptz, sample numeric default 100,
+    opens numeric default 0.3, clicks numeric default 0.05, start timestamptz default now(), step interval default '1 hour',
+    max_time interval default '5 minutes')
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+    not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.rehearse(text, timestamptz, numeric, numeric, numeric, timestamptz, interval, interval) is
+    'API: public. What one scenario would do until then: as rehearse() of an array';
+
 -- functions/export_person.sql
 -- What is kept of a person: the counterpart of forget(), for whoever asks what you know of them (GDPR, article 15).
 
@@ -14501,7 +15330,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
-        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate export_scenario sees_rows record_id'),
+        ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate rehearse export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
          'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates block unblock unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
