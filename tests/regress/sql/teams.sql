@@ -187,7 +187,7 @@ insert into shop.call values
     ('tree', 'from marketing_automation.tree(''bob'')'),
     ('explain_record', 'from marketing_automation.explain_record(''bob'', ''1'')'),
     ('simulate', 'from marketing_automation.simulate(''bob'', ''3'')'),
-    ('rehearse', 'from marketing_automation.rehearse(''bob'', now() + interval ''2 days'')'),
+    ('rehearse', 'from (select count(*) from marketing_automation.rehearse(''bob'', now() + interval ''2 days'')) r'),
     ('sees_rows', 'from marketing_automation.sees_rows(:scenario) s where s'),
     ('record_id', 'from marketing_automation.record_id('':uuid'')'),
     ('enroll', 'from marketing_automation.enroll(''bob'')'),
