@@ -14073,11 +14073,11 @@ comment on function marketing_automation_internal.rehearse_activities(integer[],
     'API: private. Runs all that is due by a moment of the activities of copies, and has waited since another one at the earliest; how '
     'many records. stuck: activities that do not run any more, as their expressions raise for reasons that are no row''s';
 
-create or replace function marketing_automation_internal.late_mails(copies integer[], at timestamptz)
+create or replace function marketing_automation_internal.late_mails(copies integer[], moment timestamptz)
     returns table (activity_id integer, mails bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select a.id, count(*) from marketing_automation.activity a
-    join marketing_automation_internal.outbox o on o.activity_id = a.id and o.state = 'queued' and o.due_at > at
+    join marketing_automation_internal.outbox o on o.activity_id = a.id and o.state = 'queued' and o.due_at > moment
     where a.scenario_id = any (copies) group by a.id
 $$;
 comment on function marketing_automation_internal.late_mails(integer[], timestamptz) is
@@ -14146,16 +14146,16 @@ comment on function marketing_automation_internal.rehearse_mails(integer[], time
     'API: private. Has all mails of copies leave that are due by a moment, since another one at the earliest, and that may, and assumes '
     'who will open and click; how many. Nothing is sent: they are claimed, and recorded as taken by the mail server';
 
-create or replace function marketing_automation_internal.next_moment(copies integer[], stuck integer[], at timestamptz, until timestamptz)
+create or replace function marketing_automation_internal.next_moment(copies integer[], stuck integer[], moment timestamptz, until timestamptz)
     returns timestamptz
 language sql set search_path = pg_catalog, pg_temp as $$
     select least(
         (select min(least(
                 case when a.id <> all (stuck)
-                    then marketing_automation_internal.next_waiting(a.id, at + interval '1 microsecond', until) end,
-                marketing_automation_internal.next_mail(a.id, at + interval '1 microsecond', until)))
+                    then marketing_automation_internal.next_waiting(a.id, moment + interval '1 microsecond', until) end,
+                marketing_automation_internal.next_mail(a.id, moment + interval '1 microsecond', until)))
          from marketing_automation.activity a where a.scenario_id = any (copies)),
-        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > next_moment.at and e.at <= until))
+        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > moment and e.at <= until))
 $$;
 comment on function marketing_automation_internal.next_moment(integer[], integer[], timestamptz, timestamptz) is
     'API: private. When something of the copies is due after a moment; null: nothing is until the end';
