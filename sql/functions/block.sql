@@ -127,10 +127,68 @@ comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record, and its row does not enter again: what waits is cancelled, queued mails are suppressed. If '
     'its scenario is unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
+create function marketing_automation_internal.restart_cancelled(records bigint[], of_activity integer default null) returns void
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+    with taken_back as (
+        delete from marketing_automation_internal.finished_activity f
+        using marketing_automation.activity a
+        where f.record_id = any (records) and f.outcome = 'blocked' and a.id = f.activity_id and a.id = coalesce(of_activity, a.id)
+          -- "Not opened" is decided when the mail has been opened meanwhile.
+          and not (a.on_event like 'email\_not\_%' and exists (
+                select from marketing_automation_internal.finished_activity p
+                where p.record_id = f.record_id and p.activity_id = a.parent_id
+                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
+        returning f.record_id, f.activity_id, f.at, f.finished_at
+    ), counted_back as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
+    )
+    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+    select t.record_id, t.activity_id, t.at from taken_back t
+$$;
+comment on function marketing_automation_internal.restart_cancelled(bigint[], integer) is
+    'API: private. What was cancelled because a record was blocked, or its party had left, waits again, for the time that it had; of '
+    'one activity, or of all (null)';
+
+create function marketing_automation_internal.keep_returned(of_activity integer, records bigint[]) returns bigint
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+    -- A party may have come back while the statement ran that has cancelled this, or be about to. Who comes back deletes the
+    -- unsubscription, or chooses the topic again, waits for us if it is still there, and finds what was cancelled by unsubscribed_at.
+    with away as materialized (
+        select u.party, u.scenario_id from marketing_automation.unsubscription u
+        where (u.party, u.scenario_id) in (
+            select r.party, s.id from marketing_automation_internal.record r cross join lateral (values (0), (r.scenario_id)) s (id)
+            where r.id = any (records))
+        for key share skip locked
+    ), away_from_topic as materialized (
+        select u.party, u.topic from marketing_automation.subscription u
+        where (u.party, u.topic) in (
+            select r.party, s.topic from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
+            where r.id = any (records))
+          and u.address_hash is null and u.state = 'unsubscribed'
+        for share skip locked
+    ), returned as (
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null
+          and (r.unsubscribed_at is null
+               or not exists (select from away a where a.party = r.party and a.scenario_id in (0, r.scenario_id))
+                  and not exists (
+                      select from away_from_topic a join marketing_automation.scenario s on s.topic = a.topic
+                      where a.party = r.party and s.id = r.scenario_id))
+    ), restarted as (
+        select marketing_automation_internal.restart_cancelled(array_agg(r.id), of_activity) from returned r having count(*) > 0
+    )
+    select count(*) from returned, restarted
+$$;
+comment on function marketing_automation_internal.keep_returned(integer, bigint[]) is
+    'API: private. Of these records, for which an activity has just been cancelled as their party had left, those wait again whose party is '
+    'back by now, or is held by another session, which may bring it back: the next batch decides. Returns how many';
+
 create function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     unblocked bigint;
+    returned bigint[];
 begin
     -- One that stays blocked would keep the row from entering again.
     records := records || array(
@@ -151,24 +209,9 @@ begin
     ), logged as (
         insert into marketing_automation_internal.event (id, occurred_at, kind, record_id)
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
-    ), taken_back as (
-        delete from marketing_automation_internal.finished_activity f
-        using returning_one u, marketing_automation.activity a
-        where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
-          -- "Not opened" is decided when the mail has been opened meanwhile.
-          and not (a.on_event like 'email\_not\_%' and exists (
-                select from marketing_automation_internal.finished_activity p
-                where p.record_id = f.record_id and p.activity_id = a.parent_id
-                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
-        returning f.record_id, f.activity_id, f.at, f.finished_at
-    ), counted_back as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
-        select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
-    ), waiting as (
-        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select t.record_id, t.activity_id, t.at from taken_back t
     )
-    select count(*) into unblocked from unblocked;
+    select (select count(*) from unblocked), array(select o.id from returning_one o) into unblocked, returned;
+    perform marketing_automation_internal.restart_cancelled(returned);
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is

@@ -53,6 +53,7 @@ declare
     wanted integer := cardinality(records);
     undated bigint[] := '{}';
     expired bigint[] := '{}';
+    gone bigint[];
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
@@ -222,7 +223,11 @@ begin
               and f.activity_id = c.id)
         on conflict do nothing
     )
-    select c.records, c.mailed into processed, queued from counted c;
+    select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked') into processed, queued, gone
+    from counted c;
+    if gone <> '{}' then
+        processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
+    end if;
     if queued > 0 then
         perform marketing_automation_internal.notify_mailer();
     end if;

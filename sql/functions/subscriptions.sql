@@ -58,22 +58,28 @@ end $$;
 comment on function marketing_automation_internal.subscription_to(text, text) is
     'API: private. The topic of that name, for a subscription from this source; raises what is wrong with either';
 
-create function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint
-language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation_internal.unblock_records(array(
+create function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    records bigint[] := array(
         select r.id from marketing_automation_internal.record r
         join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = its_topic
         where r.party = its_party and r.blocked_at is null and r.unsubscribed_at is not null
-          and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))))
-$$;
+          and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)));
+begin
+    perform marketing_automation_internal.unblock_records(records);
+    return records;
+end $$;
 comment on function marketing_automation_internal.return_to_topic(text, text) is
-    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too';
+    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too; the '
+    'records';
 
 create function marketing_automation_internal.subscribe(caller regrole, party text, topic text, source text, confirmed boolean) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
     new_state text;
+    returned bigint[];
 begin
     if party is null then
         raise exception 'party must not be null'
@@ -84,13 +90,17 @@ begin
             where u.topic = its.name and u.party = subscribe.party and u.address_hash is null and u.state = 'subscribed'), 'pending') end;
     if new_state = 'subscribed' then
         -- Records first, as whoever leaves by a mail holds the record before the subscription.
-        perform marketing_automation_internal.return_to_topic(its.name, party);
+        returned := marketing_automation_internal.return_to_topic(its.name, party);
     end if;
     perform marketing_automation_internal.set_subscription(its.name, subscribe.party, u.address_hash, new_state,
         coalesce(source, 'subscribe()'), caller)
     from (select null::bytea union all (
         select u.address_hash from marketing_automation.subscription u
         where u.party = subscribe.party and u.topic = its.name and u.address_hash is not null order by 1)) as u (address_hash);
+    if new_state = 'subscribed' then
+        perform marketing_automation_internal.restart_late(returned, party, array(
+            select s.id from marketing_automation.scenario s where s.topic = its.name));
+    end if;
     return new_state;
 end $$;
 comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean) is 'API: private. Behind subscribe()';

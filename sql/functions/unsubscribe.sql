@@ -44,12 +44,30 @@ comment on function marketing_automation.unsubscribe(text, text) is
     'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, '
     'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
 
+create function marketing_automation_internal.restart_late(unblocked bigint[], its_party text, scenarios integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    -- Batches that were open when the records were unblocked have cancelled more, and have ended, as the deletion waited for them.
+    perform marketing_automation_internal.restart_cancelled(unblocked);
+    -- Of what somebody else holds by now the next batch decides, or who blocks it has decided. To wait for it here, after the
+    -- unsubscription, would be the wrong order.
+    perform marketing_automation_internal.unblock_records(array(
+        select r.id from marketing_automation_internal.record r
+        where r.party = its_party and r.unsubscribed_at is not null and r.blocked_at is null
+          and (scenarios is null or r.scenario_id = any (scenarios))
+        order by r.id for no key update skip locked));
+end $$;
+comment on function marketing_automation_internal.restart_late(bigint[], text, integer[]) is
+    'API: private. What was cancelled for a party in the moment in which it came back waits again: after its unsubscription is deleted, '
+    'or its choice of a topic changed, for the records that were unblocked before, and for others, of these scenarios or of all (null)';
+
 create function marketing_automation_internal.resubscribe(caller regrole, party text, scenario text)
     returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
     unblocked bigint;
+    records bigint[];
 begin
     if party is null then
         raise exception 'party must not be null'
@@ -62,10 +80,11 @@ begin
                   hint = format('Resubscribe it to everything first: select marketing_automation.resubscribe(%L);', party);
     end if;
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
-    unblocked := marketing_automation_internal.unblock_records(array(
+    records := array(
         select r.id from marketing_automation_internal.record r
         where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null)
-          and (its_scenario is null or r.scenario_id = its_scenario)));
+          and (its_scenario is null or r.scenario_id = its_scenario));
+    unblocked := marketing_automation_internal.unblock_records(records);
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -73,6 +92,8 @@ begin
     )
     insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    perform marketing_automation_internal.restart_late(records, resubscribe.party,
+        case when its_scenario is not null then array[its_scenario] end);
     perform marketing_automation_internal.return_address(null, its_scenario, null, resubscribe.party);
     return unblocked;
 end $$;
@@ -193,6 +214,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     returning_one marketing_automation_internal.record;
+    scenarios integer[];
     others bigint[];
     address bytea;
     its_topic text;
@@ -202,12 +224,14 @@ begin
     its_topic := (select s.topic from marketing_automation.scenario s where s.id = returning_one.scenario_id);
     -- With the party its other records come back, but for those that were blocked themselves.
     address := marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id);
+    -- Null: all.
+    scenarios := case when not exists (
+            select from marketing_automation.unsubscription u where u.party = returning_one.party and u.scenario_id = 0) then array(
+        select s.id from marketing_automation.scenario s where s.id = returning_one.scenario_id or s.topic = its_topic) end;
     others := array(
         select r.id from marketing_automation_internal.record r
         where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
-          and (r.scenario_id = returning_one.scenario_id
-              or r.scenario_id in (select s.id from marketing_automation.scenario s where s.topic = its_topic) or exists (
-              select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
+          and (scenarios is null or r.scenario_id = any (scenarios)));
     perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
         delete from marketing_automation.unsubscription u
@@ -222,6 +246,7 @@ begin
         address, returning_one.scenario_id, returning_one.id, returning_one.party);
     perform marketing_automation_internal.undo_leaving_topic(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
+    perform marketing_automation_internal.restart_late(others || returning_one.id, returning_one.party, scenarios);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '

@@ -65,3 +65,15 @@ create policy own on marketing_automation.definition_history using (
             or pg_has_role('pg_read_all_data', 'USAGE')));
 comment on policy own on marketing_automation.definition_history is
     'Of definitions whose owner the role is a member of, and of what no team owns; all for who reads every scenario';
+
+-- Who sees other teams' definitions, as a reader does, may neither change nor lock them.
+create policy changed on marketing_automation.scenario as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy changed on marketing_automation.scenario is 'Changed, and locked, are scenarios whose owner the role is a member of';
+create policy changed on marketing_automation.activity as restrictive for update using (
+    scenario_id in (select s.id from marketing_automation.scenario s where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
+comment on policy changed on marketing_automation.activity is 'Of scenarios whose owner the role is a member of';
+create policy changed on marketing_automation.activity_translation as restrictive for update using (
+    activity_id in (
+        select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
+comment on policy changed on marketing_automation.activity_translation is 'Of scenarios whose owner the role is a member of';

@@ -840,3 +840,14 @@ create table marketing_automation_internal.rehearsed_wait (
 );
 comment on table marketing_automation_internal.rehearsed_wait is
     'API: private. How often a rehearsal has put an activity, or its mail, off to a later moment';
+-- Who sees other teams' definitions, as a reader does, may neither change nor lock them.
+create policy changed on marketing_automation.scenario as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy changed on marketing_automation.scenario is 'Changed, and locked, are scenarios whose owner the role is a member of';
+create policy changed on marketing_automation.activity as restrictive for update using (
+    scenario_id in (select s.id from marketing_automation.scenario s where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
+comment on policy changed on marketing_automation.activity is 'Of scenarios whose owner the role is a member of';
+create policy changed on marketing_automation.activity_translation as restrictive for update using (
+    activity_id in (
+        select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
+comment on policy changed on marketing_automation.activity_translation is 'Of scenarios whose owner the role is a member of';

@@ -1,5 +1,8 @@
 """Who leaves and comes back goes on as if they had not left, but for what happened meanwhile."""
 
+import threading
+
+import psycopg2
 import pytest
 
 from harness import wait_until
@@ -70,6 +73,97 @@ def test_what_fell_due_while_a_party_was_unsubscribed_runs_when_it_is_back(shop)
     assert _states(shop) == {"hello": "waiting"}
     shop.query("call marketing_automation.process_all_due()")
     assert _states(shop) == {"hello": "executed"}
+
+
+# While a session holds the lock a batch stops after it has seen who has left, at another customer's condition.
+SLOW = """
+create function shop.waits(row_id integer) returns boolean language plpgsql as $$
+begin
+    if row_id = 2 then perform pg_advisory_xact_lock(4712); end if;
+    return true;
+end $$;
+"""
+
+
+@pytest.fixture
+def leaving(shop):
+    """Ada has left, before anything has run for her."""
+    shop.query(f"alter database \"{shop.database}\" set marketing_automation.expression_lock_timeout = 0")
+    shop.psql(SLOW)
+    shop.customers("Ada", "Ben")
+    shop.scenario(condition="shop.waits(self.id)", **NULL)
+    shop.query("select * from marketing_automation.enroll()")
+    shop.query("select marketing_automation.unsubscribe('1')")
+    return shop
+
+
+def _state_of_ada(shop):
+    return shop.query("""
+        select coalesce(ra.outcome, ra.state) from marketing_automation.record_activity ra
+        join marketing_automation.record r on r.id = ra.record_id where r.key = '1'""")  # fmt: skip
+
+
+def _batch(shop, errors):
+    def run():
+        try:
+            shop.query("select marketing_automation.process_due()")
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_a_batch_that_had_seen_the_party_away_cancels_nothing_when_it_is_back_before_it_ends(leaving):
+    shop, errors = leaving, []
+    with shop.connect(autocommit=False) as holder, holder.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(4712)")
+        thread = _batch(shop, errors)
+        wait_until(lambda: shop.query("select 1 from pg_locks where locktype = 'advisory' and not granted"), what="the batch", timeout=20)
+        shop.query("select marketing_automation.resubscribe('1')")
+        cursor.execute("select pg_advisory_unlock(4712)")
+        thread.join(60)
+    assert errors == []
+    assert _state_of_ada(shop) == [("waiting",)]
+    shop.query("call marketing_automation.process_all_due()")
+    assert _state_of_ada(shop) == [("executed",)]
+    assert shop.query("select done, cancelled from marketing_automation.activity_count('welcome')") == [(2, 0)]
+
+
+def test_a_batch_beside_a_party_that_is_about_to_come_back_leaves_it_and_ends(leaving):
+    shop = leaving
+    with shop.connect(autocommit=False) as holder, holder.cursor() as cursor:
+        cursor.execute("select marketing_automation.resubscribe('1')")
+        # Whatever becomes of the other transaction.
+        shop.query("call marketing_automation.process_all_due()")
+        assert _state_of_ada(shop) == [("waiting",)]
+        holder.rollback()
+    shop.query("call marketing_automation.process_all_due()")
+    assert _state_of_ada(shop) == [("blocked",)]
+    assert shop.query("select done, cancelled from marketing_automation.activity_count('welcome')") == [(1, 1)]
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["first", "second"])
+def test_who_comes_back_waits_for_a_batch_that_is_open_and_finds_what_it_has_cancelled(leaving, before):
+    shop, errors = leaving, []
+    if before:
+        shop.activity("more", **NULL)
+        shop.query("insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at) "
+                   "select r.id, a.id, now() + interval '1 hour' from marketing_automation.record r, marketing_automation.activity a where a.name = 'more'")  # fmt: skip
+        shop.query("call marketing_automation.process_all_due()")
+        shop.query("update marketing_automation_internal.waiting_activity set at = now()")
+    with shop.connect(autocommit=False) as holder, holder.cursor() as cursor:
+        cursor.execute("select marketing_automation.process_due()")
+        thread = threading.Thread(target=lambda: shop.query("select marketing_automation.resubscribe('1')"))
+        thread.start()
+        wait_until(lambda: shop.query("select 1 from pg_locks where not granted"), what="who comes back to wait", timeout=20)
+        holder.commit()
+        thread.join(60)
+    assert set(_state_of_ada(shop)) == {("waiting",)}
+    shop.query("call marketing_automation.process_all_due()")
+    assert set(_state_of_ada(shop)) == {("executed",)}
+    assert shop.value("select sum(cancelled) from marketing_automation.activity_count('welcome')") == 0
 
 
 def test_a_click_that_a_changed_rule_makes_a_persons_counts_with_the_next_one(shop, sink):

@@ -296,6 +296,13 @@ select count(*) from unnest(array['marketer', 'reader', 'operator', 'admin']) a 
 set role regress_team_ann;
 select s.name from marketing_automation.scenario s where s.name in ('ann', 'bob') order by 1;
 select marketing_automation.pause('by Ann'), marketing_automation.resume();
+-- Seeing others' definitions is not locking them.
+select s.name from marketing_automation.scenario s where s.name in ('ann', 'bob') order by 1 for update;
+select s.name, a.name from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+where s.name in ('ann', 'bob') order by 1, 2 for key share of a;
+update marketing_automation.activity_translation t set subject = t.subject from marketing_automation.activity a, marketing_automation.scenario s
+where a.id = t.activity_id and s.id = a.scenario_id and s.name = 'bob';
+select marketing_automation.stop('bob');
 reset role;
 
 select marketing_automation.stop('ann'), marketing_automation.stop('bob');
