@@ -11,7 +11,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- as two sessions may enter the same ones.
     select format('select %s, %s, %s, %s, %s from %s as self where %s and %s order by 1',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
-        marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.topic_address(scenario, model),
+        marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.entering_address(scenario, model),
         marketing_automation_internal.as_occasion(scenario.occasion),
         model.relation, k.condition,
         marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), k.condition))

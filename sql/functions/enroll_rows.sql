@@ -1,12 +1,5 @@
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
-create function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
-language sql immutable
--- By a hash, so that all rows of a person share it, whichever enters first.
-return marketing_automation_internal.hash_point((scenario).id || '/' || person) < 100 * (scenario).holdout;
-comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
-    'API: private. Whether a person, by its party or else its key, gets no mail of a scenario, to compare with';
-
 create function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('array_remove(array[%s]::integer[], null)', string_agg(
@@ -21,12 +14,13 @@ comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
     'whose condition holds, or that another activity follows when it does not';
 
-create function marketing_automation_internal.topic_address(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+create function marketing_automation_internal.entering_address(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns text
 language sql immutable
-return case when (scenario).topic is null then 'null::text' else marketing_automation_internal.as_text((model).email) end;
-comment on function marketing_automation_internal.topic_address(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Expression over self, ready to stand in a query, for the address that may have chosen the topic of a scenario; null '
-    'without a topic: what is not asked for raises nothing';
+return marketing_automation_internal.as_text(case when (scenario).topic is not null or (scenario).holdout > 0 then (model).email end);
+comment on function marketing_automation_internal.entering_address(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Expression over self, ready to stand in a query, for the address of a row, which may have chosen the topic of a scenario, '
+    'and decides who is held out; null where neither is asked: that raises nothing';
 
 create function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
     returns text
@@ -34,7 +28,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
     select format('select %s, %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone),
-        marketing_automation_internal.topic_address(scenario, model), marketing_automation_internal.as_occasion(scenario.occasion),
+        marketing_automation_internal.entering_address(scenario, model), marketing_automation_internal.as_occasion(scenario.occasion),
         model.relation,
         marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
@@ -95,7 +89,8 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone, q.occasion, q.run, q.last_record,
-            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
+            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario,
+                marketing_automation_internal.held_out_person(q.party, q.email, q.key)) as held_out
         from (
             select o.key, o.party, o.time_zone, o.email, o.occasion, 1 as run, null::bigint as last_record
             from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)

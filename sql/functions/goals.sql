@@ -6,6 +6,20 @@ language sql immutable parallel safe
 return case when amount not in ('NaN', 'Infinity', '-Infinity') then amount end;
 comment on function marketing_automation_internal.finite(numeric) is 'API: private. A number; null for one that is none, or has no end';
 
+create function marketing_automation_internal.goal_moment(at timestamptz, entered_at timestamptz, now timestamptz) returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- A date comes as the midnight with which it begins.
+    select case
+        when at is null or at = '-infinity' then now
+        when at < entered_at and entered_at < timezone(d.zone, timezone(d.zone, at) + interval '1 day')
+            and timezone(d.zone, at)::time = '00:00' then entered_at
+        else at end
+    from (select marketing_automation_internal.database_time_zone() as zone) d
+$$;
+comment on function marketing_automation_internal.goal_moment(timestamptz, timestamptz, timestamptz) is
+    'API: private. When a record has reached its goal: by goal_at, or now if that does not tell. The midnight of the day on which it entered stands for that '
+    'day, as goal_at may be a date: then it is when it entered';
+
 create function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
 returns table (record_id bigint, activity_id integer)
 language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -33,14 +47,17 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         join marketing_automation_internal.record r on r.id = u.record_id
         where g.scenario_id = of_scenario and g.record_id = u.record_id and coalesce(u.at, close_goals.now) <= close_goals.now
           and r.entered_at <= close_goals.now
-        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount, r.entered_at
+        returning g.record_id, g.until, u.amount, r.entered_at, g.is_late and u.at is null as before,
+            marketing_automation_internal.goal_moment(u.at, r.entered_at, close_goals.now) as at
+    ), before as (
+        update marketing_automation_internal.record r set goal_before = true from reached c where c.before and r.id = c.record_id
     ), converted as (
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
         select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal', a.activity_id
         from reached c
         left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
             on a.record_id = c.record_id
-        where c.at between c.entered_at and c.until order by c.record_id
+        where c.at between c.entered_at and c.until and not c.before order by c.record_id
         on conflict (record_id) where source = 'goal' do nothing
         returning record_id
     )
@@ -48,7 +65,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
 $$;
 comment on function marketing_automation_internal.close_goals(integer, bigint[], timestamptz[], numeric[], timestamptz) is
     'API: private. Writes the conversions of records, which the caller has locked, that have reached the goal of a scenario at these times, '
-    'null: now; how many. One before entering or after the window is none, and nobody asks again';
+    'null: now; how many. One before entering or after the window is none, nor one whose time is not known, of who was in before the scenario had its goal '
+    'and is asked for the first time; nobody asks again';
 
 create function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
@@ -63,12 +81,12 @@ begin
         -- Who enters later, at an assumed time, is asked later.
         coalesce(array_agg(g.record_id) filter (
             where g.entered_at <= now and (g.until >= now or scenario.goal_at is not null)), '{}') as asked,
-        coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over
+        coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over, bool_or(g.is_late) as late
     into slice
-    from (select g.record_id, g.until from marketing_automation_internal.open_goal g
+    from (select g.record_id, g.until, g.is_late from marketing_automation_internal.open_goal g
           where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) o
     cross join lateral (
-        select o.record_id, o.until, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
+        select o.record_id, o.until, o.is_late, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
     asked := slice.records;
     if asked = 0 then
         return;
@@ -100,6 +118,11 @@ begin
         end if;
         delete from marketing_automation_internal.open_goal g
         where g.scenario_id = scenario.id and g.record_id = any (slice.over) and g.record_id = any (locked);
+    end if;
+    if slice.late then
+        -- From now on it is known when they reach it.
+        update marketing_automation_internal.open_goal g set is_late = false
+        where g.scenario_id = scenario.id and g.record_id = any (slice.asked) and g.record_id <> all (answer.holds || answer.raises) and g.is_late;
     end if;
 end $$;
 comment on function marketing_automation_internal.goal_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,

@@ -343,8 +343,12 @@ comment on function marketing_automation.mailer_tokens(text[], integer[], intege
 create function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
     retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer();
+    mine bigint[];
+    failures bigint[];
+    completed bigint;
 begin
-    perform marketing_automation_internal.this_mailer();
     perform marketing_automation_internal.demand_input(
         array_length(ids, 1) = all (array[array_length(attempts, 1), array_length(states, 1), array_length(replies, 1),
             array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1)])
@@ -353,20 +357,39 @@ begin
         and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
         and 0 <= all (retry_seconds) and 'infinity' > all (retry_seconds),
         'a result has an id, an attempt, a state, and a pause in seconds; of each array there are as many');
-    return marketing_automation_internal.complete_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers);
+    mine := array(select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.mailer = me);
+    select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
+            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server)),
+        array_agg(u.id) filter (where u.state = 'failed')
+    into completed, failures
+    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
+        as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    where u.id = any (mine);
+    if failures is not null then
+        update marketing_automation_internal.mailer m set failed_mails = (failures || m.failed_mails)[:10000] where m.id = me;
+    end if;
+    return coalesce(completed, 0);
 end $$;
 comment on function marketing_automation.mailer_complete(bigint[], integer[], text[], text[], double precision[], text[], integer[],
     text[], text[]) is
-    'API: mailer. Records results, each for the attempt that it belongs to; the children of sent mails start';
+    'API: mailer. Records results of mails that this mailer has claimed, each for the attempt that it belongs to; the children of sent '
+    'mails start';
 
 create function marketing_automation.mailer_dead_mailboxes(ids bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer();
+    mine bigint[];
 begin
-    perform marketing_automation_internal.this_mailer();
-    perform marketing_automation_internal.record_dead_mailboxes(ids);
+    select array(select u.id from unnest(ids) as u (id) intersect select f.id from unnest(m.failed_mails) as f (id)) into mine
+    from marketing_automation_internal.mailer m where m.id = me;
+    perform marketing_automation_internal.record_dead_mailboxes(mine);
+    -- What it has not named by now it will not.
+    update marketing_automation_internal.mailer m set failed_mails = '{}' where m.id = me and mine <> '{}';
 end $$;
 comment on function marketing_automation.mailer_dead_mailboxes(bigint[]) is
-    'API: mailer. Suppresses the recipients of mails that a server refused because their mailboxes do not exist';
+    'API: mailer. Suppresses the recipients of mails that failed for this mailer last, as a server refused them because their mailboxes do '
+    'not exist';
 
 create function marketing_automation.mailer_rescue() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

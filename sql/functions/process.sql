@@ -242,7 +242,8 @@ begin
         delete from marketing_automation_internal.finished_activity f where f.record_id = failure.record_id
             and f.activity_id = failure.activity_id;
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-            values (failure.record_id, failure.activity_id, at);
+            -- With its old time it is past its time of day, which would be tomorrow's again otherwise.
+            values (failure.record_id, failure.activity_id, case when activity.at_time is null then at else least(failure.at, at) end);
     else
         update marketing_automation_internal.finished_activity f set state = 'cancelled', outcome = obsolete, error = null,
             error_code = null

@@ -99,7 +99,7 @@ begin
                    goal_at timestamptz, goal_value numeric, choice integer)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
+               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
                case when activity.branch_by = 'share' then shares.ids[1 + width_bucket(
                    marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)]
                    else f.choice end as choice,
@@ -150,7 +150,9 @@ begin
         delete from marketing_automation_internal.open_goal g using decided d
         where scenario.goal is not null and d.reached and coalesce(d.goal_at, now) <= now
           and g.scenario_id = scenario.id and g.record_id = d.record_id
-        returning g.record_id, g.until, coalesce(nullif(d.goal_at, '-infinity'), now) as at, d.goal_value
+          -- Who was in before there was a goal is asked first by apply_goals(): he may have reached it before.
+          and not (g.is_late and d.goal_at is null)
+        returning g.record_id, g.until, marketing_automation_internal.goal_moment(d.goal_at, d.entered_at, now) as at, d.goal_value
     ), converted as (
         -- In order, as batches of other activities may convert the same records.
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)

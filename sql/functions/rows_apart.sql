@@ -16,7 +16,7 @@ begin
         marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(case when not only_key then model.party end),
         marketing_automation_internal.as_text(case when not only_key then model.time_zone end),
-        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end,
+        case when only_key then 'null::text' else marketing_automation_internal.entering_address(scenario, model) end,
         marketing_automation_internal.as_occasion(case when not only_key then scenario.occasion end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part

@@ -183,20 +183,30 @@ begin
     if new.goal is null then
         delete from marketing_automation_internal.open_goal g where g.scenario_id = new.id;
     else
-        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
-        select new.id, r.id, marketing_automation_internal.after_delay(r.entered_at, new.goal_window, r.time_zone)
+        -- Whom a sweep or a batch has now, it decides about by the old one.
+        update marketing_automation_internal.open_goal g set is_late = true
+        where g.ctid = any (array(
+            select o.ctid from marketing_automation_internal.open_goal o where o.scenario_id = new.id and not o.is_late for update skip locked));
+        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until, is_late)
+        select new.id, r.id, marketing_automation_internal.after_delay(r.entered_at, new.goal_window, r.time_zone), true
         from marketing_automation_internal.record r
         where r.scenario_id = new.id and not r.goal_before
           and not exists (select from marketing_automation.conversion c where c.record_id = r.id and c.source = 'goal')
         on conflict do nothing;
+        -- The sooner they are asked, the fewer have reached it since.
+        update marketing_automation_internal.sweep w set began_at = null, reached_record = 0, rests_until = '-infinity'
+        where w.ctid = any (array(
+            select o.ctid from marketing_automation_internal.sweep o
+            where o.scenario_id = new.id and o.what = 'goal' for update skip locked));
     end if;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_regoal() is
-    'API: private. A goal that a scenario gets while records are in it may be reached by them, too; one that it loses by nobody any more';
+    'API: private. A goal that a scenario gets while records are in it may be reached by them, too, but not by those who had before; one '
+    'that it loses by nobody any more';
 
 create trigger regoal after update of goal on marketing_automation.scenario
-    for each row when ((new.goal is null) <> (old.goal is null)) execute function marketing_automation_internal.scenario_regoal();
+    for each row when (new.goal is distinct from old.goal) execute function marketing_automation_internal.scenario_regoal();
 
 create trigger reclass after update of message_class on marketing_automation.scenario
     for each row when (new.message_class <> old.message_class) execute function marketing_automation_internal.scenario_class_changed();

@@ -253,7 +253,7 @@ begin
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
                 marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone),
-                marketing_automation_internal.topic_address(chosen, model), marketing_automation_internal.as_occasion(chosen.occasion))),
+                marketing_automation_internal.entering_address(chosen, model), marketing_automation_internal.as_occasion(chosen.occasion))),
             array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text, occasion text);
         row_exists := found;
     exception when others then
@@ -281,7 +281,7 @@ begin
         return next;
         return;
     end if;
-    if marketing_automation_internal.is_held_out(chosen, coalesce(row.party, row.key)) then
+    if marketing_automation_internal.is_held_out(chosen, marketing_automation_internal.held_out_person(row.party, row.email, row.key)) then
         at := start;
         outcome := 'held_out';
         detail := 'enters and is held out: no activity starts, only its goal is measured';

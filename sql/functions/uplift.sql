@@ -1,5 +1,18 @@
 -- Uplift: what a scenario has brought about, by comparing those who were mailed with those who were held out.
 
+create function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
+language sql immutable
+-- By a hash, so that all rows of a person share it, whichever enters first.
+return marketing_automation_internal.hash_point((scenario).id || '/' || person) < 100 * (scenario).holdout;
+comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
+    'API: private. Whether a person, see held_out_person(), gets no mail of a scenario, to compare with';
+
+create function marketing_automation_internal.held_out_person(party text, email text, key text) returns text
+language sql immutable
+return coalesce(party, encode(marketing_automation.address_hash(nullif(trim(email), '')), 'hex'), key);
+comment on function marketing_automation_internal.held_out_person(text, text, text) is
+    'API: private. What is the same for all rows of a person, as far as these tell: for is_held_out()';
+
 create function marketing_automation_internal.wilson(part bigint, whole bigint, out low double precision, out high double precision)
 language sql immutable strict set search_path = pg_catalog, pg_temp
 -- The 95 % interval of Wilson, with z = 1.96: also right for few, and for none. nullif(): a plan may divide before it asks where.

@@ -262,23 +262,6 @@ end $$;
 comment on function marketing_automation_internal.send_window_validate() is
     'API: private. A window opens, in a zone and by a calendar that exist; one that is in use stays';
 
-create function marketing_automation_internal.look_again_at(windows text[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if windows = '{}' then
-        return;
-    end if;
-    -- What is claimed, of those that use them.
-    perform marketing_automation_internal.revoke_claims_of('activity', a.id::text)
-    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-    where a.action = 'send_email' and coalesce(a.send_window, s.send_window) = any (windows);
-    if found then
-        perform marketing_automation_internal.notify_mailer();
-    end if;
-end $$;
-comment on function marketing_automation_internal.look_again_at(text[]) is
-    'API: private. Lets the mailer claim anew what leaves within windows that have changed';
-
 create function marketing_automation_internal.send_window_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

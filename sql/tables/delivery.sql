@@ -170,8 +170,11 @@ create table marketing_automation_internal.mailer (
     failed bigint not null default 0,
     retried bigint not null default 0,
     last_error text,
-    last_error_at timestamptz
+    last_error_at timestamptz,
+    failed_mails bigint[] not null default '{}'
 ) with (fillfactor = 50);
+comment on column marketing_automation_internal.mailer.failed_mails is
+    'Mails that it has claimed and that failed last, of which it may say that their mailboxes do not exist';
 comment on table marketing_automation_internal.mailer is
     'API: private. Each marketing-mailer that has sent for this database; see mailer_status. Not dumped: a restored copy has none';
 comment on column marketing_automation_internal.mailer.instance is 'Its process: one that connects again is still the same';

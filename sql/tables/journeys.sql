@@ -42,12 +42,16 @@ create table marketing_automation_internal.open_goal (
     scenario_id integer not null,
     record_id bigint not null,
     until timestamptz not null,
+    is_late boolean not null default false,
     primary key (scenario_id, record_id)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.open_goal is
     'API: private. Records that may still reach the goal of their scenario: those that had not when they entered, have not converted, and '
     'whose window is not over';
 comment on column marketing_automation_internal.open_goal.until is 'End of its window: a goal that is reached later is no conversion';
+comment on column marketing_automation_internal.open_goal.is_late is
+    'Whether the scenario got this goal when the record was in, and nobody has asked it yet: who has reached it by then had done so before, '
+    'unless goal_at tells when';
 
 create table marketing_automation_internal.waiting_activity (
     record_id bigint not null,

@@ -371,8 +371,11 @@ create table marketing_automation_internal.mailer (
     failed bigint not null default 0,
     retried bigint not null default 0,
     last_error text,
-    last_error_at timestamptz
+    last_error_at timestamptz,
+    failed_mails bigint[] not null default '{}'
 ) with (fillfactor = 50);
+comment on column marketing_automation_internal.mailer.failed_mails is
+    'Mails that it has claimed and that failed last, of which it may say that their mailboxes do not exist';
 comment on table marketing_automation_internal.mailer is
     'API: private. Each marketing-mailer that has sent for this database; see mailer_status. Not dumped: a restored copy has none';
 comment on column marketing_automation_internal.mailer.instance is 'Its process: one that connects again is still the same';
@@ -464,12 +467,16 @@ create table marketing_automation_internal.open_goal (
     scenario_id integer not null,
     record_id bigint not null,
     until timestamptz not null,
+    is_late boolean not null default false,
     primary key (scenario_id, record_id)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.open_goal is
     'API: private. Records that may still reach the goal of their scenario: those that had not when they entered, have not converted, and '
     'whose window is not over';
 comment on column marketing_automation_internal.open_goal.until is 'End of its window: a goal that is reached later is no conversion';
+comment on column marketing_automation_internal.open_goal.is_late is
+    'Whether the scenario got this goal when the record was in, and nobody has asked it yet: who has reached it by then had done so before, '
+    'unless goal_at tells when';
 insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
 select r.scenario_id, r.id, r.entered_at + s.goal_window
 from marketing_automation.scenario s join marketing_automation_internal.record r on r.scenario_id = s.id

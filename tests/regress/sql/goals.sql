@@ -123,10 +123,44 @@ select marketing_automation.add_activity('aim later', 'month', delay => '40 days
 select marketing_automation.run('aim later') is not null as runs;
 select enrolled from marketing_automation.enroll('aim later');
 update marketing_automation.scenario set goal = 'self.bought_at is not null' where name = 'aim later';
+-- Not by who had reached it before it was the goal: when is not known.
+select marketing_automation.apply_goals('aim later') as looked_at;
+select string_agg(key, ',' order by key) as keys from aim.conversion where scenario = 'aim later';
+select string_agg(r.key, ',' order by r.key) as before from marketing_automation.record r where r.scenario_id = marketing_automation.scenario_id('aim later') and r.goal_before;
+update aim.guest set bought_at = now() where id in (4, 5);
+select marketing_automation.apply_goals('aim later') as looked_at;
+select string_agg(key, ',' order by key) as keys from aim.conversion where scenario = 'aim later';
+-- So with one that is another by now; and a time that the row tells counts.
+update marketing_automation.scenario set goal = 'self.amount = 7', goal_at = null where name = 'aim later';
+update aim.guest set amount = 7 where id in (6, 7);
+update marketing_automation.scenario set goal = 'self.amount = 8' where name = 'aim later';
+update aim.guest set amount = 8, bought_at = now() where id = 8;
+update aim.guest set amount = 8 where id = 6;
+update marketing_automation.scenario set goal = 'self.amount >= 8 and self.id in (6, 8)', goal_at = 'case self.id when 8 then self.bought_at end' where name = 'aim later';
+select marketing_automation.apply_goals('aim later') as looked_at;
+select string_agg(key, ',' order by key) as keys from aim.conversion where scenario = 'aim later';
+select string_agg(r.key, ',' order by r.key) as before from marketing_automation.record r where r.scenario_id = marketing_automation.scenario_id('aim later') and r.goal_before;
+-- A goal that ends journeys is not reached by a batch first, which would not know.
+update marketing_automation.scenario set goal = 'self.amount = 9', goal_at = null where name = 'aim later';
+update aim.guest set amount = 9 where id = 9;
+call aim.work(now() + interval '41 days');
 select marketing_automation.apply_goals('aim later') as looked_at;
 select string_agg(key, ',' order by key) as keys from aim.conversion where scenario = 'aim later';
 update marketing_automation.scenario set goal = null where name = 'aim later';
 select count(*) from marketing_automation_internal.open_goal g where g.scenario_id = marketing_automation.scenario_id('aim later');
+
+-- A date is the whole day: on that of entering, too, whoever asks. A time before entering is none.
+begin;
+update aim.guest set bought_at = null, poison = 1;
+select aim.campaign('aim day', false, 'self.bought_at is not null', '(self.bought_at at time zone ''UTC'')::date', null, '30 days');
+select aim.campaign('aim hour', false, 'self.bought_at is not null', 'self.bought_at', null, '30 days');
+select scenario, enrolled from marketing_automation.enroll(null, '2026-03-01 12:00+00') where scenario in ('aim day', 'aim hour') order by 1;
+update aim.guest set bought_at = '2026-03-01 09:00+00' where id in (1, 2);
+update aim.guest set bought_at = '2026-02-28 23:00+00' where id = 3;
+update aim.guest set bought_at = '2026-03-02 23:00+00' where id = 4;
+select marketing_automation.apply_goals(s, now => '2026-03-02 23:30+00') as looked_at from unnest(array['aim day', 'aim hour']) s order by s;
+select scenario, key, at from aim.conversion where scenario in ('aim day', 'aim hour') order by 1, 2;
+rollback;
 
 -- Whatever people do, and however often it is asked: one conversion a record, none before entering, none after the window, and the same
 -- ones. Times are random, about the time of entering and the end of the window.

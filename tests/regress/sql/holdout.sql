@@ -60,6 +60,31 @@ select count(*) filter (where about = 'record' and fact like '%is held out: no a
     count(*) filter (where fact = 'never starts: the record is held out') as never from marketing_automation.explain_record('apart', :'key');
 select activity, outcome, detail from marketing_automation.simulate('apart', :'key');
 select tree ~ ', \d+ held out$' as counted from marketing_automation.tree('apart') limit 1;
+-- Who is no party is known by the address, whatever its spelling; a row without either by its key.
+select marketing_automation.register_model('apart address', 'apart.guest', key => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('apart address', 'apart address', goal => 'self.has_bought', holdout => 20) > 0 as created;
+select marketing_automation.add_activity('apart address', 'hello', action => null) > 0 as added;
+select marketing_automation.run('apart address') is not null as runs;
+update apart.guest g set email = case when id % 100 = 0 then null when id % 100 = 2 then '' when id % 2 = 0 then 'Pair' || id / 2 || '@apart.example' else ' pair' || id / 2 || '@APART.example ' end;
+select marketing_automation.enroll_records('apart address', array(select id::text from apart.guest where id % 3 = 0)) as entered;
+select enrolled from marketing_automation.enroll('apart address');
+select count(distinct lower(trim(g.email))) filter (where r.held_out) between 120 and 280 as a_fifth,
+    count(*) filter (where coalesce(g.email, '') = '' and r.held_out) between 1 and 30 as by_key
+from marketing_automation.record r join apart.guest g on g.id::text = r.key where r.scenario_id = marketing_automation.scenario_id('apart address');
+select count(*) as torn from (
+    select lower(trim(g.email)) from marketing_automation.record r join apart.guest g on g.id::text = r.key
+    where r.scenario_id = marketing_automation.scenario_id('apart address') and g.email <> '' group by 1 having count(distinct r.held_out) > 1) p;
+select bool_and(r.held_out = (s.outcome = 'held_out')) as as_simulated from marketing_automation.record r
+cross join lateral (select s.outcome from marketing_automation.simulate('apart address', r.key) s limit 1) s
+where r.scenario_id = marketing_automation.scenario_id('apart address') and r.key::integer < 60;
+-- One whose address raises stands apart, and all others enter.
+update marketing_automation.model set email = 'case when self.id = 3001 then (1 / (self.id - 3001))::text else self.email end' where name = 'apart address';
+insert into apart.guest (id, person, email) values (3001, null, 'a@apart.example'), (3002, null, 'b@apart.example');
+select enrolled, error from marketing_automation.enroll('apart address');
+delete from apart.guest where id = 3001;
+select enrolled, error from marketing_automation.enroll('apart address');
+select count(marketing_automation.stop('apart address')) as stopped;
+delete from marketing_automation_internal.open_goal g where g.scenario_id = marketing_automation.scenario_id('apart address');
 -- Newcombe's own examples, as published; and where there is nobody to compare with.
 select * from marketing_automation_internal.rate_difference(56, 70, 48, 80);
 select * from marketing_automation_internal.rate_difference(9, 10, 3, 10);

@@ -109,6 +109,25 @@ select marketing_automation.mailer_complete(array(select id from mf.claimed orde
     array['x', 'x', 'x'], array[0, 0, 0], array['sent', 'sent', 'failed'], array[250, 250, 550], array[null, null, null], array['mf', 'mf', 'mf']) as ended;
 reset role;
 select m.key, m.state, m.attempts, m.smtp_reply from marketing_automation.message m join mf.claimed c on c.id = m.id order by m.key;
+-- Nor do results of what another one has claimed; nor does it say whose mailboxes do not exist, but of those that have failed for itself.
+savepoint another;
+create table mf.kept as select o.id, o.key, o.email, row_number() over (order by o.key) as n from marketing_automation_internal.outbox o where o.id in (select id from mf.claimed);
+grant select on mf.kept to regress_mf_mailer;
+update marketing_automation_internal.outbox o set state = 'sending', attempts = 1, due_at = now(),
+    mailer = (select m.id from marketing_automation_internal.mailer m join mf.kept k on k.id = o.id where m.name = 'mf' and k.n = 1)
+where o.id in (select id from mf.kept);
+set role regress_mf_mailer;
+select marketing_automation.mailer_complete(array[k.id], array[1], array['failed'], array['550 5.1.1 no such user'], array[0], array['failed'], array[550],
+    array['5.1.1'], array['mf']) as ended from mf.kept k order by k.n;
+reset role;
+-- As the worker.
+select marketing_automation_internal.complete_messages(array[k.id], array[1], array['failed'], array['550 5.1.1 no such user'], array[0]) as ended from mf.kept k where k.n = 2;
+set role regress_mf_mailer;
+select marketing_automation.mailer_dead_mailboxes(array[k.id]) from mf.kept k where k.n = 2;
+select marketing_automation.mailer_dead_mailboxes(array(select k.id from mf.kept k));
+reset role;
+select k.n, marketing_automation.is_suppressed(k.email) as suppressed from mf.kept k order by k.n;
+rollback to another;
 -- Whose session has ended loses its claims at the next claim of anybody; whose has not keeps them.
 insert into marketing_automation_internal.mailer (name, instance, role, host, version, pid, backend_start, since, seen_at, state)
 values ('mf-dead', gen_random_uuid(), 'regress_mf_mailer', 'host', mf.version(), 1, '2000-01-01', now(), now(), 'sending');

@@ -108,10 +108,38 @@ join marketing_automation.activity a on a.id = m.activity_id join marketing_auto
 select regexp_replace(fact, '20\d\d-[-:+ 0-9]+', '…', 'g') as fact from marketing_automation.explain_record('drowsy', '1') where about ~ 'waits|skipped|follows';
 select name, status, message, seconds >= 0 as waits from marketing_automation.health() where name = 'queued_mails_window';
 select count(*) from marketing_automation_internal.claim_messages(100) c where c.email ~ '^sleeper';
--- The opening.
+-- The window opens earlier: so do they leave, and not before who has been refused for a while.
+update marketing_automation_internal.outbox o set attempts = 1, due_at = now() + interval '1 hour' where o.email = 'sleeper2@shop.example';
+savepoint taken_away;
 select shop.set_days('office', '{1,2,3,4,5,6,7}');
-update marketing_automation_internal.outbox o set due_at = now() where o.email ~ '^sleeper' and o.due_at > now();
 select c.email, c.closes_in between 0 and 90000 as closes from marketing_automation_internal.claim_messages(100) c where c.email ~ '^sleeper' order by 1;
+-- Or the scenario, or the activity, has no window any more, or another one.
+rollback to taken_away;
+update marketing_automation.scenario set send_window = null where name = 'drowsy';
+select c.email, c.closes_in from marketing_automation_internal.claim_messages(100) c where c.email ~ '^sleeper' order by 1;
+rollback to taken_away;
+insert into marketing_automation.send_window (name, days, opens, closes) values ('always', '{1,2,3,4,5,6,7}', '00:00', '24:00');
+update marketing_automation.activity set send_window = 'always' where name = 'waits';
+select c.email, c.closes_in between 0 and 90000 as closes from marketing_automation_internal.claim_messages(100) c where c.email ~ '^sleeper' order by 1;
+rollback;
+begin;
+-- What has failed and is tried again does not wait for its time of day once more.
+select marketing_automation.create_scenario('mended', 'sleeper', 'self.id <= 2') > 0 as created;
+select marketing_automation.add_activity('mended', 'daily', action => null, condition => '1 / (self.id - 1) >= 0',
+    at_time => (timezone('UTC', now()) - interval '1 hour')::time) > 0 as added;
+select marketing_automation.run('mended');
+select enrolled from marketing_automation.enroll('mended', now() - interval '1 day');
+update marketing_automation_internal.waiting_activity w set at = now() - interval '3 hours' from marketing_automation.activity a where a.id = w.activity_id and a.name = 'daily';
+update marketing_automation_internal.record r set time_zone = 'UTC' where r.scenario_id = marketing_automation.scenario_id('mended');
+select marketing_automation.process_due();
+select r.key, ra.state from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id
+where r.scenario_id = marketing_automation.scenario_id('mended') order by 1;
+update marketing_automation.activity set condition = 'true' where name = 'daily';
+select marketing_automation.retry(ra) from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id
+where r.scenario_id = marketing_automation.scenario_id('mended') and ra.state = 'failed';
+select marketing_automation.process_due();
+select r.key, ra.state from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id
+where r.scenario_id = marketing_automation.scenario_id('mended') order by 1;
 rollback;
 begin;
 -- A test waits for no window; nor does a mail that has none.
