@@ -135,10 +135,10 @@ declare
     its_name name := (select r.rolname from pg_roles r where r.oid = role);
 begin
     if role is null then
-        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed', hint = 'See: select rolname from pg_roles;';
     end if;
     if its_name is null then
-        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
         raise exception 'access "%" does not exist', access

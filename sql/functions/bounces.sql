@@ -103,7 +103,7 @@ declare
     softs integer;
 begin
     if raw is null or raw = '' then
-        raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value', hint = 'It is the whole mail, headers included, as it came.';
     end if;
     select r.* into report from marketing_automation_internal.parse_bounce(raw) r;
     for round in 1..30 loop

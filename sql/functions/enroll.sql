@@ -4,7 +4,7 @@ create function marketing_automation_internal.time_or_now(caller regrole, at tim
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if not isfinite(at) then
-        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value';
+        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
     end if;
     if at is not null
         and not (select r.rolsuper from pg_roles r where r.oid = caller)

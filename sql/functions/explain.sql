@@ -374,7 +374,7 @@ declare
     its_key text;
 begin
     if key is null then
-        raise exception 'key must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'key must not be null' using errcode = 'null_value_not_allowed', hint = 'It is the value of the model''s key of a row, as text.';
     end if;
     -- It asks several times of one row.
     perform marketing_automation_internal.begin_turn();

@@ -11,7 +11,7 @@ declare
     parties text[];
 begin
     if coalesce(needle, '') = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
     end if;
     select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;

@@ -12,7 +12,7 @@ begin
             using detail = 'What it owns is kept, and does not run.',
                   hint = format('Create it, and then: update marketing_automation.%I set owner = owner where owner = %L;', tg_table_name, new.owner);
     elsif new.owner_id = 0 then
-        raise exception 'role "%" does not exist', new.owner using errcode = 'undefined_object';
+        raise exception 'role "%" does not exist', new.owner using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     return new;
 end $$;

@@ -77,10 +77,11 @@ comment on function marketing_automation_internal.demand_input(boolean, text) is
 create function marketing_automation_internal.mailer_share(me integer, out senders integer, out place integer)
 language sql volatile set search_path = pg_catalog, pg_temp as $$
     with sender as materialized (
-        -- The worker is the first of all.
-        select 0 as id where marketing_automation_internal.worker_is_at_work()
+        -- The worker is the first of all. Who lacks a setting sends nothing.
+        select 0 as id where marketing_automation_internal.worker_is_at_work() and not exists (
+            select from marketing_automation.worker_status() w where w.database = current_database() and w.state = 'unconfigured')
         union all
-        select m.id from marketing_automation_internal.mailer m where m.pid is not null
+        select m.id from marketing_automation_internal.mailer m where m.pid is not null and (m.state <> 'unconfigured' or m.id = me)
     )
     select count(*)::integer, case
             when count(*) = 1 or (
@@ -441,6 +442,8 @@ begin
     update marketing_automation_internal.mailer m
     set (state, sent, failed, retried, seen_at)
         = (mailer_report.state, mailer_report.sent, mailer_report.failed, mailer_report.retried, statement_timestamp()),
+        -- The others have its share of the connections until they see it.
+        since = case when m.state = 'unconfigured' and mailer_report.state <> 'unconfigured' then statement_timestamp() else m.since end,
         last_error = left(mailer_report.last_error, 1000),
         last_error_at = case when m.last_error is not distinct from left(mailer_report.last_error, 1000) then m.last_error_at
             when mailer_report.last_error is not null then statement_timestamp() end

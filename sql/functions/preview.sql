@@ -22,13 +22,30 @@ begin
     select a.* into strict result from marketing_automation.activity a
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
     if result.action is distinct from 'send_email' then
-        raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
+        raise exception 'activity "%" sends no e-mail', activity
+            using errcode = 'object_not_in_prerequisite_state', hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
     end if;
     perform marketing_automation_internal.demand_member(caller, its_scenario, 'see mails of');
     return result;
 end $$;
 comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
     'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
+
+create function marketing_automation_internal.demand_key(scenario marketing_automation.scenario, key text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+begin
+    -- As its owner, since a type may have code of somebody.
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
+        select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
+exception when data_exception or check_violation then
+    raise exception 'key "%" is no %', key, format_type(model.key_type, null)
+        using errcode = sqlstate, hint = format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
+end $$;
+comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
+    'API: private. Raises unless a text is a value of the type of a model''s key';
 
 create function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
@@ -171,6 +188,7 @@ declare
     its_id bigint;
 begin
     perform marketing_automation_internal.check_address(to_address);
+    perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     insert into marketing_automation_internal.outbox
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
             created_at, due_at)
@@ -199,6 +217,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
 begin
+    perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     return query
         select p.*
         from marketing_automation_internal.mail_row(its_activity, key) r

@@ -5,10 +5,10 @@ declare
     statement text;
 begin
     if role is null then
-        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed', hint = 'See: select rolname from pg_roles;';
     end if;
     if its_name is null then
-        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     perform marketing_automation_internal.follow_renamed_grants();
     delete from marketing_automation_internal.access_grant g where g.role = its_name and g.access = revoke_access.access;

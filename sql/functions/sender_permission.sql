@@ -65,7 +65,7 @@ begin
         raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
             using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
     elsif new.role_id = 0 then
-        raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object';
+        raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     return new;
 end $$;

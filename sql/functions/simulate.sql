@@ -242,6 +242,7 @@ begin
         perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
         from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
     end if;
+    perform marketing_automation_internal.demand_key(chosen, simulate_row.key);
     begin
         select q.* into row
         from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,

@@ -7,7 +7,7 @@ declare
     weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
 begin
     if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
     end if;
     if reason is null or reason <> all (weights) then
         raise exception 'reason "%" does not exist', reason

@@ -65,7 +65,7 @@ create function marketing_automation_internal.left_address(address text) returns
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
     end if;
     return marketing_automation.address_hash(address);
 end $$;

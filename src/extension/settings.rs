@@ -7,6 +7,7 @@ mod show;
 
 use std::ffi::{CStr, CString};
 
+pub(in crate::extension) use check::SMTP_URL_HINT;
 pub(crate) use define::init;
 use pgrx::{GucSetting, PostgresGucEnum, pg_sys};
 pub(crate) use sender::{

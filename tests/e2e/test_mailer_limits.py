@@ -62,3 +62,18 @@ def test_who_has_no_connection_takes_over_when_the_one_that_had_it_dies(bare_sho
     first.kill()
     sink.delay(0)
     wait_until(lambda: Counter(bare_shop.messages().values()) == {"sent": 100}, 90, what="the second to send the rest")
+
+
+def test_a_worker_that_lacks_a_setting_takes_no_connections_from_mailers(shop, sink, start_mailer):
+    shop.wait_for_worker()
+    shop.mailer_url()
+    # The worker of this database has no server; the role of the mailer has.
+    shop.query(f'alter role "{shop.mailing}" in database "{shop.database}" set marketing_automation.smtp_url = \'{sink.url}\'')
+    shop.setting("smtp_url", "")
+    wait_until(lambda: shop.value("select state from marketing_automation.worker_status() where database = current_database()") == "unconfigured", what="the worker to have no server")
+    start_mailer(shop)
+    share = "select k.senders, k.place from marketing_automation_internal.mailer m cross join lateral marketing_automation_internal.mailer_share(m.id) k"
+    wait_until(lambda: shop.query(share) == [(1, 0)], 20, what="all connections to be the mailer's")
+    shop.query(f'alter database "{shop.database}" reset marketing_automation.smtp_url')
+    shop.query("select pg_reload_conf()")
+    wait_until(lambda: shop.query(share) == [(2, 1)], 30, what="the worker to have its share")

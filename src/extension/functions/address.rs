@@ -3,7 +3,8 @@
 use pgrx::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::argument::refuse;
+use super::argument::{refuse, refuse_with_hint};
+use crate::extension::settings::SMTP_URL_HINT;
 use crate::mail::{canonical_address, message};
 use crate::smtp::TransportConfig;
 
@@ -31,6 +32,6 @@ fn address_domain(address: &str) -> Option<String> {
 #[pg_extern(sql = false)]
 fn check_smtp_url(url: &str) {
     if let Err(error) = TransportConfig::parse(url) {
-        refuse(error);
+        refuse_with_hint(error, &SMTP_URL_HINT.to_string_lossy());
     }
 }

@@ -11,6 +11,10 @@ use crate::mail::message::{self, TokenMailbox};
 use crate::smtp::TransportConfig;
 use crate::tracking::url::BaseUrl;
 
+/// How an SMTP URL is written.
+pub(in crate::extension) const SMTP_URL_HINT: &CStr =
+    c"Write smtp://mail.example:587?tls=required, smtps://mail.example or file:///directory.";
+
 #[pg_guard]
 pub(super) unsafe extern "C-unwind" fn automation_base(
     new_value: *mut *mut c_char,
@@ -18,7 +22,13 @@ pub(super) unsafe extern "C-unwind" fn automation_base(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: called by guc.c.
-    unsafe { is_unset_or(new_value, BaseUrl::parse) }
+    unsafe {
+        is_unset_or(
+            new_value,
+            c"Write https://track.shop.example, without a path.",
+            BaseUrl::parse,
+        )
+    }
 }
 
 #[pg_guard]
@@ -28,7 +38,7 @@ pub(super) unsafe extern "C-unwind" fn smtp_url(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: called by guc.c.
-    unsafe { is_unset_or(new_value, TransportConfig::parse) }
+    unsafe { is_unset_or(new_value, SMTP_URL_HINT, TransportConfig::parse) }
 }
 
 #[pg_guard]
@@ -38,7 +48,13 @@ pub(super) unsafe extern "C-unwind" fn email_from(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: called by guc.c.
-    unsafe { is_unset_or(new_value, message::check_sender) }
+    unsafe {
+        is_unset_or(
+            new_value,
+            c"Write Shop <hello@shop.example>.",
+            message::check_sender,
+        )
+    }
 }
 
 #[pg_guard]
@@ -49,7 +65,7 @@ pub(super) unsafe extern "C-unwind" fn bounce_address(
 ) -> bool {
     // SAFETY: called by guc.c.
     unsafe {
-        is_unset_or(new_value, |text| {
+        is_unset_or(new_value, c"Write bounces@shop.example.", |text| {
             TokenMailbox::parse("bounce address", text)
         })
     }
@@ -63,7 +79,7 @@ pub(super) unsafe extern "C-unwind" fn unsubscribe_address(
 ) -> bool {
     // SAFETY: called by guc.c.
     unsafe {
-        is_unset_or(new_value, |text| {
+        is_unset_or(new_value, c"Write leave@shop.example.", |text| {
             TokenMailbox::parse("unsubscribe address", text)
         })
     }
@@ -76,7 +92,13 @@ pub(super) unsafe extern "C-unwind" fn feedback_sender(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: called by guc.c.
-    unsafe { is_unset_or(new_value, check_feedback_sender) }
+    unsafe {
+        is_unset_or(
+            new_value,
+            c"Write a name of 5 to 15 characters, such as shop.example.",
+            check_feedback_sender,
+        )
+    }
 }
 
 #[pg_guard]
@@ -86,16 +108,23 @@ pub(super) unsafe extern "C-unwind" fn dkim_keys(
     _source: pg_sys::GucSource::Type,
 ) -> bool {
     // SAFETY: called by guc.c.
-    unsafe { is_unset_or(new_value, parse_keys) }
+    unsafe {
+        is_unset_or(
+            new_value,
+            c"Write shop.example s2026 /etc/postgresql/shop.pem, and a comma before the next one.",
+            parse_keys,
+        )
+    }
 }
 
-/// Whether the new value is unset, empty or can be parsed; otherwise the error becomes the detail of the message, as
-/// `GUC_check_errdetail` makes it in C.
+/// Whether the new value is unset, empty or can be parsed; otherwise the error becomes the detail of the message, beside what to write
+/// instead, as `GUC_check_errdetail` and `GUC_check_errhint` make them in C.
 ///
 /// # Safety
 /// `new_value` must be what PostgreSQL passes to a string check hook.
 unsafe fn is_unset_or<T, E: Display>(
     new_value: *mut *mut c_char,
+    hint: &CStr,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> bool {
     // SAFETY: guc.c passes a pointer to a C string or to null.
@@ -114,7 +143,10 @@ unsafe fn is_unset_or<T, E: Display>(
     };
     if let Ok(detail) = CString::new(error.to_string()) {
         // SAFETY: guc.c reads the string right after the hook returned, from the current memory context.
-        unsafe { pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr()) };
+        unsafe {
+            pg_sys::GUC_check_errdetail_string = pg_sys::pstrdup(detail.as_ptr());
+            pg_sys::GUC_check_errhint_string = pg_sys::pstrdup(hint.as_ptr());
+        }
     }
     false
 }

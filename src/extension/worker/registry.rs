@@ -238,6 +238,13 @@ pub(in crate::extension) fn leave() {
     });
 }
 
+/// Whether the worker of the current database lacks a setting.
+pub(in crate::extension) fn is_unconfigured() -> bool {
+    // SAFETY: a plain variable of the process.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    of_database(database).is_some_and(|slot| slot.state == State::Unconfigured)
+}
+
 /// Takes the error back once it is over.
 pub(in crate::extension) fn clear_error() {
     update(|slot| {

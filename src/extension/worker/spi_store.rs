@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgrx::prelude::*;
 
+use super::registry;
 use super::revocation::SharedMemory;
 use super::statements;
 use super::transaction::run_in_extension;
@@ -20,7 +21,7 @@ use crate::extension::snippets::snippets;
 use crate::mail::bounce::Rules;
 use crate::mail::template::Snippets;
 
-/// A worker that begins while mailers send waits so long, until they have given up the connections that are its share.
+/// A worker that begins, or can begin at last, while mailers send waits so long, until they have given up the connections that are its share.
 const ARRIVAL: Duration = Duration::from_secs(2);
 
 pub(super) struct SpiStore {
@@ -66,6 +67,10 @@ impl Store for SpiStore {
     }
 
     fn settings(&mut self, afresh: bool) -> Result<Found> {
+        if registry::is_unconfigured() {
+            // Mailers have its share of the connections.
+            self.began = Instant::now();
+        }
         run_in_extension(|| {
             let session_settings = statements::session_settings()?;
             if let Some(reason) = statements::check_armed()? {

@@ -89,7 +89,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
 pub(super) fn snippets_version_and_senders() -> spi::Result<(Option<String>, Option<i64>)> {
     Spi::get_two(
         "select pg_catalog.concat_ws(' ', pg_catalog.count(*), pg_catalog.sum(s.version)),
-                1 + (select pg_catalog.count(*) from marketing_automation_internal.mailer m where m.pid is not null)
+                1 + (select pg_catalog.count(*) from marketing_automation_internal.mailer m where m.pid is not null and m.state <> 'unconfigured')
          from marketing_automation.snippet s",
     )
 }
@@ -271,6 +271,6 @@ pub(super) fn next_due() -> spi::Result<(Option<f64>, Option<String>, Option<i64
     Spi::get_three(
         "select extract(epoch from marketing_automation_internal.next_due() - statement_timestamp())::double precision,
                 marketing_automation_internal.pause_note(),
-                1 + (select pg_catalog.count(*) from marketing_automation_internal.mailer m where m.pid is not null)",
+                1 + (select pg_catalog.count(*) from marketing_automation_internal.mailer m where m.pid is not null and m.state <> 'unconfigured')",
     )
 }

@@ -153,6 +153,15 @@ select * from mf.share();
 -- Not who comes from the future, as the clock was set back.
 update marketing_automation_internal.mailer m set since = now() + interval '1 hour' where m.name = 'mf';
 select * from mf.share();
+-- One that lacks a setting is no sender, and arrives when it has it.
+update marketing_automation_internal.mailer m set state = 'unconfigured' where m.name = 'mf-other';
+select * from mf.share();
+update marketing_automation_internal.mailer m set state = 'unconfigured', since = now() - interval '1 hour' where m.name = 'mf';
+set role regress_mf_mailer;
+select marketing_automation.mailer_report('idle', null, 0, 0, 0);
+reset role;
+select m.name, m.since = statement_timestamp() as arrives from marketing_automation_internal.mailer m where m.name = 'mf' and m.since > now() - interval '1 minute';
+update marketing_automation_internal.mailer m set state = 'sending' where m.name = 'mf-other';
 update marketing_automation_internal.mailer m set since = now() - interval '1 minute' where m.name = 'mf';
 select * from mf.share();
 delete from marketing_automation_internal.mailer m where m.name = 'mf-other';
