@@ -267,7 +267,11 @@ begin
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.record r on r.id = o.record_id
             where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
-              and r.blocked_at is null
+              and r.blocked_at is null and r.end_reason is null
+              and (o.record_id is null or coalesce(a.send_window, s.send_window) is null or not exists (
+                  select from marketing_automation_internal.its_window(a) v
+                  where v.name is not null and not marketing_automation_internal.is_open(v,
+                      marketing_automation_internal.window_zone(v, o.time_zone), clock_timestamp())))
               and not exists (select from marketing_automation.unsubscription u
                   where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
@@ -281,7 +285,7 @@ begin
 end $$;
 comment on function marketing_automation.mailer_revoked(bigint[], integer[]) is
     'API: mailer. Which of these claims must not be sent any more: what has been blocked, unsubscribed, suppressed, stopped, paused or '
-    'taken back since';
+    'taken back since, whose journey has ended, and whose window is shut by now';
 
 create function marketing_automation.mailer_next_due(out seconds double precision, out pause text, out senders integer, out place integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -101,6 +101,23 @@ select count(*) from (select marketing_automation.block(r.uuid) from marketing_a
 set role regress_mf_mailer;
 select c.email = (select min(email) from mf.claimed) as blocked from mf.claimed c
 where c.id in (select * from marketing_automation.mailer_revoked(array(select id from mf.claimed), array(select attempt from mf.claimed)));
+-- So are those whose journey has ended, or whose window is shut by now.
+reset role;
+savepoint forbidden;
+update marketing_automation_internal.record r set ended_at = now(), end_reason = 'exited' from mf.claimed c where c.record_id = r.id;
+set role regress_mf_mailer;
+select count(*) as of_ended from marketing_automation.mailer_revoked(array(select id from mf.claimed), array(select attempt from mf.claimed));
+rollback to forbidden;
+insert into marketing_automation.send_window (name, days) values ('mf', array[extract(isodow from now() + interval '3 days')]::integer[]);
+update marketing_automation.scenario set send_window = 'mf' where name = 'mf';
+set role regress_mf_mailer;
+select count(*) as shut from marketing_automation.mailer_revoked(array(select id from mf.claimed), array(select attempt from mf.claimed));
+reset role;
+update marketing_automation.send_window set days = '{1,2,3,4,5,6,7}', opens = '00:00', closes = '24:00' where name = 'mf';
+set role regress_mf_mailer;
+select count(*) as open from marketing_automation.mailer_revoked(array(select id from mf.claimed), array(select attempt from mf.claimed));
+rollback to forbidden;
+set role regress_mf_mailer;
 -- One sent, one put off, one given back; late results change nothing.
 select marketing_automation.mailer_complete(array(select id from mf.claimed order by email), array[1, 1, 1], array['released', 'queued', 'sent'],
     array[null, '451 later', '250 ok'], array[0, 3600, 0], array[null, 'deferred', 'sent'], array[null, 451, 250], array[null, null, null],
