@@ -162,7 +162,8 @@ values ('mf-other', gen_random_uuid(), 'regress_mf_mailer', 'host', mf.version()
 create function mf.share() returns table (name text, senders integer, place integer) language sql as $$
     select m.name, k.senders - w.workers, k.place - w.workers
     from marketing_automation_internal.mailer m cross join lateral marketing_automation_internal.mailer_share(m.id) k,
-        (select marketing_automation_internal.worker_is_at_work()::integer as workers) w
+        (select count(*)::integer as workers from marketing_automation.worker_status() s
+            where s.database = current_database() and s.state <> 'unconfigured' and marketing_automation_internal.worker_is_at_work()) w
     where m.name in ('mf', 'mf-other') order by 1
 $$;
 update marketing_automation_internal.mailer m set since = now() + interval '30 seconds' where m.name = 'mf';
@@ -177,7 +178,7 @@ update marketing_automation_internal.mailer m set state = 'unconfigured', since 
 set role regress_mf_mailer;
 select marketing_automation.mailer_report('idle', null, 0, 0, 0);
 reset role;
-select m.name, m.since = statement_timestamp() as arrives from marketing_automation_internal.mailer m where m.name = 'mf' and m.since > now() - interval '1 minute';
+select m.name as arrives from marketing_automation_internal.mailer m where m.name = 'mf' and m.since > now() - interval '1 minute';
 update marketing_automation_internal.mailer m set state = 'sending' where m.name = 'mf-other';
 update marketing_automation_internal.mailer m set since = now() - interval '1 minute' where m.name = 'mf';
 select * from mf.share();
