@@ -70,6 +70,7 @@ def test_a_worker_that_lacks_a_setting_takes_no_connections_from_mailers(shop, s
     # The worker of this database has no server; the role of the mailer has.
     shop.query(f'alter role "{shop.mailing}" in database "{shop.database}" set marketing_automation.smtp_url = \'{sink.url}\'')
     shop.setting("smtp_url", "")
+    shop.query("select pg_reload_conf()")
     wait_until(lambda: shop.value("select state from marketing_automation.worker_status() where database = current_database()") == "unconfigured", what="the worker to have no server")
     start_mailer(shop)
     share = "select k.senders, k.place from marketing_automation_internal.mailer m cross join lateral marketing_automation_internal.mailer_share(m.id) k"
