@@ -407,8 +407,11 @@ create table marketing_automation_internal.mailer (
     failed bigint not null default 0,
     retried bigint not null default 0,
     last_error text,
-    last_error_at timestamptz
+    last_error_at timestamptz,
+    failed_mails bigint[] not null default '{}'
 ) with (fillfactor = 50);
+comment on column marketing_automation_internal.mailer.failed_mails is
+    'Mails that it has claimed and that failed last, of which it may say that their mailboxes do not exist';
 comment on table marketing_automation_internal.mailer is
     'API: private. Each marketing-mailer that has sent for this database; see mailer_status. Not dumped: a restored copy has none';
 comment on column marketing_automation_internal.mailer.instance is 'Its process: one that connects again is still the same';
@@ -500,12 +503,16 @@ create table marketing_automation_internal.open_goal (
     scenario_id integer not null,
     record_id bigint not null,
     until timestamptz not null,
+    is_late boolean not null default false,
     primary key (scenario_id, record_id)
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.open_goal is
     'API: private. Records that may still reach the goal of their scenario: those that had not when they entered, have not converted, and '
     'whose window is not over';
 comment on column marketing_automation_internal.open_goal.until is 'End of its window: a goal that is reached later is no conversion';
+comment on column marketing_automation_internal.open_goal.is_late is
+    'Whether the scenario got this goal when the record was in, and nobody has asked it yet: who has reached it by then had done so before, '
+    'unless goal_at tells when';
 insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
 select r.scenario_id, r.id, r.entered_at + s.goal_window
 from marketing_automation.scenario s join marketing_automation_internal.record r on r.scenario_id = s.id
@@ -876,6 +883,17 @@ create table marketing_automation_internal.rehearsed_wait (
 );
 comment on table marketing_automation_internal.rehearsed_wait is
     'API: private. How often a rehearsal has put an activity, or its mail, off to a later moment';
+-- Who sees other teams' definitions, as a reader does, may neither change nor lock them.
+create policy changed on marketing_automation.scenario as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
+comment on policy changed on marketing_automation.scenario is 'Changed, and locked, are scenarios whose owner the role is a member of';
+create policy changed on marketing_automation.activity as restrictive for update using (
+    scenario_id in (select s.id from marketing_automation.scenario s where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
+comment on policy changed on marketing_automation.activity is 'Of scenarios whose owner the role is a member of';
+create policy changed on marketing_automation.activity_translation as restrictive for update using (
+    activity_id in (
+        select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
+comment on policy changed on marketing_automation.activity_translation is 'Of scenarios whose owner the role is a member of';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1862,7 +1880,7 @@ begin
         marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(case when not only_key then model.party end),
         marketing_automation_internal.as_text(case when not only_key then model.time_zone end),
-        case when only_key then 'null::text' else marketing_automation_internal.topic_address(scenario, model) end,
+        case when only_key then 'null::text' else marketing_automation_internal.entering_address(scenario, model) end,
         marketing_automation_internal.as_occasion(case when not only_key then scenario.occasion end), model.relation,
         -- The part stands outside, where it finds the rows, and inside, where it protects the domain.
         case when only_key then part
@@ -2346,7 +2364,7 @@ begin
             using detail = 'What it owns is kept, and does not run.',
                   hint = format('Create it, and then: update marketing_automation.%I set owner = owner where owner = %L;', tg_table_name, new.owner);
     elsif new.owner_id = 0 then
-        raise exception 'role "%" does not exist', new.owner using errcode = 'undefined_object';
+        raise exception 'role "%" does not exist', new.owner using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     return new;
 end $$;
@@ -2815,23 +2833,6 @@ end $$;
 comment on function marketing_automation_internal.send_window_validate() is
     'API: private. A window opens, in a zone and by a calendar that exist; one that is in use stays';
 
-create or replace function marketing_automation_internal.look_again_at(windows text[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if windows = '{}' then
-        return;
-    end if;
-    -- What is claimed, of those that use them.
-    perform marketing_automation_internal.revoke_claims_of('activity', a.id::text)
-    from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-    where a.action = 'send_email' and coalesce(a.send_window, s.send_window) = any (windows);
-    if found then
-        perform marketing_automation_internal.notify_mailer();
-    end if;
-end $$;
-comment on function marketing_automation_internal.look_again_at(text[]) is
-    'API: private. Lets the mailer claim anew what leaves within windows that have changed';
-
 create or replace function marketing_automation_internal.send_window_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -3192,6 +3193,57 @@ create or replace trigger changed after update on marketing_automation.message_c
     referencing old table as old_class new table as new_class
     for each statement execute function marketing_automation_internal.message_class_changed();
 
+-- functions/window_changes.sql
+-- When windows change, or other ones are chosen: mails that are claimed, or wait for an opening, are looked at again.
+
+create or replace function marketing_automation_internal.look_again(activities integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    if activities = '{}' then
+        return;
+    end if;
+    perform marketing_automation_internal.revoke_claims_of('activity', a.id::text) from unnest(activities) as a (id);
+    -- Those that wait for an opening: the claim says which still do. Deferred ones wait for their next attempt.
+    update marketing_automation_internal.outbox o set due_at = clock_timestamp()
+    where o.ctid = any (array(
+        select q.ctid from marketing_automation_internal.outbox q
+        where q.activity_id = any (activities) and q.state = 'queued' and q.attempts = 0 and q.due_at > clock_timestamp()
+          and q.record_id is not null
+        for update skip locked));
+    perform marketing_automation_internal.notify_mailer();
+end $$;
+comment on function marketing_automation_internal.look_again(integer[]) is
+    'API: private. Lets the mailer claim mails of these activities anew, claimed ones and those that wait for their window';
+
+create or replace function marketing_automation_internal.look_again_at(windows text[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.look_again(array(
+        select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where a.action = 'send_email' and coalesce(a.send_window, s.send_window) = any (windows)))
+$$;
+comment on function marketing_automation_internal.look_again_at(text[]) is
+    'API: private. Lets the mailer claim anew what leaves within windows that have changed';
+
+create or replace function marketing_automation_internal.send_window_chosen() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.look_again(array(
+            select a.id from marketing_automation.activity a
+            where a.action = 'send_email' and case tg_table_name when 'activity' then a.id = new.id
+                else a.scenario_id = new.id and a.send_window is null end));
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.send_window_chosen() is
+    'API: private. Trigger: mails of an activity, or of a scenario, that has another window, or none any more, are claimed anew';
+
+create or replace trigger send_window after update of send_window on marketing_automation.scenario
+    for each row when (new.send_window is distinct from old.send_window) execute function marketing_automation_internal.send_window_chosen();
+
+create or replace trigger send_window after update of send_window on marketing_automation.activity
+    for each row when (new.send_window is distinct from old.send_window) execute function marketing_automation_internal.send_window_chosen();
+
 -- functions/models.sql
 -- Models, and the shipped parties and sales: what is written is checked, and what depends on it follows. Definitions have three
 -- triggers: "guard" runs as the writer (may they?), "validate" as the extension (does it make sense?), "cascade" afterwards.
@@ -3539,20 +3591,30 @@ begin
     if new.goal is null then
         delete from marketing_automation_internal.open_goal g where g.scenario_id = new.id;
     else
-        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until)
-        select new.id, r.id, marketing_automation_internal.after_delay(r.entered_at, new.goal_window, r.time_zone)
+        -- Whom a sweep or a batch has now, it decides about by the old one.
+        update marketing_automation_internal.open_goal g set is_late = true
+        where g.ctid = any (array(
+            select o.ctid from marketing_automation_internal.open_goal o where o.scenario_id = new.id and not o.is_late for update skip locked));
+        insert into marketing_automation_internal.open_goal (scenario_id, record_id, until, is_late)
+        select new.id, r.id, marketing_automation_internal.after_delay(r.entered_at, new.goal_window, r.time_zone), true
         from marketing_automation_internal.record r
         where r.scenario_id = new.id and not r.goal_before
           and not exists (select from marketing_automation.conversion c where c.record_id = r.id and c.source = 'goal')
         on conflict do nothing;
+        -- The sooner they are asked, the fewer have reached it since.
+        update marketing_automation_internal.sweep w set began_at = null, reached_record = 0, rests_until = '-infinity'
+        where w.ctid = any (array(
+            select o.ctid from marketing_automation_internal.sweep o
+            where o.scenario_id = new.id and o.what = 'goal' for update skip locked));
     end if;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_regoal() is
-    'API: private. A goal that a scenario gets while records are in it may be reached by them, too; one that it loses by nobody any more';
+    'API: private. A goal that a scenario gets while records are in it may be reached by them, too, but not by those who had before; one '
+    'that it loses by nobody any more';
 
 create or replace trigger regoal after update of goal on marketing_automation.scenario
-    for each row when ((new.goal is null) <> (old.goal is null)) execute function marketing_automation_internal.scenario_regoal();
+    for each row when (new.goal is distinct from old.goal) execute function marketing_automation_internal.scenario_regoal();
 
 create or replace trigger reclass after update of message_class on marketing_automation.scenario
     for each row when (new.message_class <> old.message_class) execute function marketing_automation_internal.scenario_class_changed();
@@ -4033,7 +4095,7 @@ begin
         raise warning 'role "%" does not exist, which may send as "%"', new.role, new.sender
             using hint = format('Create it, and then: update marketing_automation.sender_permission set role = role where role = %L;', new.role);
     elsif new.role_id = 0 then
-        raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object';
+        raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     return new;
 end $$;
@@ -5101,13 +5163,6 @@ comment on function marketing_automation_internal.rows_to_enter_again(marketing_
 -- functions/enroll_rows.sql
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
-create or replace function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
-language sql immutable
--- By a hash, so that all rows of a person share it, whichever enters first.
-return marketing_automation_internal.hash_point((scenario).id || '/' || person) < 100 * (scenario).holdout;
-comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
-    'API: private. Whether a person, by its party or else its key, gets no mail of a scenario, to compare with';
-
 create or replace function marketing_automation_internal.root_choice(scenario_id integer) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('array_remove(array[%s]::integer[], null)', string_agg(
@@ -5122,12 +5177,13 @@ comment on function marketing_automation_internal.root_choice(integer) is
     'API: private. Expression over self, ready to stand in a query, for the ids of the root activities that a row starts: those '
     'whose condition holds, or that another activity follows when it does not';
 
-create or replace function marketing_automation_internal.topic_address(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+create or replace function marketing_automation_internal.entering_address(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns text
 language sql immutable
-return case when (scenario).topic is null then 'null::text' else marketing_automation_internal.as_text((model).email) end;
-comment on function marketing_automation_internal.topic_address(marketing_automation.scenario, marketing_automation.model) is
-    'API: private. Expression over self, ready to stand in a query, for the address that may have chosen the topic of a scenario; null '
-    'without a topic: what is not asked for raises nothing';
+return marketing_automation_internal.as_text(case when (scenario).topic is not null or (scenario).holdout > 0 then (model).email end);
+comment on function marketing_automation_internal.entering_address(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. Expression over self, ready to stand in a query, for the address of a row, which may have chosen the topic of a scenario, '
+    'and decides who is held out; null where neither is asked: that raises nothing';
 
 create or replace function marketing_automation_internal.entering_query(scenario marketing_automation.scenario, model marketing_automation.model)
     returns text
@@ -5135,7 +5191,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Not "is true": WHERE takes null for false anyway, and an index, a partition or a semi-join is used for the bare condition only.
     select format('select %s, %s, %s, %s, %s from %s as self where %s', marketing_automation_internal.as_key(model.key, model.key_type),
         marketing_automation_internal.as_text(model.party), marketing_automation_internal.as_text(model.time_zone),
-        marketing_automation_internal.topic_address(scenario, model), marketing_automation_internal.as_occasion(scenario.occasion),
+        marketing_automation_internal.entering_address(scenario, model), marketing_automation_internal.as_occasion(scenario.occasion),
         model.relation,
         marketing_automation_internal.guarded(
             format(E'(%s\n)', scenario.domain),
@@ -5196,7 +5252,8 @@ declare
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone, q.occasion, q.run, q.last_record,
-            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario, coalesce(q.party, q.key)) as held_out
+            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario,
+                marketing_automation_internal.held_out_person(q.party, q.email, q.key)) as held_out
         from (
             select o.key, o.party, o.time_zone, o.email, o.occasion, 1 as run, null::bigint as last_record
             from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, source, keys)
@@ -5543,7 +5600,7 @@ create or replace function marketing_automation_internal.time_or_now(caller regr
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if not isfinite(at) then
-        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value';
+        raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
     end if;
     if at is not null
         and not (select r.rolsuper from pg_roles r where r.oid = caller)
@@ -5875,7 +5932,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- as two sessions may enter the same ones.
     select format('select %s, %s, %s, %s, %s from %s as self where %s and %s order by 1',
         marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_text(model.party),
-        marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.topic_address(scenario, model),
+        marketing_automation_internal.as_text(model.time_zone), marketing_automation_internal.entering_address(scenario, model),
         marketing_automation_internal.as_occasion(scenario.occasion),
         model.relation, k.condition,
         marketing_automation_internal.guarded(format(E'(%s\n)', scenario.domain), k.condition))
@@ -6295,6 +6352,7 @@ declare
     wanted integer := cardinality(records);
     undated bigint[] := '{}';
     expired bigint[] := '{}';
+    gone bigint[];
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     relation := (select m.relation from marketing_automation.model m where m.name = scenario.model);
@@ -6340,7 +6398,7 @@ begin
                    goal_at timestamptz, goal_value numeric, choice integer)
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value,
+               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
                case when activity.branch_by = 'share' then shares.ids[1 + width_bucket(
                    marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)]
                    else f.choice end as choice,
@@ -6391,7 +6449,9 @@ begin
         delete from marketing_automation_internal.open_goal g using decided d
         where scenario.goal is not null and d.reached and coalesce(d.goal_at, now) <= now
           and g.scenario_id = scenario.id and g.record_id = d.record_id
-        returning g.record_id, g.until, coalesce(nullif(d.goal_at, '-infinity'), now) as at, d.goal_value
+          -- Who was in before there was a goal is asked first by apply_goals(): he may have reached it before.
+          and not (g.is_late and d.goal_at is null)
+        returning g.record_id, g.until, marketing_automation_internal.goal_moment(d.goal_at, d.entered_at, now) as at, d.goal_value
     ), converted as (
         -- In order, as batches of other activities may convert the same records.
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
@@ -6464,7 +6524,11 @@ begin
               and f.activity_id = c.id)
         on conflict do nothing
     )
-    select c.records, c.mailed into processed, queued from counted c;
+    select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked') into processed, queued, gone
+    from counted c;
+    if gone <> '{}' then
+        processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
+    end if;
     if queued > 0 then
         perform marketing_automation_internal.notify_mailer();
     end if;
@@ -7205,6 +7269,20 @@ language sql immutable parallel safe
 return case when amount not in ('NaN', 'Infinity', '-Infinity') then amount end;
 comment on function marketing_automation_internal.finite(numeric) is 'API: private. A number; null for one that is none, or has no end';
 
+create or replace function marketing_automation_internal.goal_moment(at timestamptz, entered_at timestamptz, now timestamptz) returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- A date comes as the midnight with which it begins.
+    select case
+        when at is null or at = '-infinity' then now
+        when at < entered_at and entered_at < timezone(d.zone, timezone(d.zone, at) + interval '1 day')
+            and timezone(d.zone, at)::time = '00:00' then entered_at
+        else at end
+    from (select marketing_automation_internal.database_time_zone() as zone) d
+$$;
+comment on function marketing_automation_internal.goal_moment(timestamptz, timestamptz, timestamptz) is
+    'API: private. When a record has reached its goal: by goal_at, or now if that does not tell. The midnight of the day on which it entered stands for that '
+    'day, as goal_at may be a date: then it is when it entered';
+
 create or replace function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
 returns table (record_id bigint, activity_id integer)
 language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
@@ -7232,14 +7310,17 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         join marketing_automation_internal.record r on r.id = u.record_id
         where g.scenario_id = of_scenario and g.record_id = u.record_id and coalesce(u.at, close_goals.now) <= close_goals.now
           and r.entered_at <= close_goals.now
-        returning g.record_id, g.until, coalesce(nullif(u.at, '-infinity'), close_goals.now) as at, u.amount, r.entered_at
+        returning g.record_id, g.until, u.amount, r.entered_at, g.is_late and u.at is null as before,
+            marketing_automation_internal.goal_moment(u.at, r.entered_at, close_goals.now) as at
+    ), before as (
+        update marketing_automation_internal.record r set goal_before = true from reached c where c.before and r.id = c.record_id
     ), converted as (
         insert into marketing_automation.conversion (record_id, scenario_id, at, value, source, activity_id)
         select c.record_id, of_scenario, c.at, marketing_automation_internal.finite(c.amount), 'goal', a.activity_id
         from reached c
         left join marketing_automation_internal.credited_activities(array(select o.record_id from reached o), array(select o.at from reached o)) a
             on a.record_id = c.record_id
-        where c.at between c.entered_at and c.until order by c.record_id
+        where c.at between c.entered_at and c.until and not c.before order by c.record_id
         on conflict (record_id) where source = 'goal' do nothing
         returning record_id
     )
@@ -7247,7 +7328,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
 $$;
 comment on function marketing_automation_internal.close_goals(integer, bigint[], timestamptz[], numeric[], timestamptz) is
     'API: private. Writes the conversions of records, which the caller has locked, that have reached the goal of a scenario at these times, '
-    'null: now; how many. One before entering or after the window is none, and nobody asks again';
+    'null: now; how many. One before entering or after the window is none, nor one whose time is not known, of who was in before the scenario had its goal '
+    'and is asked for the first time; nobody asks again';
 
 create or replace function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
@@ -7262,12 +7344,12 @@ begin
         -- Who enters later, at an assumed time, is asked later.
         coalesce(array_agg(g.record_id) filter (
             where g.entered_at <= now and (g.until >= now or scenario.goal_at is not null)), '{}') as asked,
-        coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over
+        coalesce(array_agg(g.record_id) filter (where g.until < now), '{}') as over, bool_or(g.is_late) as late
     into slice
-    from (select g.record_id, g.until from marketing_automation_internal.open_goal g
+    from (select g.record_id, g.until, g.is_late from marketing_automation_internal.open_goal g
           where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) o
     cross join lateral (
-        select o.record_id, o.until, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
+        select o.record_id, o.until, o.is_late, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
     asked := slice.records;
     if asked = 0 then
         return;
@@ -7299,6 +7381,11 @@ begin
         end if;
         delete from marketing_automation_internal.open_goal g
         where g.scenario_id = scenario.id and g.record_id = any (slice.over) and g.record_id = any (locked);
+    end if;
+    if slice.late then
+        -- From now on it is known when they reach it.
+        update marketing_automation_internal.open_goal g set is_late = false
+        where g.scenario_id = scenario.id and g.record_id = any (slice.asked) and g.record_id <> all (answer.holds || answer.raises) and g.is_late;
     end if;
 end $$;
 comment on function marketing_automation_internal.goal_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
@@ -7566,7 +7653,8 @@ begin
         delete from marketing_automation_internal.finished_activity f where f.record_id = failure.record_id
             and f.activity_id = failure.activity_id;
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-            values (failure.record_id, failure.activity_id, at);
+            -- With its old time it is past its time of day, which would be tomorrow's again otherwise.
+            values (failure.record_id, failure.activity_id, case when activity.at_time is null then at else least(failure.at, at) end);
     else
         update marketing_automation_internal.finished_activity f set state = 'cancelled', outcome = obsolete, error = null,
             error_code = null
@@ -8192,10 +8280,10 @@ declare
     its_id bigint;
 begin
     if value in ('NaN', 'Infinity', '-Infinity') then
-        raise exception 'value must be a finite number, not %', value using errcode = 'invalid_parameter_value';
+        raise exception 'value must be a finite number, not %', value using errcode = 'invalid_parameter_value', hint = 'Leave it away where nothing is known of it.';
     end if;
     if not isfinite(at) then
-        raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value';
+        raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
     end if;
     perform marketing_automation_internal.demand_record(caller, record);
     insert into marketing_automation.conversion (record_id, scenario_id, at, value, activity_id)
@@ -8662,7 +8750,7 @@ create or replace function marketing_automation_internal.left_address(address te
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
     if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
     end if;
     return marketing_automation.address_hash(address);
 end $$;
@@ -8832,10 +8920,68 @@ comment on function marketing_automation.block(uuid) is
     'API: public. Stops everything for a record, and its row does not enter again: what waits is cancelled, queued mails are suppressed. If '
     'its scenario is unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
+create or replace function marketing_automation_internal.restart_cancelled(records bigint[], of_activity integer default null) returns void
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+    with taken_back as (
+        delete from marketing_automation_internal.finished_activity f
+        using marketing_automation.activity a
+        where f.record_id = any (records) and f.outcome = 'blocked' and a.id = f.activity_id and a.id = coalesce(of_activity, a.id)
+          -- "Not opened" is decided when the mail has been opened meanwhile.
+          and not (a.on_event like 'email\_not\_%' and exists (
+                select from marketing_automation_internal.finished_activity p
+                where p.record_id = f.record_id and p.activity_id = a.parent_id
+                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
+        returning f.record_id, f.activity_id, f.at, f.finished_at
+    ), counted_back as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
+        select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
+    )
+    insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+    select t.record_id, t.activity_id, t.at from taken_back t
+$$;
+comment on function marketing_automation_internal.restart_cancelled(bigint[], integer) is
+    'API: private. What was cancelled because a record was blocked, or its party had left, waits again, for the time that it had; of '
+    'one activity, or of all (null)';
+
+create or replace function marketing_automation_internal.keep_returned(of_activity integer, records bigint[]) returns bigint
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+    -- A party may have come back while the statement ran that has cancelled this, or be about to. Who comes back deletes the
+    -- unsubscription, or chooses the topic again, waits for us if it is still there, and finds what was cancelled by unsubscribed_at.
+    with away as materialized (
+        select u.party, u.scenario_id from marketing_automation.unsubscription u
+        where (u.party, u.scenario_id) in (
+            select r.party, s.id from marketing_automation_internal.record r cross join lateral (values (0), (r.scenario_id)) s (id)
+            where r.id = any (records))
+        for key share skip locked
+    ), away_from_topic as materialized (
+        select u.party, u.topic from marketing_automation.subscription u
+        where (u.party, u.topic) in (
+            select r.party, s.topic from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
+            where r.id = any (records))
+          and u.address_hash is null and u.state = 'unsubscribed'
+        for share skip locked
+    ), returned as (
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null
+          and (r.unsubscribed_at is null
+               or not exists (select from away a where a.party = r.party and a.scenario_id in (0, r.scenario_id))
+                  and not exists (
+                      select from away_from_topic a join marketing_automation.scenario s on s.topic = a.topic
+                      where a.party = r.party and s.id = r.scenario_id))
+    ), restarted as (
+        select marketing_automation_internal.restart_cancelled(array_agg(r.id), of_activity) from returned r having count(*) > 0
+    )
+    select count(*) from returned, restarted
+$$;
+comment on function marketing_automation_internal.keep_returned(integer, bigint[]) is
+    'API: private. Of these records, for which an activity has just been cancelled as their party had left, those wait again whose party is '
+    'back by now, or is held by another session, which may bring it back: the next batch decides. Returns how many';
+
 create or replace function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 declare
     unblocked bigint;
+    returned bigint[];
 begin
     -- One that stays blocked would keep the row from entering again.
     records := records || array(
@@ -8856,24 +9002,9 @@ begin
     ), logged as (
         insert into marketing_automation_internal.event (id, occurred_at, kind, record_id)
         select gen_random_uuid(), statement_timestamp(), 'unblocked', u.id from unblocked u
-    ), taken_back as (
-        delete from marketing_automation_internal.finished_activity f
-        using returning_one u, marketing_automation.activity a
-        where f.record_id = u.id and f.outcome = 'blocked' and a.id = f.activity_id
-          -- "Not opened" is decided when the mail has been opened meanwhile.
-          and not (a.on_event like 'email\_not\_%' and exists (
-                select from marketing_automation_internal.finished_activity p
-                where p.record_id = f.record_id and p.activity_id = a.parent_id
-                  and marketing_automation_internal.event_time(p, a.on_event) is not null))
-        returning f.record_id, f.activity_id, f.at, f.finished_at
-    ), counted_back as (
-        insert into marketing_automation_internal.activity_counter (activity_id, period, cancelled)
-        select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
-    ), waiting as (
-        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-        select t.record_id, t.activity_id, t.at from taken_back t
     )
-    select count(*) into unblocked from unblocked;
+    select (select count(*) from unblocked), array(select o.id from returning_one o) into unblocked, returned;
+    perform marketing_automation_internal.restart_cancelled(returned);
     return unblocked;
 end $$;
 comment on function marketing_automation_internal.unblock_records(bigint[]) is
@@ -8956,22 +9087,28 @@ end $$;
 comment on function marketing_automation_internal.subscription_to(text, text) is
     'API: private. The topic of that name, for a subscription from this source; raises what is wrong with either';
 
-create or replace function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint
-language sql set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation_internal.unblock_records(array(
+create or replace function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    records bigint[] := array(
         select r.id from marketing_automation_internal.record r
         join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = its_topic
         where r.party = its_party and r.blocked_at is null and r.unsubscribed_at is not null
-          and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id))))
-$$;
+          and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)));
+begin
+    perform marketing_automation_internal.unblock_records(records);
+    return records;
+end $$;
 comment on function marketing_automation_internal.return_to_topic(text, text) is
-    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too';
+    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too; the '
+    'records';
 
 create or replace function marketing_automation_internal.subscribe(caller regrole, party text, topic text, source text, confirmed boolean) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
     new_state text;
+    returned bigint[];
 begin
     if party is null then
         raise exception 'party must not be null'
@@ -8982,13 +9119,17 @@ begin
             where u.topic = its.name and u.party = subscribe.party and u.address_hash is null and u.state = 'subscribed'), 'pending') end;
     if new_state = 'subscribed' then
         -- Records first, as whoever leaves by a mail holds the record before the subscription.
-        perform marketing_automation_internal.return_to_topic(its.name, party);
+        returned := marketing_automation_internal.return_to_topic(its.name, party);
     end if;
     perform marketing_automation_internal.set_subscription(its.name, subscribe.party, u.address_hash, new_state,
         coalesce(source, 'subscribe()'), caller)
     from (select null::bytea union all (
         select u.address_hash from marketing_automation.subscription u
         where u.party = subscribe.party and u.topic = its.name and u.address_hash is not null order by 1)) as u (address_hash);
+    if new_state = 'subscribed' then
+        perform marketing_automation_internal.restart_late(returned, party, array(
+            select s.id from marketing_automation.scenario s where s.topic = its.name));
+    end if;
     return new_state;
 end $$;
 comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean) is 'API: private. Behind subscribe()';
@@ -9138,12 +9279,30 @@ comment on function marketing_automation.unsubscribe(text, text) is
     'API: public. Unsubscribes a party from a scenario, or from every one (null), also those to come: none of its records enters, '
     'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
 
+create or replace function marketing_automation_internal.restart_late(unblocked bigint[], its_party text, scenarios integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+    -- Batches that were open when the records were unblocked have cancelled more, and have ended, as the deletion waited for them.
+    perform marketing_automation_internal.restart_cancelled(unblocked);
+    -- Of what somebody else holds by now the next batch decides, or who blocks it has decided. To wait for it here, after the
+    -- unsubscription, would be the wrong order.
+    perform marketing_automation_internal.unblock_records(array(
+        select r.id from marketing_automation_internal.record r
+        where r.party = its_party and r.unsubscribed_at is not null and r.blocked_at is null
+          and (scenarios is null or r.scenario_id = any (scenarios))
+        order by r.id for no key update skip locked));
+end $$;
+comment on function marketing_automation_internal.restart_late(bigint[], text, integer[]) is
+    'API: private. What was cancelled for a party in the moment in which it came back waits again: after its unsubscription is deleted, '
+    'or its choice of a topic changed, for the records that were unblocked before, and for others, of these scenarios or of all (null)';
+
 create or replace function marketing_automation_internal.resubscribe(caller regrole, party text, scenario text)
     returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
     unblocked bigint;
+    records bigint[];
 begin
     if party is null then
         raise exception 'party must not be null'
@@ -9156,10 +9315,11 @@ begin
                   hint = format('Resubscribe it to everything first: select marketing_automation.resubscribe(%L);', party);
     end if;
     -- Records first, as whoever leaves by a mail holds the record before the unsubscription.
-    unblocked := marketing_automation_internal.unblock_records(array(
+    records := array(
         select r.id from marketing_automation_internal.record r
         where r.party = resubscribe.party and (r.blocked_at is not null or r.unsubscribed_at is not null)
-          and (its_scenario is null or r.scenario_id = its_scenario)));
+          and (its_scenario is null or r.scenario_id = its_scenario));
+    unblocked := marketing_automation_internal.unblock_records(records);
     with gone as (
         delete from marketing_automation.unsubscription u
         where u.party = resubscribe.party and (its_scenario is null or u.scenario_id = its_scenario)
@@ -9167,6 +9327,8 @@ begin
     )
     insert into marketing_automation_internal.event (id, occurred_at, kind, party, scenario_id)
     select gen_random_uuid(), statement_timestamp(), 'resubscribed', resubscribe.party, g.scenario_id from gone g;
+    perform marketing_automation_internal.restart_late(records, resubscribe.party,
+        case when its_scenario is not null then array[its_scenario] end);
     perform marketing_automation_internal.return_address(null, its_scenario, null, resubscribe.party);
     return unblocked;
 end $$;
@@ -9287,6 +9449,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     verified record;
     returning_one marketing_automation_internal.record;
+    scenarios integer[];
     others bigint[];
     address bytea;
     its_topic text;
@@ -9296,12 +9459,14 @@ begin
     its_topic := (select s.topic from marketing_automation.scenario s where s.id = returning_one.scenario_id);
     -- With the party its other records come back, but for those that were blocked themselves.
     address := marketing_automation_internal.mailed_address(returning_one.id, verified.activity_id);
+    -- Null: all.
+    scenarios := case when not exists (
+            select from marketing_automation.unsubscription u where u.party = returning_one.party and u.scenario_id = 0) then array(
+        select s.id from marketing_automation.scenario s where s.id = returning_one.scenario_id or s.topic = its_topic) end;
     others := array(
         select r.id from marketing_automation_internal.record r
         where r.party = returning_one.party and r.id <> returning_one.id and r.blocked_at is null and r.unsubscribed_at is not null
-          and (r.scenario_id = returning_one.scenario_id
-              or r.scenario_id in (select s.id from marketing_automation.scenario s where s.topic = its_topic) or exists (
-              select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id = 0)));
+          and (scenarios is null or r.scenario_id = any (scenarios)));
     perform marketing_automation_internal.unblock_records(others || returning_one.id);
     with gone as (
         delete from marketing_automation.unsubscription u
@@ -9316,6 +9481,7 @@ begin
         address, returning_one.scenario_id, returning_one.id, returning_one.party);
     perform marketing_automation_internal.undo_leaving_topic(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
         marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
+    perform marketing_automation_internal.restart_late(others || returning_one.id, returning_one.party, scenarios);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '
@@ -9903,10 +10069,11 @@ comment on function marketing_automation_internal.demand_input(boolean, text) is
 create or replace function marketing_automation_internal.mailer_share(me integer, out senders integer, out place integer)
 language sql volatile set search_path = pg_catalog, pg_temp as $$
     with sender as materialized (
-        -- The worker is the first of all.
-        select 0 as id where marketing_automation_internal.worker_is_at_work()
+        -- The worker is the first of all. Who lacks a setting sends nothing.
+        select 0 as id where marketing_automation_internal.worker_is_at_work() and not exists (
+            select from marketing_automation.worker_status() w where w.database = current_database() and w.state = 'unconfigured')
         union all
-        select m.id from marketing_automation_internal.mailer m where m.pid is not null
+        select m.id from marketing_automation_internal.mailer m where m.pid is not null and (m.state <> 'unconfigured' or m.id = me)
     )
     select count(*)::integer, case
             when count(*) = 1 or (
@@ -10092,7 +10259,11 @@ begin
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.record r on r.id = o.record_id
             where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
-              and r.blocked_at is null
+              and r.blocked_at is null and r.end_reason is null
+              and (o.record_id is null or coalesce(a.send_window, s.send_window) is null or not exists (
+                  select from marketing_automation_internal.its_window(a) v
+                  where v.name is not null and not marketing_automation_internal.is_open(v,
+                      marketing_automation_internal.window_zone(v, o.time_zone), clock_timestamp())))
               and not exists (select from marketing_automation.unsubscription u
                   where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
@@ -10106,7 +10277,7 @@ begin
 end $$;
 comment on function marketing_automation.mailer_revoked(bigint[], integer[]) is
     'API: mailer. Which of these claims must not be sent any more: what has been blocked, unsubscribed, suppressed, stopped, paused or '
-    'taken back since';
+    'taken back since, whose journey has ended, and whose window is shut by now';
 
 create or replace function marketing_automation.mailer_next_due(out seconds double precision, out pause text, out senders integer, out place integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -10169,8 +10340,12 @@ comment on function marketing_automation.mailer_tokens(text[], integer[], intege
 create or replace function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
     retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer();
+    mine bigint[];
+    failures bigint[];
+    completed bigint;
 begin
-    perform marketing_automation_internal.this_mailer();
     perform marketing_automation_internal.demand_input(
         array_length(ids, 1) = all (array[array_length(attempts, 1), array_length(states, 1), array_length(replies, 1),
             array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1)])
@@ -10179,20 +10354,39 @@ begin
         and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
         and 0 <= all (retry_seconds) and 'infinity' > all (retry_seconds),
         'a result has an id, an attempt, a state, and a pause in seconds; of each array there are as many');
-    return marketing_automation_internal.complete_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers);
+    mine := array(select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.mailer = me);
+    select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
+            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server)),
+        array_agg(u.id) filter (where u.state = 'failed')
+    into completed, failures
+    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
+        as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    where u.id = any (mine);
+    if failures is not null then
+        update marketing_automation_internal.mailer m set failed_mails = (failures || m.failed_mails)[:10000] where m.id = me;
+    end if;
+    return coalesce(completed, 0);
 end $$;
 comment on function marketing_automation.mailer_complete(bigint[], integer[], text[], text[], double precision[], text[], integer[],
     text[], text[]) is
-    'API: mailer. Records results, each for the attempt that it belongs to; the children of sent mails start';
+    'API: mailer. Records results of mails that this mailer has claimed, each for the attempt that it belongs to; the children of sent '
+    'mails start';
 
 create or replace function marketing_automation.mailer_dead_mailboxes(ids bigint[]) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    me integer := marketing_automation_internal.this_mailer();
+    mine bigint[];
 begin
-    perform marketing_automation_internal.this_mailer();
-    perform marketing_automation_internal.record_dead_mailboxes(ids);
+    select array(select u.id from unnest(ids) as u (id) intersect select f.id from unnest(m.failed_mails) as f (id)) into mine
+    from marketing_automation_internal.mailer m where m.id = me;
+    perform marketing_automation_internal.record_dead_mailboxes(mine);
+    -- What it has not named by now it will not.
+    update marketing_automation_internal.mailer m set failed_mails = '{}' where m.id = me and mine <> '{}';
 end $$;
 comment on function marketing_automation.mailer_dead_mailboxes(bigint[]) is
-    'API: mailer. Suppresses the recipients of mails that a server refused because their mailboxes do not exist';
+    'API: mailer. Suppresses the recipients of mails that failed for this mailer last, as a server refused them because their mailboxes do '
+    'not exist';
 
 create or replace function marketing_automation.mailer_rescue() returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -10244,6 +10438,8 @@ begin
     update marketing_automation_internal.mailer m
     set (state, sent, failed, retried, seen_at)
         = (mailer_report.state, mailer_report.sent, mailer_report.failed, mailer_report.retried, statement_timestamp()),
+        -- The others have its share of the connections until they see it.
+        since = case when m.state = 'unconfigured' and mailer_report.state <> 'unconfigured' then statement_timestamp() else m.since end,
         last_error = left(mailer_report.last_error, 1000),
         last_error_at = case when m.last_error is not distinct from left(mailer_report.last_error, 1000) then m.last_error_at
             when mailer_report.last_error is not null then statement_timestamp() end
@@ -10662,7 +10858,7 @@ declare
     weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
 begin
     if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
     end if;
     if reason is null or reason <> all (weights) then
         raise exception 'reason "%" does not exist', reason
@@ -10914,7 +11110,7 @@ declare
     softs integer;
 begin
     if raw is null or raw = '' then
-        raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value', hint = 'It is the whole mail, headers included, as it came.';
     end if;
     select r.* into report from marketing_automation_internal.parse_bounce(raw) r;
     for round in 1..30 loop
@@ -11113,7 +11309,7 @@ declare
     new_id smallint;
 begin
     if valid_for < interval '0' then
-        raise exception 'valid_for must not be negative, but is %', valid_for using errcode = 'invalid_parameter_value';
+        raise exception 'valid_for must not be negative, but is %', valid_for using errcode = 'invalid_parameter_value', hint = 'Write how long links of mails that were sent go on working: ''2 years''.';
     end if;
     -- Two at once would take the same id.
     lock table marketing_automation_internal.tracking_key in share row exclusive mode;
@@ -11269,13 +11465,30 @@ begin
     select a.* into strict result from marketing_automation.activity a
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
     if result.action is distinct from 'send_email' then
-        raise exception 'activity "%" sends no e-mail', activity using errcode = 'object_not_in_prerequisite_state';
+        raise exception 'activity "%" sends no e-mail', activity
+            using errcode = 'object_not_in_prerequisite_state', hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
     end if;
     perform marketing_automation_internal.demand_member(caller, its_scenario, 'see mails of');
     return result;
 end $$;
 comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
     'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
+
+create or replace function marketing_automation_internal.demand_key(scenario marketing_automation.scenario, key text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+begin
+    -- As its owner, since a type may have code of somebody.
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
+        select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
+exception when data_exception or check_violation then
+    raise exception 'key "%" is no %', key, format_type(model.key_type, null)
+        using errcode = sqlstate, hint = format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
+end $$;
+comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
+    'API: private. Raises unless a text is a value of the type of a model''s key';
 
 create or replace function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
@@ -11418,6 +11631,7 @@ declare
     its_id bigint;
 begin
     perform marketing_automation_internal.check_address(to_address);
+    perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     insert into marketing_automation_internal.outbox
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
             created_at, due_at)
@@ -11446,6 +11660,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
 begin
+    perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     return query
         select p.*
         from marketing_automation_internal.mail_row(its_activity, key) r
@@ -12654,6 +12869,19 @@ comment on function marketing_automation.report(text) is
 -- functions/uplift.sql
 -- Uplift: what a scenario has brought about, by comparing those who were mailed with those who were held out.
 
+create or replace function marketing_automation_internal.is_held_out(scenario marketing_automation.scenario, person text) returns boolean
+language sql immutable
+-- By a hash, so that all rows of a person share it, whichever enters first.
+return marketing_automation_internal.hash_point((scenario).id || '/' || person) < 100 * (scenario).holdout;
+comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
+    'API: private. Whether a person, see held_out_person(), gets no mail of a scenario, to compare with';
+
+create or replace function marketing_automation_internal.held_out_person(party text, email text, key text) returns text
+language sql immutable
+return coalesce(party, encode(marketing_automation.address_hash(nullif(trim(email), '')), 'hex'), key);
+comment on function marketing_automation_internal.held_out_person(text, text, text) is
+    'API: private. What is the same for all rows of a person, as far as these tell: for is_held_out()';
+
 create or replace function marketing_automation_internal.wilson(part bigint, whole bigint, out low double precision, out high double precision)
 language sql immutable strict set search_path = pg_catalog, pg_temp
 -- The 95 % interval of Wilson, with z = 1.96: also right for few, and for none. nullif(): a plan may divide before it asks where.
@@ -13402,7 +13630,7 @@ declare
     its_key text;
 begin
     if key is null then
-        raise exception 'key must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'key must not be null' using errcode = 'null_value_not_allowed', hint = 'It is the value of the model''s key of a row, as text.';
     end if;
     -- It asks several times of one row.
     perform marketing_automation_internal.begin_turn();
@@ -13675,6 +13903,7 @@ begin
         perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
         from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
     end if;
+    perform marketing_automation_internal.demand_key(chosen, simulate_row.key);
     begin
         select q.* into row
         from marketing_automation_internal.query_as_owner(chosen.owner_id, model.relation,
@@ -13686,7 +13915,7 @@ begin
                      else format('%L::integer[]', array(select a.id from marketing_automation.activity a where a.scenario_id = chosen.id
                          and a.parent_id is null)) end,
                 marketing_automation_internal.as_condition(chosen.domain), marketing_automation_internal.as_text(model.time_zone),
-                marketing_automation_internal.topic_address(chosen, model), marketing_automation_internal.as_occasion(chosen.occasion))),
+                marketing_automation_internal.entering_address(chosen, model), marketing_automation_internal.as_occasion(chosen.occasion))),
             array[simulate_row.key]) as q (key text, party text, roots integer[], matches boolean, time_zone text, email text, occasion text);
         row_exists := found;
     exception when others then
@@ -13714,7 +13943,7 @@ begin
         return next;
         return;
     end if;
-    if marketing_automation_internal.is_held_out(chosen, coalesce(row.party, row.key)) then
+    if marketing_automation_internal.is_held_out(chosen, marketing_automation_internal.held_out_person(row.party, row.email, row.key)) then
         at := start;
         outcome := 'held_out';
         detail := 'enters and is held out: no activity starts, only its goal is measured';
@@ -14584,7 +14813,7 @@ declare
     parties text[];
 begin
     if coalesce(needle, '') = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value';
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
     end if;
     select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
@@ -14667,10 +14896,10 @@ declare
     statement text;
 begin
     if role is null then
-        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed', hint = 'See: select rolname from pg_roles;';
     end if;
     if its_name is null then
-        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     perform marketing_automation_internal.follow_renamed_grants();
     delete from marketing_automation_internal.access_grant g where g.role = its_name and g.access = revoke_access.access;
@@ -15447,10 +15676,10 @@ declare
     its_name name := (select r.rolname from pg_roles r where r.oid = role);
 begin
     if role is null then
-        raise exception 'role must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'role must not be null' using errcode = 'null_value_not_allowed', hint = 'See: select rolname from pg_roles;';
     end if;
     if its_name is null then
-        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object';
+        raise exception 'role with OID % does not exist', role::oid using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
     end if;
     if not exists (select from marketing_automation_internal.access_right() r where r.access = grant_access.access) then
         raise exception 'access "%" does not exist', access
