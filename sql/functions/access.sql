@@ -34,7 +34,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'model party sale snippet send_window holiday message_class topic topic_translation page page_text robot_rule bounce_rule '
          'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
-        ('reader admin', 'shared', 'select', 'subscription subscription_log'),
+        ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
          'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
@@ -51,7 +51,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now anniversary'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
-         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),
+         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
+         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token'),
         ('mailer', 'shared', 'execute',
          'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),

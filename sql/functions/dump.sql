@@ -32,6 +32,8 @@ select pg_extension_config_dump('marketing_automation.definition_history', '');
 select pg_extension_config_dump('marketing_automation.definition_history_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription', '');
 select pg_extension_config_dump('marketing_automation.subscription_id_seq', '');
+select pg_extension_config_dump('marketing_automation.subscription_request', '');
+select pg_extension_config_dump('marketing_automation.subscription_request_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription_log', '');
 select pg_extension_config_dump('marketing_automation.subscription_log_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');

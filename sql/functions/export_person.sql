@@ -73,6 +73,11 @@ begin
                 select l.id, l.at, l.topic, l.party, l.state_before, l.state, l.source, l.user_agent
                 from marketing_automation.subscription_log l
                 where l.address_hash = hash or l.party = any (parties) or lower(l.party) = needle or l.record_id = any (whose)) x),
+        'subscription_requests', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.requested_at, x.topic), '[]') from (
+                select q.topic, q.party, q.email, q.language, q.source, q.requested_at, q.confirmed_at
+                from marketing_automation.subscription_request q
+                where lower(q.email) = needle or marketing_automation.address_hash(q.email) = hash or q.party = any (parties)) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic

@@ -6,7 +6,7 @@ begin
     if not marketing_automation_internal.is_restoring()
         and not marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         perform marketing_automation_internal.check_page(format('page "%s"', concat_ws(' ', new.name, nullif(new.language, ''))),
-            new.body, new.name <> 'resubscribed');
+            new.body, new.name not in ('resubscribed', 'confirmed'));
     end if;
     return new;
 end $$;

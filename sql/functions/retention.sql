@@ -40,6 +40,8 @@ begin
     delete from marketing_automation_internal.attempt_log t
     where t.ended_at < statement_timestamp() - older_than
       and not exists (select from marketing_automation_internal.outbox o where o.id = t.message_id);
+    -- Nobody confirms what is older: see confirmable().
+    delete from marketing_automation.subscription_request q where q.requested_at < statement_timestamp() - interval '30 days';
     return purged;
 end $$;
 comment on function marketing_automation.purge_messages(interval) is
@@ -127,6 +129,8 @@ begin
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
     where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
+    delete from marketing_automation.subscription_request q
+    where marketing_automation.address_hash(q.email) = hash or lower(q.party) = any (needles);
     -- Who has left a topic has left it by this address all the same.
     delete from marketing_automation.subscription u
     where u.address_hash = hash and u.state <> 'unsubscribed' or u.address_hash is null and lower(u.party) = any (needles);

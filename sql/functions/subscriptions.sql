@@ -58,23 +58,33 @@ end $$;
 comment on function marketing_automation_internal.subscription_to(text, text) is
     'API: private. The topic of that name, for a subscription from this source; raises what is wrong with either';
 
-create function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint[]
+create function marketing_automation_internal.return_to_topics(topics text[], its_party text) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     records bigint[] := array(
         select r.id from marketing_automation_internal.record r
-        join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = its_topic
+        join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = any (topics)
         where r.party = its_party and r.blocked_at is null and r.unsubscribed_at is not null
           and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)));
 begin
     perform marketing_automation_internal.unblock_records(records);
     return records;
 end $$;
-comment on function marketing_automation_internal.return_to_topic(text, text) is
-    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too; the '
-    'records';
+comment on function marketing_automation_internal.return_to_topics(text[], text) is
+    'API: private. What was cancelled as a party had left one of these topics waits again, unless it has left the scenario, too; the '
+    'records, for restart_late_of_topics() when the choice is written';
 
-create function marketing_automation_internal.subscribe(caller regrole, party text, topic text, source text, confirmed boolean) returns text
+create function marketing_automation_internal.restart_late_of_topics(returned bigint[], its_party text, topics text[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.restart_late(returned, its_party,
+        array(select s.id from marketing_automation.scenario s where s.topic = any (topics)));
+$$;
+comment on function marketing_automation_internal.restart_late_of_topics(bigint[], text, text[]) is
+    'API: private. As restart_late(), of the scenarios of these topics';
+
+create function marketing_automation_internal.subscribe(
+    caller regrole, party text, topic text, source text, confirmed boolean, address text, language text
+) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
@@ -90,7 +100,7 @@ begin
             where u.topic = its.name and u.party = subscribe.party and u.address_hash is null and u.state = 'subscribed'), 'pending') end;
     if new_state = 'subscribed' then
         -- Records first, as whoever leaves by a mail holds the record before the subscription.
-        returned := marketing_automation_internal.return_to_topic(its.name, party);
+        returned := marketing_automation_internal.return_to_topics(array[its.name], party);
     end if;
     perform marketing_automation_internal.set_subscription(its.name, subscribe.party, u.address_hash, new_state,
         coalesce(source, 'subscribe()'), caller)
@@ -98,19 +108,23 @@ begin
         select u.address_hash from marketing_automation.subscription u
         where u.party = subscribe.party and u.topic = its.name and u.address_hash is not null order by 1)) as u (address_hash);
     if new_state = 'subscribed' then
-        perform marketing_automation_internal.restart_late(returned, party, array(
-            select s.id from marketing_automation.scenario s where s.topic = its.name));
+        perform marketing_automation_internal.restart_late_of_topics(returned, party, array[its.name]);
+    elsif new_state = 'pending' then
+        perform marketing_automation_internal.request_confirmation(its.name, party, address, language, coalesce(source, 'subscribe()'));
     end if;
     return new_state;
 end $$;
-comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean) is 'API: private. Behind subscribe()';
+comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean, text, text) is 'API: private. Behind subscribe()';
 
-create function marketing_automation.subscribe(party text, topic text, source text default null, confirmed boolean default false) returns text
+create function marketing_automation.subscribe(
+    party text, topic text, source text default null, confirmed boolean default false, address text default null, language text default null
+) returns text
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.subscribe(text, text, text, boolean) is
+comment on function marketing_automation.subscribe(text, text, text, boolean, text, text) is
     'API: public. Subscribes a party to a topic; so do the addresses by which it had left it. Returns the state: subscribed, or pending where '
     'the topic has to be confirmed (opt_in double). party: value of the model''s party expression, as text; source: where that comes from, '
-    'for the log; confirmed: you have the confirmation, as of people whom you import';
+    'for the log; confirmed: you have the confirmation, as of people whom you import; address, language: where and how a mail asks for it, null: '
+    'none does';
 
 create function marketing_automation_internal.unsubscribe_from(caller regrole, party text, topic text, source text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -130,8 +144,9 @@ comment on function marketing_automation.unsubscribe_from(text, text, text) is
     'API: public. Unsubscribes a party from a topic: none of its records enters a scenario of the topic, what falls due in one is cancelled, '
     'queued mails are suppressed. source: where that comes from, for the log. Whether this is news';
 
-create function marketing_automation_internal.subscribe_address(caller regrole, address text, topic text, source text, confirmed boolean)
-    returns text
+create function marketing_automation_internal.subscribe_address(
+    caller regrole, address text, topic text, source text, confirmed boolean, language text
+) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     hash bytea := marketing_automation_internal.left_address(address);
@@ -142,17 +157,21 @@ begin
         else coalesce((select u.state from marketing_automation.subscription u
             where u.topic = its.name and u.address_hash = hash and u.state = 'subscribed'), 'pending') end;
     perform marketing_automation_internal.set_subscription(its.name, null, hash, new_state, coalesce(source, 'subscribe_address()'), caller);
+    if new_state = 'pending' then
+        perform marketing_automation_internal.request_confirmation(its.name, null, address, language, coalesce(source, 'subscribe_address()'));
+    end if;
     return new_state;
 end $$;
-comment on function marketing_automation_internal.subscribe_address(regrole, text, text, text, boolean) is
+comment on function marketing_automation_internal.subscribe_address(regrole, text, text, text, boolean, text) is
     'API: private. Behind subscribe_address()';
 
-create function marketing_automation.subscribe_address(address text, topic text, source text default null, confirmed boolean default false)
-    returns text
+create function marketing_automation.subscribe_address(
+    address text, topic text, source text default null, confirmed boolean default false, language text default null
+) returns text
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.subscribe_address(text, text, text, boolean) is
+comment on function marketing_automation.subscribe_address(text, text, text, boolean, text) is
     'API: public. As subscribe(), for an address, whichever rows have it: of people who have no party, or have left by it. Only its digest is '
-    'kept. What their parties have left they have left all the same';
+    'kept, but for a mail that asks for confirmation. What their parties have left they have left all the same';
 
 create function marketing_automation_internal.unsubscribe_address_from(caller regrole, address text, topic text, source text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -185,20 +204,24 @@ $$;
 comment on function marketing_automation_internal.leave_topic(text, text, bytea, bigint, integer, text) is
     'API: private. Has a party leave a topic, and the address to which its mail went: a recipient, on a page. Whether that is news';
 
-create function marketing_automation_internal.undo_leaving_topic(
-    its_topic text, its_party text, its_hash bytea, of_record bigint, of_activity integer, agent text
+create function marketing_automation_internal.undo_choice(
+    its_topic text, its_party text, its_hash bytea, of_record bigint, of_activity integer, agent text, only_of text default null
 ) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
-    select coalesce(bool_or(marketing_automation_internal.set_subscription(u.topic, u.party, u.address_hash, (
-            select l.state_before from marketing_automation.subscription_log l
-            where l.topic = u.topic and l.address_hash is not distinct from u.address_hash
-              and (u.address_hash is not null or l.party = u.party)
-            order by l.id desc limit 1), 'page', null, of_record, of_activity, agent)), false)
-    from (select u.topic, u.party, u.address_hash from marketing_automation.subscription u
-          where u.topic = its_topic and u.state = 'unsubscribed'
-            and (u.party = its_party or u.address_hash = its_hash)
+    -- From another source, so that it is not taken back in its turn when a browser repeats it.
+    select coalesce(bool_or(marketing_automation_internal.set_subscription(u.topic, u.party, u.address_hash, u.state_before, 'page, taken back',
+        null, of_record, of_activity, agent)), false)
+    from (select u.topic, u.party, u.address_hash, l.state_before
+          from marketing_automation.subscription u
+          cross join lateral (
+              select l.source, l.state_before from marketing_automation.subscription_log l
+              where l.topic = u.topic and l.address_hash is not distinct from u.address_hash
+                and (u.address_hash is not null or l.party = u.party)
+              order by l.id desc limit 1) l
+          where u.topic = its_topic and (u.party = its_party or u.address_hash = its_hash) and l.source = 'page'
+            and (only_of is null or u.state = only_of)
           order by u.address_hash nulls first) u
 $$;
-comment on function marketing_automation_internal.undo_leaving_topic(text, text, bytea, bigint, integer, text) is
-    'API: private. Takes leave_topic() back: party and addresses have chosen what they had before; who had not confirmed has not now. '
-    'Whether there was something to take back';
+comment on function marketing_automation_internal.undo_choice(text, text, bytea, bigint, integer, text, text) is
+    'API: private. Takes back what was chosen on a page last: party and addresses have chosen what they had before; who had not confirmed has '
+    'not now. only_of: only what is in this state, null: whatever it is. Whether there was something to take back';

@@ -244,8 +244,8 @@ begin
     from gone g;
     perform marketing_automation_internal.return_address(
         address, returning_one.scenario_id, returning_one.id, returning_one.party);
-    perform marketing_automation_internal.undo_leaving_topic(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
-        marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
+    perform marketing_automation_internal.undo_choice(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)), 'unsubscribed');
     perform marketing_automation_internal.restart_late(others || returning_one.id, returning_one.party, scenarios);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is

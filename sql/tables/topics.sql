@@ -71,3 +71,21 @@ comment on column marketing_automation.subscription_log.state is 'Its state from
 comment on column marketing_automation.subscription_log.role is 'Who called the function; null: the recipient, on a page';
 comment on column marketing_automation.subscription_log.record_id is 'The record whose mail, that of activity_id, had the link; null: none had';
 comment on column marketing_automation.subscription_log.user_agent is 'Of a page, as far as settings say that it is kept';
+
+create table marketing_automation.subscription_request (
+    id bigint generated always as identity primary key,
+    topic text not null,
+    party text collate "C",
+    email text not null constraint subscription_request_has_an_address check (email <> '' and length(email) <= 1000),
+    language text,
+    source text not null,
+    requested_at timestamptz not null,
+    confirmed_at timestamptz
+);
+create index subscription_request_email on marketing_automation.subscription_request (lower(email), topic);
+comment on table marketing_automation.subscription_request is
+    'API: public. Who has to confirm a subscription, and by which address: rows of a model of yours, whose scenario mails confirm_url. Removed '
+    'after 30 days; what was confirmed is in subscription_log';
+comment on column marketing_automation.subscription_request.party is 'For whom it was asked; null: for the address';
+comment on column marketing_automation.subscription_request.email is 'Where the mail that asks goes: who reads it there confirms';
+comment on column marketing_automation.subscription_request.confirmed_at is 'When it was confirmed; null: it was not';

@@ -24,7 +24,7 @@ comment on column marketing_automation_internal.tracking_key.id is 'First byte o
 comment on column marketing_automation_internal.tracking_key.valid_until is 'From then on its links lead nowhere; null: for ever';
 
 create table marketing_automation.page (
-    name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed')),
+    name text not null check (name in ('unsubscribe', 'unsubscribed', 'resubscribed', 'preferences', 'confirm', 'confirmed')),
     language text not null default '' check (language ~ '^([A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*)?$'),
     body text not null,
     owner name not null default current_user,
@@ -34,15 +34,16 @@ create table marketing_automation.page (
 comment on table marketing_automation.page is
     'API: public. Pages of your own around unsubscribing, instead of the built-in ones; the proxy notices within seconds';
 comment on column marketing_automation.page.name is
-    'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo';
+    'unsubscribe: what a link in a mail opens; unsubscribed: what follows; resubscribed: after the undo; preferences: where topics are '
+    'chosen; confirm: what the link to confirm a subscription opens; confirmed: what follows';
 comment on column marketing_automation.page.language is
     'BCP 47 or POSIX language tag, fr falls in for fr-CA; empty: for all languages without a page of their own';
 comment on column marketing_automation.page.owner is 'Only members of this role may change the page of this name, in any language';
 comment on column marketing_automation.page.owner_id is
     'The role that owner named when it was written: another one of that name is not the owner. 0: there was none';
 comment on column marketing_automation.page.body is
-    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
-    'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed and confirmed '
+    'must show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
     'built-in texts by name). Scripts do not run in it';
 
 create table marketing_automation.page_text (
@@ -50,7 +51,8 @@ create table marketing_automation.page_text (
     name text not null check (name in (
         'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
         'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
-        'resubscribed_effect_untitled', 'not_found', 'check_link', 'unavailable', 'try_later')),
+        'resubscribed_effect_untitled', 'preferences', 'choose', 'save', 'saved', 'undo', 'pending', 'confirm', 'confirm_question',
+        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
     text text not null check (text <> '' and length(text) <= 1000),
     owner name not null default current_user,
     owner_id oid not null default quote_ident(current_user)::regrole::oid,

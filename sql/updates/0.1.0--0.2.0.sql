@@ -303,13 +303,14 @@ alter table marketing_automation.page_text drop constraint page_text_name_check,
     add constraint page_text_name_check check (name in (
         'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
         'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
-        'resubscribed_effect_untitled', 'not_found', 'check_link', 'unavailable', 'try_later'));
+        'resubscribed_effect_untitled', 'preferences', 'choose', 'save', 'saved', 'undo', 'pending', 'confirm', 'confirm_question',
+        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'unavailable', 'try_later'));
 comment on table marketing_automation.page_text is
     'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
     'pt-BR, pl and ar are)';
 comment on column marketing_automation.page.body is
-    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
-    'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed and confirmed '
+    'must show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
     'built-in texts by name). Scripts do not run in it';
 
 -- Leaving counts for the address as well.

@@ -73,6 +73,8 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             Target::Unsubscribe(page) => {
                 base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
             }
+            Target::Preferences => base.preferences(&sign(Purpose::Unsubscribe, None)),
+            Target::Confirm => base.confirm(&sign(Purpose::Confirm, None)),
             Target::OpenImage => base.open(&sign(Purpose::Open, None)),
             Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
         });

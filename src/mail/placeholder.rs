@@ -31,6 +31,10 @@ pub enum Target {
     Link(usize),
     /// The unsubscribe page, and the link to go to afterwards by its index in `Rendered::links()`.
     Unsubscribe(Option<usize>),
+    /// The page on which topics are chosen.
+    Preferences,
+    /// The page that confirms a subscription.
+    Confirm,
     /// The 1×1 image that tells that the mail was opened.
     OpenImage,
     /// The link that no person sees.
@@ -45,6 +49,8 @@ impl Target {
             Target::Link(index) => format!("{prefix}L{index}E"),
             Target::Unsubscribe(None) => format!("{prefix}UE"),
             Target::Unsubscribe(Some(page)) => format!("{prefix}U{page}E"),
+            Target::Preferences => format!("{prefix}PE"),
+            Target::Confirm => format!("{prefix}SE"),
             Target::OpenImage => format!("{prefix}OE"),
             Target::HiddenLink => format!("{prefix}HE"),
         }
@@ -70,6 +76,8 @@ impl Target {
         let target = match (kind, index) {
             (b'L', Some(index)) => Target::Link(index),
             (b'U', page) => Target::Unsubscribe(page),
+            (b'P', None) => Target::Preferences,
+            (b'S', None) => Target::Confirm,
             (b'O', None) => Target::OpenImage,
             (b'H', None) => Target::HiddenLink,
             _ => return None,
@@ -229,6 +237,8 @@ mod tests {
             Target::Link(12),
             Target::Unsubscribe(None),
             Target::Unsubscribe(Some(3)),
+            Target::Preferences,
+            Target::Confirm,
             Target::OpenImage,
             Target::HiddenLink,
         ] {

@@ -4,6 +4,7 @@ mod bounce;
 mod error;
 mod record;
 mod session;
+mod topics;
 mod unsubscribe;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ pub use bounce::Bounce;
 pub use error::DatabaseError;
 use session::Driver;
 pub use session::{PageSource, Session};
+pub use topics::{Choice, Confirmation};
 pub use unsubscribe::Subscription;
 
 use crate::program::session::NO_TRANSACTION_TIMEOUT;

@@ -7,6 +7,10 @@ pub const ACTION: &str = "action";
 pub const RESUBSCRIBE: &str = "resubscribe";
 pub const SCOPE: &str = "scope";
 pub const SCOPE_EVERYTHING: &str = "everything";
+pub const SAVE: &str = "save";
+pub const UNDO: &str = "undo";
+pub const TOPIC: &str = "topic";
+pub const SHOWN: &str = "shown";
 
 /// What a POST asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,54 @@ fn request_of(fields: impl Iterator<Item = (String, String)>) -> Request {
         }
     }
     request
+}
+
+/// What a POST of the page of topics asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preference {
+    /// Of the topics that the page has shown, those that are wanted.
+    Save {
+        shown: Vec<String>,
+        wanted: Vec<String>,
+    },
+    /// To take back what was chosen of these last.
+    Undo {
+        topics: Vec<String>,
+    },
+    LeaveEverything,
+    Resubscribe,
+    /// Nothing that the page has: it changes nothing.
+    Nothing,
+}
+
+/// Reads a form of the page of topics. Unlike [`read_request`] it does nothing where the form does not say what: without a
+/// box that is ticked nobody leaves everything.
+pub fn read_preference(content_type: &str, body: &[u8]) -> Preference {
+    let fields: Vec<(String, String)> = match boundary(content_type) {
+        Some(boundary) => parts(&boundary, body).collect(),
+        None => form_urlencoded::parse(body)
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect(),
+    };
+    let all = |wanted: &str| -> Vec<String> {
+        let of_name = fields.iter().filter(|(name, _)| name == wanted);
+        of_name.map(|(_, value)| value.clone()).collect()
+    };
+    let has = |name: &str, value: &str| all(name).iter().any(|given| given.trim() == value);
+    if has(ACTION, SAVE) {
+        Preference::Save {
+            shown: all(SHOWN),
+            wanted: all(TOPIC),
+        }
+    } else if has(ACTION, UNDO) {
+        Preference::Undo { topics: all(TOPIC) }
+    } else if has(ACTION, RESUBSCRIBE) {
+        Preference::Resubscribe
+    } else if has(SCOPE, SCOPE_EVERYTHING) {
+        Preference::LeaveEverything
+    } else {
+        Preference::Nothing
+    }
 }
 
 /// The boundary of a multipart form; `None` for any other content type.
@@ -137,6 +189,29 @@ mod tests {
             read_request(FORM, b"action=resubscribe"),
             Request::Resubscribe
         );
+    }
+
+    #[test]
+    fn topics_are_chosen_by_those_that_were_shown() {
+        let save = |shown: &[&str], wanted: &[&str]| Preference::Save {
+            shown: shown.iter().map(|topic| (*topic).to_owned()).collect(),
+            wanted: wanted.iter().map(|topic| (*topic).to_owned()).collect(),
+        };
+        for (body, expected) in [
+            ("shown=a&shown=b+c&topic=b+c&action=save", save(&["a", "b c"], &["b c"])),
+            // Without a tick nothing is wanted of what was shown, and that is all.
+            ("shown=a&action=save", save(&["a"], &[])),
+            ("topic=a&action=undo", Preference::Undo { topics: vec!["a".to_owned()] }),
+            ("action=resubscribe", Preference::Resubscribe),
+            ("scope=everything", Preference::LeaveEverything),
+            ("shown=a&scope=everything&action=save", save(&["a"], &[])),
+            ("", Preference::Nothing),
+            ("scope=this", Preference::Nothing),
+            ("List-Unsubscribe=One-Click", Preference::Nothing),
+            ("action=nonsense&topic=a", Preference::Nothing),
+        ] {
+            assert_eq!(read_preference(FORM, body.as_bytes()), expected, "{body}");
+        }
     }
 
     #[test]

@@ -9,14 +9,18 @@ pub enum Route {
     Click,
     Open,
     Unsubscribe,
+    Preferences,
+    Confirm,
     Bounce,
     Other,
 }
 
-const ROUTES: [(Route, &str); 5] = [
+const ROUTES: [(Route, &str); 7] = [
     (Route::Click, "click"),
     (Route::Open, "open"),
     (Route::Unsubscribe, "unsubscribe"),
+    (Route::Preferences, "preferences"),
+    (Route::Confirm, "confirm"),
     (Route::Bounce, "bounce"),
     (Route::Other, "other"),
 ];
@@ -34,6 +38,8 @@ impl Route {
             Some("/c/") => Self::Click,
             Some("/o/") => Self::Open,
             Some("/u/") => Self::Unsubscribe,
+            Some("/p/") => Self::Preferences,
+            Some("/s/") => Self::Confirm,
             _ if path == "/bounce" => Self::Bounce,
             _ => Self::Other,
         }

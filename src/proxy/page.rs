@@ -28,7 +28,8 @@ label{display:flex;gap:.75rem;padding:.625rem 0}\
 input{width:1.125rem;height:1.125rem;margin:.28rem 0;flex:none}\
 p.sender{margin:-.5rem 0 1.5rem;opacity:.8}\
 form p{margin:0 0 1rem}\
-form+form{margin-top:2rem}\
+form+form,form+p{margin-top:2rem}\
+a{color:inherit}\
 button{font:inherit;font-weight:600;max-width:100%;min-height:3rem;padding:.5rem 1.5rem;border:.125rem solid #1d4ed8;border-radius:.5rem;\
 background:#1d4ed8;color:#fff;cursor:pointer}\
 button.quiet{background:transparent;color:inherit;border-color:currentColor}\
@@ -61,10 +62,10 @@ pub struct Page {
 
 /// What a link in a mail opens: a question, a choice and one button, which posts to the page's own URL; or the news that
 /// nothing is left to do.
-pub fn unsubscribe(pages: &Pages, subscription: &Subscription) -> Page {
+pub fn unsubscribe(pages: &Pages, subscription: &Subscription, token: &str) -> Page {
     let words = pages.words(subscription.language.as_deref());
     if subscription.unsubscribed {
-        let form = way_back(words, subscription);
+        let form = way_back(words, subscription) + &choices_link(words, subscription, token);
         return page(
             pages,
             PageName::Unsubscribe,
@@ -75,7 +76,7 @@ pub fn unsubscribe(pages: &Pages, subscription: &Subscription) -> Page {
             &form,
         );
     }
-    let form = way_out(words, subscription);
+    let form = way_out(words, subscription) + &choices_link(words, subscription, token);
     // With a choice, the form asks.
     let question = (!subscription.has_party).then_some(Text::Question);
     page(
@@ -90,9 +91,9 @@ pub fn unsubscribe(pages: &Pages, subscription: &Subscription) -> Page {
 }
 
 /// What follows unsubscribing: what has been done, and the undo.
-pub fn unsubscribed(pages: &Pages, subscription: &Subscription) -> Page {
+pub fn unsubscribed(pages: &Pages, subscription: &Subscription, token: &str) -> Page {
     let words = pages.words(subscription.language.as_deref());
-    let form = way_back(words, subscription);
+    let form = way_back(words, subscription) + &choices_link(words, subscription, token);
     page(
         pages,
         PageName::Unsubscribed,
@@ -178,6 +179,18 @@ fn way_back(words: Words, subscription: &Subscription) -> String {
         );
     }
     forms
+}
+
+/// The way to the page on which topics are chosen, from the mails of one.
+fn choices_link(words: Words, subscription: &Subscription, token: &str) -> String {
+    if subscription.everything || !subscription.choices.iter().any(|choice| choice.is_own) {
+        return String::new();
+    }
+    format!(
+        "<p><a href=\"/p/{}\">{}</a></p>\n",
+        escape(token),
+        escape(words.get(Text::Preferences))
+    )
 }
 
 /// A page by its template, if there is one and it renders, else the built-in one.
@@ -292,6 +305,10 @@ fn about(text: &str, scenario: &str) -> String {
     let title = format!("<bdi>{}</bdi>", escape(scenario));
     escape(text).replacen("{}", &title, 1)
 }
+
+mod topics;
+
+pub use topics::{confirmation, preferences};
 
 #[cfg(test)]
 mod tests;

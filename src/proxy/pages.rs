@@ -23,6 +23,9 @@ pub enum PageName {
     Unsubscribe,
     Unsubscribed,
     Resubscribed,
+    Preferences,
+    Confirm,
+    Confirmed,
 }
 
 impl PageName {
@@ -32,6 +35,9 @@ impl PageName {
             Self::Unsubscribe => "unsubscribe",
             Self::Unsubscribed => "unsubscribed",
             Self::Resubscribed => "resubscribed",
+            Self::Preferences => "preferences",
+            Self::Confirm => "confirm",
+            Self::Confirmed => "confirmed",
         }
     }
 }

@@ -4,8 +4,10 @@ mod ask;
 mod body;
 mod bounce;
 mod browser;
+mod confirm;
 mod hits;
 mod operation;
+mod preferences;
 mod refusal;
 mod response;
 mod unsubscribe;
@@ -36,6 +38,11 @@ pub fn app(state: Arc<State>) -> Router {
             "/u/{*token}",
             get(unsubscribe::show).post(unsubscribe::submit),
         )
+        .route(
+            "/p/{*token}",
+            get(preferences::show).post(preferences::submit),
+        )
+        .route("/s/{*token}", get(confirm::show).post(confirm::submit))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(operation::ready))
         .route("/metrics", get(operation::metrics))

@@ -31,6 +31,8 @@ pub enum Purpose {
     Open = b'o',
     Click = b'c',
     Unsubscribe = b'u',
+    /// Confirms the subscription that the mail asks about.
+    Confirm = b's',
     /// A bounce: the mail came back to its return path.
     Bounce = b'b',
 }

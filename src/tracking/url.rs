@@ -83,6 +83,16 @@ impl BaseUrl {
     pub fn unsubscribe(&self, token: &str) -> String {
         format!("{}/u/{token}", self.origin)
     }
+
+    /// The page on which a recipient chooses topics. It takes the token of the unsubscribe URL: who may leave may choose.
+    pub fn preferences(&self, token: &str) -> String {
+        format!("{}/p/{token}", self.origin)
+    }
+
+    /// The page that confirms a subscription.
+    pub fn confirm(&self, token: &str) -> String {
+        format!("{}/s/{token}", self.origin)
+    }
 }
 
 /// Returns the `Location` for a stored target, or `None` unless it is an absolute http or https URL with a host.
@@ -103,6 +113,8 @@ mod tests {
         assert_eq!(base.open("T-_0"), "https://m.example.org/o/T-_0");
         assert_eq!(base.click("T-_0"), "https://m.example.org/c/T-_0");
         assert_eq!(base.unsubscribe("T-_0"), "https://m.example.org/u/T-_0");
+        assert_eq!(base.preferences("T-_0"), "https://m.example.org/p/T-_0");
+        assert_eq!(base.confirm("T-_0"), "https://m.example.org/s/T-_0");
     }
 
     #[test]

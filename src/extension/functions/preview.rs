@@ -134,6 +134,8 @@ fn render_preview(
         Target::Unsubscribe(_) => unsubscribe_url
             .clone()
             .unwrap_or_else(|| "unsubscribe".to_owned()),
+        Target::Preferences => url(BaseUrl::preferences),
+        Target::Confirm => url(BaseUrl::confirm),
         Target::OpenImage => url(BaseUrl::open),
         Target::HiddenLink => url(BaseUrl::click),
     });

@@ -15,6 +15,7 @@ fn purpose(kind: &str) -> Option<Purpose> {
         "email_opened" => Some(Purpose::Open),
         "email_clicked" => Some(Purpose::Click),
         "unsubscribed" => Some(Purpose::Unsubscribe),
+        "confirmed" => Some(Purpose::Confirm),
         _ => None,
     }
 }
@@ -26,7 +27,7 @@ fn verify(keyring: &Keyring, kind: &str, token: &str) -> Option<Token> {
     // A click without a link, or an open with one, is none that we signed.
     let fits = match purpose {
         Purpose::Click => token.link.is_some(),
-        Purpose::Open => token.link.is_none(),
+        Purpose::Open | Purpose::Confirm => token.link.is_none(),
         Purpose::Unsubscribe => true,
         Purpose::Bounce => false,
     };
@@ -178,9 +179,9 @@ mod tests {
     #[pg_test]
     fn tokens_verify_for_their_own_kind_only() {
         Spi::run("select marketing_automation.tracking_keys()").expect("a key is made");
-        for kind in ["email_opened", "email_clicked", "unsubscribed"] {
+        for kind in ["email_opened", "email_clicked", "unsubscribed", "confirmed"] {
             let seen = Spi::get_one_with_args::<String>(
-                "select string_agg(k.kind, ',') from unnest(array['email_opened', 'email_clicked', 'unsubscribed']) k (kind),
+                "select string_agg(k.kind, ',') from unnest(array['email_opened', 'email_clicked', 'unsubscribed', 'confirmed']) k (kind),
                  lateral marketing_automation_internal.verify_token(k.kind,
                     marketing_automation_internal.sign_token($1, 7, 3, case when $1 = 'email_clicked' then 9 end)) t
                  where (t.record_id, t.activity_id) = (7, 3)",

@@ -64,6 +64,8 @@ pub(super) fn environment() -> Environment<'static> {
     // It would print the whole context, with every customer's column, into a mail.
     environment.remove_global("debug");
     environment.add_global("unsubscribe_url", Target::Unsubscribe(None).placeholder());
+    environment.add_global("preferences_url", Target::Preferences.placeholder());
+    environment.add_global("confirm_url", Target::Confirm.placeholder());
     environment.add_function("short", short);
     let of_time: [(&'static str, TimeFormat); 3] = [
         ("format_date", Locale::format_date),

@@ -40,7 +40,9 @@ impl PageTemplate {
     /// A template that does not compile or is longer than [`super::MAX_SOURCE_BYTES`], with line and column.
     pub fn compile(source: &str) -> Result<Self, TemplateError> {
         let mut environment = environment::environment();
-        environment.remove_global("unsubscribe_url");
+        for global in ["unsubscribe_url", "preferences_url", "confirm_url"] {
+            environment.remove_global(global);
+        }
         environment.remove_global("short");
         let source = &*css_comment::protect(source);
         let prepared = snippets::prepare(&environment, Part::Body, source)?;
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn tracked_links_do_not_exist_on_a_page() {
-        for source in ["{{ unsubscribe_url }}", "{{ short('https://a.example') }}"] {
+        for source in ["{{ unsubscribe_url }}", "{{ preferences_url }}", "{{ short('https://a.example') }}"] {
             assert!(page(source).is_err(), "{source}");
         }
     }

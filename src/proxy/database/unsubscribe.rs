@@ -5,6 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::error::DatabaseError;
 use super::session::Session;
+use super::topics::Choice;
 
 const SUBSCRIPTION: &str = "select known, language, scenario, has_party, unsubscribed, everything \
     from marketing_automation.unsubscribe_page($1)";
@@ -26,6 +27,8 @@ pub struct Subscription {
     pub has_party: bool,
     pub unsubscribed: bool,
     pub everything: bool,
+    /// The topics that there are to choose from.
+    pub choices: Vec<Choice>,
 }
 
 /// Who sent a mail, and whether its kind has a title.
@@ -53,6 +56,7 @@ impl Session {
             has_party: row.try_get(3)?,
             unsubscribed: row.try_get(4)?,
             everything: row.try_get(5)?,
+            choices: self.choices(token).await?,
         }))
     }
 

@@ -50,7 +50,8 @@ async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
     state.keys.verify(Purpose::Unsubscribe, &token).await?;
     let subscription = subscription(state, &token).await?;
     let pages = state.pages.fresh().await;
-    Ok(page_response(page::unsubscribe(&pages, &subscription)))
+    let page = page::unsubscribe(&pages, &subscription, &token);
+    Ok(page_response(page))
 }
 
 async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
@@ -83,10 +84,16 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     .await?;
     let subscription = subscription(state, &token).await?;
     let pages = state.pages.fresh().await;
-    Ok(done(&pages, request, &subscription, location.as_deref()))
+    Ok(done(
+        &pages,
+        request,
+        &subscription,
+        &token,
+        location.as_deref(),
+    ))
 }
 
-async fn subscription(state: &State, token: &str) -> Result<Subscription, Refusal> {
+pub(super) async fn subscription(state: &State, token: &str) -> Result<Subscription, Refusal> {
     let token = token.to_owned();
     let subscription = ask(state, &state.pools.lookups, move |session| {
         let token = token.clone();
@@ -102,6 +109,7 @@ fn done(
     pages: &Pages,
     request: form::Request,
     subscription: &Subscription,
+    token: &str,
     location: Option<&str>,
 ) -> Response {
     match request {
@@ -117,7 +125,7 @@ fn done(
         form::Request::Resubscribe => page_response(page::resubscribed(pages, subscription)),
         form::Request::Unsubscribe { .. } => location
             .and_then(|location| redirect(StatusCode::SEE_OTHER, location))
-            .unwrap_or_else(|| page_response(page::unsubscribed(pages, subscription))),
+            .unwrap_or_else(|| page_response(page::unsubscribed(pages, subscription, token))),
     }
 }
 

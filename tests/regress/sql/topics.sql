@@ -136,8 +136,8 @@ join marketing_automation.activity a on a.id = ra.activity_id join marketing_aut
 -- Who leaves without having confirmed has not confirmed by coming back.
 select marketing_automation.subscribe('k6', 'kind offers', 'form');
 select marketing_automation_internal.leave_topic('kind offers', 'k6', null, null, null, null);
-select marketing_automation_internal.undo_leaving_topic('kind offers', 'k6', null, null, null, null);
-select marketing_automation_internal.undo_leaving_topic('kind offers', 'k6', null, null, null, null);
+select marketing_automation_internal.undo_choice('kind offers', 'k6', null, null, null, null);
+select marketing_automation_internal.undo_choice('kind offers', 'k6', null, null, null, null);
 select state from marketing_automation.subscription where party = 'k6' and topic = 'kind offers';
 -- A party that comes back by its administrator does so with the address.
 select marketing_automation.unsubscribe_by_token(kind.token('kind newsletter', '5'), true, null);
