@@ -339,13 +339,14 @@ alter table marketing_automation.page_text drop constraint page_text_name_check,
     add constraint page_text_name_check check (name in (
         'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
         'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
-        'resubscribed_effect_untitled', 'not_found', 'check_link', 'unavailable', 'try_later'));
+        'resubscribed_effect_untitled', 'preferences', 'choose', 'save', 'saved', 'undo', 'pending', 'confirm', 'confirm_question',
+        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'unavailable', 'try_later'));
 comment on table marketing_automation.page_text is
     'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
     'pt-BR, pl and ar are)';
 comment on column marketing_automation.page.body is
-    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed must '
-    'show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
+    'minijinja template of a whole HTML document. Variables: form (the built-in form, which pages other than resubscribed and confirmed '
+    'must show), scenario, sender (of the mail, as in its header), language, direction (ltr or rtl), unsubscribed, everything, text (the '
     'built-in texts by name). Scripts do not run in it';
 
 -- Leaving counts for the address as well.
@@ -4263,7 +4264,7 @@ begin
     if not marketing_automation_internal.is_restoring()
         and not marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
         perform marketing_automation_internal.check_page(format('page "%s"', concat_ws(' ', new.name, nullif(new.language, ''))),
-            new.body, new.name <> 'resubscribed');
+            new.body, new.name not in ('resubscribed', 'confirmed'));
     end if;
     return new;
 end $$;
@@ -9087,23 +9088,33 @@ end $$;
 comment on function marketing_automation_internal.subscription_to(text, text) is
     'API: private. The topic of that name, for a subscription from this source; raises what is wrong with either';
 
-create or replace function marketing_automation_internal.return_to_topic(its_topic text, its_party text) returns bigint[]
+create or replace function marketing_automation_internal.return_to_topics(topics text[], its_party text) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     records bigint[] := array(
         select r.id from marketing_automation_internal.record r
-        join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = its_topic
+        join marketing_automation.scenario s on s.id = r.scenario_id and s.topic = any (topics)
         where r.party = its_party and r.blocked_at is null and r.unsubscribed_at is not null
           and not exists (select from marketing_automation.unsubscription u where u.party = r.party and u.scenario_id in (0, r.scenario_id)));
 begin
     perform marketing_automation_internal.unblock_records(records);
     return records;
 end $$;
-comment on function marketing_automation_internal.return_to_topic(text, text) is
-    'API: private. What was cancelled as a party had left a topic waits again, unless it has left the scenario, too; the '
-    'records';
+comment on function marketing_automation_internal.return_to_topics(text[], text) is
+    'API: private. What was cancelled as a party had left one of these topics waits again, unless it has left the scenario, too; the '
+    'records, for restart_late_of_topics() when the choice is written';
 
-create or replace function marketing_automation_internal.subscribe(caller regrole, party text, topic text, source text, confirmed boolean) returns text
+create or replace function marketing_automation_internal.restart_late_of_topics(returned bigint[], its_party text, topics text[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.restart_late(returned, its_party,
+        array(select s.id from marketing_automation.scenario s where s.topic = any (topics)));
+$$;
+comment on function marketing_automation_internal.restart_late_of_topics(bigint[], text, text[]) is
+    'API: private. As restart_late(), of the scenarios of these topics';
+
+create or replace function marketing_automation_internal.subscribe(
+    caller regrole, party text, topic text, source text, confirmed boolean, address text, language text
+) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
@@ -9119,7 +9130,7 @@ begin
             where u.topic = its.name and u.party = subscribe.party and u.address_hash is null and u.state = 'subscribed'), 'pending') end;
     if new_state = 'subscribed' then
         -- Records first, as whoever leaves by a mail holds the record before the subscription.
-        returned := marketing_automation_internal.return_to_topic(its.name, party);
+        returned := marketing_automation_internal.return_to_topics(array[its.name], party);
     end if;
     perform marketing_automation_internal.set_subscription(its.name, subscribe.party, u.address_hash, new_state,
         coalesce(source, 'subscribe()'), caller)
@@ -9127,19 +9138,23 @@ begin
         select u.address_hash from marketing_automation.subscription u
         where u.party = subscribe.party and u.topic = its.name and u.address_hash is not null order by 1)) as u (address_hash);
     if new_state = 'subscribed' then
-        perform marketing_automation_internal.restart_late(returned, party, array(
-            select s.id from marketing_automation.scenario s where s.topic = its.name));
+        perform marketing_automation_internal.restart_late_of_topics(returned, party, array[its.name]);
+    elsif new_state = 'pending' then
+        perform marketing_automation_internal.request_confirmation(its.name, party, address, language, coalesce(source, 'subscribe()'));
     end if;
     return new_state;
 end $$;
-comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean) is 'API: private. Behind subscribe()';
+comment on function marketing_automation_internal.subscribe(regrole, text, text, text, boolean, text, text) is 'API: private. Behind subscribe()';
 
-create or replace function marketing_automation.subscribe(party text, topic text, source text default null, confirmed boolean default false) returns text
+create or replace function marketing_automation.subscribe(
+    party text, topic text, source text default null, confirmed boolean default false, address text default null, language text default null
+) returns text
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.subscribe(text, text, text, boolean) is
+comment on function marketing_automation.subscribe(text, text, text, boolean, text, text) is
     'API: public. Subscribes a party to a topic; so do the addresses by which it had left it. Returns the state: subscribed, or pending where '
     'the topic has to be confirmed (opt_in double). party: value of the model''s party expression, as text; source: where that comes from, '
-    'for the log; confirmed: you have the confirmation, as of people whom you import';
+    'for the log; confirmed: you have the confirmation, as of people whom you import; address, language: where and how a mail asks for it, null: '
+    'none does';
 
 create or replace function marketing_automation_internal.unsubscribe_from(caller regrole, party text, topic text, source text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -9159,8 +9174,9 @@ comment on function marketing_automation.unsubscribe_from(text, text, text) is
     'API: public. Unsubscribes a party from a topic: none of its records enters a scenario of the topic, what falls due in one is cancelled, '
     'queued mails are suppressed. source: where that comes from, for the log. Whether this is news';
 
-create or replace function marketing_automation_internal.subscribe_address(caller regrole, address text, topic text, source text, confirmed boolean)
-    returns text
+create or replace function marketing_automation_internal.subscribe_address(
+    caller regrole, address text, topic text, source text, confirmed boolean, language text
+) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     hash bytea := marketing_automation_internal.left_address(address);
@@ -9171,17 +9187,21 @@ begin
         else coalesce((select u.state from marketing_automation.subscription u
             where u.topic = its.name and u.address_hash = hash and u.state = 'subscribed'), 'pending') end;
     perform marketing_automation_internal.set_subscription(its.name, null, hash, new_state, coalesce(source, 'subscribe_address()'), caller);
+    if new_state = 'pending' then
+        perform marketing_automation_internal.request_confirmation(its.name, null, address, language, coalesce(source, 'subscribe_address()'));
+    end if;
     return new_state;
 end $$;
-comment on function marketing_automation_internal.subscribe_address(regrole, text, text, text, boolean) is
+comment on function marketing_automation_internal.subscribe_address(regrole, text, text, text, boolean, text) is
     'API: private. Behind subscribe_address()';
 
-create or replace function marketing_automation.subscribe_address(address text, topic text, source text default null, confirmed boolean default false)
-    returns text
+create or replace function marketing_automation.subscribe_address(
+    address text, topic text, source text default null, confirmed boolean default false, language text default null
+) returns text
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
-comment on function marketing_automation.subscribe_address(text, text, text, boolean) is
+comment on function marketing_automation.subscribe_address(text, text, text, boolean, text) is
     'API: public. As subscribe(), for an address, whichever rows have it: of people who have no party, or have left by it. Only its digest is '
-    'kept. What their parties have left they have left all the same';
+    'kept, but for a mail that asks for confirmation. What their parties have left they have left all the same';
 
 create or replace function marketing_automation_internal.unsubscribe_address_from(caller regrole, address text, topic text, source text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -9214,23 +9234,27 @@ $$;
 comment on function marketing_automation_internal.leave_topic(text, text, bytea, bigint, integer, text) is
     'API: private. Has a party leave a topic, and the address to which its mail went: a recipient, on a page. Whether that is news';
 
-create or replace function marketing_automation_internal.undo_leaving_topic(
-    its_topic text, its_party text, its_hash bytea, of_record bigint, of_activity integer, agent text
+create or replace function marketing_automation_internal.undo_choice(
+    its_topic text, its_party text, its_hash bytea, of_record bigint, of_activity integer, agent text, only_of text default null
 ) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
-    select coalesce(bool_or(marketing_automation_internal.set_subscription(u.topic, u.party, u.address_hash, (
-            select l.state_before from marketing_automation.subscription_log l
-            where l.topic = u.topic and l.address_hash is not distinct from u.address_hash
-              and (u.address_hash is not null or l.party = u.party)
-            order by l.id desc limit 1), 'page', null, of_record, of_activity, agent)), false)
-    from (select u.topic, u.party, u.address_hash from marketing_automation.subscription u
-          where u.topic = its_topic and u.state = 'unsubscribed'
-            and (u.party = its_party or u.address_hash = its_hash)
+    -- From another source, so that it is not taken back in its turn when a browser repeats it.
+    select coalesce(bool_or(marketing_automation_internal.set_subscription(u.topic, u.party, u.address_hash, u.state_before, 'page, taken back',
+        null, of_record, of_activity, agent)), false)
+    from (select u.topic, u.party, u.address_hash, l.state_before
+          from marketing_automation.subscription u
+          cross join lateral (
+              select l.source, l.state_before from marketing_automation.subscription_log l
+              where l.topic = u.topic and l.address_hash is not distinct from u.address_hash
+                and (u.address_hash is not null or l.party = u.party)
+              order by l.id desc limit 1) l
+          where u.topic = its_topic and (u.party = its_party or u.address_hash = its_hash) and l.source = 'page'
+            and (only_of is null or u.state = only_of)
           order by u.address_hash nulls first) u
 $$;
-comment on function marketing_automation_internal.undo_leaving_topic(text, text, bytea, bigint, integer, text) is
-    'API: private. Takes leave_topic() back: party and addresses have chosen what they had before; who had not confirmed has not now. '
-    'Whether there was something to take back';
+comment on function marketing_automation_internal.undo_choice(text, text, bytea, bigint, integer, text, text) is
+    'API: private. Takes back what was chosen on a page last: party and addresses have chosen what they had before; who had not confirmed has '
+    'not now. only_of: only what is in this state, null: whatever it is. Whether there was something to take back';
 
 -- functions/unsubscribe.sql
 -- Unsubscribing and its undo, by administrators and by recipients.
@@ -9479,13 +9503,240 @@ begin
     from gone g;
     perform marketing_automation_internal.return_address(
         address, returning_one.scenario_id, returning_one.id, returning_one.party);
-    perform marketing_automation_internal.undo_leaving_topic(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
-        marketing_automation_internal.kept_user_agent(left(user_agent, 200)));
+    perform marketing_automation_internal.undo_choice(its_topic, returning_one.party, address, returning_one.id, verified.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)), 'unsubscribed');
     perform marketing_automation_internal.restart_late(others || returning_one.id, returning_one.party, scenarios);
 end $$;
 comment on function marketing_automation.resubscribe_by_token(text, text) is
     'API: proxy. The undo of unsubscribe_by_token(), for the recipient: unblocks the record, and resubscribes its party and the '
     'address to the scenario, its topic, and everything';
+
+-- functions/confirmations.sql
+-- Double opt-in: who has asked for a topic that has to be confirmed gets a mail of a scenario over subscription_request, and confirms by the
+-- button of the page to which its confirm_url leads.
+
+create or replace function marketing_automation_internal.request_confirmation(
+    its_topic text, its_party text, its_email text, its_language text, its_source text
+) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    -- Whoever types in addresses of others has one mail a day sent to each.
+    insert into marketing_automation.subscription_request (topic, party, email, language, source, requested_at)
+    select its_topic, its_party, trim(its_email), its_language, its_source, statement_timestamp()
+    where trim(its_email) <> '' and not exists (
+        select from marketing_automation.subscription_request q
+        where lower(q.email) = lower(trim(its_email)) and q.topic = its_topic and q.confirmed_at is null
+          and q.party is not distinct from its_party and q.requested_at > statement_timestamp() - interval '1 day')
+    returning true
+$$;
+comment on function marketing_automation_internal.request_confirmation(text, text, text, text, text) is
+    'API: private. Has a subscription asked about by mail; null: there is no address, or it has been asked within a day';
+
+create or replace function marketing_automation_internal.confirmable(token text, out request marketing_automation.subscription_request, out record_id bigint,
+    out activity_id integer, out is_confirmed boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+begin
+    select t.* into its from marketing_automation_internal.verify_token('confirmed', token) t;
+    select q.* into request
+    from marketing_automation_internal.record r
+    join marketing_automation.scenario s on s.id = r.scenario_id
+    join marketing_automation.model m on m.name = s.model and m.relation = 'marketing_automation.subscription_request'::regclass
+    join marketing_automation.subscription_request q on q.id::text = r.key
+    join marketing_automation.topic t on t.name = q.topic
+    where r.id = its.record_id and q.requested_at > statement_timestamp() - interval '30 days'
+      -- Who has left since has changed their mind, and an old mail does not change it back.
+      and not exists (
+        select from marketing_automation.subscription u
+        where u.topic = q.topic and u.state = 'unsubscribed' and u.at > coalesce(q.confirmed_at, q.requested_at)
+          and (u.party = q.party or u.address_hash = marketing_automation.address_hash(q.email)));
+    if request.id is not null then
+        record_id := its.record_id;
+        activity_id := its.activity_id;
+        is_confirmed := request.confirmed_at is not null;
+    end if;
+end $$;
+comment on function marketing_automation_internal.confirmable(text, out marketing_automation.subscription_request, out bigint, out integer,
+    out boolean) is
+    'API: private. The request that a token confirms; null: it was forged, is of a test, is too old, or who asked has left since';
+
+create or replace function marketing_automation.confirm_page(token text) returns table (language text, title text, sender text, is_confirmed boolean)
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+    select (c.request).language, marketing_automation_internal.topic_title((c.request).topic, (c.request).language),
+        marketing_automation_internal.mailbox_of_sender(coalesce(a.sender, marketing_automation_internal.setting('email_from'))), c.is_confirmed
+    from marketing_automation_internal.confirmable(token) c
+    left join marketing_automation.activity a on a.id = c.activity_id
+    where c.record_id is not null
+    union all
+    -- The link of a test (record 0) shows the page too, and confirms nothing.
+    select s.language, s.name, null, false
+    from marketing_automation_internal.verify_token('confirmed', token) t
+    join marketing_automation.activity a on a.id = t.activity_id join marketing_automation.scenario s on s.id = a.scenario_id
+    where t.record_id = 0
+$$;
+comment on function marketing_automation.confirm_page(text) is
+    'API: proxy. What the page that confirms a subscription shows; no row for a token that confirms nothing. Changes nothing';
+
+create or replace function marketing_automation.confirm_by_token(token text, user_agent text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+declare
+    asked record;
+    its marketing_automation.subscription_request;
+    hash bytea;
+    returned bigint[];
+begin
+    select c.* into asked from marketing_automation_internal.confirmable(token) c;
+    if asked.record_id is null or asked.is_confirmed then
+        return false;
+    end if;
+    its := asked.request;
+    perform marketing_automation_internal.lock_record(asked.record_id);
+    returned := marketing_automation_internal.return_to_topics(array[its.topic], its.party);
+    hash := marketing_automation.address_hash(its.email);
+    -- Whoever reads that address has confirmed it: what the address had left before it asked is not left any more.
+    perform marketing_automation_internal.set_subscription(its.topic, its.party, w.hash, 'subscribed', 'confirmed', null, asked.record_id,
+        asked.activity_id, marketing_automation_internal.kept_user_agent(left(user_agent, 200)))
+    from (
+        select null::bytea where its.party is not null
+        union all (
+            select h.hash
+            from (select u.address_hash from marketing_automation.subscription u
+                  where u.topic = its.topic and u.party = its.party and u.address_hash is not null
+                  union select hash where its.party is null or exists (
+                      select from marketing_automation.subscription u where u.topic = its.topic and u.address_hash = hash)) as h (hash)
+            order by h.hash)) as w (hash);
+    perform marketing_automation_internal.restart_late_of_topics(returned, its.party, array[its.topic]);
+    update marketing_automation.subscription_request q set confirmed_at = statement_timestamp() where q.id = its.id and q.confirmed_at is null;
+    return found;
+end $$;
+comment on function marketing_automation.confirm_by_token(text, text) is
+    'API: proxy. Confirms the subscription that a mail has asked about; whether that is news. Repeating changes nothing';
+
+-- functions/preferences.sql
+-- The page on which recipients choose topics, by the token of the link that unsubscribes: who may leave may choose. Compiling a query that looks
+-- into all partitions of the log takes longer than a reader waits (measured: 0.7 s, against 0.02 s without).
+
+create or replace function marketing_automation_internal.chooser(token text, out record_id bigint, out activity_id integer, out party text,
+    out address_hash bytea, out language text, out topic text, out email text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select r.id, t.activity_id, r.party, marketing_automation_internal.mailed_address(r.id, t.activity_id), (
+            select m.language from marketing_automation_internal.message_log m where m.record_id = r.id and m.activity_id = t.activity_id limit 1),
+        (select s.topic from marketing_automation.scenario s where s.id = coalesce(r.scenario_id, (
+            select a.scenario_id from marketing_automation.activity a where a.id = t.activity_id))), (
+            select m.email from marketing_automation_internal.message_log m where m.record_id = r.id and m.email <> ''
+            order by (m.activity_id = t.activity_id) is true desc, m.created_at desc limit 1)
+    from marketing_automation_internal.verify_token('unsubscribed', token) t
+    left join marketing_automation_internal.record r on r.id = t.record_id
+    where r.id is not null or t.record_id = 0
+$$;
+comment on function marketing_automation_internal.chooser(text, out bigint, out integer, out text, out bytea, out text, out text,
+    out text) is
+    'API: private. Who a token lets choose topics, the language in which their mail was, its topic and its address; record_id null: nobody, or the link of a '
+    'test';
+
+create or replace function marketing_automation.preferences(token text)
+returns table (topic text, title text, is_wanted boolean, is_pending boolean, is_own boolean)
+language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+    select t.name, w.title, marketing_automation_internal.topic_objection(t.name, t.opt_in, p.state, a.state) is null,
+        coalesce('pending' in (p.state, a.state) and 'unsubscribed' not in (coalesce(p.state, ''), coalesce(a.state, ''))
+            and marketing_automation_internal.topic_objection(t.name, t.opt_in, p.state, a.state) is not null, false),
+        coalesce(t.name = c.topic, false)
+    from marketing_automation_internal.chooser(token) c
+    cross join marketing_automation.topic t
+    cross join lateral (select marketing_automation_internal.topic_title(t.name, c.language)) as w (title)
+    left join marketing_automation.subscription p on p.topic = t.name and p.party = c.party and p.address_hash is null
+    left join marketing_automation.subscription a on a.topic = t.name and a.address_hash = c.address_hash
+    -- Of a test there is a record of nobody, and the page can be looked at.
+    where c.activity_id is not null and (c.record_id is null or coalesce(c.party, c.address_hash::text) is not null)
+    order by w.title, t.name
+$$;
+comment on function marketing_automation.preferences(text) is
+    'API: proxy. The topics that the recipient of a mail may choose, in the language of the mail: whether they get it, whether they have '
+    'asked for it and not confirmed, and whether the mail is about it. No row for a token that is malformed, forged or unknown, and for whom '
+    'nothing is known by. Changes nothing';
+
+create or replace function marketing_automation_internal.set_choice(
+    its_topic text, its_party text, its_hash bytea, new_state text, of_record bigint, of_activity integer, agent text
+) returns boolean
+language sql set search_path = pg_catalog, pg_temp as $$
+    select coalesce(bool_or(marketing_automation_internal.set_subscription(its_topic, w.party, w.hash, new_state, 'page', null, of_record,
+        of_activity, agent)), false)
+    from (
+        select its_party, null::bytea where its_party is not null
+        union all (
+            select its_party, h.hash
+            from (select u.address_hash from marketing_automation.subscription u
+                  where u.topic = its_topic and u.party = its_party and u.address_hash is not null
+                  union
+                  -- Who comes as a party needs it of the address only where that has chosen otherwise.
+                  select its_hash where new_state = 'unsubscribed' or its_party is null or exists (
+                      select from marketing_automation.subscription u where u.topic = its_topic and u.address_hash = its_hash)) as h (hash)
+            where h.hash is not null order by h.hash)) as w (party, hash)
+$$;
+comment on function marketing_automation_internal.set_choice(text, text, bytea, text, bigint, integer, text) is
+    'API: private. Has a recipient choose of a topic on a page: as a party, with all addresses that it has chosen by, and by that of the mail. '
+    'Whether that is news';
+
+create or replace function marketing_automation.choose_by_token(token text, shown text[], wanted text[], user_agent text) returns text[]
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+declare
+    who record;
+    choice record;
+    agent text := marketing_automation_internal.kept_user_agent(left(user_agent, 200));
+    changed text[] := '{}';
+    returned bigint[];
+begin
+    select c.* into who from marketing_automation_internal.chooser(token) c;
+    if who.record_id is null then
+        return changed;
+    end if;
+    -- The record, and those that come back, before what is chosen: as whoever leaves.
+    perform marketing_automation_internal.lock_record(who.record_id);
+    returned := marketing_automation_internal.return_to_topics(array(
+        select p.topic from marketing_automation.preferences(token) p join marketing_automation.topic t on t.name = p.topic and t.opt_in = 'none'
+        where p.topic = any (shown) and p.topic = any (wanted) and not p.is_wanted), who.party);
+    for choice in
+        select p.topic, p.topic = any (wanted) as is_wanted, t.opt_in
+        from marketing_automation.preferences(token) p join marketing_automation.topic t on t.name = p.topic
+        where p.topic = any (shown) and (p.topic = any (wanted)) <> (p.is_wanted or p.is_pending)
+        order by p.topic
+    loop
+        if marketing_automation_internal.set_choice(choice.topic, who.party, who.address_hash, case
+                when not choice.is_wanted then 'unsubscribed' when choice.opt_in = 'double' then 'pending' else 'subscribed' end,
+                who.record_id, who.activity_id, agent) then
+            changed := changed || choice.topic;
+            if choice.is_wanted and choice.opt_in = 'double' then
+                perform marketing_automation_internal.request_confirmation(choice.topic, who.party, who.email, who.language, 'page');
+            end if;
+        end if;
+    end loop;
+    perform marketing_automation_internal.restart_late_of_topics(returned, who.party, shown);
+    return changed;
+end $$;
+comment on function marketing_automation.choose_by_token(text, text[], text[], text) is
+    'API: proxy. Has the recipient of a mail want these of the topics that a page has shown, and not the others of them; what it has not shown '
+    'stays, and nothing else is left. A topic that has to be confirmed becomes pending. Returns the topics for which this is news';
+
+create or replace function marketing_automation.undo_choice_by_token(token text, topics text[], user_agent text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+declare
+    who record;
+    returned bigint[];
+begin
+    select c.* into who from marketing_automation_internal.chooser(token) c;
+    if who.record_id is null then
+        return;
+    end if;
+    perform marketing_automation_internal.lock_record(who.record_id);
+    returned := marketing_automation_internal.return_to_topics(undo_choice_by_token.topics, who.party);
+    perform marketing_automation_internal.undo_choice(t.name, who.party, who.address_hash, who.record_id, who.activity_id,
+        marketing_automation_internal.kept_user_agent(left(user_agent, 200)))
+    from (select t.name from marketing_automation.topic t where t.name = any (undo_choice_by_token.topics) order by t.name) t;
+    perform marketing_automation_internal.restart_late_of_topics(returned, who.party, undo_choice_by_token.topics);
+end $$;
+comment on function marketing_automation.undo_choice_by_token(text, text[], text) is
+    'API: proxy. Takes back what the recipient of a mail has chosen last of these topics, on a page: it becomes what it was before, and who had '
+    'not confirmed has not now';
 
 -- functions/mailer.sql
 -- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
@@ -10736,6 +10987,8 @@ begin
     delete from marketing_automation_internal.attempt_log t
     where t.ended_at < statement_timestamp() - older_than
       and not exists (select from marketing_automation_internal.outbox o where o.id = t.message_id);
+    -- Nobody confirms what is older: see confirmable().
+    delete from marketing_automation.subscription_request q where q.requested_at < statement_timestamp() - interval '30 days';
     return purged;
 end $$;
 comment on function marketing_automation.purge_messages(interval) is
@@ -10823,6 +11076,8 @@ begin
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
     where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
+    delete from marketing_automation.subscription_request q
+    where marketing_automation.address_hash(q.email) = hash or lower(q.party) = any (needles);
     -- Who has left a topic has left it by this address all the same.
     delete from marketing_automation.subscription u
     where u.address_hash = hash and u.state <> 'unsubscribed' or u.address_hash is null and lower(u.party) = any (needles);
@@ -14875,6 +15130,11 @@ begin
                 select l.id, l.at, l.topic, l.party, l.state_before, l.state, l.source, l.user_agent
                 from marketing_automation.subscription_log l
                 where l.address_hash = hash or l.party = any (parties) or lower(l.party) = needle or l.record_id = any (whose)) x),
+        'subscription_requests', (
+            select coalesce(jsonb_agg(to_jsonb(x) order by x.requested_at, x.topic), '[]') from (
+                select q.topic, q.party, q.email, q.language, q.source, q.requested_at, q.confirmed_at
+                from marketing_automation.subscription_request q
+                where lower(q.email) = needle or marketing_automation.address_hash(q.email) = hash or q.party = any (parties)) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic
@@ -15504,6 +15764,8 @@ select pg_extension_config_dump('marketing_automation.definition_history', '');
 select pg_extension_config_dump('marketing_automation.definition_history_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription', '');
 select pg_extension_config_dump('marketing_automation.subscription_id_seq', '');
+select pg_extension_config_dump('marketing_automation.subscription_request', '');
+select pg_extension_config_dump('marketing_automation.subscription_request_id_seq', '');
 select pg_extension_config_dump('marketing_automation.subscription_log', '');
 select pg_extension_config_dump('marketing_automation.subscription_log_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');
@@ -15575,7 +15837,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'model party sale snippet send_window holiday message_class topic topic_translation page page_text robot_rule bounce_rule '
          'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
-        ('reader admin', 'shared', 'select', 'subscription subscription_log'),
+        ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
          'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
@@ -15592,7 +15854,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now anniversary'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
-         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token'),
+         'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
+         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token'),
         ('mailer', 'shared', 'execute',
          'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),
