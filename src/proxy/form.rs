@@ -198,10 +198,18 @@ mod tests {
             wanted: wanted.iter().map(|topic| (*topic).to_owned()).collect(),
         };
         for (body, expected) in [
-            ("shown=a&shown=b+c&topic=b+c&action=save", save(&["a", "b c"], &["b c"])),
+            (
+                "shown=a&shown=b+c&topic=b+c&action=save",
+                save(&["a", "b c"], &["b c"]),
+            ),
             // Without a tick nothing is wanted of what was shown, and that is all.
             ("shown=a&action=save", save(&["a"], &[])),
-            ("topic=a&action=undo", Preference::Undo { topics: vec!["a".to_owned()] }),
+            (
+                "topic=a&action=undo",
+                Preference::Undo {
+                    topics: vec!["a".to_owned()],
+                },
+            ),
             ("action=resubscribe", Preference::Resubscribe),
             ("scope=everything", Preference::LeaveEverything),
             ("shown=a&scope=everything&action=save", save(&["a"], &[])),

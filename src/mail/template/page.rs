@@ -115,7 +115,11 @@ mod tests {
 
     #[test]
     fn tracked_links_do_not_exist_on_a_page() {
-        for source in ["{{ unsubscribe_url }}", "{{ preferences_url }}", "{{ short('https://a.example') }}"] {
+        for source in [
+            "{{ unsubscribe_url }}",
+            "{{ preferences_url }}",
+            "{{ short('https://a.example') }}",
+        ] {
             assert!(page(source).is_err(), "{source}");
         }
     }

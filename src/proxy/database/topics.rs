@@ -6,7 +6,8 @@ use tokio_postgres::types::{ToSql, Type};
 use super::error::DatabaseError;
 use super::session::Session;
 
-const CHOICES: &str = "select topic, title, is_wanted, is_pending, is_own from marketing_automation.preferences($1)";
+const CHOICES: &str =
+    "select topic, title, is_wanted, is_pending, is_own from marketing_automation.preferences($1)";
 const CHOOSE: &str = "select marketing_automation.choose_by_token($1, $2, $3, $4)";
 const UNDO: &str = "select marketing_automation.undo_choice_by_token($1, $2, $3)";
 const CONFIRMATION: &str =

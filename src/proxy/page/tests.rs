@@ -216,8 +216,14 @@ fn topics_are_boxes_and_say_which_were_shown() {
     assert_eq!(page.matches("type=\"checkbox\"").count(), 2);
     assert_eq!(page.matches(" checked").count(), 2);
     assert!(page.contains("<html lang=\"de\""));
-    assert!(page.contains("name=\"shown\" value=\"&quot;sale&quot;\""), "{page}");
-    assert!(page.contains("<bdi>news &lt;b&gt; &amp; more</bdi>"), "{page}");
+    assert!(
+        page.contains("name=\"shown\" value=\"&quot;sale&quot;\""),
+        "{page}"
+    );
+    assert!(
+        page.contains("<bdi>news &lt;b&gt; &amp; more</bdi>"),
+        "{page}"
+    );
     assert!(page.contains("Noch nicht best\u{e4}tigt"));
     assert!(!page.contains("value=\"undo\"") && !page.contains("<script"));
     let saved = preferences(&Pages::default(), &reader, Some(&["news".to_owned()])).html;
@@ -253,5 +259,9 @@ fn a_subscription_is_confirmed_by_a_button() {
         is_confirmed: true,
         ..asked
     };
-    assert!(!confirmation(&Pages::default(), &done).html.contains("<form"));
+    assert!(
+        !confirmation(&Pages::default(), &done)
+            .html
+            .contains("<form")
+    );
 }

@@ -9,11 +9,7 @@ use crate::proxy::pages::{PageName, Pages, Words};
 use crate::proxy::texts::Text;
 
 /// The topics to choose from. changed: those for which what was just saved is news, to take back; `None`: nothing was saved.
-pub fn preferences(
-    pages: &Pages,
-    subscription: &Subscription,
-    changed: Option<&[String]>,
-) -> Page {
+pub fn preferences(pages: &Pages, subscription: &Subscription, changed: Option<&[String]>) -> Page {
     let words = pages.words(subscription.language.as_deref());
     let (text, form) = if subscription.everything {
         // What is chosen counts for nothing until that is taken back.
