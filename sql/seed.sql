@@ -48,8 +48,8 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('yahoo_image_proxy', 'user_agent', 'yahoomailproxy', null, null, false, 'Off: as Gmail''s', true)
 on conflict do nothing;
 
-insert into marketing_automation.message_class (name, honors_unsubscribe, bulk_headers, priority, note, is_shipped) values
-    ('marketing', true, true, 0, 'Mails that people may want or not: newsletters, offers, reminders', true),
-    ('transactional', false, false, 100, 'Mails that somebody has caused and waits for: receipts, passwords, confirmations', true),
-    ('internal', false, false, 50, 'Mails to your own people', true)
+insert into marketing_automation.message_class (name, honors_unsubscribe, bulk_headers, capped, priority, note, is_shipped) values
+    ('marketing', true, true, true, 0, 'Mails that people may want or not: newsletters, offers, reminders', true),
+    ('transactional', false, false, false, 100, 'Mails that somebody has caused and waits for: receipts, passwords, confirmations', true),
+    ('internal', false, false, false, 50, 'Mails to your own people', true)
 on conflict do nothing;

@@ -31,17 +31,17 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet send_window holiday message_class topic topic_translation page page_text robot_rule bounce_rule '
+         'model party sale snippet send_window holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule '
          'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
-         'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
+         'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
          'smtp_server_status suppression sender_permission'),
-        ('admin', 'shared', 'write', 'party sale holiday message_class topic topic_translation page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale holiday message_class topic topic_translation page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('admin operator', 'shared', 'execute', 'subscribe unsubscribe_from subscribe_address unsubscribe_address_from'),

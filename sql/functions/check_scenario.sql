@@ -229,6 +229,15 @@ begin
             'alter system set marketing_automation.automation_base = ''https://…''; select pg_reload_conf();'
         where coalesce(marketing_automation_internal.setting('automation_base'), '') = '' and exists (select from mail)
         union all
+        select 'hint', a.id, a.name, null, format('its mail %s after that of "%s": %s', case f.outside when 'wait' then 'waits' else 'is skipped' end,
+                p.name, marketing_automation_internal.cap_in_words(f)),
+            'Give it a longer delay, or leave one of the two out.'
+        from marketing_automation.activity a
+        join marketing_automation.activity p on p.id = a.parent_id and p.action = 'send_email'
+        cross join lateral marketing_automation_internal.its_class(a) k
+        join marketing_automation.frequency_cap f on f.message_class = k.name and f.mails = 1 and coalesce(a.delay, interval '0') < f.per
+        where a.scenario_id = chosen.id and a.action = 'send_email' and (marketing_automation_internal.its_class(p)).name = k.name
+        union all
         select 'error', s.last_error_activity_id, a.name, null, s.last_error, format('Since %s.', s.last_error_at)
         from marketing_automation.scenario_status s left join marketing_automation.activity a on a.id = s.last_error_activity_id
         where s.scenario_id = chosen.id and s.last_error is not null

@@ -16,6 +16,8 @@ select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
 select pg_extension_config_dump('marketing_automation.send_window', '');
 select pg_extension_config_dump('marketing_automation.holiday', '');
 select pg_extension_config_dump('marketing_automation.message_class', 'where not is_shipped');
+select pg_extension_config_dump('marketing_automation.frequency_cap', '');
+select pg_extension_config_dump('marketing_automation_internal.capped_mail', '');
 select pg_extension_config_dump('marketing_automation_internal.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');

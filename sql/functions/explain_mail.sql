@@ -9,6 +9,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             format('role "%s" may not send as its sender, see sender_permission', s.owner)
         when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
             marketing_automation_internal.moment(t.opens_at))
+        when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -22,6 +23,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join marketing_automation_internal.its_window(a) v on v.name is not null
     left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
         clock_timestamp()) t on v.name is not null
+    left join lateral marketing_automation_internal.capped_mails(array[message.id], clock_timestamp()) c on true
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';

@@ -117,9 +117,10 @@ comment on function marketing_automation_internal.worker_health() is
 create view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window) is not null as has_window
+    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
+join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
 left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain

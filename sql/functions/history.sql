@@ -54,6 +54,8 @@ begin
         its_name := concat_ws(' ', its_name, nullif(written ->> 'language', ''));
     when tg_table_name = 'holiday' then
         its_name := concat_ws(' ', written ->> 'calendar', written ->> 'day');
+    when tg_table_name = 'frequency_cap' then
+        its_name := concat_ws(' ', written ->> 'message_class', written ->> 'per');
     when tg_table_name = 'topic_translation' then
         its_name := concat_ws(' ', written ->> 'topic', written ->> 'language');
     when tg_table_name = 'sender_permission' then
@@ -148,4 +150,7 @@ create trigger archive after insert or update or delete on marketing_automation.
     for each row execute function marketing_automation_internal.keep_history();
 
 create trigger archive after insert or update or delete on marketing_automation.message_class
+    for each row execute function marketing_automation_internal.keep_history();
+
+create trigger archive after insert or update or delete on marketing_automation.frequency_cap
     for each row execute function marketing_automation_internal.keep_history();

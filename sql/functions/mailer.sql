@@ -19,6 +19,10 @@ language sql set search_path = pg_catalog, pg_temp as $$
         -- Of that attempt: somebody may have taken it back and claimed it again meanwhile.
         where o.id = d.id and o.attempts = d.attempts and o.state = 'sending'
         returning o.id, o.attempts, o.smtp_reply
+    ), counted as (
+        -- It may have been taken.
+        update marketing_automation_internal.capped_mail m set at = statement_timestamp()
+        from rescued r where m.message_id = r.id and m.attempt = r.attempts
     ), attempt as (
         insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, reply)
         select r.id, r.attempts, statement_timestamp(), 'in_doubt', r.smtp_reply from rescued r
@@ -44,6 +48,7 @@ as $$
 declare
     moment timestamptz := coalesce(assumed, statement_timestamp());
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    capped boolean := exists (select from marketing_automation.frequency_cap);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     -- Null: no scenario asks before its mails leave.
     may_leave boolean := (
@@ -52,7 +57,7 @@ declare
     unasked integer[] := '{}';
     -- Whether some mails go before others.
     ranked boolean := (
-        select min(k.priority) <> max(k.priority) from marketing_automation.activity a
+        select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
         join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
         where a.action = 'send_email');
@@ -74,6 +79,10 @@ begin
     then
         return;
     end if;
+    if capped and only_of is null then
+        -- Whoever claims next counts what is claimed now. A rehearsal, which lasts, lets others claim.
+        perform from marketing_automation_internal.capped_claim c for update;
+    end if;
     if limited and only_of is not null then
         -- Limits are what leaves in real time.
         select array_agg(b.domain), array_agg(null::double precision) into queues, tokens from marketing_automation_internal.domain_queue b;
@@ -93,7 +102,9 @@ begin
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), queued as materialized (
             select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
-                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe, k.priority,
+                   k.send_window as class_window,
+                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe,
+                   marketing_automation_internal.precedence(k, s) as precedence,
                    l.name as domain_queue, l.quota,
                    case when ranked then (
                        select count(*) from (
@@ -119,26 +130,26 @@ begin
             -- Activities with due mails share what those that go before them leave of the batch, so that a large campaign does not hold up
             -- a small one; so do queues.
             select q.*, case when q.room > 0 and q.room_in_queue > 0 then greatest(least(
-                q.room / count(*) over (partition by q.priority),
-                q.room_in_queue / count(*) over (partition by q.domain_queue, q.priority)), 1) else 0 end as share
+                q.room / count(*) over (partition by q.precedence),
+                q.room_in_queue / count(*) over (partition by q.domain_queue, q.precedence)), 1) else 0 end as share
             from (
                 select q.*, batch_size - coalesce(sum(q.due_mails) over before, 0) as room,
                     q.quota - coalesce(sum(q.due_mails) over before_in_queue, 0) as room_in_queue
                 from queued q
-                window before as (order by q.priority desc range between unbounded preceding and current row exclude group),
-                    before_in_queue as (partition by q.domain_queue order by q.priority desc
+                window before as (order by q.precedence desc range between unbounded preceding and current row exclude group),
+                    before_in_queue as (partition by q.domain_queue order by q.precedence desc
                         range between unbounded preceding and current row exclude group)) q
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, a.honors_unsubscribe, o.time_zone,
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.class_window, a.topic, a.honors_unsubscribe, o.time_zone,
                 a.domain_queue, a.quota,
-                row_number() over (partition by a.domain_queue order by a.priority desc) as place
+                row_number() over (partition by a.domain_queue order by a.precedence desc) as place
             from active a
             cross join lateral (
                 select o.id, o.time_zone from marketing_automation_internal.outbox o
                 where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and moment
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
-            order by a.priority desc limit batch_size
+            order by a.precedence desc limit batch_size
         ), test as materialized (
             -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
             select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
@@ -158,14 +169,15 @@ begin
                    -- In the minute before a clock change an open one makes mails wait, too.
                    w.outside = 'skip' and not marketing_automation_internal.is_open(w,
                        marketing_automation_internal.window_zone(w, d.time_zone), moment) as skips
-            from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
+            from (select distinct n.name as send_window, u.time_zone from due u cross join lateral (values (u.send_window), (u.class_window)) n (name)
+                  where n.name is not null) d
             join marketing_automation.send_window w on w.name = d.send_window
             cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
                 moment) t
-        ), checked as materialized (
+        ), examined as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   greatest(w.opens_at, e.waits_until) as not_before, w.closes_at,
+                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -183,20 +195,21 @@ begin
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
                         then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
-                        when w.skips and coalesce(x.reason, e.objection) is null
-                        then format('outside send window "%s"', w.name)
+                        when (w.skips or v.skips) and coalesce(x.reason, e.objection) is null
+                        then format('outside send window "%s"', case when w.skips then w.name else v.name end)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone,
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.class_window, d.topic, d.time_zone,
                       d.honors_unsubscribe
                   from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, false from test t
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, null, false from test t
                   where t.place <= t.quota) d
             left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
+            left join send_window v on v.name = d.class_window and v.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
             left join leaving e on e.id = d.id
@@ -207,6 +220,15 @@ begin
             left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
+        ), over_cap as materialized (
+            select m.id, m.waits_until, case when m.skips then m.reason end as objection
+            from marketing_automation_internal.capped_mails(case when capped then array(
+                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null) end,
+                moment) m
+        ), checked as materialized (
+            select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
+                coalesce(x.objection, m.objection) as objection, x.other_lane
+            from examined x left join over_cap m on m.id = x.id
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -245,6 +267,9 @@ begin
             array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
         into ids, versions, uuids, closings, looked_at
         from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
+        if capped then
+            perform marketing_automation_internal.count_capped(ids, moment);
+        end if;
         return query
             update marketing_automation_internal.outbox o
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
@@ -262,9 +287,9 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
-    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes, oldest first within an activity, '
+    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
     'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
+    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, what is over a frequency cap until there is room, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
@@ -370,6 +395,9 @@ begin
               select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
+    if exists (select from marketing_automation_internal.capped_mail) then
+        perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
     -- Servers with limits were counted when they were asked for permits.
     insert into marketing_automation_internal.smtp_usage as u (server, day, taken)

@@ -161,8 +161,12 @@ begin
     end if;
     if known.instance = mailer_register.instance then
         -- What was claimed for it and did not reach it: nothing of that has left.
-        update marketing_automation_internal.outbox o set state = 'queued', attempts = o.attempts - 1
-        where o.mailer = known.id and o.state = 'sending' and o.id <> all (in_hand);
+        with given_back as (
+            update marketing_automation_internal.outbox o set state = 'queued', attempts = o.attempts - 1
+            where o.mailer = known.id and o.state = 'sending' and o.id <> all (in_hand)
+            returning o.id, o.attempts + 1 as attempt
+        )
+        delete from marketing_automation_internal.capped_mail m using given_back g where m.message_id = g.id and m.attempt = g.attempt;
     end if;
     update marketing_automation_internal.mailer m
     set (instance, role, host, version, pid, backend_start, seen_at, state)

@@ -62,13 +62,16 @@ begin
         end if;
         user_of := coalesce(
             (select format('scenario "%s"', s.name) from marketing_automation.scenario s where s.message_class = old.name order by s.id limit 1),
-            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.message_class = old.name order by a.id limit 1));
+            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.message_class = old.name order by a.id limit 1),
+            (select 'a frequency cap' from marketing_automation.frequency_cap f where f.message_class = old.name limit 1));
         if user_of is not null then
             raise exception 'message class "%" is in use by % and cannot be %', old.name, user_of,
                 case tg_op when 'DELETE' then 'deleted' else 'renamed' end
                 using errcode = 'object_in_use', detail = 'Nobody would know to whom its mails may go.',
-                      hint = format('update marketing_automation.%s set message_class = %s where message_class = %L;',
-                          split_part(user_of, ' ', 1), case when user_of like 'scenario%' then '''marketing''' else 'null' end, old.name);
+                      hint = case user_of when 'a frequency cap' then
+                          format('delete from marketing_automation.frequency_cap where message_class = %L;', old.name)
+                          else format('update marketing_automation.%s set message_class = %s where message_class = %L;',
+                          split_part(user_of, ' ', 1), case when user_of like 'scenario%' then '''marketing''' else 'null' end, old.name) end;
         end if;
     end if;
     if tg_op = 'DELETE' then
@@ -77,6 +80,15 @@ begin
     if new.priority not between -1000 and 1000 then
         raise exception 'priority of message class "%" is %', new.name, new.priority
             using errcode = 'check_violation', hint = 'It is a number from -1000, last, to 1000, first; 0 is that of marketing.';
+    end if;
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.check_send_window(new.send_window, format('message class "%s"', new.name));
+    end if;
+    if not new.capped and not marketing_automation_internal.is_restoring()
+        and exists (select from marketing_automation.frequency_cap f where f.message_class = new.name) then
+        raise exception 'message class "%" has a frequency cap', new.name
+            using errcode = 'object_in_use',
+                  hint = format('delete from marketing_automation.frequency_cap where message_class = %L;', new.name);
     end if;
     new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
     if tg_op = 'INSERT' then
@@ -99,7 +111,7 @@ begin
     end if;
     changed := array(
         select n.name from new_class n join old_class o on o.name = n.name
-        where (n.honors_unsubscribe, n.bulk_headers) is distinct from (o.honors_unsubscribe, o.bulk_headers));
+        where (n.honors_unsubscribe, n.bulk_headers, n.send_window) is distinct from (o.honors_unsubscribe, o.bulk_headers, o.send_window));
     if changed <> '{}' then
         perform marketing_automation_internal.follow_class(array(
             select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id

@@ -144,7 +144,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
                || coalesce(', window ' || s.send_window, '')
-               || coalesce(', class ' || nullif(s.message_class, 'marketing'), '')
+               || coalesce(', class ' || nullif(s.message_class, 'marketing'), '') || coalesce(', priority ' || nullif(s.priority, 0), '')
                || coalesce(', again after ' || s.reenter_after, '')
                || coalesce(', once for each ' || s.occasion, '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)

@@ -78,6 +78,10 @@ begin
     if tg_op = 'INSERT' or new.topic is distinct from old.topic then
         perform marketing_automation_internal.check_topic(new.topic, format('scenario "%s"', new.name));
     end if;
+    if new.priority not between -1000 and 1000 then
+        raise exception 'priority of scenario "%" is %', new.name, new.priority
+            using errcode = 'check_violation', hint = 'It is a number from -1000, last, to 1000, first.';
+    end if;
     if tg_op = 'INSERT' or new.message_class is distinct from old.message_class then
         if new.message_class is null then
             raise exception 'message_class of scenario "%" must not be null', new.name

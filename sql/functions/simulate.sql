@@ -68,6 +68,7 @@ declare
     due record;
     hit record;
     mail record;
+    cap record;
     changed bigint;
     moved_to timestamptz;
     moves integer := 0;
@@ -144,16 +145,22 @@ begin
             returning o.id, case when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
                 else marketing_automation_internal.shut_out(o, step) end as objection into mail;
             if found then
+                select m.waits_until, m.reason, m.skips into cap from marketing_automation_internal.capped_mails(array[mail.id], step) m;
+                mail.objection := coalesce(mail.objection, case when cap.skips then cap.reason end);
+                if mail.objection is null then
+                    perform marketing_automation_internal.count_capped(array[mail.id], coalesce(cap.waits_until, step));
+                end if;
                 perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
                     array[case when mail.objection is not null then 'failed' else 'sent' end],
-                    array[mail.objection], array[0], now => step);
+                    array[coalesce(mail.objection, cap.reason)], array[0], now => case when mail.objection is null then coalesce(cap.waits_until, step) else step end);
             end if;
         end if;
 
         select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
                    when 'executed' then 'runs'
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
-                       format('sends "%s"', a.subject) end
+                       format('sends "%s"', a.subject) || case when m.sent_at > step then format(', which waits until %s: %s',
+                           marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'

@@ -23,7 +23,8 @@ create function marketing_automation_internal.look_again_at(windows text[]) retu
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.look_again(array(
         select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-        where a.action = 'send_email' and coalesce(a.send_window, s.send_window) = any (windows)))
+        join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+        where a.action = 'send_email' and (coalesce(a.send_window, s.send_window) = any (windows) or k.send_window = any (windows))))
 $$;
 comment on function marketing_automation_internal.look_again_at(text[]) is
     'API: private. Lets the mailer claim anew what leaves within windows that have changed';

@@ -92,10 +92,13 @@ create function marketing_automation_internal.its_window(activity marketing_auto
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select w.* from marketing_automation.send_window w
     where activity.action = 'send_email' and w.name = coalesce(activity.send_window, (
-        select s.send_window from marketing_automation.scenario s where s.id = activity.scenario_id))
+        select coalesce(s.send_window, k.send_window) from marketing_automation.scenario s
+        join marketing_automation.message_class k on k.name = coalesce(activity.message_class, s.message_class)
+        where s.id = activity.scenario_id))
 $$;
 comment on function marketing_automation_internal.its_window(marketing_automation.activity) is
-    'API: private. The window in which the mails of an activity may leave; null: at any time';
+    'API: private. The window in which the mails of an activity may leave: its own, else that of its scenario, else that of its class, which '
+    'the claim asks in any case; null: at any time';
 
 create function marketing_automation_internal.time_to_run(activity marketing_automation.activity,
     send_window marketing_automation.send_window, zone text, start timestamptz) returns timestamptz
@@ -205,9 +208,12 @@ begin
     if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
         user_of := coalesce(
             (select format('scenario "%s"', s.name) from marketing_automation.scenario s where s.send_window = old.name order by s.id limit 1),
-            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.send_window = old.name order by a.id limit 1));
+            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.send_window = old.name order by a.id limit 1),
+            (select format('message_class "%s"', c.name) from marketing_automation.message_class c where c.send_window = old.name
+             order by c.name limit 1));
         if user_of is not null then
-            raise exception 'send window "%" is in use by % and cannot be %', old.name, user_of,
+            raise exception 'send window "%" is in use by % and cannot be %', old.name,
+                replace(user_of, 'message_class', 'message class'),
                 case tg_op when 'DELETE' then 'deleted' else 'renamed' end
                 using errcode = 'object_in_use', detail = 'Its mails would leave at any time.',
                       hint = format('update marketing_automation.%s set send_window = null where send_window = %L;',

@@ -95,6 +95,7 @@ create table marketing_automation.scenario (
     send_window text,
     topic text,
     message_class text not null default 'marketing',
+    priority integer not null default 0 check (priority between -1000 and 1000),
     reenter_after interval check (reenter_after >= interval '0' and reenter_after <= interval '10 years'),
     occasion text,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
@@ -143,6 +144,8 @@ comment on column marketing_automation.scenario.topic is
     'Name of the topic that its mails are about: they go to who has not left it, or has asked for it; null: none';
 comment on column marketing_automation.scenario.message_class is
     'Class of its mails, but of those whose activity has another: a name in message_class';
+comment on column marketing_automation.scenario.priority is
+    'Of mails of one class, those of scenarios with more are processed and sent first, and get the last place under a frequency cap';
 comment on column marketing_automation.scenario.reenter_after is
     'How long after its journey has ended a row enters again, if the domain is true for it then; days and months in the recipient''s time '
     'zone. Null: once, ever, or, with an occasion, at once for another one';

@@ -17,7 +17,7 @@ create index definition_history_name on marketing_automation.definition_history 
 create index definition_history_at on marketing_automation.definition_history using brin (at);
 comment on table marketing_automation.definition_history is
     'API: public. Each change of a definition: a model, scenario, activity, translation, snippet, page, text of a page, send window, holiday, '
-    'topic or its title, class of mails, robot rule, or permission to send. Kept until purge_definition_history()';
+    'topic or its title, class of mails, frequency cap, robot rule, or permission to send. Kept until purge_definition_history()';
 comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
 comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
 comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';

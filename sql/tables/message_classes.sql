@@ -4,6 +4,8 @@ create table marketing_automation.message_class (
     name text primary key check (name <> ''),
     honors_unsubscribe boolean not null default true,
     bulk_headers boolean not null default true,
+    capped boolean not null default true,
+    send_window text,
     priority integer not null default 0 check (priority between -1000 and 1000),
     note text,
     is_shipped boolean not null default false
@@ -15,6 +17,9 @@ comment on column marketing_automation.message_class.honors_unsubscribe is
     'none of any';
 comment on column marketing_automation.message_class.bulk_headers is
     'Whether its mails have the headers of a mailing list: Precedence, List-Id, List-Unsubscribe and List-Unsubscribe-Post';
+comment on column marketing_automation.message_class.capped is 'Whether frequency_cap may hold for it';
+comment on column marketing_automation.message_class.send_window is
+    'Name of the window in which its mails may leave, beside that of their scenario or activity; null: at any time';
 comment on column marketing_automation.message_class.priority is
     'Classes with more are processed and sent before those with less';
 comment on column marketing_automation.message_class.note is 'What it is for';

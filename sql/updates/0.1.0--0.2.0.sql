@@ -686,6 +686,8 @@ create table marketing_automation.message_class (
     name text primary key check (name <> ''),
     honors_unsubscribe boolean not null default true,
     bulk_headers boolean not null default true,
+    capped boolean not null default true,
+    send_window text,
     priority integer not null default 0 check (priority between -1000 and 1000),
     note text,
     is_shipped boolean not null default false
@@ -697,6 +699,9 @@ comment on column marketing_automation.message_class.honors_unsubscribe is
     'none of any';
 comment on column marketing_automation.message_class.bulk_headers is
     'Whether its mails have the headers of a mailing list: Precedence, List-Id, List-Unsubscribe and List-Unsubscribe-Post';
+comment on column marketing_automation.message_class.capped is 'Whether frequency_cap may hold for it';
+comment on column marketing_automation.message_class.send_window is
+    'Name of the window in which its mails may leave, beside that of their scenario or activity; null: at any time';
 comment on column marketing_automation.message_class.priority is
     'Classes with more are processed and sent before those with less';
 comment on column marketing_automation.message_class.note is 'What it is for';
@@ -707,6 +712,52 @@ comment on column marketing_automation.scenario.message_class is
     'Class of its mails, but of those whose activity has another: a name in message_class';
 alter table marketing_automation.activity add column message_class text;
 comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
+
+-- Frequency caps, and what goes first.
+alter table marketing_automation.scenario add column priority integer not null default 0 check (priority between -1000 and 1000);
+comment on column marketing_automation.scenario.priority is
+    'Of mails of one class, those of scenarios with more are processed and sent first, and get the last place under a frequency cap';
+create table marketing_automation.frequency_cap (
+    message_class text not null,
+    mails integer not null check (mails > 0),
+    per interval not null check (per >= interval '1 second' and per <= interval '1 year'),
+    outside text not null default 'wait' check (outside in ('wait', 'skip')),
+    max_wait interval check (max_wait > interval '0' and max_wait <= interval '10 years'),
+    primary key (message_class, per)
+);
+comment on table marketing_automation.frequency_cap is
+    'API: public. At most so many mails of a class to a person, a party or else an address, in any such time. No row: as many as there are';
+comment on column marketing_automation.frequency_cap.per is 'In no time of this length more than mails; 1 second to 1 year';
+comment on column marketing_automation.frequency_cap.outside is
+    'What becomes of a mail over the cap: wait until there is room, or skip: it is not sent, and starts no children';
+comment on column marketing_automation.frequency_cap.max_wait is
+    'A mail that would wait longer than this, counted from when its activity ran, is skipped at once; null: as long as it takes, or its '
+    'expires_after allows';
+
+create table marketing_automation_internal.capped_mail (
+    message_id bigint not null,
+    attempt integer not null,
+    person bytea not null,
+    message_class text collate "C" not null,
+    at timestamptz not null,
+    primary key (message_id, attempt)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.capped_mail is
+    'API: private. Attempts of mails of classes with a frequency cap that are under way, or that the server has, or may have, taken: what the '
+    'claim counts';
+comment on column marketing_automation_internal.capped_mail.person is 'See person_hash()';
+comment on column marketing_automation_internal.capped_mail.at is
+    'When it was claimed, then when its result was known: later than when the server took it';
+-- What a person has had: capped_mails().
+create index capped_mail_person on marketing_automation_internal.capped_mail (person, message_class);
+
+create table marketing_automation_internal.capped_claim (
+    singleton boolean primary key default true check (singleton)
+);
+insert into marketing_automation_internal.capped_claim default values;
+comment on table marketing_automation_internal.capped_claim is
+    'API: private. One row: who claims mails while there is a frequency cap holds it, so that two that claim count each other''s. Not '
+    'dumped: it means nothing in another cluster';
 drop function marketing_automation_internal.mail_templates(integer[]);
 -- Entering again.
 alter table marketing_automation.scenario
@@ -786,7 +837,7 @@ create index definition_history_name on marketing_automation.definition_history 
 create index definition_history_at on marketing_automation.definition_history using brin (at);
 comment on table marketing_automation.definition_history is
     'API: public. Each change of a definition: a model, scenario, activity, translation, snippet, page, text of a page, send window, holiday, '
-    'topic or its title, class of mails, robot rule, or permission to send. Kept until purge_definition_history()';
+    'topic or its title, class of mails, frequency cap, robot rule, or permission to send. Kept until purge_definition_history()';
 comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
 comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
 comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';

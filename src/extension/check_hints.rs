@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 36] = [
+pub(super) const HINTS: [(&str, &str); 37] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -54,6 +54,10 @@ pub(super) const HINTS: [(&str, &str); 36] = [
         "outside is 'wait' for the next opening, or 'skip'.",
     ),
     ("message_class_name_check", "name must not be empty."),
+    (
+        "scenario_priority_check",
+        "priority is a number from -1000, last, to 1000, first.",
+    ),
     ("holiday_calendar_check", "calendar must not be empty."),
     ("holiday_day_check", "day is a date, such as 2026-12-25."),
     (
@@ -123,7 +127,8 @@ mod tests {
             scenario_state_check scenario_reenter_after_check bounce_rule_fits_kind suppression_reason_check \
             suppression_address_hash_check page_name_check page_text_name_check robot_rule_kind_check robot_rule_fits_kind \
             robot_rule_name_check scenario_id_check activity_id_check conversion_at_check conversion_source_check \
-            conversion_value_check message_class_priority_check";
+            conversion_value_check message_class_priority_check frequency_cap_mails_check frequency_cap_per_check \
+            frequency_cap_outside_check frequency_cap_max_wait_check";
         let unnamed = Spi::get_one_with_args::<String>(
             "select string_agg(c.conname, ', ') from pg_constraint c
              where c.contype = 'c' and c.connamespace = 'marketing_automation'::regnamespace

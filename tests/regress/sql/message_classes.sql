@@ -126,10 +126,37 @@ rollback;
 select regexp_replace(fact, '20\d\d-[-:+ 0-9]+', '…') as fact from marketing_automation.explain_record('tips', '1') where about = 'record' and fact !~ '^entered';
 select marketing_automation.stop('tips');
 
+-- Quiet hours for all: the window of the class holds beside that of a scenario. Open on the day after tomorrow, or always.
+select array[extract(isodow from now() + interval '2 days')]::integer[] as day_after \gset
+insert into marketing_automation.send_window (name, days) values ('class quiet', :'day_after'), ('class open', '{1,2,3,4,5,6,7}');
+update marketing_automation.message_class set send_window = 'class quite' where name = 'marketing';
+begin;
+update marketing_automation.message_class set send_window = 'class quiet' where name = 'marketing';
+delete from marketing_automation.send_window where name = 'class quiet';
+rollback;
+begin;
+update marketing_automation.message_class set send_window = 'class quiet' where name = 'marketing';
+update marketing_automation.scenario set send_window = 'class open' where name in ('news', 'receipt');
+create temporary table claimed as select c.* from marketing_automation_internal.claim_messages(100) c;
+select m.scenario, m.state, count(*) from shop.mail m where scenario in ('news', 'receipt') group by 1, 2 order by 1, 2;
+select count(*) > 0 as wait from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id and a.name = 'letter'
+where m.next_attempt_at > now() + interval '12 hours';
+update marketing_automation.send_window set outside = 'skip' where name = 'class quiet';
+update marketing_automation_internal.outbox o set due_at = now() where o.state = 'queued';
+drop table claimed;
+create temporary table claimed as select c.* from marketing_automation_internal.claim_messages(100) c;
+select distinct m.smtp_reply from shop.mail m where scenario = 'news' and m.state = 'suppressed' order by 1;
+rollback;
+-- What has no window of its own waits before it runs.
+begin;
+update marketing_automation.message_class set send_window = 'class quiet' where name = 'transactional';
+select outcome from marketing_automation.simulate('receipt', '2');
+rollback;
+
 -- What goes first: of a batch of three, mails of the class with the higher priority; what is left is shared as it always was.
 begin;
-select c.activity_id = (select a.id from marketing_automation.activity a where a.name = 'paid') as is_receipt, count(*)
-from marketing_automation_internal.claim_messages(3) c where c.email ~ '^buyer' group by 1 order by 1;
+select count(*) as claimed, count(*) filter (where a.name in ('paid', 'receipt')) as receipts
+from marketing_automation_internal.claim_messages(3) c join marketing_automation.activity a on a.id = c.activity_id;
 select count(*) from shop.mail where state = 'sending' and activity in ('receipt', 'paid');
 select count(*) > 0 as more from marketing_automation_internal.claim_messages(5);
 select count(*) from shop.mail where state = 'sending' and activity in ('receipt', 'paid');
@@ -153,6 +180,7 @@ select change, object from marketing_automation.import_scenario(
 
 select marketing_automation.stop(n) from unnest(array['receipt', 'news', 'both']) n;
 drop view shop.mail;
+delete from marketing_automation.send_window where name ~ '^class';
 drop function shop.head(text, text), shop.version(text);
 update marketing_automation.activity set message_class = null where message_class = 'newsletter';
 delete from marketing_automation.message_class where name in ('newsletter', 'survey');
