@@ -722,6 +722,8 @@ create table marketing_automation.message_class (
     name text primary key check (name <> ''),
     honors_unsubscribe boolean not null default true,
     bulk_headers boolean not null default true,
+    capped boolean not null default true,
+    send_window text,
     priority integer not null default 0 check (priority between -1000 and 1000),
     note text,
     is_shipped boolean not null default false
@@ -733,6 +735,9 @@ comment on column marketing_automation.message_class.honors_unsubscribe is
     'none of any';
 comment on column marketing_automation.message_class.bulk_headers is
     'Whether its mails have the headers of a mailing list: Precedence, List-Id, List-Unsubscribe and List-Unsubscribe-Post';
+comment on column marketing_automation.message_class.capped is 'Whether frequency_cap may hold for it';
+comment on column marketing_automation.message_class.send_window is
+    'Name of the window in which its mails may leave, beside that of their scenario or activity; null: at any time';
 comment on column marketing_automation.message_class.priority is
     'Classes with more are processed and sent before those with less';
 comment on column marketing_automation.message_class.note is 'What it is for';
@@ -743,6 +748,52 @@ comment on column marketing_automation.scenario.message_class is
     'Class of its mails, but of those whose activity has another: a name in message_class';
 alter table marketing_automation.activity add column message_class text;
 comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
+
+-- Frequency caps, and what goes first.
+alter table marketing_automation.scenario add column priority integer not null default 0 check (priority between -1000 and 1000);
+comment on column marketing_automation.scenario.priority is
+    'Of mails of one class, those of scenarios with more are processed and sent first, and get the last place under a frequency cap';
+create table marketing_automation.frequency_cap (
+    message_class text not null,
+    mails integer not null check (mails > 0),
+    per interval not null check (per >= interval '1 second' and per <= interval '1 year'),
+    outside text not null default 'wait' check (outside in ('wait', 'skip')),
+    max_wait interval check (max_wait > interval '0' and max_wait <= interval '10 years'),
+    primary key (message_class, per)
+);
+comment on table marketing_automation.frequency_cap is
+    'API: public. At most so many mails of a class to a person, a party or else an address, in any such time. No row: as many as there are';
+comment on column marketing_automation.frequency_cap.per is 'In no time of this length more than mails; 1 second to 1 year';
+comment on column marketing_automation.frequency_cap.outside is
+    'What becomes of a mail over the cap: wait until there is room, or skip: it is not sent, and starts no children';
+comment on column marketing_automation.frequency_cap.max_wait is
+    'A mail that would wait longer than this, counted from when its activity ran, is skipped at once; null: as long as it takes, or its '
+    'expires_after allows';
+
+create table marketing_automation_internal.capped_mail (
+    message_id bigint not null,
+    attempt integer not null,
+    person bytea not null,
+    message_class text collate "C" not null,
+    at timestamptz not null,
+    primary key (message_id, attempt)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.capped_mail is
+    'API: private. Attempts of mails of classes with a frequency cap that are under way, or that the server has, or may have, taken: what the '
+    'claim counts';
+comment on column marketing_automation_internal.capped_mail.person is 'See person_hash()';
+comment on column marketing_automation_internal.capped_mail.at is
+    'When it was claimed, then when its result was known: later than when the server took it';
+-- What a person has had: capped_mails().
+create index capped_mail_person on marketing_automation_internal.capped_mail (person, message_class);
+
+create table marketing_automation_internal.capped_claim (
+    singleton boolean primary key default true check (singleton)
+);
+insert into marketing_automation_internal.capped_claim default values;
+comment on table marketing_automation_internal.capped_claim is
+    'API: private. One row: who claims mails while there is a frequency cap holds it, so that two that claim count each other''s. Not '
+    'dumped: it means nothing in another cluster';
 drop function marketing_automation_internal.mail_templates(integer[]);
 -- Entering again.
 alter table marketing_automation.scenario
@@ -822,7 +873,7 @@ create index definition_history_name on marketing_automation.definition_history 
 create index definition_history_at on marketing_automation.definition_history using brin (at);
 comment on table marketing_automation.definition_history is
     'API: public. Each change of a definition: a model, scenario, activity, translation, snippet, page, text of a page, send window, holiday, '
-    'topic or its title, class of mails, robot rule, or permission to send. Kept until purge_definition_history()';
+    'topic or its title, class of mails, frequency cap, robot rule, or permission to send. Kept until purge_definition_history()';
 comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
 comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
 comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';
@@ -2664,10 +2715,13 @@ create or replace function marketing_automation_internal.its_window(activity mar
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select w.* from marketing_automation.send_window w
     where activity.action = 'send_email' and w.name = coalesce(activity.send_window, (
-        select s.send_window from marketing_automation.scenario s where s.id = activity.scenario_id))
+        select coalesce(s.send_window, k.send_window) from marketing_automation.scenario s
+        join marketing_automation.message_class k on k.name = coalesce(activity.message_class, s.message_class)
+        where s.id = activity.scenario_id))
 $$;
 comment on function marketing_automation_internal.its_window(marketing_automation.activity) is
-    'API: private. The window in which the mails of an activity may leave; null: at any time';
+    'API: private. The window in which the mails of an activity may leave: its own, else that of its scenario, else that of its class, which '
+    'the claim asks in any case; null: at any time';
 
 create or replace function marketing_automation_internal.time_to_run(activity marketing_automation.activity,
     send_window marketing_automation.send_window, zone text, start timestamptz) returns timestamptz
@@ -2777,9 +2831,12 @@ begin
     if tg_op = 'DELETE' or tg_op = 'UPDATE' and new.name <> old.name then
         user_of := coalesce(
             (select format('scenario "%s"', s.name) from marketing_automation.scenario s where s.send_window = old.name order by s.id limit 1),
-            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.send_window = old.name order by a.id limit 1));
+            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.send_window = old.name order by a.id limit 1),
+            (select format('message_class "%s"', c.name) from marketing_automation.message_class c where c.send_window = old.name
+             order by c.name limit 1));
         if user_of is not null then
-            raise exception 'send window "%" is in use by % and cannot be %', old.name, user_of,
+            raise exception 'send window "%" is in use by % and cannot be %', old.name,
+                replace(user_of, 'message_class', 'message class'),
                 case tg_op when 'DELETE' then 'deleted' else 'renamed' end
                 using errcode = 'object_in_use', detail = 'Its mails would leave at any time.',
                       hint = format('update marketing_automation.%s set send_window = null where send_window = %L;',
@@ -3108,13 +3165,16 @@ begin
         end if;
         user_of := coalesce(
             (select format('scenario "%s"', s.name) from marketing_automation.scenario s where s.message_class = old.name order by s.id limit 1),
-            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.message_class = old.name order by a.id limit 1));
+            (select format('activity "%s"', a.name) from marketing_automation.activity a where a.message_class = old.name order by a.id limit 1),
+            (select 'a frequency cap' from marketing_automation.frequency_cap f where f.message_class = old.name limit 1));
         if user_of is not null then
             raise exception 'message class "%" is in use by % and cannot be %', old.name, user_of,
                 case tg_op when 'DELETE' then 'deleted' else 'renamed' end
                 using errcode = 'object_in_use', detail = 'Nobody would know to whom its mails may go.',
-                      hint = format('update marketing_automation.%s set message_class = %s where message_class = %L;',
-                          split_part(user_of, ' ', 1), case when user_of like 'scenario%' then '''marketing''' else 'null' end, old.name);
+                      hint = case user_of when 'a frequency cap' then
+                          format('delete from marketing_automation.frequency_cap where message_class = %L;', old.name)
+                          else format('update marketing_automation.%s set message_class = %s where message_class = %L;',
+                          split_part(user_of, ' ', 1), case when user_of like 'scenario%' then '''marketing''' else 'null' end, old.name) end;
         end if;
     end if;
     if tg_op = 'DELETE' then
@@ -3123,6 +3183,15 @@ begin
     if new.priority not between -1000 and 1000 then
         raise exception 'priority of message class "%" is %', new.name, new.priority
             using errcode = 'check_violation', hint = 'It is a number from -1000, last, to 1000, first; 0 is that of marketing.';
+    end if;
+    if not marketing_automation_internal.is_restoring() then
+        perform marketing_automation_internal.check_send_window(new.send_window, format('message class "%s"', new.name));
+    end if;
+    if not new.capped and not marketing_automation_internal.is_restoring()
+        and exists (select from marketing_automation.frequency_cap f where f.message_class = new.name) then
+        raise exception 'message class "%" has a frequency cap', new.name
+            using errcode = 'object_in_use',
+                  hint = format('delete from marketing_automation.frequency_cap where message_class = %L;', new.name);
     end if;
     new.is_shipped := new.is_shipped and tg_op = 'INSERT' and marketing_automation_internal.is_extension_script();
     if tg_op = 'INSERT' then
@@ -3145,7 +3214,7 @@ begin
     end if;
     changed := array(
         select n.name from new_class n join old_class o on o.name = n.name
-        where (n.honors_unsubscribe, n.bulk_headers) is distinct from (o.honors_unsubscribe, o.bulk_headers));
+        where (n.honors_unsubscribe, n.bulk_headers, n.send_window) is distinct from (o.honors_unsubscribe, o.bulk_headers, o.send_window));
     if changed <> '{}' then
         perform marketing_automation_internal.follow_class(array(
             select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
@@ -3220,7 +3289,8 @@ create or replace function marketing_automation_internal.look_again_at(windows t
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.look_again(array(
         select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
-        where a.action = 'send_email' and coalesce(a.send_window, s.send_window) = any (windows)))
+        join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+        where a.action = 'send_email' and (coalesce(a.send_window, s.send_window) = any (windows) or k.send_window = any (windows))))
 $$;
 comment on function marketing_automation_internal.look_again_at(text[]) is
     'API: private. Lets the mailer claim anew what leaves within windows that have changed';
@@ -3244,6 +3314,222 @@ create or replace trigger send_window after update of send_window on marketing_a
 
 create or replace trigger send_window after update of send_window on marketing_automation.activity
     for each row when (new.send_window is distinct from old.send_window) execute function marketing_automation_internal.send_window_chosen();
+
+-- functions/frequency_caps.sql
+-- Frequency caps: in no time of the length of a cap does a person get more mails than it allows. The claim counts, under the lock of
+-- capped_claim: what is under way, what was taken, and what may have been, which is known by its result only.
+
+create or replace function marketing_automation_internal.person_hash(party text, email text) returns bytea
+language sql immutable
+return case when party is not null then sha256(convert_to('party ' || party, 'UTF8')) else marketing_automation.address_hash(email) end;
+comment on function marketing_automation_internal.person_hash(text, text) is
+    'API: private. Whom a mail counts for: the digest of its party, or of its address if there is none';
+
+create or replace function marketing_automation_internal.precedence(message_class marketing_automation.message_class,
+    scenario marketing_automation.scenario) returns integer
+language sql immutable
+return (message_class).priority * 10000 + (scenario).priority;
+comment on function marketing_automation_internal.precedence(marketing_automation.message_class, marketing_automation.scenario) is
+    'API: private. What has more of it goes first: by the class, and within it by the scenario';
+
+create or replace function marketing_automation_internal.cap_in_words(cap marketing_automation.frequency_cap) returns text
+language sql stable set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
+    select format('frequency cap: %s mail%s of class "%s" in %s', cap.mails, case when cap.mails = 1 then '' else 's' end, cap.message_class,
+        cap.per)
+$$;
+comment on function marketing_automation_internal.cap_in_words(marketing_automation.frequency_cap) is
+    'API: private. Why a mail waits or is skipped, for people';
+
+create or replace function marketing_automation_internal.capped_mails(mails bigint[], moment timestamptz)
+    returns table (id bigint, waits_until timestamptz, reason text, skips boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+#variable_conflict use_column
+begin
+    if mails is null or not exists (select from marketing_automation.frequency_cap) then
+        return;
+    end if;
+    return query
+    with candidate as materialized (
+        select o.id, o.created_at, o.time_zone, o.person, o.message_class, o.expires_after,
+            -- Who gets the last place.
+            row_number() over (partition by o.person, o.message_class order by o.precedence desc, o.id) as place
+        from (
+            select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class,
+                a.expires_after, marketing_automation_internal.precedence(k, s) as precedence
+            from unnest(mails) as u (id)
+            join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
+            join marketing_automation.activity a on a.id = o.activity_id
+            join marketing_automation.scenario s on s.id = a.scenario_id
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+            where exists (select from marketing_automation.frequency_cap f where f.message_class = k.name)) o
+    ), history as materialized (
+        select p.person, p.message_class, array_agg(t.at order by t.at desc) as times
+        from (select distinct c.person, c.message_class from candidate c) p
+        cross join lateral (
+            select case when o.id is null then least(m.at, moment) else moment end as at
+            from marketing_automation_internal.capped_mail m
+            -- What is under way leaves now, or may.
+            left join marketing_automation_internal.outbox o on o.id = m.message_id and o.state = 'sending' and o.attempts = m.attempt
+            where m.person = p.person and m.message_class = p.message_class offset 0) t
+        group by p.person, p.message_class
+    ), wait as materialized (
+        -- The mail that has to be that old before one more may leave, of those that are there and those that leave before it in this claim.
+        select c.id, c.created_at, c.time_zone, c.expires_after, f as cap,
+            case when f.mails < c.place then moment else h.times[(f.mails - c.place + 1)::integer] end + f.per as until
+        from candidate c
+        join marketing_automation.frequency_cap f on f.message_class = c.message_class
+        left join history h on h.person = c.person and h.message_class = c.message_class
+    ), longest as (
+        select distinct on (w.id) w.id, w.until, w.cap,
+            (w.cap).outside = 'skip' or w.until > w.created_at + (w.cap).max_wait
+                or w.expires_after is not null
+                    and w.until >= marketing_automation_internal.after_delay(w.created_at, w.expires_after, w.time_zone) as skips
+        from wait w where w.until > moment
+        order by w.id, w.until desc, (w.cap).per desc
+    ), skipped as (
+        select distinct on (w.id) w.id, w.cap from wait w
+        where w.until > moment and ((w.cap).outside = 'skip' or w.until > w.created_at + (w.cap).max_wait)
+        order by w.id, (w.cap).per
+    )
+    select l.id, l.until, marketing_automation_internal.cap_in_words(coalesce(s.cap, l.cap)),
+        coalesce(l.skips, false) or s.id is not null
+    from longest l left join skipped s on s.id = l.id;
+end $$;
+comment on function marketing_automation_internal.capped_mails(bigint[], timestamptz) is
+    'API: private. Of these mails, which are all that leave at a moment, those over a frequency cap: until when each waits, at least, why, '
+    'and whether it is skipped instead. null, tests, mails of other classes: none';
+
+create or replace function marketing_automation_internal.count_capped(mails bigint[], moment timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+begin
+    with leaving as materialized (
+        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class
+        from unnest(mails) as u (id)
+        join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
+        join marketing_automation.activity a on a.id = o.activity_id
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+        where exists (select from marketing_automation.frequency_cap f where f.message_class = k.name)
+    ), cap as (
+        select f.message_class, max(f.per) as per from marketing_automation.frequency_cap f group by f.message_class
+    ), over as (
+        -- What counts no more, of the same people; so the table does not grow with time.
+        delete from marketing_automation_internal.capped_mail m
+        where m.ctid = any (array(
+            select o.ctid from (select distinct l.person, l.message_class from leaving l) l
+            join cap c on c.message_class = l.message_class
+            join marketing_automation_internal.capped_mail o on o.person = l.person and o.message_class = l.message_class
+                and o.at + c.per < moment
+            -- A result may still come for what is under way. A rehearsal removes nothing: it would hold up who claims.
+            where moment <= clock_timestamp() and not exists (select from marketing_automation_internal.outbox b
+                where b.id = o.message_id and b.state = 'sending' and b.attempts = o.attempt)))
+    )
+    insert into marketing_automation_internal.capped_mail (message_id, attempt, person, message_class, at)
+    select l.id, l.attempts, l.person, l.message_class, moment from leaving l
+    on conflict on constraint capped_mail_pkey do update set at = excluded.at;
+end $$;
+comment on function marketing_automation_internal.count_capped(bigint[], timestamptz) is
+    'API: private. Counts attempts that begin, of mails of classes with a frequency cap';
+
+create or replace function marketing_automation_internal.settle_capped(ids bigint[], attempts integer[], states text[], results text[], moment timestamptz)
+    returns void
+language sql set search_path = pg_catalog, pg_temp set random_page_cost = 1 as $$
+    with result as materialized (
+        select r.id, r.attempt, r.state = 'sent' or coalesce(r.result, r.state) = 'in_doubt' as counts
+        from unnest(ids, attempts, states, results) as r (id, attempt, state, result)
+    ), counted as (
+        update marketing_automation_internal.capped_mail m set at = moment
+        from result r where r.counts and m.message_id = r.id and m.attempt = r.attempt
+    )
+    delete from marketing_automation_internal.capped_mail m
+    using result r where not r.counts and m.message_id = r.id and m.attempt = r.attempt
+$$;
+comment on function marketing_automation_internal.settle_capped(bigint[], integer[], text[], text[], timestamptz) is
+    'API: private. What the results of attempts are for frequency caps: what was taken, or may have been, counts from now; what was not, '
+    'counts no more';
+
+-- What is written.
+
+create or replace function marketing_automation_internal.frequency_cap_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return new;
+    end if;
+    perform marketing_automation_internal.check_message_class(new.message_class, 'a frequency cap');
+    if not (select c.capped from marketing_automation.message_class c where c.name = new.message_class) then
+        raise exception 'mails of class "%" are not capped', new.message_class
+            using errcode = 'object_not_in_prerequisite_state', detail = 'Who has caused such a mail waits for it.',
+                  hint = format('update marketing_automation.message_class set capped = true where name = %L;', new.message_class);
+    end if;
+    perform marketing_automation_internal.check_value(new.outside, array['wait', 'skip'], 'outside',
+        format('the frequency cap of class "%s"', new.message_class));
+    if new.mails < 1 then
+        raise exception 'frequency cap of class "%" is of % mails', new.message_class, new.mails
+            using errcode = 'check_violation', hint = 'At least 1; to send none: select marketing_automation.pause(); or stop the scenarios.';
+    end if;
+    if new.per < interval '1 second' or new.per > interval '1 year' then
+        raise exception 'frequency cap of class "%" is per %', new.message_class, new.per
+            using errcode = 'check_violation', hint = 'per is 1 second to 1 year, such as ''1 day'' or ''7 days''.';
+    end if;
+    if new.max_wait <= interval '0' or new.max_wait > interval '10 years' then
+        raise exception 'max_wait of the frequency cap of class "%" is %', new.message_class, new.max_wait
+            using errcode = 'check_violation', hint = 'Leave it null for no limit; outside => ''skip'' is for who waits for nothing.';
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.frequency_cap_validate() is
+    'API: private. Trigger: a cap is of a class that may be capped, and lets mails through';
+
+create or replace function marketing_automation_internal.frequency_cap_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        return null;
+    end if;
+    if tg_op <> 'INSERT' then
+        -- What waits may have room now. What is put off by its window or a limit is put off again.
+        update marketing_automation_internal.outbox o set due_at = statement_timestamp()
+        from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+        where a.id = o.activity_id and coalesce(a.message_class, s.message_class) = old.message_class
+          and o.state = 'queued' and o.attempts = 0 and o.due_at > statement_timestamp();
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    if tg_op = 'DELETE' then
+        delete from marketing_automation_internal.capped_mail m
+        where not exists (select from marketing_automation.frequency_cap f where f.message_class = m.message_class);
+        return null;
+    end if;
+    -- What has been sent before it was made, or made longer, counts, too.
+    insert into marketing_automation_internal.capped_mail (message_id, attempt, person, message_class, at)
+    select l.id, l.attempts, marketing_automation_internal.person_hash(l.party, l.email), new.message_class, l.at
+    from (
+        select m.id, m.attempts, m.party, m.email, m.activity_id, m.sent_at as at from marketing_automation_internal.message_log m
+        -- A log of years has partitions that none of this is in.
+        where m.bucket = any (array(select distinct marketing_automation_internal.log_bucket(statement_timestamp() - d)
+                from generate_series(0, ceil(extract(epoch from new.per) / 86400)::integer + 1) n cross join lateral make_interval(days => n) d))
+          and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> ''
+        union all
+        select o.id, o.attempts, o.party, o.email, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
+        where o.state = 'sending' and o.record_id is not null) l
+    join marketing_automation.activity a on a.id = l.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    where coalesce(a.message_class, s.message_class) = new.message_class
+    on conflict on constraint capped_mail_pkey do nothing;
+    return null;
+end $$;
+comment on function marketing_automation_internal.frequency_cap_changed() is
+    'API: private. Trigger: mails that were sent before there was a cap count, those of a class that has none any more are forgotten, and what '
+    'waits is looked at again when a cap is changed or goes';
+
+create or replace trigger validate before insert or update on marketing_automation.frequency_cap
+    for each row execute function marketing_automation_internal.frequency_cap_validate();
+
+create or replace trigger changed after insert or update on marketing_automation.frequency_cap
+    for each row execute function marketing_automation_internal.frequency_cap_changed();
+
+create or replace trigger deleted after delete on marketing_automation.frequency_cap
+    for each row execute function marketing_automation_internal.frequency_cap_changed();
 
 -- functions/models.sql
 -- Models, and the shipped parties and sales: what is written is checked, and what depends on it follows. Definitions have three
@@ -3486,6 +3772,10 @@ begin
     end if;
     if tg_op = 'INSERT' or new.topic is distinct from old.topic then
         perform marketing_automation_internal.check_topic(new.topic, format('scenario "%s"', new.name));
+    end if;
+    if new.priority not between -1000 and 1000 then
+        raise exception 'priority of scenario "%" is %', new.name, new.priority
+            using errcode = 'check_violation', hint = 'It is a number from -1000, last, to 1000, first.';
     end if;
     if tg_op = 'INSERT' or new.message_class is distinct from old.message_class then
         if new.message_class is null then
@@ -3842,6 +4132,10 @@ begin
         new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body, new.message_class)
                 is distinct from (old.action, old.sender, old.subject, old.body, old.message_class))::integer;
+        -- Raised because of something else, which must not fail because the model of this one is gone.
+        if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
+            return new;
+        end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
         'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met'], 'event', format('activity "%s"', new.name),
@@ -7520,7 +7814,7 @@ begin
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'process' and t.activity_id = a.id
             where a.id <> all (tried)
-            order by t.failed_at nulls first, k.priority desc, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
+            order by t.failed_at nulls first, marketing_automation_internal.precedence(k, s) desc, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
             tried := tried || (due.activity).id;
             -- Several sessions may run one activity, each for other records. One that is being deleted waits.
@@ -7565,7 +7859,7 @@ comment on function marketing_automation_internal.process_due(regrole, integer, 
 create or replace function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
-    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class has the highest '
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class and scenario have the highest '
     'priority, and that no other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
@@ -9760,6 +10054,10 @@ language sql set search_path = pg_catalog, pg_temp as $$
         -- Of that attempt: somebody may have taken it back and claimed it again meanwhile.
         where o.id = d.id and o.attempts = d.attempts and o.state = 'sending'
         returning o.id, o.attempts, o.smtp_reply
+    ), counted as (
+        -- It may have been taken.
+        update marketing_automation_internal.capped_mail m set at = statement_timestamp()
+        from rescued r where m.message_id = r.id and m.attempt = r.attempts
     ), attempt as (
         insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, reply)
         select r.id, r.attempts, statement_timestamp(), 'in_doubt', r.smtp_reply from rescued r
@@ -9785,6 +10083,7 @@ as $$
 declare
     moment timestamptz := coalesce(assumed, statement_timestamp());
     limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    capped boolean := exists (select from marketing_automation.frequency_cap);
     barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
     -- Null: no scenario asks before its mails leave.
     may_leave boolean := (
@@ -9793,7 +10092,7 @@ declare
     unasked integer[] := '{}';
     -- Whether some mails go before others.
     ranked boolean := (
-        select min(k.priority) <> max(k.priority) from marketing_automation.activity a
+        select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
         join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
         where a.action = 'send_email');
@@ -9815,6 +10114,10 @@ begin
     then
         return;
     end if;
+    if capped and only_of is null then
+        -- Whoever claims next counts what is claimed now. A rehearsal, which lasts, lets others claim.
+        perform from marketing_automation_internal.capped_claim c for update;
+    end if;
     if limited and only_of is not null then
         -- Limits are what leaves in real time.
         select array_agg(b.domain), array_agg(null::double precision) into queues, tokens from marketing_automation_internal.domain_queue b;
@@ -9834,7 +10137,9 @@ begin
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), queued as materialized (
             select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
-                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe, k.priority,
+                   k.send_window as class_window,
+                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe,
+                   marketing_automation_internal.precedence(k, s) as precedence,
                    l.name as domain_queue, l.quota,
                    case when ranked then (
                        select count(*) from (
@@ -9860,26 +10165,26 @@ begin
             -- Activities with due mails share what those that go before them leave of the batch, so that a large campaign does not hold up
             -- a small one; so do queues.
             select q.*, case when q.room > 0 and q.room_in_queue > 0 then greatest(least(
-                q.room / count(*) over (partition by q.priority),
-                q.room_in_queue / count(*) over (partition by q.domain_queue, q.priority)), 1) else 0 end as share
+                q.room / count(*) over (partition by q.precedence),
+                q.room_in_queue / count(*) over (partition by q.domain_queue, q.precedence)), 1) else 0 end as share
             from (
                 select q.*, batch_size - coalesce(sum(q.due_mails) over before, 0) as room,
                     q.quota - coalesce(sum(q.due_mails) over before_in_queue, 0) as room_in_queue
                 from queued q
-                window before as (order by q.priority desc range between unbounded preceding and current row exclude group),
-                    before_in_queue as (partition by q.domain_queue order by q.priority desc
+                window before as (order by q.precedence desc range between unbounded preceding and current row exclude group),
+                    before_in_queue as (partition by q.domain_queue order by q.precedence desc
                         range between unbounded preceding and current row exclude group)) q
         ), due as materialized (
-            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.topic, a.honors_unsubscribe, o.time_zone,
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.class_window, a.topic, a.honors_unsubscribe, o.time_zone,
                 a.domain_queue, a.quota,
-                row_number() over (partition by a.domain_queue order by a.priority desc) as place
+                row_number() over (partition by a.domain_queue order by a.precedence desc) as place
             from active a
             cross join lateral (
                 select o.id, o.time_zone from marketing_automation_internal.outbox o
                 where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and moment
                   and o.state = 'queued' and o.record_id is not null
                 order by o.due_at limit a.share for update skip locked) o
-            order by a.priority desc limit batch_size
+            order by a.precedence desc limit batch_size
         ), test as materialized (
             -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
             select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
@@ -9899,14 +10204,15 @@ begin
                    -- In the minute before a clock change an open one makes mails wait, too.
                    w.outside = 'skip' and not marketing_automation_internal.is_open(w,
                        marketing_automation_internal.window_zone(w, d.time_zone), moment) as skips
-            from (select distinct u.send_window, u.time_zone from due u where u.send_window is not null) d
+            from (select distinct n.name as send_window, u.time_zone from due u cross join lateral (values (u.send_window), (u.class_window)) n (name)
+                  where n.name is not null) d
             join marketing_automation.send_window w on w.name = d.send_window
             cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
                 moment) t
-        ), checked as materialized (
+        ), examined as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   greatest(w.opens_at, e.waits_until) as not_before, w.closes_at,
+                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -9924,20 +10230,21 @@ begin
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
                         then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
-                        when w.skips and coalesce(x.reason, e.objection) is null
-                        then format('outside send window "%s"', w.name)
+                        when (w.skips or v.skips) and coalesce(x.reason, e.objection) is null
+                        then format('outside send window "%s"', case when w.skips then w.name else v.name end)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
                    case when limited and d.domain_queue = '' then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
-            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.topic, d.time_zone,
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.class_window, d.topic, d.time_zone,
                       d.honors_unsubscribe
                   from due d
                   where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
                   union all
-                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, false from test t
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, null, false from test t
                   where t.place <= t.quota) d
             left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
+            left join send_window v on v.name = d.class_window and v.time_zone is not distinct from d.time_zone
             join marketing_automation_internal.outbox o on o.id = d.id
             left join marketing_automation_internal.record r on r.id = o.record_id
             left join leaving e on e.id = d.id
@@ -9948,6 +10255,15 @@ begin
             left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
             cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
                 as x (reason)
+        ), over_cap as materialized (
+            select m.id, m.waits_until, case when m.skips then m.reason end as objection
+            from marketing_automation_internal.capped_mails(case when capped then array(
+                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null) end,
+                moment) m
+        ), checked as materialized (
+            select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
+                coalesce(x.objection, m.objection) as objection, x.other_lane
+            from examined x left join over_cap m on m.id = x.id
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
                 returning o.*, c.objection
@@ -9986,6 +10302,9 @@ begin
             array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
         into ids, versions, uuids, closings, looked_at
         from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
+        if capped then
+            perform marketing_automation_internal.count_capped(ids, moment);
+        end if;
         return query
             update marketing_automation_internal.outbox o
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
@@ -10003,9 +10322,9 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
-    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes, oldest first within an activity, '
+    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
     'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, and that of which it is '
+    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, what is over a frequency cap until there is room, and that of which it is '
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
@@ -10111,6 +10430,9 @@ begin
               select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
+    if exists (select from marketing_automation_internal.capped_mail) then
+        perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
     -- Servers with limits were counted when they were asked for permits.
     insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
@@ -10404,8 +10726,12 @@ begin
     end if;
     if known.instance = mailer_register.instance then
         -- What was claimed for it and did not reach it: nothing of that has left.
-        update marketing_automation_internal.outbox o set state = 'queued', attempts = o.attempts - 1
-        where o.mailer = known.id and o.state = 'sending' and o.id <> all (in_hand);
+        with given_back as (
+            update marketing_automation_internal.outbox o set state = 'queued', attempts = o.attempts - 1
+            where o.mailer = known.id and o.state = 'sending' and o.id <> all (in_hand)
+            returning o.id, o.attempts + 1 as attempt
+        )
+        delete from marketing_automation_internal.capped_mail m using given_back g where m.message_id = g.id and m.attempt = g.attempt;
     end if;
     update marketing_automation_internal.mailer m
     set (instance, role, host, version, pid, backend_start, seen_at, state)
@@ -11072,6 +11398,7 @@ begin
         where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
+    delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails);
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
@@ -12165,6 +12492,15 @@ begin
             'alter system set marketing_automation.automation_base = ''https://…''; select pg_reload_conf();'
         where coalesce(marketing_automation_internal.setting('automation_base'), '') = '' and exists (select from mail)
         union all
+        select 'hint', a.id, a.name, null, format('its mail %s after that of "%s": %s', case f.outside when 'wait' then 'waits' else 'is skipped' end,
+                p.name, marketing_automation_internal.cap_in_words(f)),
+            'Give it a longer delay, or leave one of the two out.'
+        from marketing_automation.activity a
+        join marketing_automation.activity p on p.id = a.parent_id and p.action = 'send_email'
+        cross join lateral marketing_automation_internal.its_class(a) k
+        join marketing_automation.frequency_cap f on f.message_class = k.name and f.mails = 1 and coalesce(a.delay, interval '0') < f.per
+        where a.scenario_id = chosen.id and a.action = 'send_email' and (marketing_automation_internal.its_class(p)).name = k.name
+        union all
         select 'error', s.last_error_activity_id, a.name, null, s.last_error, format('Since %s.', s.last_error_at)
         from marketing_automation.scenario_status s left join marketing_automation.activity a on a.id = s.last_error_activity_id
         where s.scenario_id = chosen.id and s.last_error is not null
@@ -12529,7 +12865,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
                || coalesce(', window ' || s.send_window, '')
-               || coalesce(', class ' || nullif(s.message_class, 'marketing'), '')
+               || coalesce(', class ' || nullif(s.message_class, 'marketing'), '') || coalesce(', priority ' || nullif(s.priority, 0), '')
                || coalesce(', again after ' || s.reenter_after, '')
                || coalesce(', once for each ' || s.occasion, '')
                || (select case when count(*) > 0 then format(', %s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
@@ -13206,6 +13542,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             format('role "%s" may not send as its sender, see sender_permission', s.owner)
         when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
             marketing_automation_internal.moment(t.opens_at))
+        when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -13219,6 +13556,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join marketing_automation_internal.its_window(a) v on v.name is not null
     left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
         clock_timestamp()) t on v.name is not null
+    left join lateral marketing_automation_internal.capped_mails(array[message.id], clock_timestamp()) c on true
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
@@ -13984,6 +14322,7 @@ declare
     due record;
     hit record;
     mail record;
+    cap record;
     changed bigint;
     moved_to timestamptz;
     moves integer := 0;
@@ -14060,16 +14399,22 @@ begin
             returning o.id, case when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
                 else marketing_automation_internal.shut_out(o, step) end as objection into mail;
             if found then
+                select m.waits_until, m.reason, m.skips into cap from marketing_automation_internal.capped_mails(array[mail.id], step) m;
+                mail.objection := coalesce(mail.objection, case when cap.skips then cap.reason end);
+                if mail.objection is null then
+                    perform marketing_automation_internal.count_capped(array[mail.id], coalesce(cap.waits_until, step));
+                end if;
                 perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
                     array[case when mail.objection is not null then 'failed' else 'sent' end],
-                    array[mail.objection], array[0], now => step);
+                    array[coalesce(mail.objection, cap.reason)], array[0], now => case when mail.objection is null then coalesce(cap.waits_until, step) else step end);
             end if;
         end if;
 
         select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
                    when 'executed' then 'runs'
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
-                       format('sends "%s"', a.subject) end
+                       format('sends "%s"', a.subject) || case when m.sent_at > step then format(', which waits until %s: %s',
+                           marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'
@@ -15261,6 +15606,8 @@ begin
         its_name := concat_ws(' ', its_name, nullif(written ->> 'language', ''));
     when tg_table_name = 'holiday' then
         its_name := concat_ws(' ', written ->> 'calendar', written ->> 'day');
+    when tg_table_name = 'frequency_cap' then
+        its_name := concat_ws(' ', written ->> 'message_class', written ->> 'per');
     when tg_table_name = 'topic_translation' then
         its_name := concat_ws(' ', written ->> 'topic', written ->> 'language');
     when tg_table_name = 'sender_permission' then
@@ -15355,6 +15702,9 @@ create or replace trigger archive after insert or update or delete on marketing_
     for each row execute function marketing_automation_internal.keep_history();
 
 create or replace trigger archive after insert or update or delete on marketing_automation.message_class
+    for each row execute function marketing_automation_internal.keep_history();
+
+create or replace trigger archive after insert or update or delete on marketing_automation.frequency_cap
     for each row execute function marketing_automation_internal.keep_history();
 
 -- functions/health.sql
@@ -15477,9 +15827,10 @@ comment on function marketing_automation_internal.worker_health() is
 create or replace view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window) is not null as has_window
+    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
+join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
 left join marketing_automation_internal.barred_activity x on x.activity_id = a.id
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain
@@ -15748,6 +16099,8 @@ select pg_extension_config_dump('marketing_automation.snippet_version_seq', '');
 select pg_extension_config_dump('marketing_automation.send_window', '');
 select pg_extension_config_dump('marketing_automation.holiday', '');
 select pg_extension_config_dump('marketing_automation.message_class', 'where not is_shipped');
+select pg_extension_config_dump('marketing_automation.frequency_cap', '');
+select pg_extension_config_dump('marketing_automation_internal.capped_mail', '');
 select pg_extension_config_dump('marketing_automation_internal.record', '');
 select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
@@ -15834,17 +16187,17 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('monitor operator', 'scenario', 'execute', 'health'),
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
-         'model party sale snippet send_window holiday message_class topic topic_translation page page_text robot_rule bounce_rule '
+         'model party sale snippet send_window holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule '
          'domain_limit sending_pause smtp_server_status sender_permission'),
         ('reader', 'shared', 'select', 'suppression link'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
-         'party sale holiday message_class topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
+         'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
          'smtp_server_status suppression sender_permission'),
-        ('admin', 'shared', 'write', 'party sale holiday message_class topic topic_translation page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'write', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
-        ('admin', 'shared', 'delete', 'party sale holiday message_class topic topic_translation page page_text robot_rule sender_permission'),
+        ('admin', 'shared', 'delete', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),
         ('admin operator', 'shared', 'execute', 'suppress unsuppress pause resume reclassify_events'),
         ('admin', 'shared', 'execute', 'unsubscribe resubscribe unsubscribe_address resubscribe_address'),
         ('admin operator', 'shared', 'execute', 'subscribe unsubscribe_from subscribe_address unsubscribe_address_from'),
@@ -16063,10 +16416,10 @@ insert into marketing_automation.robot_rule (name, kind, pattern, links, within,
     ('yahoo_image_proxy', 'user_agent', 'yahoomailproxy', null, null, false, 'Off: as Gmail''s', true)
 on conflict do nothing;
 
-insert into marketing_automation.message_class (name, honors_unsubscribe, bulk_headers, priority, note, is_shipped) values
-    ('marketing', true, true, 0, 'Mails that people may want or not: newsletters, offers, reminders', true),
-    ('transactional', false, false, 100, 'Mails that somebody has caused and waits for: receipts, passwords, confirmations', true),
-    ('internal', false, false, 50, 'Mails to your own people', true)
+insert into marketing_automation.message_class (name, honors_unsubscribe, bulk_headers, capped, priority, note, is_shipped) values
+    ('marketing', true, true, true, 0, 'Mails that people may want or not: newsletters, offers, reminders', true),
+    ('transactional', false, false, false, 100, 'Mails that somebody has caused and waits for: receipts, passwords, confirmations', true),
+    ('internal', false, false, false, 50, 'Mails to your own people', true)
 on conflict do nothing;
 
 -- The transaction may go on: it is to find its settings as they were.
