@@ -67,6 +67,12 @@ language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 
 comment on function marketing_automation_internal.render_report(jsonb, text) is
     'API: private. Behind report_html(): makes the page of what report_data() has gathered';
 
+create function marketing_automation_internal.body_links(body text) returns table (pattern text, label text)
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'body_links_wrapper';
+comment on function marketing_automation_internal.body_links(text) is
+    'API: private. The tracked links of a body, in the order in which they stand: the address as a pattern of LIKE, % where the template '
+    'writes something, and the text of the link';
+
 create function marketing_automation_internal.nearest_name(name text, names text[]) returns text
 language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'nearest_name_wrapper';
 comment on function marketing_automation_internal.nearest_name(text, text[]) is

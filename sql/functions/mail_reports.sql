@@ -41,7 +41,8 @@ comment on function marketing_automation_internal.demand_dates(date, date, out t
     'wrong order';
 
 create function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
-    returns table (activity text, link text, people bigint, clicks bigint, share numeric, robot_clicks bigint)
+    returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
+        robot_clicks bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with chosen as materialized (
         select * from marketing_automation_internal.reported_activities(caller, scenario, link_report.activity)
@@ -54,26 +55,41 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
           and e.occurred_at >= coalesce(d.first, '-infinity') and e.occurred_at < coalesce(d.last, 'infinity')
         group by 1, 2, 3
     ), links as materialized (
-        select l.id, marketing_automation_internal.link_pattern(l.url) as pattern
+        select l.id, l.url, marketing_automation_internal.link_pattern(l.url) as pattern
         from marketing_automation.link l where l.id in (select h.link_id from hits h)
     ), counted as (
         select h.activity_id, l.pattern, count(distinct h.record_id) filter (where h.clicks > 0) as people,
-               sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots
+               sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots, min(l.url) as url
         from hits h join links l on l.id = h.link_id group by 1, 2
+    ), placed as materialized (
+        -- As the body is written now. What it says is for who may read it.
+        select a.id as activity_id, b.n::integer as "position", b.pattern, case when o.reads then nullif(b.label, '') end as label
+        from marketing_automation.activity a
+        cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
+        cross join (select marketing_automation_internal.has_right(caller, s.owner_id, 'read') as reads
+                    from marketing_automation.scenario s where s.name = link_report.scenario) o
+        where a.id in (select h.activity_id from hits h)
     )
-    select a.name, c.pattern, c.people, c.clicks,
+    select a.name, p.position, p.label, c.pattern, c.people, c.clicks,
            marketing_automation_internal.rate(c.clicks, (sum(c.clicks) over (partition by c.activity_id))::bigint), c.robots
     from counted c join chosen a on a.id = c.activity_id
+    left join lateral (
+        -- The one of which most is written out; of several with one address the first.
+        select p.position, p.label from placed p where p.activity_id = c.activity_id and c.url like p.pattern
+        order by length(replace(p.pattern, '%', '')) desc, p.position limit 1) p on true
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
 $$;
 comment on function marketing_automation_internal.link_report(regrole, text, text, date, date) is 'API: private. Behind link_report()';
 
 create function marketing_automation.link_report(scenario text, activity text default null, from_date date default null,
     to_date date default null)
-    returns table (activity text, link text, people bigint, clicks bigint, share numeric, robot_clicks bigint)
+    returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
+        robot_clicks bigint)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.link_report(text, text, date, date) is
-    'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: link, with … for what may differ '
+    'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: its place among the tracked links '
+    'of the body and its text, as the body is written now (null: it is not there, or in a translation; the text also for who may not '
+    'read the scenario, or where an image has none); link, with … for what may differ '
     'between recipients, so that personalised links add up; people who clicked it, their clicks, their share of the clicks in that '
     'mail (0 to 1), and clicks of robots; what was clicked from from_date to to_date (null: at any time)';
 

@@ -119,7 +119,7 @@ begin
             most_domains));
     result := result || (
         select jsonb_build_object('links_left', greatest(count(*) - most_links, 0), 'links', coalesce(jsonb_agg(jsonb_build_object(
-            'mail', l.activity, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
+            'mail', l.activity, 'label', l.label, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
             order by l.n) filter (where l.n <= most_links), '[]'))
         from (select r.*, row_number() over (order by r.clicks desc, r.robot_clicks desc, r.ordinality) as n
               from marketing_automation_internal.link_report(caller, chosen.name, null, report_data.from_date, report_data.to_date)

@@ -2,6 +2,7 @@
 
 mod advice;
 mod arithmetic;
+mod body_links;
 mod columns;
 mod css_comment;
 mod dead_links;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::Environment;
 use minijinja::value::Value;
 
+pub use body_links::{BodyLink, body_links};
 pub use columns::Columns;
 pub use error::{Part, TemplateError};
 pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};

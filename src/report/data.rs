@@ -64,6 +64,8 @@ pub(super) struct Mail {
 #[derive(Debug, Deserialize)]
 pub(super) struct Link {
     pub(super) mail: String,
+    /// The text of the link, for who may read it.
+    pub(super) label: Option<String>,
     pub(super) link: String,
     pub(super) people: i64,
     pub(super) clicks: i64,

@@ -12,7 +12,7 @@ fn report() -> Value {
             mail("hello", None, 1, 1000, 400),
             mail("<script>alert(1)</script>", Some("hello"), 2, 0, 0),
         ],
-        "links": [{"mail": "hello", "link": "https://shop.example/?a=\"><img><b>", "people": 7, "clicks": 9, "share": 1.0,
+        "links": [{"mail": "hello", "label": "Buy <now>", "link": "https://shop.example/?a=\"><img><b>", "people": 7, "clicks": 9, "share": 1.0,
                    "robots": 2}],
         "links_left": 4,
         "domains": {"unit": "day", "starts": ["2026-03-01", "2026-03-02"], "rows": [
@@ -53,7 +53,10 @@ fn what_people_wrote_is_escaped() {
     assert!(!html.contains("<script"), "{html}");
     assert!(!html.contains("<img"), "{html}");
     assert!(html.contains("Welcome &lt;shop&gt;"), "{html}");
-    assert!(html.contains("&lt;script&gt;"), "{html}");
+    assert!(
+        html.contains("&lt;script&gt;") && html.contains("Buy &lt;now&gt; · "),
+        "{html}"
+    );
 }
 
 #[test]

@@ -148,7 +148,10 @@ fn links(words: &Words, links: &[Link], left: i64) -> Table {
             .iter()
             .map(|link| {
                 vec![
-                    Cell::plain(&link.link),
+                    Cell::plain(match &link.label {
+                        Some(label) => format!("{label} · {}", link.link),
+                        None => link.link.clone(),
+                    }),
                     Cell::plain(&link.mail),
                     Cell::plain(words.number(link.people)),
                     Cell::plain(words.number(link.clicks)),

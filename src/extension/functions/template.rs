@@ -150,6 +150,15 @@ fn check_page(what: &str, body: &str, needs_form: bool) {
     .report(PgLogLevel::ERROR);
 }
 
+/// The tracked links of a body, in the order in which they stand.
+#[pg_extern(sql = false)]
+fn body_links(
+    body: &str,
+) -> TableIterator<'static, (name!(pattern, String), name!(label, String))> {
+    let links = template::body_links(body).into_iter();
+    TableIterator::new(links.map(|link| (link.pattern, link.label)))
+}
+
 /// Raises with part, line and column unless the templates compile. Null parts are not looked at.
 #[pg_extern(sql = false)]
 fn check_templates(

@@ -14,7 +14,8 @@ pub(super) struct HoursView {
     opened: Vec<Bar>,
     clicked: Vec<Bar>,
     half: Option<String>,
-    most: String,
+    opened_most: String,
+    clicked_most: String,
     numbers: Table,
 }
 
@@ -22,26 +23,26 @@ pub(super) fn view(words: &Words, hours: &[(i64, i64, i64)]) -> HoursView {
     let text = words.text;
     let opened: Vec<i64> = hours.iter().map(|(_, opened, _)| *opened).collect();
     let clicked: Vec<i64> = hours.iter().map(|(_, _, clicked)| *clicked).collect();
-    let highest = opened
-        .iter()
-        .chain(&clicked)
-        .copied()
-        .max()
-        .unwrap_or_default();
+    // Each on a scale of its own: clicks are few.
+    let most = |values: &[i64]| values.iter().copied().max().unwrap_or_default();
     let name = |hour: i64| match hour {
         LAST => format!("≥ {}", words.number(hour)),
         _ => words.number(hour),
     };
-    let fullest = hours
-        .iter()
-        .find(|(_, opened, clicked)| *opened.max(clicked) == highest);
-    HoursView {
-        opened: columns("opened", &opened, highest),
-        clicked: columns("clicked", &clicked, highest),
-        half: half(hours).map(|hour| words.fill(text.half, &[&words.number(hour)])),
-        most: fullest.map_or(String::new(), |(hour, _, _)| {
+    let described = |values: &[i64]| {
+        let highest = most(values);
+        let fullest = values.iter().position(|value| *value == highest);
+        let hour = fullest.and_then(|index| hours.get(index));
+        hour.map_or(String::new(), |(hour, _, _)| {
             words.fill(text.most, &[&words.number(highest), &name(*hour)])
-        }),
+        })
+    };
+    HoursView {
+        opened: columns("opened", &opened, most(&opened)),
+        clicked: columns("clicked", &clicked, most(&clicked)),
+        half: half(hours).map(|hour| words.fill(text.half, &[&words.number(hour)])),
+        opened_most: described(&opened),
+        clicked_most: described(&clicked),
         numbers: Table {
             head: vec![text.hour, text.opened, text.clicked],
             rows: hours
