@@ -14,7 +14,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report uplift_report mail_report report_html report'),
+         'cohort_report uplift_report mail_report report_html report report_link'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
@@ -52,7 +52,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
-         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token'),
+         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token'),
         ('mailer', 'shared', 'execute',
          'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),

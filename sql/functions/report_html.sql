@@ -161,3 +161,59 @@ comment on function marketing_automation.report_html(text, date, date, text) is
     'API: public. The report of a scenario as one HTML page, with pictures and without scripts: its mails, links, recipient domains, hours '
     'until reading, weeks of entry, and the effect where records are held out. from_date, to_date: as for the reports that it is made of '
     '(null: no limit); language: BCP 47 or POSIX, one of the pages'' languages, else English. Times are in the time zone of the session';
+
+create function marketing_automation_internal.report_link(caller regrole, scenario text, valid_for interval) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, report_link.scenario, 'count');
+    base text := rtrim(marketing_automation_internal.setting('automation_base'), '/');
+    token text;
+begin
+    if marketing_automation_internal.setting('report_links') <> 'on' then
+        raise exception 'links to reports are turned off'
+            using errcode = 'object_not_in_prerequisite_state', detail = 'Whoever has such a link sees the numbers of its scenario.',
+                  hint = 'alter system set marketing_automation.report_links = on; select pg_reload_conf();';
+    end if;
+    if coalesce(base, '') = '' then
+        raise exception 'marketing_automation.automation_base is not set'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'It is where the proxy is reached, https://host.';
+    end if;
+    if valid_for is null or valid_for < interval '1 second' or valid_for > interval '1 year' then
+        raise exception 'valid_for must be between a second and a year, but is %', coalesce(valid_for::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = format('select marketing_automation.report_link(%L, ''7 days'');', chosen.name);
+    end if;
+    -- Where nothing was signed yet, the proxy makes the first key when it starts.
+    token := marketing_automation_internal.sign_token('report', floor(extract(epoch from statement_timestamp() + valid_for))::bigint,
+        chosen.id);
+    if token is null then
+        raise exception 'there is no key to sign the link with'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'select marketing_automation.rotate_tracking_key();';
+    end if;
+    return base || '/r/' || token;
+end $$;
+comment on function marketing_automation_internal.report_link(regrole, text, interval) is 'API: private. Behind report_link()';
+
+create function marketing_automation.report_link(scenario text, valid_for interval default '7 days') returns text
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.report_link(text, interval) is
+    'API: public. A link under which the proxy shows the report of a scenario to whoever has it, for valid_for (a second to a year). An error '
+    'unless marketing_automation.report_links is on';
+
+create function marketing_automation.report_by_token(token text, language text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario text;
+begin
+    select s.name into scenario
+    from marketing_automation_internal.verify_token('report', report_by_token.token) t
+    join marketing_automation.scenario s on s.id = t.activity_id
+    where t.record_id > extract(epoch from statement_timestamp())
+      and marketing_automation_internal.setting('report_links') = 'on';
+    if scenario is null then
+        return null;
+    end if;
+    return marketing_automation_internal.report_html(current_user::regrole, scenario, null, null, report_by_token.language);
+end $$;
+comment on function marketing_automation.report_by_token(text, text) is
+    'API: proxy. The report of the scenario that a token names, as report_html(); null: the token is malformed, forged or has expired, the '
+    'scenario is gone, or marketing_automation.report_links is off';

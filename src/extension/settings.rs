@@ -68,6 +68,8 @@ static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
 static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
 static HIDDEN_LINK: GucSetting<bool> = GucSetting::<bool>::new(false);
+/// Off: whoever has such a link sees the numbers, and whoever has the proxy's rights could make one.
+static REPORT_LINKS: GucSetting<bool> = GucSetting::<bool>::new(false);
 static IN_DOUBT: GucSetting<InDoubt> = GucSetting::<InDoubt>::new(InDoubt::resend);
 
 fn text(setting: &'static GucSetting<Option<CString>>) -> Option<String> {

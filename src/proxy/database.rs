@@ -3,6 +3,7 @@
 mod bounce;
 mod error;
 mod record;
+mod report;
 mod session;
 mod topics;
 mod unsubscribe;

@@ -11,16 +11,18 @@ pub enum Route {
     Unsubscribe,
     Preferences,
     Confirm,
+    Report,
     Bounce,
     Other,
 }
 
-const ROUTES: [(Route, &str); 7] = [
+const ROUTES: [(Route, &str); 8] = [
     (Route::Click, "click"),
     (Route::Open, "open"),
     (Route::Unsubscribe, "unsubscribe"),
     (Route::Preferences, "preferences"),
     (Route::Confirm, "confirm"),
+    (Route::Report, "report"),
     (Route::Bounce, "bounce"),
     (Route::Other, "other"),
 ];
@@ -40,6 +42,7 @@ impl Route {
             Some("/u/") => Self::Unsubscribe,
             Some("/p/") => Self::Preferences,
             Some("/s/") => Self::Confirm,
+            Some("/r/") => Self::Report,
             _ if path == "/bounce" => Self::Bounce,
             _ => Self::Other,
         }

@@ -46,6 +46,13 @@ static BUILTIN_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         .expect("the policy is ASCII")
 });
 
+/// Of reports, which the database makes: their own style and nothing else.
+static REPORT_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(crate::report::STYLE));
+    HeaderValue::try_from(format!("{POLICY}style-src 'sha256-{hash}'"))
+        .expect("the policy is ASCII")
+});
+
 /// Of pages made from a template: any style, images and fonts from https, never a script.
 static TEMPLATE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(format!(
@@ -118,6 +125,14 @@ pub fn resubscribed(pages: &Pages, subscription: &Subscription) -> Page {
         text,
         "",
     )
+}
+
+/// The report of a scenario.
+pub fn report(html: String) -> Page {
+    Page {
+        html,
+        policy: REPORT_POLICY.clone(),
+    }
 }
 
 /// The page for a link that leads nowhere. It does not say which part of the link is wrong.

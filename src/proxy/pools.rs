@@ -1,4 +1,4 @@
-//! Pools of connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, spooled hits.
+//! Pools of connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, reports, spooled hits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ const PROBES_UNDER_WAY: usize = 8;
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// Each holds a mail of a megabyte at most.
 const BOUNCES_UNDER_WAY: usize = 16;
+const REPORTS_UNDER_WAY: usize = 4;
 
 /// Bulkheads: the pools are apart from each other and from the recorder, so that none waits behind what another is stuck with.
 pub struct Pools {
@@ -28,6 +29,8 @@ pub struct Pools {
     pub probes: Pool,
     /// Mails that came back.
     pub bounces: Pool,
+    /// Reports, one at a time: each reads the history of its scenario.
+    pub reports: Pool,
     /// Batches of spooled hits.
     pub replays: Pool,
 }
@@ -39,6 +42,7 @@ impl Pools {
             unsubscriptions: Pool::new(database, 2, UNDER_WAY, PATIENCE),
             probes: Pool::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
             bounces: Pool::new(database, 1, BOUNCES_UNDER_WAY, PATIENCE),
+            reports: Pool::new(database, 1, REPORTS_UNDER_WAY, PATIENCE),
             replays: Pool::new(database, 1, 1, PATIENCE),
         }
     }

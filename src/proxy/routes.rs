@@ -9,6 +9,7 @@ mod hits;
 mod operation;
 mod preferences;
 mod refusal;
+mod report;
 mod response;
 mod unsubscribe;
 mod visit;
@@ -43,6 +44,7 @@ pub fn app(state: Arc<State>) -> Router {
             get(preferences::show).post(preferences::submit),
         )
         .route("/s/{*token}", get(confirm::show).post(confirm::submit))
+        .route("/r/{*token}", get(report::show))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(operation::ready))
         .route("/metrics", get(operation::metrics))

@@ -35,6 +35,8 @@ pub enum Purpose {
     Confirm = b's',
     /// A bounce: the mail came back to its return path.
     Bounce = b'b',
+    /// The report of a scenario, until a time: `activity` is the scenario's id, `record` the time, in seconds since 1970.
+    Report = b'r',
 }
 
 /// The record in the tokens of a test mail: none has this id, so hits of tests count nowhere.

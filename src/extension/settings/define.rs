@@ -174,6 +174,14 @@ pub(crate) fn init() {
         GucContext::Suset,
         flags,
     );
+    GucRegistry::define_bool_guc(
+        c"marketing_automation.report_links",
+        c"Whether report_link() makes links and the proxy shows reports to who has one.",
+        c"Turning it off ends all links at once.",
+        &REPORT_LINKS,
+        GucContext::Suset,
+        flags,
+    );
     GucRegistry::define_int_guc(
         c"marketing_automation.message_retention",
         c"How long mails that ended are kept, at least; 0: for ever.",

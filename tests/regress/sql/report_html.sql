@@ -82,6 +82,29 @@ select marketing_automation.report_html('paged', '2026-01-06', '2026-01-05');
 select marketing_automation.report_html('paged', '-infinity');
 select marketing_automation.report_html('paged', language => '"><script>') like '%<html lang="en" dir="ltr">%' as english;
 select marketing_automation_internal.render_report('{"name": 1}', 'en');
+-- Links to it, for who has one: only where that is asked for, and for a time.
+select marketing_automation.report_link('paged');
+set marketing_automation.report_links = on;
+set marketing_automation.automation_base = '';
+select marketing_automation.report_link('paged');
+set marketing_automation.automation_base = 'https://track.paged.example';
+select count(*) > 0 as has_keys from marketing_automation.tracking_keys();
+select marketing_automation.report_link('paged') ~ '^https://track.paged.example/r/[A-Za-z0-9_-]{26,56}$' as link;
+select marketing_automation.report_link('paged', '-1 day');
+select marketing_automation.report_link('paged', '2 years');
+select marketing_automation.report_link('paged', null);
+select marketing_automation.report_by_token(split_part(marketing_automation.report_link('paged'), '/r/', 2), 'de') like '%<html lang="de"%' as shown;
+select t.what, marketing_automation.report_by_token(t.token, 'en') is null as refused
+from (select extract(epoch from now())::bigint as at, marketing_automation.scenario_id('paged') as id) s
+cross join lateral (values (1, 'expired', marketing_automation_internal.sign_token('report', s.at - 1, s.id)),
+    (2, 'another purpose', marketing_automation_internal.sign_token('unsubscribed', s.at + 999, s.id)),
+    (3, 'no such scenario', marketing_automation_internal.sign_token('report', s.at + 999, 2000000000)),
+    (4, 'malformed', 'AAAA')) t (n, what, token) order by t.n;
+set marketing_automation.report_links = off;
+select marketing_automation.report_by_token(marketing_automation_internal.sign_token('report', extract(epoch from now())::bigint + 999,
+    marketing_automation.scenario_id('paged')), 'en') is null as refused;
+reset marketing_automation.report_links;
+reset marketing_automation.automation_base;
 select marketing_automation.stop('paged');
 reset timezone;
 drop schema paged cascade;

@@ -165,6 +165,9 @@ select r.scenario from marketing_automation.conversion_report r where pg_temp.sp
 reset role;
 
 -- What each function does that has to do with scenarios, asked by her about his; then by him.
+set marketing_automation.report_links = on;
+set marketing_automation.automation_base = 'https://track.example';
+select count(*) from marketing_automation.tracking_keys() \gset keys_
 create table shop.call (function text, call text);
 insert into shop.call values
     ('activity_count', 'from marketing_automation.activity_count(''bob'')'),
@@ -178,6 +181,7 @@ insert into shop.call values
     ('cohort_report', 'from marketing_automation.cohort_report(''bob'')'),
     ('mail_report', 'from marketing_automation.mail_report(''bob'')'),
     ('report', 'from marketing_automation.report(''bob'')'),
+    ('report_link', 'from marketing_automation.report_link(''bob'')'),
     ('report_html', 'from marketing_automation.report_html(''bob'')'),
     ('check_scenario', 'from marketing_automation.check_scenario(''bob'')'),
     ('export_scenario', 'from marketing_automation.export_scenario(''bob'')'),

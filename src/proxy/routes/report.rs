@@ -1,0 +1,46 @@
+//! `/r/…`: the report of a scenario, for who has a link to it that has not expired.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::{Request, State as Shared};
+use axum::http::Uri;
+use axum::response::Response;
+
+use super::ask::ask;
+use super::browser::preferred_language;
+use super::refusal::Refusal;
+use super::response::page_response;
+use super::visit::{Visit, limit, token_in};
+use crate::proxy::metrics::Route;
+use crate::proxy::page;
+use crate::proxy::state::State;
+use crate::tracking::token::Purpose;
+
+pub async fn show(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
+    let visit = Visit::begin(&state, Route::Report, &request);
+    let language = preferred_language(request.headers());
+    let answer = limit(report(&state, request.uri(), language.clone())).await;
+    let response = answer
+        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
+    visit.end(&state, response)
+}
+
+async fn report(state: &State, uri: &Uri, language: Option<String>) -> Result<Response, Refusal> {
+    let token = token_in(uri);
+    let verified = state.keys.verify(Purpose::Report, &token).await?;
+    // The database looks again; one that has expired is no reason to ask it.
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    if u64::try_from(verified.record).is_ok_and(|until| until <= now) {
+        return Err(Refusal::NotFound);
+    }
+    let html = ask(state, &state.pools.reports, move |session| {
+        let (token, language) = (token.clone(), language.clone());
+        async move { session.report(&token, language.as_deref()).await }
+    })
+    .await?;
+    html.map(|html| page_response(page::report(html)))
+        .ok_or(Refusal::NotFound)
+}
