@@ -1148,6 +1148,12 @@ language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 
 comment on function marketing_automation_internal.render_report(jsonb, text) is
     'API: private. Behind report_html(): makes the page of what report_data() has gathered';
 
+create or replace function marketing_automation_internal.body_links(body text) returns table (pattern text, label text)
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'body_links_wrapper';
+comment on function marketing_automation_internal.body_links(text) is
+    'API: private. The tracked links of a body, in the order in which they stand: the address as a pattern of LIKE, % where the template '
+    'writes something, and the text of the link';
+
 create or replace function marketing_automation_internal.nearest_name(name text, names text[]) returns text
 language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'nearest_name_wrapper';
 comment on function marketing_automation_internal.nearest_name(text, text[]) is
@@ -13177,7 +13183,8 @@ comment on function marketing_automation_internal.demand_dates(date, date, out t
     'wrong order';
 
 create or replace function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
-    returns table (activity text, link text, people bigint, clicks bigint, share numeric, robot_clicks bigint)
+    returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
+        robot_clicks bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with chosen as materialized (
         select * from marketing_automation_internal.reported_activities(caller, scenario, link_report.activity)
@@ -13190,26 +13197,41 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
           and e.occurred_at >= coalesce(d.first, '-infinity') and e.occurred_at < coalesce(d.last, 'infinity')
         group by 1, 2, 3
     ), links as materialized (
-        select l.id, marketing_automation_internal.link_pattern(l.url) as pattern
+        select l.id, l.url, marketing_automation_internal.link_pattern(l.url) as pattern
         from marketing_automation.link l where l.id in (select h.link_id from hits h)
     ), counted as (
         select h.activity_id, l.pattern, count(distinct h.record_id) filter (where h.clicks > 0) as people,
-               sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots
+               sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots, min(l.url) as url
         from hits h join links l on l.id = h.link_id group by 1, 2
+    ), placed as materialized (
+        -- As the body is written now. What it says is for who may read it.
+        select a.id as activity_id, b.n::integer as "position", b.pattern, case when o.reads then nullif(b.label, '') end as label
+        from marketing_automation.activity a
+        cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
+        cross join (select marketing_automation_internal.has_right(caller, s.owner_id, 'read') as reads
+                    from marketing_automation.scenario s where s.name = link_report.scenario) o
+        where a.id in (select h.activity_id from hits h)
     )
-    select a.name, c.pattern, c.people, c.clicks,
+    select a.name, p.position, p.label, c.pattern, c.people, c.clicks,
            marketing_automation_internal.rate(c.clicks, (sum(c.clicks) over (partition by c.activity_id))::bigint), c.robots
     from counted c join chosen a on a.id = c.activity_id
+    left join lateral (
+        -- The one of which most is written out; of several with one address the first.
+        select p.position, p.label from placed p where p.activity_id = c.activity_id and c.url like p.pattern
+        order by length(replace(p.pattern, '%', '')) desc, p.position limit 1) p on true
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
 $$;
 comment on function marketing_automation_internal.link_report(regrole, text, text, date, date) is 'API: private. Behind link_report()';
 
 create or replace function marketing_automation.link_report(scenario text, activity text default null, from_date date default null,
     to_date date default null)
-    returns table (activity text, link text, people bigint, clicks bigint, share numeric, robot_clicks bigint)
+    returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
+        robot_clicks bigint)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.link_report(text, text, date, date) is
-    'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: link, with … for what may differ '
+    'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: its place among the tracked links '
+    'of the body and its text, as the body is written now (null: it is not there, or in a translation; the text also for who may not '
+    'read the scenario, or where an image has none); link, with … for what may differ '
     'between recipients, so that personalised links add up; people who clicked it, their clicks, their share of the clicks in that '
     'mail (0 to 1), and clicks of robots; what was clicked from from_date to to_date (null: at any time)';
 
@@ -13803,7 +13825,7 @@ begin
             most_domains));
     result := result || (
         select jsonb_build_object('links_left', greatest(count(*) - most_links, 0), 'links', coalesce(jsonb_agg(jsonb_build_object(
-            'mail', l.activity, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
+            'mail', l.activity, 'label', l.label, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
             order by l.n) filter (where l.n <= most_links), '[]'))
         from (select r.*, row_number() over (order by r.clicks desc, r.robot_clicks desc, r.ordinality) as n
               from marketing_automation_internal.link_report(caller, chosen.name, null, report_data.from_date, report_data.to_date)
@@ -13845,6 +13867,62 @@ comment on function marketing_automation.report_html(text, date, date, text) is
     'API: public. The report of a scenario as one HTML page, with pictures and without scripts: its mails, links, recipient domains, hours '
     'until reading, weeks of entry, and the effect where records are held out. from_date, to_date: as for the reports that it is made of '
     '(null: no limit); language: BCP 47 or POSIX, one of the pages'' languages, else English. Times are in the time zone of the session';
+
+create or replace function marketing_automation_internal.report_link(caller regrole, scenario text, valid_for interval) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, report_link.scenario, 'count');
+    base text := rtrim(marketing_automation_internal.setting('automation_base'), '/');
+    token text;
+begin
+    if marketing_automation_internal.setting('report_links') <> 'on' then
+        raise exception 'links to reports are turned off'
+            using errcode = 'object_not_in_prerequisite_state', detail = 'Whoever has such a link sees the numbers of its scenario.',
+                  hint = 'alter system set marketing_automation.report_links = on; select pg_reload_conf();';
+    end if;
+    if coalesce(base, '') = '' then
+        raise exception 'marketing_automation.automation_base is not set'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'It is where the proxy is reached, https://host.';
+    end if;
+    if valid_for is null or valid_for < interval '1 second' or valid_for > interval '1 year' then
+        raise exception 'valid_for must be between a second and a year, but is %', coalesce(valid_for::text, 'null')
+            using errcode = 'invalid_parameter_value', hint = format('select marketing_automation.report_link(%L, ''7 days'');', chosen.name);
+    end if;
+    -- Where nothing was signed yet, the proxy makes the first key when it starts.
+    token := marketing_automation_internal.sign_token('report', floor(extract(epoch from statement_timestamp() + valid_for))::bigint,
+        chosen.id);
+    if token is null then
+        raise exception 'there is no key to sign the link with'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'select marketing_automation.rotate_tracking_key();';
+    end if;
+    return base || '/r/' || token;
+end $$;
+comment on function marketing_automation_internal.report_link(regrole, text, interval) is 'API: private. Behind report_link()';
+
+create or replace function marketing_automation.report_link(scenario text, valid_for interval default '7 days') returns text
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.report_link(text, interval) is
+    'API: public. A link under which the proxy shows the report of a scenario to whoever has it, for valid_for (a second to a year). An error '
+    'unless marketing_automation.report_links is on';
+
+create or replace function marketing_automation.report_by_token(token text, language text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    scenario text;
+begin
+    select s.name into scenario
+    from marketing_automation_internal.verify_token('report', report_by_token.token) t
+    join marketing_automation.scenario s on s.id = t.activity_id
+    where t.record_id > extract(epoch from statement_timestamp())
+      and marketing_automation_internal.setting('report_links') = 'on';
+    if scenario is null then
+        return null;
+    end if;
+    return marketing_automation_internal.report_html(current_user::regrole, scenario, null, null, report_by_token.language);
+end $$;
+comment on function marketing_automation.report_by_token(text, text) is
+    'API: proxy. The report of the scenario that a token names, as report_html(); null: the token is malformed, forged or has expired, the '
+    'scenario is gone, or marketing_automation.report_links is off';
 
 -- functions/explain.sql
 -- Why has this customer (not) got that mail: one record of a scenario, told for people.
@@ -16170,7 +16248,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report uplift_report mail_report report_html report'),
+         'cohort_report uplift_report mail_report report_html report report_link'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
@@ -16208,7 +16286,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
-         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token'),
+         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token'),
         ('mailer', 'shared', 'execute',
          'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),
