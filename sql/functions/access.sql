@@ -14,17 +14,18 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report uplift_report mail_report report_html report report_link'),
+         'cohort_report uplift_report variant_report mail_report report_html report report_link'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate rehearse export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates apply_waits block unblock '
+         'unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
+         'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test decide'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),

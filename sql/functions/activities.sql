@@ -119,6 +119,8 @@ begin
     end if;
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
+    perform marketing_automation_internal.check_experiment(new, parent);
+    perform marketing_automation_internal.check_wait(new);
     if tg_op = 'UPDATE' or parent.branch_by is not null then
         perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
@@ -127,6 +129,10 @@ begin
     if new.condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));
+    end if;
+    if new.wait_until is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.wait_until,
+            format('wait_until of activity "%s"', new.name));
     end if;
     -- Templates that have not changed may have lost a column since: their mails say so.
     if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
@@ -148,6 +154,7 @@ begin
     delete from marketing_automation.activity a where a.parent_id = old.id;
     delete from marketing_automation.activity_translation t where t.activity_id = old.id;
     delete from marketing_automation_internal.activity_counter t where t.activity_id = old.id;
+    delete from marketing_automation_internal.experiment e where e.activity_id = old.id;
     delete from marketing_automation_internal.outbox o where o.record_id is null and o.activity_id = old.id;
     return null;
 end $$;

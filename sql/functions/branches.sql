@@ -38,15 +38,20 @@ comment on function marketing_automation_internal.condition_choice(marketing_aut
     'API: private. Expression over self, ready to stand in a query, for the first child of an activity whose condition is true, else the '
     'one for the rest; null: it branches otherwise, or none is';
 
-create function marketing_automation_internal.share_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[])
+create function marketing_automation_internal.share_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[],
+    out winner integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}')
+    select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}'),
+        case when activity.metric is not null then (
+            select e.winner_id from marketing_automation_internal.experiment e where e.activity_id = activity.id) end
     from (select a.*, 100 * sum(a.share) over (order by a.id) as bound from marketing_automation_internal.alternatives(activity.id) a) a
     where activity.branch_by = 'share'
 $$;
-comment on function marketing_automation_internal.share_choice(marketing_automation.activity, out integer[], out numeric[]) is
+comment on function marketing_automation_internal.share_choice(marketing_automation.activity, out integer[], out numeric[],
+    out integer) is
     'API: private. The children of an activity that branches by share, the one for the rest last, and the points below which each begins '
-    'no more: width_bucket() of a share_point() and these, plus 1, is the place of the one that it takes';
+    'no more: width_bucket() of a share_point() and these, plus 1, is the place of the one that it takes. winner: of an '
+    'experiment that is decided';
 
 create function marketing_automation_internal.check_branch(activity marketing_automation.activity, parent marketing_automation.activity,
     has_moved boolean) returns void
@@ -85,7 +90,7 @@ begin
                 using errcode = 'check_violation', hint = format('Give one of them a %s.', parent.branch_by);
         end if;
     end if;
-    if has_moved and activity.on_event = 'condition_not_met' and parent.condition is null then
+    if has_moved and activity.on_event = 'condition_not_met' and coalesce(parent.condition, parent.wait_until) is null then
         raise exception 'activity "%" waits for the condition of "%" not to be met, but that has none', activity.name, parent.name
             using errcode = 'check_violation', hint = (
                 select format('update marketing_automation.activity set condition = ''…'' where name = %L and scenario_id = '
@@ -103,9 +108,10 @@ declare
     parent marketing_automation.activity;
 begin
     if was.id is not null and becomes.id is not null then
-        if was.branch_by is distinct from becomes.branch_by and exists (
+        if (was.branch_by, was.metric) is distinct from (becomes.branch_by, becomes.metric) and exists (
                 select from marketing_automation.activity c where c.parent_id = becomes.id) then
-            raise exception 'branch_by of activity "%" cannot change: others follow it', was.name
+            raise exception '% of activity "%" cannot change: others follow it', case when was.metric is distinct from becomes.metric
+                then 'metric' else 'branch_by' end, was.name
                 using errcode = 'object_in_use', detail = 'What they may say depends on it.',
                     hint = 'Add another activity that branches, and others after it.';
         end if;
@@ -139,17 +145,23 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     parent record;
 begin
-    select p.name, sum(c.share) as shares into parent
+    select p.name, p.metric, sum(c.share) as shares into parent
     from marketing_automation.activity p join marketing_automation.activity c on c.parent_id = p.id
     where p.id = new.parent_id group by p.id;
     if parent.shares > 100 then
         raise exception 'the shares of the activities after "%" are % per cent together', parent.name, trim_scale(parent.shares)
             using errcode = 'check_violation', hint = 'They may be 100 at most; one without a share takes what they leave.';
     end if;
+    if parent.metric is not null and parent.shares = 100 then
+        raise exception 'experiment "%" leaves no rest: the shares of its variants are 100 per cent', parent.name
+            using errcode = 'check_violation', detail = 'Those in no variant wait at the experiment, and get the one that wins.',
+                hint = 'Try each variant with few, such as share => 10. To compare without a winner, leave metric null.';
+    end if;
     return null;
 end $$;
 comment on function marketing_automation_internal.activity_shares() is
-    'API: private. Trigger: the shares of siblings are 100 at most when a transaction commits; between two of its statements they may be '
+    'API: private. Trigger: the shares of siblings are 100 at most, those of variants less, '
+    'when a transaction commits; between two of its statements they may be '
     'more';
 
 create function marketing_automation_internal.branch_faults(of_scenario integer)
@@ -172,10 +184,20 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         union all
         select 'hint', format('%s per cent of those who come to it go no further', trim_scale(100 - c.shares)),
             'Add an activity without a share for the rest.'
-        where p.branch_by = 'share' and c.shares > 0 and c.shares < 100 and c.rest = 0
+        where p.branch_by = 'share' and p.metric is null and c.shares > 0 and c.shares < 100 and c.rest = 0
+        union all
+        select 'warning', 'it is an experiment with one variant', 'Add another, with a share, to compare it with.'
+        where p.metric is not null and c.number = 1
+        union all
+        select 'hint', 'it is an experiment that only decide() decides', 'Set decide_after to let it be decided by its metric.'
+        where p.metric is not null and p.decide_after is null
+        union all
+        select 'warning', format('it is an experiment by %s, which the scenario does not record', p.metric), 'Let it record them, or take another metric.'
+        where exists (select from marketing_automation.scenario s where s.id = of_scenario
+            and (p.metric = 'opens' and not s.track_opens or p.metric = 'clicks' and not s.track_clicks))
         union all
         select 'warning', 'an activity waits for its condition not to be met, and it has none', 'Give it a condition, or delete what waits.'
-        where p.condition is null and exists (
+        where coalesce(p.condition, p.wait_until) is null and exists (
             select from marketing_automation.activity n where n.parent_id = p.id and n.on_event = 'condition_not_met')) f
     where p.scenario_id = of_scenario
 $$;

@@ -24,6 +24,7 @@ select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.branch_decision', '');
+select pg_extension_config_dump('marketing_automation_internal.experiment', '');
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');

@@ -3,7 +3,8 @@
 -- however many they are.
 
 create function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
-    inout reached_record bigint, batch_size integer, out records bigint[], dated boolean default false)
+    inout reached_record bigint, batch_size integer, out records bigint[], dated boolean default false,
+    only_until_true boolean default false)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
@@ -16,7 +17,8 @@ declare
 begin
     for of_activity in
         select a.id from marketing_automation.activity a
-        where a.scenario_id = of_scenario and a.id >= began_with and (a.at is not null or not dated) order by a.id
+        where a.scenario_id = of_scenario and a.id >= began_with and (a.at is not null or not dated)
+            and (a.wait_until is not null or not only_until_true) order by a.id
     loop
         if of_activity <> began_with then
             reached := '-infinity';
@@ -33,9 +35,11 @@ begin
         end if;
     end loop;
 end $$;
-comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean) is
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean,
+    boolean) is
     'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
-    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date';
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date; '
+    'only_until_true: of those that wait until a condition is true';
 
 create function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)

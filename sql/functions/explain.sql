@@ -277,7 +277,9 @@ begin
                 format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
                     marketing_automation_internal.end_in_words(its_end))
             when node.waits_until is not null then
-                case when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
+                case when (node.a).wait_until is not null and node.runs_at > clock_timestamp() then
+                         'waits until its condition is true, at most until ' || marketing_automation_internal.moment(node.runs_at)
+                     when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
                          marketing_automation_internal.moment(node.waits_until))
                      else format('due since %s, runs with the next process_due()',
@@ -295,7 +297,9 @@ begin
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
                     when 'expired' then ', did nothing: its date was too long ago'
                     when 'no_address' then ', without a mail: the row had no address'
-                    when 'condition_not_met' then ', did nothing: its condition was not true'
+                    when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
+                        when (node.a).condition is null then ', did nothing: what it waited for was not true'
+                        else ', did nothing: what it waited for, or its condition, was not true' end
                     when 'row_missing' then ', did nothing: the row was gone'
                     else '' end
             when (node.f).state = 'cancelled' then
@@ -335,6 +339,8 @@ begin
                 when 'condition_not_met' then 'never starts: it was added after "%s" had run'
                 when 'row_missing' then 'never starts: the row was gone when "%s" ran'
                 else 'never starts: the condition of "%s" was true' end, (node.parent).name)
+            when node.is_passed_over and node.taken is null and (node.parent).metric is not null then
+                format('starts if it wins experiment "%s"', (node.parent).name)
             when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
                 coalesce('"' || node.taken || '"', 'none of what follows it'))
             when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)

@@ -92,6 +92,11 @@ begin
         end if;
     end if;
     perform marketing_automation_internal.assume_time(now);
+    processed := marketing_automation_internal.run_experiments(caller, every, batch_size, assumed);
+    if processed > 0 then
+        perform marketing_automation_internal.assume_time(null);
+        return processed;
+    end if;
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
     <<line>>
     foreach full_scan in array array[false, true] loop
@@ -154,7 +159,8 @@ create function marketing_automation.process_due(batch_size integer default 1000
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class and scenario have the highest '
-    'priority, and that no other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
+    'priority, and that no other session is processing; returns how many, those that are put off to their window, '
+    'or take the winner of an experiment, included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
@@ -169,6 +175,12 @@ begin
     -- What is due earlier than it was.
     loop
         asked := marketing_automation.apply_dates(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
+    end loop;
+    -- First, so that what follows runs with the rest.
+    loop
+        asked := marketing_automation.apply_waits(now => now);
         commit;
         exit when asked operator(pg_catalog.=) 0;
     end loop;

@@ -13,12 +13,13 @@ $$;
 comment on function marketing_automation_internal.as_goal_parts(marketing_automation.scenario) is
     'API: private. Expressions over self, ready to stand in a query, for when a row has reached the goal of a scenario, and what that is worth';
 
-create function marketing_automation_internal.record_query(activity_id integer) returns text
+create function marketing_automation_internal.record_query(activity_id integer, has_waited boolean default false) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(m.key, m.key_type),
         -- An alternative was asked when its parent ran, and is not asked again.
-        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end),
+        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end)
+            || case when a.wait_until is null or has_waited then '' else ' and ' || marketing_automation_internal.as_condition(a.wait_until) end,
         marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
@@ -32,9 +33,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join marketing_automation.model m on m.name = s.model
     where a.id = activity_id
 $$;
-comment on function marketing_automation_internal.record_query(integer) is
+comment on function marketing_automation_internal.record_query(integer, boolean) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
-    '(text[])';
+    '(text[]). has_waited: what it waits for was true, and is not asked';
 
 create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
     query text) returns integer
@@ -100,8 +101,8 @@ begin
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
-               case when activity.branch_by = 'share' then shares.ids[1 + width_bucket(
-                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)]
+               case when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
+                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)])
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
@@ -129,8 +130,8 @@ begin
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
     ), branched as (
-        insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
-        select d.record_id, activity.id, d.choice, now
+        insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
+        select d.record_id, activity.id, d.choice, now, activity.branch_by = 'share' and shares.winner is not null
         from decided d where activity.branch_by is not null and d.outcome in ('executed', 'mailed', 'no_address')
     ), mail as (
         insert into marketing_automation_internal.outbox
@@ -304,7 +305,7 @@ comment on function marketing_automation_internal.fail_record(integer, bigint, t
     'API: private. Has a waiting activity of a record fail, with its error kept';
 
 create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text, out processed integer, out error text, out code text)
+    query text, has_waited boolean default false, out processed integer, out error text, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
@@ -333,7 +334,7 @@ begin
             if code in ('22003', '22P02') and (
                     select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
                         where s.id = activity.scenario_id) then
-                query := marketing_automation_internal.record_query(activity.id);
+                query := marketing_automation_internal.record_query(activity.id, has_waited);
                 continue;
             end if;
             if marketing_automation_internal.is_passing_error(code) then
@@ -342,7 +343,7 @@ begin
             if not asked_key then
                 asked_key := true;
                 if marketing_automation_internal.key_raises(activity, records[part.first]) then
-                    query := marketing_automation_internal.record_query(activity.id);
+                    query := marketing_automation_internal.record_query(activity.id, has_waited);
                     continue;
                 end if;
             end if;
@@ -356,7 +357,7 @@ begin
     error := null;
     code := null;
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, out integer,
-    out text, out text) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: record_query(). An '
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean,
+    out integer, out text, out text) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: record_query(). An '
     'error that passes ends it, and is returned; what was processed before stays';

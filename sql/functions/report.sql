@@ -167,9 +167,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
                    'date ' || marketing_automation_internal.shortened(n.at, 60),
                    'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
+                   'until ' || marketing_automation_internal.shortened(n.wait_until, 60),
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
-                   'branches by ' || n.branch_by), '')
+                   'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
@@ -186,7 +187,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
                    case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end,
                    (select format('%s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
-                    from marketing_automation.conversion v where v.scenario_id = s.id and v.activity_id = n.id having count(*) > 0))
+                    from marketing_automation.conversion v where v.scenario_id = s.id and v.activity_id = n.id having count(*) > 0),
+                   case when n.metric is not null then (
+                       select format('%s at it', count(*)) from marketing_automation_internal.branch_decision d
+                       where d.parent_id = n.id and d.activity_id is null having count(*) > 0) end,
+                   (select format('winner "%s"', w.name) from marketing_automation_internal.experiment e
+                    join marketing_automation.activity w on w.id = e.winner_id where e.activity_id = n.id))
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id

@@ -62,10 +62,14 @@ declare
     its_error text;
     its_code text;
     step timestamptz := start;
+    -- Activities that wait until a condition is true: those that were asked, and for which it is.
+    asked integer[] := '{}';
+    ready integer[] := '{}';
     -- Of the events and activities, those that have been told.
     happened integer[] := '{}';
     ended integer[] := '{}';
     due record;
+    waits marketing_automation.activity;
     hit record;
     mail record;
     cap record;
@@ -78,8 +82,17 @@ declare
     last_message bigint := nextval('marketing_automation_internal.message_id_seq');
 begin
     loop
-        select w.activity_id, w.at into due
-        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by w.at, w.activity_id limit 1;
+        for waits in
+            select a.* from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
+            where w.record_id = of_record and a.wait_until is not null and a.id <> all (asked) order by a.id
+        loop
+            asked := asked || waits.id;
+            perform marketing_automation_internal.assume_time(step);
+            ready := ready || array(select waits.id from marketing_automation_internal.records_for_whom(scenario, waits.wait_until,
+                array[of_record]) r where r.holds <> '{}');
+        end loop;
+        select w.activity_id, case when w.activity_id = any (ready) then least(step, w.at) else w.at end as at into due
+        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by 2, w.activity_id limit 1;
         select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
         from marketing_automation_internal.simulated_events(scenario, events) e
         join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
@@ -119,12 +132,13 @@ begin
                     'waits until ' || marketing_automation_internal.moment(w.at)) into told
                 from marketing_automation_internal.waiting_activity w
                 where w.record_id = of_record and w.activity_id = due.activity_id;
+                ready := array_remove(ready, due.activity_id);
                 continue;
             end if;
             perform marketing_automation_internal.assume_time(step);
             select p.error, p.code into its_error, its_code
             from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
-                marketing_automation_internal.record_query(a.id)) p
+                marketing_automation_internal.record_query(a.id, a.id = any (ready)), a.id = any (ready)) p
             where a.id = due.activity_id;
             if its_code is not null then
                 raise exception using message = its_error, errcode = its_code;
@@ -164,7 +178,8 @@ begin
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'
-                   when 'condition_not_met' then 'does nothing: its condition is not true'
+                   when 'condition_not_met' then case when a.wait_until is null then 'does nothing: its condition is not true'
+                       else 'does nothing: what it waits for is not true' end
                    when 'error' then format('fails: %s (%s)', case when sees then f.error
                        else marketing_automation_internal.public_error(f.error, f.error_code) end, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'

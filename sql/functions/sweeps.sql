@@ -1,5 +1,5 @@
 -- Sweeps: records of a scenario are asked, slice by slice, so that a transaction is short however many they are, whether something holds
--- for them that nobody tells: exits.sql, goals.sql.
+-- for them that nobody tells: exits.sql, goals.sql, waits.sql.
 
 create function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
     out holds bigint[], out times timestamptz[], out amounts numeric[], out raises bigint[], out error text, out code text)
@@ -146,6 +146,8 @@ begin
     end if;
     if of_what = 'date' then
         select d.asked, d.code into slice from marketing_automation_internal.date_slice(scenario, its, size, at) d;
+    elsif of_what = 'wait' then
+        select w.asked, w.code into slice from marketing_automation_internal.wait_slice(scenario, its, size, at) w;
     elsif of_what = 'exit' then
         select e.asked, e.code into slice from marketing_automation_internal.exit_slice(scenario, its, size, at) e;
     else
@@ -172,7 +174,8 @@ begin
     return slice.asked;
 end $$;
 comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
-    'API: private. Asks the next records of a scenario for their exit, their goal or their dates, fewer than batch_size where more were too slow; how '
+    'API: private. Asks the next records of a scenario for their exit, their goal, their dates or what they wait for, '
+    'fewer than batch_size where more were too slow; how '
     'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
 create function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
@@ -197,7 +200,7 @@ begin
         perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = run_sweep.what;
-        while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null
+        while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null when 'wait' then chosen.state = 'running'
                 else marketing_automation_internal.has_dates(chosen.id) end loop
             slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
             exit when slice = 0;
@@ -212,6 +215,8 @@ begin
         select s.* from marketing_automation.scenario s
         left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
         where case run_sweep.what
+                when 'wait' then s.state = 'running' and exists (
+                    select from marketing_automation.activity a where a.scenario_id = s.id and a.wait_until is not null)
                 when 'exit' then s.exit_condition is not null and s.state = 'running'
                 when 'date' then s.state = 'running' and marketing_automation_internal.has_dates(s.id)
                 else s.goal is not null and exists (
@@ -230,7 +235,8 @@ begin
             slice := 0;
             if marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen, code,
                     format('%s: %s', what, message)), code) then
-                raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
+                raise warning 'scenario "%" cannot be asked for its %: %', chosen.name,
+                    case what when 'wait' then 'wait_until' else what end,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
             perform marketing_automation_internal.lock_sweep(chosen.id, what, false);
@@ -245,4 +251,4 @@ begin
     return coalesce(slice, 0);
 end $$;
 comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
-    'API: private. Behind apply_exits(), apply_goals() and apply_dates(); what: exit, goal or date';
+    'API: private. Behind apply_exits(), apply_goals(), apply_dates() and apply_waits(); what: exit, goal, date or wait';

@@ -111,7 +111,7 @@ comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
 
 create view marketing_automation.branch_decision with (security_barrier) as
-select d.record_id, d.parent_id, d.activity_id, d.decided_at
+select d.record_id, d.parent_id, d.activity_id, d.decided_at, d.by_winner
 from marketing_automation_internal.branch_decision d
 where (select v.reads_every from marketing_automation_internal.reader v)
    or d.parent_id in (select a.id from marketing_automation_internal.readable_activity a);
@@ -119,7 +119,9 @@ comment on view marketing_automation.branch_decision is
     'API: public. Which of the children of an activity that branches each record takes: decided once, when that activity ran. Of your '
     'scenarios, or of all';
 comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches';
-comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none';
+comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none, or it waits for the '
+    'winner of an experiment';
+comment on column marketing_automation.branch_decision.by_winner is 'Whether it takes the winner of an experiment as such, not by its share';
 
 create view marketing_automation.message with (security_barrier) as
 select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_name, u.language, u.time_zone,

@@ -191,8 +191,11 @@ create table marketing_automation.activity (
     at_time time,
     send_window text,
     message_class text,
+    wait_until text,
     branch_by text check (branch_by in ('condition', 'share')),
     share numeric check (share > 0 and share <= 100),
+    metric text check (metric in ('opens', 'clicks', 'conversions')),
+    decide_after interval check (decide_after > interval '0' and decide_after <= interval '10 years'),
     unique (scenario_id, name),
     at text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
@@ -201,6 +204,9 @@ create table marketing_automation.activity (
     constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
     constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email'
         or (subject is not null and body is not null)),
+    constraint activity_wait_ends check (wait_until is null or delay is not null),
+    constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
+    constraint activity_decides_by_metric check (decide_after is null or metric is not null),
     constraint activity_is_not_its_own_parent check (parent_id <> id)
 );
 comment on table marketing_automation.activity is 'API: public. A node of a scenario''s tree: when, under which condition, which action';
@@ -232,6 +238,9 @@ comment on column marketing_automation.activity.at_time is
 comment on column marketing_automation.activity.send_window is
     'Name of the window in which its mails may leave; null: that of the scenario';
 comment on column marketing_automation.activity.message_class is 'Class of its mails: a name in message_class; null: that of the scenario';
+comment on column marketing_automation.activity.wait_until is
+    'SQL boolean expression over self: it runs as soon as that is true; when its delay is over, and it is not, nothing is done, as if its '
+    'condition were not true. null: it waits for its delay only';
 comment on column marketing_automation.activity.branch_by is
     'condition or share: its children are alternatives, of which each record takes one, decided when this activity runs, for good: the first '
     'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
@@ -239,7 +248,14 @@ comment on column marketing_automation.activity.branch_by is
 comment on column marketing_automation.activity.share is
     'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
     'passed';
+comment on column marketing_automation.activity.metric is
+    'opens, clicks or conversions: it is an experiment. Who is in none of the shares after it waits until the variant with the highest rate '
+    'has won, and takes that; null: it is none';
+comment on column marketing_automation.activity.decide_after is
+    'How long after the first record has come to an experiment it is decided; null: when decide() is called';
 create index activity_parent_id on marketing_automation.activity (parent_id);
+-- For each batch: is there one to decide?
+create index activity_experiment on marketing_automation.activity (id) where metric is not null;
 
 create table marketing_automation.activity_translation (
     activity_id integer not null,

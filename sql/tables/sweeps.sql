@@ -2,7 +2,7 @@
 
 create table marketing_automation_internal.sweep (
     scenario_id integer not null,
-    what text not null check (what in ('exit', 'goal', 'date')),
+    what text not null check (what in ('exit', 'goal', 'date', 'wait')),
     began_at timestamptz,
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
@@ -12,7 +12,7 @@ create table marketing_automation_internal.sweep (
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal, their dates or what they wait for has come';
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';

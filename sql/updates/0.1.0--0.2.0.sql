@@ -115,6 +115,7 @@ drop function marketing_automation_internal.entering_query(marketing_automation.
 drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz);
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
+drop function marketing_automation_internal.record_query(integer);
 drop function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
@@ -426,7 +427,7 @@ alter table marketing_automation_internal.finished_activity
         end);
 create table marketing_automation_internal.sweep (
     scenario_id integer not null,
-    what text not null check (what in ('exit', 'goal')),
+    what text not null check (what in ('exit', 'goal', 'wait')),
     began_at timestamptz,
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
@@ -436,7 +437,7 @@ create table marketing_automation_internal.sweep (
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, for their exit or their goal has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or what they wait for has come';
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
@@ -554,8 +555,14 @@ alter table marketing_automation.activity
     add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
         'email_bounced', 'email_not_bounced', 'condition_not_met')),
     add constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
+    add column wait_until text,
+    add constraint activity_wait_ends check (wait_until is null or delay is not null),
     add column branch_by text check (branch_by in ('condition', 'share')),
-    add column share numeric check (share > 0 and share <= 100);
+    add column share numeric check (share > 0 and share <= 100),
+    add column metric text check (metric in ('opens', 'clicks', 'conversions')),
+    add column decide_after interval check (decide_after > interval '0' and decide_after <= interval '10 years'),
+    add constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
+    add constraint activity_decides_by_metric check (decide_after is null or metric is not null);
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
@@ -563,6 +570,9 @@ comment on column marketing_automation.activity.on_event is
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
+comment on column marketing_automation.activity.wait_until is
+    'SQL boolean expression over self: it runs as soon as that is true; when its delay is over, and it is not, nothing is done, as if its '
+    'condition were not true. null: it waits for its delay only';
 comment on column marketing_automation.activity.branch_by is
     'condition or share: its children are alternatives, of which each record takes one, decided when this activity runs, for good: the first '
     'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
@@ -570,11 +580,18 @@ comment on column marketing_automation.activity.branch_by is
 comment on column marketing_automation.activity.share is
     'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
     'passed';
+comment on column marketing_automation.activity.metric is
+    'opens, clicks or conversions: it is an experiment. Who is in none of the shares after it waits until the variant with the highest rate '
+    'has won, and takes that; null: it is none';
+comment on column marketing_automation.activity.decide_after is
+    'How long after the first record has come to an experiment it is decided; null: when decide() is called';
+create index activity_experiment on marketing_automation.activity (id) where metric is not null;
 create table marketing_automation_internal.branch_decision (
     record_id bigint not null,
     parent_id integer not null,
     activity_id integer,
     decided_at timestamptz not null,
+    by_winner boolean not null default false,
     primary key (record_id, parent_id)
 );
 -- For reports, and to ask whether records have passed.
@@ -582,6 +599,25 @@ create index branch_decision_taken on marketing_automation_internal.branch_decis
 comment on table marketing_automation_internal.branch_decision is
     'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
     'view branch_decision';
+comment on column marketing_automation_internal.branch_decision.activity_id is
+    'Null: it takes none, or waits for the winner of an experiment';
+comment on column marketing_automation_internal.branch_decision.by_winner is
+    'Whether it takes the winner of an experiment as such, and not by its share';
+
+create table marketing_automation_internal.experiment (
+    activity_id integer primary key,
+    began_at timestamptz,
+    winner_id integer,
+    decided_at timestamptz,
+    decided_by name,
+    constraint experiment_winner_is_decided check ((winner_id is null) = (decided_at is null))
+);
+comment on table marketing_automation_internal.experiment is
+    'API: private. Experiments that have begun or are decided: one row holds the winner, for good. See variant_report()';
+comment on column marketing_automation_internal.experiment.began_at is 'When the first record came to it; null: none had when it was decided';
+comment on column marketing_automation_internal.experiment.winner_id is 'The variant that has won; null: not decided';
+comment on column marketing_automation_internal.experiment.decided_by is 'Who called decide(); null: decided by its metric';
+
 -- Replaced below.
 create function marketing_automation_internal.activity_shares() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
@@ -875,9 +911,9 @@ comment on column marketing_automation.activity.expires_after is
     'suppressed, and starts no children; null: always. With at: it does not run, and starts no children, so long after it was due';
 alter table marketing_automation_internal.sweep
     drop constraint sweep_what_check,
-    add constraint sweep_what_check check (what in ('exit', 'goal', 'date'));
+    add constraint sweep_what_check check (what in ('exit', 'goal', 'date', 'wait'));
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal, their dates or what they wait for has come';
 comment on column marketing_automation_internal.sweep.reached_record is
     'Records up to this one have been asked; of exits and dates: of those that wait until reached_at';
 -- Rehearsals: what rehearse() notes while it plays. Always empty for everybody else, as all of it is rolled back; not dumped.

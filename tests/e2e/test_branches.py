@@ -126,3 +126,108 @@ def test_shares_are_within_three_standard_deviations(shop):
     for name, share in (shares | {None: 14}).items():
         expected = RECORDS * share / 100
         assert abs(taken.get(name, 0) - expected) <= 3 * (expected * (1 - share / 100)) ** 0.5, (name, taken)
+
+
+def test_an_experiment_is_decided_once_and_nobody_takes_two_variants(shop):
+    shop.crowd(RECORDS)
+    shop.scenario(run=False, mail=False)
+    shop.activity("try", branch_by="share", metric="conversions", decide_after="3 s", **NULL)
+    shop.activity("a", parent="try", share=10, **NULL)
+    shop.activity("b", parent="try", share=10, **NULL)
+    shop.query("select marketing_automation.run('welcome')")
+    end = time.monotonic() + 2 * SECONDS
+    errors, winners, decided = [], set(), []
+
+    def session(*statements):
+        connection = shop.connect()
+        cursor = connection.cursor()
+        while time.monotonic() < end:
+            for statement in statements:
+                try:
+                    cursor.execute(statement)
+                    if statement.startswith("select marketing_automation.decide"):
+                        decided.append(statement)
+                except psycopg2.errors.ObjectNotInPrerequisiteState:
+                    time.sleep(0.01)
+                except psycopg2.Error as error:
+                    errors.append(error)
+        connection.close()
+
+    def watch():
+        while time.monotonic() < end:
+            winners.update(shop.query("select winner_id, decided_at from marketing_automation_internal.experiment where winner_id is not null"))
+            time.sleep(0.05)
+
+    def decide():
+        time.sleep(2.9)
+        session("select marketing_automation.decide('welcome', 'try', 'b')", "select marketing_automation.decide('welcome', 'try', 'a')")
+
+    process = "select marketing_automation.process_due(100)"
+    some = "select marketing_automation.enroll_records('welcome', array(select id::text from shop.customer order by random() limit 20))"
+    sessions = [threading.Thread(target=session, args=arguments) for arguments in ((process,), (process, some), (some, process))]
+    sessions += [threading.Thread(target=watch), threading.Thread(target=decide)]
+    for thread in sessions:
+        thread.start()
+    for thread in sessions:
+        thread.join()
+    shop.query("select * from marketing_automation.enroll()")
+    while shop.value("select marketing_automation.process_due()"):
+        pass
+    assert not errors, errors[0]
+    assert len(winners) == 1 and len(decided) <= 1
+    assert shop.value("select count(*) from marketing_automation.branch_decision") == RECORDS
+    assert shop.value("select count(*) from marketing_automation.branch_decision where activity_id is null") == 0
+    assert shop.value("""
+        select count(*) from marketing_automation.branch_decision d, marketing_automation_internal.experiment e
+        where d.by_winner and d.activity_id <> e.winner_id""") == 0
+    assert shop.value("""
+        select count(*) from (
+            select ra.record_id from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id
+            where a.name in ('a', 'b') group by ra.record_id having count(*) = 1) r""") == RECORDS
+    assert {what: shop.value(query) for what, query in VIOLATED.items()} == dict.fromkeys(VIOLATED, 0)
+
+
+def test_who_waits_goes_one_way(shop):
+    shop.crowd(RECORDS)
+    shop.scenario(run=False, mail=False)
+    shop.activity("wait", wait_until="self.orders > 0", delay="6 s", **NULL)
+    shop.activity("yes", parent="wait", **NULL)
+    shop.activity("no", parent="wait", on_event="condition_not_met", **NULL)
+    shop.query("select marketing_automation.run('welcome')")
+    shop.query("select * from marketing_automation.enroll()")
+    end = time.monotonic() + 9
+    errors = []
+
+    def session(statement):
+        connection = shop.connect()
+        cursor = connection.cursor()
+        while time.monotonic() < end:
+            try:
+                cursor.execute(statement)
+            except psycopg2.Error as error:
+                errors.append(error)
+        connection.close()
+
+    statements = [
+        "select marketing_automation.process_due(100)",
+        "select marketing_automation.apply_waits('welcome', 200)",
+        "select marketing_automation.apply_waits('welcome', 300)",
+        # Back and forth, so that what was true is not any more when it is asked again.
+        "update shop.customer set orders = 1 - orders where id in (select 1 + (random() * 1500)::integer from generate_series(1, 50))",
+    ]
+    sessions = [threading.Thread(target=session, args=(statement,)) for statement in statements]
+    for thread in sessions:
+        thread.start()
+    for thread in sessions:
+        thread.join()
+    while shop.value("select marketing_automation.process_due()"):
+        pass
+    assert not errors, errors[0]
+    ways = dict(shop.query("""
+        select p.outcome || ' ' || string_agg(a.name, ' '), count(*) over (partition by p.outcome)
+        from marketing_automation.record_activity p join marketing_automation.activity w on w.id = p.activity_id and w.name = 'wait'
+        join marketing_automation.record_activity ra on ra.record_id = p.record_id and ra.state = 'done'
+        join marketing_automation.activity a on a.id = ra.activity_id and a.parent_id = w.id
+        group by p.record_id, p.outcome"""))
+    assert set(ways) == {"executed yes", "condition_not_met no"} and sum(ways.values()) == RECORDS, ways
+    assert ways["executed yes"] > 200, ways

@@ -172,6 +172,7 @@ create table shop.call (function text, call text);
 insert into shop.call values
     ('activity_count', 'from marketing_automation.activity_count(''bob'')'),
     ('uplift_report', 'from marketing_automation.uplift_report(''bob'')'),
+    ('variant_report', 'from marketing_automation.variant_report(''bob'')'),
     ('record_count', 'from marketing_automation.record_count(''bob'')'),
     ('scenario_report_by', 'from marketing_automation.scenario_report_by(''bob'')'),
     ('activity_report_by', 'from marketing_automation.activity_report_by(''bob'')'),
@@ -203,6 +204,7 @@ insert into shop.call values
     ('apply_exits', 'from marketing_automation.apply_exits(''bob'')'),
     ('apply_goals', 'from marketing_automation.apply_goals(''bob'')'),
     ('apply_dates', 'from marketing_automation.apply_dates(''bob'')'),
+    ('apply_waits', 'from marketing_automation.apply_waits(''bob'')'),
     ('block', 'from marketing_automation.block('':uuid'')'),
     ('unblock', 'from marketing_automation.unblock('':uuid'')'),
     ('unsubscribe', 'from marketing_automation.unsubscribe(''78'', ''bob'')'),
@@ -226,6 +228,7 @@ insert into shop.call values
     ('delete_snippet', 'from marketing_automation.delete_snippet(''bob_foot'')'),
     ('delete_send_window', 'from marketing_automation.delete_send_window(''bob_hours'')'),
     ('add_activity', 'from marketing_automation.add_activity(''bob'', ''more'', action => null)'),
+    ('decide', 'from marketing_automation.decide(''bob'', ''later'', ''no variant'')'),
     ('run', 'from marketing_automation.run(''bob'')'),
     ('stop', 'from marketing_automation.stop(''bob'')'),
     ('draft', 'from marketing_automation.draft(''bob'')'),
