@@ -69,7 +69,7 @@ def test_whatever_moves_each_record_takes_one_alternative(shop, seed):
     draw = random.Random(seed)
     shop.crowd(RECORDS)
     shop.scenario(run=False, mail=False)
-    shop.query("update shop.customer set orders = id %% 12")
+    shop.query("update shop.customer set orders = id % 12")
     plant(shop, draw)
     shop.query("select marketing_automation.run('welcome')")
     shop.query("select * from marketing_automation.enroll()")
