@@ -151,6 +151,7 @@ drop function marketing_automation_internal.entering_query(marketing_automation.
 drop function marketing_automation_internal.enter_rows(marketing_automation.scenario, marketing_automation.model, text, text[],
     timestamptz);
 drop function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz);
+drop function marketing_automation_internal.record_query(integer);
 drop function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz);
 drop function marketing_automation_internal.withheld_consent(bigint[]);
 drop function marketing_automation_internal.apply_events_of(integer, bigint[]);
@@ -462,7 +463,7 @@ alter table marketing_automation_internal.finished_activity
         end);
 create table marketing_automation_internal.sweep (
     scenario_id integer not null,
-    what text not null check (what in ('exit', 'goal')),
+    what text not null check (what in ('exit', 'goal', 'wait')),
     began_at timestamptz,
     activity_id integer not null default 0,
     reached_at timestamptz not null default '-infinity',
@@ -472,7 +473,7 @@ create table marketing_automation_internal.sweep (
     primary key (scenario_id, what)
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, for their exit or their goal has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or what they wait for has come';
 comment on column marketing_automation_internal.sweep.began_at is 'When the round began; null: none is under way';
 comment on column marketing_automation_internal.sweep.activity_id is
     'Records that wait for an earlier activity than this one have been asked, and of this one those that wait until reached_at';
@@ -590,8 +591,14 @@ alter table marketing_automation.activity
     add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
         'email_bounced', 'email_not_bounced', 'condition_not_met')),
     add constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
+    add column wait_until text,
+    add constraint activity_wait_ends check (wait_until is null or delay is not null),
     add column branch_by text check (branch_by in ('condition', 'share')),
-    add column share numeric check (share > 0 and share <= 100);
+    add column share numeric check (share > 0 and share <= 100),
+    add column metric text check (metric in ('opens', 'clicks', 'conversions')),
+    add column decide_after interval check (decide_after > interval '0' and decide_after <= interval '10 years'),
+    add constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
+    add constraint activity_decides_by_metric check (decide_after is null or metric is not null);
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
@@ -599,6 +606,9 @@ comment on column marketing_automation.activity.on_event is
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
+comment on column marketing_automation.activity.wait_until is
+    'SQL boolean expression over self: it runs as soon as that is true; when its delay is over, and it is not, nothing is done, as if its '
+    'condition were not true. null: it waits for its delay only';
 comment on column marketing_automation.activity.branch_by is
     'condition or share: its children are alternatives, of which each record takes one, decided when this activity runs, for good: the first '
     'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
@@ -606,11 +616,18 @@ comment on column marketing_automation.activity.branch_by is
 comment on column marketing_automation.activity.share is
     'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
     'passed';
+comment on column marketing_automation.activity.metric is
+    'opens, clicks or conversions: it is an experiment. Who is in none of the shares after it waits until the variant with the highest rate '
+    'has won, and takes that; null: it is none';
+comment on column marketing_automation.activity.decide_after is
+    'How long after the first record has come to an experiment it is decided; null: when decide() is called';
+create index activity_experiment on marketing_automation.activity (id) where metric is not null;
 create table marketing_automation_internal.branch_decision (
     record_id bigint not null,
     parent_id integer not null,
     activity_id integer,
     decided_at timestamptz not null,
+    by_winner boolean not null default false,
     primary key (record_id, parent_id)
 );
 -- For reports, and to ask whether records have passed.
@@ -618,6 +635,25 @@ create index branch_decision_taken on marketing_automation_internal.branch_decis
 comment on table marketing_automation_internal.branch_decision is
     'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
     'view branch_decision';
+comment on column marketing_automation_internal.branch_decision.activity_id is
+    'Null: it takes none, or waits for the winner of an experiment';
+comment on column marketing_automation_internal.branch_decision.by_winner is
+    'Whether it takes the winner of an experiment as such, and not by its share';
+
+create table marketing_automation_internal.experiment (
+    activity_id integer primary key,
+    began_at timestamptz,
+    winner_id integer,
+    decided_at timestamptz,
+    decided_by name,
+    constraint experiment_winner_is_decided check ((winner_id is null) = (decided_at is null))
+);
+comment on table marketing_automation_internal.experiment is
+    'API: private. Experiments that have begun or are decided: one row holds the winner, for good. See variant_report()';
+comment on column marketing_automation_internal.experiment.began_at is 'When the first record came to it; null: none had when it was decided';
+comment on column marketing_automation_internal.experiment.winner_id is 'The variant that has won; null: not decided';
+comment on column marketing_automation_internal.experiment.decided_by is 'Who called decide(); null: decided by its metric';
+
 -- Replaced below.
 create function marketing_automation_internal.activity_shares() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$ begin return null; end $$;
@@ -911,9 +947,9 @@ comment on column marketing_automation.activity.expires_after is
     'suppressed, and starts no children; null: always. With at: it does not run, and starts no children, so long after it was due';
 alter table marketing_automation_internal.sweep
     drop constraint sweep_what_check,
-    add constraint sweep_what_check check (what in ('exit', 'goal', 'date'));
+    add constraint sweep_what_check check (what in ('exit', 'goal', 'date', 'wait'));
 comment on table marketing_automation_internal.sweep is
-    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal or their dates has come';
+    'API: private. Where asking the records of a scenario, slice by slice, for their exit, their goal, their dates or what they wait for has come';
 comment on column marketing_automation_internal.sweep.reached_record is
     'Records up to this one have been asked; of exits and dates: of those that wait until reached_at';
 -- Rehearsals: what rehearse() notes while it plays. Always empty for everybody else, as all of it is rolled back; not dumped.
@@ -1656,7 +1692,7 @@ comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
 
 create or replace view marketing_automation.branch_decision with (security_barrier) as
-select d.record_id, d.parent_id, d.activity_id, d.decided_at
+select d.record_id, d.parent_id, d.activity_id, d.decided_at, d.by_winner
 from marketing_automation_internal.branch_decision d
 where (select v.reads_every from marketing_automation_internal.reader v)
    or d.parent_id in (select a.id from marketing_automation_internal.readable_activity a);
@@ -1664,7 +1700,9 @@ comment on view marketing_automation.branch_decision is
     'API: public. Which of the children of an activity that branches each record takes: decided once, when that activity ran. Of your '
     'scenarios, or of all';
 comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches';
-comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none';
+comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none, or it waits for the '
+    'winner of an experiment';
+comment on column marketing_automation.branch_decision.by_winner is 'Whether it takes the winner of an experiment as such, not by its share';
 
 create or replace view marketing_automation.message with (security_barrier) as
 select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_name, u.language, u.time_zone,
@@ -3957,15 +3995,20 @@ comment on function marketing_automation_internal.condition_choice(marketing_aut
     'API: private. Expression over self, ready to stand in a query, for the first child of an activity whose condition is true, else the '
     'one for the rest; null: it branches otherwise, or none is';
 
-create or replace function marketing_automation_internal.share_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[])
+create or replace function marketing_automation_internal.share_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[],
+    out winner integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}')
+    select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}'),
+        case when activity.metric is not null then (
+            select e.winner_id from marketing_automation_internal.experiment e where e.activity_id = activity.id) end
     from (select a.*, 100 * sum(a.share) over (order by a.id) as bound from marketing_automation_internal.alternatives(activity.id) a) a
     where activity.branch_by = 'share'
 $$;
-comment on function marketing_automation_internal.share_choice(marketing_automation.activity, out integer[], out numeric[]) is
+comment on function marketing_automation_internal.share_choice(marketing_automation.activity, out integer[], out numeric[],
+    out integer) is
     'API: private. The children of an activity that branches by share, the one for the rest last, and the points below which each begins '
-    'no more: width_bucket() of a share_point() and these, plus 1, is the place of the one that it takes';
+    'no more: width_bucket() of a share_point() and these, plus 1, is the place of the one that it takes. winner: of an '
+    'experiment that is decided';
 
 create or replace function marketing_automation_internal.check_branch(activity marketing_automation.activity, parent marketing_automation.activity,
     has_moved boolean) returns void
@@ -4004,7 +4047,7 @@ begin
                 using errcode = 'check_violation', hint = format('Give one of them a %s.', parent.branch_by);
         end if;
     end if;
-    if has_moved and activity.on_event = 'condition_not_met' and parent.condition is null then
+    if has_moved and activity.on_event = 'condition_not_met' and coalesce(parent.condition, parent.wait_until) is null then
         raise exception 'activity "%" waits for the condition of "%" not to be met, but that has none', activity.name, parent.name
             using errcode = 'check_violation', hint = (
                 select format('update marketing_automation.activity set condition = ''…'' where name = %L and scenario_id = '
@@ -4022,9 +4065,10 @@ declare
     parent marketing_automation.activity;
 begin
     if was.id is not null and becomes.id is not null then
-        if was.branch_by is distinct from becomes.branch_by and exists (
+        if (was.branch_by, was.metric) is distinct from (becomes.branch_by, becomes.metric) and exists (
                 select from marketing_automation.activity c where c.parent_id = becomes.id) then
-            raise exception 'branch_by of activity "%" cannot change: others follow it', was.name
+            raise exception '% of activity "%" cannot change: others follow it', case when was.metric is distinct from becomes.metric
+                then 'metric' else 'branch_by' end, was.name
                 using errcode = 'object_in_use', detail = 'What they may say depends on it.',
                     hint = 'Add another activity that branches, and others after it.';
         end if;
@@ -4058,17 +4102,23 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     parent record;
 begin
-    select p.name, sum(c.share) as shares into parent
+    select p.name, p.metric, sum(c.share) as shares into parent
     from marketing_automation.activity p join marketing_automation.activity c on c.parent_id = p.id
     where p.id = new.parent_id group by p.id;
     if parent.shares > 100 then
         raise exception 'the shares of the activities after "%" are % per cent together', parent.name, trim_scale(parent.shares)
             using errcode = 'check_violation', hint = 'They may be 100 at most; one without a share takes what they leave.';
     end if;
+    if parent.metric is not null and parent.shares = 100 then
+        raise exception 'experiment "%" leaves no rest: the shares of its variants are 100 per cent', parent.name
+            using errcode = 'check_violation', detail = 'Those in no variant wait at the experiment, and get the one that wins.',
+                hint = 'Try each variant with few, such as share => 10. To compare without a winner, leave metric null.';
+    end if;
     return null;
 end $$;
 comment on function marketing_automation_internal.activity_shares() is
-    'API: private. Trigger: the shares of siblings are 100 at most when a transaction commits; between two of its statements they may be '
+    'API: private. Trigger: the shares of siblings are 100 at most, those of variants less, '
+    'when a transaction commits; between two of its statements they may be '
     'more';
 
 create or replace function marketing_automation_internal.branch_faults(of_scenario integer)
@@ -4091,10 +4141,20 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         union all
         select 'hint', format('%s per cent of those who come to it go no further', trim_scale(100 - c.shares)),
             'Add an activity without a share for the rest.'
-        where p.branch_by = 'share' and c.shares > 0 and c.shares < 100 and c.rest = 0
+        where p.branch_by = 'share' and p.metric is null and c.shares > 0 and c.shares < 100 and c.rest = 0
+        union all
+        select 'warning', 'it is an experiment with one variant', 'Add another, with a share, to compare it with.'
+        where p.metric is not null and c.number = 1
+        union all
+        select 'hint', 'it is an experiment that only decide() decides', 'Set decide_after to let it be decided by its metric.'
+        where p.metric is not null and p.decide_after is null
+        union all
+        select 'warning', format('it is an experiment by %s, which the scenario does not record', p.metric), 'Let it record them, or take another metric.'
+        where exists (select from marketing_automation.scenario s where s.id = of_scenario
+            and (p.metric = 'opens' and not s.track_opens or p.metric = 'clicks' and not s.track_clicks))
         union all
         select 'warning', 'an activity waits for its condition not to be met, and it has none', 'Give it a condition, or delete what waits.'
-        where p.condition is null and exists (
+        where coalesce(p.condition, p.wait_until) is null and exists (
             select from marketing_automation.activity n where n.parent_id = p.id and n.on_event = 'condition_not_met')) f
     where p.scenario_id = of_scenario
 $$;
@@ -4223,6 +4283,8 @@ begin
     end if;
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
+    perform marketing_automation_internal.check_experiment(new, parent);
+    perform marketing_automation_internal.check_wait(new);
     if tg_op = 'UPDATE' or parent.branch_by is not null then
         perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
@@ -4231,6 +4293,10 @@ begin
     if new.condition is not null then
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
             format('condition of activity "%s"', new.name));
+    end if;
+    if new.wait_until is not null then
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.wait_until,
+            format('wait_until of activity "%s"', new.name));
     end if;
     -- Templates that have not changed may have lost a column since: their mails say so.
     if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
@@ -4252,6 +4318,7 @@ begin
     delete from marketing_automation.activity a where a.parent_id = old.id;
     delete from marketing_automation.activity_translation t where t.activity_id = old.id;
     delete from marketing_automation_internal.activity_counter t where t.activity_id = old.id;
+    delete from marketing_automation_internal.experiment e where e.activity_id = old.id;
     delete from marketing_automation_internal.outbox o where o.record_id is null and o.activity_id = old.id;
     return null;
 end $$;
@@ -4947,6 +5014,10 @@ begin
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.at is not null
               and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.wait_until,
+        format('wait_until of activity "%s"', a.name))
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.wait_until is not null and a.id = coalesce(only_of, a.id) order by a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.action = 'send_email'
@@ -4989,7 +5060,8 @@ create or replace function marketing_automation.add_activity(
     delay interval default null, action text default 'send_email', sender text default null, subject text default null,
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
-    branch_by text default null, share numeric default null, at text default null, replace boolean default false
+    branch_by text default null, share numeric default null, at text default null,
+    metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -5010,15 +5082,18 @@ begin
             'activities', jsonb_build_array(jsonb_build_object('name', name, 'parent', parent, 'on_event', on_event, 'condition', condition,
                 'delay', delay, 'action', action, 'sender', sender, 'subject', subject, 'body', body, 'expires_after', expires_after,
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
-                'branch_by', branch_by, 'share', share, 'at', at))));
+                'branch_by', branch_by, 'share', share, 'at', at,
+                'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
-        expires_after, at_time, send_window, message_class, branch_by, share, at)
+        expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
+        wait_until)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
-            add_activity.branch_by, add_activity.share, add_activity.at)
+            add_activity.branch_by, add_activity.share, add_activity.at,
+            add_activity.metric, add_activity.decide_after, add_activity.wait_until)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -5030,12 +5105,14 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
-    text, text, text, numeric, text, boolean) is
+    text, text, text, numeric, text, text, interval, text,
+    boolean) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
-    'at: SQL expression over self, timestamptz, the date from which delay counts; replace: one of that name '
-    'becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
+    'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or conversions, decide_after the first record has come to it; '
+    'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
+    'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
 
 -- As that of create_scenario().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -6563,8 +6640,8 @@ comment on function marketing_automation_internal.start_or_note_children(bigint[
 -- What process_due() takes next of an activity, locked. It passes over what others hold, so that a transaction that stays open
 -- (block(), another process_due()) keeps nobody else from what is not its own.
 
-create or replace function marketing_automation_internal.due_records(activity marketing_automation.activity, batch_size integer, now timestamptz)
-    returns bigint[]
+create or replace function marketing_automation_internal.due_records(activity marketing_automation.activity, batch_size integer, now timestamptz,
+    since timestamptz default null, of_records bigint[] default null) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- Row by row in the order of the index on (activity_id, at), whatever is known of the table: another plan locks all that is due.
 set enable_sort = off
@@ -6573,7 +6650,7 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
-    since timestamptz := marketing_automation_internal.queue_cursor('waiting', activity.id, '');
+    first timestamptz := coalesce(since, marketing_automation_internal.queue_cursor('waiting', activity.id, ''));
     may_end boolean := (select s.goal is not null or s.exit_condition is not null from marketing_automation.scenario s where s.id = activity.scenario_id);
 begin
     return array(
@@ -6588,14 +6665,15 @@ begin
         left join lateral (
             select r.id from marketing_automation_internal.record r
                 where may_end and r.id = w.record_id for no key update skip locked) its on true
-        where w.activity_id = activity.id and w.at between since and now
+        where w.activity_id = activity.id and w.at between first and now
+          and (of_records is null or w.record_id = any (of_records))
           and (activity.on_event is null or parent.record_id is not null) and (not may_end or its.id is not null)
         order by w.at limit batch_size for update of w skip locked);
 end $$;
-comment on function marketing_automation_internal.due_records(marketing_automation.activity, integer, timestamptz) is
+comment on function marketing_automation_internal.due_records(marketing_automation.activity, integer, timestamptz, timestamptz, bigint[]) is
     'API: private. Records for which an activity is due, first those that have been due longest, at most batch_size and none that '
     'another session works on. Locks their waiting rows; of an activity on an event the parents'' rows before, where the scenario '
-    'has a goal or an exit condition the records';
+    'has a goal or an exit condition the records. since: from when on, null: from where others were found last; of_records: only of these';
 
 -- functions/process_records.sql
 -- Processing one batch of one activity: the statement that decides, and the search for records whose expressions raise.
@@ -6613,12 +6691,13 @@ $$;
 comment on function marketing_automation_internal.as_goal_parts(marketing_automation.scenario) is
     'API: private. Expressions over self, ready to stand in a query, for when a row has reached the goal of a scenario, and what that is worth';
 
-create or replace function marketing_automation_internal.record_query(activity_id integer) returns text
+create or replace function marketing_automation_internal.record_query(activity_id integer, has_waited boolean default false) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(m.key, m.key_type),
         -- An alternative was asked when its parent ran, and is not asked again.
-        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end),
+        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end)
+            || case when a.wait_until is null or has_waited then '' else ' and ' || marketing_automation_internal.as_condition(a.wait_until) end,
         marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
@@ -6632,9 +6711,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join marketing_automation.model m on m.name = s.model
     where a.id = activity_id
 $$;
-comment on function marketing_automation_internal.record_query(integer) is
+comment on function marketing_automation_internal.record_query(integer, boolean) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
-    '(text[])';
+    '(text[]). has_waited: what it waits for was true, and is not asked';
 
 create or replace function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
     query text) returns integer
@@ -6700,8 +6779,8 @@ begin
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
-               case when activity.branch_by = 'share' then shares.ids[1 + width_bucket(
-                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)]
+               case when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
+                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)])
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
@@ -6729,8 +6808,8 @@ begin
             case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
         from decided d
     ), branched as (
-        insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
-        select d.record_id, activity.id, d.choice, now
+        insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
+        select d.record_id, activity.id, d.choice, now, activity.branch_by = 'share' and shares.winner is not null
         from decided d where activity.branch_by is not null and d.outcome in ('executed', 'mailed', 'no_address')
     ), mail as (
         insert into marketing_automation_internal.outbox
@@ -6904,7 +6983,7 @@ comment on function marketing_automation_internal.fail_record(integer, bigint, t
     'API: private. Has a waiting activity of a record fail, with its error kept';
 
 create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text, out processed integer, out error text, out code text)
+    query text, has_waited boolean default false, out processed integer, out error text, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
@@ -6933,7 +7012,7 @@ begin
             if code in ('22003', '22P02') and (
                     select marketing_automation_internal.refresh_key_type(s) from marketing_automation.scenario s
                         where s.id = activity.scenario_id) then
-                query := marketing_automation_internal.record_query(activity.id);
+                query := marketing_automation_internal.record_query(activity.id, has_waited);
                 continue;
             end if;
             if marketing_automation_internal.is_passing_error(code) then
@@ -6942,7 +7021,7 @@ begin
             if not asked_key then
                 asked_key := true;
                 if marketing_automation_internal.key_raises(activity, records[part.first]) then
-                    query := marketing_automation_internal.record_query(activity.id);
+                    query := marketing_automation_internal.record_query(activity.id, has_waited);
                     continue;
                 end if;
             end if;
@@ -6956,14 +7035,14 @@ begin
     error := null;
     code := null;
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, out integer,
-    out text, out text) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query: record_query(). An '
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean,
+    out integer, out text, out text) is
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: record_query(). An '
     'error that passes ends it, and is returned; what was processed before stays';
 
 -- functions/sweeps.sql
 -- Sweeps: records of a scenario are asked, slice by slice, so that a transaction is short however many they are, whether something holds
--- for them that nobody tells: exits.sql, goals.sql.
+-- for them that nobody tells: exits.sql, goals.sql, waits.sql.
 
 create or replace function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
     out holds bigint[], out times timestamptz[], out amounts numeric[], out raises bigint[], out error text, out code text)
@@ -7110,6 +7189,8 @@ begin
     end if;
     if of_what = 'date' then
         select d.asked, d.code into slice from marketing_automation_internal.date_slice(scenario, its, size, at) d;
+    elsif of_what = 'wait' then
+        select w.asked, w.code into slice from marketing_automation_internal.wait_slice(scenario, its, size, at) w;
     elsif of_what = 'exit' then
         select e.asked, e.code into slice from marketing_automation_internal.exit_slice(scenario, its, size, at) e;
     else
@@ -7136,7 +7217,8 @@ begin
     return slice.asked;
 end $$;
 comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
-    'API: private. Asks the next records of a scenario for their exit, their goal or their dates, fewer than batch_size where more were too slow; how '
+    'API: private. Asks the next records of a scenario for their exit, their goal, their dates or what they wait for, '
+    'fewer than batch_size where more were too slow; how '
     'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
 create or replace function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
@@ -7161,7 +7243,7 @@ begin
         perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = run_sweep.what;
-        while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null
+        while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null when 'wait' then chosen.state = 'running'
                 else marketing_automation_internal.has_dates(chosen.id) end loop
             slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
             exit when slice = 0;
@@ -7176,6 +7258,8 @@ begin
         select s.* from marketing_automation.scenario s
         left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
         where case run_sweep.what
+                when 'wait' then s.state = 'running' and exists (
+                    select from marketing_automation.activity a where a.scenario_id = s.id and a.wait_until is not null)
                 when 'exit' then s.exit_condition is not null and s.state = 'running'
                 when 'date' then s.state = 'running' and marketing_automation_internal.has_dates(s.id)
                 else s.goal is not null and exists (
@@ -7194,7 +7278,8 @@ begin
             slice := 0;
             if marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen, code,
                     format('%s: %s', what, message)), code) then
-                raise warning 'scenario "%" cannot be asked for its %: %', chosen.name, what,
+                raise warning 'scenario "%" cannot be asked for its %: %', chosen.name,
+                    case what when 'wait' then 'wait_until' else what end,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
             perform marketing_automation_internal.lock_sweep(chosen.id, what, false);
@@ -7209,7 +7294,7 @@ begin
     return coalesce(slice, 0);
 end $$;
 comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
-    'API: private. Behind apply_exits(), apply_goals() and apply_dates(); what: exit, goal or date';
+    'API: private. Behind apply_exits(), apply_goals(), apply_dates() and apply_waits(); what: exit, goal, date or wait';
 
 -- functions/dates.sql
 -- Dates of the row: an activity with "at" is due at a date that its row has, moved by its delay. It is asked when the activity is due, for the
@@ -7368,7 +7453,8 @@ comment on function marketing_automation.apply_dates(text, integer, timestamptz)
 -- however many they are.
 
 create or replace function marketing_automation_internal.waiting_slice(of_scenario integer, inout of_activity integer, inout reached timestamptz,
-    inout reached_record bigint, batch_size integer, out records bigint[], dated boolean default false)
+    inout reached_record bigint, batch_size integer, out records bigint[], dated boolean default false,
+    only_until_true boolean default false)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
@@ -7381,7 +7467,8 @@ declare
 begin
     for of_activity in
         select a.id from marketing_automation.activity a
-        where a.scenario_id = of_scenario and a.id >= began_with and (a.at is not null or not dated) order by a.id
+        where a.scenario_id = of_scenario and a.id >= began_with and (a.at is not null or not dated)
+            and (a.wait_until is not null or not only_until_true) order by a.id
     loop
         if of_activity <> began_with then
             reached := '-infinity';
@@ -7398,9 +7485,11 @@ begin
         end if;
     end loop;
 end $$;
-comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean) is
+comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean,
+    boolean) is
     'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
-    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date';
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date; '
+    'only_until_true: of those that wait until a condition is true';
 
 create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
@@ -7709,6 +7798,368 @@ comment on function marketing_automation.apply_goals(text, integer, timestamptz)
     'all of them; or the next batch_size (1 to 100000) of the scenario whose turn it is, each once a minute at most. Returns how many were '
     'looked at, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
+-- functions/waits.sql
+-- Activities that wait until a condition of theirs is true, or until their time is over. That they are due says that it is over: they ask
+-- once more then, as any condition is asked (process_records). Before, those that wait are asked slice by slice, here.
+
+create or replace function marketing_automation_internal.check_wait(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if activity.wait_until is null then
+        return;
+    end if;
+    if activity.delay is null then
+        raise exception 'activity "%" waits until a condition is true, but has no delay', activity.name using errcode = 'check_violation',
+            hint = 'The delay says how long to wait for it at most.';
+    end if;
+    if activity.at_time is not null then
+        raise exception 'activity "%" waits until a condition is true, and has a time of day', activity.name using errcode = 'check_violation',
+            hint = 'Let an activity with action => null wait, and give the one after it at_time.';
+    end if;
+    if activity.at is not null then
+        raise exception 'activity "%" waits until a condition is true, and for a date', activity.name using errcode = 'check_violation',
+            hint = 'Let an activity with action => null wait for one, and the next for the other.';
+    end if;
+    if activity.on_event like 'email\_not\_%' then
+        raise exception 'activity "%" waits until a condition is true, and for %', activity.name, activity.on_event using errcode = 'check_violation',
+            hint = 'Its delay cannot be the time of both: let an activity with action => null wait for one, and the next for the other.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_wait(marketing_automation.activity) is
+    'API: private. Raises unless an activity that waits until a condition is true says how long at most, and waits for nothing else';
+
+create or replace function marketing_automation_internal.wait_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
+    batch_size integer, now timestamptz, out asked integer, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    slice record;
+    answer record;
+    activity marketing_automation.activity;
+    send_window marketing_automation.send_window;
+    ready bigint[];
+    error text;
+    processed record;
+begin
+    select w.* into slice
+    from marketing_automation_internal.waiting_slice(scenario.id, its.activity_id, its.reached_at, its.reached_record, batch_size,
+        only_until_true => true) w;
+    asked := coalesce(cardinality(slice.records), 0);
+    if asked = 0 then
+        return;
+    end if;
+    -- As processing does: one that is being deleted waits.
+    select a.* into activity from marketing_automation.activity a where a.id = slice.of_activity for key share skip locked;
+    if found then
+        perform marketing_automation_internal.begin_turn();
+        select a.* into answer from marketing_automation_internal.records_for_whom(scenario, activity.wait_until, slice.records) a;
+        code := answer.code;
+        error := answer.error;
+        if code is null and answer.holds <> '{}' then
+            send_window := marketing_automation_internal.its_window(activity);
+            -- While its window is shut an activity waits, and is asked again.
+            ready := array(
+                select r.id from marketing_automation_internal.record r
+                where r.id = any (answer.holds) and r.entered_at <= now and (send_window.name is null or send_window.outside <> 'wait'
+                    or marketing_automation_internal.is_open(send_window, marketing_automation_internal.window_zone(send_window, r.time_zone), now)));
+            ready := array(
+                select d from unnest(marketing_automation_internal.due_records(activity, cardinality(ready), slice.reached,
+                    case its.activity_id when activity.id then its.reached_at else '-infinity' end, ready)) d order by d);
+            -- What was true just now is not asked again.
+            select p.* into processed from marketing_automation_internal.process_or_fail(activity, ready, now,
+                marketing_automation_internal.record_query(activity.id, true), true) p where ready <> '{}';
+            code := processed.code;
+            error := processed.error;
+        end if;
+        perform marketing_automation_internal.end_turn();
+        if code is not null then
+            perform marketing_automation_internal.note_error(scenario.id, activity.id,
+                format('wait_until of activity "%s": %s', activity.name, error), code);
+            return;
+        end if;
+    end if;
+    update marketing_automation_internal.sweep s
+    set activity_id = slice.of_activity, reached_at = slice.reached, reached_record = slice.reached_record
+    where s.scenario_id = scenario.id and s.what = 'wait';
+end $$;
+comment on function marketing_automation_internal.wait_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
+    timestamptz, out integer, out text) is
+    'API: private. Asks the next records that wait until a condition is true, batch_size of them at most, and runs their activity for those '
+    'for whom it is; how many were asked, 0: none is left. code: of an error that passes; the next slice is the same then';
+
+create or replace function marketing_automation_internal.apply_waits(caller regrole, scenario text, batch_size integer, now timestamptz) returns bigint
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.run_sweep(caller, 'wait', scenario, batch_size, now)
+$$;
+comment on function marketing_automation_internal.apply_waits(regrole, text, integer, timestamptz) is 'API: private. Behind apply_waits()';
+
+create or replace function marketing_automation.apply_waits(scenario text default null, batch_size integer default 10000, now timestamptz default null)
+    returns bigint
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.apply_waits(text, integer, timestamptz) is
+    'API: public. Asks activities that wait until a condition is true, and runs them for the records for which it is: of one running scenario, '
+    'all of them; or the next batch_size (1 to 100000) of the scenario whose turn it is, each once a minute at most. Returns how many were '
+    'asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
+
+-- functions/experiments.sql
+-- Experiments: an activity that branches by share and leaves a rest, which waits until one of the variants has won.
+
+create or replace function marketing_automation_internal.check_experiment(activity marketing_automation.activity, parent marketing_automation.activity)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.check_value(activity.metric, array['opens', 'clicks', 'conversions'], 'metric',
+        format('activity "%s"', activity.name), 'null: it is no experiment');
+    if activity.metric is not null and activity.branch_by is distinct from 'share' then
+        raise exception 'experiment "%" does not branch by share', activity.name using errcode = 'check_violation',
+            hint = 'Give it branch_by => ''share'', and its variants shares.';
+    end if;
+    if activity.metric is not null and activity.action is not null then
+        raise exception 'experiment "%" sends a mail', activity.name using errcode = 'check_violation',
+            hint = 'Add an activity with action => null after it, and let that be the experiment.';
+    end if;
+    if activity.decide_after is not null and activity.metric is null then
+        raise exception 'activity "%" has decide_after, but no metric to decide by', activity.name using errcode = 'check_violation',
+            hint = 'metric is opens, clicks or conversions.';
+    end if;
+    if activity.decide_after <= interval '0' or activity.decide_after > interval '10 years' then
+        raise exception 'decide_after of experiment "%" is %', activity.name,
+                case when activity.decide_after > interval '0' then 'longer than 10 years' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It counts from when the first record came to it; null: until decide() is called.';
+    end if;
+    if parent.metric is null or activity.on_event = 'condition_not_met' then
+        return;
+    end if;
+    if activity.share is null then
+        raise exception 'experiment "%" would have no rest, as activity "%" takes it', parent.name, activity.name
+            using errcode = 'check_violation', detail = 'Those in no variant wait at the experiment, and get the one that wins.',
+                hint = 'Give it a share.';
+    end if;
+    if parent.metric <> 'conversions' and activity.action is distinct from 'send_email' then
+        raise exception 'variant "%" of experiment "%" sends no mail, and the experiment counts %', activity.name, parent.name, parent.metric
+            using errcode = 'check_violation', hint = 'Let it send one, or let the metric be conversions.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_experiment(marketing_automation.activity, marketing_automation.activity) is
+    'API: private. Raises unless an activity is fit to be an experiment, if it is to be one, and to be a variant of its parent, if that is one';
+
+create or replace function marketing_automation_internal.variant_count(experiment integer)
+    returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint)
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+    select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
+        count(d.record_id) filter (where exists (
+            select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
+    from marketing_automation_internal.alternatives(experiment) a
+    -- Those who got it as it had won are not of the experiment.
+    left join marketing_automation_internal.branch_decision d on d.parent_id = experiment and d.activity_id = a.id and not d.by_winner
+    left join marketing_automation_internal.finished_activity f on f.record_id = d.record_id and f.activity_id = d.activity_id
+    group by a.id order by a.id
+$$;
+comment on function marketing_automation_internal.variant_count(integer) is
+    'API: private. What came of each variant of an activity that branches by share, of those who took it by their share';
+
+create or replace function marketing_automation_internal.variant_rate(experiment integer, metric text)
+    returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint, part bigint,
+        whole bigint, rate numeric)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select c.*, m.part, m.whole, marketing_automation_internal.rate(m.part, m.whole)
+    from marketing_automation_internal.variant_count(experiment) c
+    cross join lateral (select case metric when 'opens' then c.opened when 'clicks' then c.clicked else c.conversions end,
+        case when metric = 'conversions' then c.records else c.mailed end) as m (part, whole)
+$$;
+comment on function marketing_automation_internal.variant_rate(integer, text) is
+    'API: private. Variants as those of variant_count(), and the rate of a metric: opens and clicks of mails, conversions of records';
+
+create or replace function marketing_automation_internal.leading_variant(experiment marketing_automation.activity) returns integer
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Told from counters, as this is asked with each batch: nothing can lead while one of them has not been tried.
+    if experiment.metric <> 'conversions' and exists (
+            select from marketing_automation_internal.alternatives(experiment.id) a where not exists (
+                select from marketing_automation_internal.activity_counter t where t.activity_id = a.id and t.mailed > 0)) then
+        return null;
+    end if;
+    return (
+        select r.activity_id from marketing_automation_internal.variant_rate(experiment.id, experiment.metric) r
+        where not exists (select from marketing_automation_internal.variant_rate(experiment.id, experiment.metric) o where o.whole = 0)
+        -- Of several, the one that was added first.
+        order by r.part::double precision / r.whole desc, r.activity_id limit 1);
+end $$;
+comment on function marketing_automation_internal.leading_variant(marketing_automation.activity) is
+    'API: private. The variant of an experiment with the highest rate; null while one of them has nobody to count';
+
+create or replace function marketing_automation_internal.give_winner(experiment marketing_automation.activity, winner integer, batch_size integer,
+    now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+declare
+    children integer[] := marketing_automation_internal.lock_children(array[experiment.id]);
+    records bigint[];
+begin
+    if winner <> all (children) then
+        return 0;
+    end if;
+    with rest as materialized (
+        -- Whoever decides about children holds the parent's row.
+        select d.record_id
+        from marketing_automation_internal.branch_decision d
+        cross join lateral (
+            select f.record_id from marketing_automation_internal.finished_activity f
+            where f.record_id = d.record_id and f.activity_id = experiment.id for no key update skip locked) parent
+        where d.parent_id = experiment.id and d.activity_id is null limit batch_size
+    ), given as (
+        update marketing_automation_internal.branch_decision d set activity_id = winner, decided_at = give_winner.now, by_winner = true
+        from rest r where d.record_id = r.record_id and d.parent_id = experiment.id and d.activity_id is null
+        returning d.record_id
+    )
+    select array_agg(g.record_id) into records from given g;
+    if records is null then
+        return 0;
+    end if;
+    perform marketing_automation_internal.write_children(records, array_fill(winner, array[cardinality(records)]),
+        array_fill(give_winner.now, array[cardinality(records)]));
+    return cardinality(records);
+end $$;
+comment on function marketing_automation_internal.give_winner(marketing_automation.activity, integer, integer, timestamptz) is
+    'API: private. Lets records that wait at an experiment, batch_size of them at most, take the variant that has won; how many';
+
+create or replace function marketing_automation_internal.run_experiments(caller regrole, every boolean, batch_size integer, now timestamptz)
+    returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    experiment marketing_automation.activity;
+    its marketing_automation_internal.experiment;
+    winner integer;
+    given integer;
+begin
+    for experiment in
+        select a.* from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+            and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
+        where a.metric is not null order by a.id
+    loop
+        -- One session at a time, and nobody waits for one that stays open.
+        perform from marketing_automation.activity a where a.id = experiment.id for no key update skip locked;
+        continue when not found;
+        select e.* into its from marketing_automation_internal.experiment e where e.activity_id = experiment.id;
+        if not found then
+            insert into marketing_automation_internal.experiment (activity_id, began_at)
+            select experiment.id, min(d.decided_at) from marketing_automation_internal.branch_decision d where d.parent_id = experiment.id
+            having count(*) > 0
+            returning * into its;
+            continue when not found;
+        end if;
+        if its.winner_id is null and its.began_at + experiment.decide_after <= now then
+            winner := marketing_automation_internal.leading_variant(experiment);
+            update marketing_automation_internal.experiment e set winner_id = winner, decided_at = run_experiments.now
+            where e.activity_id = experiment.id and winner is not null returning e.* into its;
+        end if;
+        if its.winner_id is not null then
+            given := marketing_automation_internal.give_winner(experiment, its.winner_id, batch_size, now);
+            if given > 0 then
+                return given;
+            end if;
+        end if;
+    end loop;
+    return 0;
+end $$;
+comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz) is
+    'API: private. Decides experiments whose time has come, of all running scenarios or of those of whose owner the caller is a member, and '
+    'lets one batch of those who wait at one that is decided take its winner; returns how many these are';
+
+create or replace function marketing_automation_internal.decide(caller regrole, scenario text, experiment text, winner text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(scenario);
+    its marketing_automation.activity;
+    its_winner integer;
+    state marketing_automation_internal.experiment;
+begin
+    perform marketing_automation_internal.demand_member(caller, chosen, 'decide an experiment of');
+    select a.* into strict its from marketing_automation.activity a
+    where a.id = marketing_automation_internal.activity_named(chosen, experiment);
+    if its.metric is null then
+        raise exception 'activity "%" is no experiment', experiment using errcode = 'object_not_in_prerequisite_state',
+            hint = coalesce('Experiments of the scenario are: ' || (
+                select string_agg(a.name, ', ' order by a.id) from marketing_automation.activity a
+                where a.scenario_id = chosen.id and a.metric is not null) || '.', 'An activity with a metric is one.');
+    end if;
+    select a.id into its_winner from marketing_automation_internal.alternatives(its.id) v join marketing_automation.activity a on a.id = v.id
+    where a.name = winner;
+    if its_winner is null then
+        raise exception 'activity "%" is no variant of experiment "%"', winner, experiment using errcode = 'undefined_object',
+            hint = coalesce('Its variants are: ' || (
+                select string_agg(a.name, ', ' order by a.id) from marketing_automation_internal.alternatives(its.id) v
+                join marketing_automation.activity a on a.id = v.id) || '.', 'Add them: activities with a share that follow it.');
+    end if;
+    -- Processing decides under this lock.
+    perform from marketing_automation.activity a where a.id = its.id for no key update;
+    select e.* into state from marketing_automation_internal.experiment e where e.activity_id = its.id;
+    if state.winner_id is not null then
+        raise exception 'experiment "%" was decided for "%" %', experiment, (
+                select a.name from marketing_automation.activity a where a.id = state.winner_id),
+            marketing_automation_internal.moment(state.decided_at)
+            using errcode = 'object_not_in_prerequisite_state', detail = 'It is decided once.',
+                hint = format('select * from marketing_automation.variant_report(%L);', scenario);
+    end if;
+    insert into marketing_automation_internal.experiment as e (activity_id, began_at, winner_id, decided_at, decided_by)
+    values (its.id, state.began_at, its_winner, clock_timestamp(), (select r.rolname from pg_roles r where r.oid = caller))
+    on conflict on constraint experiment_pkey do update
+        set winner_id = excluded.winner_id, decided_at = excluded.decided_at, decided_by = excluded.decided_by;
+end $$;
+comment on function marketing_automation_internal.decide(regrole, text, text, text) is 'API: private. Behind decide()';
+
+create or replace function marketing_automation.decide(scenario text, experiment text, winner text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.decide(text, text, text) is
+    'API: public. Decides an experiment for one of its variants, by their names: who waits at it, and who comes from then on, takes that. '
+    'Once: an error when it was decided before. For members of the scenario''s owner';
+
+create or replace function marketing_automation_internal.variant_report(caller regrole, scenario text, metric text)
+    returns table (experiment text, variant text, share numeric, records bigint, mailed bigint, opened bigint, clicked bigint,
+        conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    perform marketing_automation_internal.check_value(variant_report.metric, array['opens', 'clicks', 'conversions'], 'metric', 'variant_report()',
+        'null: that of each experiment');
+    return query
+    with split as materialized (
+        select p.id, p.name, p.metric is not null as is_experiment, e.winner_id,
+            coalesce(variant_report.metric, p.metric, case when s.goal is not null then 'conversions' else 'clicks' end) as metric
+        from marketing_automation_internal.scenario_for(caller, variant_report.scenario, 'count') s
+        cross join lateral marketing_automation_internal.activity_tree(s.id) t
+        join marketing_automation.activity p on p.id = t.activity_id and p.branch_by = 'share'
+        left join marketing_automation_internal.experiment e on e.activity_id = p.id
+    ), variant as materialized (
+        select p.id as experiment_id, r.* from split p cross join lateral marketing_automation_internal.variant_rate(p.id, p.metric) r
+    )
+    select p.name, a.name, a.share, v.records, v.mailed, v.opened, v.clicked, v.conversions, p.metric, v.rate, d.difference, d.low, d.high,
+        v.activity_id = p.winner_id
+    from split p join variant v on v.experiment_id = p.id join marketing_automation.activity a on a.id = v.activity_id
+    left join lateral (
+        select o.part, o.whole from variant o where o.experiment_id = p.id and o.activity_id <> v.activity_id and o.whole > 0
+        order by o.part::double precision / o.whole desc, o.activity_id limit 1) best on true
+    left join lateral marketing_automation_internal.rate_difference(v.part, v.whole, best.part, best.whole) d on true
+    union all
+    select p.name, null, 100 - (select sum(a.share) from marketing_automation_internal.alternatives(p.id) a), (
+            select count(*) from marketing_automation_internal.branch_decision d
+            where d.parent_id = p.id and (d.activity_id is null or d.by_winner)),
+        null, null, null, null, p.metric, null, null, null, null, null
+    from split p where p.is_experiment
+    order by 1, 2 nulls last;
+end $$;
+comment on function marketing_automation_internal.variant_report(regrole, text, text) is 'API: private. Behind variant_report()';
+
+create or replace function marketing_automation.variant_report(scenario text, metric text default null)
+    returns table (experiment text, variant text, share numeric, records bigint, mailed bigint, opened bigint, clicked bigint,
+        conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
+language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.variant_report(text, text) is
+    'API: public. What came of each variant after activities that branch by share: records that took it by their share, mailed, who has '
+    'opened and clicked its mail, who has converted since; the rate of the metric between 0 and 1, and by how much that is above the best of the '
+    'others, with its 95 % interval: one that holds 0 may be chance. winner: whether the experiment is decided for it. Without a variant: '
+    'the rest, who wait or have taken the winner. metric: opens, clicks or conversions; null: that of each experiment, else conversions where '
+    'the scenario has a goal, clicks where it has none';
+
 -- functions/process.sql
 -- Processing: due activities run, batch by batch of one activity, each batch a fixed number of statements.
 --
@@ -7804,6 +8255,11 @@ begin
         end if;
     end if;
     perform marketing_automation_internal.assume_time(now);
+    processed := marketing_automation_internal.run_experiments(caller, every, batch_size, assumed);
+    if processed > 0 then
+        perform marketing_automation_internal.assume_time(null);
+        return processed;
+    end if;
     -- First from where this session has found due records last, then from the beginning: see queue_cursor().
     <<line>>
     foreach full_scan in array array[false, true] loop
@@ -7866,7 +8322,8 @@ create or replace function marketing_automation.process_due(batch_size integer d
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
     'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class and scenario have the highest '
-    'priority, and that no other session is processing; returns how many, those that are put off to their window included, 0 when nothing is left but what had '
+    'priority, and that no other session is processing; returns how many, those that are put off to their window, '
+    'or take the winner of an experiment, included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
 
@@ -7881,6 +8338,12 @@ begin
     -- What is due earlier than it was.
     loop
         asked := marketing_automation.apply_dates(now => now);
+        commit;
+        exit when asked operator(pg_catalog.=) 0;
+    end loop;
+    -- First, so that what follows runs with the rest.
+    loop
+        asked := marketing_automation.apply_waits(now => now);
         commit;
         exit when asked operator(pg_catalog.=) 0;
     end loop;
@@ -12894,9 +13357,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                || coalesce(' [' || nullif(concat_ws(', ', replace(n.on_event, 'email_', ''), n.delay::text,
                    'date ' || marketing_automation_internal.shortened(n.at, 60),
                    'at ' || n.at_time, 'window ' || n.send_window, 'class ' || n.message_class, trim_scale(n.share) || ' %',
+                   'until ' || marketing_automation_internal.shortened(n.wait_until, 60),
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
-                   'branches by ' || n.branch_by), '')
+                   'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
                    format('%s done', c.done),
@@ -12913,7 +13377,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                        marketing_automation_internal.percentage(c.clicked, c.sent)) end,
                    case when c.robot_opens + c.robot_clicks > 0 then format('%s by robots', c.robot_opens + c.robot_clicks) end,
                    (select format('%s conversion%s', count(*), case when count(*) = 1 then '' else 's' end)
-                    from marketing_automation.conversion v where v.scenario_id = s.id and v.activity_id = n.id having count(*) > 0))
+                    from marketing_automation.conversion v where v.scenario_id = s.id and v.activity_id = n.id having count(*) > 0),
+                   case when n.metric is not null then (
+                       select format('%s at it', count(*)) from marketing_automation_internal.branch_decision d
+                       where d.parent_id = n.id and d.activity_id is null having count(*) > 0) end,
+                   (select format('winner "%s"', w.name) from marketing_automation_internal.experiment e
+                    join marketing_automation.activity w on w.id = e.winner_id where e.activity_id = n.id))
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
@@ -14204,7 +14673,9 @@ begin
                 format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
                     marketing_automation_internal.end_in_words(its_end))
             when node.waits_until is not null then
-                case when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
+                case when (node.a).wait_until is not null and node.runs_at > clock_timestamp() then
+                         'waits until its condition is true, at most until ' || marketing_automation_internal.moment(node.runs_at)
+                     when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
                      when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
                          marketing_automation_internal.moment(node.waits_until))
                      else format('due since %s, runs with the next process_due()',
@@ -14222,7 +14693,9 @@ begin
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
                     when 'expired' then ', did nothing: its date was too long ago'
                     when 'no_address' then ', without a mail: the row had no address'
-                    when 'condition_not_met' then ', did nothing: its condition was not true'
+                    when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
+                        when (node.a).condition is null then ', did nothing: what it waited for was not true'
+                        else ', did nothing: what it waited for, or its condition, was not true' end
                     when 'row_missing' then ', did nothing: the row was gone'
                     else '' end
             when (node.f).state = 'cancelled' then
@@ -14262,6 +14735,8 @@ begin
                 when 'condition_not_met' then 'never starts: it was added after "%s" had run'
                 when 'row_missing' then 'never starts: the row was gone when "%s" ran'
                 else 'never starts: the condition of "%s" was true' end, (node.parent).name)
+            when node.is_passed_over and node.taken is null and (node.parent).metric is not null then
+                format('starts if it wins experiment "%s"', (node.parent).name)
             when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
                 coalesce('"' || node.taken || '"', 'none of what follows it'))
             when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
@@ -14394,10 +14869,14 @@ declare
     its_error text;
     its_code text;
     step timestamptz := start;
+    -- Activities that wait until a condition is true: those that were asked, and for which it is.
+    asked integer[] := '{}';
+    ready integer[] := '{}';
     -- Of the events and activities, those that have been told.
     happened integer[] := '{}';
     ended integer[] := '{}';
     due record;
+    waits marketing_automation.activity;
     hit record;
     mail record;
     cap record;
@@ -14410,8 +14889,17 @@ declare
     last_message bigint := nextval('marketing_automation_internal.message_id_seq');
 begin
     loop
-        select w.activity_id, w.at into due
-        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by w.at, w.activity_id limit 1;
+        for waits in
+            select a.* from marketing_automation_internal.waiting_activity w join marketing_automation.activity a on a.id = w.activity_id
+            where w.record_id = of_record and a.wait_until is not null and a.id <> all (asked) order by a.id
+        loop
+            asked := asked || waits.id;
+            perform marketing_automation_internal.assume_time(step);
+            ready := ready || array(select waits.id from marketing_automation_internal.records_for_whom(scenario, waits.wait_until,
+                array[of_record]) r where r.holds <> '{}');
+        end loop;
+        select w.activity_id, case when w.activity_id = any (ready) then least(step, w.at) else w.at end as at into due
+        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by 2, w.activity_id limit 1;
         select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
         from marketing_automation_internal.simulated_events(scenario, events) e
         join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
@@ -14451,12 +14939,13 @@ begin
                     'waits until ' || marketing_automation_internal.moment(w.at)) into told
                 from marketing_automation_internal.waiting_activity w
                 where w.record_id = of_record and w.activity_id = due.activity_id;
+                ready := array_remove(ready, due.activity_id);
                 continue;
             end if;
             perform marketing_automation_internal.assume_time(step);
             select p.error, p.code into its_error, its_code
             from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
-                marketing_automation_internal.record_query(a.id)) p
+                marketing_automation_internal.record_query(a.id, a.id = any (ready)), a.id = any (ready)) p
             where a.id = due.activity_id;
             if its_code is not null then
                 raise exception using message = its_error, errcode = its_code;
@@ -14496,7 +14985,8 @@ begin
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'
-                   when 'condition_not_met' then 'does nothing: its condition is not true'
+                   when 'condition_not_met' then case when a.wait_until is null then 'does nothing: its condition is not true'
+                       else 'does nothing: what it waits for is not true' end
                    when 'error' then format('fails: %s (%s)', case when sees then f.error
                        else marketing_automation_internal.public_error(f.error, f.error_code) end, f.error_code)
                    when 'blocked' then 'is cancelled: the record is blocked'
@@ -16185,6 +16675,7 @@ select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.branch_decision', '');
+select pg_extension_config_dump('marketing_automation_internal.experiment', '');
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');
 select pg_extension_config_dump('marketing_automation_internal.scenario_counter', '');
 select pg_extension_config_dump('marketing_automation.unsubscription', '');
@@ -16248,17 +16739,18 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
          'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
-         'cohort_report uplift_report mail_report report_html report report_link'),
+         'cohort_report uplift_report variant_report mail_report report_html report report_link'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '
          'delivery_attempt event'),
         ('reader marketer', 'scenario', 'execute', 'tree explain_record simulate rehearse export_scenario sees_rows record_id'),
         ('operator marketer', 'scenario', 'execute',
-         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates block unblock unsubscribe resubscribe '
+         'enroll enroll_next enroll_all process_due process_all_due apply_events apply_exits apply_goals apply_dates apply_waits block unblock '
+         'unsubscribe resubscribe '
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test'),
+         'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test decide'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),
