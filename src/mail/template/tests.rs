@@ -71,6 +71,8 @@ fn url_of(target: Target) -> String {
     match target {
         Target::Link(index) => format!("https://t.example/c/{index}"),
         Target::Unsubscribe(page) => format!("https://t.example/u/{page:?}&x"),
+        Target::Preferences => "https://t.example/p/1".into(),
+        Target::Confirm => "https://t.example/s/1".into(),
         Target::OpenImage => "https://t.example/o/1".into(),
         Target::HiddenLink => "https://t.example/c/hidden".into(),
     }

@@ -36,7 +36,7 @@ select marketing_automation.subscribe('o1', 'opt deals', 'checkout', address => 
     marketing_automation.subscribe('o3', 'opt deals', 'import', confirmed => true, address => 'cy@opt.example'),
     marketing_automation.subscribe('o4', 'opt tips', 'checkout', address => 'dan@opt.example'),
     marketing_automation.subscribe_address('eve@opt.example', 'opt deals', 'form', language => 'fr');
-select topic, party, email, language, source, confirmed_at from marketing_automation.subscription_request order by id;
+select topic, party, email, language, source, confirmed_at from marketing_automation.subscription_request where topic like 'opt %' order by id;
 -- What is made within a statement leaves with the next.
 select opt.send();
 select opt.send();

@@ -76,8 +76,9 @@ fn answered(request: form::Request, location: Option<&str>) -> Response {
         has_party: true,
         unsubscribed: request != form::Request::Resubscribe,
         everything: false,
+        choices: Vec::new(),
     };
-    done(&Pages::default(), request, &subscription, location)
+    done(&Pages::default(), request, &subscription, "T", location)
 }
 
 #[tokio::test]
