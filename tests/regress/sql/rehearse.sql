@@ -51,6 +51,13 @@ from marketing_automation.rehearse('birthday', '2030-01-31 00:00+00', start => '
 select scenario, sum(entered) as entered, sum(mailed) as mailed
 from marketing_automation.rehearse(array['birthday', 'premiere'], '2030-01-10 00:00+00', start => '2030-01-01 00:00+00') group by 1 order by 1;
 
+-- Activities at dates of the row are played at these.
+select marketing_automation.create_scenario('tour', 'actor', 'self.id <= 10') > 0 as created;
+select marketing_automation.add_activity('tour', 'ahead', at => $$timestamptz '2030-03-20 09:00+00' + self.id * interval '1 day'$$, delay => '-3 days',
+    subject => 's', body => '<p>b</p>') > 0 as added;
+select min(day) filter (where mailed > 0) as first, max(day) as last, sum(entered) as entered, sum(mailed) as mailed
+from marketing_automation.rehearse('tour', '2030-03-31 00:00+00', start => '2030-03-02 12:00+00', opens => 0, clicks => 0);
+
 -- A sample plays the same people in all scenarios, and counts for all.
 select scenario, activity, sum(entered) % 4 = 0 and sum(mailed) % 4 = 0 as is_scaled, sum(entered) between 100 and 220 as is_near
 from marketing_automation.rehearse('premiere', '2030-03-05 00:00+00', sample => 25, start => '2030-03-02 12:00+00') where activity is null group by 1, 2;
