@@ -15385,15 +15385,16 @@ declare
     what text;
 begin
     select s.* into strict copy from marketing_automation.scenario s where s.id = copy_id;
-    foreach what in array array['exit', 'goal'] loop
-        continue when case what when 'exit' then copy.exit_condition else copy.goal end is null;
+    foreach what in array array['exit', 'goal', 'date'] loop
+        continue when case what when 'exit' then copy.exit_condition is null when 'goal' then copy.goal is null
+            else not marketing_automation_internal.has_dates(copy_id) end;
         while marketing_automation_internal.sweep_slice(copy, what, marketing_automation_internal.rehearsal_batch(), at, true) > 0 loop
             null;
         end loop;
     end loop;
 end $$;
 comment on function marketing_automation_internal.rehearse_sweeps(integer, timestamptz) is
-    'API: private. Asks all records of the copy of a scenario for their exit and their goal';
+    'API: private. Asks all records of the copy of a scenario for their exit, their goal and their dates';
 
 create or replace function marketing_automation_internal.rehearse_events(after timestamptz, until timestamptz) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
@@ -15877,7 +15878,8 @@ begin
         perform marketing_automation_internal.warn_of_present('exit condition', original.name, original.exit_condition);
         perform marketing_automation_internal.warn_of_present('occasion', original.name, original.occasion);
         perform marketing_automation_internal.warn_of_present('goal', original.name, original.goal);
-        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
+        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition),
+            marketing_automation_internal.warn_of_present('at', a.name, a.at)
         from marketing_automation.activity a where a.scenario_id = original.id order by a.id;
     end loop;
     begin
