@@ -92,7 +92,7 @@ begin;
 select enrolled from marketing_automation.enroll('by hand', now => now());
 select contest.play(now() + interval '2 hours');
 update contest.client c set has_bought = true from contest.taken t join marketing_automation.record r on r.id = t.record_id
-where t.scenario = 'by hand' and t.variant = 'call' and c.id = r.key::integer and c.id % 2 = 0;
+where t.scenario = 'by hand' and t.variant = 'call' and c.id::text = r.key and c.id % 2 = 0;
 select marketing_automation.apply_goals('by hand', now => now() + interval '3 hours') > 0 as asked;
 select contest.play(now() + interval '90 days');
 select count(*) filter (where by_winner) as won from contest.taken where scenario = 'by hand';

@@ -16,8 +16,9 @@ begin
     while marketing_automation.process_due(300, until) > 0 loop end loop;
 end $$;
 create view waits.state as
-    select r.key::integer as cart, a.name, ra.state, ra.outcome, ra.finished_at - r.entered_at < '1 hour' as at_once
+    select c.id as cart, a.name, ra.state, ra.outcome, ra.finished_at - r.entered_at < '1 hour' as at_once
     from marketing_automation.record_activity ra join marketing_automation.record r on r.id = ra.record_id
+    join waits.cart c on c.id::text = r.key
     join marketing_automation.activity a on a.id = ra.activity_id where a.scenario_id = marketing_automation.scenario_id('waits');
 begin;
 select enrolled from marketing_automation.enroll('waits', now => now());
