@@ -7,8 +7,8 @@ insert into shop.actor select i, 'person ' || (i + 1) / 2, case when i % 20 <> 0
 from generate_series(1, 200) i;
 select marketing_automation.register_model('actor', 'shop.actor', key => 'self.id', party => 'self.person', email => 'self.email');
 insert into marketing_automation.send_window (name, days, opens, closes) values ('stage', '{1,2,3,4,5}', '09:00', '18:00'),
-    ('night', '{1,2,3,4,5,6,7}', '22:00', '02:00');
-update marketing_automation.send_window set outside = 'skip' where name = 'night';
+    ('stars', '{1,2,3,4,5,6,7}', '22:00', '02:00');
+update marketing_automation.send_window set outside = 'skip' where name = 'stars';
 select marketing_automation.create_scenario('premiere', 'actor', 'self.id <= 160', unsubscribable => true, send_window => 'stage') > 0 as created;
 select count(marketing_automation.add_activity('premiere', name, parent, on_event, condition, delay, action, subject => 's', body => '<p>{{ record.email }}</p>')) as added
 from (values ('hello', null, null, null, null, 'send_email'),
@@ -36,7 +36,7 @@ update marketing_automation.model set track_opens = 'self.id % 2 = 0' where name
 insert into marketing_automation.unsubscription (party, scenario_id, created_at)
 select p, marketing_automation.scenario_id('premiere'), now() from unnest(array['person 1', 'person 2']) p;
 select marketing_automation.suppress('actor5@shop.example');
-select marketing_automation.add_activity('premiere', 'at night', subject => 's', body => '<p>b</p>', send_window => 'night') > 0 as added;
+select marketing_automation.add_activity('premiere', 'at night', subject => 's', body => '<p>b</p>', send_window => 'stars') > 0 as added;
 select activity, sum(entered) as entered, sum(mailed) as mailed, sum(not_sent) as not_sent, sum(opened) as opened, jsonb_agg(reasons order by day) filter (where not_sent > 0) as reasons
 from marketing_automation.rehearse('premiere', '2030-03-05 00:00+00', start => '2030-03-02 12:00+00', opens => 1) group by 1 order by 1;
 update marketing_automation.model set track_opens = null where name = 'actor';
