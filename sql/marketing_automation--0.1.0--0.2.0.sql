@@ -8021,8 +8021,8 @@ end $$;
 comment on function marketing_automation_internal.give_winner(marketing_automation.activity, integer, integer, timestamptz) is
     'API: private. Lets records that wait at an experiment, batch_size of them at most, take the variant that has won; how many';
 
-create or replace function marketing_automation_internal.run_experiments(caller regrole, every boolean, batch_size integer, now timestamptz)
-    returns integer
+create or replace function marketing_automation_internal.run_experiments(caller regrole, every boolean, batch_size integer, now timestamptz,
+    only_of integer[] default null) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     experiment marketing_automation.activity;
@@ -8033,7 +8033,7 @@ begin
     for experiment in
         select a.* from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-            and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
+            and (every or pg_has_role(caller, s.owner_id, 'MEMBER')) and (only_of is null or s.id = any (only_of))
         where a.metric is not null order by a.id
     loop
         -- One session at a time, and nobody waits for one that stays open.
@@ -8061,9 +8061,9 @@ begin
     end loop;
     return 0;
 end $$;
-comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz) is
+comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz, integer[]) is
     'API: private. Decides experiments whose time has come, of all running scenarios or of those of whose owner the caller is a member, and '
-    'lets one batch of those who wait at one that is decided take its winner; returns how many these are';
+    'lets one batch of those who wait at one that is decided take its winner; returns how many these are. only_of: scenarios, for rehearse(); null: all of these';
 
 create or replace function marketing_automation_internal.decide(caller regrole, scenario text, experiment text, winner text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -15296,12 +15296,18 @@ begin
             from (select t.old_id, t.id from waiting t union select u.old_id, u.id from under_way u) t
             join marketing_automation_internal.finished_activity f on f.record_id = t.old_id join activity a on a.old_id = f.activity_id
         ), decisions as (
-            insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
-            select i.id, p.id, a.id, d.decided_at
+            insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
+            select i.id, p.id, a.id, d.decided_at, d.by_winner
             from its i
             join marketing_automation_internal.branch_decision d on d.record_id = i.old_id
             join activity p on p.old_id = d.parent_id
             left join activity a on a.old_id = d.activity_id
+        ), experiments as (
+            insert into marketing_automation_internal.experiment (activity_id, began_at, winner_id, decided_at, decided_by)
+            select a.id, e.began_at, w.id, e.decided_at, e.decided_by
+            from marketing_automation_internal.experiment e
+            join activity a on a.old_id = e.activity_id
+            left join activity w on w.old_id = e.winner_id
         ), converted as (
             insert into marketing_automation.conversion (record_id, scenario_id, %s)
             select i.id, $2, %s from its i join marketing_automation.conversion c on c.record_id = i.old_id where c.source = 'goal'
@@ -15471,6 +15477,33 @@ comment on function marketing_automation_internal.rehearse_activities(integer[],
     'API: private. Runs all that is due by a moment of the activities of copies, and has waited since another one at the earliest; how '
     'many records. stuck: activities that do not run any more, as their expressions raise for reasons that are no row''s';
 
+create or replace function marketing_automation_internal.rehearse_decisions(copies integer[], at timestamptz, out handled bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    copy marketing_automation.scenario;
+    taken integer;
+begin
+    handled := 0;
+    loop
+        taken := marketing_automation_internal.run_experiments(null, true, marketing_automation_internal.rehearsal_batch(), at, copies);
+        exit when taken = 0;
+        handled := handled + taken;
+    end loop;
+    for copy in
+        select s.* from marketing_automation.scenario s
+        where s.id = any (copies) and exists (
+            select from marketing_automation.activity a where a.scenario_id = s.id and a.wait_until is not null)
+        order by s.id
+    loop
+        while marketing_automation_internal.sweep_slice(copy, 'wait', marketing_automation_internal.rehearsal_batch(), at, true) > 0 loop
+            null;
+        end loop;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.rehearse_decisions(integer[], timestamptz, out bigint) is
+    'API: private. Decides the experiments of copies whose time has come, and lets those go on who wait for what is true now; how many have got '
+    'a winner';
+
 create or replace function marketing_automation_internal.late_mails(copies integer[], moment timestamptz)
     returns table (activity_id integer, mails bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -15553,7 +15586,10 @@ language sql set search_path = pg_catalog, pg_temp as $$
                     then marketing_automation_internal.next_waiting(a.id, moment + interval '1 microsecond', until) end,
                 marketing_automation_internal.next_mail(a.id, moment + interval '1 microsecond', until)))
          from marketing_automation.activity a where a.scenario_id = any (copies)),
-        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > moment and e.at <= until))
+        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > moment and e.at <= until),
+        (select min(e.began_at + a.decide_after) from marketing_automation.activity a
+         join marketing_automation_internal.experiment e on e.activity_id = a.id and e.winner_id is null
+         where a.scenario_id = any (copies) and e.began_at + a.decide_after > moment))
 $$;
 comment on function marketing_automation_internal.next_moment(integer[], integer[], timestamptz, timestamptz) is
     'API: private. When something of the copies is due after a moment; null: nothing is until the end';
@@ -15632,6 +15668,7 @@ begin
         loop
             select a.stuck, a.handled into stuck, handled
             from marketing_automation_internal.rehearse_activities(copies, before - interval '1 minute', at, deadline, stuck) a;
+            handled := handled + marketing_automation_internal.rehearse_decisions(copies, at);
             sent := marketing_automation_internal.rehearse_mails(copies, mails_since, at, opens, clicks);
             perform marketing_automation_internal.demand_time(deadline, sample, start, at, until);
             exit when handled = 0 and sent = 0;

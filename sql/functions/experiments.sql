@@ -118,8 +118,8 @@ end $$;
 comment on function marketing_automation_internal.give_winner(marketing_automation.activity, integer, integer, timestamptz) is
     'API: private. Lets records that wait at an experiment, batch_size of them at most, take the variant that has won; how many';
 
-create function marketing_automation_internal.run_experiments(caller regrole, every boolean, batch_size integer, now timestamptz)
-    returns integer
+create function marketing_automation_internal.run_experiments(caller regrole, every boolean, batch_size integer, now timestamptz,
+    only_of integer[] default null) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     experiment marketing_automation.activity;
@@ -130,7 +130,7 @@ begin
     for experiment in
         select a.* from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-            and (every or pg_has_role(caller, s.owner_id, 'MEMBER'))
+            and (every or pg_has_role(caller, s.owner_id, 'MEMBER')) and (only_of is null or s.id = any (only_of))
         where a.metric is not null order by a.id
     loop
         -- One session at a time, and nobody waits for one that stays open.
@@ -158,9 +158,9 @@ begin
     end loop;
     return 0;
 end $$;
-comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz) is
+comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz, integer[]) is
     'API: private. Decides experiments whose time has come, of all running scenarios or of those of whose owner the caller is a member, and '
-    'lets one batch of those who wait at one that is decided take its winner; returns how many these are';
+    'lets one batch of those who wait at one that is decided take its winner; returns how many these are. only_of: scenarios, for rehearse(); null: all of these';
 
 create function marketing_automation_internal.decide(caller regrole, scenario text, experiment text, winner text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

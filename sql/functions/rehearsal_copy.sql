@@ -118,12 +118,18 @@ begin
             from (select t.old_id, t.id from waiting t union select u.old_id, u.id from under_way u) t
             join marketing_automation_internal.finished_activity f on f.record_id = t.old_id join activity a on a.old_id = f.activity_id
         ), decisions as (
-            insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
-            select i.id, p.id, a.id, d.decided_at
+            insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
+            select i.id, p.id, a.id, d.decided_at, d.by_winner
             from its i
             join marketing_automation_internal.branch_decision d on d.record_id = i.old_id
             join activity p on p.old_id = d.parent_id
             left join activity a on a.old_id = d.activity_id
+        ), experiments as (
+            insert into marketing_automation_internal.experiment (activity_id, began_at, winner_id, decided_at, decided_by)
+            select a.id, e.began_at, w.id, e.decided_at, e.decided_by
+            from marketing_automation_internal.experiment e
+            join activity a on a.old_id = e.activity_id
+            left join activity w on w.old_id = e.winner_id
         ), converted as (
             insert into marketing_automation.conversion (record_id, scenario_id, %s)
             select i.id, $2, %s from its i join marketing_automation.conversion c on c.record_id = i.old_id where c.source = 'goal'

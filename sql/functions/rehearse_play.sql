@@ -151,6 +151,33 @@ comment on function marketing_automation_internal.rehearse_activities(integer[],
     'API: private. Runs all that is due by a moment of the activities of copies, and has waited since another one at the earliest; how '
     'many records. stuck: activities that do not run any more, as their expressions raise for reasons that are no row''s';
 
+create function marketing_automation_internal.rehearse_decisions(copies integer[], at timestamptz, out handled bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    copy marketing_automation.scenario;
+    taken integer;
+begin
+    handled := 0;
+    loop
+        taken := marketing_automation_internal.run_experiments(null, true, marketing_automation_internal.rehearsal_batch(), at, copies);
+        exit when taken = 0;
+        handled := handled + taken;
+    end loop;
+    for copy in
+        select s.* from marketing_automation.scenario s
+        where s.id = any (copies) and exists (
+            select from marketing_automation.activity a where a.scenario_id = s.id and a.wait_until is not null)
+        order by s.id
+    loop
+        while marketing_automation_internal.sweep_slice(copy, 'wait', marketing_automation_internal.rehearsal_batch(), at, true) > 0 loop
+            null;
+        end loop;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.rehearse_decisions(integer[], timestamptz, out bigint) is
+    'API: private. Decides the experiments of copies whose time has come, and lets those go on who wait for what is true now; how many have got '
+    'a winner';
+
 create function marketing_automation_internal.late_mails(copies integer[], moment timestamptz)
     returns table (activity_id integer, mails bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -233,7 +260,10 @@ language sql set search_path = pg_catalog, pg_temp as $$
                     then marketing_automation_internal.next_waiting(a.id, moment + interval '1 microsecond', until) end,
                 marketing_automation_internal.next_mail(a.id, moment + interval '1 microsecond', until)))
          from marketing_automation.activity a where a.scenario_id = any (copies)),
-        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > moment and e.at <= until))
+        (select min(e.at) from marketing_automation_internal.rehearsed_event e where e.at > moment and e.at <= until),
+        (select min(e.began_at + a.decide_after) from marketing_automation.activity a
+         join marketing_automation_internal.experiment e on e.activity_id = a.id and e.winner_id is null
+         where a.scenario_id = any (copies) and e.began_at + a.decide_after > moment))
 $$;
 comment on function marketing_automation_internal.next_moment(integer[], integer[], timestamptz, timestamptz) is
     'API: private. When something of the copies is due after a moment; null: nothing is until the end';
@@ -312,6 +342,7 @@ begin
         loop
             select a.stuck, a.handled into stuck, handled
             from marketing_automation_internal.rehearse_activities(copies, before - interval '1 minute', at, deadline, stuck) a;
+            handled := handled + marketing_automation_internal.rehearse_decisions(copies, at);
             sent := marketing_automation_internal.rehearse_mails(copies, mails_since, at, opens, clicks);
             perform marketing_automation_internal.demand_time(deadline, sample, start, at, until);
             exit when handled = 0 and sent = 0;

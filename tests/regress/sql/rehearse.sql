@@ -272,3 +272,11 @@ select d.* from (select scenario, activity, sum(records) from shop.rehearsed whe
 drop table shop.rehearsed, shop.lived;
 drop procedure shop.rehearsal_life;
 drop function shop.rehearsal_tree, shop.rehearsal_chance;
+
+-- An experiment is decided by those who open, the rest gets what has won; who waits until something is true goes on.
+select marketing_automation.create_scenario('duel', 'actor', 'self.id <= 40') > 0 as created;
+select marketing_automation.add_activity('duel', 'test', action => null, branch_by => 'share', metric => 'opens', decide_after => '2 days') > 0 as added;
+select marketing_automation.add_activity('duel', 'red', parent => 'test', share => 25, subject => 's', body => '<p>b</p>') > 0 as added;
+select marketing_automation.add_activity('duel', 'blue', parent => 'test', share => 25, subject => 's', body => '<p>b</p>') > 0 as added;
+select sum(mailed) filter (where day < '2030-03-04') < 30 as few_at_first, sum(mailed) as mailed, count(distinct activity) filter (where day > '2030-03-03' and mailed > 0) as winners
+from marketing_automation.rehearse('duel', '2030-03-20 00:00+00', start => '2030-03-02 12:00+00', opens => 0.6);
