@@ -161,6 +161,7 @@ fn mail(id: &str) -> Mail {
         text: "Hello",
         message_id: id,
         date: SystemTime::UNIX_EPOCH,
+        is_bulk: true,
         unsubscribe_url: None,
         unsubscribe_address: None,
         list_id: None,
