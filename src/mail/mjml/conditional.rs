@@ -1,7 +1,7 @@
 //! Comments for one mail program, `<!--[if mso]>…<![endif]-->`: the tokenizer panics at those that do not end as it expects.
 
 /// How they begin, and what may follow the next `]`.
-const BEGINNINGS: [&str; 4] = ["<!--[if", "<![if", "<![endif]", "<!--<![endif"];
+const BEGINNINGS: [&str; 4] = ["<!--[if", "<![if", "<![endif", "<!--<![endif"];
 const ENDS: [&str; 2] = [">", "-->"];
 
 pub(super) const BROKEN: &str =
@@ -14,11 +14,12 @@ pub(super) fn broken(document: &str) -> Option<usize> {
         let Some(beginning) = BEGINNINGS.iter().find(|text| rest.starts_with(**text)) else {
             return false;
         };
-        // The bracket of <![endif] is part of how it begins.
-        let inside = &rest[beginning.trim_end_matches(']').len()..];
-        !inside
-            .split_once(']')
-            .is_some_and(|(_, after)| ENDS.iter().any(|end| after.starts_with(end)))
+        let ends = rest[beginning.len()..].split_once(']');
+        !ends.is_some_and(|(inside, after)| {
+            // Nothing is between <![endif and its bracket.
+            (inside.is_empty() || *beginning != "<![endif")
+                && ENDS.iter().any(|end| after.starts_with(end))
+        })
     })
 }
 
@@ -42,6 +43,8 @@ mod tests {
             ("<!--[if mso]x-->", 0),
             ("<!--[if mso]>x<![endif]", 14),
             ("<!--[if mso]>é<!--<![endif", 15),
+            ("<!--[if mso]>x<![endif }]-->", 14),
+            ("<p><![endif }]>", 3),
         ] {
             assert_eq!(broken(part), Some(at), "{part}");
         }
