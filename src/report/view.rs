@@ -3,6 +3,7 @@
 mod comparison;
 mod domains;
 mod hours;
+mod parts;
 mod tree;
 mod words;
 
@@ -13,41 +14,9 @@ use super::texts::Texts;
 use comparison::ComparisonView;
 use domains::DomainsView;
 use hours::HoursView;
+use parts::{Cell, Figure, Table};
 use tree::MailView;
 use words::Words;
-
-/// A number with its name, and the class of what shows it in the picture.
-#[derive(Debug, Serialize)]
-pub(super) struct Figure {
-    class: &'static str,
-    label: &'static str,
-    value: String,
-}
-
-/// A table: a row's first cell is its heading.
-#[derive(Debug, Serialize)]
-pub(super) struct Table {
-    head: Vec<&'static str>,
-    rows: Vec<Vec<Cell>>,
-    /// How many rows are left out, in words.
-    more: Option<String>,
-}
-
-/// A cell; the class is a shade, or none.
-#[derive(Debug, Serialize)]
-pub(super) struct Cell {
-    class: &'static str,
-    text: String,
-}
-
-impl Cell {
-    fn plain(text: impl Into<String>) -> Self {
-        Self {
-            class: "",
-            text: text.into(),
-        }
-    }
-}
 
 #[derive(Debug, Serialize)]
 pub(super) struct View {

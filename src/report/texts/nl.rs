@@ -1,4 +1,4 @@
-use super::Texts;
+use super::words::Texts;
 
 pub(super) const TEXTS: Texts = Texts {
     language: "nl",

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::parts::{Cell, Table};
 use super::words::Words;
-use super::{Cell, Table};
 use crate::report::chart::{Bar, interval};
 use crate::report::data::{Comparison, Effect, Group};
 

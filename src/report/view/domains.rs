@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::parts::{Cell, Figure, Table};
 use super::words::Words;
-use super::{Cell, Figure, Table};
 use crate::report::chart::{Bar, stacked};
 use crate::report::data::{Domain, Domains};
 

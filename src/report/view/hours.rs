@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::parts::{Cell, Table};
 use super::words::Words;
-use super::{Cell, Table};
 use crate::report::chart::{Bar, columns};
 
 /// The last hour holds all that came later.

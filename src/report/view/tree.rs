@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Figure;
+use super::parts::Figure;
 use super::words::Words;
 use crate::report::chart::{Bar, nested};
 use crate::report::data::Mail;

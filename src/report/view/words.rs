@@ -3,7 +3,7 @@
 use crate::mail::locale::{Locale, for_text, is_right_to_left};
 use crate::report::texts::{Texts, filled, texts};
 
-use super::Figure;
+use super::parts::Figure;
 
 pub(super) struct Words {
     pub(super) text: &'static Texts,
