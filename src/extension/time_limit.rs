@@ -82,7 +82,7 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
         // SAFETY: on the main thread of a process that PostgreSQL has set up.
         let timer = unsafe { RegisterTimeout(ANY_USER_TIMEOUT, fire) };
         TIMER.set(Some(timer));
-        ended::watch();
+        ended::watch(end_late);
         timer
     });
     FIRED.store(false, Ordering::Relaxed);
@@ -117,16 +117,13 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
     .execute()
 }
 
-/// Whether user SQL runs although its time is over.
-fn is_past_limit() -> bool {
-    RUNNING.get() && FIRED.load(Ordering::Relaxed)
-}
-
-/// Ends the limit of user SQL that does not come back.
-fn stop_timer() {
-    if let Some(timer) = TIMER.get() {
+/// Ends the limit of user SQL that runs although its time is over; false: none does.
+fn end_late() -> bool {
+    let is_late = RUNNING.get() && FIRED.load(Ordering::Relaxed);
+    if let Some(timer) = TIMER.get().filter(|_| is_late) {
         stop(timer);
     }
+    is_late
 }
 
 /// Ends the limit; a cancel that it asked for and that nobody has seen yet is not for what comes after.

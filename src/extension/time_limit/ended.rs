@@ -2,6 +2,7 @@
 //! a person has terminated it. Its transaction is gone, and nobody would learn why, nor leave it for last.
 
 use std::ffi::c_int;
+use std::sync::OnceLock;
 
 use pgrx::prelude::*;
 
@@ -21,8 +22,12 @@ const TABLES: &str = "select c.oid from pg_catalog.pg_class c
     where c.relnamespace = any (array[to_regnamespace('marketing_automation'), to_regnamespace('marketing_automation_internal')]::oid[])
       and c.relname in ('scenario', 'scenario_status', 'activity', 'failed_turn', 'sweep') and c.relkind = 'r'";
 
-/// Has [`exiting`] called when this process ends; once for each process.
-pub(super) fn watch() {
+/// Ends the limit of user SQL that runs although its time is over; false: none does.
+static END_LATE: OnceLock<fn() -> bool> = OnceLock::new();
+
+/// Has [`exiting`] called when this process ends; once for each process. `end_late`: see [`END_LATE`].
+pub(super) fn watch(end_late: fn() -> bool) {
+    END_LATE.get_or_init(|| end_late);
     // SAFETY: on the main thread; the library is never unloaded.
     unsafe { before_shmem_exit(exiting, pg_sys::Datum::from(0)) };
 }
@@ -32,12 +37,12 @@ pub(super) fn watch() {
 #[pg_guard]
 unsafe extern "C-unwind" fn exiting(_code: c_int, _argument: pg_sys::Datum) {
     // Before the abort, which forgets the turn.
-    let work = super::is_past_limit().then(turn::asked).flatten();
+    let is_late = END_LATE.get().is_some_and(|end_late| end_late());
+    let work = is_late.then(turn::asked).flatten();
     // SAFETY: a read of shared memory.
     let Some(work) = work.filter(|_| unsafe { !pg_sys::RecoveryInProgress() }) else {
         return;
     };
-    super::stop_timer();
     // SAFETY: as described above; the bootstrap superuser, as the functions of the extension are nobody else's to call.
     unsafe {
         AbortOutOfAnyTransaction();
