@@ -7221,7 +7221,7 @@ comment on function marketing_automation_internal.sweep_slice(marketing_automati
     'fewer than batch_size where more were too slow; how '
     'many. 0: the round is over, as all were asked, or as an error has ended it; or another session is at it, unless waits';
 
-create or replace function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
+create or replace function marketing_automation_internal.sweep_batch(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
     returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -7242,7 +7242,7 @@ begin
         -- A round of its own, from the beginning, after that of whoever is at it.
         perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
-        where s.scenario_id = chosen.id and s.what = run_sweep.what;
+        where s.scenario_id = chosen.id and s.what = sweep_batch.what;
         while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null when 'wait' then chosen.state = 'running'
                 else marketing_automation_internal.has_dates(chosen.id) end loop
             slice := marketing_automation_internal.sweep_slice(chosen, what, batch_size, now, true);
@@ -7256,8 +7256,8 @@ begin
     perform marketing_automation_internal.assume_time(now);
     for chosen in
         select s.* from marketing_automation.scenario s
-        left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = run_sweep.what
-        where case run_sweep.what
+        left join marketing_automation_internal.sweep w on w.scenario_id = s.id and w.what = sweep_batch.what
+        where case sweep_batch.what
                 when 'wait' then s.state = 'running' and exists (
                     select from marketing_automation.activity a where a.scenario_id = s.id and a.wait_until is not null)
                 when 'exit' then s.exit_condition is not null and s.state = 'running'
@@ -7286,12 +7286,22 @@ begin
             update marketing_automation_internal.sweep s set rests_until = clock_timestamp() + interval '1 minute'
             where s.ctid = any (array(
                 select w.ctid from marketing_automation_internal.sweep w
-                where w.scenario_id = chosen.id and w.what = run_sweep.what for update skip locked));
+                where w.scenario_id = chosen.id and w.what = sweep_batch.what for update skip locked));
         end;
         exit when slice > 0;
     end loop;
     perform marketing_automation_internal.assume_time(null);
     return coalesce(slice, 0);
+end $$;
+comment on function marketing_automation_internal.sweep_batch(regrole, text, text, integer, timestamptz) is
+    'API: private. What run_sweep() does once it has reached the definitions';
+
+create or replace function marketing_automation_internal.run_sweep(caller regrole, what text, scenario text, batch_size integer, now timestamptz)
+    returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.reach_definitions();
+    return marketing_automation_internal.sweep_batch(caller, what, scenario, batch_size, now);
 end $$;
 comment on function marketing_automation_internal.run_sweep(regrole, text, text, integer, timestamptz) is
     'API: private. Behind apply_exits(), apply_goals(), apply_dates() and apply_waits(); what: exit, goal, date or wait';
