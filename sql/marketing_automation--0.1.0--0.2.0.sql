@@ -15855,8 +15855,8 @@ declare
 begin
     foreach original in array originals loop
         model := marketing_automation_internal.usable_model(original);
-        copied := original;
-        copied.domain := marketing_automation_internal.sampled_domain(original, model, sample);
+        select c.* into strict copied from jsonb_populate_record(original,
+            jsonb_build_object('domain', marketing_automation_internal.sampled_domain(original, model, sample))) c;
         perform marketing_automation_internal.begin_turn();
         begin
             select q.rows into its
