@@ -117,10 +117,8 @@ def test_a_clock_that_is_set_by_an_hour_under_load_loses_and_doubles_nothing(tim
         sink.wait_for(CROWD // 4)
         clock.set(seconds)
         insert(shop, "new", 30)
-        began = time.monotonic()
         # What waits for a time that is an hour away stays where it is; what comes from now on does not.
         wait_until(lambda: len(arrived(sink, "hello", "new")) == 30, what="mails to those who enter after that")
-        assert time.monotonic() - began < 30
         # A hit from before, and one from now.
         for prefix in ("c", "new"):
             shop.open_mail(next(iter(arrived(sink, "hello", prefix))))

@@ -52,7 +52,7 @@ def test_an_owner_who_is_no_superuser_runs_campaigns_without_preloading(bare_sho
         assert "2 records" in bare_shop.psql("select marketing_automation.tree('own')", user=owner)
         bare_shop.query("select marketing_automation.block(uuid) from marketing_automation.record where key = '2'", user=owner)
         assert bare_shop.value("select status from marketing_automation.health() where name = 'worker'", user=owner) == "ok"
-        assert bare_shop.value("select sum(sent) from marketing_automation.mailer_status()") == 3
+        wait_until(lambda: bare_shop.value("select sum(sent) from marketing_automation.mailer_status()") == 3, what="the mailer to report them")
         assert mailer.terminate() == 0
         for denied in ("select marketing_automation.arm()", "drop extension marketing_automation", "select marketing_automation.forget('ada@example.org')"):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):

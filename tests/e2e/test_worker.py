@@ -167,8 +167,8 @@ def test_a_limit_of_the_database_for_transactions_does_not_end_the_worker(shop, 
     # As one who sets the limit does it, for whom it counts.
     administrator = shop.connect(autocommit=False, options="-c transaction_timeout=0" if known else "")
     administrator.cursor().execute("lock table marketing_automation_internal.outbox in access exclusive mode")
-    cluster.query("select pg_reload_conf()")
-    wait_until(lambda: cluster.value(
+    # Again and again, as one that has just begun may not listen yet.
+    wait_until(lambda: cluster.value("select pg_reload_conf()") and cluster.value(
         "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", (pid,)), what="the worker to wait")  # fmt: skip
     time.sleep(0.7)
     administrator.rollback()
@@ -183,11 +183,12 @@ def test_the_worker_survives_sql_errors_and_tells_them(shop, sink):
     shop.customers("Ada")
     shop.scenario()
     pid = shop.wait_for_worker()
-    shop.query("alter function marketing_automation_internal.claim_messages(integer, boolean, integer) rename to gone")
+    claim = shop.value("select 'marketing_automation_internal.claim_messages'::regproc::oid::regprocedure::text")
+    shop.query(f"alter function {claim} rename to gone")
     shop.tick()
     error = "select last_error from marketing_automation.worker_status() where database = current_database()"
     wait_until(lambda: "claim_messages" in (shop.value(error) or ""), what="the worker to tell its error")
-    shop.query("alter function marketing_automation_internal.gone(integer, boolean, integer) rename to claim_messages")
+    shop.query(f"alter function {claim.replace('claim_messages', 'gone')} rename to claim_messages")
     sink.wait_for(1)
     assert shop.worker() == pid
 
