@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 37] = [
+pub(super) const HINTS: [(&str, &str); 40] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -58,6 +58,12 @@ pub(super) const HINTS: [(&str, &str); 37] = [
         "scenario_priority_check",
         "priority is a number from -1000, last, to 1000, first.",
     ),
+    ("topic_name_check", "name must not be empty."),
+    (
+        "topic_title_check",
+        "title must not be empty; null: people see the name.",
+    ),
+    ("topic_translation_title_check", "title must not be empty."),
     ("holiday_calendar_check", "calendar must not be empty."),
     ("holiday_day_check", "day is a date, such as 2026-12-25."),
     (
@@ -129,12 +135,13 @@ mod tests {
             suppression_address_hash_check page_name_check page_text_name_check robot_rule_kind_check robot_rule_fits_kind \
             robot_rule_name_check scenario_id_check activity_id_check conversion_at_check conversion_source_check \
             conversion_value_check message_class_priority_check frequency_cap_mails_check frequency_cap_per_check \
-            frequency_cap_outside_check frequency_cap_max_wait_check";
+            frequency_cap_outside_check frequency_cap_max_wait_check topic_opt_in_check topic_translation_language_check";
         let unnamed = Spi::get_one_with_args::<String>(
             "select string_agg(c.conname, ', ') from pg_constraint c
              where c.contype = 'c' and c.connamespace = 'marketing_automation'::regnamespace
                and c.conrelid::regclass::text not in ('marketing_automation.bounce', 'marketing_automation.link',
-                   'marketing_automation.sending_pause', 'marketing_automation.scenario_status')
+                   'marketing_automation.sending_pause', 'marketing_automation.scenario_status', 'marketing_automation.definition_history',
+                   'marketing_automation.subscription', 'marketing_automation.subscription_request')
                and c.conname <> all (string_to_array($1, ' ')) and c.conname <> all ($2)",
             &[
                 told.split_whitespace().collect::<Vec<_>>().join(" ").into(),
