@@ -1,6 +1,5 @@
 //! The report of a scenario, for who has a link to it.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::error::DatabaseError;
@@ -16,16 +15,11 @@ impl Session {
         language: Option<&str>,
     ) -> Result<Option<String>, DatabaseError> {
         let rows = self
-            .client
-            .query_typed(REPORT, &[(&token, Type::TEXT), (&language, Type::TEXT)])
-            .await;
-        match rows {
-            Ok(rows) => match rows.first() {
-                Some(row) => Ok(row.try_get(0)?),
-                None => Ok(None),
-            },
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => Ok(None),
-            Err(error) => Err(error.into()),
+            .rows_since_update(REPORT, &[(&token, Type::TEXT), (&language, Type::TEXT)])
+            .await?;
+        match rows.first() {
+            Some(row) => Ok(row.try_get(0)?),
+            None => Ok(None),
         }
     }
 }

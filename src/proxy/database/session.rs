@@ -1,7 +1,9 @@
 //! One connection, and what it is asked beside hits and unsubscriptions.
 
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::error::DatabaseError;
 use crate::tracking::token::Keyring;
@@ -66,6 +68,18 @@ impl Session {
     pub async fn extension_version(&self) -> Result<Option<String>, DatabaseError> {
         let rows = self.client.query_typed(version::QUESTION, &[]).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// Asks a function that a database has only since an update; no row before that.
+    pub(super) async fn rows_since_update(
+        &self,
+        question: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        match self.client.query_typed(question, parameters).await {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => Ok(Vec::new()),
+            rows => Ok(rows?),
+        }
     }
 
     /// Fetches the pages and texts that replace the built-in ones.

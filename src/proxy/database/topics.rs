@@ -1,6 +1,5 @@
 //! Questions about topics, and what readers choose of them.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::DatabaseError;
@@ -40,14 +39,8 @@ impl Session {
     /// Looks up the topics that a reader may choose. A database that has not been updated yet has none.
     pub async fn choices(&self, token: &str) -> Result<Vec<Choice>, DatabaseError> {
         let rows = self
-            .client
-            .query_typed(CHOICES, &[(&token, Type::TEXT)])
-            .await;
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+            .rows_since_update(CHOICES, &[(&token, Type::TEXT)])
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(Choice {

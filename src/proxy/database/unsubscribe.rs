@@ -1,6 +1,5 @@
 //! Questions about a subscription, and how it is ended and begun again.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::DatabaseError;
@@ -63,14 +62,8 @@ impl Session {
     /// Looks up where the mail came from. A database that has not been updated yet does not say.
     async fn origin(&self, token: &str) -> Result<Origin, DatabaseError> {
         let rows = self
-            .client
-            .query_typed(ORIGIN, &[(&token, Type::TEXT)])
-            .await;
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_FUNCTION) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+            .rows_since_update(ORIGIN, &[(&token, Type::TEXT)])
+            .await?;
         let Some(row) = rows.first() else {
             return Ok(Origin {
                 is_titled: true,

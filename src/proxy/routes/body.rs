@@ -5,11 +5,21 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 
 use super::refusal::Refusal;
 
 /// For the whole body to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the body is, by the header of the request; empty where that does not say.
+pub fn content_type(headers: &HeaderMap) -> &str {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
 
 /// The whole body, if it has no more than `limit` bytes.
 pub async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {

@@ -6,10 +6,10 @@ use axum::extract::{Request, State as Shared};
 use axum::response::Response;
 
 use super::ask::ask;
-use super::browser::{preferred_language, user_agent};
+use super::browser::user_agent;
 use super::refusal::Refusal;
 use super::response::page_response;
-use super::visit::{Visit, limit, token_in};
+use super::visit::{ReaderVisit, token_in};
 use crate::proxy::metrics::Route;
 use crate::proxy::page::confirmation;
 use crate::proxy::state::State;
@@ -25,16 +25,14 @@ pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 }
 
 async fn visit(state: &State, request: Request, confirms: bool) -> Response {
-    let visit = Visit::begin(state, Route::Confirm, &request);
-    let language = preferred_language(request.headers());
+    let visit = ReaderVisit::begin(state, Route::Confirm, &request);
     // Not the request: its body cannot be shared with another thread, and nobody reads it.
     let token = token_in(request.uri());
     let agent = user_agent(request.headers());
     drop(request);
-    let answer = limit(answer(state, token, confirms.then_some(agent))).await;
-    let response = answer
-        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
-    visit.end(state, response)
+    visit
+        .end(state, answer(state, token, confirms.then_some(agent)))
+        .await
 }
 
 /// Shows the page. Only a POST confirms: whatever follows links in mails would subscribe everybody.

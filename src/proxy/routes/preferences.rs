@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State as Shared};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::ask::ask;
-use super::body::read;
-use super::browser::{preferred_language, user_agent};
+use super::body::{content_type, read};
+use super::browser::user_agent;
 use super::refusal::Refusal;
 use super::response::page_response;
 use super::unsubscribe::subscription;
-use super::visit::{Visit, limit, token_in};
+use super::visit::{ReaderVisit, token_in};
 use crate::proxy::form::{self, Preference};
 use crate::proxy::metrics::Route;
 use crate::proxy::page::preferences;
@@ -24,21 +24,13 @@ use crate::tracking::token::Purpose;
 const BODY_LIMIT: usize = 64 * 1024;
 
 pub async fn show(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let visit = Visit::begin(&state, Route::Preferences, &request);
-    let language = preferred_language(request.headers());
-    let answer = limit(first_page(&state, request.uri())).await;
-    let response = answer
-        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
-    visit.end(&state, response)
+    let visit = ReaderVisit::begin(&state, Route::Preferences, &request);
+    visit.end(&state, first_page(&state, request.uri())).await
 }
 
 pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let visit = Visit::begin(&state, Route::Preferences, &request);
-    let language = preferred_language(request.headers());
-    let answer = limit(fulfil(&state, request)).await;
-    let response = answer
-        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
-    visit.end(&state, response)
+    let visit = ReaderVisit::begin(&state, Route::Preferences, &request);
+    visit.end(&state, fulfil(&state, request)).await
 }
 
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
@@ -52,12 +44,8 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let token = token_in(&parts.uri);
     state.keys.verify(Purpose::Unsubscribe, &token).await?;
-    let content_type = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let preference = form::read_preference(content_type, &read(body, BODY_LIMIT).await?);
+    let preference =
+        form::read_preference(content_type(&parts.headers), &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);
     let wished = token.clone();
     let changed = ask(state, &state.pools.unsubscriptions, move |session| {

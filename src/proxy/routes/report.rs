@@ -8,22 +8,20 @@ use axum::http::Uri;
 use axum::response::Response;
 
 use super::ask::ask;
-use super::browser::preferred_language;
 use super::refusal::Refusal;
 use super::response::page_response;
-use super::visit::{Visit, limit, token_in};
+use super::visit::{ReaderVisit, token_in};
 use crate::proxy::metrics::Route;
 use crate::proxy::page;
 use crate::proxy::state::State;
 use crate::tracking::token::Purpose;
 
 pub async fn show(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let visit = Visit::begin(&state, Route::Report, &request);
-    let language = preferred_language(request.headers());
-    let answer = limit(report(&state, request.uri(), language.clone())).await;
-    let response = answer
-        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
-    visit.end(&state, response)
+    let visit = ReaderVisit::begin(&state, Route::Report, &request);
+    let language = visit.language.clone();
+    visit
+        .end(&state, report(&state, request.uri(), language))
+        .await
 }
 
 async fn report(state: &State, uri: &Uri, language: Option<String>) -> Result<Response, Refusal> {

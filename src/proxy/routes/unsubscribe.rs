@@ -8,11 +8,11 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use super::ask::ask;
-use super::body::read;
-use super::browser::{preferred_language, user_agent};
+use super::body::{content_type, read};
+use super::browser::user_agent;
 use super::refusal::Refusal;
 use super::response::{NO_INDEX, NO_STORE, page_response, redirect};
-use super::visit::{Visit, limit, token_in};
+use super::visit::{ReaderVisit, token_in};
 use crate::proxy::database::Subscription;
 use crate::proxy::form;
 use crate::proxy::metrics::Route;
@@ -27,21 +27,13 @@ const BODY_LIMIT: usize = 8 * 1024;
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 pub async fn show(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let visit = Visit::begin(&state, Route::Unsubscribe, &request);
-    let language = preferred_language(request.headers());
-    let answer = limit(first_page(&state, request.uri())).await;
-    let response = answer
-        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
-    visit.end(&state, response)
+    let visit = ReaderVisit::begin(&state, Route::Unsubscribe, &request);
+    visit.end(&state, first_page(&state, request.uri())).await
 }
 
 pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Response {
-    let visit = Visit::begin(&state, Route::Unsubscribe, &request);
-    let language = preferred_language(request.headers());
-    let answer = limit(fulfil(&state, request)).await;
-    let response = answer
-        .unwrap_or_else(|refusal| refusal.for_reader(&state.pages.known(), language.as_deref()));
-    visit.end(&state, response)
+    let visit = ReaderVisit::begin(&state, Route::Unsubscribe, &request);
+    visit.end(&state, fulfil(&state, request)).await
 }
 
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
@@ -58,12 +50,7 @@ async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let token = token_in(&parts.uri);
     state.keys.verify(Purpose::Unsubscribe, &token).await?;
-    let content_type = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let request = form::read_request(content_type, &read(body, BODY_LIMIT).await?);
+    let request = form::read_request(content_type(&parts.headers), &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);
     let wished = token.clone();
     let location = ask(state, &state.pools.unsubscriptions, move |session| {

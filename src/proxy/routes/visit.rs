@@ -8,6 +8,7 @@ use axum::response::Response;
 use percent_encoding::percent_decode_str;
 use tracing::debug;
 
+use super::browser::preferred_language;
 use super::refusal::Refusal;
 use crate::proxy::client::REQUEST_ID;
 use crate::proxy::metrics::Route;
@@ -50,6 +51,33 @@ impl Visit {
         );
         response.headers_mut().insert(REQUEST_ID, self.id);
         response
+    }
+}
+
+/// The visit of a person, who gets a page whatever becomes of it, in the language of the browser where nothing better is known.
+pub(super) struct ReaderVisit {
+    visit: Visit,
+    pub(super) language: Option<String>,
+}
+
+impl ReaderVisit {
+    pub(super) fn begin(state: &State, route: Route, request: &Request) -> Self {
+        Self {
+            visit: Visit::begin(state, route, request),
+            language: preferred_language(request.headers()),
+        }
+    }
+
+    /// Waits for the answer, or refuses with a page, and ends the visit.
+    pub(super) async fn end(
+        self,
+        state: &State,
+        answer: impl Future<Output = Result<Response, Refusal>>,
+    ) -> Response {
+        let response = limit(answer).await.unwrap_or_else(|refusal| {
+            refusal.for_reader(&state.pages.known(), self.language.as_deref())
+        });
+        self.visit.end(state, response)
     }
 }
 
