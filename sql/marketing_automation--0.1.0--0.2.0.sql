@@ -3447,7 +3447,8 @@ create or replace function marketing_automation_internal.count_capped(mails bigi
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 begin
     with leaving as materialized (
-        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class
+        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,
+            k.name as message_class
         from unnest(mails) as u (id)
         join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
         join marketing_automation.activity a on a.id = o.activity_id
@@ -5110,7 +5111,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
-    'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or conversions, decide_after the first record has come to it; '
+    'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or '
+    'conversions, decide_after the first record has come to it; '
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
 
@@ -5644,7 +5646,8 @@ begin
         left join marketing_automation.subscription p on p.topic = scenario.topic and p.party = q.party collate "C" and p.address_hash is null
         left join marketing_automation.subscription a on a.topic = scenario.topic
             and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
-        where (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
+        where (scenario.topic is null or reaches_unsubscribed
+            or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u
@@ -7498,7 +7501,8 @@ end $$;
 comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean,
     boolean) is
     'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
-    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date; '
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. '
+    'dated: only of activities that have a date; '
     'only_until_true: of those that wait until a condition is true';
 
 create or replace function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
@@ -8073,7 +8077,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz, integer[]) is
     'API: private. Decides experiments whose time has come, of all running scenarios or of those of whose owner the caller is a member, and '
-    'lets one batch of those who wait at one that is decided take its winner; returns how many these are. only_of: scenarios, for rehearse(); null: all of these';
+    'lets one batch of those who wait at one that is decided take its winner; returns how many these are. '
+    'only_of: scenarios, for rehearse(); null: all of these';
 
 create or replace function marketing_automation_internal.decide(caller regrole, scenario text, experiment text, winner text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -8286,7 +8291,8 @@ begin
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'process' and t.activity_id = a.id
             where a.id <> all (tried)
-            order by t.failed_at nulls first, marketing_automation_internal.precedence(k, s) desc, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
+            order by t.failed_at nulls first, marketing_automation_internal.precedence(k, s) desc,
+                marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
             tried := tried || (due.activity).id;
             -- Several sessions may run one activity, each for other records. One that is being deleted waits.
@@ -8331,8 +8337,8 @@ comment on function marketing_automation_internal.process_due(regrole, integer, 
 create or replace function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
-    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class and scenario have the highest '
-    'priority, and that no other session is processing; returns how many, those that are put off to their window, '
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class '
+    'and scenario have the highest priority, and that no other session is processing; returns how many, those that are put off to their window, '
     'or take the winner of an experiment, included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';
@@ -9054,7 +9060,8 @@ declare
     its_id bigint;
 begin
     if value in ('NaN', 'Infinity', '-Infinity') then
-        raise exception 'value must be a finite number, not %', value using errcode = 'invalid_parameter_value', hint = 'Leave it away where nothing is known of it.';
+        raise exception 'value must be a finite number, not %', value
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away where nothing is known of it.';
     end if;
     if not isfinite(at) then
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
@@ -10239,7 +10246,8 @@ begin
 end $$;
 comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
     'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
-    'everything; from its topic; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+    'everything; from its topic; the address to which its mail went, too. Repeating changes nothing. Returns the page that the '
+    'mail''s author wants shown afterwards';
 
 create or replace function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -10802,9 +10810,10 @@ begin
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
-    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, what is over a frequency cap until there is room, and that of which it is '
-    'not known whether it may leave, for a moment or a minute. None during a pause. '
+    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, '
+    'topics that are not wanted, suppressed addresses, of ended journeys, and what has expired, end as suppressed; what finds its window '
+    'shut waits for its opening, what is over a frequency cap until there is room, and that of which it is not known whether it may leave, '
+    'for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
     'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
@@ -12370,7 +12379,8 @@ declare
     new_id smallint;
 begin
     if valid_for < interval '0' then
-        raise exception 'valid_for must not be negative, but is %', valid_for using errcode = 'invalid_parameter_value', hint = 'Write how long links of mails that were sent go on working: ''2 years''.';
+        raise exception 'valid_for must not be negative, but is %', valid_for
+            using errcode = 'invalid_parameter_value', hint = 'Write how long links of mails that were sent go on working: ''2 years''.';
     end if;
     -- Two at once would take the same id.
     lock table marketing_automation_internal.tracking_key in share row exclusive mode;
@@ -12527,7 +12537,8 @@ begin
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity
-            using errcode = 'object_not_in_prerequisite_state', hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
     end if;
     perform marketing_automation_internal.demand_member(caller, its_scenario, 'see mails of');
     return result;
@@ -12841,7 +12852,8 @@ begin
                 raise;
             end if;
             get stacked diagnostics reason = message_text, detail = pg_exception_detail;
-            reason := 'it cannot be made: ' || case when marketing_automation_internal.is_passing_error(sqlstate) then reason else coalesce(nullif(detail, ''), reason) end;
+            reason := 'it cannot be made: ' || case when marketing_automation_internal.is_passing_error(sqlstate) then reason
+                else coalesce(nullif(detail, ''), reason) end;
             faults := jsonb_set(faults, array[reason], jsonb_build_object('severity', 'error',
                 'hint', format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key),
                 'key', coalesce(faults -> reason ->> 'key', its_key), 'rows', coalesce((faults -> reason ->> 'rows')::integer, 0) + 1));
@@ -14983,7 +14995,8 @@ begin
                 end if;
                 perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
                     array[case when mail.objection is not null then 'failed' else 'sent' end],
-                    array[coalesce(mail.objection, cap.reason)], array[0], now => case when mail.objection is null then coalesce(cap.waits_until, step) else step end);
+                    array[coalesce(mail.objection, cap.reason)], array[0],
+                    now => case when mail.objection is null then coalesce(cap.waits_until, step) else step end);
             end if;
         end if;
 
@@ -16107,7 +16120,8 @@ begin
 end $$;
 comment on function marketing_automation.export_person(text) is
     'API: public. All that is kept of a person, found as forget() finds it: records and what ran for them, mails with what they were '
-    'made of, events, conversions, what was left, what was chosen of topics, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
+    'made of, events, conversions, what was left, what was chosen of topics, bounces, suppression. A superuser''s to call, as forget() is. '
+    'The rows of your own '
     'tables are yours to add';
 
 -- functions/revoke_access.sql

@@ -99,7 +99,8 @@ begin
                 raise;
             end if;
             get stacked diagnostics reason = message_text, detail = pg_exception_detail;
-            reason := 'it cannot be made: ' || case when marketing_automation_internal.is_passing_error(sqlstate) then reason else coalesce(nullif(detail, ''), reason) end;
+            reason := 'it cannot be made: ' || case when marketing_automation_internal.is_passing_error(sqlstate) then reason
+                else coalesce(nullif(detail, ''), reason) end;
             faults := jsonb_set(faults, array[reason], jsonb_build_object('severity', 'error',
                 'hint', format('select * from marketing_automation.preview(%L, %L, %L);', scenario.name, activity.name, its_key),
                 'key', coalesce(faults -> reason ->> 'key', its_key), 'rows', coalesce((faults -> reason ->> 'rows')::integer, 0) + 1));

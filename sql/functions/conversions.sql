@@ -7,7 +7,8 @@ declare
     its_id bigint;
 begin
     if value in ('NaN', 'Infinity', '-Infinity') then
-        raise exception 'value must be a finite number, not %', value using errcode = 'invalid_parameter_value', hint = 'Leave it away where nothing is known of it.';
+        raise exception 'value must be a finite number, not %', value
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away where nothing is known of it.';
     end if;
     if not isfinite(at) then
         raise exception 'at must be a time, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';

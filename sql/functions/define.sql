@@ -340,7 +340,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
-    'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or conversions, decide_after the first record has come to it; '
+    'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or '
+    'conversions, decide_after the first record has come to it; '
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
 

@@ -103,7 +103,8 @@ begin
         left join marketing_automation.subscription p on p.topic = scenario.topic and p.party = q.party collate "C" and p.address_hash is null
         left join marketing_automation.subscription a on a.topic = scenario.topic
             and a.address_hash = case when scenario.topic is not null then marketing_automation.address_hash(q.email) end
-        where (scenario.topic is null or reaches_unsubscribed or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
+        where (scenario.topic is null or reaches_unsubscribed
+            or marketing_automation_internal.topic_objection(scenario.topic, opt_in, p.state, a.state) is null)
           and (held is null or q.key <> all (held))
           and not exists (
                 select from marketing_automation.unsubscription u

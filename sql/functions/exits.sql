@@ -38,7 +38,8 @@ end $$;
 comment on function marketing_automation_internal.waiting_slice(integer, integer, timestamptz, bigint, integer, out bigint[], boolean,
     boolean) is
     'API: private. Records that wait for an activity of a scenario after reached and, until the same moment, after reached_record, '
-    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. dated: only of activities that have a date; '
+    'batch_size of them at most; if there are none, of the next activity, and so on. Null: there are none any more. '
+    'dated: only of activities that have a date; '
     'only_until_true: of those that wait until a condition is true';
 
 create function marketing_automation_internal.exit_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,

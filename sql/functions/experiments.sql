@@ -160,7 +160,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.run_experiments(regrole, boolean, integer, timestamptz, integer[]) is
     'API: private. Decides experiments whose time has come, of all running scenarios or of those of whose owner the caller is a member, and '
-    'lets one batch of those who wait at one that is decided take its winner; returns how many these are. only_of: scenarios, for rehearse(); null: all of these';
+    'lets one batch of those who wait at one that is decided take its winner; returns how many these are. '
+    'only_of: scenarios, for rehearse(); null: all of these';
 
 create function marketing_automation_internal.decide(caller regrole, scenario text, experiment text, winner text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$

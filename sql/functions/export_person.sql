@@ -88,5 +88,6 @@ begin
 end $$;
 comment on function marketing_automation.export_person(text) is
     'API: public. All that is kept of a person, found as forget() finds it: records and what ran for them, mails with what they were '
-    'made of, events, conversions, what was left, what was chosen of topics, bounces, suppression. A superuser''s to call, as forget() is. The rows of your own '
+    'made of, events, conversions, what was left, what was chosen of topics, bounces, suppression. A superuser''s to call, as forget() is. '
+    'The rows of your own '
     'tables are yours to add';

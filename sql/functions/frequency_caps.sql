@@ -85,7 +85,8 @@ create function marketing_automation_internal.count_capped(mails bigint[], momen
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
 begin
     with leaving as materialized (
-        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class
+        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,
+            k.name as message_class
         from unnest(mails) as u (id)
         join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
         join marketing_automation.activity a on a.id = o.activity_id

@@ -288,9 +288,10 @@ begin
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
-    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, topics that are not wanted, suppressed addresses, '
-    'of ended journeys, and what has expired, end as suppressed; what finds its window shut waits for its opening, what is over a frequency cap until there is room, and that of which it is '
-    'not known whether it may leave, for a moment or a minute. None during a pause. '
+    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, '
+    'topics that are not wanted, suppressed addresses, of ended journeys, and what has expired, end as suppressed; what finds its window '
+    'shut waits for its opening, what is over a frequency cap until there is room, and that of which it is not known whether it may leave, '
+    'for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
     'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '

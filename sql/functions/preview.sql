@@ -23,7 +23,8 @@ begin
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
     if result.action is distinct from 'send_email' then
         raise exception 'activity "%" sends no e-mail', activity
-            using errcode = 'object_not_in_prerequisite_state', hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
     end if;
     perform marketing_automation_internal.demand_member(caller, its_scenario, 'see mails of');
     return result;

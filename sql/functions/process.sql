@@ -113,7 +113,8 @@ begin
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'process' and t.activity_id = a.id
             where a.id <> all (tried)
-            order by t.failed_at nulls first, marketing_automation_internal.precedence(k, s) desc, marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
+            order by t.failed_at nulls first, marketing_automation_internal.precedence(k, s) desc,
+                marketing_automation_internal.set_queue_cursor('waiting', a.id, '', first.at), a.id
         loop
             tried := tried || (due.activity).id;
             -- Several sessions may run one activity, each for other records. One that is being deleted waits.
@@ -158,8 +159,8 @@ comment on function marketing_automation_internal.process_due(regrole, integer, 
 create function marketing_automation.process_due(batch_size integer default 1000, now timestamptz default null) returns integer
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.process_due(integer, timestamptz) is
-    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class and scenario have the highest '
-    'priority, and that no other session is processing; returns how many, those that are put off to their window, '
+    'API: public. Runs one batch, at most batch_size records (1 to 100000) of the activity that has been due longest, of those whose class '
+    'and scenario have the highest priority, and that no other session is processing; returns how many, those that are put off to their window, '
     'or take the winner of an experiment, included, 0 when nothing is left but what had '
     'failed before and was too slow again: whoever fails goes to the end of the line. now: time to assume instead of the present (tests, '
     'simulations); only scenarios of whose owner the caller is a member run then, and their mails leave at once';

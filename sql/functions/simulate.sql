@@ -166,7 +166,8 @@ begin
                 end if;
                 perform marketing_automation_internal.complete_messages(array[mail.id], array[1],
                     array[case when mail.objection is not null then 'failed' else 'sent' end],
-                    array[coalesce(mail.objection, cap.reason)], array[0], now => case when mail.objection is null then coalesce(cap.waits_until, step) else step end);
+                    array[coalesce(mail.objection, cap.reason)], array[0],
+                    now => case when mail.objection is null then coalesce(cap.waits_until, step) else step end);
             end if;
         end if;
 

@@ -12,7 +12,8 @@ declare
     new_id smallint;
 begin
     if valid_for < interval '0' then
-        raise exception 'valid_for must not be negative, but is %', valid_for using errcode = 'invalid_parameter_value', hint = 'Write how long links of mails that were sent go on working: ''2 years''.';
+        raise exception 'valid_for must not be negative, but is %', valid_for
+            using errcode = 'invalid_parameter_value', hint = 'Write how long links of mails that were sent go on working: ''2 years''.';
     end if;
     -- Two at once would take the same id.
     lock table marketing_automation_internal.tracking_key in share row exclusive mode;

@@ -207,7 +207,8 @@ begin
 end $$;
 comment on function marketing_automation.unsubscribe_by_token(text, boolean, text) is
     'API: proxy. Blocks the record that the token names, and unsubscribes its party where the scenario is unsubscribable, or from '
-    'everything; from its topic; the address to which its mail went, too. Repeating changes nothing. Returns the page that the mail''s author wants shown afterwards';
+    'everything; from its topic; the address to which its mail went, too. Repeating changes nothing. Returns the page that the '
+    'mail''s author wants shown afterwards';
 
 create function marketing_automation.resubscribe_by_token(token text, user_agent text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
