@@ -18,7 +18,7 @@ begin
     if not found then
         select u.id, u.state into its_id, before from marketing_automation.subscription u
         where u.topic = its_topic
-          and case when its_hash is null then u.address_hash is null and u.party = its_party else u.address_hash = its_hash end
+          and (its_hash is null and u.address_hash is null and u.party = its_party or u.address_hash = its_hash)
         for update;
         if before is not distinct from new_state then
             return false;
@@ -58,6 +58,19 @@ end $$;
 comment on function marketing_automation_internal.subscription_to(text, text) is
     'API: private. The topic of that name, for a subscription from this source; raises what is wrong with either';
 
+create function marketing_automation_internal.asked_state(its_topic marketing_automation.topic, confirmed boolean, its_party text, its_hash bytea)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when its_topic.opt_in = 'none' or confirmed or exists (
+        select from marketing_automation.subscription u
+        where u.topic = its_topic.name and u.state = 'subscribed'
+          and (its_hash is null and u.address_hash is null and u.party = its_party or u.address_hash = its_hash))
+        then 'subscribed' else 'pending' end
+$$;
+comment on function marketing_automation_internal.asked_state(marketing_automation.topic, boolean, text, bytea) is
+    'API: private. What a party, or an address (its_hash is not null), that asks for a topic is then: subscribed, or pending where that has to '
+    'be confirmed and is not';
+
 create function marketing_automation_internal.return_to_topics(topics text[], its_party text) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -95,9 +108,7 @@ begin
         raise exception 'party must not be null'
             using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
     end if;
-    new_state := case when its.opt_in = 'none' or confirmed then 'subscribed'
-        else coalesce((select u.state from marketing_automation.subscription u
-            where u.topic = its.name and u.party = subscribe.party and u.address_hash is null and u.state = 'subscribed'), 'pending') end;
+    new_state := marketing_automation_internal.asked_state(its, confirmed, party, null);
     if new_state = 'subscribed' then
         -- Records first, as whoever leaves by a mail holds the record before the subscription.
         returned := marketing_automation_internal.return_to_topics(array[its.name], party);
@@ -153,9 +164,7 @@ declare
     its marketing_automation.topic := marketing_automation_internal.subscription_to(topic, source);
     new_state text;
 begin
-    new_state := case when its.opt_in = 'none' or confirmed then 'subscribed'
-        else coalesce((select u.state from marketing_automation.subscription u
-            where u.topic = its.name and u.address_hash = hash and u.state = 'subscribed'), 'pending') end;
+    new_state := marketing_automation_internal.asked_state(its, confirmed, null, hash);
     perform marketing_automation_internal.set_subscription(its.name, null, hash, new_state, coalesce(source, 'subscribe_address()'), caller);
     if new_state = 'pending' then
         perform marketing_automation_internal.request_confirmation(its.name, null, address, language, coalesce(source, 'subscribe_address()'));
