@@ -164,12 +164,13 @@ def test_a_limit_of_the_database_for_transactions_does_not_end_the_worker(shop, 
         shop.query(f'alter database "{shop.database}" set transaction_timeout = \'300ms\'')
     shop.end_worker(shop.wait_for_worker())
     pid = shop.wait_for_worker()
-    # As one who sets the limit does it, for whom it counts.
+    # As one who sets the limit does it, for whom it counts. The outbox would not do: a worker looks whether it is locked, and waits without a transaction.
     administrator = shop.connect(autocommit=False, options="-c transaction_timeout=0" if known else "")
-    administrator.cursor().execute("lock table marketing_automation_internal.outbox in access exclusive mode")
+    administrator.cursor().execute("lock table marketing_automation_internal.event_inbox in access exclusive mode")
+    waits = "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'"
     # Again and again, as one that has just begun may not listen yet.
-    wait_until(lambda: cluster.value("select pg_reload_conf()") and cluster.value(
-        "select count(*) from pg_stat_activity where pid = %s and wait_event_type = 'Lock'", (pid,)), what="the worker to wait")  # fmt: skip
+    notify = "select true from marketing_automation_internal.notify_mailer()"
+    wait_until(lambda: shop.value(notify) and cluster.value(waits, (pid,)), what="the worker to wait")
     time.sleep(0.7)
     administrator.rollback()
     shop.customers("Ada")
