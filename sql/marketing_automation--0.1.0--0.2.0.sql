@@ -2800,7 +2800,7 @@ comment on function marketing_automation_internal.time_to_run(marketing_automati
 
 create or replace function marketing_automation_internal.put_off(activity marketing_automation.activity, records bigint[], now timestamptz)
     returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     send_window marketing_automation.send_window := marketing_automation_internal.its_window(activity);
     remaining bigint[];
@@ -3311,7 +3311,7 @@ create or replace trigger changed after update on marketing_automation.message_c
 -- When windows change, or other ones are chosen: mails that are claimed, or wait for an opening, are looked at again.
 
 create or replace function marketing_automation_internal.look_again(activities integer[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     if activities = '{}' then
         return;
@@ -3386,7 +3386,7 @@ comment on function marketing_automation_internal.cap_in_words(marketing_automat
 
 create or replace function marketing_automation_internal.capped_mails(mails bigint[], moment timestamptz)
     returns table (id bigint, waits_until timestamptz, reason text, skips boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 begin
     if mails is null or not exists (select from marketing_automation.frequency_cap) then
@@ -3444,7 +3444,7 @@ comment on function marketing_automation_internal.capped_mails(bigint[], timesta
     'and whether it is skipped instead. null, tests, mails of other classes: none';
 
 create or replace function marketing_automation_internal.count_capped(mails bigint[], moment timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 begin
     with leaving as materialized (
         select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,
@@ -4687,7 +4687,7 @@ comment on function marketing_automation_internal.counter_sums(timestamptz, bool
     'API: private. To which sums roll_up_counters() adds a row: a new one to that of its period and to the total';
 
 create or replace function marketing_automation_internal.roll_up_counters(threshold integer default 100) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     -- Rows that another session merges are left to it: each row is added to exactly one sum, and nobody waits.
     if exists (select from marketing_automation_internal.activity_counter t where not t.rolled_up offset threshold - 1) then
@@ -5367,7 +5367,7 @@ comment on function marketing_automation_internal.check_mail_columns(marketing_a
     'API: private. Raises if the scenario''s owner may not read what mails of an activity take along';
 
 create or replace function marketing_automation_internal.complete_contexts(activities integer[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     activity marketing_automation.activity;
     scenario marketing_automation.scenario;
@@ -5472,7 +5472,7 @@ comment on function marketing_automation_internal.reenters_at(marketing_automati
 
 create or replace function marketing_automation_internal.lock_over(scenario marketing_automation.scenario, records bigint[], now timestamptz)
     returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
 set enable_nestloop = on as $$
 declare
     under_way bigint[];
@@ -5498,7 +5498,7 @@ comment on function marketing_automation_internal.lock_over(marketing_automation
 create or replace function marketing_automation_internal.rows_to_enter_again(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz
 ) returns table (key text, party text, time_zone text, email text, occasion text, run integer, last_record bigint)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
     return query
@@ -5583,7 +5583,7 @@ comment on function marketing_automation_internal.entering_query(marketing_autom
 create or replace function marketing_automation_internal.new_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
 ) returns text[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     again boolean := marketing_automation_internal.may_enter_again(scenario);
 begin
@@ -5605,7 +5605,7 @@ create or replace function marketing_automation_internal.enter_rows(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
     now timestamptz
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     -- Conditions of roots are asked of those only who enter: of the others they were asked when these entered.
     choice text := case
@@ -6550,7 +6550,7 @@ comment on function marketing_automation_internal.event_time(marketing_automatio
     'API: private. When an event, or the one that a negative event waits to miss, happened to a mail; null: not yet';
 
 create or replace function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with child as materialized (
         select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, case when a.at is null then a.delay end, r.time_zone) as at,
             case when r.blocked_at is not null then 'blocked' else r.end_reason end as obstacle
@@ -6578,7 +6578,7 @@ comment on function marketing_automation_internal.write_children(bigint[], integ
     'unblocking takes that back; for one whose journey has ended they end as that did';
 
 create or replace function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     children integer[] := marketing_automation_internal.lock_children(activities);
 begin
@@ -6603,7 +6603,7 @@ comment on function marketing_automation_internal.start_children(bigint[], integ
 
 create or replace function marketing_automation_internal.lock_mails(records bigint[], activities integer[], out held_records bigint[],
     out held_activities integer[], out other_records bigint[], out other_activities integer[])
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with mail as materialized (
         select u.record_id, u.activity_id from unnest(records, activities) as u (record_id, activity_id)
         group by u.record_id, u.activity_id
@@ -6623,7 +6623,7 @@ comment on function marketing_automation_internal.lock_mails(bigint[], integer[]
     'API: private. Locks the rows of mails in finished_activity, and says which another session holds';
 
 create or replace function marketing_automation_internal.start_or_note_children(records bigint[], activities integer[], at timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     mails record;
 begin
@@ -6720,7 +6720,7 @@ comment on function marketing_automation_internal.record_query(integer, boolean)
 
 create or replace function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
     query text) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
     relation regclass;
@@ -7050,7 +7050,7 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
 create or replace function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
     out holds bigint[], out times timestamptz[], out amounts numeric[], out raises bigint[], out error text, out code text)
 -- Its caller may have forbidden the planner what is right for the expressions of others.
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
 set enable_bitmapscan = on as $$
 declare
     model marketing_automation.model;
@@ -7118,7 +7118,7 @@ return 'journey ended: ' || case reason when 'exited' then 'exit condition' when
 comment on function marketing_automation_internal.end_objection(text) is 'API: private. Why a mail does not leave after the journey has ended';
 
 create or replace function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with ended as (
         update marketing_automation_internal.record r set ended_at = end_journeys.at, end_reason = reason
         where r.id = any (records) and r.end_reason is null
@@ -7361,7 +7361,7 @@ comment on function marketing_automation_internal.due_date(timestamptz, interval
 
 create or replace function marketing_automation_internal.wait_for_date(activity marketing_automation.activity, scenario marketing_automation.scenario,
     relation regclass, records bigint[], now timestamptz, out remaining bigint[], out undated bigint[], out expired bigint[])
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     model marketing_automation.model := (select m from marketing_automation.model m where m.name = scenario.model);
     query text := marketing_automation_internal.date_query(activity, model);
@@ -7393,7 +7393,7 @@ comment on function marketing_automation_internal.wait_for_date(marketing_automa
 
 create or replace function marketing_automation_internal.date_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     slice record;
     answer record;
@@ -7559,7 +7559,7 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
 
 create or replace function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
 returns table (id bigint, objection text, waits_until timestamptz)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     now timestamptz := coalesce(assumed, clock_timestamp());
     chosen marketing_automation.scenario;
@@ -7689,7 +7689,7 @@ comment on function marketing_automation_internal.goal_moment(timestamptz, times
 
 create or replace function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
 returns table (record_id bigint, activity_id integer)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     -- One statement for all: the log has 40 partitions, and to begin with them for each record took longer than to look.
     select u.id, coalesce((
             select f.activity_id from marketing_automation_internal.finished_activity f
@@ -7706,7 +7706,7 @@ comment on function marketing_automation_internal.credited_activities(bigint[], 
 
 create or replace function marketing_automation_internal.close_goals(of_scenario integer, records bigint[], times timestamptz[], amounts numeric[],
     now timestamptz) returns bigint
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with reached as (
         -- Of who has not by then, or enters later, it is asked again.
         delete from marketing_automation_internal.open_goal g
@@ -7737,7 +7737,7 @@ comment on function marketing_automation_internal.close_goals(integer, bigint[],
 
 create or replace function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     slice record;
     answer record;
@@ -7844,7 +7844,7 @@ comment on function marketing_automation_internal.check_wait(marketing_automatio
 
 create or replace function marketing_automation_internal.wait_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     slice record;
     answer record;
@@ -7958,7 +7958,7 @@ comment on function marketing_automation_internal.check_experiment(marketing_aut
 
 create or replace function marketing_automation_internal.variant_count(experiment integer)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
         count(d.record_id) filter (where exists (
             select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
@@ -8003,7 +8003,7 @@ comment on function marketing_automation_internal.leading_variant(marketing_auto
 
 create or replace function marketing_automation_internal.give_winner(experiment marketing_automation.activity, winner integer, batch_size integer,
     now timestamptz) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     children integer[] := marketing_automation_internal.lock_children(array[experiment.id]);
     records bigint[];
@@ -8460,7 +8460,7 @@ create or replace function marketing_automation_internal.consenting_records(
     scenario marketing_automation.scenario, relation regclass, query text, records bigint[], batch_size integer, out opens bigint[],
     out clicks bigint[], out unknown bigint[], out error text, out code text
 )
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records), batch_size);
     its record;
@@ -8520,7 +8520,7 @@ comment on function marketing_automation_internal.unasked_scenarios(text) is
 
 create or replace function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[],
     out unknown bigint[])
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     asking integer[] := array(
         select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
@@ -8693,7 +8693,7 @@ comment on function marketing_automation_internal.next_click() is
 create or replace function marketing_automation_internal.mark_events(
     records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
 ) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     implies_open boolean := marketing_automation_internal.setting('click_implies_open');
     children integer[] := marketing_automation_internal.lock_children(activities);
@@ -8759,7 +8759,7 @@ comment on function marketing_automation_internal.mark_events(bigint[], integer[
     'ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
 
 create or replace function marketing_automation_internal.apply_results(results tid[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     result record;
 begin
@@ -8788,7 +8788,7 @@ comment on function marketing_automation_internal.apply_results(tid[]) is
     'rows';
 
 create or replace function marketing_automation_internal.apply_hits(hits tid[], are_known boolean default true) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     records bigint[];
     activities integer[];
@@ -8882,7 +8882,7 @@ comment on function marketing_automation_internal.apply_or_fail(tid[], boolean) 
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
 
 create or replace function marketing_automation_internal.free_hits(hits tid[], out known tid[], out unknown tid[])
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with hit as materialized (
         select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
     ), mail as materialized (
@@ -8909,7 +8909,7 @@ comment on function marketing_automation_internal.free_hits(tid[], out tid[], ou
     'now; and those of no mail that we know, which only who holds event_application may apply';
 
 create or replace function marketing_automation_internal.apply_batch(batch_size integer, full_scan boolean default true) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     -- Until when clicks came that are to be judged; null: none waits.
     ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
@@ -9021,7 +9021,7 @@ comment on function marketing_automation.apply_events(integer) is
     'mailer does this within a moment, and process_due() for its own records; for databases without a mailer, or to be sure that it is done';
 
 create or replace function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
     hits tid[];
@@ -9246,7 +9246,7 @@ comment on function marketing_automation_internal.robot_by_look(text, text, inet
 
 create or replace function marketing_automation_internal.count_robots(records bigint[], activities integer[], kinds text[], changes integer[])
     returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     if records is null then
         return;
@@ -9264,7 +9264,7 @@ comment on function marketing_automation_internal.count_robots(bigint[], integer
     'caller holds the rows of the mails in finished_activity';
 
 create or replace function marketing_automation_internal.classify_events(hits tid[]) returns uuid[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     burst marketing_automation.robot_rule;
     speed marketing_automation.robot_rule;
@@ -9390,7 +9390,7 @@ comment on function marketing_automation_internal.classify_events(tid[]) is
     'the rows of their mails in finished_activity';
 
 create or replace function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 declare
     ids uuid[];
@@ -9594,7 +9594,7 @@ end $$;
 comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
 
 create or replace function marketing_automation_internal.lock_records(records bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
     order by f.record_id, f.activity_id for no key update;
@@ -9604,7 +9604,7 @@ comment on function marketing_automation_internal.lock_records(bigint[]) is
     'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
 create or replace function marketing_automation_internal.records_of_same_rows(records bigint[]) returns bigint[]
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     select array(
         select distinct o.id from marketing_automation_internal.record r
         join marketing_automation_internal.record o on o.scenario_id = r.scenario_id and o.key = r.key
@@ -9702,7 +9702,7 @@ comment on function marketing_automation.block(uuid) is
     'its scenario is unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
 create or replace function marketing_automation_internal.restart_cancelled(records bigint[], of_activity integer default null) returns void
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     with taken_back as (
         delete from marketing_automation_internal.finished_activity f
         using marketing_automation.activity a
@@ -9725,7 +9725,7 @@ comment on function marketing_automation_internal.restart_cancelled(bigint[], in
     'one activity, or of all (null)';
 
 create or replace function marketing_automation_internal.keep_returned(of_activity integer, records bigint[]) returns bigint
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     -- A party may have come back while the statement ran that has cancelled this, or be about to. Who comes back deletes the
     -- unsubscription, or chooses the topic again, waits for us if it is still there, and finds what was cancelled by unsubscribed_at.
     with away as materialized (
@@ -9759,7 +9759,7 @@ comment on function marketing_automation_internal.keep_returned(integer, bigint[
     'back by now, or is held by another session, which may bring it back: the next batch decides. Returns how many';
 
 create or replace function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     unblocked bigint;
     returned bigint[];
@@ -10093,7 +10093,7 @@ comment on function marketing_automation.unsubscribe(text, text) is
     'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
 
 create or replace function marketing_automation_internal.restart_late(unblocked bigint[], its_party text, scenarios integer[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     -- Batches that were open when the records were unblocked have cancelled more, and have ended, as the deletion waited for them.
     perform marketing_automation_internal.restart_cancelled(unblocked);
@@ -10864,7 +10864,7 @@ create or replace function marketing_automation_internal.complete_messages(
     results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
     now timestamptz default null
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 declare
     finished bigint;
@@ -11820,7 +11820,7 @@ comment on function marketing_automation.purge_messages(interval) is
     'marketing_automation.message_retention is set';
 
 create or replace function marketing_automation_internal.erase_mails(mails bigint[], needles text[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     with ended as (
         delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*
@@ -12089,7 +12089,7 @@ end $$;
 create or replace function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
 ) returns table (message_id bigint, email text, state text)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
     return query
@@ -12124,7 +12124,7 @@ comment on function marketing_automation_internal.mail_of_bounce(text[], text[],
     'nothing: among those that ended, or those under way';
 
 create or replace function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     mails record;
     records bigint[];
@@ -12255,7 +12255,7 @@ comment on function marketing_automation.ingest_bounce(bytea) is
     'List-Unsubscribe unsubscribes as its link does. The same mail twice counts once';
 
 create or replace function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
     from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
@@ -15366,7 +15366,7 @@ comment on function marketing_automation_internal.rehearsal_batch() is
     'API: private. How many records, mails or events a rehearsal takes at once';
 
 create or replace function marketing_automation_internal.next_waiting(of_activity integer, first timestamptz, last timestamptz) returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
 set enable_seqscan = off
@@ -15380,7 +15380,7 @@ comment on function marketing_automation_internal.next_waiting(integer, timestam
     'API: private. When the first of those who wait for an activity is due, within these times; null: nobody is';
 
 create or replace function marketing_automation_internal.next_mail(of_activity integer, first timestamptz, last timestamptz) returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 -- In the order of the index on (activity_id, domain_queue, due_at).
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -15435,7 +15435,7 @@ comment on function marketing_automation_internal.rehearse_sweeps(integer, times
     'API: private. Asks all records of the copy of a scenario for their exit, their goal and their dates';
 
 create or replace function marketing_automation_internal.rehearse_events(after timestamptz, until timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off as $$
 declare
     batch record;
     reached_at timestamptz := after;
@@ -15556,7 +15556,7 @@ comment on function marketing_automation_internal.mails_due(integer[], timestamp
 
 create or replace function marketing_automation_internal.rehearse_mails(copies integer[], since timestamptz, at timestamptz, opens numeric,
     clicks numeric, out sent bigint)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     late jsonb;
     batch record;

@@ -8,7 +8,7 @@
 create function marketing_automation_internal.mark_events(
     records bigint[], activities integer[], kinds text[], times timestamptz[], no_opens bigint[] default '{}'
 ) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     implies_open boolean := marketing_automation_internal.setting('click_implies_open');
     children integer[] := marketing_automation_internal.lock_children(activities);
@@ -74,7 +74,7 @@ comment on function marketing_automation_internal.mark_events(bigint[], integer[
     'ones; repeating changes nothing. no_opens: records of which a click implies no open. The caller holds their rows';
 
 create function marketing_automation_internal.apply_results(results tid[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     result record;
 begin
@@ -103,7 +103,7 @@ comment on function marketing_automation_internal.apply_results(tid[]) is
     'rows';
 
 create function marketing_automation_internal.apply_hits(hits tid[], are_known boolean default true) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     records bigint[];
     activities integer[];
@@ -197,7 +197,7 @@ comment on function marketing_automation_internal.apply_or_fail(tid[], boolean) 
     'API: private. Like apply_hits(), but an event that cannot be applied stays in the inbox alone, with its error';
 
 create function marketing_automation_internal.free_hits(hits tid[], out known tid[], out unknown tid[])
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with hit as materialized (
         select i.ctid, i.record_id, i.activity_id from marketing_automation_internal.event_inbox i where i.ctid = any (hits)
     ), mail as materialized (
@@ -224,7 +224,7 @@ comment on function marketing_automation_internal.free_hits(tid[], out tid[], ou
     'now; and those of no mail that we know, which only who holds event_application may apply';
 
 create function marketing_automation_internal.apply_batch(batch_size integer, full_scan boolean default true) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     -- Until when clicks came that are to be judged; null: none waits.
     ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
@@ -336,7 +336,7 @@ comment on function marketing_automation.apply_events(integer) is
     'mailer does this within a moment, and process_due() for its own records; for databases without a mailer, or to be sure that it is done';
 
 create function marketing_automation_internal.apply_events_of(activity_id integer, records bigint[]) returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     ripe timestamptz := statement_timestamp() - marketing_automation_internal.click_window();
     hits tid[];

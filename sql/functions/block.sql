@@ -20,7 +20,7 @@ end $$;
 comment on function marketing_automation_internal.cancel_waiting(bigint) is 'API: private. Cancels all that waits for a blocked record';
 
 create function marketing_automation_internal.lock_records(records bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     perform from marketing_automation_internal.finished_activity f where f.record_id = any (records)
     order by f.record_id, f.activity_id for no key update;
@@ -30,7 +30,7 @@ comment on function marketing_automation_internal.lock_records(bigint[]) is
     'API: private. Locks what records have finished, in order of record and activity, and then the records';
 
 create function marketing_automation_internal.records_of_same_rows(records bigint[]) returns bigint[]
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     select array(
         select distinct o.id from marketing_automation_internal.record r
         join marketing_automation_internal.record o on o.scenario_id = r.scenario_id and o.key = r.key
@@ -128,7 +128,7 @@ comment on function marketing_automation.block(uuid) is
     'its scenario is unsubscribable, its party is unsubscribed from it, and the address to which its mails went';
 
 create function marketing_automation_internal.restart_cancelled(records bigint[], of_activity integer default null) returns void
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     with taken_back as (
         delete from marketing_automation_internal.finished_activity f
         using marketing_automation.activity a
@@ -151,7 +151,7 @@ comment on function marketing_automation_internal.restart_cancelled(bigint[], in
     'one activity, or of all (null)';
 
 create function marketing_automation_internal.keep_returned(of_activity integer, records bigint[]) returns bigint
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     -- A party may have come back while the statement ran that has cancelled this, or be about to. Who comes back deletes the
     -- unsubscription, or chooses the topic again, waits for us if it is still there, and finds what was cancelled by unsubscribed_at.
     with away as materialized (
@@ -185,7 +185,7 @@ comment on function marketing_automation_internal.keep_returned(integer, bigint[
     'back by now, or is held by another session, which may bring it back: the next batch decides. Returns how many';
 
 create function marketing_automation_internal.unblock_records(records bigint[]) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     unblocked bigint;
     returned bigint[];

@@ -3,7 +3,7 @@
 create function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
 ) returns table (message_id bigint, email text, state text)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
     return query
@@ -38,7 +38,7 @@ comment on function marketing_automation_internal.mail_of_bounce(text[], text[],
     'nothing: among those that ended, or those under way';
 
 create function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     mails record;
     records bigint[];
@@ -169,7 +169,7 @@ comment on function marketing_automation.ingest_bounce(bytea) is
     'List-Unsubscribe unsubscribes as its link does. The same mail twice counts once';
 
 create function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
     from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;

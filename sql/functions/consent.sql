@@ -5,7 +5,7 @@ create function marketing_automation_internal.consenting_records(
     scenario marketing_automation.scenario, relation regclass, query text, records bigint[], batch_size integer, out opens bigint[],
     out clicks bigint[], out unknown bigint[], out error text, out code text
 )
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records), batch_size);
     its record;
@@ -65,7 +65,7 @@ comment on function marketing_automation_internal.unasked_scenarios(text) is
 
 create function marketing_automation_internal.withheld_consent(records bigint[], out no_opens bigint[], out no_clicks bigint[],
     out unknown bigint[])
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     asking integer[] := array(
         select s.id from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model

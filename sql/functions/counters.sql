@@ -10,7 +10,7 @@ comment on function marketing_automation_internal.counter_sums(timestamptz, bool
     'API: private. To which sums roll_up_counters() adds a row: a new one to that of its period and to the total';
 
 create function marketing_automation_internal.roll_up_counters(threshold integer default 100) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     -- Rows that another session merges are left to it: each row is added to exactly one sum, and nobody waits.
     if exists (select from marketing_automation_internal.activity_counter t where not t.rolled_up offset threshold - 1) then

@@ -49,7 +49,7 @@ comment on function marketing_automation_internal.due_date(timestamptz, interval
 
 create function marketing_automation_internal.wait_for_date(activity marketing_automation.activity, scenario marketing_automation.scenario,
     relation regclass, records bigint[], now timestamptz, out remaining bigint[], out undated bigint[], out expired bigint[])
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     model marketing_automation.model := (select m from marketing_automation.model m where m.name = scenario.model);
     query text := marketing_automation_internal.date_query(activity, model);
@@ -81,7 +81,7 @@ comment on function marketing_automation_internal.wait_for_date(marketing_automa
 
 create function marketing_automation_internal.date_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     slice record;
     answer record;

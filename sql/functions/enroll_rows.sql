@@ -40,7 +40,7 @@ comment on function marketing_automation_internal.entering_query(marketing_autom
 create function marketing_automation_internal.new_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, now timestamptz
 ) returns text[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     again boolean := marketing_automation_internal.may_enter_again(scenario);
 begin
@@ -62,7 +62,7 @@ create function marketing_automation_internal.enter_rows(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], held text[], poison text[],
     now timestamptz
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     -- Conditions of roots are asked of those only who enter: of the others they were asked when these entered.
     choice text := case

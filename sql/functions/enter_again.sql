@@ -37,7 +37,7 @@ comment on function marketing_automation_internal.reenters_at(marketing_automati
 
 create function marketing_automation_internal.lock_over(scenario marketing_automation.scenario, records bigint[], now timestamptz)
     returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
 set enable_nestloop = on as $$
 declare
     under_way bigint[];
@@ -63,7 +63,7 @@ comment on function marketing_automation_internal.lock_over(marketing_automation
 create function marketing_automation_internal.rows_to_enter_again(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz
 ) returns table (key text, party text, time_zone text, email text, occasion text, run integer, last_record bigint)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
     return query

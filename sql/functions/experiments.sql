@@ -41,7 +41,7 @@ comment on function marketing_automation_internal.check_experiment(marketing_aut
 
 create function marketing_automation_internal.variant_count(experiment integer)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
         count(d.record_id) filter (where exists (
             select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
@@ -86,7 +86,7 @@ comment on function marketing_automation_internal.leading_variant(marketing_auto
 
 create function marketing_automation_internal.give_winner(experiment marketing_automation.activity, winner integer, batch_size integer,
     now timestamptz) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     children integer[] := marketing_automation_internal.lock_children(array[experiment.id]);
     records bigint[];

@@ -24,7 +24,7 @@ comment on function marketing_automation_internal.cap_in_words(marketing_automat
 
 create function marketing_automation_internal.capped_mails(mails bigint[], moment timestamptz)
     returns table (id bigint, waits_until timestamptz, reason text, skips boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 begin
     if mails is null or not exists (select from marketing_automation.frequency_cap) then
@@ -82,7 +82,7 @@ comment on function marketing_automation_internal.capped_mails(bigint[], timesta
     'and whether it is skipped instead. null, tests, mails of other classes: none';
 
 create function marketing_automation_internal.count_capped(mails bigint[], moment timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 begin
     with leaving as materialized (
         select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,

@@ -22,7 +22,7 @@ comment on function marketing_automation_internal.goal_moment(timestamptz, times
 
 create function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
 returns table (record_id bigint, activity_id integer)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     -- One statement for all: the log has 40 partitions, and to begin with them for each record took longer than to look.
     select u.id, coalesce((
             select f.activity_id from marketing_automation_internal.finished_activity f
@@ -39,7 +39,7 @@ comment on function marketing_automation_internal.credited_activities(bigint[], 
 
 create function marketing_automation_internal.close_goals(of_scenario integer, records bigint[], times timestamptz[], amounts numeric[],
     now timestamptz) returns bigint
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with reached as (
         -- Of who has not by then, or enters later, it is asked again.
         delete from marketing_automation_internal.open_goal g
@@ -70,7 +70,7 @@ comment on function marketing_automation_internal.close_goals(integer, bigint[],
 
 create function marketing_automation_internal.goal_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     slice record;
     answer record;

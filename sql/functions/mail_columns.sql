@@ -72,7 +72,7 @@ comment on function marketing_automation_internal.check_mail_columns(marketing_a
     'API: private. Raises if the scenario''s owner may not read what mails of an activity take along';
 
 create function marketing_automation_internal.complete_contexts(activities integer[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     activity marketing_automation.activity;
     scenario marketing_automation.scenario;

@@ -333,7 +333,7 @@ create function marketing_automation_internal.complete_messages(
     results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
     now timestamptz default null
 ) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 declare
     finished bigint;

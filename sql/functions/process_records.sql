@@ -39,7 +39,7 @@ comment on function marketing_automation_internal.record_query(integer, boolean)
 
 create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
     query text) returns integer
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
     relation regclass;

@@ -8,7 +8,7 @@ comment on function marketing_automation_internal.rehearsal_batch() is
     'API: private. How many records, mails or events a rehearsal takes at once';
 
 create function marketing_automation_internal.next_waiting(of_activity integer, first timestamptz, last timestamptz) returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 -- In the order of the index on (activity_id, at), whatever is known of the table.
 set enable_sort = off
 set enable_seqscan = off
@@ -22,7 +22,7 @@ comment on function marketing_automation_internal.next_waiting(integer, timestam
     'API: private. When the first of those who wait for an activity is due, within these times; null: nobody is';
 
 create function marketing_automation_internal.next_mail(of_activity integer, first timestamptz, last timestamptz) returns timestamptz
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off
 -- In the order of the index on (activity_id, domain_queue, due_at).
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -77,7 +77,7 @@ comment on function marketing_automation_internal.rehearse_sweeps(integer, times
     'API: private. Asks all records of the copy of a scenario for their exit, their goal and their dates';
 
 create function marketing_automation_internal.rehearse_events(after timestamptz, until timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set enable_seqscan = off as $$
 declare
     batch record;
     reached_at timestamptz := after;
@@ -198,7 +198,7 @@ comment on function marketing_automation_internal.mails_due(integer[], timestamp
 
 create function marketing_automation_internal.rehearse_mails(copies integer[], since timestamptz, at timestamptz, opens numeric,
     clicks numeric, out sent bigint)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     late jsonb;
     batch record;

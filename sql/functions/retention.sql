@@ -50,7 +50,7 @@ comment on function marketing_automation.purge_messages(interval) is
     'marketing_automation.message_retention is set';
 
 create function marketing_automation_internal.erase_mails(mails bigint[], needles text[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     with ended as (
         delete from marketing_automation_internal.outbox o where o.id = any (mails) returning o.*

@@ -68,7 +68,7 @@ comment on function marketing_automation_internal.robot_by_look(text, text, inet
 
 create function marketing_automation_internal.count_robots(records bigint[], activities integer[], kinds text[], changes integer[])
     returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     if records is null then
         return;
@@ -86,7 +86,7 @@ comment on function marketing_automation_internal.count_robots(bigint[], integer
     'caller holds the rows of the mails in finished_activity';
 
 create function marketing_automation_internal.classify_events(hits tid[]) returns uuid[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     burst marketing_automation.robot_rule;
     speed marketing_automation.robot_rule;
@@ -212,7 +212,7 @@ comment on function marketing_automation_internal.classify_events(tid[]) is
     'the rows of their mails in finished_activity';
 
 create function marketing_automation.reclassify_events(since timestamptz) returns table (robots bigint, people bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 declare
     ids uuid[];

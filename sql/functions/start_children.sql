@@ -36,7 +36,7 @@ comment on function marketing_automation_internal.event_time(marketing_automatio
     'API: private. When an event, or the one that a negative event waits to miss, happened to a mail; null: not yet';
 
 create function marketing_automation_internal.write_children(records bigint[], activities integer[], times timestamptz[]) returns void
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with child as materialized (
         select u.record_id, u.activity_id, marketing_automation_internal.after_delay(u.at, case when a.at is null then a.delay end, r.time_zone) as at,
             case when r.blocked_at is not null then 'blocked' else r.end_reason end as obstacle
@@ -64,7 +64,7 @@ comment on function marketing_automation_internal.write_children(bigint[], integ
     'unblocking takes that back; for one whose journey has ended they end as that did';
 
 create function marketing_automation_internal.start_children(records bigint[], activities integer[], times timestamptz[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     children integer[] := marketing_automation_internal.lock_children(activities);
 begin
@@ -89,7 +89,7 @@ comment on function marketing_automation_internal.start_children(bigint[], integ
 
 create function marketing_automation_internal.lock_mails(records bigint[], activities integer[], out held_records bigint[],
     out held_activities integer[], out other_records bigint[], out other_activities integer[])
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with mail as materialized (
         select u.record_id, u.activity_id from unnest(records, activities) as u (record_id, activity_id)
         group by u.record_id, u.activity_id
@@ -109,7 +109,7 @@ comment on function marketing_automation_internal.lock_mails(bigint[], integer[]
     'API: private. Locks the rows of mails in finished_activity, and says which another session holds';
 
 create function marketing_automation_internal.start_or_note_children(records bigint[], activities integer[], at timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 declare
     mails record;
 begin

@@ -4,7 +4,7 @@
 create function marketing_automation_internal.records_for_whom(scenario marketing_automation.scenario, condition text, records bigint[],
     out holds bigint[], out times timestamptz[], out amounts numeric[], out raises bigint[], out error text, out code text)
 -- Its caller may have forbidden the planner what is right for the expressions of others.
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
 set enable_bitmapscan = on as $$
 declare
     model marketing_automation.model;
@@ -72,7 +72,7 @@ return 'journey ended: ' || case reason when 'exited' then 'exit condition' when
 comment on function marketing_automation_internal.end_objection(text) is 'API: private. Why a mail does not leave after the journey has ended';
 
 create function marketing_automation_internal.end_journeys(records bigint[], reason text, at timestamptz) returns bigint
-language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     with ended as (
         update marketing_automation_internal.record r set ended_at = end_journeys.at, end_reason = reason
         where r.id = any (records) and r.end_reason is null

@@ -45,7 +45,7 @@ comment on function marketing_automation.unsubscribe(text, text) is
     'what falls due is cancelled, queued mails are suppressed. party: value of the model''s party expression, as text';
 
 create function marketing_automation_internal.restart_late(unblocked bigint[], its_party text, scenarios integer[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     -- Batches that were open when the records were unblocked have cancelled more, and have ended, as the deletion waited for them.
     perform marketing_automation_internal.restart_cancelled(unblocked);

@@ -1,7 +1,7 @@
 -- When windows change, or other ones are chosen: mails that are claimed, or wait for an opening, are looked at again.
 
 create function marketing_automation_internal.look_again(activities integer[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
     if activities = '{}' then
         return;

@@ -133,7 +133,7 @@ comment on function marketing_automation_internal.time_to_run(marketing_automati
 
 create function marketing_automation_internal.put_off(activity marketing_automation.activity, records bigint[], now timestamptz)
     returns bigint[]
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     send_window marketing_automation.send_window := marketing_automation_internal.its_window(activity);
     remaining bigint[];

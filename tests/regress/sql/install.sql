@@ -45,6 +45,12 @@ where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automa
 select p.proname from pg_proc p
 where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace) and p.proconfig @> array['plan_cache_mode=force_custom_plan'] order by 1;
 
+-- Nor is its plan compiled: while the tables' statistics are behind, its cost is estimated a thousand times too high, and compiling took 0.7 s
+-- for a batch of 0.02 s.
+select p.proname from pg_proc p
+where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
+  and p.proconfig @> array['plan_cache_mode=force_custom_plan'] and not p.proconfig @> array['jit=off'] order by 1;
+
 -- Only this is not dumped: what arms this server must not travel, and what failed last is found again.
 select c.oid::regclass
 from pg_class c join pg_extension e on e.extname = 'marketing_automation'
