@@ -8186,6 +8186,7 @@ comment on function marketing_automation.variant_report(text, text) is
 -- What works on batches plans anew each time (plan_cache_mode): the hot tables swing between empty and millions, and a
 -- plan made for the one is quadratic for the other. random_page_cost = 1, as what is read has been written lately and is
 -- in memory: with the default the planner reads 100,000 waiting rows in full to find 1,000.
+-- jit = off: the costs of such plans are estimated far too high, and compiling one takes longer than running it a thousand times.
 
 create or replace function marketing_automation_internal.process_activity(activity marketing_automation.activity, batch_size integer,
     now timestamptz) returns integer
