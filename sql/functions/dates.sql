@@ -96,18 +96,15 @@ begin
     end if;
     select a.* into strict activity from marketing_automation.activity a where a.id = slice.of_activity;
     send_window := marketing_automation_internal.its_window(activity);
-    perform marketing_automation_internal.begin_turn();
-    perform marketing_automation_internal.turn_asks(scenario.id, 'date');
     -- It is asked like a goal: for whom there is one, and when that is. Rows that raise fail when their activity runs.
     scenario.goal := format(E'(%s\n) is not null', activity.at);
     scenario.goal_at := activity.at;
     scenario.goal_value := null;
-    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.records) a;
-    perform marketing_automation_internal.end_turn();
+    select a.* into answer
+    from marketing_automation_internal.ask_slice(scenario, 'date', format('at of activity "%s"', activity.name), scenario.goal, slice.records,
+        activity.id) a;
     code := answer.code;
     if code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, activity.id, format('at of activity "%s": %s', activity.name,
-            answer.error), code);
         return;
     end if;
     update marketing_automation_internal.sweep s

@@ -55,13 +55,10 @@ begin
     if asked = 0 then
         return;
     end if;
-    perform marketing_automation_internal.begin_turn();
-    perform marketing_automation_internal.turn_asks(scenario.id, 'exit');
-    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
-    perform marketing_automation_internal.end_turn();
+    select a.* into answer
+    from marketing_automation_internal.ask_slice(scenario, 'exit', 'exit condition', scenario.exit_condition, slice.records) a;
     code := answer.code;
     if code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), code);
         return;
     end if;
     update marketing_automation_internal.sweep s

@@ -91,13 +91,9 @@ begin
     if asked = 0 then
         return;
     end if;
-    perform marketing_automation_internal.begin_turn();
-    perform marketing_automation_internal.turn_asks(scenario.id, 'goal');
-    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
-    perform marketing_automation_internal.end_turn();
+    select a.* into answer from marketing_automation_internal.ask_slice(scenario, 'goal', 'goal', scenario.goal, slice.asked) a;
     code := answer.code;
     if code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), code);
         return;
     end if;
     update marketing_automation_internal.sweep s set reached_record = slice.reached

@@ -79,6 +79,13 @@ comment on function marketing_automation_internal.nearest_name(text, text[]) is
     'API: private. The one of the names that was probably meant, for a hint; null: none differs by so few as three letters or half '
     'of them';
 
+create function marketing_automation_internal.name_hint(name text, names text[], otherwise text default null) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, names) || '".', otherwise)
+$$;
+comment on function marketing_automation_internal.name_hint(text, text[], text) is
+    'API: private. The hint of an error about a name that does not exist: the one of the names that was probably meant, else otherwise';
+
 create function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
 comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is

@@ -37,8 +37,7 @@ begin
     if not found and name is not null then
         raise exception 'message class "%" of % does not exist', name, whose
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
-                      select c.name from marketing_automation.message_class c)) || '".',
+                  hint = marketing_automation_internal.name_hint(name, array(select c.name from marketing_automation.message_class c),
                       'See: select name from marketing_automation.message_class;');
     end if;
 end $$;

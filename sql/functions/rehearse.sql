@@ -93,8 +93,7 @@ begin
                 select s.name from marketing_automation.scenario s
                 where marketing_automation_internal.has_right(caller, s.owner_id, 'read') order by s.id);
             raise exception 'scenario "%" does not exist', its_name using errcode = 'undefined_object',
-                hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(its_name, readable) || '".',
-                    'See: select name from marketing_automation.scenario;');
+                hint = marketing_automation_internal.name_hint(its_name, readable, 'See: select name from marketing_automation.scenario;');
         end if;
     end loop;
     if start is null or not isfinite(start) then

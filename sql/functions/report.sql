@@ -39,8 +39,7 @@ begin
                        join marketing_automation.activity a on a.id = t.activity_id order by t.ordinal);
         raise exception 'scenario "%" has no activity "%"', scenario.name, name
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, names) || '".',
-                                  format('Its activities are: %s.', array_to_string(names, ', ')));
+                  hint = marketing_automation_internal.name_hint(name, names, format('Its activities are: %s.', array_to_string(names, ', ')));
     end if;
     return result;
 end $$;

@@ -30,8 +30,8 @@ begin
     if value <> all (valid) then
         raise exception '% "%" of % does not exist', what, value, whose
             using errcode = 'check_violation',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(value, valid) || '". ', '')
-                      || format('It is %s%s.', array_to_string(valid, ', '), coalesce('; ' || otherwise, ''));
+                  hint = concat_ws(' ', marketing_automation_internal.name_hint(value, valid),
+                      format('It is %s%s.', array_to_string(valid, ', '), coalesce('; ' || otherwise, '')));
     end if;
 end $$;
 comment on function marketing_automation_internal.check_value(text, text[], text, text, text) is

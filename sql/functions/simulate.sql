@@ -25,8 +25,8 @@ begin
         if field is not null then
             raise exception 'event % has an unknown field "%"', n, field
                 using errcode = 'invalid_parameter_value',
-                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(field, fields) || '".',
-                                      format('Its fields are: %s.', array_to_string(fields, ', ')));
+                      hint = marketing_automation_internal.name_hint(field, fields,
+                          format('Its fields are: %s.', array_to_string(fields, ', ')));
         end if;
         activity_id := marketing_automation_internal.activity_named(scenario, item ->> 'activity');
         if not exists (select from marketing_automation.activity a where a.id = simulated_events.activity_id
@@ -38,8 +38,8 @@ begin
         if kind is null or kind <> all (kinds) then
             raise exception 'event % is unknown: "%"', n, kind
                 using errcode = 'invalid_parameter_value',
-                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(kind, kinds) || '".',
-                                      format('Events are: %s.', array_to_string(kinds, ', ')));
+                      hint = marketing_automation_internal.name_hint(kind, kinds,
+                          format('Events are: %s.', array_to_string(kinds, ', ')));
         end if;
         "after" := item ->> 'after';
         at := item ->> 'at';

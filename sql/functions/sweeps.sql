@@ -65,6 +65,25 @@ comment on function marketing_automation_internal.records_for_whom(marketing_aut
     'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which '
     'ended it; an error of the condition itself is raised. Its caller has begun a turn';
 
+create function marketing_automation_internal.ask_slice(scenario marketing_automation.scenario, work text, subject text, condition text,
+    records bigint[], of_activity integer default null, out holds bigint[], out times timestamptz[], out amounts numeric[],
+    out raises bigint[], out error text, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, work);
+    select a.holds, a.times, a.amounts, a.raises, a.error, a.code into holds, times, amounts, raises, error, code
+    from marketing_automation_internal.records_for_whom(scenario, condition, records) a;
+    perform marketing_automation_internal.end_turn();
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, of_activity, format('%s: %s', subject, error), code);
+    end if;
+end $$;
+comment on function marketing_automation_internal.ask_slice(marketing_automation.scenario, text, text, text, bigint[], integer, out bigint[],
+    out timestamptz[], out numeric[], out bigint[], out text, out text) is
+    'API: private. What records_for_whom() says of a slice, in a turn of its own; an error that passes is noted, under the name of what '
+    'raised it (subject), and at of_activity. work: as in turn_asks()';
+
 create function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable
 return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached'

@@ -32,8 +32,7 @@ begin
     if not found and name is not null then
         raise exception 'topic "%"% does not exist', name, coalesce(' of ' || whose, '')
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
-                      select t.name from marketing_automation.topic t)) || '".',
+                  hint = marketing_automation_internal.name_hint(name, array(select t.name from marketing_automation.topic t),
                       format('insert into marketing_automation.topic (name, title) values (%L, ''…'');', name));
     end if;
 end $$;

@@ -191,8 +191,7 @@ begin
     if not found and name is not null then
         raise exception 'send window "%" of % does not exist', name, whose
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
-                      select w.name from marketing_automation.send_window w)) || '".',
+                  hint = marketing_automation_internal.name_hint(name, array(select w.name from marketing_automation.send_window w),
                       format('insert into marketing_automation.send_window (name, days, opens, closes) '
                           'values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
     end if;
@@ -252,8 +251,8 @@ begin
     if new.calendar is not null and not exists (select from marketing_automation.holiday h where h.calendar = new.calendar) then
         raise exception 'calendar "%" of send window "%" does not exist', new.calendar, new.name
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(new.calendar, array(
-                      select distinct h.calendar from marketing_automation.holiday h)) || '".',
+                  hint = marketing_automation_internal.name_hint(new.calendar,
+                      array(select distinct h.calendar from marketing_automation.holiday h),
                       format('Give it a day first: insert into marketing_automation.holiday (calendar, day) values (%L, ''2030-12-25'');', new.calendar));
     end if;
     if marketing_automation_internal.next_opening(new, marketing_automation_internal.window_zone(new, null), statement_timestamp()) is null then

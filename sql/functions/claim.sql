@@ -1,0 +1,264 @@
+-- The claim: the last look before a mail leaves, see src/delivery/store.rs.
+
+create function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null,
+    assumed timestamptz default null, only_of integer[] default null)
+returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
+               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
+-- A bitmap has to be made of all that is due, when a batch is wanted.
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    moment timestamptz := coalesce(assumed, statement_timestamp());
+    limited boolean := exists (select from marketing_automation_internal.domain_queue);
+    capped boolean := exists (select from marketing_automation.frequency_cap);
+    barred integer[] := array(select b.activity_id from marketing_automation_internal.barred_activity b);
+    -- Null: no scenario asks before its mails leave.
+    may_leave boolean := (
+        select true from marketing_automation.scenario s
+        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
+    unasked integer[] := '{}';
+    -- Whether some mails go before others.
+    ranked boolean := (
+        select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+        join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+        where a.action = 'send_email');
+    queues text[];
+    tokens double precision[];
+    ids bigint[];
+    versions integer[];
+    uuids uuid[];
+    closings timestamptz[];
+    looked_at integer;
+begin
+    if only_of is null then
+        perform marketing_automation_internal.rescue_orphans();
+    end if;
+    -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
+    if only_of is null and (exists (select from marketing_automation.sending_pause) or exists (
+        select from marketing_automation.origin o
+        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database)))
+    then
+        return;
+    end if;
+    if capped and only_of is null then
+        -- Whoever claims next counts what is claimed now. A rehearsal, which lasts, lets others claim.
+        perform from marketing_automation_internal.capped_claim c for update;
+    end if;
+    if limited and only_of is not null then
+        -- Limits are what leaves in real time.
+        select array_agg(b.domain), array_agg(null::double precision) into queues, tokens from marketing_automation_internal.domain_queue b;
+    elsif limited then
+        perform from marketing_automation_internal.domain_queue b order by b.domain for update;
+        select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
+        from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
+    end if;
+    -- A batch of which nothing may leave is followed by the next, within bounds.
+    for round in 1..20 loop
+        if may_leave then
+            unasked := marketing_automation_internal.unasked_scenarios('leave');
+        end if;
+        with domain_queue as (
+            select '' as name, batch_size as quota, null::double precision as tokens
+            union all
+            select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
+        ), queued as materialized (
+            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
+                   k.send_window as class_window,
+                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe,
+                   marketing_automation_internal.precedence(k, s) as precedence,
+                   l.name as domain_queue, l.quota,
+                   case when ranked then (
+                       select count(*) from (
+                           select from marketing_automation_internal.outbox o
+                           where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between first.due_at and moment
+                             and o.state = 'queued' and o.record_id is not null
+                           limit least(batch_size, l.quota)) o) end as due_mails,
+                   marketing_automation_internal.set_queue_cursor('outbox', a.id, l.name, first.due_at) as first_due_at
+            from marketing_automation.activity a
+            join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
+                and s.id <> all (unasked) and (only_of is null or s.id = any (only_of))
+            join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+            cross join domain_queue l
+            cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
+                a.id, l.name) end as at) begin
+            -- Not exists(): the planner may make it a join with all that is due.
+            cross join lateral (
+                select o.due_at from marketing_automation_internal.outbox o
+                where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and moment
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit 1) first
+        ), active as materialized (
+            -- Activities with due mails share what those that go before them leave of the batch, so that a large campaign does not hold up
+            -- a small one; so do queues.
+            select q.*, case when q.room > 0 and q.room_in_queue > 0 then greatest(least(
+                q.room / count(*) over (partition by q.precedence),
+                q.room_in_queue / count(*) over (partition by q.domain_queue, q.precedence)), 1) else 0 end as share
+            from (
+                select q.*, batch_size - coalesce(sum(q.due_mails) over before, 0) as room,
+                    q.quota - coalesce(sum(q.due_mails) over before_in_queue, 0) as room_in_queue
+                from queued q
+                window before as (order by q.precedence desc range between unbounded preceding and current row exclude group),
+                    before_in_queue as (partition by q.domain_queue order by q.precedence desc
+                        range between unbounded preceding and current row exclude group)) q
+        ), due as materialized (
+            select o.id, a.version, a.scenario_id, a.expires_after, a.send_window, a.class_window, a.topic, a.honors_unsubscribe, o.time_zone,
+                a.domain_queue, a.quota,
+                row_number() over (partition by a.domain_queue order by a.precedence desc) as place
+            from active a
+            cross join lateral (
+                select o.id, o.time_zone from marketing_automation_internal.outbox o
+                where o.activity_id = a.id and o.domain_queue = a.domain_queue and o.due_at between a.first_due_at and moment
+                  and o.state = 'queued' and o.record_id is not null
+                order by o.due_at limit a.share for update skip locked) o
+            order by a.precedence desc limit batch_size
+        ), test as materialized (
+            -- Also of scenarios that do not run. Before the others, as somebody waits for them, and within the same limits.
+            select o.*, row_number() over (partition by o.domain_queue order by o.due_at, o.id) as place
+            from (select o.id, a.version, a.scenario_id, a.expires_after, l.name as domain_queue, l.quota, o.due_at
+                  from marketing_automation_internal.outbox o
+                  join marketing_automation.activity a on a.id = o.activity_id
+                  join domain_queue l on l.name = o.domain_queue
+                  where only_of is null and o.record_id is null and o.due_at <= moment and o.state = 'queued' and o.activity_id <> all (barred)
+                  order by o.due_at limit batch_size for update of o skip locked) o
+        ), leaving as materialized (
+            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
+            from marketing_automation_internal.leaving_mails(
+                case when may_leave then array(select d.id from due d) end, assumed) l group by l.id
+        ), send_window as materialized (
+            -- Once for each window and zone. Tests wait for none.
+            select d.send_window as name, d.time_zone, t.opens_at, t.closes_at,
+                   -- In the minute before a clock change an open one makes mails wait, too.
+                   w.outside = 'skip' and not marketing_automation_internal.is_open(w,
+                       marketing_automation_internal.window_zone(w, d.time_zone), moment) as skips
+            from (select distinct n.name as send_window, u.time_zone from due u cross join lateral (values (u.send_window), (u.class_window)) n (name)
+                  where n.name is not null) d
+            join marketing_automation.send_window w on w.name = d.send_window
+            cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, d.time_zone),
+                moment) t
+        ), examined as materialized (
+            select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
+                d.domain_queue,
+                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at,
+                   -- First, as what was made while forget() ran is erased here, whatever else forbids it.
+                   case when x.reason = 'forgotten' then 'address suppressed: forgotten'
+                        when r.blocked_at is not null or exists (
+                            select from marketing_automation.unsubscription u
+                            where d.honors_unsubscribe and u.scenario_id in (0, d.scenario_id) and u.party = r.party)
+                        then 'record blocked or party unsubscribed'
+                        when r.end_reason is not null then marketing_automation_internal.end_objection(r.end_reason)
+                        when d.expires_after is not null
+                            and marketing_automation_internal.after_delay(o.created_at, d.expires_after, o.time_zone) <= moment
+                            then 'expired'
+                        when exists (
+                            select from marketing_automation_internal.unsubscribed_address u
+                            where d.honors_unsubscribe and u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                              and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
+                        then 'address unsubscribed'
+                        when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
+                        then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
+                        when (w.skips or v.skips) and coalesce(x.reason, e.objection) is null
+                        then format('outside send window "%s"', case when w.skips then w.name else v.name end)
+                        else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
+                   case when limited and d.domain_queue = '' then (
+                       select l.domain from marketing_automation.domain_limit l
+                           where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
+            from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.class_window, d.topic, d.time_zone,
+                      d.honors_unsubscribe
+                  from due d
+                  where d.place + (select count(*) from test t where t.domain_queue = d.domain_queue) <= d.quota
+                  union all
+                  select t.id, t.version, t.scenario_id, t.expires_after, t.domain_queue, null, null, null, null, false from test t
+                  where t.place <= t.quota) d
+            left join send_window w on w.name = d.send_window and w.time_zone is not distinct from d.time_zone
+            left join send_window v on v.name = d.class_window and v.time_zone is not distinct from d.time_zone
+            join marketing_automation_internal.outbox o on o.id = d.id
+            left join marketing_automation_internal.record r on r.id = o.record_id
+            left join leaving e on e.id = d.id
+            -- Once for all lists.
+            cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            left join marketing_automation.topic k on k.name = d.topic
+            left join marketing_automation.subscription p on p.topic = d.topic and p.party = r.party and p.address_hash is null
+            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
+            cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
+                as x (reason)
+        ), over_cap as materialized (
+            select m.id, m.waits_until, case when m.skips then m.reason end as objection
+            from marketing_automation_internal.capped_mails(case when capped then array(
+                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null) end,
+                moment) m
+        ), checked as materialized (
+            select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
+                coalesce(x.objection, m.objection) as objection, x.other_lane
+            from examined x left join over_cap m on m.id = x.id
+        ), suppressed as (
+            delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
+                returning o.*, c.objection
+        ), logged as (
+            insert into marketing_automation_internal.message_log
+                (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                    created_at, state, attempts, finished_at, smtp_reply)
+            -- forget() did not see what was made in that moment, or has been made again since.
+            select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
+                case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
+                case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
+                case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
+                s.track_opens, s.track_clicks, s.created_at,
+                   'suppressed', s.attempts, moment, s.objection
+            from suppressed s
+            cross join lateral (
+                select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
+                    o.is_forgotten and coalesce(lower(s.party) = lower(s.email), false) as is_its_party
+                from (select s.objection = 'address suppressed: forgotten' as is_forgotten) o) f
+        ), counters as (
+            insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
+            select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
+            where s.record_id is not null group by 1, 2
+        ), moved as (
+            update marketing_automation_internal.outbox o
+            set domain_queue = coalesce(c.other_lane, o.domain_queue), due_at = coalesce(c.not_before, o.due_at)
+            from checked c where c.objection is null and coalesce(c.other_lane, c.not_before::text) is not null and o.id = c.id
+        ), spent as (
+            update marketing_automation_internal.domain_queue b set tokens = l.tokens - c.mails, refilled_at = moment
+            from domain_queue l
+            join (select c.domain_queue, count(*) as mails from checked c where c.objection is null and c.not_before is null
+                and c.domain_queue <> '' group by c.domain_queue) c on c.domain_queue = l.name
+            where l.tokens is not null and b.domain = l.name
+        )
+        select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
+            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
+        into ids, versions, uuids, closings, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
+        if capped then
+            perform marketing_automation_internal.count_capped(ids, moment);
+        end if;
+        return query
+            update marketing_automation_internal.outbox o
+            set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
+            from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
+            where o.id = c.id
+            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
+                o.context,
+                      o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision;
+        -- Asking whether they may leave takes time, too.
+        exit when found or looked_at = 0 and ranked is not true
+            or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
+        -- Somebody else may hold what goes before: then it leaves already.
+        ranked := ranked and looked_at > 0;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
+    'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
+    'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, '
+    'topics that are not wanted, suppressed addresses, of ended journeys, and what has expired, end as suppressed; what finds its window '
+    'shut waits for its opening, what is over a frequency cap until there is room, and that of which it is not known whether it may leave, '
+    'for a moment or a minute. None during a pause. '
+    'full_scan: looks for due mails from the beginning, not from where it '
+    'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
+    'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
+    'then, and nobody''s rows are locked but theirs';

@@ -1,0 +1,95 @@
+-- What became of mails that were claimed: results of a mailer, recorded in batches, see src/delivery/store.rs.
+
+create function marketing_automation_internal.complete_messages(
+    ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
+    now timestamptz default null
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+#variable_conflict use_column
+declare
+    finished bigint;
+    records bigint[];
+    activities integer[];
+    result_at timestamptz := coalesce(now, statement_timestamp());
+begin
+    with result as materialized (
+        select u.id, u.attempt, case when u.state = 'queued' and u.result = 'in_doubt' and (
+                   -- A server that takes every mail and never says so would else get it again for days. Deaths of our own do not count.
+                   select count(*) from marketing_automation_internal.attempt_log a
+                   where a.message_id = u.id and a.state = 'in_doubt' and a.server is not null) >= 2
+               then 'in_doubt' else u.state end as state, u.reply, u.retry_after,
+               coalesce(u.result, case u.state when 'queued' then 'deferred' else u.state end) as result, u.code, u.status, u.server
+        from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
+            as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    ), retried as (
+        update marketing_automation_internal.outbox o
+        set state = case r.state when 'in_doubt' then 'in_doubt' else 'queued' end,
+            due_at = case r.state when 'in_doubt' then 'infinity' else statement_timestamp() + make_interval(secs => r.retry_after) end,
+            -- A claim that was given back untried is no attempt.
+            attempts = case r.state when 'released' then o.attempts - 1 else o.attempts end,
+            smtp_reply = coalesce(r.reply, o.smtp_reply)
+        from result r
+        where r.state in ('queued', 'released', 'in_doubt') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
+        returning r.*
+    ), ended as (
+        delete from marketing_automation_internal.outbox o using result r
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt
+          -- That it was sent counts also where rescue_messages() took it back meanwhile: it is in doubt no more.
+          and (o.state = 'sending' or r.state = 'sent' and o.smtp_reply = 'in flight when the mailer stopped')
+        returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
+    ), logged as (
+        insert into marketing_automation_internal.message_log
+            (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
+                created_at,
+             state, attempts, finished_at, sent_at, smtp_reply, server)
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
+            e.track_opens, e.track_clicks, e.created_at,
+               e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
+               case e.ending when 'sent' then e.server end
+        from ended e
+    ), counters as (
+        insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
+        select e.activity_id, marketing_automation_internal.counter_period(e.created_at),
+               count(*) filter (where e.ending = 'sent'), count(*) filter (where e.ending <> 'sent')
+        from ended e where e.record_id is not null group by 1, 2
+    ), attempt as (
+        insert into marketing_automation_internal.attempt_log (message_id, attempt, ended_at, state, code, status, reply, server)
+        select e.id, e.attempts, statement_timestamp(), e.result, e.code, e.status, e.reply, e.server
+        from ended e where e.result <> 'sent' or e.attempts > 1
+        union all
+        select t.id, t.attempt, statement_timestamp(), t.result, t.code, t.status, t.reply, t.server
+        from retried t where t.state <> 'released'
+        on conflict do nothing
+    )
+    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children)
+    into finished, records, activities
+    from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
+              select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
+    if records is not null then
+        perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
+    if exists (select from marketing_automation_internal.capped_mail) then
+        perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
+    end if;
+    -- Servers with limits were counted when they were asked for permits.
+    insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
+    select s.server, current_date, count(*)
+    from unnest(servers, states) as s (server, state)
+    join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
+    where s.state = 'sent'
+    group by s.server order by s.server
+    on conflict on constraint smtp_usage_pkey do update
+    set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
+    -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
+    perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
+        where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
+    return finished;
+end $$;
+comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],
+    integer[], text[], text[], timestamptz) is
+    'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
+    'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
+    'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
+    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state '
+    'says. The children of sent mails start. now: assumed time of the result, for simulations';
