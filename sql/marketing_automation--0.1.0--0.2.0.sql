@@ -1016,8 +1016,8 @@ begin
     if value <> all (valid) then
         raise exception '% "%" of % does not exist', what, value, whose
             using errcode = 'check_violation',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(value, valid) || '". ', '')
-                      || format('It is %s%s.', array_to_string(valid, ', '), coalesce('; ' || otherwise, ''));
+                  hint = concat_ws(' ', marketing_automation_internal.name_hint(value, valid),
+                      format('It is %s%s.', array_to_string(valid, ', '), coalesce('; ' || otherwise, '')));
     end if;
 end $$;
 comment on function marketing_automation_internal.check_value(text, text[], text, text, text) is
@@ -1195,6 +1195,13 @@ language c immutable strict parallel safe set search_path = pg_catalog, pg_temp 
 comment on function marketing_automation_internal.nearest_name(text, text[]) is
     'API: private. The one of the names that was probably meant, for a hint; null: none differs by so few as three letters or half '
     'of them';
+
+create or replace function marketing_automation_internal.name_hint(name text, names text[], otherwise text default null) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, names) || '".', otherwise)
+$$;
+comment on function marketing_automation_internal.name_hint(text, text[], text) is
+    'API: private. The hint of an error about a name that does not exist: the one of the names that was probably meant, else otherwise';
 
 create or replace function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
@@ -2858,8 +2865,7 @@ begin
     if not found and name is not null then
         raise exception 'send window "%" of % does not exist', name, whose
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
-                      select w.name from marketing_automation.send_window w)) || '".',
+                  hint = marketing_automation_internal.name_hint(name, array(select w.name from marketing_automation.send_window w),
                       format('insert into marketing_automation.send_window (name, days, opens, closes) '
                           'values (%L, ''{1,2,3,4,5}'', ''09:00'', ''18:00'');', name));
     end if;
@@ -2919,8 +2925,8 @@ begin
     if new.calendar is not null and not exists (select from marketing_automation.holiday h where h.calendar = new.calendar) then
         raise exception 'calendar "%" of send window "%" does not exist', new.calendar, new.name
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(new.calendar, array(
-                      select distinct h.calendar from marketing_automation.holiday h)) || '".',
+                  hint = marketing_automation_internal.name_hint(new.calendar,
+                      array(select distinct h.calendar from marketing_automation.holiday h),
                       format('Give it a day first: insert into marketing_automation.holiday (calendar, day) values (%L, ''2030-12-25'');', new.calendar));
     end if;
     if marketing_automation_internal.next_opening(new, marketing_automation_internal.window_zone(new, null), statement_timestamp()) is null then
@@ -3053,8 +3059,7 @@ begin
     if not found and name is not null then
         raise exception 'topic "%"% does not exist', name, coalesce(' of ' || whose, '')
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
-                      select t.name from marketing_automation.topic t)) || '".',
+                  hint = marketing_automation_internal.name_hint(name, array(select t.name from marketing_automation.topic t),
                       format('insert into marketing_automation.topic (name, title) values (%L, ''…'');', name));
     end if;
 end $$;
@@ -3184,8 +3189,7 @@ begin
     if not found and name is not null then
         raise exception 'message class "%" of % does not exist', name, whose
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, array(
-                      select c.name from marketing_automation.message_class c)) || '".',
+                  hint = marketing_automation_internal.name_hint(name, array(select c.name from marketing_automation.message_class c),
                       'See: select name from marketing_automation.message_class;');
     end if;
 end $$;
@@ -7115,6 +7119,25 @@ comment on function marketing_automation_internal.records_for_whom(marketing_aut
     'goal_at and goal_value give, and those for which it raises, with the last error. code: of an error that passes, which '
     'ended it; an error of the condition itself is raised. Its caller has begun a turn';
 
+create or replace function marketing_automation_internal.ask_slice(scenario marketing_automation.scenario, work text, subject text, condition text,
+    records bigint[], of_activity integer default null, out holds bigint[], out times timestamptz[], out amounts numeric[],
+    out raises bigint[], out error text, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.begin_turn();
+    perform marketing_automation_internal.turn_asks(scenario.id, work);
+    select a.holds, a.times, a.amounts, a.raises, a.error, a.code into holds, times, amounts, raises, error, code
+    from marketing_automation_internal.records_for_whom(scenario, condition, records) a;
+    perform marketing_automation_internal.end_turn();
+    if code is not null then
+        perform marketing_automation_internal.note_error(scenario.id, of_activity, format('%s: %s', subject, error), code);
+    end if;
+end $$;
+comment on function marketing_automation_internal.ask_slice(marketing_automation.scenario, text, text, text, bigint[], integer, out bigint[],
+    out timestamptz[], out numeric[], out bigint[], out text, out text) is
+    'API: private. What records_for_whom() says of a slice, in a turn of its own; an error that passes is noted, under the name of what '
+    'raised it (subject), and at of_activity. work: as in turn_asks()';
+
 create or replace function marketing_automation_internal.end_objection(reason text) returns text
 language sql immutable
 return 'journey ended: ' || case reason when 'exited' then 'exit condition' when 'goal_reached' then 'goal reached'
@@ -7412,18 +7435,15 @@ begin
     end if;
     select a.* into strict activity from marketing_automation.activity a where a.id = slice.of_activity;
     send_window := marketing_automation_internal.its_window(activity);
-    perform marketing_automation_internal.begin_turn();
-    perform marketing_automation_internal.turn_asks(scenario.id, 'date');
     -- It is asked like a goal: for whom there is one, and when that is. Rows that raise fail when their activity runs.
     scenario.goal := format(E'(%s\n) is not null', activity.at);
     scenario.goal_at := activity.at;
     scenario.goal_value := null;
-    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.records) a;
-    perform marketing_automation_internal.end_turn();
+    select a.* into answer
+    from marketing_automation_internal.ask_slice(scenario, 'date', format('at of activity "%s"', activity.name), scenario.goal, slice.records,
+        activity.id) a;
     code := answer.code;
     if code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, activity.id, format('at of activity "%s": %s', activity.name,
-            answer.error), code);
         return;
     end if;
     update marketing_automation_internal.sweep s
@@ -7522,13 +7542,10 @@ begin
     if asked = 0 then
         return;
     end if;
-    perform marketing_automation_internal.begin_turn();
-    perform marketing_automation_internal.turn_asks(scenario.id, 'exit');
-    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.exit_condition, slice.records) a;
-    perform marketing_automation_internal.end_turn();
+    select a.* into answer
+    from marketing_automation_internal.ask_slice(scenario, 'exit', 'exit condition', scenario.exit_condition, slice.records) a;
     code := answer.code;
     if code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('exit condition: %s', answer.error), code);
         return;
     end if;
     update marketing_automation_internal.sweep s
@@ -7762,13 +7779,9 @@ begin
     if asked = 0 then
         return;
     end if;
-    perform marketing_automation_internal.begin_turn();
-    perform marketing_automation_internal.turn_asks(scenario.id, 'goal');
-    select a.* into answer from marketing_automation_internal.records_for_whom(scenario, scenario.goal, slice.asked) a;
-    perform marketing_automation_internal.end_turn();
+    select a.* into answer from marketing_automation_internal.ask_slice(scenario, 'goal', 'goal', scenario.goal, slice.asked) a;
     code := answer.code;
     if code is not null then
-        perform marketing_automation_internal.note_error(scenario.id, null, format('goal: %s', answer.error), code);
         return;
     end if;
     update marketing_automation_internal.sweep s set reached_record = slice.reached
@@ -10534,7 +10547,8 @@ comment on function marketing_automation.undo_choice_by_token(text, text[], text
     'not confirmed has not now';
 
 -- functions/mailer.sql
--- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs.
+-- What delivery asks of the database: short transactions around the network, see src/delivery/store.rs. The claim itself and results are
+-- in claim.sql and complete.sql.
 
 create or replace function marketing_automation_internal.rescue_messages(hold boolean, starting integer default null,
     spare_worker boolean default false) returns bigint
@@ -10569,6 +10583,65 @@ $$;
 comment on function marketing_automation_internal.rescue_messages(boolean, integer, boolean) is
     'API: private. What a sender had in flight that is at work no more is sent again under the same Message-ID, or held as in_doubt. '
     'starting: the mailer that begins, and has nothing in flight yet; spare_worker: the worker is at work';
+
+create or replace function marketing_automation_internal.mail_templates(activities integer[])
+returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
+    subject text, body text, message_class text, bulk_headers boolean)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body, k.name, k.bulk_headers
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+    cross join lateral (
+        select '' as language, a.sender, a.subject, a.body
+        union all
+        select o.language, o.sender, o.subject, o.body from marketing_automation.activity_translation o where o.activity_id = a.id) t
+    where a.id = any (activities)
+$$;
+comment on function marketing_automation_internal.mail_templates(integer[]) is
+    'API: private. Templates of activities, language empty for the activity''s own, then translations';
+
+create or replace function marketing_automation_internal.link_ids(urls text[]) returns table (url text, id bigint)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+    insert into marketing_automation.link (digest, url)
+    select distinct sha256(convert_to(u.url, 'UTF8')), u.url from unnest(urls) as u (url)
+    where not exists (select from marketing_automation.link l where l.digest = sha256(convert_to(u.url, 'UTF8')))
+    on conflict do nothing;
+    return query
+        select l.url, l.id from unnest(urls) as u (url)
+        join marketing_automation.link l on l.digest = sha256(convert_to(u.url, 'UTF8'));
+end $$;
+comment on function marketing_automation_internal.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
+
+create or replace function marketing_automation_internal.next_due() returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select nullif(least(
+        -- Also when whoever could not be asked is asked again: see unasked_scenarios().
+        (select min(greatest(o.due_at, l.ready_at, t.failed_at + interval '1 minute'))
+         from marketing_automation.activity a
+         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
+             and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
+         left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
+         cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
+             from marketing_automation_internal.domain_queue_budget b) l
+         cross join lateral (
+             select o.due_at from marketing_automation_internal.outbox o
+             where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
+                 and o.record_id is not null order by o.due_at limit 1) o),
+        (select min(greatest(o.due_at, b.ready_at)) from marketing_automation_internal.outbox o
+         left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = o.domain_queue
+         where o.record_id is null and o.state = 'queued'
+             and o.activity_id not in (select x.activity_id from marketing_automation_internal.barred_activity x))), 'infinity')
+    where not exists (select from marketing_automation.sending_pause)
+$$;
+comment on function marketing_automation_internal.next_due() is
+    'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for '
+    'it; null: none is queued, or sending is paused';
+
+-- functions/claim.sql
+-- The claim: the last look before a mail leaves, see src/delivery/store.rs.
 
 create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null,
     assumed timestamptz default null, only_of integer[] default null)
@@ -10833,36 +10906,8 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
     'then, and nobody''s rows are locked but theirs';
 
-create or replace function marketing_automation_internal.mail_templates(activities integer[])
-returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text, message_class text, bulk_headers boolean)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body, k.name, k.bulk_headers
-    from marketing_automation.activity a
-    join marketing_automation.scenario s on s.id = a.scenario_id
-    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
-    cross join lateral (
-        select '' as language, a.sender, a.subject, a.body
-        union all
-        select o.language, o.sender, o.subject, o.body from marketing_automation.activity_translation o where o.activity_id = a.id) t
-    where a.id = any (activities)
-$$;
-comment on function marketing_automation_internal.mail_templates(integer[]) is
-    'API: private. Templates of activities, language empty for the activity''s own, then translations';
-
-create or replace function marketing_automation_internal.link_ids(urls text[]) returns table (url text, id bigint)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-begin
-    insert into marketing_automation.link (digest, url)
-    select distinct sha256(convert_to(u.url, 'UTF8')), u.url from unnest(urls) as u (url)
-    where not exists (select from marketing_automation.link l where l.digest = sha256(convert_to(u.url, 'UTF8')))
-    on conflict do nothing;
-    return query
-        select l.url, l.id from unnest(urls) as u (url)
-        join marketing_automation.link l on l.digest = sha256(convert_to(u.url, 'UTF8'));
-end $$;
-comment on function marketing_automation_internal.link_ids(text[]) is 'API: private. Ids of web addresses, new ones stored';
+-- functions/complete.sql
+-- What became of mails that were claimed: results of a mailer, recorded in batches, see src/delivery/store.rs.
 
 create or replace function marketing_automation_internal.complete_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
@@ -10958,30 +11003,8 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
     'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state '
     'says. The children of sent mails start. now: assumed time of the result, for simulations';
 
-create or replace function marketing_automation_internal.next_due() returns timestamptz
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select nullif(least(
-        -- Also when whoever could not be asked is asked again: see unasked_scenarios().
-        (select min(greatest(o.due_at, l.ready_at, t.failed_at + interval '1 minute'))
-         from marketing_automation.activity a
-         join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running'
-             and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
-         left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
-         cross join (select '' as domain_queue, null as ready_at union all select b.domain_queue, b.ready_at
-             from marketing_automation_internal.domain_queue_budget b) l
-         cross join lateral (
-             select o.due_at from marketing_automation_internal.outbox o
-             where o.activity_id = a.id and o.domain_queue = l.domain_queue and o.state = 'queued'
-                 and o.record_id is not null order by o.due_at limit 1) o),
-        (select min(greatest(o.due_at, b.ready_at)) from marketing_automation_internal.outbox o
-         left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = o.domain_queue
-         where o.record_id is null and o.state = 'queued'
-             and o.activity_id not in (select x.activity_id from marketing_automation_internal.barred_activity x))), 'infinity')
-    where not exists (select from marketing_automation.sending_pause)
-$$;
-comment on function marketing_automation_internal.next_due() is
-    'API: private. When the next test, or the next queued mail of a running scenario, is due and its domain''s limit leaves room for '
-    'it; null: none is queued, or sending is paused';
+-- functions/retry.sql
+-- What people do about a single mail: send it once more, or not at all.
 
 create or replace function marketing_automation_internal.retry(caller regrole, message bigint)
     returns void
@@ -11064,9 +11087,8 @@ language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.cancel(bigint) is
     'API: public. Ends a mail that is queued, deferred or in doubt: it is not sent (again), and starts no children';
 
--- functions/mailers.sql
--- What a marketing-mailer asks of the database: the same as the worker, see mailer.sql, as a role that may call these functions and
--- nothing else. Each belongs to a session that has registered.
+-- functions/mailer_sessions.sql
+-- Mailers as sessions: a marketing-mailer registers, has its share of the connections, and is missed when its session has ended.
 
 create or replace function marketing_automation_internal.has_ended(pid integer, backend_start timestamptz) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
@@ -11263,6 +11285,10 @@ begin
     where m.id = me and not exists (select from marketing_automation_internal.outbox o where o.state = 'sending' and o.mailer = m.id);
 end $$;
 comment on function marketing_automation.mailer_unregister() is 'API: mailer. Leaves without a trace, for who has only tried: --check';
+
+-- functions/mailers.sql
+-- What a marketing-mailer asks of the database: the same as the worker, see mailer.sql, as a role that may call these functions and
+-- nothing else. Each belongs to a session that has registered.
 
 create or replace function marketing_automation.mailer_settings() returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -13265,8 +13291,7 @@ begin
                        join marketing_automation.activity a on a.id = t.activity_id order by t.ordinal);
         raise exception 'scenario "%" has no activity "%"', scenario.name, name
             using errcode = 'undefined_object',
-                  hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(name, names) || '".',
-                                  format('Its activities are: %s.', array_to_string(names, ', ')));
+                  hint = marketing_automation_internal.name_hint(name, names, format('Its activities are: %s.', array_to_string(names, ', ')));
     end if;
     return result;
 end $$;
@@ -14429,6 +14454,165 @@ comment on function marketing_automation.report_by_token(text, text) is
     'API: proxy. The report of the scenario that a token names, as report_html(); null: the token is malformed, forged or has expired, the '
     'scenario is gone, or marketing_automation.report_links is off';
 
+-- functions/explain_activities.sql
+-- What each activity of a tree did for a record, or waits for, or why it never will: told for people.
+
+create or replace function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
+    sees boolean)
+returns table (activity_id integer, about text, fact text)
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    node record;
+    its_zone text := (select r.time_zone from marketing_automation_internal.record r where r.id = of_record);
+    blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
+    is_held_out boolean := (select r.held_out from marketing_automation_internal.record r where r.id = of_record);
+    its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
+    arrived boolean := scenario.goal_ends_journey
+        and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
+    -- Activities that will not run any more, and neither what follows them.
+    dead integer[] := '{}';
+    event text;
+    mails bigint[] := array(select l.id from marketing_automation_internal.message_log l where l.record_id = of_record);
+begin
+    -- The queue has no index on the record: it is looked through only for what is not in the log.
+    if exists (
+        select from marketing_automation_internal.finished_activity f
+        where f.record_id = of_record and f.outcome = 'mailed'
+          and not exists (select from marketing_automation_internal.message_log l where l.record_id = of_record
+              and l.activity_id = f.activity_id)) then
+        mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
+    end if;
+    for node in
+        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
+               d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
+               case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
+               -- The other side of its event that ran, or whose activity it is.
+               (select o.name from marketing_automation.activity o
+                join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
+                    and x.state = 'done'
+                where o.parent_id = a.parent_id and o.on_event = marketing_automation_internal.opposite_event(a.on_event)
+                order by x.finished_at limit 1) as opposite
+        from marketing_automation_internal.activity_tree(scenario.id) t
+        join marketing_automation.activity a on a.id = t.activity_id
+        left join marketing_automation.activity p on p.id = a.parent_id
+        left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
+        left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
+        left join marketing_automation_internal.its_window(a) its on its.name is not null
+        left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
+        left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
+        left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
+        left join marketing_automation_internal.branch_decision d on a.on_event is null and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation.activity taken on taken.id = d.activity_id
+        order by t.ordinal
+    loop
+        activity_id := (node.a).id;
+        about := node.prefix || (node.a).name;
+        -- What happened or must happen to the parent's mail.
+        event := case (node.a).on_event when 'email_opened' then 'opened' when 'email_not_opened' then 'opened'
+                                        when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
+                                        when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
+        fact := case
+            when node.waits_until is not null and arrived then
+                format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
+            when node.waits_until is not null and its_end is not null then
+                format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
+                    marketing_automation_internal.end_in_words(its_end))
+            when node.waits_until is not null then
+                case when (node.a).wait_until is not null and node.runs_at > clock_timestamp() then
+                         'waits until its condition is true, at most until ' || marketing_automation_internal.moment(node.runs_at)
+                     when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
+                     when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
+                         marketing_automation_internal.moment(node.waits_until))
+                     else format('due since %s, runs with the next process_due()',
+                         marketing_automation_internal.moment(node.waits_until)) end
+                || coalesce(', by send window "' || node.send_window || '"', '')
+                || case when (node.a).on_event like 'email\_not\_%' and (node.pf).outcome = 'mailed' then
+                    format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
+            when (node.f).state = 'done' then
+                format('done %s', marketing_automation_internal.moment((node.f).finished_at))
+                || case (node.f).outcome
+                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
+                        'its mail is no longer in the log')
+                        || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
+                        || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
+                        || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'expired' then ', did nothing: its date was too long ago'
+                    when 'no_address' then ', without a mail: the row had no address'
+                    when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
+                        when (node.a).condition is null then ', did nothing: what it waited for was not true'
+                        else ', did nothing: what it waited for, or its condition, was not true' end
+                    when 'row_missing' then ', did nothing: the row was gone'
+                    else '' end
+            when (node.f).state = 'cancelled' then
+                format('cancelled %s: ', marketing_automation_internal.moment((node.f).finished_at))
+                || case (node.f).outcome
+                    when 'blocked' then 'the record was blocked'
+                    when 'goal_reached' then 'the goal was reached'
+                    when 'exited' then marketing_automation_internal.end_in_words('exited')
+                    when 'no_date' then 'it had no date'
+                    when 'entered_again' then marketing_automation_internal.end_in_words('entered_again')
+                    when 'opposite_executed' then format('"%s" ran', node.opposite)
+                    else format('the mail of "%s" was %s', (node.parent).name, event) end
+            when (node.f).state = 'failed' then
+                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), case when sees then (node.f).error
+                    else marketing_automation_internal.public_error((node.f).error, (node.f).error_code) end,
+                    (node.f).error_code)
+            -- It has no row. Why not?
+            when blocked then 'never starts: the record is blocked'
+            when arrived then 'never starts: the goal was reached'
+            when its_end is not null then 'never starts: ' || marketing_automation_internal.end_in_words(its_end)
+            when is_held_out then 'never starts: the record is held out'
+            when (node.a).parent_id is null then
+                case when (node.a).condition is null then 'never starts: it was added after the record had entered'
+                     else 'never starts: its condition was not true when the record entered, or it was added later' end
+            when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
+            when node.pf is null and event is not null and (node.a).on_event not like 'email\_not\_%' then
+                format('starts when the mail of "%s" is %s', (node.parent).name, event)
+            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
+                (node.parent).name)
+            when node.pf is null and (node.a).on_event = 'condition_not_met' then
+                format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
+                else 'starts if "%s" decides on it' end, (node.parent).name)
+            when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
+                then 'failed' else 'was cancelled' end)
+            when (node.a).on_event = 'condition_not_met' then format(case (node.pf).outcome
+                when 'condition_not_met' then 'never starts: it was added after "%s" had run'
+                when 'row_missing' then 'never starts: the row was gone when "%s" ran'
+                else 'never starts: the condition of "%s" was true' end, (node.parent).name)
+            when node.is_passed_over and node.taken is null and (node.parent).metric is not null then
+                format('starts if it wins experiment "%s"', (node.parent).name)
+            when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
+                coalesce('"' || node.taken || '"', 'none of what follows it'))
+            when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
+            when (node.pf).outcome = 'expired' then format('never starts: the date of "%s" was too long ago', (node.parent).name)
+            when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
+            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
+                format('never starts: "%s" had no address to send to', (node.parent).name)
+            when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
+                format('never starts: the mail of "%s" was not sent', (node.parent).name)
+            when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
+            when (node.a).on_event like 'email\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
+                then (node.pf).clicked_at else (node.pf).bounced_at end is not null then
+                format('never starts: the mail of "%s" was %s', (node.parent).name, event)
+            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like 'email\_not\_%'
+                and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at
+                    else (node.pf).bounced_at end is null then
+                format('starts when the mail of "%s" is %s', (node.parent).name, event)
+            when (node.pm).sent_at is null and (node.pm).id is not null then
+                format('starts when the mail of "%s" has gone', (node.parent).name)
+            else format('never starts: it was added after "%s" had run', (node.parent).name)
+        end;
+        if fact like 'never starts:%' then
+            dead := dead || (node.a).id;
+        end if;
+        return next;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint, boolean) is
+    'API: private. For each activity of the tree what a record did or waits for, or why it never will. sees: whether it may quote the row';
+
 -- functions/explain.sql
 -- Why has this customer (not) got that mail: one record of a scenario, told for people.
 
@@ -14647,162 +14831,6 @@ end $$;
 comment on function marketing_automation_internal.explain_entering(marketing_automation.scenario, text, boolean) is
     'API: private. Facts about a row as a record of a scenario: entered or why not, and what keeps it from going on. sees: whether it may quote the row';
 
-create or replace function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
-    sees boolean)
-returns table (activity_id integer, about text, fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-    node record;
-    its_zone text := (select r.time_zone from marketing_automation_internal.record r where r.id = of_record);
-    blocked boolean := (select r.blocked_at is not null from marketing_automation_internal.record r where r.id = of_record);
-    is_held_out boolean := (select r.held_out from marketing_automation_internal.record r where r.id = of_record);
-    its_end text := (select r.end_reason from marketing_automation_internal.record r where r.id = of_record);
-    arrived boolean := scenario.goal_ends_journey
-        and exists (select from marketing_automation.conversion c where c.record_id = of_record and c.source = 'goal');
-    -- Activities that will not run any more, and neither what follows them.
-    dead integer[] := '{}';
-    event text;
-    mails bigint[] := array(select l.id from marketing_automation_internal.message_log l where l.record_id = of_record);
-begin
-    -- The queue has no index on the record: it is looked through only for what is not in the log.
-    if exists (
-        select from marketing_automation_internal.finished_activity f
-        where f.record_id = of_record and f.outcome = 'mailed'
-          and not exists (select from marketing_automation_internal.message_log l where l.record_id = of_record
-              and l.activity_id = f.activity_id)) then
-        mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
-    end if;
-    for node in
-        select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
-               d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
-               case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
-               -- The other side of its event that ran, or whose activity it is.
-               (select o.name from marketing_automation.activity o
-                join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
-                    and x.state = 'done'
-                where o.parent_id = a.parent_id and o.on_event = marketing_automation_internal.opposite_event(a.on_event)
-                order by x.finished_at limit 1) as opposite
-        from marketing_automation_internal.activity_tree(scenario.id) t
-        join marketing_automation.activity a on a.id = t.activity_id
-        left join marketing_automation.activity p on p.id = a.parent_id
-        left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
-        left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
-        left join marketing_automation_internal.its_window(a) its on its.name is not null
-        left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
-        left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
-        left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
-        left join marketing_automation_internal.branch_decision d on a.on_event is null and d.record_id = of_record and d.parent_id = a.parent_id
-        left join marketing_automation.activity taken on taken.id = d.activity_id
-        order by t.ordinal
-    loop
-        activity_id := (node.a).id;
-        about := node.prefix || (node.a).name;
-        -- What happened or must happen to the parent's mail.
-        event := case (node.a).on_event when 'email_opened' then 'opened' when 'email_not_opened' then 'opened'
-                                        when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
-                                        when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
-        fact := case
-            when node.waits_until is not null and arrived then
-                format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
-            when node.waits_until is not null and its_end is not null then
-                format('is cancelled when it is due, %s: %s', marketing_automation_internal.moment(node.waits_until),
-                    marketing_automation_internal.end_in_words(its_end))
-            when node.waits_until is not null then
-                case when (node.a).wait_until is not null and node.runs_at > clock_timestamp() then
-                         'waits until its condition is true, at most until ' || marketing_automation_internal.moment(node.runs_at)
-                     when node.runs_at > clock_timestamp() then 'waits until ' || marketing_automation_internal.moment(node.runs_at)
-                     when scenario.state <> 'running' then format('due since %s, runs when the scenario does',
-                         marketing_automation_internal.moment(node.waits_until))
-                     else format('due since %s, runs with the next process_due()',
-                         marketing_automation_internal.moment(node.waits_until)) end
-                || coalesce(', by send window "' || node.send_window || '"', '')
-                || case when (node.a).on_event like 'email\_not\_%' and (node.pf).outcome = 'mailed' then
-                    format(', unless the mail of "%s" is %s before', (node.parent).name, event) else '' end
-            when (node.f).state = 'done' then
-                format('done %s', marketing_automation_internal.moment((node.f).finished_at))
-                || case (node.f).outcome
-                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
-                        'its mail is no longer in the log')
-                        || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
-                        || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
-                        || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
-                    when 'expired' then ', did nothing: its date was too long ago'
-                    when 'no_address' then ', without a mail: the row had no address'
-                    when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
-                        when (node.a).condition is null then ', did nothing: what it waited for was not true'
-                        else ', did nothing: what it waited for, or its condition, was not true' end
-                    when 'row_missing' then ', did nothing: the row was gone'
-                    else '' end
-            when (node.f).state = 'cancelled' then
-                format('cancelled %s: ', marketing_automation_internal.moment((node.f).finished_at))
-                || case (node.f).outcome
-                    when 'blocked' then 'the record was blocked'
-                    when 'goal_reached' then 'the goal was reached'
-                    when 'exited' then marketing_automation_internal.end_in_words('exited')
-                    when 'no_date' then 'it had no date'
-                    when 'entered_again' then marketing_automation_internal.end_in_words('entered_again')
-                    when 'opposite_executed' then format('"%s" ran', node.opposite)
-                    else format('the mail of "%s" was %s', (node.parent).name, event) end
-            when (node.f).state = 'failed' then
-                format('failed %s: %s (%s)', marketing_automation_internal.moment((node.f).finished_at), case when sees then (node.f).error
-                    else marketing_automation_internal.public_error((node.f).error, (node.f).error_code) end,
-                    (node.f).error_code)
-            -- It has no row. Why not?
-            when blocked then 'never starts: the record is blocked'
-            when arrived then 'never starts: the goal was reached'
-            when its_end is not null then 'never starts: ' || marketing_automation_internal.end_in_words(its_end)
-            when is_held_out then 'never starts: the record is held out'
-            when (node.a).parent_id is null then
-                case when (node.a).condition is null then 'never starts: it was added after the record had entered'
-                     else 'never starts: its condition was not true when the record entered, or it was added later' end
-            when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
-            when node.pf is null and event is not null and (node.a).on_event not like 'email\_not\_%' then
-                format('starts when the mail of "%s" is %s', (node.parent).name, event)
-            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
-                (node.parent).name)
-            when node.pf is null and (node.a).on_event = 'condition_not_met' then
-                format('starts when the condition of "%s" is not true', (node.parent).name)
-            when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
-                else 'starts if "%s" decides on it' end, (node.parent).name)
-            when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
-                then 'failed' else 'was cancelled' end)
-            when (node.a).on_event = 'condition_not_met' then format(case (node.pf).outcome
-                when 'condition_not_met' then 'never starts: it was added after "%s" had run'
-                when 'row_missing' then 'never starts: the row was gone when "%s" ran'
-                else 'never starts: the condition of "%s" was true' end, (node.parent).name)
-            when node.is_passed_over and node.taken is null and (node.parent).metric is not null then
-                format('starts if it wins experiment "%s"', (node.parent).name)
-            when node.is_passed_over then format('never starts: "%s" decided on %s', (node.parent).name,
-                coalesce('"' || node.taken || '"', 'none of what follows it'))
-            when (node.pf).outcome = 'condition_not_met' then format('never starts: the condition of "%s" was not true', (node.parent).name)
-            when (node.pf).outcome = 'expired' then format('never starts: the date of "%s" was too long ago', (node.parent).name)
-            when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
-            when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
-                format('never starts: "%s" had no address to send to', (node.parent).name)
-            when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
-                format('never starts: the mail of "%s" was not sent', (node.parent).name)
-            when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
-            when (node.a).on_event like 'email\_not\_%' and case event when 'opened' then (node.pf).opened_at when 'clicked'
-                then (node.pf).clicked_at else (node.pf).bounced_at end is not null then
-                format('never starts: the mail of "%s" was %s', (node.parent).name, event)
-            when (node.pf).outcome = 'mailed' and event is not null and (node.a).on_event not like 'email\_not\_%'
-                and case event when 'opened' then (node.pf).opened_at when 'clicked' then (node.pf).clicked_at
-                    else (node.pf).bounced_at end is null then
-                format('starts when the mail of "%s" is %s', (node.parent).name, event)
-            when (node.pm).sent_at is null and (node.pm).id is not null then
-                format('starts when the mail of "%s" has gone', (node.parent).name)
-            else format('never starts: it was added after "%s" had run', (node.parent).name)
-        end;
-        if fact like 'never starts:%' then
-            dead := dead || (node.a).id;
-        end if;
-        return next;
-    end loop;
-end $$;
-comment on function marketing_automation_internal.explain_activities(marketing_automation.scenario, bigint, boolean) is
-    'API: private. For each activity of the tree what a record did or waits for, or why it never will. sees: whether it may quote the row';
-
 create or replace function marketing_automation_internal.explain_record(caller regrole, scenario text, key text)
     returns table (about text, fact text)
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -14868,8 +14896,8 @@ begin
         if field is not null then
             raise exception 'event % has an unknown field "%"', n, field
                 using errcode = 'invalid_parameter_value',
-                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(field, fields) || '".',
-                                      format('Its fields are: %s.', array_to_string(fields, ', ')));
+                      hint = marketing_automation_internal.name_hint(field, fields,
+                          format('Its fields are: %s.', array_to_string(fields, ', ')));
         end if;
         activity_id := marketing_automation_internal.activity_named(scenario, item ->> 'activity');
         if not exists (select from marketing_automation.activity a where a.id = simulated_events.activity_id
@@ -14881,8 +14909,8 @@ begin
         if kind is null or kind <> all (kinds) then
             raise exception 'event % is unknown: "%"', n, kind
                 using errcode = 'invalid_parameter_value',
-                      hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(kind, kinds) || '".',
-                                      format('Events are: %s.', array_to_string(kinds, ', ')));
+                      hint = marketing_automation_internal.name_hint(kind, kinds,
+                          format('Events are: %s.', array_to_string(kinds, ', ')));
         end if;
         "after" := item ->> 'after';
         at := item ->> 'at';
@@ -15829,8 +15857,7 @@ begin
                 select s.name from marketing_automation.scenario s
                 where marketing_automation_internal.has_right(caller, s.owner_id, 'read') order by s.id);
             raise exception 'scenario "%" does not exist', its_name using errcode = 'undefined_object',
-                hint = coalesce('Perhaps you meant "' || marketing_automation_internal.nearest_name(its_name, readable) || '".',
-                    'See: select name from marketing_automation.scenario;');
+                hint = marketing_automation_internal.name_hint(its_name, readable, 'See: select name from marketing_automation.scenario;');
         end if;
     end loop;
     if start is null or not isfinite(start) then
