@@ -34,9 +34,7 @@ begin
         returning r.*
     ), ended as (
         delete from marketing_automation_internal.outbox o using result r
-        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt
-          -- That it was sent counts also where rescue_messages() took it back meanwhile: it is in doubt no more.
-          and (o.state = 'sending' or r.state = 'sent' and o.smtp_reply = 'in flight when the mailer stopped')
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
         returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
     ), logged as (
         insert into marketing_automation_internal.message_log

@@ -153,12 +153,29 @@ end $$;
 comment on function marketing_automation.mailer_tokens(text[], integer[], integer) is
     'API: mailer. Permits for servers with a limit, out of the bucket that all senders share';
 
+create function marketing_automation_internal.resume_rescued(me integer, ids bigint[], attempts integer[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    with resumed as (
+        update marketing_automation_internal.outbox o set state = 'sending', smtp_reply = null
+        from unnest(resume_rescued.ids, resume_rescued.attempts) as u (id, attempt)
+        -- Of that attempt: nobody has claimed it since.
+        where o.id = u.id and o.attempts = u.attempt and o.mailer = me and o.state <> 'sending'
+          and o.smtp_reply = 'in flight when the mailer stopped'
+        returning o.id, o.attempts
+    )
+    delete from marketing_automation_internal.attempt_log a using resumed r
+    where a.message_id = r.id and a.attempt = r.attempts and a.state = 'in_doubt' and a.server is null
+$$;
+comment on function marketing_automation_internal.resume_rescued(integer, bigint[], integer[]) is
+    'API: private. Gives back to a mailer what rescue_messages() took from it while it was cut off: it knows what became of these attempts';
+
 create function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
     retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer();
     mine bigint[];
+    was_rescued boolean;
     failures bigint[];
     completed bigint;
 begin
@@ -170,7 +187,11 @@ begin
         and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
         and 0 <= all (retry_seconds) and 'infinity' > all (retry_seconds),
         'a result has an id, an attempt, a state, and a pause in seconds; of each array there are as many');
-    mine := array(select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.mailer = me);
+    select array_agg(o.id), bool_or(o.state <> 'sending') into mine, was_rescued
+    from marketing_automation_internal.outbox o where o.id = any (ids) and o.mailer = me;
+    if was_rescued then
+        perform marketing_automation_internal.resume_rescued(me, ids, attempts);
+    end if;
     select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
             array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server)),
         array_agg(u.id) filter (where u.state = 'failed')

@@ -61,6 +61,67 @@ def test_the_network_to_the_database_is_cut_in_the_middle_of_a_mail(bare_shop, s
     forwarder.close()
 
 
+def test_what_was_cut_off_is_held_until_its_mailer_is_back_and_knows(bare_shop, sink, start_mailer):
+    bare_shop.setting("in_doubt", "hold")
+    forwarder = Forwarder(bare_shop.cluster.port)
+    bare_shop.customers("Ada", "Bob", "Cyd")
+    sink.delay(1)
+    sink.answer_data("bob@*", "550 5.1.1 no such user")
+    sink.answer_data("cyd@*", "450 4.2.0 later")
+    bare_shop.scenario()
+    start_mailer(bare_shop, port=forwarder.port)
+    bare_shop.tick()
+    # All three are with the server, which has not answered.
+    sink.wait_for(3)
+    forwarder.cut()
+    # As the server does when it notices, after twenty seconds.
+    bare_shop.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", bare_shop.mailing)
+    start_mailer(bare_shop, "other")
+    wait_until(lambda: list(bare_shop.messages().values()) == ["in_doubt"] * 3, what="all to be held")
+    bare_shop.customers("Dan")
+    bare_shop.tick()
+    bare_shop.wait_for_message("dan@example.org", "sent")
+    assert list(bare_shop.messages().values()) == ["in_doubt"] * 3 + ["sent"] and len(sink.mails) == 4
+    forwarder.mend()
+    said = {"ada@example.org": "sent", "bob@example.org": "failed", "cyd@example.org": "deferred", "dan@example.org": "sent"}
+    wait_until(lambda: bare_shop.messages() == said, 60, what="the mailer to tell what became of them")
+    assert Counter(mail.recipients[0] for mail in sink.mails) == dict.fromkeys(said, 1)
+    attempts = bare_shop.query(
+        "select m.email, a.state, a.code from marketing_automation.delivery_attempt a join marketing_automation.message m on m.id = a.message_id "
+        "where m.email not like 'dan%%' order by m.email"
+    )
+    assert attempts == [("ada@example.org", "sent", 250), ("bob@example.org", "failed", 550), ("cyd@example.org", "deferred", 450)]
+    sink.behave()
+    bare_shop.query("update marketing_automation_internal.outbox set due_at = now()")
+    bare_shop.wait_for_message("cyd@example.org", "sent")
+    forwarder.close()
+
+
+def test_what_was_cut_off_is_held_for_a_person_when_its_mailer_never_comes_back(bare_shop, sink, start_mailer):
+    bare_shop.setting("in_doubt", "hold")
+    forwarder = Forwarder(bare_shop.cluster.port)
+    bare_shop.customers("Ada")
+    sink.delay(1)
+    bare_shop.scenario()
+    mailer = start_mailer(bare_shop, port=forwarder.port)
+    bare_shop.tick()
+    sink.wait_for(1)
+    forwarder.cut()
+    # It cannot tell any more what the server says.
+    mailer.kill()
+    bare_shop.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", bare_shop.mailing)
+    start_mailer(bare_shop, "other")
+    bare_shop.wait_for_message("ada@example.org", "in_doubt")
+    bare_shop.customers("Bob")
+    bare_shop.tick()
+    bare_shop.wait_for_message("bob@example.org", "sent")
+    assert len(sink.to("ada@example.org")) == 1
+    bare_shop.query("select marketing_automation.retry(id) from marketing_automation.message where state = 'in_doubt'")
+    bare_shop.wait_for_message("ada@example.org", "sent")
+    assert len({mail.message["Message-ID"] for mail in sink.to("ada@example.org")}) == 1 and len(sink.to("ada@example.org")) == 2
+    forwarder.close()
+
+
 def test_a_mailer_that_is_cut_off_sends_nothing_a_second_later(bare_shop, sink, start_mailer):
     forwarder = Forwarder(bare_shop.cluster.port)
     bare_shop.setting("smtp_connections", "2")

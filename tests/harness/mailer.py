@@ -13,16 +13,17 @@ BINARY = "marketing-mailer"
 
 
 class Mailer(WebProgram):
-    """Runs a mailer until the program ends; /readyz and /metrics are on a free port of 127.0.0.1."""
+    """Runs a mailer until the program ends; /readyz and /metrics are on a free port of 127.0.0.1. `program`: another one than that of `profile`. Without
+    a database or a name, a file among the arguments says it."""
 
-    def __init__(self, database_url, name="mailer-1", profile="debug", detached=False, arguments=(), environment=None):
+    def __init__(self, database_url, name="mailer-1", profile="debug", detached=False, arguments=(), environment=None, program=None):
         self.port = lifetime.free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         super().__init__("mailer", self.base + "/readyz", detached)
-        self._program = TARGET / profile / BINARY
-        self._arguments = ["--name", name, *arguments]
+        self._program = program or TARGET / profile / BINARY
+        self._arguments = [*(("--name", name) if name else ()), *arguments]
         # The URL holds a password, and a command line is readable by everybody.
-        self._environment = {**(environment or {}), "MARKETING_MAILER_DATABASE_URL": database_url}
+        self._environment = {**(environment or {}), **({"MARKETING_MAILER_DATABASE_URL": database_url} if database_url else {})}
 
     def start(self, wait=True):
         """Starts it; with `wait`, returns when it could send."""

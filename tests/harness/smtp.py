@@ -44,9 +44,10 @@ class Received:
 
 
 class SmtpSink:
-    """Listens on a free port of 127.0.0.1 from a thread of its own."""
+    """Listens on a free port of 127.0.0.1 from a thread of its own. `login`: user and password of those whom AUTH lets in; None: there is no AUTH."""
 
-    def __init__(self, port=None):
+    def __init__(self, port=None, login=None):
+        self.login = login and tuple(part.encode() for part in login)
         self.port = port or lifetime.free_port()
         self.url = f"smtp://127.0.0.1:{self.port}"
         self.mails = []
@@ -54,6 +55,7 @@ class SmtpSink:
         self.most_open = 0  # connections at the same time
         self.hanging = 0  # sessions that wait for an answer in vain
         self._answers = []
+        self._data_answers = []
         self._sender_answer = None
         self._greeting = None
         self._delay = 0
@@ -83,6 +85,10 @@ class SmtpSink:
         """Answers `reply` (such as "450 4.2.1 later") to RCPT for addresses like `recipient` (with * and ?)."""
         self._answers.insert(0, (recipient.lower(), reply))
 
+    def answer_data(self, recipient, reply):
+        """Answers `reply` after the final dot of a mail for addresses like `recipient`."""
+        self._data_answers.insert(0, (recipient.lower(), reply))
+
     def answer_senders(self, reply, sender="*"):
         """Answers `reply` to MAIL FROM of addresses like `sender`."""
         self._sender_answer = (sender.lower(), reply)
@@ -106,7 +112,7 @@ class SmtpSink:
 
     def behave(self):
         """Takes back all that was asked for."""
-        self._answers, self._hang_at, self._drop_at = [], None, None
+        self._answers, self._data_answers, self._hang_at, self._drop_at = [], [], None, None
         self._sender_answer, self._greeting, self._delay = None, None, 0
 
     def clear(self):
@@ -151,9 +157,8 @@ class SmtpSink:
         """RCPT TO, with the answer that a test asked for."""
         if self._hang_at != "rcpt" or fnmatch.fnmatch(address.lower(), self._hang_for):
             await self._misbehave("rcpt", server)
-        for pattern, reply in self._answers:
-            if fnmatch.fnmatch(address.lower(), pattern):
-                return reply
+        if reply := _asked_for(self._answers, address):
+            return reply
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
@@ -162,6 +167,8 @@ class SmtpSink:
         self.mails.append(Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content))
         await self._misbehave("data", server)
         await asyncio.sleep(self._delay)
+        if reply := _asked_for(self._data_answers, envelope.rcpt_tos[0]):
+            return reply
         return f"250 2.0.0 Ok: queued as {len(self.mails):08X}"
 
     async def _misbehave(self, stage, server):
@@ -200,6 +207,11 @@ class SmtpSink:
         return _Session(self)
 
 
+def _asked_for(answers, address):
+    """The reply that a test asked for, for this address."""
+    return next((reply for pattern, reply in answers if fnmatch.fnmatch(address.lower(), pattern)), None)
+
+
 class _Refusal(asyncio.Protocol):
     """A connection that is greeted and closed."""
 
@@ -215,7 +227,10 @@ class _Session(SMTP):
     """One client's connection, known to its sink so that it can be cut."""
 
     def __init__(self, sink):
-        super().__init__(sink, hostname="sink.test", enable_SMTPUTF8=True, loop=sink._loop)
+        super().__init__(
+            sink, hostname="sink.test", enable_SMTPUTF8=True, loop=sink._loop,
+            auth_require_tls=sink.login is None, auth_callback=lambda mechanism, *login: login == sink.login,
+        )  # fmt: skip
         self._sink = sink
 
     def connection_made(self, transport):

@@ -117,6 +117,23 @@ update marketing_automation.send_window set days = '{1,2,3,4,5,6,7}', opens = '0
 set role regress_mf_mailer;
 select count(*) as open from marketing_automation.mailer_revoked(array(select id from mf.claimed), array(select attempt from mf.claimed));
 rollback to forbidden;
+-- One that was only cut off, and has lost its claims meanwhile, knows what became of them: when it is back, what it tells counts.
+reset role;
+select marketing_automation_internal.rescue_messages(hold => true, starting => (select m.id from marketing_automation_internal.mailer m where m.name = 'mf')) >= 3 as rescued;
+select m.key, m.state, m.attempts, m.smtp_reply from marketing_automation.message m join mf.claimed c on c.id = m.id order by m.key;
+create function mf.tell(attempt integer) returns bigint language sql as $$
+    select marketing_automation.mailer_complete(array(select id from mf.claimed order by email), array[attempt, attempt, attempt], array['sent', 'failed', 'released'],
+        array['250 ok', '550 no', null], array[0, 0, 0], array['sent', 'failed', null], array[250, 550, null], array[null, null, null], array['mf', 'mf', 'mf'])
+$$;
+set role regress_mf_mailer;
+-- Not of another attempt.
+select mf.tell(2) as ended;
+select mf.tell(1) as ended;
+reset role;
+select m.key, m.state, m.attempts, m.smtp_reply from marketing_automation.message m join mf.claimed c on c.id = m.id order by m.key;
+select m.key, a.attempt, a.state, a.code from marketing_automation.delivery_attempt a join marketing_automation.message m on m.id = a.message_id
+join mf.claimed c on c.id = m.id order by m.key, a.attempt;
+rollback to forbidden;
 set role regress_mf_mailer;
 -- One sent, one put off, one given back; late results change nothing.
 select marketing_automation.mailer_complete(array(select id from mf.claimed order by email), array[1, 1, 1], array['released', 'queued', 'sent'],
