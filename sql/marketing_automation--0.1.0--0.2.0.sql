@@ -10943,9 +10943,7 @@ begin
         returning r.*
     ), ended as (
         delete from marketing_automation_internal.outbox o using result r
-        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt
-          -- That it was sent counts also where rescue_messages() took it back meanwhile: it is in doubt no more.
-          and (o.state = 'sending' or r.state = 'sent' and o.smtp_reply = 'in flight when the mailer stopped')
+        where r.state in ('sent', 'failed') and o.id = r.id and o.attempts = r.attempt and o.state = 'sending'
         returning o.*, r.state as ending, r.result, r.reply, r.code, r.status, r.server
     ), logged as (
         insert into marketing_automation_internal.message_log
@@ -11442,12 +11440,29 @@ end $$;
 comment on function marketing_automation.mailer_tokens(text[], integer[], integer) is
     'API: mailer. Permits for servers with a limit, out of the bucket that all senders share';
 
+create or replace function marketing_automation_internal.resume_rescued(me integer, ids bigint[], attempts integer[]) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    with resumed as (
+        update marketing_automation_internal.outbox o set state = 'sending', smtp_reply = null
+        from unnest(resume_rescued.ids, resume_rescued.attempts) as u (id, attempt)
+        -- Of that attempt: nobody has claimed it since.
+        where o.id = u.id and o.attempts = u.attempt and o.mailer = me and o.state <> 'sending'
+          and o.smtp_reply = 'in flight when the mailer stopped'
+        returning o.id, o.attempts
+    )
+    delete from marketing_automation_internal.attempt_log a using resumed r
+    where a.message_id = r.id and a.attempt = r.attempts and a.state = 'in_doubt' and a.server is null
+$$;
+comment on function marketing_automation_internal.resume_rescued(integer, bigint[], integer[]) is
+    'API: private. Gives back to a mailer what rescue_messages() took from it while it was cut off: it knows what became of these attempts';
+
 create or replace function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
     retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer();
     mine bigint[];
+    was_rescued boolean;
     failures bigint[];
     completed bigint;
 begin
@@ -11459,7 +11474,11 @@ begin
         and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
         and 0 <= all (retry_seconds) and 'infinity' > all (retry_seconds),
         'a result has an id, an attempt, a state, and a pause in seconds; of each array there are as many');
-    mine := array(select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.mailer = me);
+    select array_agg(o.id), bool_or(o.state <> 'sending') into mine, was_rescued
+    from marketing_automation_internal.outbox o where o.id = any (ids) and o.mailer = me;
+    if was_rescued then
+        perform marketing_automation_internal.resume_rescued(me, ids, attempts);
+    end if;
     select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
             array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server)),
         array_agg(u.id) filter (where u.state = 'failed')
