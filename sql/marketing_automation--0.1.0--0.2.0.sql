@@ -1623,8 +1623,14 @@ comment on column marketing_automation.record.run is 'How many times its row has
 
 create or replace view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
-    e.scenario_id, (select l.url from marketing_automation.link l where l.id = e.link_id) as url
+    e.scenario_id, (
+        -- It may hold anything of the row. Written out: written_link().
+        select case when e.activity_id = any (x.activities) then l.url
+            else substring(l.url from '^[^/?#]*//[^/?#]*') || '/…' end
+        from marketing_automation.link l where l.id = e.link_id) as url
 from marketing_automation_internal.event e
+-- As in message.
+cross join (select array(select a.id from marketing_automation_internal.open_activity a) as activities offset 0) as x
 where (select v.reads_every from marketing_automation_internal.reader v)
    or case
         when e.activity_id is not null then e.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
@@ -1645,7 +1651,9 @@ comment on column marketing_automation.event.scenario_id is
     'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
 comment on column marketing_automation.event.robot is
     'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
-comment on column marketing_automation.event.url is 'The address of a clicked link; null: none, or the hidden one that only robots follow';
+comment on column marketing_automation.event.url is
+    'The address of a clicked link, for members of the scenario''s owner and who may read the model''s relation; for others its host; null: none, '
+    'or the hidden one that only robots follow';
 
 -- A dump of a release in which these were tables is restored through them.
 create or replace function marketing_automation_internal.restore_row() returns trigger
@@ -1963,6 +1971,28 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
     'API: private. Query for the rows whose keys are in $1 (text[])';
+
+create or replace function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    model := marketing_automation_internal.usable_model(scenario);
+    return coalesce((
+        select q.key
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.as_key(model.key, model.key_type)), array[key]) as q (key text)
+        limit 1), key);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    -- Whoever asks meets the error again where it can be told.
+    return key;
+end $$;
+comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
+    'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
 -- functions/rows_apart.sql
 -- Rows that stand apart, so that all others enter: those for which an expression raises, and those whose key others have too.
@@ -2367,7 +2397,7 @@ begin
     if not exists (select from marketing_automation.scenario s where s.id = turn_ended.scenario_id) then
         return;
     end if;
-    if work in ('exit', 'goal', 'date') then
+    if work in ('exit', 'goal', 'date', 'wait') then
         -- Its first slice may have been undone.
         perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
         update marketing_automation_internal.sweep s
@@ -2376,6 +2406,7 @@ begin
         where s.ctid = any (array(
             select w.ctid from marketing_automation_internal.sweep w
             where w.scenario_id = turn_ended.scenario_id and w.what = turn_ended.work for update skip locked));
+        perform marketing_automation_internal.pass_activity(turn_ended.scenario_id, turn_ended.work);
     else
         select t.batch_size into its_batch from marketing_automation_internal.failed_turn t
         where t.scenario_id = turn_ended.scenario_id and t.work = turn_ended.work and t.activity_id = turn_ended.activity_id;
@@ -2392,12 +2423,13 @@ begin
             when 'leave' then 'mails wait, exit condition or goal'
             when 'exit' then 'exit condition'
             when 'date' then 'dates of activities'
+            when 'wait' then 'what activities wait for'
             else turn_ended.work end), code);
 end $$;
 comment on function marketing_automation_internal.turn_ended(integer, text, integer) is
     'API: private. Called while a connection ends, which expressions of a scenario have ended since they took no cancel, or a person '
     'who saw no other way: keeps that as an error of the scenario, and sends it to the end of the line. work: enroll, process, '
-    'consent, leave, exit, goal, date. Waits for no row';
+    'consent, leave, exit, goal, date, wait. Waits for no row';
 
 create or replace function marketing_automation_internal.is_quick(took interval) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -2546,6 +2578,9 @@ begin
     begin
         perform marketing_automation_internal.follow_renamed_grants();
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         raise warning 'accesses and permissions to send keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
     end;
     foreach its_table in array array['model', 'scenario', 'snippet', 'send_window', 'page', 'page_text'] loop
@@ -2559,11 +2594,17 @@ begin
                     execute format('update marketing_automation.%I t set owner = $1 where t.ctid = $2', its_table)
                         using renamed.rolname, renamed.at;
                 exception when others then
+                    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                        raise;
+                    end if;
                     raise warning 'owner of % "%" keeps the name that the role had: %', replace(its_table, '_', ' '), renamed.name, sqlerrm
                         using errcode = sqlstate;
                 end;
             end loop;
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             raise warning 'owners of % keep the names that their roles had: %', replace(its_table, '_', ' '), sqlerrm using errcode = sqlstate;
         end;
     end loop;
@@ -4804,7 +4845,7 @@ comment on function marketing_automation.register_model(text, regclass, text, te
     'the alias self; track_opens and track_clicks boolean ones, null: yes';
 
 create or replace function marketing_automation.create_scenario(
-    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
+    name text, model text, domain text default 'true', unsubscribable boolean default false, language varchar default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
@@ -4852,7 +4893,7 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
+comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
     interval, text, text, text, numeric, text, text, interval, text, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
@@ -4863,7 +4904,7 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
--- those that leave something away, mean the one above.
+-- those that leave something away, mean the one above. That has varchar where this one has text, or a call of nine by place would fit both.
 create or replace function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
@@ -5042,6 +5083,9 @@ begin
     perform marketing_automation_internal.check_definition(scenario, only_of);
     return null;
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     get stacked diagnostics message = message_text, what = pg_exception_context;
     what := split_part(what, E'\n', 1);
     return case when what ~ '^(\w+ )+of (model|scenario|activity) "' then what || ': ' || message else message end;
@@ -5062,7 +5106,7 @@ comment on function marketing_automation_internal.named_error(marketing_automati
 
 create or replace function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
-    delay interval default null, action text default 'send_email', sender text default null, subject text default null,
+    delay interval default null, action varchar default 'send_email', sender text default null, subject text default null,
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
     branch_by text default null, share numeric default null, at text default null,
@@ -5109,7 +5153,7 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
     boolean) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
@@ -5398,6 +5442,9 @@ begin
                 keys) as q (key text, context jsonb)
             where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns and jsonb_typeof(q.context) = 'object';
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             get stacked diagnostics message = message_text;
             raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name,
                 marketing_automation_internal.public_error(message, sqlstate)
@@ -5481,10 +5528,14 @@ set enable_nestloop = on as $$
 declare
     under_way bigint[];
 begin
+    -- First what a record says by itself, so that the queue, which has no index on it, is not read through at each run.
+    records := array(
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null and r.end_reason is distinct from 'entered_again'
+          and marketing_automation_internal.reenters_at(scenario, r) <= now);
     if records = '{}' then
         return records;
     end if;
-    -- The queue has no index on the record.
     under_way := array(
         select o.record_id from marketing_automation.activity a join marketing_automation_internal.outbox o on o.activity_id = a.id
         where a.scenario_id = scenario.id and o.record_id is not null);
@@ -5990,6 +6041,11 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     if not isfinite(at) then
         raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
+    end if;
+    -- What is written at that time is added to by whatever works for all, and must not be the last time there is.
+    if at not between '0001-01-01 00:00+00' and '9999-12-31 23:59:59+00' then
+        raise exception 'now must be from year 1 to year 9999, not %', at
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
     end if;
     if at is not null
         and not (select r.rolsuper from pg_roles r where r.oid = caller)
@@ -6943,6 +6999,9 @@ begin
     -- Whoever asks tries again, and would without end.
     return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     -- Whatever is wrong with the key, there is an error about it already.
     return false;
 end $$;
@@ -7199,6 +7258,31 @@ end $$;
 comment on function marketing_automation_internal.lock_sweep(integer, text, boolean) is
     'API: private. Where a sweep of a scenario has come, locked, and made if it is the first. Null: another session is at it, unless waits';
 
+create or replace function marketing_automation_internal.lock_sweep_soon(scenario marketing_automation.scenario, what text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform marketing_automation_internal.lock_sweep(scenario.id, what, true);
+exception when lock_not_available then
+    raise exception 'another session has been asking the records of scenario "%" for more than a second', scenario.name
+        using errcode = 'lock_not_available', hint = 'Try again when its transaction has ended; process_all_due() does not wait for it.';
+end $$;
+comment on function marketing_automation_internal.lock_sweep_soon(marketing_automation.scenario, text) is
+    'API: private. As lock_sweep() that waits, but raises after a second';
+
+create or replace function marketing_automation_internal.pass_activity(of_scenario integer, of_what text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation_internal.sweep s set activity_id = n.of_activity + 1, reached_at = '-infinity', reached_record = 0
+    from marketing_automation_internal.sweep i
+    cross join lateral marketing_automation_internal.waiting_slice(i.scenario_id, i.activity_id, i.reached_at, i.reached_record, 1,
+        dated => of_what = 'date', only_until_true => of_what = 'wait') n
+    where i.scenario_id = of_scenario and i.what = of_what and of_what in ('date', 'wait') and n.of_activity is not null
+      and s.ctid = any (array(
+        select o.ctid from marketing_automation_internal.sweep o where o.scenario_id = of_scenario and o.what = of_what for update skip locked))
+$$;
+comment on function marketing_automation_internal.pass_activity(integer, text) is
+    'API: private. Lets a sweep that asks an expression of each activity go on with the next one: what is wrong with one keeps no other from its '
+    'turn. Waits for no row';
+
 create or replace function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, of_what text, batch_size integer,
     now timestamptz, waits boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -7227,11 +7311,15 @@ begin
         select g.asked, g.code into slice from marketing_automation_internal.goal_slice(scenario, its, size, at) g;
     end if;
     if slice.code is not null then
-        -- The round is over, and the next goes on here.
+        -- The round is over, and the next goes on from here.
         update marketing_automation_internal.sweep s
         set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
             batch_size = coalesce(marketing_automation_internal.next_batch(slice.code, slice.asked, 0), s.batch_size)
         where s.scenario_id = scenario.id and s.what = of_what;
+        -- Too many at once are tried again, and fewer of them.
+        if slice.code <> '53400' or size = 1 then
+            perform marketing_automation_internal.pass_activity(scenario.id, of_what);
+        end if;
         return 0;
     end if;
     if slice.asked = 0 then
@@ -7270,7 +7358,7 @@ begin
         perform marketing_automation_internal.time_or_now(caller, now, scenario);
         perform marketing_automation_internal.assume_time(now);
         -- A round of its own, from the beginning, after that of whoever is at it.
-        perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
+        perform marketing_automation_internal.lock_sweep_soon(chosen, what);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = sweep_batch.what;
         while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null when 'wait' then chosen.state = 'running'
@@ -7317,6 +7405,7 @@ begin
             where s.ctid = any (array(
                 select w.ctid from marketing_automation_internal.sweep w
                 where w.scenario_id = chosen.id and w.what = sweep_batch.what for update skip locked));
+            perform marketing_automation_internal.pass_activity(chosen.id, what);
         end;
         exit when slice > 0;
     end loop;
@@ -7381,8 +7470,8 @@ comment on function marketing_automation_internal.date_query(marketing_automatio
 
 create or replace function marketing_automation_internal.due_date(day timestamptz, delay interval, zone text) returns timestamptz
 language sql stable
--- What never comes is no date.
-return case when isfinite(day) then marketing_automation_internal.after_delay(day, delay, zone) end;
+-- What never comes is no date; nor is what no delay can be added to, as that would raise, and keep all others from being asked.
+return case when day between '4000-01-01 00:00+00 BC' and '200000-01-01 00:00+00' then marketing_automation_internal.after_delay(day, delay, zone) end;
 comment on function marketing_automation_internal.due_date(timestamptz, interval, text) is
     'API: private. When an activity is due by a date of its row; null: there is none';
 
@@ -7631,6 +7720,22 @@ begin
             select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
             message := answer.error;
+            if its_code is null then
+                -- A goal whose time is to come is not reached yet.
+                holds := array(
+                    select u.id from unnest(answer.holds, answer.times) as u (id, at)
+                    where its.reason = 'exited' or coalesce(u.at, now) <= now);
+                locked := array(
+                    select r.id from marketing_automation_internal.record r
+                    where r.id = any (holds) and r.end_reason is null order by r.id for no key update skip locked);
+                -- Whatever is wrong with what this one tells of its goal concerns its own mails only.
+                if its.reason = 'goal_reached' then
+                    perform marketing_automation_internal.close_goals(chosen.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
+                    from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
+                    having count(*) > 0;
+                end if;
+                perform marketing_automation_internal.end_journeys(locked, its.reason, now) where locked <> '{}';
+            end if;
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
                 raise;
@@ -7653,18 +7758,6 @@ begin
             continue;
         end if;
         perform marketing_automation_internal.turn_succeeded(chosen.id, 'leave', 0, clock_timestamp() - began);
-        -- A goal whose time is to come is not reached yet.
-        holds := array(
-            select u.id from unnest(answer.holds, answer.times) as u (id, at) where its.reason = 'exited' or coalesce(u.at, now) <= now);
-        locked := array(
-            select r.id from marketing_automation_internal.record r
-            where r.id = any (holds) and r.end_reason is null order by r.id for no key update skip locked);
-        if its.reason = 'goal_reached' then
-            perform marketing_automation_internal.close_goals(chosen.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
-            from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
-            having count(*) > 0;
-        end if;
-        perform marketing_automation_internal.end_journeys(locked, its.reason, now) where locked <> '{}';
         return query
             select o.id,
                 case when o.record_id = any (locked) then marketing_automation_internal.end_objection(its.reason)
@@ -7699,7 +7792,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- A date comes as the midnight with which it begins.
     select case
         when at is null or at = '-infinity' then now
-        when at < entered_at and entered_at < timezone(d.zone, timezone(d.zone, at) + interval '1 day')
+        when at < entered_at and at > entered_at - interval '2 days' and entered_at < timezone(d.zone, timezone(d.zone, at) + interval '1 day')
             and timezone(d.zone, at)::time = '00:00' then entered_at
         else at end
     from (select marketing_automation_internal.database_time_zone() as zone) d
@@ -7882,6 +7975,7 @@ begin
     select a.* into activity from marketing_automation.activity a where a.id = slice.of_activity for key share skip locked;
     if found then
         perform marketing_automation_internal.begin_turn();
+        perform marketing_automation_internal.turn_asks(scenario.id, 'wait');
         select a.* into answer from marketing_automation_internal.records_for_whom(scenario, activity.wait_until, slice.records) a;
         code := answer.code;
         error := answer.error;
@@ -11945,7 +12039,7 @@ begin
         where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
-    delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails);
+    delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = hash;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
@@ -12676,6 +12770,9 @@ begin
             format('select %s from %s as self where trim(%s) <> %L limit 1', marketing_automation_internal.as_text(model.key),
                 model.relation, marketing_automation_internal.as_text(model.email), ''), null) as q (key text);
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         -- The fault of a row, which its activity will tell.
         return;
     end;
@@ -12686,12 +12783,18 @@ begin
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             return;
         end;
         begin
             perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
             if not marketing_automation_internal.is_passing_error(sqlstate) then
                 message := coalesce(nullif(detail, ''), message);
@@ -13378,6 +13481,9 @@ begin
             null) as q (n bigint);
     perform marketing_automation_internal.end_turn();
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
     if strict and sees then
         raise;
@@ -13703,6 +13809,20 @@ comment on function marketing_automation_internal.link_pattern(text) is
     'API: private. A web address without what may differ between recipients: numbers, ids and addresses in the path, values behind ? '
     'but for utm_…, and all behind #. So the addresses of one personalised link have one pattern, which names nobody';
 
+create or replace function marketing_automation_internal.written_link(url text, patterns text[]) returns text
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+            select marketing_automation_internal.link_pattern(replace(replace(replace(replace(replace(replace(
+                p.pattern, '\\', U&'\E000'), '\%', U&'\E001'), '\_', '_'), '%', '…'), U&'\E001', '%'), U&'\E000', '\'))
+            from unnest(patterns) as p (pattern)
+            where url like p.pattern and p.pattern !~ '^%'
+            order by length(replace(p.pattern, '%', '')) desc, p.pattern limit 1),
+        substring(url from '^[^/?#]*//[^/?#]*') || '/…')
+$$;
+comment on function marketing_automation_internal.written_link(text, text[]) is
+    'API: private. What everybody may see of a web address to which somebody was sent: what is written out in a template (patterns of LIKE), '
+    'with … for what that takes from the row; of others the host';
+
 create or replace function marketing_automation_internal.reported_activities(caller regrole, scenario text, activity text)
     returns table (id integer, name text, ordinal bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -13731,35 +13851,47 @@ comment on function marketing_automation_internal.demand_dates(date, date, out t
     'API: private. From when, and until before when, the days from from_date to to_date last; null: no limit. Raises if they are in the '
     'wrong order';
 
-create or replace function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
+create or replace function marketing_automation_internal.link_report_for(caller regrole, scenario text, activity text, from_date date, to_date date,
+    reads boolean, sees boolean)
     returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
         robot_clicks bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
     with chosen as materialized (
-        select * from marketing_automation_internal.reported_activities(caller, scenario, link_report.activity)
+        select * from marketing_automation_internal.reported_activities(caller, scenario, link_report_for.activity)
     ), hits as materialized (
         select e.activity_id, e.link_id, e.record_id, count(*) filter (where e.robot is null) as clicks,
                count(*) filter (where e.robot is not null) as robots
         from marketing_automation_internal.event e
-        cross join marketing_automation_internal.demand_dates(link_report.from_date, link_report.to_date) d
+        cross join marketing_automation_internal.demand_dates(link_report_for.from_date, link_report_for.to_date) d
         where e.kind = 'email_clicked' and e.activity_id in (select c.id from chosen c)
           and e.occurred_at >= coalesce(d.first, '-infinity') and e.occurred_at < coalesce(d.last, 'infinity')
         group by 1, 2, 3
+    ), placed as materialized (
+        -- As the body is written now. What it says is for who may read it.
+        select a.id as activity_id, b.n::integer as "position", b.pattern, case when reads then nullif(b.label, '') end as label
+        from marketing_automation.activity a
+        cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
+        where a.id in (select h.activity_id from hits h)
+    ), written as materialized (
+        select c.id as activity_id, array(
+            select p.pattern from placed p where p.activity_id = c.id
+            union
+            select b.pattern from marketing_automation.activity_translation t cross join marketing_automation_internal.body_links(t.body) b
+            where t.activity_id = c.id
+            union
+            select b.pattern from marketing_automation.snippet n cross join marketing_automation_internal.body_links(n.body) b) as patterns
+        from chosen c where not sees
     ), links as materialized (
-        select l.id, l.url, marketing_automation_internal.link_pattern(l.url) as pattern
-        from marketing_automation.link l where l.id in (select h.link_id from hits h)
+        -- An address may hold anything of the row.
+        select h.activity_id, l.id, l.url, case when sees then marketing_automation_internal.link_pattern(l.url)
+            else marketing_automation_internal.written_link(l.url, w.patterns) end as pattern
+        from (select distinct h.activity_id, h.link_id from hits h) h
+        join marketing_automation.link l on l.id = h.link_id
+        left join written w on w.activity_id = h.activity_id
     ), counted as (
         select h.activity_id, l.pattern, count(distinct h.record_id) filter (where h.clicks > 0) as people,
                sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots, min(l.url) as url
-        from hits h join links l on l.id = h.link_id group by 1, 2
-    ), placed as materialized (
-        -- As the body is written now. What it says is for who may read it.
-        select a.id as activity_id, b.n::integer as "position", b.pattern, case when o.reads then nullif(b.label, '') end as label
-        from marketing_automation.activity a
-        cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
-        cross join (select marketing_automation_internal.has_right(caller, s.owner_id, 'read') as reads
-                    from marketing_automation.scenario s where s.name = link_report.scenario) o
-        where a.id in (select h.activity_id from hits h)
+        from hits h join links l on l.id = h.link_id and l.activity_id = h.activity_id group by 1, 2
     )
     select a.name, p.position, p.label, c.pattern, c.people, c.clicks,
            marketing_automation_internal.rate(c.clicks, (sum(c.clicks) over (partition by c.activity_id))::bigint), c.robots
@@ -13769,6 +13901,19 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select p.position, p.label from placed p where p.activity_id = c.activity_id and c.url like p.pattern
         order by length(replace(p.pattern, '%', '')) desc, p.position limit 1) p on true
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
+$$;
+comment on function marketing_automation_internal.link_report_for(regrole, text, text, date, date, boolean, boolean) is
+    'API: private. What link_report() gives to who may read the scenario (reads), and may see contents of its rows (sees), or not';
+
+create or replace function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
+    returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
+        robot_clicks bigint)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select r.* from (select 1) as one
+    left join marketing_automation.scenario s on s.name = link_report.scenario
+    cross join lateral marketing_automation_internal.link_report_for(caller, link_report.scenario, link_report.activity,
+        link_report.from_date, link_report.to_date, marketing_automation_internal.has_right(caller, s.owner_id, 'read'),
+        marketing_automation_internal.sees_rows(caller, s.id)) r
 $$;
 comment on function marketing_automation_internal.link_report(regrole, text, text, date, date) is 'API: private. Behind link_report()';
 
@@ -13781,7 +13926,8 @@ comment on function marketing_automation.link_report(text, text, date, date) is
     'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: its place among the tracked links '
     'of the body and its text, as the body is written now (null: it is not there, or in a translation; the text also for who may not '
     'read the scenario, or where an image has none); link, with … for what may differ '
-    'between recipients, so that personalised links add up; people who clicked it, their clicks, their share of the clicks in that '
+    'between recipients, so that personalised links add up, and for who may not see contents (sees_rows()) for all that no template writes '
+    'out; people who clicked it, their clicks, their share of the clicks in that '
     'mail (0 to 1), and clicks of robots; what was clicked from from_date to to_date (null: at any time)';
 
 create or replace function marketing_automation_internal.domain_report(caller regrole, scenario text, from_date date, to_date date)
@@ -14143,16 +14289,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                  else ', to be sent now' end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
-            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(r.reply, 'no reply'))
             || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
-        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
+        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', r.reply,
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
+        when 'failed' then 'its mail failed: ' || coalesce(r.reply, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
+    from (select case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' then message.smtp_reply
+        else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
 $$;
 comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
     'API: private. How a mail fares, in words. sees: whether they may quote the row';
@@ -14198,6 +14345,9 @@ begin
         marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
             marketing_automation_internal.as_occasion(scenario.occasion)), array[key]) as q (occasion text);
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     get stacked diagnostics message = message_text, code = returned_sqlstate;
     error := format('%s (%s)', case when sees then message else marketing_automation_internal.public_error(message, code) end, code);
 end $$;
@@ -14237,7 +14387,7 @@ begin
             where r.scenario_id = last.scenario_id and r.key = last.key and r.occasion = its.occasion collate "C") then
             return format('enters again for another occasion than "%s"', left(its.occasion, 100));
         end if;
-        then_on := format(', for the occasion "%s"', left(its.occasion, 100)) || then_on;
+        then_on := case when sees then format(', for the occasion "%s"', left(its.occasion, 100)) else ', for another occasion' end || then_on;
     end if;
     reenters_at := marketing_automation_internal.reenters_at(scenario, last);
     if reenters_at is null or exists (
@@ -14335,7 +14485,8 @@ comment on function marketing_automation_internal.report_domains(regrole, text, 
     'API: private. The recipient domains with most mails, the last row being the sum of all others, over days, weeks or months, for '
     'report_data()';
 
-create or replace function marketing_automation_internal.report_data(caller regrole, scenario text, from_date date, to_date date) returns jsonb
+create or replace function marketing_automation_internal.report_data(caller regrole, scenario text, from_date date, to_date date,
+    for_everybody boolean default false) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, report_data.scenario, 'count');
@@ -14377,8 +14528,9 @@ begin
             'mail', l.activity, 'label', l.label, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
             order by l.n) filter (where l.n <= most_links), '[]'))
         from (select r.*, row_number() over (order by r.clicks desc, r.robot_clicks desc, r.ordinality) as n
-              from marketing_automation_internal.link_report(caller, chosen.name, null, report_data.from_date, report_data.to_date)
-                  with ordinality r) l);
+              from marketing_automation_internal.link_report_for(caller, chosen.name, null, report_data.from_date, report_data.to_date,
+                  not for_everybody and marketing_automation_internal.has_right(caller, chosen.owner_id, 'read'),
+                  not for_everybody and marketing_automation_internal.sees_rows(caller, chosen.id)) with ordinality r) l);
     result := result || (
         select jsonb_build_object('hours', coalesce(jsonb_agg(jsonb_build_array(h.hours, h.opened, h.clicked) order by h.hours), '[]'))
         from marketing_automation_internal.timing_report(caller, chosen.name, null, report_data.from_date, report_data.to_date) h);
@@ -14397,8 +14549,8 @@ begin
                 jsonb_build_object('difference', u.uplift, 'low', u.uplift_low, 'high', u.uplift_high)) end)), '[]'))
         from marketing_automation_internal.uplift_report(caller, chosen.name) u where u.held_out > 0);
 end $$;
-comment on function marketing_automation_internal.report_data(regrole, text, date, date) is
-    'API: private. What report_html() shows, as numbers; see src/report/data.rs';
+comment on function marketing_automation_internal.report_data(regrole, text, date, date, boolean) is
+    'API: private. What report_html() shows, as numbers; see src/report/data.rs. for_everybody: as for somebody who may see numbers only';
 
 create or replace function marketing_automation_internal.report_html(caller regrole, scenario text, from_date date, to_date date, language text)
     returns text
@@ -14467,7 +14619,10 @@ begin
     if scenario is null then
         return null;
     end if;
-    return marketing_automation_internal.report_html(current_user::regrole, scenario, null, null, report_by_token.language);
+    -- Whoever has the link is nobody who may see more than numbers.
+    return marketing_automation_internal.render_report(
+        marketing_automation_internal.report_data(current_user::regrole, scenario, null, null, for_everybody => true),
+        coalesce(report_by_token.language, 'en'));
 end $$;
 comment on function marketing_automation.report_by_token(text, text) is
     'API: proxy. The report of the scenario that a token names, as report_html(); null: the token is malformed, forged or has expired, the '
@@ -14647,25 +14802,6 @@ return case reason when 'exited' then 'the exit condition was true' when 'goal_r
     when 'entered_again' then 'its row entered again' end;
 comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
 
-create or replace function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    model marketing_automation.model;
-begin
-    model := marketing_automation_internal.usable_model(scenario);
-    return coalesce((
-        select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                marketing_automation_internal.as_key(model.key, model.key_type)), array[key]) as q (key text)
-        limit 1), key);
-exception when others then
-    -- Whoever asks meets the error again where it can be told.
-    return key;
-end $$;
-comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
-    'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
-
 create or replace function marketing_automation_internal.chosen_when(its_topic text, its_party text, its_hash bytea) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((
@@ -14712,6 +14848,9 @@ begin
         row_exists := found;
         obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         get stacked diagnostics message = message_text, code = returned_sqlstate;
         obstacle := format('its row cannot be read: %s (%s)', case when sees then message
             else marketing_automation_internal.public_error(message, code) end, code);
@@ -14791,6 +14930,9 @@ begin
                 obstacle := case when matches then null else format('the domain is %s for it', case when matches is null then 'null'
                     else 'false' end) end;
             exception when others then
+                if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                    raise;
+                end if;
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
                 obstacle := format('the domain raises an error for it: %s (%s)', case when sees then message
                     else marketing_automation_internal.public_error(message, code) end, code);
@@ -14834,7 +14976,7 @@ begin
         return next;
     end if;
     if its_zone <> '' and not marketing_automation_internal.is_time_zone(its_zone) then
-        fact := format('its time zone "%s" does not exist: delays count in that of the database', its_zone);
+        fact := format('its time zone %sdoes not exist: delays count in that of the database', case when sees then format('"%s" ', its_zone) else '' end);
         return next;
     end if;
     -- What is said of other rows is none of this one's.
@@ -15172,7 +15314,7 @@ begin
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
-        if sees then
+        if sees or marketing_automation_internal.is_for_the_caller(code) then
             raise;
         end if;
         raise exception 'row "%" cannot be simulated: %', key, marketing_automation_internal.public_error(message, code) using errcode = code;
@@ -15221,7 +15363,7 @@ begin
     end;
     at := start;
     outcome := 'entered';
-    detail := 'enters' || coalesce(' for the occasion "' || left(row.occasion, 100) || '"', '');
+    detail := 'enters' || coalesce(' for the occasion "' || left(case when sees then row.occasion end, 100) || '"', '');
     return next;
     return query
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'
@@ -16882,7 +17024,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'shared', 'select',
          'model party sale snippet send_window holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule '
          'domain_limit sending_pause smtp_server_status sender_permission'),
-        ('reader', 'shared', 'select', 'suppression link'),
+        ('reader', 'shared', 'select', 'suppression'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
@@ -16972,6 +17114,12 @@ begin
         cross join lateral aclexplode(c.relacl) x
         where r.access = give_access.access and r.scope = 'own' and r.privilege = 'write' and x.grantee = role_id
           and x.privilege_type = 'DELETE'
+        union
+        -- They showed the addresses of links to readers, too, in which may stand whose they are.
+        select format('revoke select on %s from %I', c.oid::regclass, role)
+        from pg_class c cross join lateral aclexplode(c.relacl) x
+        where give_access.access = 'reader' and c.oid = 'marketing_automation.link'::regclass and x.grantee = role_id
+          and x.privilege_type = 'SELECT'
     loop
         execute statement;
     end loop;

@@ -34,7 +34,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('reader marketer', 'shared', 'select',
          'model party sale snippet send_window holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule '
          'domain_limit sending_pause smtp_server_status sender_permission'),
-        ('reader', 'shared', 'select', 'suppression link'),
+        ('reader', 'shared', 'select', 'suppression'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
@@ -124,6 +124,12 @@ begin
         cross join lateral aclexplode(c.relacl) x
         where r.access = give_access.access and r.scope = 'own' and r.privilege = 'write' and x.grantee = role_id
           and x.privilege_type = 'DELETE'
+        union
+        -- They showed the addresses of links to readers, too, in which may stand whose they are.
+        select format('revoke select on %s from %I', c.oid::regclass, role)
+        from pg_class c cross join lateral aclexplode(c.relacl) x
+        where give_access.access = 'reader' and c.oid = 'marketing_automation.link'::regclass and x.grantee = role_id
+          and x.privilege_type = 'SELECT'
     loop
         execute statement;
     end loop;

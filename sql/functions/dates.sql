@@ -42,8 +42,8 @@ comment on function marketing_automation_internal.date_query(marketing_automatio
 
 create function marketing_automation_internal.due_date(day timestamptz, delay interval, zone text) returns timestamptz
 language sql stable
--- What never comes is no date.
-return case when isfinite(day) then marketing_automation_internal.after_delay(day, delay, zone) end;
+-- What never comes is no date; nor is what no delay can be added to, as that would raise, and keep all others from being asked.
+return case when day between '4000-01-01 00:00+00 BC' and '200000-01-01 00:00+00' then marketing_automation_internal.after_delay(day, delay, zone) end;
 comment on function marketing_automation_internal.due_date(timestamptz, interval, text) is
     'API: private. When an activity is due by a date of its row; null: there is none';
 

@@ -29,7 +29,7 @@ comment on function marketing_automation.register_model(text, regclass, text, te
     'the alias self; track_opens and track_clicks boolean ones, null: yes';
 
 create function marketing_automation.create_scenario(
-    name text, model text, domain text default 'true', unsubscribable boolean default false, language text default 'en',
+    name text, model text, domain text default 'true', unsubscribable boolean default false, language varchar default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
@@ -77,7 +77,7 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean, text, text,
+comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
     interval, text, text, text, numeric, text, text, interval, text, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
@@ -88,7 +88,7 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
 
 -- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
--- those that leave something away, mean the one above.
+-- those that leave something away, mean the one above. That has varchar where this one has text, or a call of nine by place would fit both.
 create function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
@@ -267,6 +267,9 @@ begin
     perform marketing_automation_internal.check_definition(scenario, only_of);
     return null;
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     get stacked diagnostics message = message_text, what = pg_exception_context;
     what := split_part(what, E'\n', 1);
     return case when what ~ '^(\w+ )+of (model|scenario|activity) "' then what || ': ' || message else message end;
@@ -287,7 +290,7 @@ comment on function marketing_automation_internal.named_error(marketing_automati
 
 create function marketing_automation.add_activity(
     scenario text, name text, parent text default null, on_event text default null, condition text default null,
-    delay interval default null, action text default 'send_email', sender text default null, subject text default null,
+    delay interval default null, action varchar default 'send_email', sender text default null, subject text default null,
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
     branch_by text default null, share numeric default null, at text default null,
@@ -334,7 +337,7 @@ begin
     end if;
     return its_id;
 end $$;
-comment on function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval, time,
+comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
     boolean) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '

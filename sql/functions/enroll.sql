@@ -6,6 +6,11 @@ begin
     if not isfinite(at) then
         raise exception 'now must be finite, not %', at using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
     end if;
+    -- What is written at that time is added to by whatever works for all, and must not be the last time there is.
+    if at not between '0001-01-01 00:00+00' and '9999-12-31 23:59:59+00' then
+        raise exception 'now must be from year 1 to year 9999, not %', at
+            using errcode = 'invalid_parameter_value', hint = 'Leave it away for the present.';
+    end if;
     if at is not null
         and not (select r.rolsuper from pg_roles r where r.oid = caller)
         and not exists (

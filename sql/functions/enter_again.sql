@@ -42,10 +42,14 @@ set enable_nestloop = on as $$
 declare
     under_way bigint[];
 begin
+    -- First what a record says by itself, so that the queue, which has no index on it, is not read through at each run.
+    records := array(
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null and r.end_reason is distinct from 'entered_again'
+          and marketing_automation_internal.reenters_at(scenario, r) <= now);
     if records = '{}' then
         return records;
     end if;
-    -- The queue has no index on the record.
     under_way := array(
         select o.record_id from marketing_automation.activity a join marketing_automation_internal.outbox o on o.activity_id = a.id
         where a.scenario_id = scenario.id and o.record_id is not null);

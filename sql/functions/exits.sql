@@ -144,6 +144,22 @@ begin
             select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
             message := answer.error;
+            if its_code is null then
+                -- A goal whose time is to come is not reached yet.
+                holds := array(
+                    select u.id from unnest(answer.holds, answer.times) as u (id, at)
+                    where its.reason = 'exited' or coalesce(u.at, now) <= now);
+                locked := array(
+                    select r.id from marketing_automation_internal.record r
+                    where r.id = any (holds) and r.end_reason is null order by r.id for no key update skip locked);
+                -- Whatever is wrong with what this one tells of its goal concerns its own mails only.
+                if its.reason = 'goal_reached' then
+                    perform marketing_automation_internal.close_goals(chosen.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
+                    from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
+                    having count(*) > 0;
+                end if;
+                perform marketing_automation_internal.end_journeys(locked, its.reason, now) where locked <> '{}';
+            end if;
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
                 raise;
@@ -166,18 +182,6 @@ begin
             continue;
         end if;
         perform marketing_automation_internal.turn_succeeded(chosen.id, 'leave', 0, clock_timestamp() - began);
-        -- A goal whose time is to come is not reached yet.
-        holds := array(
-            select u.id from unnest(answer.holds, answer.times) as u (id, at) where its.reason = 'exited' or coalesce(u.at, now) <= now);
-        locked := array(
-            select r.id from marketing_automation_internal.record r
-            where r.id = any (holds) and r.end_reason is null order by r.id for no key update skip locked);
-        if its.reason = 'goal_reached' then
-            perform marketing_automation_internal.close_goals(chosen.id, array_agg(u.id), array_agg(u.at), array_agg(u.amount), now)
-            from unnest(answer.holds, answer.times, answer.amounts) as u (id, at, amount) where u.id = any (locked)
-            having count(*) > 0;
-        end if;
-        perform marketing_automation_internal.end_journeys(locked, its.reason, now) where locked <> '{}';
         return query
             select o.id,
                 case when o.record_id = any (locked) then marketing_automation_internal.end_objection(its.reason)

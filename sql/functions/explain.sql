@@ -12,25 +12,6 @@ return case reason when 'exited' then 'the exit condition was true' when 'goal_r
     when 'entered_again' then 'its row entered again' end;
 comment on function marketing_automation_internal.end_in_words(text) is 'API: private. Why a journey ended, for people';
 
-create function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-    model marketing_automation.model;
-begin
-    model := marketing_automation_internal.usable_model(scenario);
-    return coalesce((
-        select q.key
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                marketing_automation_internal.as_key(model.key, model.key_type)), array[key]) as q (key text)
-        limit 1), key);
-exception when others then
-    -- Whoever asks meets the error again where it can be told.
-    return key;
-end $$;
-comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
-    'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
-
 create function marketing_automation_internal.chosen_when(its_topic text, its_party text, its_hash bytea) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((
@@ -77,6 +58,9 @@ begin
         row_exists := found;
         obstacle := case when not row_exists then format('model "%s" has no row with this key', model.name) end;
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         get stacked diagnostics message = message_text, code = returned_sqlstate;
         obstacle := format('its row cannot be read: %s (%s)', case when sees then message
             else marketing_automation_internal.public_error(message, code) end, code);
@@ -156,6 +140,9 @@ begin
                 obstacle := case when matches then null else format('the domain is %s for it', case when matches is null then 'null'
                     else 'false' end) end;
             exception when others then
+                if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                    raise;
+                end if;
                 get stacked diagnostics message = message_text, code = returned_sqlstate;
                 obstacle := format('the domain raises an error for it: %s (%s)', case when sees then message
                     else marketing_automation_internal.public_error(message, code) end, code);
@@ -199,7 +186,7 @@ begin
         return next;
     end if;
     if its_zone <> '' and not marketing_automation_internal.is_time_zone(its_zone) then
-        fact := format('its time zone "%s" does not exist: delays count in that of the database', its_zone);
+        fact := format('its time zone %sdoes not exist: delays count in that of the database', case when sees then format('"%s" ', its_zone) else '' end);
         return next;
     end if;
     -- What is said of other rows is none of this one's.

@@ -38,6 +38,9 @@ begin
         marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
             marketing_automation_internal.as_occasion(scenario.occasion)), array[key]) as q (occasion text);
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     get stacked diagnostics message = message_text, code = returned_sqlstate;
     error := format('%s (%s)', case when sees then message else marketing_automation_internal.public_error(message, code) end, code);
 end $$;
@@ -77,7 +80,7 @@ begin
             where r.scenario_id = last.scenario_id and r.key = last.key and r.occasion = its.occasion collate "C") then
             return format('enters again for another occasion than "%s"', left(its.occasion, 100));
         end if;
-        then_on := format(', for the occasion "%s"', left(its.occasion, 100)) || then_on;
+        then_on := case when sees then format(', for the occasion "%s"', left(its.occasion, 100)) else ', for another occasion' end || then_on;
     end if;
     reenters_at := marketing_automation_internal.reenters_at(scenario, last);
     if reenters_at is null or exists (

@@ -39,16 +39,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                  else ', to be sent now' end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
-            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(message.smtp_reply, 'no reply'))
+            marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(r.reply, 'no reply'))
             || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
-        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', message.smtp_reply,
+        when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', r.reply,
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
-        when 'failed' then 'its mail failed: ' || coalesce(case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M'
-            then message.smtp_reply else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end, 'no reply')
+        when 'failed' then 'its mail failed: ' || coalesce(r.reply, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
+    from (select case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' then message.smtp_reply
+        else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
 $$;
 comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
     'API: private. How a mail fares, in words. sees: whether they may quote the row';

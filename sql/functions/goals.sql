@@ -11,7 +11,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- A date comes as the midnight with which it begins.
     select case
         when at is null or at = '-infinity' then now
-        when at < entered_at and entered_at < timezone(d.zone, timezone(d.zone, at) + interval '1 day')
+        when at < entered_at and at > entered_at - interval '2 days' and entered_at < timezone(d.zone, timezone(d.zone, at) + interval '1 day')
             and timezone(d.zone, at)::time = '00:00' then entered_at
         else at end
     from (select marketing_automation_internal.database_time_zone() as zone) d

@@ -91,6 +91,9 @@ begin
     begin
         perform marketing_automation_internal.follow_renamed_grants();
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         raise warning 'accesses and permissions to send keep the names that their roles had: %', sqlerrm using errcode = sqlstate;
     end;
     foreach its_table in array array['model', 'scenario', 'snippet', 'send_window', 'page', 'page_text'] loop
@@ -104,11 +107,17 @@ begin
                     execute format('update marketing_automation.%I t set owner = $1 where t.ctid = $2', its_table)
                         using renamed.rolname, renamed.at;
                 exception when others then
+                    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                        raise;
+                    end if;
                     raise warning 'owner of % "%" keeps the name that the role had: %', replace(its_table, '_', ' '), renamed.name, sqlerrm
                         using errcode = sqlstate;
                 end;
             end loop;
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             raise warning 'owners of % keep the names that their roles had: %', replace(its_table, '_', ' '), sqlerrm using errcode = sqlstate;
         end;
     end loop;

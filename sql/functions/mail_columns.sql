@@ -99,6 +99,9 @@ begin
                 keys) as q (key text, context jsonb)
             where o.activity_id = activity.id and o.key = q.key and not o.context ?& columns and jsonb_typeof(q.context) = 'object';
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             get stacked diagnostics message = message_text;
             raise warning 'mails of activity "%" that are queued lack columns that their templates use: %', activity.name,
                 marketing_automation_internal.public_error(message, sqlstate)

@@ -12,6 +12,20 @@ comment on function marketing_automation_internal.link_pattern(text) is
     'API: private. A web address without what may differ between recipients: numbers, ids and addresses in the path, values behind ? '
     'but for utm_…, and all behind #. So the addresses of one personalised link have one pattern, which names nobody';
 
+create function marketing_automation_internal.written_link(url text, patterns text[]) returns text
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+            select marketing_automation_internal.link_pattern(replace(replace(replace(replace(replace(replace(
+                p.pattern, '\\', U&'\E000'), '\%', U&'\E001'), '\_', '_'), '%', '…'), U&'\E001', '%'), U&'\E000', '\'))
+            from unnest(patterns) as p (pattern)
+            where url like p.pattern and p.pattern !~ '^%'
+            order by length(replace(p.pattern, '%', '')) desc, p.pattern limit 1),
+        substring(url from '^[^/?#]*//[^/?#]*') || '/…')
+$$;
+comment on function marketing_automation_internal.written_link(text, text[]) is
+    'API: private. What everybody may see of a web address to which somebody was sent: what is written out in a template (patterns of LIKE), '
+    'with … for what that takes from the row; of others the host';
+
 create function marketing_automation_internal.reported_activities(caller regrole, scenario text, activity text)
     returns table (id integer, name text, ordinal bigint)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -40,35 +54,47 @@ comment on function marketing_automation_internal.demand_dates(date, date, out t
     'API: private. From when, and until before when, the days from from_date to to_date last; null: no limit. Raises if they are in the '
     'wrong order';
 
-create function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
+create function marketing_automation_internal.link_report_for(caller regrole, scenario text, activity text, from_date date, to_date date,
+    reads boolean, sees boolean)
     returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
         robot_clicks bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
     with chosen as materialized (
-        select * from marketing_automation_internal.reported_activities(caller, scenario, link_report.activity)
+        select * from marketing_automation_internal.reported_activities(caller, scenario, link_report_for.activity)
     ), hits as materialized (
         select e.activity_id, e.link_id, e.record_id, count(*) filter (where e.robot is null) as clicks,
                count(*) filter (where e.robot is not null) as robots
         from marketing_automation_internal.event e
-        cross join marketing_automation_internal.demand_dates(link_report.from_date, link_report.to_date) d
+        cross join marketing_automation_internal.demand_dates(link_report_for.from_date, link_report_for.to_date) d
         where e.kind = 'email_clicked' and e.activity_id in (select c.id from chosen c)
           and e.occurred_at >= coalesce(d.first, '-infinity') and e.occurred_at < coalesce(d.last, 'infinity')
         group by 1, 2, 3
+    ), placed as materialized (
+        -- As the body is written now. What it says is for who may read it.
+        select a.id as activity_id, b.n::integer as "position", b.pattern, case when reads then nullif(b.label, '') end as label
+        from marketing_automation.activity a
+        cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
+        where a.id in (select h.activity_id from hits h)
+    ), written as materialized (
+        select c.id as activity_id, array(
+            select p.pattern from placed p where p.activity_id = c.id
+            union
+            select b.pattern from marketing_automation.activity_translation t cross join marketing_automation_internal.body_links(t.body) b
+            where t.activity_id = c.id
+            union
+            select b.pattern from marketing_automation.snippet n cross join marketing_automation_internal.body_links(n.body) b) as patterns
+        from chosen c where not sees
     ), links as materialized (
-        select l.id, l.url, marketing_automation_internal.link_pattern(l.url) as pattern
-        from marketing_automation.link l where l.id in (select h.link_id from hits h)
+        -- An address may hold anything of the row.
+        select h.activity_id, l.id, l.url, case when sees then marketing_automation_internal.link_pattern(l.url)
+            else marketing_automation_internal.written_link(l.url, w.patterns) end as pattern
+        from (select distinct h.activity_id, h.link_id from hits h) h
+        join marketing_automation.link l on l.id = h.link_id
+        left join written w on w.activity_id = h.activity_id
     ), counted as (
         select h.activity_id, l.pattern, count(distinct h.record_id) filter (where h.clicks > 0) as people,
                sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots, min(l.url) as url
-        from hits h join links l on l.id = h.link_id group by 1, 2
-    ), placed as materialized (
-        -- As the body is written now. What it says is for who may read it.
-        select a.id as activity_id, b.n::integer as "position", b.pattern, case when o.reads then nullif(b.label, '') end as label
-        from marketing_automation.activity a
-        cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
-        cross join (select marketing_automation_internal.has_right(caller, s.owner_id, 'read') as reads
-                    from marketing_automation.scenario s where s.name = link_report.scenario) o
-        where a.id in (select h.activity_id from hits h)
+        from hits h join links l on l.id = h.link_id and l.activity_id = h.activity_id group by 1, 2
     )
     select a.name, p.position, p.label, c.pattern, c.people, c.clicks,
            marketing_automation_internal.rate(c.clicks, (sum(c.clicks) over (partition by c.activity_id))::bigint), c.robots
@@ -78,6 +104,19 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select p.position, p.label from placed p where p.activity_id = c.activity_id and c.url like p.pattern
         order by length(replace(p.pattern, '%', '')) desc, p.position limit 1) p on true
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
+$$;
+comment on function marketing_automation_internal.link_report_for(regrole, text, text, date, date, boolean, boolean) is
+    'API: private. What link_report() gives to who may read the scenario (reads), and may see contents of its rows (sees), or not';
+
+create function marketing_automation_internal.link_report(caller regrole, scenario text, activity text, from_date date, to_date date)
+    returns table (activity text, "position" integer, label text, link text, people bigint, clicks bigint, share numeric,
+        robot_clicks bigint)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select r.* from (select 1) as one
+    left join marketing_automation.scenario s on s.name = link_report.scenario
+    cross join lateral marketing_automation_internal.link_report_for(caller, link_report.scenario, link_report.activity,
+        link_report.from_date, link_report.to_date, marketing_automation_internal.has_right(caller, s.owner_id, 'read'),
+        marketing_automation_internal.sees_rows(caller, s.id)) r
 $$;
 comment on function marketing_automation_internal.link_report(regrole, text, text, date, date) is 'API: private. Behind link_report()';
 
@@ -90,7 +129,8 @@ comment on function marketing_automation.link_report(text, text, date, date) is
     'API: public. What was clicked in the mails of an activity (null: of each), the most clicked first: its place among the tracked links '
     'of the body and its text, as the body is written now (null: it is not there, or in a translation; the text also for who may not '
     'read the scenario, or where an image has none); link, with … for what may differ '
-    'between recipients, so that personalised links add up; people who clicked it, their clicks, their share of the clicks in that '
+    'between recipients, so that personalised links add up, and for who may not see contents (sees_rows()) for all that no template writes '
+    'out; people who clicked it, their clicks, their share of the clicks in that '
     'mail (0 to 1), and clicks of robots; what was clicked from from_date to to_date (null: at any time)';
 
 create function marketing_automation_internal.domain_report(caller regrole, scenario text, from_date date, to_date date)

@@ -103,6 +103,9 @@ begin
             format('select %s from %s as self where trim(%s) <> %L limit 1', marketing_automation_internal.as_text(model.key),
                 model.relation, marketing_automation_internal.as_text(model.email), ''), null) as q (key text);
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         -- The fault of a row, which its activity will tell.
         return;
     end;
@@ -113,12 +116,18 @@ begin
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             return;
         end;
         begin
             perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
         exception when others then
+            if marketing_automation_internal.is_for_the_caller(sqlstate) then
+                raise;
+            end if;
             get stacked diagnostics message = message_text, detail = pg_exception_detail;
             if not marketing_automation_internal.is_passing_error(sqlstate) then
                 message := coalesce(nullif(detail, ''), message);

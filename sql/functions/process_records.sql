@@ -254,6 +254,9 @@ begin
     -- Whoever asks tries again, and would without end.
     return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     -- Whatever is wrong with the key, there is an error about it already.
     return false;
 end $$;

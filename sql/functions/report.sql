@@ -107,6 +107,9 @@ begin
             null) as q (n bigint);
     perform marketing_automation_internal.end_turn();
 exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
     sees := marketing_automation_internal.sees_rows(caller, chosen.id);
     if strict and sees then
         raise;

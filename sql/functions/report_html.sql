@@ -80,7 +80,8 @@ comment on function marketing_automation_internal.report_domains(regrole, text, 
     'API: private. The recipient domains with most mails, the last row being the sum of all others, over days, weeks or months, for '
     'report_data()';
 
-create function marketing_automation_internal.report_data(caller regrole, scenario text, from_date date, to_date date) returns jsonb
+create function marketing_automation_internal.report_data(caller regrole, scenario text, from_date date, to_date date,
+    for_everybody boolean default false) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, report_data.scenario, 'count');
@@ -122,8 +123,9 @@ begin
             'mail', l.activity, 'label', l.label, 'link', l.link, 'people', l.people, 'clicks', l.clicks, 'share', l.share, 'robots', l.robot_clicks)
             order by l.n) filter (where l.n <= most_links), '[]'))
         from (select r.*, row_number() over (order by r.clicks desc, r.robot_clicks desc, r.ordinality) as n
-              from marketing_automation_internal.link_report(caller, chosen.name, null, report_data.from_date, report_data.to_date)
-                  with ordinality r) l);
+              from marketing_automation_internal.link_report_for(caller, chosen.name, null, report_data.from_date, report_data.to_date,
+                  not for_everybody and marketing_automation_internal.has_right(caller, chosen.owner_id, 'read'),
+                  not for_everybody and marketing_automation_internal.sees_rows(caller, chosen.id)) with ordinality r) l);
     result := result || (
         select jsonb_build_object('hours', coalesce(jsonb_agg(jsonb_build_array(h.hours, h.opened, h.clicked) order by h.hours), '[]'))
         from marketing_automation_internal.timing_report(caller, chosen.name, null, report_data.from_date, report_data.to_date) h);
@@ -142,8 +144,8 @@ begin
                 jsonb_build_object('difference', u.uplift, 'low', u.uplift_low, 'high', u.uplift_high)) end)), '[]'))
         from marketing_automation_internal.uplift_report(caller, chosen.name) u where u.held_out > 0);
 end $$;
-comment on function marketing_automation_internal.report_data(regrole, text, date, date) is
-    'API: private. What report_html() shows, as numbers; see src/report/data.rs';
+comment on function marketing_automation_internal.report_data(regrole, text, date, date, boolean) is
+    'API: private. What report_html() shows, as numbers; see src/report/data.rs. for_everybody: as for somebody who may see numbers only';
 
 create function marketing_automation_internal.report_html(caller regrole, scenario text, from_date date, to_date date, language text)
     returns text
@@ -212,7 +214,10 @@ begin
     if scenario is null then
         return null;
     end if;
-    return marketing_automation_internal.report_html(current_user::regrole, scenario, null, null, report_by_token.language);
+    -- Whoever has the link is nobody who may see more than numbers.
+    return marketing_automation_internal.render_report(
+        marketing_automation_internal.report_data(current_user::regrole, scenario, null, null, for_everybody => true),
+        coalesce(report_by_token.language, 'en'));
 end $$;
 comment on function marketing_automation.report_by_token(text, text) is
     'API: proxy. The report of the scenario that a token names, as report_html(); null: the token is malformed, forged or has expired, the '

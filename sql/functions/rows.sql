@@ -74,3 +74,25 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
     'API: private. Query for the rows whose keys are in $1 (text[])';
+
+create function marketing_automation_internal.canonical_key(scenario marketing_automation.scenario, key text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    model := marketing_automation_internal.usable_model(scenario);
+    return coalesce((
+        select q.key
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                marketing_automation_internal.as_key(model.key, model.key_type)), array[key]) as q (key text)
+        limit 1), key);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    -- Whoever asks meets the error again where it can be told.
+    return key;
+end $$;
+comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
+    'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';

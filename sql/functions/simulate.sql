@@ -282,7 +282,7 @@ begin
         row_exists := found;
     exception when others then
         get stacked diagnostics message = message_text, code = returned_sqlstate;
-        if sees then
+        if sees or marketing_automation_internal.is_for_the_caller(code) then
             raise;
         end if;
         raise exception 'row "%" cannot be simulated: %', key, marketing_automation_internal.public_error(message, code) using errcode = code;
@@ -331,7 +331,7 @@ begin
     end;
     at := start;
     outcome := 'entered';
-    detail := 'enters' || coalesce(' for the occasion "' || left(row.occasion, 100) || '"', '');
+    detail := 'enters' || coalesce(' for the occasion "' || left(case when sees then row.occasion end, 100) || '"', '');
     return next;
     return query
         select (t.item ->> 'at')::timestamptz, a.name, t.item ->> 'outcome', t.item ->> 'detail'

@@ -145,6 +145,31 @@ end $$;
 comment on function marketing_automation_internal.lock_sweep(integer, text, boolean) is
     'API: private. Where a sweep of a scenario has come, locked, and made if it is the first. Null: another session is at it, unless waits';
 
+create function marketing_automation_internal.lock_sweep_soon(scenario marketing_automation.scenario, what text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+begin
+    perform marketing_automation_internal.lock_sweep(scenario.id, what, true);
+exception when lock_not_available then
+    raise exception 'another session has been asking the records of scenario "%" for more than a second', scenario.name
+        using errcode = 'lock_not_available', hint = 'Try again when its transaction has ended; process_all_due() does not wait for it.';
+end $$;
+comment on function marketing_automation_internal.lock_sweep_soon(marketing_automation.scenario, text) is
+    'API: private. As lock_sweep() that waits, but raises after a second';
+
+create function marketing_automation_internal.pass_activity(of_scenario integer, of_what text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation_internal.sweep s set activity_id = n.of_activity + 1, reached_at = '-infinity', reached_record = 0
+    from marketing_automation_internal.sweep i
+    cross join lateral marketing_automation_internal.waiting_slice(i.scenario_id, i.activity_id, i.reached_at, i.reached_record, 1,
+        dated => of_what = 'date', only_until_true => of_what = 'wait') n
+    where i.scenario_id = of_scenario and i.what = of_what and of_what in ('date', 'wait') and n.of_activity is not null
+      and s.ctid = any (array(
+        select o.ctid from marketing_automation_internal.sweep o where o.scenario_id = of_scenario and o.what = of_what for update skip locked))
+$$;
+comment on function marketing_automation_internal.pass_activity(integer, text) is
+    'API: private. Lets a sweep that asks an expression of each activity go on with the next one: what is wrong with one keeps no other from its '
+    'turn. Waits for no row';
+
 create function marketing_automation_internal.sweep_slice(scenario marketing_automation.scenario, of_what text, batch_size integer,
     now timestamptz, waits boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -173,11 +198,15 @@ begin
         select g.asked, g.code into slice from marketing_automation_internal.goal_slice(scenario, its, size, at) g;
     end if;
     if slice.code is not null then
-        -- The round is over, and the next goes on here.
+        -- The round is over, and the next goes on from here.
         update marketing_automation_internal.sweep s
         set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
             batch_size = coalesce(marketing_automation_internal.next_batch(slice.code, slice.asked, 0), s.batch_size)
         where s.scenario_id = scenario.id and s.what = of_what;
+        -- Too many at once are tried again, and fewer of them.
+        if slice.code <> '53400' or size = 1 then
+            perform marketing_automation_internal.pass_activity(scenario.id, of_what);
+        end if;
         return 0;
     end if;
     if slice.asked = 0 then
@@ -216,7 +245,7 @@ begin
         perform marketing_automation_internal.time_or_now(caller, now, scenario);
         perform marketing_automation_internal.assume_time(now);
         -- A round of its own, from the beginning, after that of whoever is at it.
-        perform marketing_automation_internal.lock_sweep(chosen.id, what, true);
+        perform marketing_automation_internal.lock_sweep_soon(chosen, what);
         update marketing_automation_internal.sweep s set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0
         where s.scenario_id = chosen.id and s.what = sweep_batch.what;
         while case what when 'exit' then chosen.exit_condition is not null when 'goal' then chosen.goal is not null when 'wait' then chosen.state = 'running'
@@ -263,6 +292,7 @@ begin
             where s.ctid = any (array(
                 select w.ctid from marketing_automation_internal.sweep w
                 where w.scenario_id = chosen.id and w.what = sweep_batch.what for update skip locked));
+            perform marketing_automation_internal.pass_activity(chosen.id, what);
         end;
         exit when slice > 0;
     end loop;

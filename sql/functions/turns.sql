@@ -51,7 +51,7 @@ begin
     if not exists (select from marketing_automation.scenario s where s.id = turn_ended.scenario_id) then
         return;
     end if;
-    if work in ('exit', 'goal', 'date') then
+    if work in ('exit', 'goal', 'date', 'wait') then
         -- Its first slice may have been undone.
         perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
         update marketing_automation_internal.sweep s
@@ -60,6 +60,7 @@ begin
         where s.ctid = any (array(
             select w.ctid from marketing_automation_internal.sweep w
             where w.scenario_id = turn_ended.scenario_id and w.what = turn_ended.work for update skip locked));
+        perform marketing_automation_internal.pass_activity(turn_ended.scenario_id, turn_ended.work);
     else
         select t.batch_size into its_batch from marketing_automation_internal.failed_turn t
         where t.scenario_id = turn_ended.scenario_id and t.work = turn_ended.work and t.activity_id = turn_ended.activity_id;
@@ -76,12 +77,13 @@ begin
             when 'leave' then 'mails wait, exit condition or goal'
             when 'exit' then 'exit condition'
             when 'date' then 'dates of activities'
+            when 'wait' then 'what activities wait for'
             else turn_ended.work end), code);
 end $$;
 comment on function marketing_automation_internal.turn_ended(integer, text, integer) is
     'API: private. Called while a connection ends, which expressions of a scenario have ended since they took no cancel, or a person '
     'who saw no other way: keeps that as an error of the scenario, and sends it to the end of the line. work: enroll, process, '
-    'consent, leave, exit, goal, date. Waits for no row';
+    'consent, leave, exit, goal, date, wait. Waits for no row';
 
 create function marketing_automation_internal.is_quick(took interval) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$

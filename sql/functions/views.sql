@@ -35,7 +35,11 @@ comment on column marketing_automation.record.run is 'How many times its row has
 
 create view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
-    e.scenario_id, (select l.url from marketing_automation.link l where l.id = e.link_id) as url
+    e.scenario_id,
+    -- It may hold anything of the row. The array stands outside of both, where it is planned, and made, once a query.
+    case when e.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
+        then (select l.url from marketing_automation.link l where l.id = e.link_id)
+        else (select substring(l.url from '^[^/?#]*//[^/?#]*') || '/…' from marketing_automation.link l where l.id = e.link_id) end as url
 from marketing_automation_internal.event e
 where (select v.reads_every from marketing_automation_internal.reader v)
    or case
@@ -57,7 +61,9 @@ comment on column marketing_automation.event.scenario_id is
     'What party was unsubscribed from or resubscribed to, 0: everything; null: this record only';
 comment on column marketing_automation.event.robot is
     'The rule by which it is a robot''s, which starts and counts for nothing: see robot_rule; null: a person''s';
-comment on column marketing_automation.event.url is 'The address of a clicked link; null: none, or the hidden one that only robots follow';
+comment on column marketing_automation.event.url is
+    'The address of a clicked link, for members of the scenario''s owner and who may read the model''s relation; for others its host; null: none, '
+    'or the hidden one that only robots follow';
 
 -- A dump of a release in which these were tables is restored through them.
 create function marketing_automation_internal.restore_row() returns trigger

@@ -50,6 +50,7 @@ begin
     select a.* into activity from marketing_automation.activity a where a.id = slice.of_activity for key share skip locked;
     if found then
         perform marketing_automation_internal.begin_turn();
+        perform marketing_automation_internal.turn_asks(scenario.id, 'wait');
         select a.* into answer from marketing_automation_internal.records_for_whom(scenario, activity.wait_until, slice.records) a;
         code := answer.code;
         error := answer.error;

@@ -220,22 +220,23 @@ def _end_deaf_session(shop):
     assert shop.value(f"select count(pg_terminate_backend(pid)) from ({holder}) h") == 1
 
 
-@pytest.mark.parametrize("work", ["enroll", "process", "exit", "goal"])
+@pytest.mark.parametrize("work", ["enroll", "process", "exit", "goal", "wait"])
 def test_what_ends_its_whole_connection_is_noted_on_its_scenario_and_comes_last(shop, work):
     shop.query(f'alter database "{shop.database}" set marketing_automation.expression_timeout = \'50ms\'')
     shop.psql(DEAF)
     shop.customers("Ann")
     for name in ("first", "second"):
         shop.scenario(name, mail=False, run=False)
-        shop.activity("start", scenario=name, action=None, subject=None, body=None, **({"delay": "1 day"} if work in ("exit", "goal") else {}))
+        shop.activity("start", scenario=name, action=None, subject=None, body=None, **({"delay": "1 day"} if work in ("exit", "goal", "wait") else {}))
         shop.query("select marketing_automation.run(%s)", name, user=shop.marketer)
     set_deaf = {
         "enroll": "update marketing_automation.scenario set domain = 'shop.deaf(self.id)' where name = 'first'",
         "process": "update marketing_automation.activity set condition = 'shop.deaf(self.id)' where scenario_id = marketing_automation.scenario_id('first')",
         "exit": "update marketing_automation.scenario set exit_condition = 'shop.deaf(self.id)' where name = 'first'",
         "goal": "update marketing_automation.scenario set goal = 'shop.deaf(self.id)' where name = 'first'",
+        "wait": "update marketing_automation.activity set wait_until = 'shop.deaf(self.id)' where scenario_id = marketing_automation.scenario_id('first')",
     }[work]
-    if work in ("process", "exit"):
+    if work in ("process", "exit", "wait"):
         shop.psql("call marketing_automation.enroll_all()")
     shop.psql(set_deaf)
     call = {"enroll": "call marketing_automation.enroll_all()"}.get(work, "call marketing_automation.process_all_due()")

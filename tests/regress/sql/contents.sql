@@ -178,4 +178,4 @@ begin
     return result;
 end $$;
 select name, vault.look_ups(format('select * from marketing_automation.%I', name)) as look_ups
-from unnest(array['message', 'delivery_attempt', 'record_activity']) as name;
+from unnest(array['message', 'delivery_attempt', 'record_activity', 'event']) as name;

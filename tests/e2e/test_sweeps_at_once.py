@@ -1,0 +1,170 @@
+"""What asks all records (exits, goals, dates, waits), experiments, topics and rows that enter again, beside each other and beside transactions
+that stay open: each goes on with what is free, and no two wait for each other."""
+
+import threading
+import time
+
+import psycopg2
+import pytest
+
+NULL = {"action": None, "subject": None, "body": None}
+SOON = "-c statement_timeout=20s"
+SECONDS = 3
+
+
+def _campaign(shop, name, domain):
+    """One of every kind that is asked of records that wait."""
+    shop.scenario(name, domain=domain, run=False)
+    shop.activity("ordered", scenario=name, wait_until="self.orders = 1", delay="1 day", **NULL)
+    shop.activity("day", scenario=name, at="case when self.orders < 2 then timezone('UTC', '2100-01-01'::timestamp) else now() end", **NULL)
+    shop.activity("split", scenario=name, branch_by="share", metric="conversions", decide_after="1 hour", **NULL)
+    for variant in ("one", "two"):
+        shop.activity(variant, scenario=name, parent="split", share=10, **NULL)
+    shop.query("""
+        update marketing_automation.scenario set goal = 'self.orders > 5', exit_condition = 'self.orders = 3', reenter_after = '0', topic = 'news'
+        where name = %s""", name)  # fmt: skip
+    shop.query("select marketing_automation.run(%s)", name)
+
+
+@pytest.fixture
+def campaigns(shop, sink):
+    """Two campaigns with such activities, of which `other` is the one that nobody holds, and a frequency cap."""
+    shop.query("insert into marketing_automation.topic (name, title) values ('news', 'News')")
+    shop.query("insert into marketing_automation.frequency_cap (message_class, mails, per) values ('marketing', 1, '1 hour')")
+    shop.crowd(40)
+    _campaign(shop, "welcome", "self.id <= 20")
+    _campaign(shop, "other", "self.id > 20")
+    shop.query("select marketing_automation.tracking_keys()")
+    shop.tick()
+    return shop
+
+
+OPEN = {
+    "apply_exits of one": "select marketing_automation.apply_exits('welcome')",
+    "apply_goals of one": "select marketing_automation.apply_goals('welcome')",
+    "apply_dates of one": "select marketing_automation.apply_dates('welcome')",
+    "apply_waits of one": "select marketing_automation.apply_waits('welcome')",
+    "apply_waits": "select marketing_automation.apply_waits()",
+    "decide": "select marketing_automation.decide('welcome', 'split', 'two')",
+    "subscribe": "select marketing_automation.subscribe('1', 'news')",
+    "unsubscribe_from": "select marketing_automation.unsubscribe_from('1', 'news')",
+    "record_conversion": "select marketing_automation.record_conversion(uuid) from marketing_automation.record where key = '1'",
+    "enroll_record": "select marketing_automation.enroll_record('welcome', '41')",
+    "replace": "select marketing_automation.add_activity('welcome', 'day', at => 'now()', action => null, replace => true)",
+    "priority": "update marketing_automation.scenario set priority = 5 where name = 'welcome'",
+    "cap": "update marketing_automation.frequency_cap set mails = 2",
+    "topic": "update marketing_automation.topic set opt_in = 'double' where name = 'news'",
+    "window": "insert into marketing_automation.send_window (name) values ('office')",
+    "simulate": "select count(*) from marketing_automation.simulate('welcome', '1')",
+}
+
+DONE = """
+    select count(*) from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id
+    where a.scenario_id = marketing_automation.scenario_id(%s) and a.name = 'ordered' and ra.state = 'done' and ra.outcome = 'executed'"""
+
+
+@pytest.mark.parametrize("what", OPEN)
+def test_an_open_transaction_keeps_no_sweep_from_the_rest(campaigns, what):
+    shop = campaigns
+    shop.query("insert into shop.customer (id, name, email) values (41, 'c41', 'c41@example.org')")
+    holder = shop.connect(autocommit=False)
+    holder.cursor().execute(OPEN[what])
+    shop.query("update shop.customer set orders = case when id % 4 = 0 then 3 when id % 4 = 1 then 6 else 1 end")
+    shop.query("update marketing_automation_internal.sweep set rests_until = '-infinity' where ctid = any (array("
+               "select ctid from marketing_automation_internal.sweep for update skip locked))")  # fmt: skip
+    other = shop.connect(options=SOON).cursor()
+    began = time.monotonic()
+    other.execute("select * from marketing_automation.enroll()")
+    other.execute("call marketing_automation.process_all_due()")
+    assert time.monotonic() - began < 10
+    assert shop.value(DONE, "other") == 10
+    assert shop.value("select count(*) from marketing_automation.record where end_reason = 'exited' and scenario_id = marketing_automation.scenario_id('other')") == 5
+    assert shop.value("select count(*) from marketing_automation.conversion c where c.source = 'goal' and c.scenario_id = marketing_automation.scenario_id('other')") == 5
+    assert not shop.query("select last_error from marketing_automation.scenario_status where last_error is not null")
+    holder.rollback()
+    shop.query("update marketing_automation_internal.sweep set rests_until = '-infinity'")
+    shop.tick()
+    assert shop.value(DONE, "welcome") == 10
+
+
+@pytest.mark.parametrize("what", ["exits", "goals", "dates", "waits"])
+def test_who_asks_for_one_scenario_waits_a_second_for_who_is_at_it(campaigns, what):
+    shop = campaigns
+    call = f"select marketing_automation.apply_{what}('welcome')"
+    holder = shop.connect(autocommit=False)
+    holder.cursor().execute(call)
+    with pytest.raises(psycopg2.errors.LockNotAvailable, match='another session has been asking the records of scenario "welcome" for more than a second'):
+        shop.connect(options=SOON).cursor().execute(call)
+    holder.commit()
+    shop.query(call)
+
+
+SOME = "select (random() * 20)::integer::text"
+STEPS = {
+    "sweeps": [f"select marketing_automation.apply_{what}()" for what in ("exits", "goals", "dates", "waits")],
+    "sweeps of one": [f"select marketing_automation.apply_{what}('welcome')" for what in ("waits", "dates", "goals", "exits")],
+    "process": ["call marketing_automation.process_all_due(20)"],
+    "process in one": ["begin; select marketing_automation.process_due(5); select marketing_automation.process_due(5); commit"],
+    "enroll": ["select * from marketing_automation.enroll()"],
+    "enter": ["select marketing_automation.enroll_records('welcome', array(select k::text from generate_series(1, 20) k order by random()))"],
+    "choose": [f"select marketing_automation.unsubscribe_from(({SOME}), 'news')", f"select marketing_automation.subscribe(({SOME}), 'news')"],
+    "block": ["select marketing_automation.block(r.uuid) from (select uuid from marketing_automation.record order by random() limit 1) r",
+              "select marketing_automation.unblock(r.uuid) from (select uuid from marketing_automation.record order by random() limit 1) r"],
+    "convert": ["select marketing_automation.record_conversion(r.uuid) from (select uuid from marketing_automation.record order by random() limit 1) r"],
+    "forget": ["select marketing_automation.forget('c' || 1 + (random() * 5)::integer || '@example.org')"],
+    "claim": ["select count(*) from marketing_automation_internal.claim_messages(5)"],
+    "priority": ["update marketing_automation.scenario set priority = 1 - priority where name = 'welcome'"],
+    "edit": ["update marketing_automation.activity set wait_until = 'self.orders in (1, 2)' where name = 'ordered'",
+             "update marketing_automation.activity set wait_until = 'self.orders = 1' where name = 'ordered'"],
+    # What makes work for them.
+    "live": ["update shop.customer set orders = (random() * 7)::integer where id = (random() * 40)::integer",
+             "update marketing_automation_internal.sweep set rests_until = '-infinity' where ctid = any (array("
+             "select ctid from marketing_automation_internal.sweep for update skip locked))"],
+}  # fmt: skip
+
+PAIRS = [
+    ("sweeps", "sweeps of one"), ("sweeps", "process"), ("sweeps", "enroll"), ("sweeps", "enter"), ("sweeps", "choose"), ("sweeps", "block"),
+    ("sweeps", "forget"), ("sweeps", "claim"), ("sweeps", "edit"), ("sweeps of one", "process in one"), ("sweeps of one", "claim"),
+    ("claim", "choose"), ("claim", "process in one"), ("claim", "forget"), ("enter", "enroll"), ("enter", "choose"), ("enter", "block"), ("enter", "forget"),
+    ("convert", "sweeps"), ("convert", "forget"), ("priority", "process"), ("choose", "process in one"), ("choose", "forget"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=" with ".join)
+def test_no_two_of_what_works_beside_sweeps_wait_for_each_other(campaigns, pair):
+    shop = campaigns
+    deadlocks = shop.value("select deadlocks from pg_stat_database where datname = current_database()")
+    end = time.monotonic() + SECONDS
+    errors, turns = [], {}
+
+    def loop(number, name):
+        connection = shop.connect(options=SOON)
+        cursor = connection.cursor()
+        turn = 0
+        while turn == 0 or time.monotonic() < end:
+            for statement in STEPS[name]:
+                try:
+                    cursor.execute(statement)
+                    turn += 1
+                except psycopg2.errors.LockNotAvailable as error:
+                    # Who asks for one scenario is told after a second that somebody is at it.
+                    if "for more than a second" not in str(error):
+                        errors.append((name, statement, error))
+                except psycopg2.Error as error:
+                    errors.append((name, statement, error))
+        connection.close()
+        turns[number] = turn
+
+    threads = [threading.Thread(target=loop, args=item) for item in enumerate([*pair, *pair, "live"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert min(turns.values()) > 0
+    assert shop.value("select deadlocks from pg_stat_database where datname = current_database()") == deadlocks
+    # Whatever was lost between them shows: each record takes one alternative, and one conversion by the goal.
+    assert not shop.query("select record_id from marketing_automation.conversion where source = 'goal' group by 1 having count(*) > 1")
+    assert not shop.query("""
+        select w.record_id from marketing_automation_internal.waiting_activity w
+        join marketing_automation_internal.finished_activity f using (record_id, activity_id)""")
