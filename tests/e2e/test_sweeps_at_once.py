@@ -114,8 +114,8 @@ STEPS = {
     "forget": ["select marketing_automation.forget('c' || 1 + (random() * 5)::integer || '@example.org')"],
     "claim": ["select count(*) from marketing_automation_internal.claim_messages(5)"],
     "priority": ["update marketing_automation.scenario set priority = 1 - priority where name = 'welcome'"],
-    "edit": ["update marketing_automation.activity set wait_until = 'self.orders in (1, 2)' where name = 'ordered'",
-             "update marketing_automation.activity set wait_until = 'self.orders = 1' where name = 'ordered'"],
+    "edit": ["update marketing_automation.activity set wait_until = 'self.orders in (1, 2)' where name = 'ordered' and scenario_id = marketing_automation.scenario_id('welcome')",
+             "update marketing_automation.activity set wait_until = 'self.orders = 1' where name = 'ordered' and scenario_id = marketing_automation.scenario_id('welcome')"],
     # What makes work for them.
     "live": ["update shop.customer set orders = (random() * 7)::integer where id = (random() * 40)::integer",
              "update marketing_automation_internal.sweep set rests_until = '-infinity' where ctid = any (array("
