@@ -1623,14 +1623,12 @@ comment on column marketing_automation.record.run is 'How many times its row has
 
 create or replace view marketing_automation.event with (security_barrier) as
 select e.id, e.occurred_at, e.kind, e.record_id, e.activity_id, e.link_id, e.method, e.address, e.user_agent, e.robot, e.party,
-    e.scenario_id, (
-        -- It may hold anything of the row. Written out: written_link().
-        select case when e.activity_id = any (x.activities) then l.url
-            else substring(l.url from '^[^/?#]*//[^/?#]*') || '/…' end
-        from marketing_automation.link l where l.id = e.link_id) as url
+    e.scenario_id,
+    -- It may hold anything of the row. The array stands outside of both, where it is planned, and made, once a query.
+    case when e.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
+        then (select l.url from marketing_automation.link l where l.id = e.link_id)
+        else (select substring(l.url from '^[^/?#]*//[^/?#]*') || '/…' from marketing_automation.link l where l.id = e.link_id) end as url
 from marketing_automation_internal.event e
--- As in message.
-cross join (select array(select a.id from marketing_automation_internal.open_activity a) as activities offset 0) as x
 where (select v.reads_every from marketing_automation_internal.reader v)
    or case
         when e.activity_id is not null then e.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
