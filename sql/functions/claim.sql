@@ -57,6 +57,13 @@ begin
         select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
         from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
     end if;
+    if only_of is null and not (limited or capped or may_leave is not null or exists (select from marketing_automation.send_window)) then
+        -- Then a row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as a
+        -- hundred mails. All this ends with the function. What is kept must not rest on a table being empty now, so nothing reads all of one.
+        perform set_config(k.name, k.setting, true)
+        from (values ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
+            ('enable_mergejoin', 'off'), ('enable_material', 'off')) as k (name, setting);
+    end if;
     -- A batch of which nothing may leave is followed by the next, within bounds.
     for round in 1..20 loop
         if may_leave then

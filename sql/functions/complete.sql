@@ -70,15 +70,17 @@ begin
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
-    -- Servers with limits were counted when they were asked for permits.
-    insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
-    select s.server, current_date, count(*)
-    from unnest(servers, states) as s (server, state)
-    join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
-    where s.state = 'sent'
-    group by s.server order by s.server
-    on conflict on constraint smtp_usage_pkey do update
-    set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
+    if exists (select from marketing_automation.smtp_server) then
+        -- Servers with limits were counted when they were asked for permits.
+        insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
+        select s.server, current_date, count(*)
+        from unnest(servers, states) as s (server, state)
+        join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
+        where s.state = 'sent'
+        group by s.server order by s.server
+        on conflict on constraint smtp_usage_pkey do update
+        set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
+    end if;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
