@@ -10792,6 +10792,13 @@ begin
         select array_agg(b.domain_queue), array_agg(b.tokens) into queues, tokens
         from marketing_automation_internal.domain_queue_budget b where b.tokens >= 1 or b.tokens is null;
     end if;
+    if only_of is null and not (limited or capped or may_leave is not null or exists (select from marketing_automation.send_window)) then
+        -- Then a row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as a
+        -- hundred mails. All this ends with the function. What is kept must not rest on a table being empty now, so nothing reads all of one.
+        perform set_config(k.name, k.setting, true)
+        from (values ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
+            ('enable_mergejoin', 'off'), ('enable_material', 'off')) as k (name, setting);
+    end if;
     -- A batch of which nothing may leave is followed by the next, within bounds.
     for round in 1..20 loop
         if may_leave then
@@ -11071,15 +11078,17 @@ begin
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
-    -- Servers with limits were counted when they were asked for permits.
-    insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
-    select s.server, current_date, count(*)
-    from unnest(servers, states) as s (server, state)
-    join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
-    where s.state = 'sent'
-    group by s.server order by s.server
-    on conflict on constraint smtp_usage_pkey do update
-    set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
+    if exists (select from marketing_automation.smtp_server) then
+        -- Servers with limits were counted when they were asked for permits.
+        insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
+        select s.server, current_date, count(*)
+        from unnest(servers, states) as s (server, state)
+        join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
+        where s.state = 'sent'
+        group by s.server order by s.server
+        on conflict on constraint smtp_usage_pkey do update
+        set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
+    end if;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
