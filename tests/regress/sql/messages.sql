@@ -60,6 +60,12 @@ create view shop.attempt as
     from marketing_automation.delivery_attempt t join shop.mail m on m.id = t.message_id;
 select * from shop.attempt order by key, attempt;
 
+-- A claim plans in its own way, and what comes after it in the transaction does not.
+begin;
+select count(*) > 0 as claims from marketing_automation_internal.claim_messages(1);
+select string_agg(current_setting(k.name), ' ') as planned_as_ever
+from unnest(array['plan_cache_mode', 'enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_material', 'enable_bitmapscan']) as k (name);
+rollback;
 -- A stopped scenario's mails stay.
 update marketing_automation_internal.outbox set state = 'queued', due_at = now();
 select marketing_automation.stop('messages');
