@@ -10744,6 +10744,8 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
 set jit = off
+-- What is switched off below must be named here, or it would last as long as the transaction.
+set enable_seqscan = on set enable_hashjoin = on set enable_mergejoin = on set enable_material = on
 as $$
 #variable_conflict use_column
 declare
@@ -10794,7 +10796,7 @@ begin
     end if;
     if only_of is null and not (limited or capped or may_leave is not null or exists (select from marketing_automation.send_window)) then
         -- Then a row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as a
-        -- hundred mails. All this ends with the function. What is kept must not rest on a table being empty now, so nothing reads all of one.
+        -- hundred mails. What is kept must not rest on a table being empty now, so nothing reads all of one.
         perform set_config(k.name, k.setting, true)
         from (values ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'),
             ('enable_mergejoin', 'off'), ('enable_material', 'off')) as k (name, setting);
