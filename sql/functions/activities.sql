@@ -95,7 +95,8 @@ begin
             raise exception 'parent % of activity "%" does not exist', new.parent_id, new.name using errcode = 'foreign_key_violation';
         end if;
         if parent.scenario_id <> new.scenario_id then
-            raise exception 'parent "%" of activity "%" belongs to another scenario', parent.name, new.name
+            -- Whose activity that is, is not for everybody.
+            raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
         if new.on_event <> 'condition_not_met' and parent.action is distinct from 'send_email' then

@@ -312,11 +312,11 @@ begin
         exit;
     end loop;
     error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
-    if broken <> '' or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
-            and a.condition is not null) then
+    if broken <> '' or scenario.goal is null and not exists (
+            select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null and a.condition is not null) then
         return;
     end if;
-    -- It is the condition of a root: rows for which that raises enter too, and fail when it runs.
+    -- It is the condition of a root, or the goal: rows for which that raises enter too, and fail when an activity runs.
     begin
         keys := marketing_automation_internal.new_keys(scenario, model, source, now);
         select e.* into its
