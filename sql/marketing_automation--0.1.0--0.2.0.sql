@@ -4303,7 +4303,8 @@ begin
             raise exception 'parent % of activity "%" does not exist', new.parent_id, new.name using errcode = 'foreign_key_violation';
         end if;
         if parent.scenario_id <> new.scenario_id then
-            raise exception 'parent "%" of activity "%" belongs to another scenario', parent.name, new.name
+            -- Whose activity that is, is not for everybody.
+            raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
         if new.on_event <> 'condition_not_met' and parent.action is distinct from 'send_email' then
@@ -5908,11 +5909,11 @@ begin
         exit;
     end loop;
     error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
-    if broken <> '' or not exists (select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null
-            and a.condition is not null) then
+    if broken <> '' or scenario.goal is null and not exists (
+            select from marketing_automation.activity a where a.scenario_id = scenario.id and a.parent_id is null and a.condition is not null) then
         return;
     end if;
-    -- It is the condition of a root: rows for which that raises enter too, and fail when it runs.
+    -- It is the condition of a root, or the goal: rows for which that raises enter too, and fail when an activity runs.
     begin
         keys := marketing_automation_internal.new_keys(scenario, model, source, now);
         select e.* into its
