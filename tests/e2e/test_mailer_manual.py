@@ -47,7 +47,8 @@ def test_the_manual_has_each_option_with_its_variable_and_no_other(bare_shop):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETING_")}
     said = subprocess.run([TARGET / "debug" / BINARY, "--help"], env=clean, capture_output=True, text=True, check=True).stdout
     options = re.findall(r"^ +(?:-\w, )?--([a-z-]+)(.*?)(?=^ +(?:-\w, )?--|\Z)", said, re.M | re.S)
-    offered = {name: variable[1] if (variable := re.search(r"\[env: (\w+)", text)) else "" for name, text in options if name not in ("help", "version")}
+    variables = {name: re.search(r"\[env: (\w+)", text) for name, text in options if name not in ("help", "version")}
+    offered = {name: variable[1] if variable else "" for name, variable in variables.items()}
     table = dict(re.findall(r"^\| `--([a-z-]+)` \| (?:`(\w+)`)? ?\|", MANUAL, re.M))
     assert len(offered) > 5 and table == offered
 
@@ -83,7 +84,8 @@ def test_check_says_what_the_manual_shows_and_tries_each_server(bare_shop, sink,
                 "insert into marketing_automation.smtp_server (name, url, password_file) values (%s, %s, %s)", name, url, file and str(file)
             )
         code, said = mailer.check()
-        found = {name: (state, error) for state, name, error in re.findall(r'^(ok|FAILED) +SMTP server "(\w+)" [^:]+:\d+\): EHLO, TLS and AUTH:? ?(.*)$', said, re.M)}
+        lines = re.findall(r'^(ok|FAILED) +SMTP server "(\w+)" [^:]+:\d+\): EHLO, TLS and AUTH:? ?(.*)$', said, re.M)
+        found = {name: (state, error) for state, name, error in lines}
         assert code == 1 and {name: state for name, (state, _) in found.items()} == {
             "open": "ok", "dead": "FAILED", "clear": "FAILED", "right": "ok", "wrong": "FAILED",
         }, said  # fmt: skip

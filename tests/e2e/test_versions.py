@@ -12,7 +12,10 @@ from harness.other_version import NEWEST, OLDEST, VERSION, of_version
 from harness.paths import TARGET, pg_config
 
 # What each says of SQL of this version.
-MAILERS = {OLDEST: "install marketing-mailer of that version and restart it", NEWEST: "run ALTER EXTENSION marketing_automation UPDATE in the database"}
+MAILERS = {
+    OLDEST: "install marketing-mailer of that version and restart it",
+    NEWEST: "run ALTER EXTENSION marketing_automation UPDATE in the database",
+}
 LIBRARIES = {OLDEST: "restart the server with the library of that version", NEWEST: "run ALTER EXTENSION marketing_automation UPDATE"}
 
 

@@ -13,8 +13,10 @@ BINARY = "marketing-mailer"
 
 
 class Mailer(WebProgram):
-    """Runs a mailer until the program ends; /readyz and /metrics are on a free port of 127.0.0.1. `program`: another one than that of `profile`. Without
-    a database or a name, a file among the arguments says it."""
+    """Runs a mailer until the program ends; /readyz and /metrics are on a free port of 127.0.0.1.
+
+    `program`: another one than that of `profile`. Without a database or a name, a file among the arguments says it.
+    """
 
     def __init__(self, database_url, name="mailer-1", profile="debug", detached=False, arguments=(), environment=None, program=None):
         self.port = lifetime.free_port()

@@ -44,7 +44,7 @@ class Received:
 
 
 class SmtpSink:
-    """Listens on a free port of 127.0.0.1 from a thread of its own. `login`: user and password of those whom AUTH lets in; None: there is no AUTH."""
+    """Listens on a free port of 127.0.0.1 from a thread of its own. `login`: user and password of those whom AUTH lets in; None: no AUTH."""
 
     def __init__(self, port=None, login=None):
         self.login = login and tuple(part.encode() for part in login)
