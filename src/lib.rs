@@ -12,8 +12,8 @@
 //! | define models, scenarios, activities; check what is written | `sql/tables/definitions.sql`, `sql/functions/define.sql`, `guard.sql`, `models.sql`, `scenarios.sql`, `activities.sql`, `snippets.sql` |
 //! | run what users wrote as its owner | `src/extension/run_as_owner.rs`, `functions/expression.rs` |
 //! | enroll, process | `sql/tables/journeys.sql`, `sql/functions/enroll.sql`, `enroll_rows.sql`, `process.sql`, `process_records.sql` |
-//! | claim, render, send, record | `sql/tables/mail.sql`, `sql/functions/mailer.sql`, `src/delivery`, `src/extension/worker` |
-//! | the same from another host | `sql/functions/mailers.sql`, `src/mailer` |
+//! | claim, render, send, record | `sql/tables/mail.sql`, `sql/functions/mailer.sql`, `claim.sql`, `complete.sql`, `src/delivery`, `src/extension/worker` |
+//! | the same from another host | `sql/functions/mailer_sessions.sql`, `mailers.sql`, `src/mailer` |
 //! | who may send, what must not leave, limits | `sql/tables/delivery.sql`, `sql/functions/arming.sql`, `revocation.sql`, `suppression.sql`, `limits.sql`, `servers.sql` |
 //! | templates, HTML, MIME, DKIM | `src/mail` |
 //! | SMTP | `src/smtp` |

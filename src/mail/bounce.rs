@@ -84,7 +84,8 @@ fn judge(mail: &Returned, rules: &Rules) -> Report {
 fn complaint(report: &[Field]) -> Report {
     let feedback = fields::value(report, "feedback-type").unwrap_or_default();
     let name = feedback.to_ascii_lowercase();
-    let kind = match name.split([' ', '(', ';']).next().unwrap_or_default() {
+    let mut words = name.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let kind = match words.find(|word| !word.is_empty()).unwrap_or_default() {
         "abuse" | "fraud" | "opt-out" | "opt-out-list" => Kind::Complaint,
         _ => Kind::Unknown,
     };

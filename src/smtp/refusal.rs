@@ -130,6 +130,13 @@ impl Reply {
                 "authentication is required",
                 "must authenticate",
                 "must issue a starttls",
+                // A relay about our account with it.
+                "sending paused",
+                "sending is paused",
+                "sending limit exceeded",
+                "sending quota exceeded",
+                "relay limit exceeded",
+                "credits exceeded",
             ])
     }
 
@@ -160,13 +167,23 @@ impl Reply {
                 "sender rejected",
                 "sender denied",
                 "sender verify failed",
+                "sender is not valid",
+                "sender not valid",
+                "sender unknown",
+                "unknown sender",
                 "not owned by user",
-                "not allowed to send as",
-                "not permitted to send as",
+                "to send as",
+                "cannot send as",
+                "sendasdenied",
                 "sender address is not",
                 "invalid sender",
+                "envelope sender",
+                "badmailfrom",
                 "from address not verified",
                 "address is not verified",
+                "verified sender",
+                "sender signature",
+                "unconfigured sending domain",
             ])
     }
 

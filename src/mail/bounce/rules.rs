@@ -96,7 +96,7 @@ impl Rules {
 
     /// Whether a subject begins as those of programs that answer for people.
     pub(super) fn is_auto_reply(&self, subject: &str) -> bool {
-        let words = Words::of(subject);
+        let words = Words::of(without_marks(subject));
         says(&self.subjects, Meaning::AutoReply, |phrase| {
             words.starts_with(phrase)
         })
@@ -104,13 +104,34 @@ impl Rules {
 
     /// Whether a subject begins as `Re:`, `AW:` or `Re[2]:`.
     pub(super) fn is_personal_reply(&self, subject: &str) -> bool {
-        let Some((prefix, _)) = subject.split_once([':', '：']) else {
+        let Some((prefix, _)) = without_marks(subject).split_once([':', '：']) else {
             return false;
         };
         let words = Words::of(prefix);
         says(&self.subjects, Meaning::PersonalReply, |phrase| {
             words.are(phrase)
         })
+    }
+}
+
+/// A subject without what gateways put before it: `[EXTERNAL]`, `***SPAM***`.
+fn without_marks(subject: &str) -> &str {
+    let mut rest = subject.trim_start();
+    loop {
+        let marked = match rest.chars().next() {
+            Some('[') => rest.split_once(']'),
+            Some('*') => {
+                let inside = rest.trim_start_matches('*');
+                inside
+                    .split_once('*')
+                    .map(|(mark, after)| (mark, after.trim_start_matches('*')))
+            }
+            _ => None,
+        };
+        match marked {
+            Some((_, after)) => rest = after.trim_start(),
+            None => return rest,
+        }
     }
 }
 
@@ -228,6 +249,8 @@ mod tests {
             "Antw: x",
             "回复：x",
             "Re : x",
+            "[EXTERNAL] Re: x",
+            "[a] *** SPAM *** WG: x",
         ] {
             assert!(rules.is_personal_reply(subject), "{subject}");
         }
@@ -235,6 +258,8 @@ mod tests {
             "Returned mail: see transcript",
             "Undeliverable: Re: News",
             "Reply",
+            "[EXTERNAL] Undeliverable: Re: News",
+            "***",
             "",
         ] {
             assert!(!rules.is_personal_reply(subject), "{subject}");
@@ -244,6 +269,7 @@ mod tests {
             "Abwesenheitsnotiz: x",
             "Réponse automatique : x",
             "自动回复: x",
+            "[EXTERN] Abwesenheitsnotiz: x",
         ] {
             assert!(rules.is_auto_reply(subject), "{subject}");
         }

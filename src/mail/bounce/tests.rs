@@ -318,3 +318,22 @@ fn a_report_that_its_parser_panics_at_is_unknown() {
         Kind::Unknown
     );
 }
+
+#[test]
+fn feedback_types_are_read_however_they_are_written() {
+    for (field, kind) in [
+        ("Feedback-Type: abuse", Kind::Complaint),
+        ("Feedback-Type:\n abuse", Kind::Complaint),
+        ("feedback-type : \"Abuse\"", Kind::Complaint),
+        ("Feedback-Type: opt-out-list (list)", Kind::Complaint),
+        ("Feedback-Type: not-spam", Kind::Unknown),
+        ("Feedback-Type: auth-failure", Kind::Unknown),
+        ("Version: 1", Kind::Unknown),
+    ] {
+        let raw = format!(
+            "From: fbl@isp.example\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\n\n\
+             --b\nContent-Type: text/plain\n\nA report\n\n--b\nContent-Type: message/feedback-report\n\n{field}\n\n--b--\n"
+        );
+        assert_eq!(read(raw.as_bytes()).kind, kind, "{field}");
+    }
+}

@@ -39,8 +39,10 @@ pub(super) fn dead_links(source: &str) -> Vec<DeadLink> {
                 continue;
             };
             if let Some(hint) = advice(value.trim(), attribute == "src") {
-                let shown = value.trim().replace(TAG, "…");
-                let shown: String = shown.chars().take(80).collect();
+                let mut shown: Vec<char> = value.trim().chars().collect();
+                shown.dedup_by(|next, before| *next == TAG && *before == TAG);
+                let shown: String = shown.into_iter().take(80).collect();
+                let shown = shown.replace(TAG, "…");
                 let what = if attribute == "src" {
                     "loads nothing"
                 } else {
@@ -118,9 +120,10 @@ fn advice(address: &str, is_image: bool) -> Option<String> {
                     .to_ascii_lowercase()
                     .split_once(':')
                     .is_some_and(|(_, rest)| "//".starts_with(rest) || rest.starts_with("//"));
-            (is_whole || is_begun).then(|| "Write it as https://host/path.".to_owned())
+            (is_whole || is_begun || has_no_host(written, has_tag))
+                .then(|| "Write it as https://host/path.".to_owned())
         }
-        Some("javascript" | "vbscript" | "file" | "about") => {
+        Some("javascript" | "vbscript" | "file" | "about" | "ftp") => {
             Some("No mail program follows it: write https://…".to_owned())
         }
         Some(scheme) if !scheme.contains('.') => {
@@ -162,6 +165,27 @@ fn advice(address: &str, is_image: bool) -> Option<String> {
     }
 }
 
+/// Whether what stands for the host can be none: `https://https://shop.example`, `https://www,shop.example`. What a tag goes on with
+/// is not looked at.
+fn has_no_host(written: &str, has_tag: bool) -> bool {
+    let Some((_, rest)) = written.split_once("//") else {
+        return false;
+    };
+    let end = rest.find(['/', '?', '#', '\\']);
+    if has_tag && end.is_none() {
+        return false;
+    }
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    host.starts_with('.')
+        || host.contains("..")
+        || host.contains([',', ';'])
+        || ["http", "https"]
+            .iter()
+            .any(|scheme| host.eq_ignore_ascii_case(scheme))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,6 +210,11 @@ mod tests {
             ("unsubscribe?x=1", "href=\"unsubscribe\""),
             ("Unsubscribe/", "href=\"unsubscribe\""),
             ("javascript:alert(1)", "No mail program"),
+            ("ftp://shop.example", "No mail program"),
+            ("https://https://shop.example", "https://host"),
+            ("https://www,shop.example/", "https://host"),
+            ("https://shop..example?x", "https://host"),
+            ("https://.example/{{ record.id }}", "https://host"),
             ("/order/{{ record.id }}", "no address of its own"),
             (
                 "www.shop.example/{{ record.id }}",
@@ -217,11 +246,15 @@ mod tests {
             "{{ unsubscribe_url }}",
             "{% if a %}https://a.example{% endif %}",
             "whatsapp://send?text=x",
+            "https://shop.example:8080/a,b;c..d",
+            "https://shop.{{ record.host }},",
             "http{{ 's' }}://x",
         ] {
             let found = dead_links(&format!("<a href=\"{href}\">x</a><link href='/x'>"));
             assert!(found.is_empty(), "{href}: {}", found[0].message);
         }
+        let shown = &dead_links("<a href='/{{ record.id }}/{{ record.id }}x'>")[0].message;
+        assert!(shown.contains("\"/…/…x\""), "{shown}");
         assert_eq!(
             dead_links("<img src='/logo.png'><mj-image src='x.png' href='/a' /><img src='cid:1'>")
                 .len(),

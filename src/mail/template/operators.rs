@@ -127,7 +127,7 @@ impl Tokens {
                 Kind::Compares(sign) => format!(",\"{sign}\","),
                 _ => return None,
             };
-            if number == 0 && operation.is_concatenation {
+            if number == 0 && operation.needs_brackets {
                 edit(start..start, "(".to_owned());
                 edit(range.start..range.start, ")".to_owned());
             }

@@ -132,6 +132,16 @@ pub(super) fn format_braces(
             .parse::<usize>()
             .ok()
             .and_then(|index| arguments.get(index).cloned());
+        let share = spec
+            .strip_suffix('%')
+            .and_then(|spec| Some((spec, decimal(given.as_ref()?)?)));
+        if let Some((spec, number)) = share {
+            let spec = Spec::braces(spec)?;
+            let shown = spec.number(&(number * BigDecimal::from(100)), Some(6))?;
+            written.push_str(&format!("{{{}:{}}}", arguments.len(), spec.for_braces()));
+            arguments.push(Value::from(shown + "%"));
+            continue;
+        }
         match given
             .filter(|_| !spec.is_empty())
             .and_then(|given| Some((decimal_of(&given)?, given)))
@@ -141,7 +151,7 @@ pub(super) fn format_braces(
                 &field[field.find(':').unwrap_or(field.len())..]
             )),
             Some((number, given)) => {
-                let is_other = spec.ends_with(['e', 'E', 'g', 'G', '%', 'd', 'n']);
+                let is_other = spec.ends_with(['e', 'E', 'g', 'G', 'd', 'n']);
                 let (argument, spec) = match is_other {
                     true => (plain(&given), spec.to_owned()),
                     false => {

@@ -42,8 +42,8 @@ pub(super) struct Operation {
     /// Where each operand but the last ends, without brackets behind it.
     pub(super) ends: Vec<usize>,
     pub(super) is_comparison: bool,
-    /// The first operand is put together by `~`.
-    pub(super) is_concatenation: bool,
+    /// The first operand stays an operation, such as `a ~ b`.
+    pub(super) needs_brackets: bool,
 }
 
 /// A method that is called on a value.

@@ -50,6 +50,31 @@ const CASES: &[(Step, &str, Scope, bool)] = &[
         Server,
         false,
     ),
+    // Our account with a relay, as Amazon SES, Gmail and SendGrid say it at the end of a mail.
+    (
+        EndOfData,
+        "554 Sending paused for this account.",
+        Server,
+        false,
+    ),
+    (
+        EndOfData,
+        "454 Throttling failure: Maximum sending rate exceeded.",
+        Server,
+        false,
+    ),
+    (
+        EndOfData,
+        "550-5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits",
+        Server,
+        false,
+    ),
+    (
+        RcptTo,
+        "451 Authentication failed: Maximum credits exceeded",
+        Server,
+        false,
+    ),
     // The system, at a step that names nobody but the sender.
     (MailFrom, "451 4.3.0 busy", Server, false),
     (
@@ -129,6 +154,36 @@ const CASES: &[(Step, &str, Scope, bool)] = &[
         Sender,
         false,
     ),
+    (
+        EndOfData,
+        "554 5.2.252 SendAsDenied; shop@shop.example not allowed to send as news@shop.example",
+        Sender,
+        false,
+    ),
+    (
+        EndOfData,
+        "550 5.7.60 SMTP; Client does not have permissions to send as this sender",
+        Sender,
+        false,
+    ),
+    (
+        Data,
+        "550 The from address does not match a verified Sender Identity.",
+        Sender,
+        false,
+    ),
+    (
+        RcptTo,
+        "550 5.7.1 Unconfigured Sending Domain <shop.example>",
+        Sender,
+        false,
+    ),
+    (
+        RcptTo,
+        "553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)",
+        Sender,
+        false,
+    ),
     // The mail.
     (
         MailFrom,
@@ -176,6 +231,13 @@ const CASES: &[(Step, &str, Scope, bool)] = &[
         "451 greylisted, try again in 300 seconds",
         Recipient,
         false,
+    ),
+    // A recipient who does not want this sender: others may.
+    (
+        RcptTo,
+        "550 5.7.129 RESOLVER.RST.RestrictedToRecipientsPermission; the sender isn't on the recipient's list of senders",
+        RecipientDomain,
+        true,
     ),
     // His domain.
     (

@@ -20,6 +20,11 @@ select html like '%screen{#box a{padding:0}}</style><p>hi <a href="https://shop.
 from marketing_automation.preview('invoices', 'css', key => '1');
 select marketing_automation.add_activity('invoices', 'x', parent => 'pay', subject => 's', body => '{{#if name}}x{{/if}}');
 select marketing_automation.add_activity('invoices', 'x', parent => 'pay', subject => 's', body => '{{ record.email.uper() }}');
+-- A money is text, and what is made of text is told.
+alter table invoice add paid money;
+select marketing_automation.add_activity('invoices', 'paid', parent => 'pay', subject => '{{ record.paid }}',
+    body => '<p>{unsubscribe_url} {{ 100 - 20 - record.price }}</p>') is not null as added;
+select text from marketing_automation.preview('invoices', 'paid', key => '1');
 delete from marketing_automation.scenario where name = 'invoices';
 delete from marketing_automation.model where name = 'invoice';
 drop table invoice;

@@ -50,6 +50,16 @@ fn only_a_mailbox_that_does_not_exist_is_dead() {
         (Some("5.5.0"), "550 5.5.0 Adresse destinataire invalide."),
         (Some("5.0.0"), "550 Esta conta de e-mail não existe"),
         (Some("5.0.0"), "550 该用户不存在"),
+        (Some("5.0.0"), "550 不存在该收件人"),
+        (Some("5.0.0"), "550 該当するユーザーは見つかりません"),
+        (Some("5.0.0"), "550 해당 사용자가 없습니다"),
+        (Some("5.0.0"), "550 Der Empfänger ist unbekannt"),
+        (Some("5.0.0"), "550 There is no one at this address"),
+        (Some("5.0.0"), "550 Account ada@example.org is not active"),
+        (
+            Some("5.4.310"),
+            "550 5.4.310 DNS domain nosuch.example does not exist [Message=InfoDomainNonexistent]",
+        ),
         // Who asked the name servers.
         (
             Some("5.4.4"),
@@ -80,6 +90,26 @@ fn only_a_mailbox_that_does_not_exist_is_dead() {
         ),
         (None, "554 5.x.x what"),
         (None, "552 over quota: user unknown"),
+        // The same in other languages, and about the sender.
+        (Some("5.1.1"), "550 5.1.1 Das Postfach ist überfüllt"),
+        (Some("5.1.1"), "550 5.1.1 ящик переполнен"),
+        (Some("5.1.1"), "550 5.1.1 用户邮箱已满"),
+        (Some("5.1.1"), "550 5.1.1 受信箱がいっぱいです"),
+        (Some("5.1.1"), "550 5.1.1 Votre serveur est sur liste noire"),
+        (Some("5.1.1"), "550 5.1.1 Ihre IP-Adresse ist gesperrt"),
+        (Some("5.1.1"), "550 5.1.1 demasiados mensajes por hora"),
+        (
+            Some("5.0.0"),
+            "550 trop de connexions : utilisateur inconnu",
+        ),
+        (Some("5.1.1"), "550 5.1.1 Absender unbekannt"),
+        (Some("5.1.1"), "550 5.1.1 remitente desconocido"),
+        (Some("5.1.1"), "550 5.1.1 送信者が存在しません"),
+        // RFC 3463: a host that is shutting down says so.
+        (
+            Some("5.3.2"),
+            "554 5.3.2 System not accepting network messages",
+        ),
         (
             Some("5.1.0"),
             "<a@b.example>: Sender address rejected: unknown user",

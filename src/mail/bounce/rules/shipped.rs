@@ -63,6 +63,42 @@ const RULES: &[(RuleKind, Meaning, &str, &[&str])] = &[
     (RuleKind::Reply, Meaning::Alive, "The moment", alive::MOMENT),
     (
         RuleKind::Reply,
+        Meaning::Alive,
+        "Too many, too fast",
+        other_languages::RATE,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "Blacklists, reputation, spam",
+        other_languages::LISTED,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "Full mailboxes and disks",
+        other_languages::FULL,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "The sender's address, domain or host",
+        other_languages::SENDER,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "The mail itself",
+        other_languages::CONTENT,
+    ),
+    (
+        RuleKind::Reply,
+        Meaning::Alive,
+        "The moment",
+        other_languages::MOMENT,
+    ),
+    (
+        RuleKind::Reply,
         Meaning::Dead,
         "No such mailbox",
         dead::MAILBOX,

@@ -1,7 +1,7 @@
 //! The expressions of a template: what they read, ask about, compute and call.
 
 use minijinja::machinery::Span;
-use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, UnaryOpKind};
+use minijinja::machinery::ast::{BinOp, BinOpKind, CallArg, Expr, UnaryOpKind};
 
 use super::{Method, Operation, Scan, Use, offset, path};
 
@@ -11,6 +11,20 @@ fn end(span: Span) -> usize {
 
 fn is_constant(expression: &Expr<'_>) -> bool {
     matches!(expression, Expr::Const(_))
+}
+
+/// Whether minijinja calculates it itself, as no decimal can take part. A text before `%` is a format, which it does not know.
+fn is_of_constants(operation: &BinOp<'_>) -> bool {
+    let is_format = matches!(operation.op, BinOpKind::Rem)
+        && matches!(&operation.left, Expr::Const(text) if text.value.as_str().is_some());
+    is_constant(&operation.left) && is_constant(&operation.right) && !is_format
+}
+
+/// Whether an operation stays an operator, so that as the left side of another one, which becomes a filter, it needs brackets: a
+/// filter is for the last value before it.
+fn stays(expression: &Expr<'_>) -> bool {
+    matches!(expression, Expr::BinOp(operation)
+        if matches!(operation.op, BinOpKind::Concat) || is_of_constants(operation))
 }
 
 /// A method, as in `record.items()`, counts for the value that it is called on.
@@ -165,7 +179,7 @@ impl Scan {
                     BinOpKind::ScAnd | BinOpKind::ScOr | BinOpKind::Concat
                 ) =>
             {
-                if is_constant(&operation.left) && is_constant(&operation.right) {
+                if is_of_constants(operation) {
                     return;
                 }
                 let ends = vec![end(operation.left.span())];
@@ -199,7 +213,7 @@ impl Scan {
             span: offset(span)..end(span),
             ends,
             is_comparison,
-            is_concatenation: matches!(first, Some(Expr::BinOp(first)) if matches!(first.op, BinOpKind::Concat)),
+            needs_brackets: first.is_some_and(stays),
         });
     }
 

@@ -316,3 +316,60 @@ fn endless_numbers_end() {
             .contains(&format!("{digits}.50"))
     );
 }
+
+#[test]
+fn operations_of_constants_go_before_what_follows_them() {
+    prints(&[
+        (
+            "{{ 10 - 5 - 2 }} {{ 100 / 10 / 2 }} {{ 10 - 4 - 3 - 2 }}",
+            "3 5.0 1",
+        ),
+        ("{{ 100 - 20 - record.price }}", "60.10"),
+        (
+            "{{ 2 * 3 + record.price }} {{ 2 + 3 * record.price }}",
+            "25.90 61.70",
+        ),
+        (
+            "{{ 7 - 5 - record.count }} {{ 2 * 2 ** record.count }}",
+            "-1 16",
+        ),
+        (
+            "{{ 1 + 2 == 3 }} {{ 3 == 1 + 2 }} {{ 0.5 + 0.5 == 1 }} {{ 20 - 0.1 > record.price }}",
+            "True True True False",
+        ),
+        (
+            "{{ 1 + 2 in [3] }} {{ 1 + 2 not in [3] }} {{ 1 + 1 < 3 and 2 * 2 >= 4 }} {{ not 1 + 1 == 3 }}",
+            "True False True True",
+        ),
+        (
+            "{{ (10 - 5) - 2 }} {{ 10 - (5 - 2) }} {{ (1 == 1) == true }} {{ 'a' ~ 'b' == 'ab' }}",
+            "3 7 True True",
+        ),
+        (
+            "{% if 1 + 1 == 2 %}yes{% endif %}{% set x = 6 - 3 - 1 %}{{ x }}",
+            "yes2",
+        ),
+        (
+            "{{ 1 - 1 - 1 if 5 - 3 - 1 == 1 else 0 }} {{ [9 - 3 - 1, 1] | max }}",
+            "-1 5",
+        ),
+    ]);
+}
+
+#[test]
+fn shares_are_percentages() {
+    prints(&[
+        (
+            "{{ '{:.1%}'.format(record.price / 100) }} {{ '{:.0%}'.format(0.125) }} {{ '{:%}'.format(record.minus) }}",
+            "19.9% 13% -250.000000%",
+        ),
+        (
+            "{{ '{0}{1:>8.1%}|'.format(2, 1) }} {{ '{0:+.2%}'.format(record.zero) }}",
+            "2  100.0%| +0.00%",
+        ),
+        (
+            "{{ '%.1f%%' % record.price }} {{ '%.1f%%' % 5 }} {{ '%d' % 5 }} {{ '%05d' % 42 }} {{ '%x' % 255 }}",
+            "19.9% 5.0% 5 00042 ff",
+        ),
+    ]);
+}
