@@ -5455,6 +5455,30 @@ comment on function marketing_automation_internal.complete_contexts(integer[]) i
     'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are; '
     'what they have they keep';
 
+create or replace function marketing_automation_internal.warn_of_money(activity_id integer) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    amounts text := (
+        select string_agg(quote_ident(c.attname), ', ' order by c.attnum)
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        join marketing_automation.model m on m.name = s.model
+        join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
+            and c.attname = any (marketing_automation_internal.mail_columns(a.id))
+        join pg_type t on t.oid = c.atttypid and coalesce(nullif(t.typbasetype, 0), t.oid) = 'money'::regtype
+        where a.id = warn_of_money.activity_id);
+begin
+    if amounts is not null then
+        raise warning 'mails of activity "%" use columns of the type money: %',
+                (select a.name from marketing_automation.activity a where a.id = warn_of_money.activity_id), amounts
+            using errcode = 'datatype_mismatch',
+                  detail = 'To a template they are text, as lc_monetary writes it, and are neither calculated with nor formatted.',
+                  hint = 'Give templates a numeric: a view with amount::numeric as the model''s relation.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.warn_of_money(integer) is
+    'API: private. Warns of columns of the type money that mails of an activity use, as they are text to templates';
+
 create or replace function marketing_automation_internal.templates_changed() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -5469,6 +5493,7 @@ begin
     join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
     if found then
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
+        perform marketing_automation_internal.warn_of_money(changed);
         perform marketing_automation_internal.complete_contexts(array[changed]);
     end if;
     return null;
