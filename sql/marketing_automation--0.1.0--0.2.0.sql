@@ -982,6 +982,35 @@ create policy changed on marketing_automation.activity_translation as restrictiv
         select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
         where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
 comment on policy changed on marketing_automation.activity_translation is 'Of scenarios whose owner the role is a member of';
+-- Calls.
+alter table marketing_automation.activity
+    drop constraint activity_on_event_check,
+    drop constraint activity_action_check,
+    add column call text,
+    add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
+        'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed')),
+    add constraint activity_action_check check (action in ('send_email', 'call')),
+    add constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
+    add constraint activity_call_does_not_branch check (call is null or branch_by is null);
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; null: simply follows';
+comment on column marketing_automation.activity.action is 'send_email; call, see the column call; or null for a node that only branches';
+comment on column marketing_automation.activity.call is
+    'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '
+    'which the activity is done; what it returns is kept as jsonb: results.NAME in templates, record.results in later expressions';
+create table marketing_automation_internal.call_result (
+    record_id bigint not null,
+    activity_id integer not null,
+    result jsonb not null,
+    primary key (record_id, activity_id)
+);
+comment on table marketing_automation_internal.call_result is
+    'API: private. What the expressions of activities that call have returned for records; in the transaction in which the activity is done. '
+    'See record_activity.result';
+comment on column marketing_automation_internal.call_result.result is 'JSON null: the expression was null, or returns nothing';
+drop function marketing_automation_internal.template_columns(regclass);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1089,6 +1118,12 @@ return case event
 end;
 comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
+create or replace function marketing_automation_internal.emitting_action(event text) returns text
+language sql immutable
+return case when event = 'call_failed' then 'call' when event like 'email\_%' then 'send_email' end;
+comment on function marketing_automation_internal.emitting_action(text) is
+    'API: private. The action of the activities that emit an event; null: those of any action do';
+
 create or replace function marketing_automation_internal.state_of(outcome text) returns text
 language sql immutable
 return case
@@ -1108,8 +1143,9 @@ comment on function marketing_automation_internal.is_passing_error(text) is
 
 create or replace function marketing_automation_internal.is_for_the_caller(code text) returns boolean
 language sql stable
--- Serialization failure: only another transaction has another snapshot. A deadlock is as good as that where clients try again anyway.
-return code = '40001' or code = '40P01' and current_setting('transaction_isolation') <> 'read committed';
+-- Serialization failure: only another transaction has another snapshot. A deadlock is as good as that where clients try again anyway. Where
+-- each statement has a snapshot of its own, nobody but a function of the shop, or another server, can have raised it: that waits for its next turn.
+return code in ('40001', '40P01') and current_setting('transaction_isolation') <> 'read committed';
 comment on function marketing_automation_internal.is_for_the_caller(text) is
     'API: private. Whether an error, judged by SQLSTATE, is to be raised and not kept, since it ends when the caller begins a new '
     'transaction';
@@ -1172,6 +1208,18 @@ comment on function marketing_automation_internal.check_expression(regrole, regc
     'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of '
     'owner; returns its type';
 
+create or replace function marketing_automation_internal.check_condition_with_results(owner regrole, relation regclass, expression text, what text)
+    returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_with_results_wrapper';
+comment on function marketing_automation_internal.check_condition_with_results(regrole, regclass, text, text) is
+    'API: private. As check_condition(), for an expression that may read results of calls: record.results';
+
+create or replace function marketing_automation_internal.check_expression_with_results(owner regrole, relation regclass, expression text, what text)
+    returns regtype
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_expression_with_results_wrapper';
+comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
+    'API: private. As check_expression(), for an expression that may read results of calls: record.results';
+
 create or replace function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
     recipient_name text, language text, time_zone text, track_opens boolean)
 returns table (sender text, subject text, html text, text text, headers text)
@@ -1206,8 +1254,20 @@ comment on function marketing_automation_internal.name_hint(text, text[], text) 
 create or replace function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
 comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
-    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where '
-    'user SQL runs';
+    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; with query_with_results() and '
+    'call_as_owner() the only place where user SQL runs';
+
+create or replace function marketing_automation_internal.query_with_results(owner regrole, relation regclass, query text, keys text[], results jsonb)
+    returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_with_results';
+comment on function marketing_automation_internal.query_with_results(regrole, regclass, text, text[], jsonb) is
+    'API: private. As query_as_owner(), with $2 = results';
+
+create or replace function marketing_automation_internal.call_as_owner(owner regrole, relation regclass, query text, keys text[], results jsonb)
+    returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'call_as_owner';
+comment on function marketing_automation_internal.call_as_owner(regrole, regclass, text, text[], jsonb) is
+    'API: private. As query_with_results(), but not read-only: functions in the query may write, with the rights of owner';
 
 create or replace function marketing_automation_internal.plan_as_owner(owner regrole, relation regclass, query text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'plan_as_owner_wrapper';
@@ -1355,8 +1415,8 @@ comment on function marketing_automation_internal.used_snippets(text, text, text
 create or replace function marketing_automation_internal.used_columns(texts text[]) returns text[]
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_columns_wrapper';
 comment on function marketing_automation_internal.used_columns(text[]) is
-    'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read; null: they '
-    'may read any';
+    'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read, and an empty one '
+    'if they read results of calls; null: they may read any';
 
 create or replace function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)
@@ -1682,27 +1742,34 @@ create or replace trigger restore instead of insert on marketing_automation.even
     for each row execute function marketing_automation_internal.restore_row();
 
 create or replace view marketing_automation.record_activity with (security_barrier) as
-select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
-       null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
-       null::timestamptz as bounced_at,
-       null::text as error, null::text as error_code
-from marketing_automation_internal.waiting_activity w
-where (select v.reads_every from marketing_automation_internal.reader v)
-   or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
-union all
-select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
-       case when f.error is null or f.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
-            then f.error
+select u.record_id, u.activity_id, u.state, u.at, u.outcome, u.finished_at, u.opened_at, u.clicked_at, u.bounced_at,
+       case when u.error is null or u.activity_id = any (x.activities) then u.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') or f.error_code = '42501' then f.error
-                else 'its text may quote the row, and is for who may read that' end end, f.error_code
-from marketing_automation_internal.finished_activity f
-where (select v.reads_every from marketing_automation_internal.reader v)
-   or f.activity_id in (select a.id from marketing_automation_internal.readable_activity a);
+            else case when left(u.error_code, 2) in ('40', '53', '55', '57', '58') or u.error_code = '42501' then u.error
+                else 'its text may quote the row, and is for who may read that' end end as error, u.error_code,
+       case when u.activity_id = any (x.activities) then u.result end as result
+from (
+    select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
+           null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
+           null::timestamptz as bounced_at, null::text as error, null::text as error_code, null::jsonb as result
+    from marketing_automation_internal.waiting_activity w
+    where (select v.reads_every from marketing_automation_internal.reader v)
+       or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
+    union all
+    select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
+           f.error, f.error_code, c.result
+    from marketing_automation_internal.finished_activity f
+    left join marketing_automation_internal.call_result c on c.record_id = f.record_id and c.activity_id = f.activity_id
+    where (select v.reads_every from marketing_automation_internal.reader v)
+       or f.activity_id in (select a.id from marketing_automation_internal.readable_activity a)) as u
+cross join (select array(select a.id from marketing_automation_internal.open_activity a) as activities offset 0) as x;
 comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';
 comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
+
+comment on column marketing_automation.record_activity.result is
+    'What its call has returned, for members of the scenario''s owner and who may read the model''s relation; null: it calls nothing';
 
 create or replace view marketing_automation.branch_decision with (security_barrier) as
 select d.record_id, d.parent_id, d.activity_id, d.decided_at, d.by_winner
@@ -1746,7 +1813,8 @@ comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.context is
-    'The columns of the row that its templates use, as they were when the activity ran: what templates see as record. Only for members '
+    'The columns of the row that its templates use, as they were when the activity ran: what templates see as record, and under an empty name '
+    'what they see as results. Only for members '
     'of the scenario''s owner and who may read the model''s relation; null for others';
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
@@ -1991,6 +2059,224 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
+
+-- functions/calls.sql
+-- Calls: activities that run an SQL expression over their row with the rights of the scenario's owner and the right to write, in the
+-- transaction in which they are done, and keep what it returns for later templates, conditions and calls.
+--
+-- An expression that reads results stands in a query of its own, with $2, an object of key and results, beside the keys in $1: so
+-- other names mean in it what they mean without.
+
+create or replace function marketing_automation_internal.mentions_results(expression text) returns boolean
+language sql immutable
+return coalesce(expression ~ '\mrecord"?\s*\.\s*"?results\M', false);
+comment on function marketing_automation_internal.mentions_results(text) is
+    'API: private. Whether an expression may read the results of calls, record.results; where that is part of a text it may be wrong, which costs time';
+
+create or replace function marketing_automation_internal.results_of_row(key text, key_type regtype) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format('(select coalesce(($2)::jsonb -> %s, ''{}'') as results) as record', marketing_automation_internal.as_key(key, key_type))
+$$;
+comment on function marketing_automation_internal.results_of_row(text, regtype) is
+    'API: private. What stands in FROM around an expression that reads results: record, of one column, that of the row with this key in $2';
+
+create or replace function marketing_automation_internal.as_later_condition(expression text, key text, key_type regtype) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when marketing_automation_internal.mentions_results(expression)
+        then format(E'exists (select from %s where (%s\n))', marketing_automation_internal.results_of_row(key, key_type), expression)
+        else marketing_automation_internal.as_condition(expression) end
+$$;
+comment on function marketing_automation_internal.as_later_condition(text, text, regtype) is
+    'API: private. As as_condition(), for a condition that may read results, which the query has in $2 then: see results_by_key()';
+
+create or replace function marketing_automation_internal.check_later_condition(scenario marketing_automation.scenario, model marketing_automation.model,
+    activity marketing_automation.activity, expression text, what text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if expression is null then
+        return;
+    end if;
+    what := format('%s of activity "%s"', what, activity.name);
+    if not marketing_automation_internal.mentions_results(expression) then
+        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, expression, what);
+        return;
+    end if;
+    perform marketing_automation_internal.check_condition_with_results(scenario.owner_id, model.relation, expression, what);
+end $$;
+comment on function marketing_automation_internal.check_later_condition(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation.activity, text, text) is
+    'API: private. Raises unless the condition of an activity, or what it waits for, plans; null: there is none. what: its name';
+
+create or replace function marketing_automation_internal.check_call(scenario marketing_automation.scenario, model marketing_automation.model,
+    activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    what constant text := format('call of activity "%s"', activity.name);
+begin
+    if activity.call is null then
+        return;
+    end if;
+    if marketing_automation_internal.mentions_results(activity.call) then
+        perform marketing_automation_internal.check_expression_with_results(scenario.owner_id, model.relation, activity.call, what);
+    else
+        perform marketing_automation_internal.check_expression(scenario.owner_id, model.relation, activity.call, what);
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_call(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation.activity) is
+    'API: private. Raises unless what an activity calls is one SQL expression over self that plans with the rights of the scenario''s owner. '
+    'It is not called';
+
+create or replace function marketing_automation_internal.check_call_rules(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if activity.action = 'call' and activity.call is null then
+        raise exception 'activity "%" calls, but does not say what', activity.name using errcode = 'check_violation',
+            hint = 'Give it call, an SQL expression over self: call => ''shop.make_voucher(self.id)''.';
+    end if;
+    if activity.action is distinct from 'call' and activity.call is not null then
+        raise exception 'activity "%" has a call, but its action is %', activity.name, coalesce(activity.action, 'null') using errcode = 'check_violation',
+            hint = 'Write action => ''call''.';
+    end if;
+    if activity.action = 'call' and activity.branch_by is not null then
+        raise exception 'activity "%" calls and branches', activity.name using errcode = 'check_violation',
+            detail = 'Which child a record takes is decided before the call has returned.',
+            hint = 'Let an activity with action => null follow it, and branch there: its children''s conditions may read the result.';
+    end if;
+    if activity.parent_id is null and (marketing_automation_internal.mentions_results(activity.condition)
+            or marketing_automation_internal.mentions_results(activity.call) or marketing_automation_internal.mentions_results(activity.wait_until)) then
+        raise exception 'activity "%" reads record.results, but nothing has been called before it', activity.name using errcode = 'check_violation',
+            hint = 'Results are there for what follows an activity with action => ''call''.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_call_rules(marketing_automation.activity) is
+    'API: private. Raises unless what an activity calls fits its action, and it can read results';
+
+create or replace function marketing_automation_internal.call_query(activity marketing_automation.activity, model marketing_automation.model) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- A subquery gives an untyped literal its type, and calls once. void has no value.
+    select marketing_automation_internal.key_query(model.relation, model.key, model.key_type, format(
+        E'%1$s, (select case when pg_typeof(c.result) <> ''void''::regtype then to_jsonb(c.result) end from (select (%2$s\n) as result%3$s offset 0) as c)',
+        marketing_automation_internal.as_key(model.key, model.key_type), activity.call,
+        case when marketing_automation_internal.mentions_results(activity.call)
+            then ' from ' || marketing_automation_internal.results_of_row(model.key, model.key_type) else '' end))
+$$;
+comment on function marketing_automation_internal.call_query(marketing_automation.activity, marketing_automation.model) is
+    'API: private. Query, to run by call_as_owner(), that calls what an activity calls for the rows whose keys are in $1, and gives key and '
+    'result';
+
+create or replace function marketing_automation_internal.results_of(of_record bigint) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(jsonb_object_agg(a.name, c.result), '{}')
+    from marketing_automation_internal.call_result c join marketing_automation.activity a on a.id = c.activity_id
+    where c.record_id = of_record
+$$;
+comment on function marketing_automation_internal.results_of(bigint) is
+    'API: private. What calls have returned for a record, by the name of the activity';
+
+create or replace function marketing_automation_internal.results_by_key(records bigint[]) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_object_agg(g.key, g.results) from (
+        select r.key, jsonb_object_agg(a.name, c.result) as results
+        from unnest(records) as u (id)
+        join marketing_automation_internal.call_result c on c.record_id = u.id
+        join marketing_automation.activity a on a.id = c.activity_id
+        join marketing_automation_internal.record r on r.id = u.id
+        group by r.id) g
+$$;
+comment on function marketing_automation_internal.results_by_key(bigint[]) is
+    'API: private. The results of records of one scenario, an object by their keys: $2 of a query with as_later_condition()';
+
+create or replace function marketing_automation_internal.call_records(activity marketing_automation.activity, scenario marketing_automation.scenario,
+    records bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+declare
+    most constant integer := 16384;
+    model marketing_automation.model;
+    called integer;
+    longest integer;
+begin
+    if records = '{}' then
+        return;
+    end if;
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    with its as materialized (
+        select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
+    ), kept as (
+        insert into marketing_automation_internal.call_result (record_id, activity_id, result)
+        select i.id, activity.id, coalesce(q.result, 'null')
+        from marketing_automation_internal.call_as_owner(scenario.owner_id, model.relation,
+                marketing_automation_internal.call_query(activity, model), array(select i.key from its i),
+                case when marketing_automation_internal.mentions_results(activity.call)
+                    then marketing_automation_internal.results_by_key(records) end) as q (key text, result jsonb)
+        join its i on i.key = q.key
+        returning octet_length(result::text) as size
+    )
+    select count(*), max(k.size) into called, longest from kept k;
+    if longest > most then
+        raise exception 'its result has % bytes: % at most are kept', longest, most using errcode = 'program_limit_exceeded';
+    end if;
+    -- Another session has deleted it since its condition was asked: whoever tries it again sees that.
+    if called < cardinality(records) then
+        raise exception 'its row was gone when it was called for' using errcode = 'no_data_found';
+    end if;
+end $$;
+comment on function marketing_automation_internal.call_records(marketing_automation.activity, marketing_automation.scenario, bigint[]) is
+    'API: private. Calls what an activity calls, once for each of these records, and keeps the results. Raises what the call raises for any '
+    'of them: nothing of it is left then';
+
+create or replace function marketing_automation_internal.start_failed(activity marketing_automation.activity, of_record bigint, now timestamptz)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    children integer[];
+begin
+    if activity.action is distinct from 'call' then
+        return;
+    end if;
+    children := marketing_automation_internal.lock_children(array[activity.id]);
+    perform marketing_automation_internal.write_children(array_agg(of_record), array_agg(c.id), array_agg(now))
+    from marketing_automation.activity c where c.id = any (children) and c.on_event = 'call_failed' having count(*) > 0;
+end $$;
+comment on function marketing_automation_internal.start_failed(marketing_automation.activity, bigint, timestamptz) is
+    'API: private. Starts what follows an activity whose call has failed for a record: its children on call_failed';
+
+create or replace function marketing_automation_internal.mail_uses_results(activity_id integer) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (select from marketing_automation.activity c where c.scenario_id = a.scenario_id and c.action = 'call') and (
+        select u.names is null or '' = any (u.names)
+        from marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) u (names))
+    from marketing_automation.activity a where a.id = mail_uses_results.activity_id
+$$;
+comment on function marketing_automation_internal.mail_uses_results(integer) is
+    'API: private. Whether templates of an activity, its translations and their snippets may read results of calls, of which the scenario has '
+    'some: its mails take them along then';
+
+create or replace function marketing_automation_internal.lacks_results(activity marketing_automation.activity, its_key text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive before as (
+        select a.id, a.parent_id, a.action from marketing_automation.activity a where a.id = activity.parent_id
+        union all
+        select a.id, a.parent_id, a.action from before b join marketing_automation.activity a on a.id = b.parent_id
+    )
+    select marketing_automation_internal.mail_uses_results(activity.id) and exists (
+        select from before b
+        where b.action = 'call' and not exists (
+            select from marketing_automation_internal.record r
+            join marketing_automation_internal.call_result c on c.record_id = r.id and c.activity_id = b.id
+            where r.scenario_id = activity.scenario_id and r.key = its_key))
+$$;
+comment on function marketing_automation_internal.lacks_results(marketing_automation.activity, text) is
+    'API: private. Whether the mail of an activity may need the result of a call before it, which the row with this key has not had';
+
+create or replace function marketing_automation_internal.results_of_key(scenario_id integer, its_key text) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((
+        select marketing_automation_internal.results_of(r.id) from marketing_automation_internal.record r
+        where r.scenario_id = results_of_key.scenario_id and r.key = its_key order by r.run desc limit 1), '{}')
+$$;
+comment on function marketing_automation_internal.results_of_key(integer, text) is
+    'API: private. What calls have returned for the last record of a row; an empty object: it has none, or they have not run';
 
 -- functions/rows_apart.sql
 -- Rows that stand apart, so that all others enter: those for which an expression raises, and those whose key others have too.
@@ -4030,10 +4316,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
         when activity.branch_by is distinct from 'condition' or count(*) = 0 then 'null::integer'
         when count(a.condition) = 0 then max(a.id)::text
-        else format('case %s else %s end', string_agg(format('when %s then %s', marketing_automation_internal.as_condition(a.condition), a.id), ' '
+        else format('case %s else %s end', string_agg(format('when %s then %s',
+                    marketing_automation_internal.as_later_condition(a.condition, m.key, m.key_type), a.id), ' '
                 order by a.id) filter (where a.condition is not null),
             coalesce((max(a.id) filter (where a.is_otherwise))::text, 'null::integer')) end
     from marketing_automation_internal.alternatives(activity.id) a
+    join marketing_automation.scenario s on s.id = activity.scenario_id
+    join marketing_automation.model m on m.name = s.model
 $$;
 comment on function marketing_automation_internal.condition_choice(marketing_automation.activity) is
     'API: private. Expression over self, ready to stand in a query, for the first child of an activity whose condition is true, else the '
@@ -4248,9 +4537,9 @@ begin
         end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
-    perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
+    perform marketing_automation_internal.check_value(new.action, array['send_email', 'call'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
     if new.delay < interval '0' and (new.at is null or new.delay < interval '-10 years') or new.delay > interval '10 years' then
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' and new.at is null then 'negative'
@@ -4270,7 +4559,7 @@ begin
     if new.on_event is not null and new.parent_id is null then
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
             using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
-                else 'Give it a parent that sends an e-mail, or no event.' end;
+                when 'call_failed' then 'Give it a parent that calls.' else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
@@ -4307,9 +4596,10 @@ begin
             raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event <> 'condition_not_met' and parent.action is distinct from 'send_email' then
+        if new.on_event <> 'condition_not_met' and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
-                using errcode = 'check_violation', hint = 'Only a parent whose action is send_email emits that event.';
+                using errcode = 'check_violation', hint = format('Only a parent whose action is %s emits that event.',
+                    marketing_automation_internal.emitting_action(new.on_event));
         end if;
         if tg_op = 'UPDATE' and exists (
             with recursive ancestor as (
@@ -4322,10 +4612,13 @@ begin
                 using errcode = 'check_violation';
         end if;
     end if;
-    if tg_op = 'UPDATE' and new.action is distinct from 'send_email' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met') then
-        raise exception 'activity "%" must send an e-mail: children wait for its events', new.name using errcode = 'check_violation';
+    if tg_op = 'UPDATE' and exists (
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met'
+            and new.action is distinct from marketing_automation_internal.emitting_action(c.on_event)) then
+        raise exception 'activity "%" must %: children wait for its events', new.name,
+            case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
+    perform marketing_automation_internal.check_call_rules(new);
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
     perform marketing_automation_internal.check_experiment(new, parent);
@@ -4335,18 +4628,13 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     perform marketing_automation_internal.check_date(scenario, model, new);
-    if new.condition is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
-            format('condition of activity "%s"', new.name));
-    end if;
-    if new.wait_until is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.wait_until,
-            format('wait_until of activity "%s"', new.name));
-    end if;
+    perform marketing_automation_internal.check_later_condition(scenario, model, new, new.condition, 'condition');
+    perform marketing_automation_internal.check_later_condition(scenario, model, new, new.wait_until, 'wait_until');
+    perform marketing_automation_internal.check_call(scenario, model, new);
     -- Templates that have not changed may have lost a column since: their mails say so.
     if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
-                                                     scenario.language, marketing_automation_internal.template_columns(model.relation));
+                                                     scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
@@ -4417,7 +4705,7 @@ begin
         end if;
         perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
             new.sender, new.subject, new.body,
-                                                     new.language, marketing_automation_internal.template_columns(m.relation))
+                                                     new.language, marketing_automation_internal.template_columns(m.relation, s.id))
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
@@ -4572,28 +4860,31 @@ create or replace trigger changed after insert or update or delete on marketing_
 -- functions/snippets.sql
 -- Snippets: what is written is checked together with what uses it.
 
-create or replace function marketing_automation_internal.template_columns(relation regclass) returns jsonb
+create or replace function marketing_automation_internal.template_columns(relation regclass, of_scenario integer) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select jsonb_object_agg(a.attname, case when t.typtype = 'c' then (
                select jsonb_object_agg(b.attname, null) from pg_attribute b
                where b.attrelid = t.typrelid and b.attnum > 0 and not b.attisdropped) end)
+        || coalesce((
+            select jsonb_build_object('', jsonb_object_agg(c.name, null))
+            from marketing_automation.activity c where c.scenario_id = of_scenario and c.action = 'call' having count(*) > 0), '{}')
     from pg_attribute a join pg_type t on t.oid = a.atttypid
     where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
 $$;
-comment on function marketing_automation_internal.template_columns(regclass) is
-    'API: private. The names that templates find in a row of the relation: its columns, and the attributes of those that are '
-    'composite; null when it does not exist';
+comment on function marketing_automation_internal.template_columns(regclass, integer) is
+    'API: private. The names that templates of a scenario find in a row of the relation: its columns, and the attributes of those that are '
+    'composite; under an empty name the activities that call, if any does; null when the relation does not exist';
 
 create or replace function marketing_automation_internal.template_user() returns table (
-    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass)
+    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
+    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
     select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
-        t.body, m.relation
+        t.body, m.relation, s.id
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -4627,7 +4918,7 @@ begin
     select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
     from (
         select t.what, marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language,
-            marketing_automation_internal.template_columns(t.relation)) as fault
+            marketing_automation_internal.template_columns(t.relation, t.scenario_id)) as fault
         from marketing_automation_internal.template_user() t
         where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names
         union all
@@ -5047,8 +5338,7 @@ begin
         perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, scenario.exit_condition,
             format('exit condition of scenario "%s"', scenario.name));
     end if;
-    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.condition,
-        format('condition of activity "%s"', a.name))
+    perform marketing_automation_internal.check_later_condition(scenario, model, a, a.condition, 'condition')
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.condition is not null
               -- What is asked of its children when it branches, it needs too.
@@ -5059,10 +5349,12 @@ begin
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.at is not null
               and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
-    perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, a.wait_until,
-        format('wait_until of activity "%s"', a.name))
+    perform marketing_automation_internal.check_later_condition(scenario, model, a, a.wait_until, 'wait_until')
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.wait_until is not null and a.id = coalesce(only_of, a.id) order by a.id) a;
+    perform marketing_automation_internal.check_call(scenario, model, a)
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.call is not null and a.id = coalesce(only_of, a.id) order by a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.action = 'send_email'
@@ -5109,7 +5401,8 @@ create or replace function marketing_automation.add_activity(
         body text default null,
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
     branch_by text default null, share numeric default null, at text default null,
-    metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false
+    metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
+    call text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -5131,17 +5424,17 @@ begin
                 'delay', delay, 'action', action, 'sender', sender, 'subject', subject, 'body', body, 'expires_after', expires_after,
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
-                'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until))));
+                'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until)
+        wait_until, call)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
-            add_activity.metric, add_activity.decide_after, add_activity.wait_until)
+            add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -5154,14 +5447,15 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean) is
+    boolean, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
     'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or '
     'conversions, decide_after the first record has come to it; '
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
-    'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an error';
+    'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an '
+    'error; call: SQL expression over self that it runs with the right to write, with action => call';
 
 -- As that of create_scenario().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -5343,6 +5637,16 @@ comment on function marketing_automation.delete_send_window(text) is
 -- What a mail takes along of its row: the columns that its templates use. Others are neither asked for, so that rights on columns
 -- are enough, nor kept in the log.
 
+create or replace function marketing_automation_internal.mail_texts(activity marketing_automation.activity) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array[activity.sender, activity.subject, activity.body] || array(
+        select p.text from marketing_automation.activity_translation t
+        cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+        where t.activity_id = activity.id and p.text is not null)
+$$;
+comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
+    'API: private. The templates of an activity and of its translations';
+
 create or replace function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select array_agg(c.attname::text order by c.attnum)
@@ -5350,10 +5654,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
     cross join lateral (
-        select marketing_automation_internal.used_columns(array[a.sender, a.subject, a.body] || array(
-            select p.text from marketing_automation.activity_translation t
-            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
-            where t.activity_id = a.id and p.text is not null)) as names) used
+        select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
     join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
         and (used.names is null or c.attname = any (used.names))
     where a.id = mail_columns.activity_id and a.action = 'send_email'
@@ -5426,6 +5727,11 @@ begin
     for activity in
         select a.* from marketing_automation.activity a where a.id = any (activities) and a.action = 'send_email' order by a.id
     loop
+        if marketing_automation_internal.mail_uses_results(activity.id) then
+            update marketing_automation_internal.outbox o
+            set context = o.context || jsonb_build_object('', marketing_automation_internal.results_of(o.record_id))
+            where o.activity_id = activity.id and not o.context ? '';
+        end if;
         columns := marketing_automation_internal.mail_columns(activity.id);
         keys := array(
             select distinct o.key from marketing_automation_internal.outbox o
@@ -5452,8 +5758,8 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.complete_contexts(integer[]) is
-    'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are; '
-    'what they have they keep';
+    'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are, and '
+    'results of calls; what they have they keep';
 
 create or replace function marketing_automation_internal.warn_of_money(activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -6787,8 +7093,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(m.key, m.key_type),
         -- An alternative was asked when its parent ran, and is not asked again.
-        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end)
-            || case when a.wait_until is null or has_waited then '' else ' and ' || marketing_automation_internal.as_condition(a.wait_until) end,
+        marketing_automation_internal.as_later_condition(case when p.branch_by is null or a.on_event is not null then a.condition end,
+            m.key, m.key_type) || case when a.wait_until is null or has_waited then ''
+                else ' and ' || marketing_automation_internal.as_later_condition(a.wait_until, m.key, m.key_type) end,
         marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
@@ -6807,7 +7114,7 @@ comment on function marketing_automation_internal.record_query(integer, boolean)
     '(text[]). has_waited: what it waits for was true, and is not asked';
 
 create or replace function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text) returns integer
+    query text, calls boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
@@ -6818,6 +7125,9 @@ declare
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     shares record;
+    reads_results boolean := marketing_automation_internal.mentions_results(query);
+    takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
+    to_call bigint[];
     processed integer;
     queued integer;
     wanted integer := cardinality(records);
@@ -6862,8 +7172,9 @@ begin
         from taken t join marketing_automation_internal.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
-            and l.end_reason is null and not l.arrived))
+        from marketing_automation_internal.query_with_results(scenario.owner_id, relation, query, array(select l.key from live l
+                where not l.blocked and l.end_reason is null and not l.arrived),
+            case when reads_results then marketing_automation_internal.results_by_key(records) end)
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean, leaves boolean,
                    goal_at timestamptz, goal_value numeric, choice integer)
@@ -6882,7 +7193,7 @@ begin
                     when f.key is null then 'row_missing'
                     when l.record_id = any (expired) then 'expired'
                     when not f.holds then 'condition_not_met'
-                    when activity.action is null then 'executed'
+                    when activity.action is distinct from 'send_email' then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
                     else 'mailed' end as outcome
@@ -6909,7 +7220,8 @@ begin
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
                d.recipient_name, d.language,
                case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
-               d.context, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
+               case when takes_results then d.context || jsonb_build_object('', marketing_automation_internal.results_of(d.record_id))
+                   else d.context end, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
@@ -6995,8 +7307,12 @@ begin
               and f.activity_id = c.id)
         on conflict do nothing
     )
-    select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked') into processed, queued, gone
+    select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked'),
+        case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end
+    into processed, queued, gone, to_call
     from counted c;
+    -- Apart from the statement above, so that what it calls finds the activity done, and may change what that has written.
+    perform marketing_automation_internal.call_records(activity, scenario, to_call) where to_call is not null;
     if gone <> '{}' then
         processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
     end if;
@@ -7005,9 +7321,9 @@ begin
     end if;
     return processed + wanted - cardinality(records);
 end $$;
-comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text) is
+comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
-    'come, which wait for it; how many. Raises what a user expression raises';
+    'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls';
 
 create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
@@ -7077,12 +7393,14 @@ comment on function marketing_automation_internal.fail_record(integer, bigint, t
     'API: private. Has a waiting activity of a record fail, with its error kept';
 
 create or replace function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text, has_waited boolean default false, out processed integer, out error text, out code text)
+    query text, has_waited boolean default false, calls boolean default true, out processed integer, out error text, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
     failed boolean;
     asked_key boolean := false;
+    -- The first record of a part of which some row was gone when it was called for: it is tried again, and that one does nothing.
+    tried_again bigint;
     broken text;
 begin
     processed := 0;
@@ -7090,7 +7408,7 @@ begin
     while part.first is not null loop
         begin
             processed := processed
-                + marketing_automation_internal.process_records(activity, records[part.first:part.last], now, query);
+                + marketing_automation_internal.process_records(activity, records[part.first:part.last], now, query, calls);
             failed := false;
         exception when others then
             get stacked diagnostics error = message_text, code = returned_sqlstate, broken = constraint_name;
@@ -7112,6 +7430,10 @@ begin
             if marketing_automation_internal.is_passing_error(code) then
                 return;
             end if;
+            if code = 'P0002' and activity.action = 'call' and tried_again is distinct from records[part.first] then
+                tried_again := records[part.first];
+                continue;
+            end if;
             if not asked_key then
                 asked_key := true;
                 if marketing_automation_internal.key_raises(activity, records[part.first]) then
@@ -7121,6 +7443,7 @@ begin
             end if;
             if part.first = part.last then
                 perform marketing_automation_internal.fail_record(activity.id, records[part.first], now, error, code);
+                perform marketing_automation_internal.start_failed(activity, records[part.first], now);
                 processed := processed + 1;
             end if;
         end if;
@@ -7129,10 +7452,11 @@ begin
     error := null;
     code := null;
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean,
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean, boolean,
     out integer, out text, out text) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: record_query(). An '
-    'error that passes ends it, and is returned; what was processed before stays';
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: '
+    'record_query(); calls: whether to call what the activity calls, which a simulation does not. An error that passes ends it, and is '
+    'returned; what was processed before stays';
 
 -- functions/sweeps.sql
 -- Sweeps: records of a scenario are asked, slice by slice, so that a transaction is short however many they are, whether something holds
@@ -7159,7 +7483,8 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition),
+        marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_later_condition(condition, model.key, model.key_type),
         marketing_automation_internal.as_goal_parts(scenario)));
     -- Whatever is wrong with the expression by itself is raised by here.
     perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
@@ -7171,7 +7496,9 @@ begin
             select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(q.goal_at), '{}') as times,
                 coalesce(array_agg(q.goal_value), '{}') as amounts
             into found_now
-            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, query, array(select i.key from its i))
+            from marketing_automation_internal.query_with_results(scenario.owner_id, model.relation, query, array(select i.key from its i),
+                    case when marketing_automation_internal.mentions_results(condition)
+                        then marketing_automation_internal.results_by_key(records[part.first:part.last]) end)
                 as q (key text, holds boolean, goal_at timestamptz, goal_value numeric)
             join its i on i.key = q.key
             where q.holds;
@@ -8348,6 +8675,8 @@ begin
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.date_query(activity, model)) where activity.at is not null;
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.call_query(activity, model)) where activity.call is not null;
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         due := cardinality(records);
         records := marketing_automation_internal.put_off(activity, records, now);
@@ -8568,6 +8897,9 @@ begin
     if obsolete is null then
         delete from marketing_automation_internal.finished_activity f where f.record_id = failure.record_id
             and f.activity_id = failure.activity_id;
+        -- Those that wait because it had failed begin again if it fails again.
+        delete from marketing_automation_internal.waiting_activity w using marketing_automation.activity c
+        where c.parent_id = failure.activity_id and c.on_event = 'call_failed' and w.record_id = failure.record_id and w.activity_id = c.id;
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
             -- With its old time it is past its time of day, which would be tomorrow's again otherwise.
             values (failure.record_id, failure.activity_id, case when activity.at_time is null then at else least(failure.at, at) end);
@@ -12074,6 +12406,7 @@ begin
         where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
+    update marketing_automation_internal.call_result c set result = 'null' where c.record_id = any (whose);
     delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = hash;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.
@@ -12757,6 +13090,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
+    takes_results boolean := marketing_automation_internal.mail_uses_results(activity.id);
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
@@ -12779,6 +13113,9 @@ begin
         if jsonb_typeof(context) = 'string' then
             raise exception '%', context #>> '{}' using errcode = 'program_limit_exceeded',
                 hint = 'Use a shorter column in the templates, or one of a view that shows a part of it.';
+        end if;
+        if takes_results then
+            context := context || jsonb_build_object('', marketing_automation_internal.results_of_key(scenario.id, row_key));
         end if;
         return next;
     end loop;
@@ -12823,6 +13160,7 @@ begin
             end if;
             return;
         end;
+        continue when marketing_automation_internal.lacks_results(activity, its_key);
         begin
             perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
@@ -13034,6 +13372,12 @@ declare
     detail text;
 begin
     foreach its_key in array keys loop
+        if marketing_automation_internal.lacks_results(activity, its_key) then
+            faults := jsonb_set(faults, array['it reads the result of a call, which has not run: it was not tried'], jsonb_build_object(
+                'severity', 'hint', 'key', its_key, 'rows', cardinality(keys),
+                'hint', format('select * from marketing_automation.rehearse(%L, now() + interval ''1 month'');', scenario.name)));
+            continue;
+        end if;
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
             select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
@@ -13581,6 +13925,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    'until ' || marketing_automation_internal.shortened(n.wait_until, 60),
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
+                   'calls ' || marketing_automation_internal.shortened(n.call, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || concat_ws(', ',
@@ -14696,6 +15041,7 @@ begin
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
                d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
                case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
+               c.result,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
                 join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
@@ -14707,6 +15053,7 @@ begin
         left join marketing_automation.activity p on p.id = a.parent_id
         left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
         left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
+        left join marketing_automation_internal.call_result c on c.record_id = of_record and c.activity_id = a.id
         left join marketing_automation_internal.its_window(a) its on its.name is not null
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
@@ -14746,6 +15093,8 @@ begin
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'executed' then coalesce(', its call returned ' || case when sees then marketing_automation_internal.shortened(
+                        node.result::text, 200) else 'what is for who may read the row' end, '')
                     when 'expired' then ', did nothing: its date was too long ago'
                     when 'no_address' then ', without a mail: the row had no address'
                     when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
@@ -14782,10 +15131,14 @@ begin
                 (node.parent).name)
             when node.pf is null and (node.a).on_event = 'condition_not_met' then
                 format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null and (node.a).on_event = 'call_failed' then format('starts when "%s" fails', (node.parent).name)
             when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
                 else 'starts if "%s" decides on it' end, (node.parent).name)
+            when (node.pf).state = 'failed' and (node.a).on_event = 'call_failed' then
+                format('never starts: it was added after "%s" had failed', (node.parent).name)
             when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
                 then 'failed' else 'was cancelled' end)
+            when (node.a).on_event = 'call_failed' then format('never starts: "%s" has not failed', (node.parent).name)
             when (node.a).on_event = 'condition_not_met' then format(case (node.pf).outcome
                 when 'condition_not_met' then 'never starts: it was added after "%s" had run'
                 when 'row_missing' then 'never starts: the row was gone when "%s" ran'
@@ -15205,7 +15558,7 @@ begin
             perform marketing_automation_internal.assume_time(step);
             select p.error, p.code into its_error, its_code
             from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
-                marketing_automation_internal.record_query(a.id, a.id = any (ready)), a.id = any (ready)) p
+                marketing_automation_internal.record_query(a.id, a.id = any (ready)), a.id = any (ready), calls => false) p
             where a.id = due.activity_id;
             if its_code is not null then
                 raise exception using message = its_error, errcode = its_code;
@@ -15239,7 +15592,8 @@ begin
         end if;
 
         select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
-                   when 'executed' then 'runs'
+                   when 'executed' then case when a.call is null then 'runs'
+                       else format('would call %s', marketing_automation_internal.shortened(a.call, 60)) end
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', a.subject) || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
@@ -15556,6 +15910,10 @@ begin
             select t.id, a.id, %s
             from (select t.old_id, t.id from waiting t union select u.old_id, u.id from under_way u) t
             join marketing_automation_internal.finished_activity f on f.record_id = t.old_id join activity a on a.old_id = f.activity_id
+        ), results as (
+            insert into marketing_automation_internal.call_result (record_id, activity_id, result)
+            select i.id, a.id, c.result
+            from its i join marketing_automation_internal.call_result c on c.record_id = i.old_id join activity a on a.old_id = c.activity_id
         ), decisions as (
             insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
             select i.id, p.id, a.id, d.decided_at, d.by_winner
@@ -16297,9 +16655,10 @@ begin
                 select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at,
                     case when r.run > 1 or r.occasion is not null then jsonb_build_object('run', r.run, 'occasion', r.occasion) else '{}' end
                     as again, (
-                    select coalesce(jsonb_agg(to_jsonb(y) order by y.at, y.activity), '[]') from (
+                    select coalesce(jsonb_agg(case when y.result is null then to_jsonb(y) - 'result' else to_jsonb(y) end
+                        order by y.at, y.activity), '[]') from (
                         select a.name as activity, ra.state, ra.outcome, ra.at, ra.finished_at, ra.opened_at, ra.clicked_at,
-                               ra.bounced_at, ra.error
+                               ra.bounced_at, ra.error, ra.result
                         from marketing_automation.record_activity ra
                         left join marketing_automation.activity a on a.id = ra.activity_id
                         where ra.record_id = r.id) y) as activities
@@ -16974,6 +17333,7 @@ select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.call_result', '');
 select pg_extension_config_dump('marketing_automation_internal.branch_decision', '');
 select pg_extension_config_dump('marketing_automation_internal.experiment', '');
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');

@@ -40,9 +40,9 @@ begin
         end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
-    perform marketing_automation_internal.check_value(new.action, array['send_email'], 'action', format('activity "%s"', new.name),
+    perform marketing_automation_internal.check_value(new.action, array['send_email', 'call'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
     if new.delay < interval '0' and (new.at is null or new.delay < interval '-10 years') or new.delay > interval '10 years' then
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' and new.at is null then 'negative'
@@ -62,7 +62,7 @@ begin
     if new.on_event is not null and new.parent_id is null then
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
             using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
-                else 'Give it a parent that sends an e-mail, or no event.' end;
+                when 'call_failed' then 'Give it a parent that calls.' else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
@@ -99,9 +99,10 @@ begin
             raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event <> 'condition_not_met' and parent.action is distinct from 'send_email' then
+        if new.on_event <> 'condition_not_met' and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
-                using errcode = 'check_violation', hint = 'Only a parent whose action is send_email emits that event.';
+                using errcode = 'check_violation', hint = format('Only a parent whose action is %s emits that event.',
+                    marketing_automation_internal.emitting_action(new.on_event));
         end if;
         if tg_op = 'UPDATE' and exists (
             with recursive ancestor as (
@@ -114,10 +115,13 @@ begin
                 using errcode = 'check_violation';
         end if;
     end if;
-    if tg_op = 'UPDATE' and new.action is distinct from 'send_email' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met') then
-        raise exception 'activity "%" must send an e-mail: children wait for its events', new.name using errcode = 'check_violation';
+    if tg_op = 'UPDATE' and exists (
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met'
+            and new.action is distinct from marketing_automation_internal.emitting_action(c.on_event)) then
+        raise exception 'activity "%" must %: children wait for its events', new.name,
+            case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
+    perform marketing_automation_internal.check_call_rules(new);
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
     perform marketing_automation_internal.check_experiment(new, parent);
@@ -127,18 +131,13 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     perform marketing_automation_internal.check_date(scenario, model, new);
-    if new.condition is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.condition,
-            format('condition of activity "%s"', new.name));
-    end if;
-    if new.wait_until is not null then
-        perform marketing_automation_internal.check_condition(scenario.owner_id, model.relation, new.wait_until,
-            format('wait_until of activity "%s"', new.name));
-    end if;
+    perform marketing_automation_internal.check_later_condition(scenario, model, new, new.condition, 'condition');
+    perform marketing_automation_internal.check_later_condition(scenario, model, new, new.wait_until, 'wait_until');
+    perform marketing_automation_internal.check_call(scenario, model, new);
     -- Templates that have not changed may have lost a column since: their mails say so.
     if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
-                                                     scenario.language, marketing_automation_internal.template_columns(model.relation));
+                                                     scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
@@ -209,7 +208,7 @@ begin
         end if;
         perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
             new.sender, new.subject, new.body,
-                                                     new.language, marketing_automation_internal.template_columns(m.relation))
+                                                     new.language, marketing_automation_internal.template_columns(m.relation, s.id))
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model

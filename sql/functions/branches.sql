@@ -29,10 +29,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
         when activity.branch_by is distinct from 'condition' or count(*) = 0 then 'null::integer'
         when count(a.condition) = 0 then max(a.id)::text
-        else format('case %s else %s end', string_agg(format('when %s then %s', marketing_automation_internal.as_condition(a.condition), a.id), ' '
+        else format('case %s else %s end', string_agg(format('when %s then %s',
+                    marketing_automation_internal.as_later_condition(a.condition, m.key, m.key_type), a.id), ' '
                 order by a.id) filter (where a.condition is not null),
             coalesce((max(a.id) filter (where a.is_otherwise))::text, 'null::integer')) end
     from marketing_automation_internal.alternatives(activity.id) a
+    join marketing_automation.scenario s on s.id = activity.scenario_id
+    join marketing_automation.model m on m.name = s.model
 $$;
 comment on function marketing_automation_internal.condition_choice(marketing_automation.activity) is
     'API: private. Expression over self, ready to stand in a query, for the first child of an activity whose condition is true, else the '

@@ -84,6 +84,12 @@ declare
     detail text;
 begin
     foreach its_key in array keys loop
+        if marketing_automation_internal.lacks_results(activity, its_key) then
+            faults := jsonb_set(faults, array['it reads the result of a call, which has not run: it was not tried'], jsonb_build_object(
+                'severity', 'hint', 'key', its_key, 'rows', cardinality(keys),
+                'hint', format('select * from marketing_automation.rehearse(%L, now() + interval ''1 month'');', scenario.name)));
+            continue;
+        end if;
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
             select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,

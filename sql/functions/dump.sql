@@ -23,6 +23,7 @@ select pg_extension_config_dump('marketing_automation.record_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.open_goal', '');
 select pg_extension_config_dump('marketing_automation_internal.waiting_activity', '');
 select pg_extension_config_dump('marketing_automation_internal.finished_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.call_result', '');
 select pg_extension_config_dump('marketing_automation_internal.branch_decision', '');
 select pg_extension_config_dump('marketing_automation_internal.experiment', '');
 select pg_extension_config_dump('marketing_automation_internal.activity_counter', '');

@@ -30,6 +30,7 @@ begin
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
                d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
                case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
+               c.result,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
                 join marketing_automation_internal.finished_activity x on x.activity_id = o.id and x.record_id = of_record
@@ -41,6 +42,7 @@ begin
         left join marketing_automation.activity p on p.id = a.parent_id
         left join marketing_automation_internal.finished_activity f on f.record_id = of_record and f.activity_id = a.id
         left join marketing_automation_internal.waiting_activity w on w.record_id = of_record and w.activity_id = a.id
+        left join marketing_automation_internal.call_result c on c.record_id = of_record and c.activity_id = a.id
         left join marketing_automation_internal.its_window(a) its on its.name is not null
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
@@ -80,6 +82,8 @@ begin
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'executed' then coalesce(', its call returned ' || case when sees then marketing_automation_internal.shortened(
+                        node.result::text, 200) else 'what is for who may read the row' end, '')
                     when 'expired' then ', did nothing: its date was too long ago'
                     when 'no_address' then ', without a mail: the row had no address'
                     when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
@@ -116,10 +120,14 @@ begin
                 (node.parent).name)
             when node.pf is null and (node.a).on_event = 'condition_not_met' then
                 format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null and (node.a).on_event = 'call_failed' then format('starts when "%s" fails', (node.parent).name)
             when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
                 else 'starts if "%s" decides on it' end, (node.parent).name)
+            when (node.pf).state = 'failed' and (node.a).on_event = 'call_failed' then
+                format('never starts: it was added after "%s" had failed', (node.parent).name)
             when (node.pf).state <> 'done' then format('never starts: "%s" %s', (node.parent).name, case (node.pf).state when 'failed'
                 then 'failed' else 'was cancelled' end)
+            when (node.a).on_event = 'call_failed' then format('never starts: "%s" has not failed', (node.parent).name)
             when (node.a).on_event = 'condition_not_met' then format(case (node.pf).outcome
                 when 'condition_not_met' then 'never starts: it was added after "%s" had run'
                 when 'row_missing' then 'never starts: the row was gone when "%s" ran'

@@ -28,9 +28,10 @@ begin
                 select s.name as scenario, r.key, r.party, r.uuid, r.entered_at, r.blocked_at,
                     case when r.run > 1 or r.occasion is not null then jsonb_build_object('run', r.run, 'occasion', r.occasion) else '{}' end
                     as again, (
-                    select coalesce(jsonb_agg(to_jsonb(y) order by y.at, y.activity), '[]') from (
+                    select coalesce(jsonb_agg(case when y.result is null then to_jsonb(y) - 'result' else to_jsonb(y) end
+                        order by y.at, y.activity), '[]') from (
                         select a.name as activity, ra.state, ra.outcome, ra.at, ra.finished_at, ra.opened_at, ra.clicked_at,
-                               ra.bounced_at, ra.error
+                               ra.bounced_at, ra.error, ra.result
                         from marketing_automation.record_activity ra
                         left join marketing_automation.activity a on a.id = ra.activity_id
                         where ra.record_id = r.id) y) as activities

@@ -55,6 +55,18 @@ comment on function marketing_automation_internal.check_expression(regrole, regc
     'API: private. Raises unless expression is exactly one SQL expression over self that plans against relation with the rights of '
     'owner; returns its type';
 
+create function marketing_automation_internal.check_condition_with_results(owner regrole, relation regclass, expression text, what text)
+    returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_condition_with_results_wrapper';
+comment on function marketing_automation_internal.check_condition_with_results(regrole, regclass, text, text) is
+    'API: private. As check_condition(), for an expression that may read results of calls: record.results';
+
+create function marketing_automation_internal.check_expression_with_results(owner regrole, relation regclass, expression text, what text)
+    returns regtype
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_expression_with_results_wrapper';
+comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
+    'API: private. As check_expression(), for an expression that may read results of calls: record.results';
+
 create function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
     recipient_name text, language text, time_zone text, track_opens boolean)
 returns table (sender text, subject text, html text, text text, headers text)
@@ -89,8 +101,20 @@ comment on function marketing_automation_internal.name_hint(text, text[], text) 
 create function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
 comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
-    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; the only place where '
-    'user SQL runs';
+    'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; with query_with_results() and '
+    'call_as_owner() the only place where user SQL runs';
+
+create function marketing_automation_internal.query_with_results(owner regrole, relation regclass, query text, keys text[], results jsonb)
+    returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_with_results';
+comment on function marketing_automation_internal.query_with_results(regrole, regclass, text, text[], jsonb) is
+    'API: private. As query_as_owner(), with $2 = results';
+
+create function marketing_automation_internal.call_as_owner(owner regrole, relation regclass, query text, keys text[], results jsonb)
+    returns setof record
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'call_as_owner';
+comment on function marketing_automation_internal.call_as_owner(regrole, regclass, text, text[], jsonb) is
+    'API: private. As query_with_results(), but not read-only: functions in the query may write, with the rights of owner';
 
 create function marketing_automation_internal.plan_as_owner(owner regrole, relation regclass, query text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'plan_as_owner_wrapper';
@@ -238,8 +262,8 @@ comment on function marketing_automation_internal.used_snippets(text, text, text
 create function marketing_automation_internal.used_columns(texts text[]) returns text[]
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_columns_wrapper';
 comment on function marketing_automation_internal.used_columns(text[]) is
-    'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read; null: they '
-    'may read any';
+    'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read, and an empty one '
+    'if they read results of calls; null: they may read any';
 
 create function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)

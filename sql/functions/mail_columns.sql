@@ -1,6 +1,16 @@
 -- What a mail takes along of its row: the columns that its templates use. Others are neither asked for, so that rights on columns
 -- are enough, nor kept in the log.
 
+create function marketing_automation_internal.mail_texts(activity marketing_automation.activity) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array[activity.sender, activity.subject, activity.body] || array(
+        select p.text from marketing_automation.activity_translation t
+        cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+        where t.activity_id = activity.id and p.text is not null)
+$$;
+comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
+    'API: private. The templates of an activity and of its translations';
+
 create function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select array_agg(c.attname::text order by c.attnum)
@@ -8,10 +18,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.model m on m.name = s.model
     cross join lateral (
-        select marketing_automation_internal.used_columns(array[a.sender, a.subject, a.body] || array(
-            select p.text from marketing_automation.activity_translation t
-            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
-            where t.activity_id = a.id and p.text is not null)) as names) used
+        select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
     join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
         and (used.names is null or c.attname = any (used.names))
     where a.id = mail_columns.activity_id and a.action = 'send_email'
@@ -84,6 +91,11 @@ begin
     for activity in
         select a.* from marketing_automation.activity a where a.id = any (activities) and a.action = 'send_email' order by a.id
     loop
+        if marketing_automation_internal.mail_uses_results(activity.id) then
+            update marketing_automation_internal.outbox o
+            set context = o.context || jsonb_build_object('', marketing_automation_internal.results_of(o.record_id))
+            where o.activity_id = activity.id and not o.context ? '';
+        end if;
         columns := marketing_automation_internal.mail_columns(activity.id);
         keys := array(
             select distinct o.key from marketing_automation_internal.outbox o
@@ -110,8 +122,8 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.complete_contexts(integer[]) is
-    'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are; '
-    'what they have they keep';
+    'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are, and '
+    'results of calls; what they have they keep';
 
 create function marketing_automation_internal.warn_of_money(activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$

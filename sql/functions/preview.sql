@@ -55,6 +55,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
+    takes_results boolean := marketing_automation_internal.mail_uses_results(activity.id);
 begin
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
@@ -77,6 +78,9 @@ begin
         if jsonb_typeof(context) = 'string' then
             raise exception '%', context #>> '{}' using errcode = 'program_limit_exceeded',
                 hint = 'Use a shorter column in the templates, or one of a view that shows a part of it.';
+        end if;
+        if takes_results then
+            context := context || jsonb_build_object('', marketing_automation_internal.results_of_key(scenario.id, row_key));
         end if;
         return next;
     end loop;
@@ -121,6 +125,7 @@ begin
             end if;
             return;
         end;
+        continue when marketing_automation_internal.lacks_results(activity, its_key);
         begin
             perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;

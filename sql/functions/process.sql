@@ -35,6 +35,8 @@ begin
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.date_query(activity, model)) where activity.at is not null;
+        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.call_query(activity, model)) where activity.call is not null;
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         due := cardinality(records);
         records := marketing_automation_internal.put_off(activity, records, now);
@@ -255,6 +257,9 @@ begin
     if obsolete is null then
         delete from marketing_automation_internal.finished_activity f where f.record_id = failure.record_id
             and f.activity_id = failure.activity_id;
+        -- Those that wait because it had failed begin again if it fails again.
+        delete from marketing_automation_internal.waiting_activity w using marketing_automation.activity c
+        where c.parent_id = failure.activity_id and c.on_event = 'call_failed' and w.record_id = failure.record_id and w.activity_id = c.id;
         insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
             -- With its old time it is past its time of day, which would be tomorrow's again otherwise.
             values (failure.record_id, failure.activity_id, case when activity.at_time is null then at else least(failure.at, at) end);

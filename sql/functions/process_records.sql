@@ -18,8 +18,9 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
         marketing_automation_internal.as_key(m.key, m.key_type),
         -- An alternative was asked when its parent ran, and is not asked again.
-        marketing_automation_internal.as_condition(case when p.branch_by is null or a.on_event is not null then a.condition end)
-            || case when a.wait_until is null or has_waited then '' else ' and ' || marketing_automation_internal.as_condition(a.wait_until) end,
+        marketing_automation_internal.as_later_condition(case when p.branch_by is null or a.on_event is not null then a.condition end,
+            m.key, m.key_type) || case when a.wait_until is null or has_waited then ''
+                else ' and ' || marketing_automation_internal.as_later_condition(a.wait_until, m.key, m.key_type) end,
         marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
         marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
         marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
@@ -38,7 +39,7 @@ comment on function marketing_automation_internal.record_query(integer, boolean)
     '(text[]). has_waited: what it waits for was true, and is not asked';
 
 create function marketing_automation_internal.process_records(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text) returns integer
+    query text, calls boolean) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     scenario marketing_automation.scenario;
@@ -49,6 +50,9 @@ declare
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     shares record;
+    reads_results boolean := marketing_automation_internal.mentions_results(query);
+    takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
+    to_call bigint[];
     processed integer;
     queued integer;
     wanted integer := cardinality(records);
@@ -93,8 +97,9 @@ begin
         from taken t join marketing_automation_internal.record r on r.id = t.record_id
     ), found as materialized (
         select q.*
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, relation, query, array(select l.key from live l where not l.blocked
-            and l.end_reason is null and not l.arrived))
+        from marketing_automation_internal.query_with_results(scenario.owner_id, relation, query, array(select l.key from live l
+                where not l.blocked and l.end_reason is null and not l.arrived),
+            case when reads_results then marketing_automation_internal.results_by_key(records) end)
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean, leaves boolean,
                    goal_at timestamptz, goal_value numeric, choice integer)
@@ -113,7 +118,7 @@ begin
                     when f.key is null then 'row_missing'
                     when l.record_id = any (expired) then 'expired'
                     when not f.holds then 'condition_not_met'
-                    when activity.action is null then 'executed'
+                    when activity.action is distinct from 'send_email' then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
                     else 'mailed' end as outcome
@@ -140,7 +145,8 @@ begin
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
                d.recipient_name, d.language,
                case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
-               d.context, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
+               case when takes_results then d.context || jsonb_build_object('', marketing_automation_internal.results_of(d.record_id))
+                   else d.context end, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
                case when limited
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
@@ -226,8 +232,12 @@ begin
               and f.activity_id = c.id)
         on conflict do nothing
     )
-    select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked') into processed, queued, gone
+    select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked'),
+        case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end
+    into processed, queued, gone, to_call
     from counted c;
+    -- Apart from the statement above, so that what it calls finds the activity done, and may change what that has written.
+    perform marketing_automation_internal.call_records(activity, scenario, to_call) where to_call is not null;
     if gone <> '{}' then
         processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
     end if;
@@ -236,9 +246,9 @@ begin
     end if;
     return processed + wanted - cardinality(records);
 end $$;
-comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text) is
+comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
-    'come, which wait for it; how many. Raises what a user expression raises';
+    'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls';
 
 create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
@@ -308,12 +318,14 @@ comment on function marketing_automation_internal.fail_record(integer, bigint, t
     'API: private. Has a waiting activity of a record fail, with its error kept';
 
 create function marketing_automation_internal.process_or_fail(activity marketing_automation.activity, records bigint[], now timestamptz,
-    query text, has_waited boolean default false, out processed integer, out error text, out code text)
+    query text, has_waited boolean default false, calls boolean default true, out processed integer, out error text, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
     failed boolean;
     asked_key boolean := false;
+    -- The first record of a part of which some row was gone when it was called for: it is tried again, and that one does nothing.
+    tried_again bigint;
     broken text;
 begin
     processed := 0;
@@ -321,7 +333,7 @@ begin
     while part.first is not null loop
         begin
             processed := processed
-                + marketing_automation_internal.process_records(activity, records[part.first:part.last], now, query);
+                + marketing_automation_internal.process_records(activity, records[part.first:part.last], now, query, calls);
             failed := false;
         exception when others then
             get stacked diagnostics error = message_text, code = returned_sqlstate, broken = constraint_name;
@@ -343,6 +355,10 @@ begin
             if marketing_automation_internal.is_passing_error(code) then
                 return;
             end if;
+            if code = 'P0002' and activity.action = 'call' and tried_again is distinct from records[part.first] then
+                tried_again := records[part.first];
+                continue;
+            end if;
             if not asked_key then
                 asked_key := true;
                 if marketing_automation_internal.key_raises(activity, records[part.first]) then
@@ -352,6 +368,7 @@ begin
             end if;
             if part.first = part.last then
                 perform marketing_automation_internal.fail_record(activity.id, records[part.first], now, error, code);
+                perform marketing_automation_internal.start_failed(activity, records[part.first], now);
                 processed := processed + 1;
             end if;
         end if;
@@ -360,7 +377,8 @@ begin
     error := null;
     code := null;
 end $$;
-comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean,
+comment on function marketing_automation_internal.process_or_fail(marketing_automation.activity, bigint[], timestamptz, text, boolean, boolean,
     out integer, out text, out text) is
-    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: record_query(). An '
-    'error that passes ends it, and is returned; what was processed before stays';
+    'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: '
+    'record_query(); calls: whether to call what the activity calls, which a simulation does not. An error that passes ends it, and is '
+    'returned; what was processed before stays';

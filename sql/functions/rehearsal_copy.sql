@@ -117,6 +117,10 @@ begin
             select t.id, a.id, %s
             from (select t.old_id, t.id from waiting t union select u.old_id, u.id from under_way u) t
             join marketing_automation_internal.finished_activity f on f.record_id = t.old_id join activity a on a.old_id = f.activity_id
+        ), results as (
+            insert into marketing_automation_internal.call_result (record_id, activity_id, result)
+            select i.id, a.id, c.result
+            from its i join marketing_automation_internal.call_result c on c.record_id = i.old_id join activity a on a.old_id = c.activity_id
         ), decisions as (
             insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
             select i.id, p.id, a.id, d.decided_at, d.by_winner

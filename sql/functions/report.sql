@@ -172,6 +172,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    'until ' || marketing_automation_internal.shortened(n.wait_until, 60),
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
+                   'calls ' || marketing_automation_internal.shortened(n.call, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || concat_ws(', ',

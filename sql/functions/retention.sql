@@ -125,6 +125,7 @@ begin
         where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
+    update marketing_automation_internal.call_result c set result = 'null' where c.record_id = any (whose);
     delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = hash;
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.

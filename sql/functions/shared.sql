@@ -103,6 +103,12 @@ return case event
 end;
 comment on function marketing_automation_internal.opposite_event(text) is 'API: private. email_opened for email_not_opened and so on';
 
+create function marketing_automation_internal.emitting_action(event text) returns text
+language sql immutable
+return case when event = 'call_failed' then 'call' when event like 'email\_%' then 'send_email' end;
+comment on function marketing_automation_internal.emitting_action(text) is
+    'API: private. The action of the activities that emit an event; null: those of any action do';
+
 create function marketing_automation_internal.state_of(outcome text) returns text
 language sql immutable
 return case
@@ -122,8 +128,9 @@ comment on function marketing_automation_internal.is_passing_error(text) is
 
 create function marketing_automation_internal.is_for_the_caller(code text) returns boolean
 language sql stable
--- Serialization failure: only another transaction has another snapshot. A deadlock is as good as that where clients try again anyway.
-return code = '40001' or code = '40P01' and current_setting('transaction_isolation') <> 'read committed';
+-- Serialization failure: only another transaction has another snapshot. A deadlock is as good as that where clients try again anyway. Where
+-- each statement has a snapshot of its own, nobody but a function of the shop, or another server, can have raised it: that waits for its next turn.
+return code in ('40001', '40P01') and current_setting('transaction_isolation') <> 'read committed';
 comment on function marketing_automation_internal.is_for_the_caller(text) is
     'API: private. Whether an error, judged by SQLSTATE, is to be raised and not kept, since it ends when the caller begins a new '
     'transaction';

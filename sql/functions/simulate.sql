@@ -138,7 +138,7 @@ begin
             perform marketing_automation_internal.assume_time(step);
             select p.error, p.code into its_error, its_code
             from marketing_automation.activity a cross join lateral marketing_automation_internal.process_or_fail(a, array[of_record], step,
-                marketing_automation_internal.record_query(a.id, a.id = any (ready)), a.id = any (ready)) p
+                marketing_automation_internal.record_query(a.id, a.id = any (ready)), a.id = any (ready), calls => false) p
             where a.id = due.activity_id;
             if its_code is not null then
                 raise exception using message = its_error, errcode = its_code;
@@ -172,7 +172,8 @@ begin
         end if;
 
         select told || coalesce(jsonb_agg(jsonb_build_object('at', step, 'activity_id', a.id, 'outcome', f.outcome, 'detail', case f.outcome
-                   when 'executed' then 'runs'
+                   when 'executed' then case when a.call is null then 'runs'
+                       else format('would call %s', marketing_automation_internal.shortened(a.call, 60)) end
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', a.subject) || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end

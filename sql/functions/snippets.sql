@@ -1,27 +1,30 @@
 -- Snippets: what is written is checked together with what uses it.
 
-create function marketing_automation_internal.template_columns(relation regclass) returns jsonb
+create function marketing_automation_internal.template_columns(relation regclass, of_scenario integer) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select jsonb_object_agg(a.attname, case when t.typtype = 'c' then (
                select jsonb_object_agg(b.attname, null) from pg_attribute b
                where b.attrelid = t.typrelid and b.attnum > 0 and not b.attisdropped) end)
+        || coalesce((
+            select jsonb_build_object('', jsonb_object_agg(c.name, null))
+            from marketing_automation.activity c where c.scenario_id = of_scenario and c.action = 'call' having count(*) > 0), '{}')
     from pg_attribute a join pg_type t on t.oid = a.atttypid
     where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
 $$;
-comment on function marketing_automation_internal.template_columns(regclass) is
-    'API: private. The names that templates find in a row of the relation: its columns, and the attributes of those that are '
-    'composite; null when it does not exist';
+comment on function marketing_automation_internal.template_columns(regclass, integer) is
+    'API: private. The names that templates of a scenario find in a row of the relation: its columns, and the attributes of those that are '
+    'composite; under an empty name the activities that call, if any does; null when the relation does not exist';
 
 create function marketing_automation_internal.template_user() returns table (
-    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass)
+    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation
+    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
     select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
-        t.body, m.relation
+        t.body, m.relation, s.id
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -55,7 +58,7 @@ begin
     select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
     from (
         select t.what, marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language,
-            marketing_automation_internal.template_columns(t.relation)) as fault
+            marketing_automation_internal.template_columns(t.relation, t.scenario_id)) as fault
         from marketing_automation_internal.template_user() t
         where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names
         union all

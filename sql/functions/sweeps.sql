@@ -22,7 +22,8 @@ begin
     end if;
     model := marketing_automation_internal.usable_model(scenario);
     query := marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(model.key, model.key_type), marketing_automation_internal.as_condition(condition),
+        marketing_automation_internal.as_key(model.key, model.key_type),
+        marketing_automation_internal.as_later_condition(condition, model.key, model.key_type),
         marketing_automation_internal.as_goal_parts(scenario)));
     -- Whatever is wrong with the expression by itself is raised by here.
     perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
@@ -34,7 +35,9 @@ begin
             select coalesce(array_agg(i.id), '{}') as ids, coalesce(array_agg(q.goal_at), '{}') as times,
                 coalesce(array_agg(q.goal_value), '{}') as amounts
             into found_now
-            from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, query, array(select i.key from its i))
+            from marketing_automation_internal.query_with_results(scenario.owner_id, model.relation, query, array(select i.key from its i),
+                    case when marketing_automation_internal.mentions_results(condition)
+                        then marketing_automation_internal.results_by_key(records[part.first:part.last]) end)
                 as q (key text, holds boolean, goal_at timestamptz, goal_value numeric)
             join its i on i.key = q.key
             where q.holds;

@@ -94,27 +94,34 @@ create trigger restore instead of insert on marketing_automation.event
     for each row execute function marketing_automation_internal.restore_row();
 
 create view marketing_automation.record_activity with (security_barrier) as
-select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
-       null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
-       null::timestamptz as bounced_at,
-       null::text as error, null::text as error_code
-from marketing_automation_internal.waiting_activity w
-where (select v.reads_every from marketing_automation_internal.reader v)
-   or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
-union all
-select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
-       case when f.error is null or f.activity_id = any (array(select a.id from marketing_automation_internal.open_activity a))
-            then f.error
+select u.record_id, u.activity_id, u.state, u.at, u.outcome, u.finished_at, u.opened_at, u.clicked_at, u.bounced_at,
+       case when u.error is null or u.activity_id = any (x.activities) then u.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(f.error_code, 2) in ('40', '53', '55', '57', '58') or f.error_code = '42501' then f.error
-                else 'its text may quote the row, and is for who may read that' end end, f.error_code
-from marketing_automation_internal.finished_activity f
-where (select v.reads_every from marketing_automation_internal.reader v)
-   or f.activity_id in (select a.id from marketing_automation_internal.readable_activity a);
+            else case when left(u.error_code, 2) in ('40', '53', '55', '57', '58') or u.error_code = '42501' then u.error
+                else 'its text may quote the row, and is for who may read that' end end as error, u.error_code,
+       case when u.activity_id = any (x.activities) then u.result end as result
+from (
+    select w.record_id, w.activity_id, 'waiting'::text as state, w.at,
+           null::text as outcome, null::timestamptz as finished_at, null::timestamptz as opened_at, null::timestamptz as clicked_at,
+           null::timestamptz as bounced_at, null::text as error, null::text as error_code, null::jsonb as result
+    from marketing_automation_internal.waiting_activity w
+    where (select v.reads_every from marketing_automation_internal.reader v)
+       or w.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
+    union all
+    select f.record_id, f.activity_id, f.state, f.at, f.outcome, f.finished_at, f.opened_at, f.clicked_at, f.bounced_at,
+           f.error, f.error_code, c.result
+    from marketing_automation_internal.finished_activity f
+    left join marketing_automation_internal.call_result c on c.record_id = f.record_id and c.activity_id = f.activity_id
+    where (select v.reads_every from marketing_automation_internal.reader v)
+       or f.activity_id in (select a.id from marketing_automation_internal.readable_activity a)) as u
+cross join (select array(select a.id from marketing_automation_internal.open_activity a) as activities offset 0) as x;
 comment on view marketing_automation.record_activity is
     'API: public. State of each record for each activity: waiting, done, cancelled or failed';
 comment on column marketing_automation.record_activity.error is
     'Why it failed; where that may quote the row, only for members of the scenario''s owner and who may read the model''s relation';
+
+comment on column marketing_automation.record_activity.result is
+    'What its call has returned, for members of the scenario''s owner and who may read the model''s relation; null: it calls nothing';
 
 create view marketing_automation.branch_decision with (security_barrier) as
 select d.record_id, d.parent_id, d.activity_id, d.decided_at, d.by_winner
@@ -158,7 +165,8 @@ comment on view marketing_automation.message is
     'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.context is
-    'The columns of the row that its templates use, as they were when the activity ran: what templates see as record. Only for members '
+    'The columns of the row that its templates use, as they were when the activity ran: what templates see as record, and under an empty name '
+    'what they see as results. Only for members '
     'of the scenario''s owner and who may read the model''s relation; null for others';
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';

@@ -179,10 +179,10 @@ create table marketing_automation.activity (
     name text not null check (name <> ''),
     parent_id integer,
     on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
-        'email_not_bounced', 'condition_not_met')),
+        'email_not_bounced', 'condition_not_met', 'call_failed')),
     condition text,
     delay interval,
-    action text default 'send_email' check (action in ('send_email')),
+    action text default 'send_email' check (action in ('send_email', 'call')),
     sender text,
     subject text,
     body text,
@@ -198,12 +198,15 @@ create table marketing_automation.activity (
     decide_after interval check (decide_after > interval '0' and decide_after <= interval '10 years'),
     unique (scenario_id, name),
     at text,
+    call text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
     constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
     constraint activity_mail_needs_subject_and_body check (action is distinct from 'send_email'
         or (subject is not null and body is not null)),
+    constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
+    constraint activity_call_does_not_branch check (call is null or branch_by is null),
     constraint activity_wait_ends check (wait_until is null or delay is not null),
     constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
     constraint activity_decides_by_metric check (decide_after is null or metric is not null),
@@ -214,7 +217,7 @@ comment on column marketing_automation.activity.parent_id is 'Activity that this
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; null: simply follows';
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; null: simply follows';
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
@@ -224,7 +227,10 @@ comment on column marketing_automation.activity.delay is
 comment on column marketing_automation.activity.at is
     'SQL expression over self, timestamptz: the date from which delay counts, instead of from its start. Asked again when it is due: a later '
     'one lets it wait, without one (null) it is cancelled; an earlier one is found by apply_dates()';
-comment on column marketing_automation.activity.action is 'send_email, or null for a node that only branches';
+comment on column marketing_automation.activity.action is 'send_email; call, see the column call; or null for a node that only branches';
+comment on column marketing_automation.activity.call is
+    'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '
+    'which the activity is done; what it returns is kept as jsonb: results.NAME in templates, record.results in later expressions';
 comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';

@@ -97,6 +97,17 @@ comment on column marketing_automation_internal.finished_activity.outcome is 'Wh
 comment on column marketing_automation_internal.finished_activity.at is 'When it was due';
 comment on column marketing_automation_internal.finished_activity.error_code is 'SQLSTATE of error';
 
+create table marketing_automation_internal.call_result (
+    record_id bigint not null,
+    activity_id integer not null,
+    result jsonb not null,
+    primary key (record_id, activity_id)
+);
+comment on table marketing_automation_internal.call_result is
+    'API: private. What the expressions of activities that call have returned for records; in the transaction in which the activity is done. '
+    'See record_activity.result';
+comment on column marketing_automation_internal.call_result.result is 'JSON null: the expression was null, or returns nothing';
+
 create table marketing_automation.unsubscription (
     party text collate "C" not null,
     scenario_id integer not null,

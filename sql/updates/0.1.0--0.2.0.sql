@@ -946,3 +946,32 @@ create policy changed on marketing_automation.activity_translation as restrictiv
         select a.id from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
         where pg_has_role(s.owner_id, 'MEMBER'))) with check (true);
 comment on policy changed on marketing_automation.activity_translation is 'Of scenarios whose owner the role is a member of';
+-- Calls.
+alter table marketing_automation.activity
+    drop constraint activity_on_event_check,
+    drop constraint activity_action_check,
+    add column call text,
+    add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
+        'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed')),
+    add constraint activity_action_check check (action in ('send_email', 'call')),
+    add constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
+    add constraint activity_call_does_not_branch check (call is null or branch_by is null);
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; null: simply follows';
+comment on column marketing_automation.activity.action is 'send_email; call, see the column call; or null for a node that only branches';
+comment on column marketing_automation.activity.call is
+    'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '
+    'which the activity is done; what it returns is kept as jsonb: results.NAME in templates, record.results in later expressions';
+create table marketing_automation_internal.call_result (
+    record_id bigint not null,
+    activity_id integer not null,
+    result jsonb not null,
+    primary key (record_id, activity_id)
+);
+comment on table marketing_automation_internal.call_result is
+    'API: private. What the expressions of activities that call have returned for records; in the transaction in which the activity is done. '
+    'See record_activity.result';
+comment on column marketing_automation_internal.call_result.result is 'JSON null: the expression was null, or returns nothing';
+drop function marketing_automation_internal.template_columns(regclass);

@@ -2,8 +2,8 @@
 //!
 //! It does as REFRESH MATERIALIZED VIEW does: the SQL runs under the owner's user id, in a security-restricted operation
 //! (CVE-2020-25695, CVE-2022-1552: no SET ROLE, no temporary objects left behind), and with pinned settings. In addition it runs
-//! read-only, so that not even a function that the expression calls can write. The result is complete, in a tuplestore, before
-//! the extension's own statement reads its first row.
+//! read-only, so that not even a function that the expression calls can write; but for the expressions of calls, which are there to
+//! write. The result is complete, in a tuplestore, before the extension's own statement reads its first row.
 
 mod calls;
 mod code;
@@ -49,13 +49,18 @@ pub(super) fn init() {
 #[derive(Clone, Copy)]
 pub(in crate::extension) struct Query<'a> {
     pub(in crate::extension) text: &'a CStr,
-    /// It has the parameter $1, keys (text[]).
+    /// It has the parameters $1, keys (text[]), and $2, results of calls (jsonb): see `results_by_key()`.
     pub(in crate::extension) keys: bool,
+    /// What it calls may write.
+    pub(in crate::extension) writes: bool,
 }
 
 /// Runs `body`, which executes `query`, with the rights of `owner` on `relation` (see [`role::running_roles`]), under [`SETTINGS`],
-/// read-only, and within the limits of time ([`time_limit`]) and of waiting for locks. The first of these roles runs it to whose
-/// rights nobody else's code would come (see [`foreign_code`]).
+/// read-only unless it is to write, and within the limits of time ([`time_limit`]) and of waiting for locks. The first of these roles
+/// runs it to whose rights nobody else's code would come (see [`foreign_code`]).
+///
+/// What writes can do no more than its owner, and leaves nothing that runs later with the rights of somebody else: a
+/// security-restricted operation refuses to defer triggers to the end of the transaction, which is of whoever processes.
 ///
 /// Read-only means what it does for a transaction: notifications and advisory locks pass, large objects too on PostgreSQL
 /// 15. The variable behind `transaction_read_only` is set directly, since PostgreSQL 16 refuses that setting at any
@@ -89,7 +94,8 @@ pub(in crate::extension) fn as_owner<R>(
         let planner = c"enable_nestloop";
         let value = pg_sys::GetConfigOptionResetString(planner.as_ptr());
         set_local(planner, CStr::from_ptr(value));
-        pg_sys::XactReadOnly = true;
+        // Where the caller's transaction is read-only, so is what it calls.
+        pg_sys::XactReadOnly = read_only || !query.writes;
         let restricted = context
             | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32
             | pg_sys::SECURITY_RESTRICTED_OPERATION as i32

@@ -48,6 +48,7 @@ use crate::mail::message::is_forbidden_in_header;
 use crate::mail::placeholder::Links;
 use crate::mail::rendered::Rendered;
 use crate::mail::{mjml, plain_text, rewrite, tracking_pixel};
+use columns::RESULTS;
 use environment::Scope;
 use limits::{Limited, MAX_HEADER_BYTES, check_context, too_long};
 use methods::Methods;
@@ -63,9 +64,10 @@ pub struct Recipient {
     pub time_zone: String,
 }
 
-/// Gives the variables of a template: the row, its recipient, and the scenario and activity that mail it.
+/// Gives the variables of a template: the row, its recipient, and the scenario and activity that mail it; the results of calls, which
+/// come along with the row under the name [`RESULTS`].
 pub fn context(
-    record: serde_json::Value,
+    mut record: serde_json::Value,
     party: Option<&str>,
     name: Option<&str>,
     email: Option<&str>,
@@ -73,7 +75,10 @@ pub fn context(
     scenario: &str,
     activity: &str,
 ) -> serde_json::Value {
-    serde_json::json!({
+    let results = record
+        .as_object_mut()
+        .and_then(|record| record.remove(RESULTS));
+    let mut context = serde_json::json!({
         "record": record,
         "party": {
             "id": party, "name": name, "email": email,
@@ -81,7 +86,11 @@ pub fn context(
         },
         "scenario": { "name": scenario },
         "activity": { "name": activity },
-    })
+    });
+    if let Some(results) = results {
+        context["results"] = results;
+    }
+    context
 }
 
 /// One template of a mail.

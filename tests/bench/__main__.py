@@ -49,6 +49,7 @@ def main():
         database.enroll_keys(results, cluster, DATABASE, rows)
         database.rescan(results, cluster, DATABASE, rows)
         database.process(results, cluster, DATABASE, mails)
+        database.call(results, cluster, DATABASE, mails)
         # BENCH_SCALE=5: a million.
         backlog.health(results, cluster, 2 * mails)
 

@@ -39,6 +39,21 @@ create table raw_outbox (id bigint generated always as identity primary key, rec
 """
 
 
+CALL = """
+create table shop.called (code text primary key, customer_id bigint not null, at timestamptz not null);
+create table raw_result (record_id bigint, activity_id integer, result jsonb not null, primary key (record_id, activity_id));
+create function shop.call(of_customer bigint) returns text language plpgsql as $$
+declare its_code text := md5(clock_timestamp()::text || of_customer);
+begin
+    insert into shop.called values (its_code, of_customer, now());
+    return its_code;
+end $$;
+select marketing_automation.create_scenario('call', model => 'customer', domain => 'self.id <= {rows}');
+select marketing_automation.add_activity('call', 'call', action => 'call', call => 'shop.call(self.id)');
+select marketing_automation.run('call');
+"""
+
+
 def prepare(cluster, database, rows, mails):
     """The shop, and two scenarios of one mail: on all of it, and on the part that is mailed."""
     cluster.psql(SHOP.format(rows=rows, mails=mails), dbname=database)
@@ -137,6 +152,26 @@ def process(results, cluster, database, mails):
     connection.close()
     results.rate(f"process {mails:,} due mails", mails / seconds, mails / raw, "raw delete + two inserts")
     results.memory("the processing backend", watch.before, watch.peak)
+
+
+def call(results, cluster, database, rows):
+    """Due activities that call a function which writes, beside that function called over the same batches, its results kept."""
+    cluster.psql(CALL.format(rows=rows), dbname=database)
+    cluster.query("select * from marketing_automation.enroll('call')", dbname=database)
+    cluster.query("vacuum analyze", dbname=database)
+    connection = cluster.connect(database)
+    with connection.cursor() as cursor:
+        seconds = _timed(cursor, "call marketing_automation.process_all_due()")
+        called = cluster.value("select count(*) from shop.called", dbname=database)
+        assert called == rows, f"{called} called, not {rows}"
+        raw = 0
+        for first in range(1, rows + 1, 1000):
+            raw += _timed(cursor, f"""
+                insert into raw_result select c.id, 1, to_jsonb(shop.call(c.id)) from shop.customer c
+                where c.id = any (array(select generate_series({first}, least({first + 999}, {rows}))))""")
+    connection.close()
+    results.rate(f"call a function for {rows:,} records", rows / seconds, rows / raw, "raw insert of its results")
+    cluster.psql("select marketing_automation.stop('call')", dbname=database)
 
 
 def _raw_enroll(cluster, database):

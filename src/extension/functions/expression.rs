@@ -91,13 +91,49 @@ fn relation_name(relation: pg_sys::Oid) -> String {
     }
 }
 
+/// What stands around an expression that may read the results of calls: `record.results`. A query of its own, so that other
+/// names mean what they mean without.
+const WITH_RESULTS: [&str; 2] = [
+    "exists (select from (select null::pg_catalog.jsonb as results) as record where ",
+    ")",
+];
+
 /// Checks a boolean expression; the error is what PostgreSQL says of it in a WHERE clause.
 #[pg_extern(sql = false)]
 fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
+    condition(owner, relation, expression, what, ["", ""]);
+}
+
+/// As `check_condition`, for an expression that may read the results of calls.
+#[pg_extern(sql = false)]
+fn check_condition_with_results(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+) {
+    condition(owner, relation, expression, what, WITH_RESULTS);
+}
+
+fn condition(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+    [before, after]: [&str; 2],
+) {
     require_one_expression(expression, what);
-    let prefix = format!("select from {} as self where (\n", relation_name(relation));
+    let prefix = format!(
+        "select from {} as self where {before}(\n",
+        relation_name(relation)
+    );
     pointing_into(expression, &prefix, what, || {
-        run_as_owner::plan(owner, relation, &format!("{prefix}{expression}\n)"), false)
+        run_as_owner::plan(
+            owner,
+            relation,
+            &format!("{prefix}{expression}\n){after}"),
+            false,
+        )
     });
 }
 
@@ -109,27 +145,66 @@ fn check_expression(
     expression: &str,
     what: &str,
 ) -> pg_sys::Oid {
+    let from = format!("from {} as self", relation_name(relation));
+    scalar(owner, relation, expression, what, ["", ""]);
+    type_of(
+        owner,
+        relation,
+        &format!("(select (\n{expression}\n) {from} limit 0)"),
+    )
+}
+
+/// As `check_expression`, for an expression that may read the results of calls.
+#[pg_extern(sql = false)]
+fn check_expression_with_results(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+) -> pg_sys::Oid {
+    let from = format!("from {} as self", relation_name(relation));
+    let results = "from (select null::pg_catalog.jsonb as results) as record";
+    scalar(owner, relation, expression, what, WITH_RESULTS);
+    type_of(
+        owner,
+        relation,
+        &format!("(select (select (\n{expression}\n) {results}) {from} limit 0)"),
+    )
+}
+
+fn scalar(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+    [before, after]: [&str; 2],
+) {
     require_one_expression(expression, what);
-    let relation_name = relation_name(relation);
     // In a WHERE clause, where neither aggregates and window functions nor sets may stand.
-    let prefix = format!("select from {relation_name} as self where ((\n");
+    let prefix = format!(
+        "select from {} as self where {before}((\n",
+        relation_name(relation)
+    );
     pointing_into(expression, &prefix, what, || {
         run_as_owner::plan(
             owner,
             relation,
-            &format!("{prefix}{expression}\n)::pg_catalog.text is not null)"),
+            &format!("{prefix}{expression}\n)::pg_catalog.text is not null){after}"),
             false,
         );
     });
-    let query = format!(
-        "select pg_catalog.pg_typeof((select (\n{expression}\n) from {relation_name} as self limit 0))::oid"
-    );
+}
+
+/// The type of a checked expression that stands in a query of its own.
+fn type_of(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str) -> pg_sys::Oid {
+    let query = format!("select pg_catalog.pg_typeof({expression})::oid");
     let Ok(text) = CString::new(query.as_str()) else {
         pgrx::error!("query contains a null byte");
     };
     let checked = run_as_owner::Query {
         text: &text,
         keys: false,
+        writes: false,
     };
     run_as_owner::as_owner(owner, relation, checked, || {
         Spi::get_one::<pg_sys::Oid>(&query)

@@ -11,7 +11,7 @@ use pgrx::prelude::*;
 use super::code::{self, Foreign};
 use super::{reader_calls, types, walk};
 
-/// Gives code in `query`, of one parameter (text[]) with `keys`, that would run with the rights of `role` though its owner does
+/// Gives code in `query`, of two parameters (text[], jsonb) with `keys`, that would run with the rights of `role` though its owner does
 /// not have them: is no member of it.
 ///
 /// What the query names itself is its author's choice, unless `role` is a superuser.

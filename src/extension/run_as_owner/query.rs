@@ -45,22 +45,29 @@ unsafe fn execute(
     }
 }
 
-/// The list of one parameter, `keys` (text[]), as $1.
-fn keys_parameter(keys: Option<pg_sys::Datum>) -> pg_sys::ParamListInfo {
-    // SAFETY: makes a list of one and fills it.
+/// The parameters `keys` (text[]), as $1, and `results` (jsonb), as $2.
+fn parameters(
+    keys: Option<pg_sys::Datum>,
+    results: Option<pg_sys::Datum>,
+) -> pg_sys::ParamListInfo {
+    let values = [(keys, pg_sys::TEXTARRAYOID), (results, pg_sys::JSONBOID)];
+    // SAFETY: makes a list of two and fills it.
     unsafe {
-        let parameters = pg_sys::makeParamList(1);
-        let parameter = (*parameters).params.as_mut_ptr();
-        (*parameter).value = keys.unwrap_or(pg_sys::Datum::from(0));
-        (*parameter).isnull = keys.is_none();
-        (*parameter).pflags = pg_sys::PARAM_FLAG_CONST as u16;
-        (*parameter).ptype = pg_sys::TEXTARRAYOID;
-        parameters
+        let list = pg_sys::makeParamList(2);
+        let first = (*list).params.as_mut_ptr();
+        for (at, (value, of_type)) in values.into_iter().enumerate() {
+            let parameter = first.add(at);
+            (*parameter).value = value.unwrap_or(pg_sys::Datum::from(0));
+            (*parameter).isnull = value.is_none();
+            (*parameter).pflags = pg_sys::PARAM_FLAG_CONST as u16;
+            (*parameter).ptype = of_type;
+        }
+        list
     }
 }
 
 /// Plans `query` as its owner and checks its rights without evaluating a row, and raises what is wrong with it.
-/// Only with `keys` does it have a parameter: an expression by itself has none.
+/// Only with `keys` does it have parameters: an expression by itself has none.
 pub(in crate::extension) fn plan(
     owner: pg_sys::Oid,
     relation: pg_sys::Oid,
@@ -71,18 +78,21 @@ pub(in crate::extension) fn plan(
     let Ok(probe) = CString::new(format!("{query} limit 0")) else {
         pgrx::error!("query contains a null byte");
     };
-    let query = Query { text: &probe, keys };
+    let query = Query {
+        text: &probe,
+        keys,
+        writes: false,
+    };
     // SAFETY: no receiver.
     as_owner(owner, relation, query, || unsafe {
-        let parameters = if keys {
+        let list = if keys {
             // Of a known type, though empty.
-            keys_parameter(Some(pg_sys::Datum::from(pg_sys::construct_empty_array(
-                pg_sys::TEXTOID,
-            ))))
+            let empty = pg_sys::construct_empty_array(pg_sys::TEXTOID);
+            parameters(Some(pg_sys::Datum::from(empty)), None)
         } else {
             std::ptr::null_mut()
         };
-        execute(&probe, parameters, std::ptr::null_mut());
+        execute(&probe, list, std::ptr::null_mut());
     });
 }
 
@@ -100,19 +110,59 @@ pub extern "C-unwind" fn pg_finfo_query_as_owner() -> &'static pg_sys::Pg_finfo_
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn query_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: as the caller's.
-    unsafe { return_rows(fcinfo) }
+    unsafe { return_rows(fcinfo, 4, false) }
 }
 
-/// A materialising function over (owner, relation, query, keys): rows go from the executor into the tuplestore without passing
-/// through Rust.
+/// Tells PostgreSQL the calling convention of [`query_with_results`].
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_query_with_results() -> &'static pg_sys::Pg_finfo_record {
+    &pg_sys::Pg_finfo_record { api_version: 1 }
+}
+
+/// As [`query_as_owner`], for a query that reads results of calls.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn query_with_results(
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> pg_sys::Datum {
+    // SAFETY: as the caller's.
+    unsafe { return_rows(fcinfo, 5, false) }
+}
+
+/// Tells PostgreSQL the calling convention of [`call_as_owner`].
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pg_finfo_call_as_owner() -> &'static pg_sys::Pg_finfo_record {
+    &pg_sys::Pg_finfo_record { api_version: 1 }
+}
+
+/// As [`query_with_results`], for a query whose functions may write.
+///
+/// # Safety
+/// Called by PostgreSQL.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn call_as_owner(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: as the caller's.
+    unsafe { return_rows(fcinfo, 5, true) }
+}
+
+/// A materialising function over (owner, relation, query, keys[, results]), so many arguments: rows go from the executor into the
+/// tuplestore without passing through Rust.
 ///
 /// # Safety
 /// With the call that PostgreSQL made.
-unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+unsafe fn return_rows(
+    fcinfo: pg_sys::FunctionCallInfo,
+    count: usize,
+    writes: bool,
+) -> pg_sys::Datum {
     // SAFETY: a materialising set-returning function as in PostgreSQL's documentation (38.10.9).
     unsafe {
         let call = &mut *fcinfo;
-        let arguments = call.args.as_slice(4);
+        let arguments = call.args.as_slice(count);
         let result = call.resultinfo.cast::<pg_sys::ReturnSetInfo>();
         if result.is_null()
             || ((*result).allowedModes & pg_sys::SetFunctionReturnMode::SFRM_Materialize as i32)
@@ -126,7 +176,11 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
         let owner = pg_sys::Oid::from(arguments[0].value.value() as u32);
         let relation = pg_sys::Oid::from(arguments[1].value.value() as u32);
         let query = CStr::from_ptr(pg_sys::text_to_cstring(arguments[2].value.cast_mut_ptr()));
-        let keys = (!arguments[3].isnull).then_some(arguments[3].value);
+        let given = |at: usize| {
+            let argument = arguments.get(at).filter(|argument| !argument.isnull);
+            argument.map(|argument| argument.value)
+        };
+        let list = parameters(given(3), given(4));
 
         let per_query = (*(*result).econtext).ecxt_per_query_memory;
         let caller = pg_sys::MemoryContextSwitchTo(per_query);
@@ -146,10 +200,12 @@ unsafe fn return_rows(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
             c"query_as_owner: unexpected type of row".as_ptr(),
         );
 
-        let text = query;
-        as_owner(owner, relation, Query { text, keys: true }, || {
-            execute(text, keys_parameter(keys), receiver)
-        });
+        let what = Query {
+            text: query,
+            keys: true,
+            writes,
+        };
+        as_owner(owner, relation, what, || execute(query, list, receiver));
 
         (*result).returnMode = pg_sys::SetFunctionReturnMode::SFRM_Materialize;
         (*result).setResult = store;
@@ -168,6 +224,7 @@ fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 
     let checked = Query {
         text: &query,
         keys: false,
+        writes: false,
     };
     // SAFETY: the documented use of SPI and of its cached plan; errors are raised and clean up by the abort.
     as_owner(owner, relation, checked, || unsafe {

@@ -38,6 +38,42 @@ mod tests {
     }
 
     #[pg_test]
+    fn a_call_may_write_as_its_owner_and_everything_is_as_before_afterwards() {
+        set_up();
+        Spi::run(
+            "create table test_shop.made (by name, number jsonb);
+             grant insert on test_shop.made to test_owner;
+             create function test_shop.make(number jsonb) returns text language sql as
+                 'insert into test_shop.made values (current_user, number) returning by'",
+        )
+        .expect("set up");
+        let call = |function: &str| {
+            Spi::get_one_with_args::<String>(
+                &format!("select q.x from marketing_automation_internal.{function}('test_owner', 'test_shop.t', $1, null, '7') as q (x text)"),
+                &["select test_shop.make($2) from test_shop.t".into()],
+            )
+        };
+        let before = Spi::get_one::<String>(STATE);
+        assert_eq!(call("call_as_owner"), Ok(Some("test_owner".to_owned())));
+        assert_eq!(Spi::get_one::<String>(STATE), before);
+        assert_eq!(
+            Spi::get_one::<String>("select by || ' ' || number from test_shop.made"),
+            Ok(Some("test_owner 7".to_owned()))
+        );
+        // What is asked and not called stays read-only.
+        Spi::run(
+            "do $$
+             begin
+                 perform from marketing_automation_internal.query_with_results('test_owner', 'test_shop.t',
+                     'select test_shop.make($2) from test_shop.t', null, '7') as q (x text);
+                 raise exception 'it could write';
+             exception when read_only_sql_transaction then null;
+             end $$",
+        )
+        .expect("refused");
+    }
+
+    #[pg_test]
     fn everything_is_as_before_after_an_error_too() {
         set_up();
         Spi::run(

@@ -76,14 +76,15 @@ pub(super) unsafe fn analyse(
     query: &CStr,
     keys: bool,
 ) -> *mut pg_sys::Query {
-    let types = [pg_sys::TEXTARRAYOID];
+    let types = [pg_sys::TEXTARRAYOID, pg_sys::JSONBOID];
+    let count = if keys { types.len() } else { 0 };
     // SAFETY: as the caller's.
     unsafe {
         pg_sys::parse_analyze_fixedparams(
             statement,
             query.as_ptr(),
             types.as_ptr(),
-            i32::from(keys),
+            count as i32,
             std::ptr::null_mut(),
         )
     }

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use super::scan::Scan;
 
+/// Stands for the results of calls among the columns of the record, which they come along with: no column has an empty name.
+pub const RESULTS: &str = "";
+
 /// Columns of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Columns {
@@ -21,13 +24,17 @@ impl Default for Columns {
 impl Columns {
     /// Adds what one source reads.
     pub(super) fn add(&mut self, scan: &Scan) {
-        for found in scan.uses.iter().filter(|found| found.path[0] == "record") {
-            match (&mut *self, found.path.get(1)) {
-                (Columns::Some(names), Some(name)) => {
+        for found in &scan.uses {
+            match (&mut *self, found.path[0].as_str(), found.path.get(1)) {
+                (Columns::Some(names), "record", Some(name)) => {
                     names.insert(name.clone());
                 }
                 // {{ record }}, record[name], a loop over it, another name for it.
-                _ => *self = Columns::All,
+                (_, "record", _) => *self = Columns::All,
+                (Columns::Some(names), "results", _) => {
+                    names.insert(RESULTS.to_owned());
+                }
+                _ => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::advice::{self, nearest};
+use super::columns::RESULTS;
 use super::environment;
 use super::scan::{Scan, Use, scan};
 use super::snippets::Snippets;
@@ -36,7 +37,8 @@ pub struct Undefined {
 }
 
 impl Names {
-    /// Takes the columns of the record: an object whose values are the same for composite types, and else null.
+    /// Takes the columns of the record: an object whose values are the same for composite types, and else null. Under the name
+    /// [`RESULTS`] it has the calls whose results there may be.
     pub fn new(columns: &serde_json::Value) -> Self {
         let strings = |names: &[&str]| {
             let known = names
@@ -49,7 +51,13 @@ impl Names {
             .globals()
             .map(|(name, _)| (name.to_owned(), Inside::Unknown))
             .collect();
-        known.insert("record".to_owned(), inside(columns));
+        let mut record = inside(columns);
+        if let Inside::Known(columns) = &mut record
+            && let Some(results) = columns.remove(RESULTS)
+        {
+            known.insert("results".to_owned(), results);
+        }
+        known.insert("record".to_owned(), record);
         let party = ["id", "name", "email", "language", "time_zone"];
         known.insert("party".to_owned(), strings(&party));
         known.insert("scenario".to_owned(), strings(&["name"]));
@@ -112,6 +120,7 @@ impl Names {
                     let message = match above.as_str() {
                         "" => format!("variable {name:?} does not exist"),
                         "record" => format!("the record has no column {name:?}"),
+                        "results" => format!("no activity of the scenario that calls is named {name:?}"),
                         above => format!("{above} has no {name:?}"),
                     };
                     let meant =

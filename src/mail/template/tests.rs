@@ -29,6 +29,18 @@ fn context() -> Json {
     })
 }
 
+#[test]
+fn results_come_along_with_the_row_and_are_not_of_it() {
+    let row = json!({"name": "Zoë", "": {"voucher": {"code": "V1"}}});
+    let of = |row| {
+        super::context(row, None, None, None, &recipient(), "welcome", "hello")
+    };
+    let context = of(row);
+    assert_eq!(context["record"], json!({"name": "Zoë"}));
+    assert_eq!(context["results"], json!({"voucher": {"code": "V1"}}));
+    assert_eq!(of(json!({"name": "Zoë"})).get("results"), None);
+}
+
 fn recipient() -> Recipient {
     Recipient {
         language: "fr_CA".into(),

@@ -23,6 +23,12 @@ fn a_mail_takes_the_columns_that_are_named() {
             &["first name", "name"],
         ),
         ("{{ record.address.city }}", &["address"]),
+        // The results of calls, whichever.
+        (
+            "{{ results.voucher.code }}{{ results['a b'] }}{{ record.name }}",
+            &["", "name"],
+        ),
+        ("{% for x in results %}{{ x }}{% endfor %}", &[""]),
         ("{{ record.name.upper() }}", &["name"]),
         (
             "{{ record.name | default(record.nick) }}",
