@@ -49,7 +49,9 @@ mod tests {
         .expect("set up");
         let call = |function: &str| {
             Spi::get_one_with_args::<String>(
-                &format!("select q.x from marketing_automation_internal.{function}('test_owner', 'test_shop.t', $1, null, '7') as q (x text)"),
+                &format!(
+                    "select q.x from marketing_automation_internal.{function}('test_owner', 'test_shop.t', $1, null, '7') as q (x text)"
+                ),
                 &["select test_shop.make($2) from test_shop.t".into()],
             )
         };

@@ -120,7 +120,9 @@ impl Names {
                     let message = match above.as_str() {
                         "" => format!("variable {name:?} does not exist"),
                         "record" => format!("the record has no column {name:?}"),
-                        "results" => format!("no activity of the scenario that calls is named {name:?}"),
+                        "results" => {
+                            format!("no activity of the scenario that calls is named {name:?}")
+                        }
                         above => format!("{above} has no {name:?}"),
                     };
                     let meant =

@@ -32,9 +32,7 @@ fn context() -> Json {
 #[test]
 fn results_come_along_with_the_row_and_are_not_of_it() {
     let row = json!({"name": "Zoë", "": {"voucher": {"code": "V1"}}});
-    let of = |row| {
-        super::context(row, None, None, None, &recipient(), "welcome", "hello")
-    };
+    let of = |row| super::context(row, None, None, None, &recipient(), "welcome", "hello");
     let context = of(row);
     assert_eq!(context["record"], json!({"name": "Zoë"}));
     assert_eq!(context["results"], json!({"voucher": {"code": "V1"}}));
