@@ -222,6 +222,10 @@ begin
         next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
         update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
     end if;
+    if slice.asked > 0 then
+        -- Its next turn is after that of others.
+        update marketing_automation_internal.sweep s set rests_until = clock_timestamp() where s.scenario_id = scenario.id and s.what = of_what;
+    end if;
     return slice.asked;
 end $$;
 comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is

@@ -99,6 +99,30 @@ def test_who_asks_for_one_scenario_waits_a_second_for_who_is_at_it(campaigns, wh
     shop.query(call)
 
 
+def test_what_takes_long_to_ask_leaves_time_for_what_is_due(shop):
+    shop.setting("expression_timeout", "800ms")
+    shop.crowd(60)
+    for name in ("long", "quick"):
+        shop.scenario(name, mail=False, run=False)
+        shop.activity("waits", scenario=name, wait_until="self.orders = 1", delay="1 day", **NULL)
+    shop.activity("due", scenario="quick", **NULL)
+    for name in ("long", "quick"):
+        shop.query("select marketing_automation.run(%s)", name)
+    shop.query("select * from marketing_automation.enroll()")
+    # Three records a second, of sixty, one in each slice.
+    shop.query("update marketing_automation.activity set wait_until = 'pg_sleep(0.3) is null' where scenario_id = marketing_automation.scenario_id('long')")
+    shop.query("insert into marketing_automation_internal.sweep (scenario_id, what, batch_size) select marketing_automation.scenario_id('long'), 'wait', 1")
+    shop.query("update shop.customer set orders = 1")
+    began = time.monotonic()
+    shop.psql("call marketing_automation.process_all_due()")
+    assert time.monotonic() - began < 17
+    done = "select count(*) from marketing_automation.record_activity where state = 'done' and activity_id in (select id from marketing_automation.activity where name = %s)"
+    assert shop.value(done, "due") == 60
+    # The other one had its turn, too, and this one goes on from where it is.
+    assert shop.value(done, "waits") == 60
+    assert shop.value("select reached_record from marketing_automation_internal.sweep where scenario_id = marketing_automation.scenario_id('long') and what = 'wait'") > 0
+
+
 SOME = "select (random() * 20)::integer::text"
 STEPS = {
     "sweeps": [f"select marketing_automation.apply_{what}()" for what in ("exits", "goals", "dates", "waits")],
