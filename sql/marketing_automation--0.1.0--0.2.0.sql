@@ -7683,6 +7683,10 @@ begin
         next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
         update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
     end if;
+    if slice.asked > 0 then
+        -- Its next turn is after that of others.
+        update marketing_automation_internal.sweep s set rests_until = clock_timestamp() where s.scenario_id = scenario.id and s.what = of_what;
+    end if;
     return slice.asked;
 end $$;
 comment on function marketing_automation_internal.sweep_slice(marketing_automation.scenario, text, integer, timestamptz, boolean) is
@@ -8815,18 +8819,24 @@ declare
     processed integer;
     applied integer;
     asked pg_catalog.int8;
+    began pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    -- One with many records and a slow expression leaves time for what is due: it goes on with the next call.
+    max_time constant pg_catalog.interval := '10 seconds';
 begin
     -- What is due earlier than it was.
     loop
         asked := marketing_automation.apply_dates(now => now);
         commit;
-        exit when asked operator(pg_catalog.=) 0;
+        exit when asked operator(pg_catalog.=) 0
+            or now is null and pg_catalog.clock_timestamp() operator(pg_catalog.-) began operator(pg_catalog.>) max_time;
     end loop;
     -- First, so that what follows runs with the rest.
+    began := pg_catalog.clock_timestamp();
     loop
         asked := marketing_automation.apply_waits(now => now);
         commit;
-        exit when asked operator(pg_catalog.=) 0;
+        exit when asked operator(pg_catalog.=) 0
+            or now is null and pg_catalog.clock_timestamp() operator(pg_catalog.-) began operator(pg_catalog.>) max_time;
     end loop;
     loop
         processed := marketing_automation.process_due(batch_size, now);
@@ -8839,15 +8849,19 @@ begin
         exit when applied operator(pg_catalog.<) 5000;
     end loop;
     -- What ends of those who are not due.
+    began := pg_catalog.clock_timestamp();
     loop
         asked := marketing_automation.apply_exits(now => now);
         commit;
-        exit when asked operator(pg_catalog.=) 0;
+        exit when asked operator(pg_catalog.=) 0
+            or now is null and pg_catalog.clock_timestamp() operator(pg_catalog.-) began operator(pg_catalog.>) max_time;
     end loop;
+    began := pg_catalog.clock_timestamp();
     loop
         asked := marketing_automation.apply_goals(now => now);
         commit;
-        exit when asked operator(pg_catalog.=) 0;
+        exit when asked operator(pg_catalog.=) 0
+            or now is null and pg_catalog.clock_timestamp() operator(pg_catalog.-) began operator(pg_catalog.>) max_time;
     end loop;
 end $$;
 comment on procedure marketing_automation.process_all_due(integer, timestamptz) is
