@@ -226,6 +226,8 @@ begin
         union all
         select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
+        select c.severity, null, null, null, c.message, c.hint from marketing_automation_internal.check_scans(chosen) c
+        union all
         select b.severity, b.activity_id, b.activity, null, b.message, b.hint
         from marketing_automation_internal.branch_faults(chosen.id) b
         union all

@@ -143,20 +143,22 @@ comment on function marketing_automation_internal.entering_error(marketing_autom
     'API: private. What an error of entering rows means, told by its message, SQLSTATE, constraint and detail';
 
 create function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, sees boolean,
-    out enrolled bigint, out error text)
+    may_skip boolean, out enrolled bigint, out error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     code text;
     detail text;
     broken text;
     searched_to text;
+    skipped boolean;
+    began constant timestamptz := clock_timestamp();
 begin
     perform marketing_automation_internal.begin_turn();
     perform marketing_automation_internal.turn_asks(chosen.id, 'enroll');
     perform marketing_automation_internal.show_step(format('enroll scenario "%s"', chosen.name));
     begin
-        select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
-        from marketing_automation_internal.enroll_one(chosen, at) e;
+        select e.entered, e.error, e.code, e.searched_to, e.skipped into enrolled, error, code, searched_to, skipped
+        from marketing_automation_internal.enroll_one(chosen, at, may_skip) e;
     exception when others then
         if marketing_automation_internal.is_for_the_caller(sqlstate) then
             raise;
@@ -169,6 +171,7 @@ begin
     if code is not null then
         error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
         perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, searched_to => searched_to);
+        perform marketing_automation_internal.forget_scan(chosen.id);
         perform marketing_automation_internal.note_error(chosen.id, null, error, code);
         if not sees then
             error := marketing_automation_internal.public_error(error, code);
@@ -180,7 +183,12 @@ begin
             else regexp_replace(error, '"[^"]*"', '"…"', 'g') end using errcode = code;
         return;
     end if;
-    update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+    update marketing_automation.scenario_status s
+    set last_enrolled_at = at, last_scanned_at = case when skipped then s.last_scanned_at else at end,
+        -- Not of the hourly one, nor of one that had much to enter.
+        last_scan_took = case when skipped or s.last_scanned_at <> s.last_enrolled_at then null when enrolled > 0 then s.last_scan_took
+            else clock_timestamp() - began end
+    where s.scenario_id = chosen.id;
     perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
     select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
     if error is null then
@@ -190,10 +198,10 @@ begin
             using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
     end if;
 end $$;
-comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
+comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, boolean, out bigint,
     out text) is
     'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. '
-    'sees: whether what is returned may quote a row';
+    'sees: whether what is returned may quote a row; may_skip: as that of enroll_one()';
 
 create function marketing_automation_internal.demand_running(scenario marketing_automation.scenario) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -240,7 +248,7 @@ begin
             else marketing_automation_internal.lock_scenario_soon(chosen.id) end;
         if error is null then
             select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at,
-                marketing_automation_internal.sees_rows(caller, chosen.id)) e;
+                marketing_automation_internal.sees_rows(caller, chosen.id), may_skip => false) e;
         end if;
         return next;
         exit when scenario_name is not null;
@@ -287,7 +295,7 @@ begin
     error := marketing_automation_internal.skip_scenario(chosen.id);
     if error is null then
         select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp(),
-            marketing_automation_internal.sees_rows(caller, chosen.id)) e;
+            marketing_automation_internal.sees_rows(caller, chosen.id), may_skip => true) e;
     end if;
     return next;
 end $$;
@@ -307,7 +315,8 @@ create function marketing_automation.enroll_next(tried text[] default '{}') retu
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
-    'have had theirs. For those who commit between scenarios, as enroll_all() does';
+    'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
+    'of the model again: what has been committed for ten seconds it finds';
 
 create procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
@@ -324,5 +333,6 @@ begin
     end loop;
 end $$;
 comment on procedure marketing_automation.enroll_all() is
-    'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Not '
-    'inside a transaction block. Errors are in scenario_status';
+    'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Reads no row '
+    'of a model where nothing was written since: what has been committed for ten seconds it finds. Not inside a transaction block. '
+    'Errors are in scenario_status';

@@ -45,6 +45,8 @@ begin
     exception when lock_not_available then
         null;
     end;
+    -- What the other session enters may be undone.
+    perform marketing_automation_internal.forget_scan(scenario.id);
     held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source, now));
     return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
 end $$;

@@ -341,8 +341,8 @@ comment on function marketing_automation_internal.enter_apart(marketing_automati
     'API: private. Enters all new rows of an entering query, but for those that have to stand apart, which are looked for when it raises. '
     'Returns how many, and the error that ended it; what was learnt before stays. searched_to: as reached of find_poisonous_rows()';
 
-create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, out entered bigint,
-    out error text, out code text, out searched_to text)
+create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, may_skip boolean,
+    out entered bigint, out error text, out code text, out searched_to text, out skipped boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
@@ -353,6 +353,7 @@ declare
     source text;
 begin
     entered := 0;
+    skipped := false;
     -- The caller holds the scenario, so that nobody else enters all its rows; of enroll_records() see enter_around().
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
@@ -364,6 +365,10 @@ begin
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
+    skipped := not marketing_automation_internal.begin_scan(scenario, model, source, may_skip);
+    if skipped then
+        return;
+    end if;
     -- Whatever is wrong with an expression by itself is raised by here: what is raised later is the fault of rows.
     perform marketing_automation_internal.expect_rows(scenario, model, source);
     select e.entered, e.error, e.code, e.searched_to into entered, error, code, searched_to
@@ -374,7 +379,8 @@ begin
         values (scenario.id, marketing_automation_internal.counter_period(now), entered);
     end if;
 end $$;
-comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, out bigint, out text, out text,
-    out text) is
+comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, boolean, out bigint, out text,
+    out text, out text, out boolean) is
     'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
-    'many. An error of a definition is raised, one that ended it later returned. searched_to: as that of enter_apart()';
+    'many. An error of a definition is raised, one that ended it later returned. may_skip: as that of begin_scan(); skipped: no row was read; '
+    'searched_to: as that of enter_apart()';

@@ -169,8 +169,14 @@ begin
             return next;
         end if;
         if obstacle is null and (unsubscribed_at is null and withheld is null or others is not null) and scenario.state = 'running' then
-            fact := 'has not entered yet, the next enroll() enters it; '
-                || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
+            -- A run that read nothing has said nothing about this row.
+            fact := case when status.last_scanned_at <> status.last_enrolled_at
+                then format('has not entered yet; the last enroll() ran %s and found nothing written since %s, when it read all rows: what is '
+                        'written is counted up to 10 seconds after its commit, or when the call of a procedure ends; enroll(%L) enters the row '
+                        'now', marketing_automation_internal.moment(status.last_enrolled_at),
+                    marketing_automation_internal.moment(status.last_scanned_at), scenario.name)
+                else 'has not entered yet, the next enroll() enters it; '
+                    || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run') end;
             return next;
         end if;
     end if;

@@ -293,6 +293,15 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
     where t.last_error is not null
     union all
+    select 'enrolling', case when count(*) > 0 then 'warning' else 'ok' end,
+           coalesce('each run reads rows to find no new one: ' || string_agg(format('"%s" for %s', s.name, date_trunc('milliseconds', t.last_scan_took)), ', '
+               order by t.last_scan_took desc), 'no run reads for long'),
+           case when count(*) > 0 then (
+               array_agg(format('select * from marketing_automation.check_scenario(%L);', s.name) order by t.last_scan_took desc))[1] end, null
+    from marketing_automation.scenario_status t
+    join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
+    where t.last_scan_took > interval '1 second'
+    union all
     select 'tracking_key', case when count(*) = 0 then 'error'
                                 when bool_and(k.valid_until < statement_timestamp() + interval '7 days') then 'warning' else 'ok' end,
            case when count(*) = 0 then 'no key is valid: links of mails lead nowhere'

@@ -126,6 +126,18 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.expected_rows(regrole, regclass, text) is
     'API: private. How many rows the planner expects of a query without parameters, planned as its owner';
 
+create function marketing_automation_internal.tables_read_whole(owner regrole, relation regclass, query text) returns oid[]
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'tables_read_whole_wrapper';
+comment on function marketing_automation_internal.tables_read_whole(regrole, regclass, text) is
+    'API: private. The tables that a query without parameters, planned as its owner, reads from one end to the other';
+
+create function marketing_automation_internal.query_dependencies(owner regrole, relation regclass, query text)
+    returns table (tables oid[], tree text, obstacle text)
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_dependencies_wrapper';
+comment on function marketing_automation_internal.query_dependencies(regrole, regclass, text) is
+    'API: private. On what the rows of a query without parameters depend, when it runs as its owner: the tables that it may read, views and '
+    'partitions resolved; its analysed tree; and the first thing but tables, null: nothing else';
+
 create function marketing_automation_internal.database_time_zone() returns text
 language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'database_time_zone_wrapper';
 comment on function marketing_automation_internal.database_time_zone() is

@@ -47,7 +47,7 @@ declare
 begin
     select s.* into strict copy from marketing_automation.scenario s where s.id = copy_id;
     perform marketing_automation_internal.begin_turn();
-    select e.* into its from marketing_automation_internal.enroll_one(copy, at) e;
+    select e.* into its from marketing_automation_internal.enroll_one(copy, at, false) e;
     perform marketing_automation_internal.end_turn();
     if its.code is not null then
         raise exception using message = its.error, errcode = its.code;

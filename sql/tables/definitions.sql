@@ -161,6 +161,9 @@ create table marketing_automation.scenario_status (
     last_error_at timestamptz,
     last_error_activity_id integer,
     without_occasion bigint not null default 0,
+    last_scanned_at timestamptz,
+    scanned_state text,
+    last_scan_took interval,
     check ((last_error is null) = (last_error_at is null) and (last_error is null) = (last_error_code is null)),
     check (last_error_activity_id is null or last_error is not null)
 );
@@ -172,6 +175,12 @@ comment on column marketing_automation.scenario_status.last_error_code is 'SQLST
 comment on column marketing_automation.scenario_status.last_error_activity_id is 'Activity that does not run; null: enrolling failed';
 comment on column marketing_automation.scenario_status.without_occasion is
     'Rows that the domain matched at the last run of enrolling and that wait, as they had no occasion';
+comment on column marketing_automation.scenario_status.last_scanned_at is
+    'When the rows of the model were read last: runs of enrolling after it, up to last_enrolled_at, found that nothing had been written';
+comment on column marketing_automation.scenario_status.scanned_state is
+    'A digest of all that decided who enters, before that: while it is the same, nothing is read. Null: the next run reads';
+comment on column marketing_automation.scenario_status.last_scan_took is
+    'How long the last run took that read the rows and found none to enter, as the run before it had read them, too; null: it did not';
 
 create table marketing_automation.activity (
     id integer generated always as identity primary key check (id > 0),

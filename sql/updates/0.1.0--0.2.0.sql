@@ -975,3 +975,14 @@ comment on table marketing_automation_internal.call_result is
     'See record_activity.result';
 comment on column marketing_automation_internal.call_result.result is 'JSON null: the expression was null, or returns nothing';
 drop function marketing_automation_internal.template_columns(regclass);
+-- Nothing written, nothing read.
+alter table marketing_automation.scenario_status
+    add column last_scanned_at timestamptz,
+    add column scanned_state text,
+    add column last_scan_took interval;
+comment on column marketing_automation.scenario_status.last_scanned_at is
+    'When the rows of the model were read last: runs of enrolling after it, up to last_enrolled_at, found that nothing had been written';
+comment on column marketing_automation.scenario_status.scanned_state is
+    'A digest of all that decided who enters, before that: while it is the same, nothing is read. Null: the next run reads';
+comment on column marketing_automation.scenario_status.last_scan_took is
+    'How long the last run took that read the rows and found none to enter, as the run before it had read them, too; null: it did not';

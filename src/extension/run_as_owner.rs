@@ -7,6 +7,7 @@
 
 mod calls;
 mod code;
+mod dependencies;
 mod foreign_code;
 mod query;
 mod reader_calls;

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::prelude::*;
 
+use super::walk::list_length;
 use super::{Query, as_owner};
 
 // executor/tstoreReceiver.h, which pgrx does not bind. It only assigns, so that no error needs a guard.
@@ -215,9 +216,13 @@ unsafe fn return_rows(
     }
 }
 
-/// How many rows the planner expects of `query`, planned as its owner; it has no parameter.
-#[pg_extern(sql = false)]
-fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 {
+/// Plans `query`, which has no parameter, as `owner`, and gives what `read` makes of the plan; None: there is none.
+fn planned<R>(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    query: &str,
+    read: impl FnOnce(&pg_sys::PlannedStmt) -> R,
+) -> Option<R> {
     let Ok(query) = CString::new(query) else {
         pgrx::error!("query contains a null byte");
     };
@@ -234,18 +239,84 @@ fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 
             pgrx::error!("SPI_prepare failed");
         }
         let cached = pg_sys::SPI_plan_get_cached_plan(plan);
-        let rows = if cached.is_null() {
-            0.0
+        let result = if cached.is_null() {
+            None
         } else {
             let statement = pg_sys::list_nth((*cached).stmt_list, 0).cast::<pg_sys::PlannedStmt>();
-            let rows = (*(*statement).planTree).plan_rows;
+            let result = read(&*statement);
             // Of a plan that is not saved, no resource owner holds it.
             pg_sys::ReleaseCachedPlan(cached, std::ptr::null_mut());
-            rows
+            Some(result)
         };
         pg_sys::SPI_finish();
-        rows
+        result
     })
+}
+
+/// How many rows the planner expects of `query`, planned as its owner; it has no parameter.
+#[pg_extern(sql = false)]
+fn expected_rows(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> f64 {
+    planned(owner, relation, query, |statement| {
+        // SAFETY: a plan of PostgreSQL's.
+        unsafe { (*statement.planTree).plan_rows }
+    })
+    .unwrap_or_default()
+}
+
+/// The tables that `query`, planned as its owner, reads from one end to the other; it has no parameter.
+#[pg_extern(sql = false)]
+fn tables_read_whole(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str) -> Vec<pg_sys::Oid> {
+    planned(owner, relation, query, |statement| {
+        let mut found = vec![];
+        // SAFETY: a plan of PostgreSQL's, with the plans of its subqueries.
+        unsafe {
+            scans(statement.planTree, statement.rtable, &mut found);
+            for at in 0..list_length(statement.subplans) {
+                let plan = pg_sys::list_nth(statement.subplans, at).cast();
+                scans(plan, statement.rtable, &mut found);
+            }
+        }
+        found
+    })
+    .unwrap_or_default()
+}
+
+/// Adds the tables that a plan, and what is below, scans sequentially.
+///
+/// # Safety
+/// With a plan of PostgreSQL's, or none, and its range table.
+unsafe fn scans(plan: *mut pg_sys::Plan, rtable: *mut pg_sys::List, found: &mut Vec<pg_sys::Oid>) {
+    // SAFETY: as the caller's; each node is of the type that its tag says.
+    unsafe {
+        if plan.is_null() {
+            return;
+        }
+        let several = match (*plan).type_ {
+            pg_sys::NodeTag::T_SeqScan => {
+                let number = (*plan.cast::<pg_sys::Scan>()).scanrelid;
+                let at = i32::try_from(number).unwrap_or_default() - 1;
+                let entry = pg_sys::list_nth(rtable, at).cast::<pg_sys::RangeTblEntry>();
+                found.push((*entry).relid);
+                std::ptr::null_mut()
+            }
+            pg_sys::NodeTag::T_Append => (*plan.cast::<pg_sys::Append>()).appendplans,
+            pg_sys::NodeTag::T_MergeAppend => (*plan.cast::<pg_sys::MergeAppend>()).mergeplans,
+            pg_sys::NodeTag::T_SubqueryScan => {
+                scans(
+                    (*plan.cast::<pg_sys::SubqueryScan>()).subplan,
+                    rtable,
+                    found,
+                );
+                std::ptr::null_mut()
+            }
+            _ => std::ptr::null_mut(),
+        };
+        for at in 0..list_length(several) {
+            scans(pg_sys::list_nth(several, at).cast(), rtable, found);
+        }
+        scans((*plan).lefttree, rtable, found);
+        scans((*plan).righttree, rtable, found);
+    }
 }
 
 /// Plans `query` as `owner`; an error says why it would not run.

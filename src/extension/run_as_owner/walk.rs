@@ -46,6 +46,23 @@ pub(super) fn list_length(list: *mut pg_sys::List) -> i32 {
     unsafe { list.as_ref() }.map_or(0, |list| list.length)
 }
 
+/// Gives a relation and all that inherit from it, partitions among them, and locks them as the planner does.
+///
+/// # Safety
+/// With the OID of a relation that is locked.
+pub(super) unsafe fn inheritors(relation: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+    // SAFETY: as the caller's; errors are raised.
+    unsafe {
+        let children = pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            find_all_inheritors(relation, lock, std::ptr::null_mut())
+        });
+        (0..list_length(children))
+            .map(|at| pg_sys::list_nth_oid(children, at))
+            .collect()
+    }
+}
+
 /// Parses a query, which is one statement.
 ///
 /// # Safety
@@ -241,16 +258,10 @@ impl Walk {
         }
         // SAFETY: as the caller's; the planner takes the same locks on children.
         unsafe {
-            let mut relations = vec![entry.relid];
-            if entry.inh {
-                let lock = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
-                let children = pg_sys::ffi::pg_guard_ffi_boundary(|| {
-                    find_all_inheritors(entry.relid, lock, std::ptr::null_mut())
-                });
-                relations = (0..list_length(children))
-                    .map(|at| pg_sys::list_nth_oid(children, at))
-                    .collect();
-            }
+            let relations = match entry.inh {
+                true => inheritors(entry.relid),
+                false => vec![entry.relid],
+            };
             for relation in relations {
                 if pg_sys::get_rel_relkind(relation) as u8 == pg_sys::RELKIND_FOREIGN_TABLE {
                     self.code.insert(Code::ForeignTable(relation.to_u32()));

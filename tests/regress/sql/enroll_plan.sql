@@ -79,3 +79,34 @@ select marketing_automation.run('planning');
 select enrolled from marketing_automation.enroll('planning');
 select marketing_automation.stop('planning');
 drop function shop.note_plan, shop.ask cascade;
+
+-- Partitions that the domain excludes are not read, and a subquery is a join.
+create table shop.parcel (id bigint, region text not null, email text) partition by list (region);
+create table shop.parcel_north partition of shop.parcel for values in ('north');
+create table shop.parcel_south partition of shop.parcel for values in ('south');
+insert into shop.parcel select i, case when i % 2 = 0 then 'north' else 'south' end, 'p@shop.example' from generate_series(1, 1000) i;
+analyze shop.parcel;
+select marketing_automation.register_model('parcel', 'shop.parcel', key => 'self.id', email => 'self.email');
+select marketing_automation.create_scenario('northern', 'parcel', 'self.region = ''north''') > 0 as created;
+select marketing_automation.create_scenario('seen', 'parcel', 'exists (select from shop.shopper p where p.id = self.id)') > 0 as created;
+select shop.explain(marketing_automation_internal.entering_query(s, m)) as plan
+from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.name = 'northern';
+select bool_or(line ~ 'Join|Nested Loop') as joins, bool_or(line ~ 'SubPlan') as asks_each
+from (select shop.explain(marketing_automation_internal.entering_query(s, m)) as line
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.name = 'seen') p;
+-- A tenth of the records decides whether they are hashed, whatever a session has set.
+create function shop.nestloop(name text) returns text language plpgsql set enable_nestloop = off as $$
+begin
+    perform marketing_automation_internal.expect_rows(s, m, marketing_automation_internal.entering_query(s, m))
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.name = nestloop.name;
+    return current_setting('enable_nestloop');
+end $$;
+begin;
+update pg_class set reltuples = 6000 where oid = 'marketing_automation_internal.record'::regclass;
+select shop.nestloop('northern'), shop.nestloop('seen'), shop.nestloop('window');
+rollback;
+begin;
+update pg_class set reltuples = 4000 where oid = 'marketing_automation_internal.record'::regclass;
+select shop.nestloop('northern'), shop.nestloop('seen');
+rollback;
+select current_setting('enable_nestloop') as left_alone;

@@ -1,0 +1,156 @@
+-- Nothing written, nothing read: enrolling need not read the rows of a model again while all that decides who enters is as it was
+-- before they were read last.
+
+create function marketing_automation_internal.table_states(tables oid[]) returns text
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select case when bool_and(t.is_known) then string_agg(t.state, ',' order by t.id) end
+    from (
+        select u.id,
+            -- What this session has written, and not had counted yet, no counter knows.
+            c.oid is not null and pg_stat_get_xact_tuples_inserted(u.id) + pg_stat_get_xact_tuples_updated(u.id)
+                + pg_stat_get_xact_tuples_deleted(u.id) = 0 as is_known,
+            -- What truncates or rewrites a table gives it another file; what alters it writes its row in pg_class.
+            concat_ws(' ', u.id, c.relfilenode, c.xmin, pg_stat_get_tuples_inserted(u.id), pg_stat_get_tuples_updated(u.id),
+                pg_stat_get_tuples_deleted(u.id)) as state
+        from unnest(tables) as u (id) left join pg_class c on c.oid = u.id) t
+$$;
+comment on function marketing_automation_internal.table_states(oid[]) is
+    'API: private. What tables are like, without a look at a row: the same, if nothing was written to them; null: that cannot be known';
+
+create function marketing_automation_internal.scan_obstacle(scenario marketing_automation.scenario, of_query text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
+        when not (current_setting('track_counts')::boolean and current_setting('track_activities')::boolean) or exists (
+                select from pg_db_role_setting r cross join unnest(r.setconfig) c
+                where c ~ '^track_(counts|activities)='
+                  and r.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database())))
+            then 'track_counts or track_activities is off, or a role or database has a value of its own'
+        when not pg_has_role('pg_read_all_stats', 'USAGE') then 'the owner of marketing_automation does not see what other sessions do'
+        else 'its domain, or its model, depends on ' || of_query end
+$$;
+comment on function marketing_automation_internal.scan_obstacle(marketing_automation.scenario, text) is
+    'API: private. Why each run of enrolling reads the rows of a scenario''s model, though nothing was written; null: it does not. '
+    'of_query: obstacle of query_dependencies() for its entering query';
+
+create function marketing_automation_internal.scan_state(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+    tables text;
+    -- A choice of a topic may let somebody in. Who unsubscribes does not: what was added there is left out.
+    choices constant oid[] := case when scenario.topic is not null then array['marketing_automation.subscription'::regclass::oid] end;
+    leaving constant oid := 'marketing_automation.unsubscription'::regclass;
+    records constant oid := 'marketing_automation_internal.record'::regclass;
+begin
+    if marketing_automation_internal.may_enter_again(scenario)
+        -- A statement of another isolation level does not see what was committed since its transaction began.
+        or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted')
+        -- Rows that stand apart are to be tried again, as is what has failed.
+        or exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
+        or exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll') then
+        return null;
+    end if;
+    select d.tables, d.tree, d.obstacle into its
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if marketing_automation_internal.scan_obstacle(scenario, its.obstacle) is not null then
+        return null;
+    end if;
+    -- A transaction keeps the counters that it has read.
+    perform pg_stat_clear_snapshot();
+    tables := marketing_automation_internal.table_states(its.tables || choices);
+    if tables is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
+            + pg_stat_get_xact_tuples_deleted(records) > 0 then
+        return null;
+    end if;
+    return encode(sha256(convert_to(concat_ws(E'\n',
+        -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
+        d.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time(),
+        marketing_automation_internal.database_time_zone(), tables, its.tree,
+        (select concat_ws(' ', c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid))
+            from pg_class c where c.oid = leaving),
+        pg_stat_get_tuples_deleted(records),
+        -- The definitions, by their versions as rows: also one that was changed and changed back, or stopped and run.
+        (select concat_ws(' ', s.xmin, s.ctid) from marketing_automation.scenario s where s.id = scenario.id),
+        (select concat_ws(' ', m.xmin, m.ctid) from marketing_automation.model m where m.name = model.name),
+        (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = scenario.topic),
+        (select string_agg(concat_ws(' ', a.id, a.xmin, a.ctid), ',' order by a.id) from marketing_automation.activity a
+            where a.scenario_id = scenario.id and a.parent_id is null),
+        marketing_automation_internal.reaches_unsubscribed(scenario.id)), 'UTF8')), 'hex')
+    from pg_database d where d.datname = current_database();
+end $$;
+comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
+    'is the same, there are no new ones. Null: that cannot be known';
+
+create function marketing_automation_internal.may_lack_counts(since timestamptz) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- PostgreSQL counts at the end of a statement outside a transaction; no more often than each second, but within ten, if nothing
+    -- follows. What follows may be a long transaction. And a procedure that commits is one statement, however long it runs.
+    select exists (
+        select from pg_stat_activity a
+        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start > since
+          and a.backend_type not in ('autovacuum worker', 'parallel worker', 'walsender')
+          and (a.xact_start < clock_timestamp() - interval '10 seconds'
+            -- The job that enrolls writes no table of a model, the other one none but by a call.
+            or a.xact_start > a.query_start and a.query !~* format('^\s*call\s+marketing_automation\.(enroll_all%s)\s*\(\s*\)[\s;]*$', (
+                select '|process_all_due' where not exists (select from marketing_automation.activity c where c.action = 'call')))))
+$$;
+comment on function marketing_automation_internal.may_lack_counts(timestamptz) is
+    'API: private. Whether a session may have committed something since then, ten seconds ago or earlier, that no counter knows yet';
+
+create function marketing_automation_internal.begin_scan(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean
+) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    state text := marketing_automation_internal.scan_state(scenario, model, source);
+begin
+    if may_skip and exists (
+            select from marketing_automation.scenario_status s
+            where s.scenario_id = scenario.id and s.scanned_state = state
+              -- What is not counted, as a role may have switched it off for its session, is found by then.
+              and s.last_scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp()
+              and not marketing_automation_internal.may_lack_counts(s.last_scanned_at)) then
+        return false;
+    end if;
+    update marketing_automation.scenario_status s set scanned_state = state
+    where s.scenario_id = scenario.id and s.scanned_state is distinct from state;
+    return true;
+end $$;
+comment on function marketing_automation_internal.begin_scan(marketing_automation.scenario, marketing_automation.model, text, boolean) is
+    'API: private. Whether the rows of an entering query are to be read, whose scenario the caller holds; keeps what everything is like '
+    'before they are. may_skip: not if nothing has changed since they were read last, within the hour';
+
+create function marketing_automation_internal.forget_scan(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario_status s set scanned_state = null
+    where s.scenario_id = forget_scan.scenario_id and s.scanned_state is not null
+$$;
+comment on function marketing_automation_internal.forget_scan(integer) is
+    'API: private. Has the next run of enrolling read the rows of a scenario''s model, whose scenario the caller holds';
+
+create function marketing_automation_internal.check_scans(scenario marketing_automation.scenario)
+    returns table (severity text, message text, hint text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    source text := marketing_automation_internal.entering_query(scenario, model);
+    obstacle text := marketing_automation_internal.scan_obstacle(scenario, (
+        select d.obstacle from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d));
+begin
+    return query
+    select 'hint',
+        format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
+            coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
+        format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written.',
+            model.relation, scenario.domain)
+    from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
+    join pg_class c on c.oid = t.id
+    where c.reltuples >= 1000000
+    group by t.id, c.reltuples;
+end $$;
+comment on function marketing_automation_internal.check_scans(marketing_automation.scenario) is
+    'API: private. Which large tables enrolling reads from one end to the other, how often, and what helps';
