@@ -1011,6 +1011,17 @@ comment on table marketing_automation_internal.call_result is
     'See record_activity.result';
 comment on column marketing_automation_internal.call_result.result is 'JSON null: the expression was null, or returns nothing';
 drop function marketing_automation_internal.template_columns(regclass);
+-- Nothing written, nothing read.
+alter table marketing_automation.scenario_status
+    add column last_scanned_at timestamptz,
+    add column scanned_state text,
+    add column last_scan_took interval;
+comment on column marketing_automation.scenario_status.last_scanned_at is
+    'When the rows of the model were read last: runs of enrolling after it, up to last_enrolled_at, found that nothing had been written';
+comment on column marketing_automation.scenario_status.scanned_state is
+    'A digest of all that decided who enters, before that: while it is the same, nothing is read. Null: the next run reads';
+comment on column marketing_automation.scenario_status.last_scan_took is
+    'How long the last run took that read the rows and found none to enter, as the run before it had read them, too; null: it did not';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1278,6 +1289,18 @@ create or replace function marketing_automation_internal.expected_rows(owner reg
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'expected_rows_wrapper';
 comment on function marketing_automation_internal.expected_rows(regrole, regclass, text) is
     'API: private. How many rows the planner expects of a query without parameters, planned as its owner';
+
+create or replace function marketing_automation_internal.tables_read_whole(owner regrole, relation regclass, query text) returns oid[]
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'tables_read_whole_wrapper';
+comment on function marketing_automation_internal.tables_read_whole(regrole, regclass, text) is
+    'API: private. The tables that a query without parameters, planned as its owner, reads from one end to the other';
+
+create or replace function marketing_automation_internal.query_dependencies(owner regrole, relation regclass, query text)
+    returns table (tables oid[], tree text, obstacle text)
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_dependencies_wrapper';
+comment on function marketing_automation_internal.query_dependencies(regrole, regclass, text) is
+    'API: private. On what the rows of a query without parameters depend, when it runs as its owner: the tables that it may read, views and '
+    'partitions resolved; its analysed tree; and the first thing but tables, null: nothing else';
 
 create or replace function marketing_automation_internal.database_time_zone() returns text
 language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'database_time_zone_wrapper';
@@ -5925,6 +5948,164 @@ comment on function marketing_automation_internal.rows_to_enter_again(marketing_
     'for another occasion and after their last journey; with the number that their record gets, and the last one, locked. Without keys: counts in '
     'scenario_status who has no occasion';
 
+-- functions/scans.sql
+-- Nothing written, nothing read: enrolling need not read the rows of a model again while all that decides who enters is as it was
+-- before they were read last.
+
+create or replace function marketing_automation_internal.table_states(tables oid[]) returns text
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select case when bool_and(t.is_known) then string_agg(t.state, ',' order by t.id) end
+    from (
+        select u.id,
+            -- What this session has written, and not had counted yet, no counter knows.
+            c.oid is not null and pg_stat_get_xact_tuples_inserted(u.id) + pg_stat_get_xact_tuples_updated(u.id)
+                + pg_stat_get_xact_tuples_deleted(u.id) = 0 as is_known,
+            -- What truncates or rewrites a table gives it another file; what alters it writes its row in pg_class.
+            concat_ws(' ', u.id, c.relfilenode, c.xmin, pg_stat_get_tuples_inserted(u.id), pg_stat_get_tuples_updated(u.id),
+                pg_stat_get_tuples_deleted(u.id)) as state
+        from unnest(tables) as u (id) left join pg_class c on c.oid = u.id) t
+$$;
+comment on function marketing_automation_internal.table_states(oid[]) is
+    'API: private. What tables are like, without a look at a row: the same, if nothing was written to them; null: that cannot be known';
+
+create or replace function marketing_automation_internal.scan_obstacle(scenario marketing_automation.scenario, of_query text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
+        when not (current_setting('track_counts')::boolean and current_setting('track_activities')::boolean) or exists (
+                select from pg_db_role_setting r cross join unnest(r.setconfig) c
+                where c ~ '^track_(counts|activities)='
+                  and r.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database())))
+            then 'track_counts or track_activities is off, or a role or database has a value of its own'
+        when not pg_has_role('pg_read_all_stats', 'USAGE') then 'the owner of marketing_automation does not see what other sessions do'
+        else 'its domain, or its model, depends on ' || of_query end
+$$;
+comment on function marketing_automation_internal.scan_obstacle(marketing_automation.scenario, text) is
+    'API: private. Why each run of enrolling reads the rows of a scenario''s model, though nothing was written; null: it does not. '
+    'of_query: obstacle of query_dependencies() for its entering query';
+
+create or replace function marketing_automation_internal.scan_state(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+    tables text;
+    -- A choice of a topic may let somebody in. Who unsubscribes does not: what was added there is left out.
+    choices constant oid[] := case when scenario.topic is not null then array['marketing_automation.subscription'::regclass::oid] end;
+    leaving constant oid := 'marketing_automation.unsubscription'::regclass;
+    records constant oid := 'marketing_automation_internal.record'::regclass;
+begin
+    if marketing_automation_internal.may_enter_again(scenario)
+        -- A statement of another isolation level does not see what was committed since its transaction began.
+        or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted')
+        -- Rows that stand apart are to be tried again, as is what has failed.
+        or exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
+        or exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll') then
+        return null;
+    end if;
+    select d.tables, d.tree, d.obstacle into its
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if marketing_automation_internal.scan_obstacle(scenario, its.obstacle) is not null then
+        return null;
+    end if;
+    -- A transaction keeps the counters that it has read.
+    perform pg_stat_clear_snapshot();
+    tables := marketing_automation_internal.table_states(its.tables || choices);
+    if tables is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
+            + pg_stat_get_xact_tuples_deleted(records) > 0 then
+        return null;
+    end if;
+    return encode(sha256(convert_to(concat_ws(E'\n',
+        -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
+        d.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time(),
+        marketing_automation_internal.database_time_zone(), tables, its.tree,
+        (select concat_ws(' ', c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid))
+            from pg_class c where c.oid = leaving),
+        pg_stat_get_tuples_deleted(records),
+        -- The definitions, by their versions as rows: also one that was changed and changed back, or stopped and run.
+        (select concat_ws(' ', s.xmin, s.ctid) from marketing_automation.scenario s where s.id = scenario.id),
+        (select concat_ws(' ', m.xmin, m.ctid) from marketing_automation.model m where m.name = model.name),
+        (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = scenario.topic),
+        (select string_agg(concat_ws(' ', a.id, a.xmin, a.ctid), ',' order by a.id) from marketing_automation.activity a
+            where a.scenario_id = scenario.id and a.parent_id is null),
+        marketing_automation_internal.reaches_unsubscribed(scenario.id)), 'UTF8')), 'hex')
+    from pg_database d where d.datname = current_database();
+end $$;
+comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
+    'is the same, there are no new ones. Null: that cannot be known';
+
+create or replace function marketing_automation_internal.may_lack_counts(since timestamptz) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- PostgreSQL counts at the end of a statement outside a transaction; no more often than each second, but within ten, if nothing
+    -- follows. What follows may be a long transaction. And a procedure that commits is one statement, however long it runs.
+    select exists (
+        select from pg_stat_activity a
+        where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start > since
+          and a.backend_type not in ('autovacuum worker', 'parallel worker', 'walsender')
+          and (a.xact_start < clock_timestamp() - interval '10 seconds'
+            -- The job that enrolls writes no table of a model, the other one none but by a call.
+            or a.xact_start > a.query_start and a.query !~* format('^\s*call\s+marketing_automation\.(enroll_all%s)\s*\(\s*\)[\s;]*$', (
+                select '|process_all_due' where not exists (select from marketing_automation.activity c where c.action = 'call')))))
+$$;
+comment on function marketing_automation_internal.may_lack_counts(timestamptz) is
+    'API: private. Whether a session may have committed something since then, ten seconds ago or earlier, that no counter knows yet';
+
+create or replace function marketing_automation_internal.begin_scan(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean
+) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    state text := marketing_automation_internal.scan_state(scenario, model, source);
+begin
+    if may_skip and exists (
+            select from marketing_automation.scenario_status s
+            where s.scenario_id = scenario.id and s.scanned_state = state
+              -- What is not counted, as a role may have switched it off for its session, is found by then.
+              and s.last_scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp()
+              and not marketing_automation_internal.may_lack_counts(s.last_scanned_at)) then
+        return false;
+    end if;
+    update marketing_automation.scenario_status s set scanned_state = state
+    where s.scenario_id = scenario.id and s.scanned_state is distinct from state;
+    return true;
+end $$;
+comment on function marketing_automation_internal.begin_scan(marketing_automation.scenario, marketing_automation.model, text, boolean) is
+    'API: private. Whether the rows of an entering query are to be read, whose scenario the caller holds; keeps what everything is like '
+    'before they are. may_skip: not if nothing has changed since they were read last, within the hour';
+
+create or replace function marketing_automation_internal.forget_scan(scenario_id integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    update marketing_automation.scenario_status s set scanned_state = null
+    where s.scenario_id = forget_scan.scenario_id and s.scanned_state is not null
+$$;
+comment on function marketing_automation_internal.forget_scan(integer) is
+    'API: private. Has the next run of enrolling read the rows of a scenario''s model, whose scenario the caller holds';
+
+create or replace function marketing_automation_internal.check_scans(scenario marketing_automation.scenario)
+    returns table (severity text, message text, hint text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    source text := marketing_automation_internal.entering_query(scenario, model);
+    obstacle text := marketing_automation_internal.scan_obstacle(scenario, (
+        select d.obstacle from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d));
+begin
+    return query
+    select 'hint',
+        format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
+            coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
+        format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written.',
+            model.relation, scenario.domain)
+    from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
+    join pg_class c on c.oid = t.id
+    where c.reltuples >= 1000000
+    group by t.id, c.reltuples;
+end $$;
+comment on function marketing_automation_internal.check_scans(marketing_automation.scenario) is
+    'API: private. Which large tables enrolling reads from one end to the other, how often, and what helps';
+
 -- functions/enroll_rows.sql
 -- Enrolling one scenario: its rows enter in one statement, in two where an expression raises for some.
 
@@ -6269,8 +6450,8 @@ comment on function marketing_automation_internal.enter_apart(marketing_automati
     'API: private. Enters all new rows of an entering query, but for those that have to stand apart, which are looked for when it raises. '
     'Returns how many, and the error that ended it; what was learnt before stays. searched_to: as reached of find_poisonous_rows()';
 
-create or replace function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, out entered bigint,
-    out error text, out code text, out searched_to text)
+create or replace function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, may_skip boolean,
+    out entered bigint, out error text, out code text, out searched_to text, out skipped boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_nestloop = off
@@ -6281,6 +6462,7 @@ declare
     source text;
 begin
     entered := 0;
+    skipped := false;
     -- The caller holds the scenario, so that nobody else enters all its rows; of enroll_records() see enter_around().
     select s.* into scenario from marketing_automation.scenario s where s.id = scenario.id and s.state = 'running';
     if not found then
@@ -6292,6 +6474,10 @@ begin
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
+    skipped := not marketing_automation_internal.begin_scan(scenario, model, source, may_skip);
+    if skipped then
+        return;
+    end if;
     -- Whatever is wrong with an expression by itself is raised by here: what is raised later is the fault of rows.
     perform marketing_automation_internal.expect_rows(scenario, model, source);
     select e.entered, e.error, e.code, e.searched_to into entered, error, code, searched_to
@@ -6302,10 +6488,11 @@ begin
         values (scenario.id, marketing_automation_internal.counter_period(now), entered);
     end if;
 end $$;
-comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, out bigint, out text, out text,
-    out text) is
+comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, boolean, out bigint, out text,
+    out text, out text, out boolean) is
     'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
-    'many. An error of a definition is raised, one that ended it later returned. searched_to: as that of enter_apart()';
+    'many. An error of a definition is raised, one that ended it later returned. may_skip: as that of begin_scan(); skipped: no row was read; '
+    'searched_to: as that of enter_apart()';
 
 -- functions/enroll_around.sql
 -- Entering all rows but those that another session enters in a transaction that stays open.
@@ -6355,6 +6542,8 @@ begin
     exception when lock_not_available then
         null;
     end;
+    -- What the other session enters may be undone.
+    perform marketing_automation_internal.forget_scan(scenario.id);
     held := marketing_automation_internal.held_keys(scenario.id, marketing_automation_internal.new_keys(scenario, model, source, now));
     return marketing_automation_internal.enter_after_others(scenario, model, source, null, held, null, now);
 end $$;
@@ -6509,20 +6698,22 @@ comment on function marketing_automation_internal.entering_error(marketing_autom
     'API: private. What an error of entering rows means, told by its message, SQLSTATE, constraint and detail';
 
 create or replace function marketing_automation_internal.enroll_in_turn(chosen marketing_automation.scenario, at timestamptz, sees boolean,
-    out enrolled bigint, out error text)
+    may_skip boolean, out enrolled bigint, out error text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     code text;
     detail text;
     broken text;
     searched_to text;
+    skipped boolean;
+    began constant timestamptz := clock_timestamp();
 begin
     perform marketing_automation_internal.begin_turn();
     perform marketing_automation_internal.turn_asks(chosen.id, 'enroll');
     perform marketing_automation_internal.show_step(format('enroll scenario "%s"', chosen.name));
     begin
-        select e.entered, e.error, e.code, e.searched_to into enrolled, error, code, searched_to
-        from marketing_automation_internal.enroll_one(chosen, at) e;
+        select e.entered, e.error, e.code, e.searched_to, e.skipped into enrolled, error, code, searched_to, skipped
+        from marketing_automation_internal.enroll_one(chosen, at, may_skip) e;
     exception when others then
         if marketing_automation_internal.is_for_the_caller(sqlstate) then
             raise;
@@ -6535,6 +6726,7 @@ begin
     if code is not null then
         error := marketing_automation_internal.entering_error(chosen, error, code, broken, detail);
         perform marketing_automation_internal.turn_failed(chosen.id, 'enroll', 0, code, searched_to => searched_to);
+        perform marketing_automation_internal.forget_scan(chosen.id);
         perform marketing_automation_internal.note_error(chosen.id, null, error, code);
         if not sees then
             error := marketing_automation_internal.public_error(error, code);
@@ -6546,7 +6738,12 @@ begin
             else regexp_replace(error, '"[^"]*"', '"…"', 'g') end using errcode = code;
         return;
     end if;
-    update marketing_automation.scenario_status s set last_enrolled_at = at where s.scenario_id = chosen.id;
+    update marketing_automation.scenario_status s
+    set last_enrolled_at = at, last_scanned_at = case when skipped then s.last_scanned_at else at end,
+        -- Not of the hourly one, nor of one that had much to enter.
+        last_scan_took = case when skipped or s.last_scanned_at <> s.last_enrolled_at then null when enrolled > 0 then s.last_scan_took
+            else clock_timestamp() - began end
+    where s.scenario_id = chosen.id;
     perform marketing_automation_internal.turn_succeeded(chosen.id, 'enroll', 0, null);
     select p.message, p.code into error, code from marketing_automation_internal.poisonous_summary(chosen.id, true) p;
     if error is null then
@@ -6556,10 +6753,10 @@ begin
             using errcode = code, hint = 'See: select * from marketing_automation.scenario_status;';
     end if;
 end $$;
-comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, out bigint,
+comment on function marketing_automation_internal.enroll_in_turn(marketing_automation.scenario, timestamptz, boolean, boolean, out bigint,
     out text) is
     'API: private. Enrolls one scenario, which the caller has locked; an error of its expressions is returned and kept. '
-    'sees: whether what is returned may quote a row';
+    'sees: whether what is returned may quote a row; may_skip: as that of enroll_one()';
 
 create or replace function marketing_automation_internal.demand_running(scenario marketing_automation.scenario) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -6606,7 +6803,7 @@ begin
             else marketing_automation_internal.lock_scenario_soon(chosen.id) end;
         if error is null then
             select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, at,
-                marketing_automation_internal.sees_rows(caller, chosen.id)) e;
+                marketing_automation_internal.sees_rows(caller, chosen.id), may_skip => false) e;
         end if;
         return next;
         exit when scenario_name is not null;
@@ -6653,7 +6850,7 @@ begin
     error := marketing_automation_internal.skip_scenario(chosen.id);
     if error is null then
         select e.enrolled, e.error into enrolled, error from marketing_automation_internal.enroll_in_turn(chosen, clock_timestamp(),
-            marketing_automation_internal.sees_rows(caller, chosen.id)) e;
+            marketing_automation_internal.sees_rows(caller, chosen.id), may_skip => true) e;
     end if;
     return next;
 end $$;
@@ -6673,7 +6870,8 @@ create or replace function marketing_automation.enroll_next(tried text[] default
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
-    'have had theirs. For those who commit between scenarios, as enroll_all() does';
+    'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
+    'of the model again: what has been committed for ten seconds it finds';
 
 create or replace procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
@@ -6690,8 +6888,9 @@ begin
     end loop;
 end $$;
 comment on procedure marketing_automation.enroll_all() is
-    'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Not '
-    'inside a transaction block. Errors are in scenario_status';
+    'API: public. Like enroll(), committing scenario by scenario, so that what one has entered stays, and waits for no other. Reads no row '
+    'of a model where nothing was written since: what has been committed for ten seconds it finds. Not inside a transaction block. '
+    'Errors are in scenario_status';
 
 -- functions/enroll_records.sql
 -- Entering rows at once, by their keys, inside the transaction of whoever has written them: an order, a registration.
@@ -13528,6 +13727,8 @@ begin
         union all
         select g.severity, null, null, null, g.message, g.hint from marketing_automation_internal.check_entering_again(chosen, keys) g
         union all
+        select c.severity, null, null, null, c.message, c.hint from marketing_automation_internal.check_scans(chosen) c
+        union all
         select b.severity, b.activity_id, b.activity, null, b.message, b.hint
         from marketing_automation_internal.branch_faults(chosen.id) b
         union all
@@ -15361,8 +15562,14 @@ begin
             return next;
         end if;
         if obstacle is null and (unsubscribed_at is null and withheld is null or others is not null) and scenario.state = 'running' then
-            fact := 'has not entered yet, the next enroll() enters it; '
-                || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run');
+            -- A run that read nothing has said nothing about this row.
+            fact := case when status.last_scanned_at <> status.last_enrolled_at
+                then format('has not entered yet; the last enroll() ran %s and found nothing written since %s, when it read all rows: what is '
+                        'written is counted up to 10 seconds after its commit, or when the call of a procedure ends; enroll(%L) enters the row '
+                        'now', marketing_automation_internal.moment(status.last_enrolled_at),
+                    marketing_automation_internal.moment(status.last_scanned_at), scenario.name)
+                else 'has not entered yet, the next enroll() enters it; '
+                    || coalesce('the last one ran ' || marketing_automation_internal.moment(status.last_enrolled_at), 'none has run') end;
             return next;
         end if;
     end if;
@@ -16006,7 +16213,7 @@ declare
 begin
     select s.* into strict copy from marketing_automation.scenario s where s.id = copy_id;
     perform marketing_automation_internal.begin_turn();
-    select e.* into its from marketing_automation_internal.enroll_one(copy, at) e;
+    select e.* into its from marketing_automation_internal.enroll_one(copy, at, false) e;
     perform marketing_automation_internal.end_turn();
     if its.code is not null then
         raise exception using message = its.error, errcode = its.code;
@@ -17243,6 +17450,15 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     from marketing_automation.scenario_status t
     join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
     where t.last_error is not null
+    union all
+    select 'enrolling', case when count(*) > 0 then 'warning' else 'ok' end,
+           coalesce('each run reads rows to find no new one: ' || string_agg(format('"%s" for %s', s.name, date_trunc('milliseconds', t.last_scan_took)), ', '
+               order by t.last_scan_took desc), 'no run reads for long'),
+           case when count(*) > 0 then (
+               array_agg(format('select * from marketing_automation.check_scenario(%L);', s.name) order by t.last_scan_took desc))[1] end, null
+    from marketing_automation.scenario_status t
+    join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
+    where t.last_scan_took > interval '1 second'
     union all
     select 'tracking_key', case when count(*) = 0 then 'error'
                                 when bool_and(k.valid_until < statement_timestamp() + interval '7 days') then 'warning' else 'ok' end,
