@@ -42,7 +42,7 @@ mod tests {
         set_up();
         Spi::run(
             "create table test_shop.made (by name, number jsonb);
-             grant insert on test_shop.made to test_owner;
+             grant select, insert on test_shop.made to test_owner;
              create function test_shop.make(number jsonb) returns text language sql as
                  'insert into test_shop.made values (current_user, number) returning by'",
         )
