@@ -29,7 +29,7 @@ $(error name the server to install into: make $(MAKECMDGOALS) PG_CONFIG=/usr/lib
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build install package deb test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-stop clean
+.PHONY: help setup setup-build build install package deb test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-shop demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ compare-mjml: ## our MJML beside that of the npm package mjml: text, elements, p
 demo: ## a campaign from start to end on a throw-away server; KEEP=1 leaves it running
 	@.ci/setup demo
 	@KEEP=$(KEEP) $(PYTHON) -B tests/demo
+
+demo-shop: ## the campaigns of docs/recipes.md in a simulated year, on a throw-away server whose clock is set; DAYS=365
+	@.ci/setup
+	@DAYS=$(DAYS) $(PYTHON) -B tests/demo year
 
 demo-stop: ## end a demo that was kept
 	@$(PYTHON) -B tests/demo stop

@@ -334,6 +334,9 @@ comment on column marketing_automation.sender_permission.sender is
 comment on column marketing_automation.sender_permission.role_id is
     'The role that was named when it was written: another one of that name may not. 0: there was none';
 
+-- A model is registered with replace.
+drop function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text);
+
 -- A scenario is created with its title; the page of one without a title has sentences that name none.
 drop function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean);
 alter table marketing_automation.page_text drop constraint page_text_name_check,
@@ -589,7 +592,7 @@ alter table marketing_automation.activity
     drop constraint activity_on_event_check,
     drop constraint activity_negative_event_needs_delay,
     add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
-        'email_bounced', 'email_not_bounced', 'condition_not_met')),
+        'email_bounced', 'email_not_bounced', 'condition_not_met', 'variant')),
     add constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
     add column wait_until text,
     add constraint activity_wait_ends check (wait_until is null or delay is not null),
@@ -597,12 +600,15 @@ alter table marketing_automation.activity
     add column share numeric check (share > 0 and share <= 100),
     add column metric text check (metric in ('opens', 'clicks', 'conversions')),
     add column decide_after interval check (decide_after > interval '0' and decide_after <= interval '10 years'),
-    add constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
+    add constraint activity_experiment_has_variants check (metric is null or (branch_by is not distinct from 'share' and action is null)
+        or (branch_by is null and action is not distinct from 'send_email')),
+    add constraint activity_variant_has_share check (on_event is distinct from 'variant' or (share is not null and action is null)),
     add constraint activity_decides_by_metric check (decide_after is null or metric is not null);
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; null: simply follows';
+    'parent, when the condition of that was not true; variant: it does not run, its texts take the place of those of its parent''s mail for '
+    'its share; null: simply follows';
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
@@ -614,14 +620,15 @@ comment on column marketing_automation.activity.branch_by is
     'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
     'asked by itself';
 comment on column marketing_automation.activity.share is
-    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
-    'passed';
+    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key: of an alternative, or of a '
+    'variant. Fixed once records have passed';
 comment on column marketing_automation.activity.metric is
-    'opens, clicks or conversions: it is an experiment. Who is in none of the shares after it waits until the variant with the highest rate '
-    'has won, and takes that; null: it is none';
+    'opens, clicks or conversions: it is an experiment, of what it branches to by share, or of the variants of its mail. Who is in none of '
+    'their shares waits until the variant with the highest rate has won, and takes that; null: it is none';
 comment on column marketing_automation.activity.decide_after is
     'How long after the first record has come to an experiment it is decided; null: when decide() is called';
 create index activity_experiment on marketing_automation.activity (id) where metric is not null;
+create index activity_variant on marketing_automation.activity (parent_id) where on_event = 'variant';
 create table marketing_automation_internal.branch_decision (
     record_id bigint not null,
     parent_id integer not null,
@@ -633,10 +640,10 @@ create table marketing_automation_internal.branch_decision (
 -- For reports, and to ask whether records have passed.
 create index branch_decision_taken on marketing_automation_internal.branch_decision (parent_id, activity_id);
 comment on table marketing_automation_internal.branch_decision is
-    'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
-    'view branch_decision';
+    'API: private. Which child a record takes of an activity whose children are alternatives, or which variant of its mail: its primary key is '
+    'why it is one; see the view branch_decision';
 comment on column marketing_automation_internal.branch_decision.activity_id is
-    'Null: it takes none, or waits for the winner of an experiment';
+    'Null: it takes none, or gets the mail as it is, or waits for the winner of an experiment';
 comment on column marketing_automation_internal.branch_decision.by_winner is
     'Whether it takes the winner of an experiment as such, and not by its share';
 
@@ -988,14 +995,15 @@ alter table marketing_automation.activity
     drop constraint activity_action_check,
     add column call text,
     add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
-        'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed')),
+        'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed', 'variant')),
     add constraint activity_action_check check (action in ('send_email', 'call')),
     add constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
     add constraint activity_call_does_not_branch check (call is null or branch_by is null);
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; null: simply follows';
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; variant: '
+    'it does not run, its texts take the place of those of its parent''s mail for its share; null: simply follows';
 comment on column marketing_automation.activity.action is 'send_email; call, see the column call; or null for a node that only branches';
 comment on column marketing_automation.activity.call is
     'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '
@@ -1800,11 +1808,11 @@ from marketing_automation_internal.branch_decision d
 where (select v.reads_every from marketing_automation_internal.reader v)
    or d.parent_id in (select a.id from marketing_automation_internal.readable_activity a);
 comment on view marketing_automation.branch_decision is
-    'API: public. Which of the children of an activity that branches each record takes: decided once, when that activity ran. Of your '
-    'scenarios, or of all';
-comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches';
-comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none, or it waits for the '
-    'winner of an experiment';
+    'API: public. Which of the children of an activity that branches each record takes, or which variant of its mail it gets: decided once, when '
+    'that activity ran. Of your scenarios, or of all';
+comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches, or whose mail has variants';
+comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes, or the variant; null: none, which is the mail '
+    'as it is, or it waits for the winner of an experiment';
 comment on column marketing_automation.branch_decision.by_winner is 'Whether it takes the winner of an experiment as such, not by its share';
 
 create or replace view marketing_automation.message with (security_barrier) as
@@ -3122,6 +3130,35 @@ comment on function marketing_automation_internal.its_window(marketing_automatio
     'API: private. The window in which the mails of an activity may leave: its own, else that of its scenario, else that of its class, which '
     'the claim asks in any case; null: at any time';
 
+create or replace function marketing_automation_internal.its_windows(activity marketing_automation.activity)
+    returns setof marketing_automation.send_window
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select w.* from marketing_automation_internal.its_window(activity) w where w.name is not null
+    union all
+    select w.* from marketing_automation.scenario s
+    join marketing_automation.message_class k on k.name = coalesce(activity.message_class, s.message_class)
+    join marketing_automation.send_window w on w.name = k.send_window
+    where s.id = activity.scenario_id and activity.action = 'send_email' and k.send_window <> coalesce(activity.send_window, s.send_window)
+$$;
+comment on function marketing_automation_internal.its_windows(marketing_automation.activity) is
+    'API: private. The windows that are all to be open when a mail of an activity leaves: its own, or its scenario''s, and that of its class';
+
+create or replace function marketing_automation_internal.never_open_together(one marketing_automation.send_window, other marketing_automation.send_window)
+    returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- Each as it is in a week of its own and in those beside it, as one that opens on Sunday may close on Monday.
+    select not coalesce((
+        select range_agg(tsrange(d.day + (w.its).opens, d.day + (w.its).closes
+            + case when (w.its).closes < (w.its).opens then interval '1 day' else '0' end)) filter (where w.n = 1)
+            && range_agg(tsrange(d.day + (w.its).opens, d.day + (w.its).closes
+            + case when (w.its).closes < (w.its).opens then interval '1 day' else '0' end)) filter (where w.n = 2)
+        from (values (1, one), (2, other)) as w (n, its)
+        cross join lateral (select date '2024-01-01' + n as day from generate_series(-7, 13) n) d
+        where extract(isodow from d.day) = any ((w.its).days)), false)
+$$;
+comment on function marketing_automation_internal.never_open_together(marketing_automation.send_window, marketing_automation.send_window) is
+    'API: private. Whether no time of the week is in both of two windows, by one clock and whatever their holidays are';
+
 create or replace function marketing_automation_internal.time_to_run(activity marketing_automation.activity,
     send_window marketing_automation.send_window, zone text, start timestamptz) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -3196,9 +3233,10 @@ create or replace function marketing_automation_internal.shut_out(mail marketing
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('outside send window "%s"', w.name)
     from marketing_automation.activity a
-    cross join marketing_automation_internal.its_window(a) w
+    cross join lateral marketing_automation_internal.its_windows(a) w
     where a.id = mail.activity_id and w.outside = 'skip'
       and not marketing_automation_internal.is_open(w, marketing_automation_internal.window_zone(w, mail.time_zone), moment)
+    limit 1
 $$;
 comment on function marketing_automation_internal.shut_out(marketing_automation_internal.outbox, timestamptz) is
     'API: private. Why a mail that leaves then is skipped by its window; null: it is not';
@@ -4063,6 +4101,50 @@ create or replace trigger validate before insert or update or delete on marketin
 create or replace trigger cascade after update on marketing_automation.model
     for each row execute function marketing_automation_internal.model_cascade();
 
+create or replace function marketing_automation.register_model(
+    name text, relation regclass, key text, party text default null, email text default null,
+    recipient_name text default null, language varchar default null, time_zone text default null,
+    track_opens text default null, track_clicks text default null, replace boolean default true
+) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_owner name := (select m.owner from marketing_automation.model m
+        where m.name = register_model.name and not pg_has_role(m.owner_id, 'MEMBER'));
+begin
+    -- Row security would say the same, and not whose it is.
+    if its_owner is not null then
+        raise exception 'must be a member of role % to write model "%"', its_owner, name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
+    end if;
+    if replace is not true and exists (select from marketing_automation.model m where m.name = register_model.name) then
+        raise exception 'model "%" exists', name
+            using errcode = 'unique_violation',
+                  hint = format('Redefine it: select marketing_automation.register_model(%L, %L, key => %L, replace => true);', name, relation,
+                      key);
+    end if;
+    insert into marketing_automation.model as m
+        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    on conflict on constraint model_pkey do update
+    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
+        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
+        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
+end $$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, varchar, text, text, text, boolean) is
+    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
+    'the alias self; track_opens and track_clicks boolean ones, null: yes. replace: a model of that name becomes what these arguments say, '
+    'defaults included, and keeps its owner; false: it is an error';
+
+-- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
+-- those that leave something away, mean the one above. That has varchar where this one has text, or a call of ten by place would fit both.
+create or replace function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.register_model($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true)
+$$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with replace';
+
 -- Parties and sales
 create or replace function marketing_automation_internal.sale_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -4134,6 +4216,21 @@ begin
         and exists (select from marketing_automation.model m where m.name = old.model) then
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
+    end if;
+    if new.holdout not between 0 and 100 then
+        raise exception 'holdout of scenario "%" is %', new.name, new.holdout
+            using errcode = 'check_violation', hint = 'It is per cent of the people who enter, from 0 to 100, who get no mail.';
+    end if;
+    if new.goal is null and (new.holdout > 0 or new.goal_ends_journey or new.goal_at is not null or new.goal_value is not null) then
+        raise exception 'scenario "%" has no goal, but %', new.name, case when new.holdout > 0 then 'holds people out'
+                when new.goal_ends_journey then 'lets it end journeys' when new.goal_at is not null then 'goal_at' else 'goal_value' end
+            using errcode = 'check_violation',
+                  hint = 'goal is a condition over self, such as exists (select from shop.orders o where o.customer_id = self.id).';
+    end if;
+    if new.goal_window <= interval '0' or new.goal_window > interval '10 years' then
+        raise exception 'goal_window of scenario "%" is %', new.name,
+                case when new.goal_window > interval '0' then 'longer than 10 years' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It counts from entering: how long after it the goal is a conversion; leave it away for 30 days.';
     end if;
     if tg_op = 'UPDATE' and new.holdout <> old.holdout then
         perform marketing_automation_internal.lock_scenario_for_change(old.id);
@@ -4371,7 +4468,8 @@ create or replace function marketing_automation_internal.check_branch(activity m
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     -- What waits for its parent to do nothing is none of the alternatives.
-    is_alternative boolean := parent.branch_by is not null and activity.on_event is distinct from 'condition_not_met';
+    is_alternative boolean := parent.branch_by is not null and activity.on_event is distinct from 'condition_not_met'
+        and activity.on_event is distinct from 'variant';
     other text;
 begin
     perform marketing_automation_internal.check_value(activity.branch_by, array['condition', 'share'], 'branch_by',
@@ -4380,7 +4478,7 @@ begin
         raise exception 'share of activity "%" is %', activity.name, case when activity.share > 100 then 'over 100' else 'not positive' end
             using errcode = 'check_violation', hint = 'It is per cent of the records for which its parent has run.';
     end if;
-    if activity.share is not null and (not is_alternative or parent.branch_by <> 'share') then
+    if activity.share is not null and activity.on_event is distinct from 'variant' and (not is_alternative or parent.branch_by <> 'share') then
         raise exception 'activity "%" has a share, but no parent that branches by share', activity.name
             using errcode = 'check_violation', hint = case when parent.id is null then
                 'Add one before it: select marketing_automation.add_activity(scenario, ''split'', action => null, branch_by => ''share'');'
@@ -4419,6 +4517,7 @@ create or replace function marketing_automation_internal.check_branching(was mar
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     parent marketing_automation.activity;
+    has_share boolean;
 begin
     if was.id is not null and becomes.id is not null then
         if (was.branch_by, was.metric) is distinct from (becomes.branch_by, becomes.metric) and exists (
@@ -4433,15 +4532,18 @@ begin
         end if;
     end if;
     select p.* into parent from marketing_automation.activity p where p.id = coalesce(becomes.parent_id, was.parent_id);
-    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null then
+    has_share := parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null
+        or coalesce(becomes.on_event, was.on_event) = 'variant';
+    if has_share then
         -- Nobody passes meanwhile: whoever runs it holds it.
         perform from marketing_automation.activity p where p.id = parent.id for update;
     end if;
-    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null and exists (
+    if has_share and exists (
             select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id) then
         raise exception 'the shares of activity "%" cannot change: records have passed it', parent.name using errcode = 'object_in_use',
             detail = 'What comes after would be compared with what was chosen by other shares.',
-            hint = 'Copy the scenario, or add another activity that branches, and set the condition of this one to false.';
+            hint = case when parent.branch_by is null then 'Copy the scenario, or add another activity with that mail.'
+                else 'Copy the scenario, or add another activity that branches, and set the condition of this one to false.' end;
     end if;
     if becomes.id is null and exists (
             select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id and d.activity_id = was.id) then
@@ -4486,6 +4588,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select count(*) as number, coalesce(sum(a.share), 0) as shares, count(a.condition) as conditions,
             count(*) filter (where a.is_otherwise) as rest
         from marketing_automation_internal.alternatives(p.id) a) c
+    cross join lateral (select count(*) as number, coalesce(sum(v.share), 0) as shares from marketing_automation_internal.variants(p.id) v) v
     cross join lateral (
         select 'warning' as severity, 'it branches, and nothing follows it' as message,
             format('select marketing_automation.add_activity(scenario, name, parent => %L, %s);', p.name,
@@ -4500,7 +4603,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         where p.branch_by = 'share' and p.metric is null and c.shares > 0 and c.shares < 100 and c.rest = 0
         union all
         select 'warning', 'it is an experiment with one variant', 'Add another, with a share, to compare it with.'
-        where p.metric is not null and c.number = 1
+        where p.metric is not null and case when p.branch_by is null then v.number else c.number end = 1
+        union all
+        select 'warning', 'it is an experiment, and its mail has no variants', format(
+            'select marketing_automation.add_activity(scenario, name, parent => %L, on_event => ''variant'', action => null, share => 10, subject => ''…'');',
+            p.name)
+        where p.metric is not null and p.branch_by is null and v.number = 0
+        union all
+        select 'hint', 'its mail has one variant of 100 per cent', 'Nobody gets it as it is: give the variant less, or write its text into the mail.'
+        where v.number = 1 and v.shares = 100
         union all
         select 'hint', 'it is an experiment that only decide() decides', 'Set decide_after to let it be decided by its metric.'
         where p.metric is not null and p.decide_after is null
@@ -4516,6 +4627,164 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.branch_faults(integer) is
     'API: private. What may be wrong with the branches of a scenario, as check_scenario() tells it';
+
+-- functions/variants.sql
+-- Variants of one mail: children of an activity that sends, on "variant", which never run themselves. Each record gets one of them in place of
+-- its parent's texts, by share, decided when the mail is queued and kept in branch_decision, as branches are; all that follows is the
+-- parent's. What a variant leaves out, such as its body, is the parent's.
+
+create or replace function marketing_automation_internal.variants(of_mail integer) returns table (id integer, share numeric)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select v.id, v.share from marketing_automation.activity v where v.parent_id = of_mail and v.on_event = 'variant'
+$$;
+comment on function marketing_automation_internal.variants(integer) is 'API: private. The variants of the mail of an activity';
+
+create or replace function marketing_automation_internal.contenders(of_activity integer) returns table (id integer, share numeric, is_mail boolean)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.id, a.share, false from marketing_automation.activity p cross join lateral marketing_automation_internal.alternatives(p.id) a
+    where p.id = of_activity and p.branch_by is not null
+    union all
+    select v.id, v.share, true from marketing_automation_internal.variants(of_activity) v
+    union all
+    -- Its own texts, which who is in no share gets, unless that one waits for a winner.
+    select p.id, 100 - sum(v.share), true
+    from marketing_automation.activity p cross join lateral marketing_automation_internal.variants(p.id) v
+    where p.id = of_activity and p.metric is null group by p.id having sum(v.share) < 100
+$$;
+comment on function marketing_automation_internal.contenders(integer) is
+    'API: private. What is compared at an activity: its alternatives if it branches, the variants of its mail, and, under its own id, that mail '
+    'as it is. is_mail: it is a text of the mail, and no activity of its own';
+
+create or replace function marketing_automation_internal.variant_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[],
+    out winner integer)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array_agg(v.id order by v.id), array_agg(v.bound order by v.id), case when activity.metric is not null then (
+            select e.winner_id from marketing_automation_internal.experiment e where e.activity_id = activity.id) end
+    from (select v.id, 100 * sum(v.share) over (order by v.id) as bound from marketing_automation_internal.variants(activity.id) v) v
+$$;
+comment on function marketing_automation_internal.variant_choice(marketing_automation.activity, out integer[], out numeric[], out integer) is
+    'API: private. As share_choice(), of the variants of a mail; ids null: it has none';
+
+create or replace function marketing_automation_internal.check_variant(activity marketing_automation.activity, parent marketing_automation.activity)
+    returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if parent.on_event = 'variant' then
+        raise exception 'activity "%" cannot follow "%", which is a variant of a mail', activity.name, parent.name using errcode = 'check_violation',
+            hint = format('What follows is the same for all variants: parent => %L.', (
+                select p.name from marketing_automation.activity p where p.id = parent.parent_id));
+    end if;
+    if activity.on_event is distinct from 'variant' then
+        if activity.branch_by is not null and exists (select from marketing_automation_internal.variants(activity.id)) then
+            raise exception 'activity "%" cannot branch: its mail has variants', activity.name using errcode = 'check_violation',
+                hint = 'Let an activity with action => null follow it, and branch there.';
+        end if;
+        return;
+    end if;
+    if parent.action is distinct from 'send_email' or parent.branch_by is not null then
+        raise exception 'activity "%" is a variant of "%", which %', activity.name, parent.name,
+                case when parent.branch_by is null then 'sends no mail' else 'branches' end
+            using errcode = 'check_violation', hint = case when parent.branch_by is null then 'Its parent is the activity whose mail it varies.'
+                else 'Let an activity with action => null follow the mail, and branch there.' end;
+    end if;
+    if activity.action is not null or activity.share is null then
+        raise exception 'variant "%" of the mail of "%" %', activity.name, parent.name,
+                case when activity.share is null then 'has no share' else 'has an action' end
+            using errcode = 'check_violation', hint = 'It has action => null and a share: per cent of those who get the mail.';
+    end if;
+    if num_nonnulls(activity.condition, activity.delay, activity.at, activity.at_time, activity.wait_until, activity.expires_after,
+            activity.send_window, activity.message_class, activity.branch_by, activity.metric, activity.decide_after) > 0 then
+        raise exception 'variant "%" of the mail of "%" says when it is sent', activity.name, parent.name using errcode = 'check_violation',
+            detail = 'That, to whom and what is measured is the same for all variants.',
+            hint = 'It has a sender, a subject and a body, of which what is null is as in the mail; the rest belongs to its parent.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_variant(marketing_automation.activity, marketing_automation.activity) is
+    'API: private. Raises unless an activity is fit to be a variant of the mail of its parent, if it is to be one, and neither follows one';
+
+create or replace function marketing_automation_internal.template_texts(of_activity integer)
+    returns table (language text, sender text, subject text, body text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body)
+    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+    where a.id = of_activity
+    union all
+    -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
+    select l.language, coalesce(t.sender, case when a.sender is null then u.sender end), coalesce(t.subject, case when a.subject is null then u.subject end),
+        coalesce(t.body, case when a.body is null then u.body end)
+    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+    cross join lateral (
+        select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
+    left join marketing_automation.activity_translation t on t.activity_id = a.id and t.language = l.language
+    left join marketing_automation.activity_translation u on u.activity_id = p.id and u.language = l.language
+    where a.id = of_activity
+$$;
+comment on function marketing_automation_internal.template_texts(integer) is
+    'API: private. The texts of the mail of an activity, or of a variant, language empty for its own, then translations';
+
+create or replace function marketing_automation_internal.template_version(of_activity integer) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select a.version + coalesce(p.version, 0)
+    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+    where a.id = of_activity
+$$;
+comment on function marketing_automation_internal.template_version(integer) is
+    'API: private. Another number after each change of the texts of an activity, or of a variant and the mail of which it is one';
+
+create or replace function marketing_automation_internal.wait_for_winner(activity marketing_automation.activity, ids integer[], bounds numeric[],
+    records bigint[], now timestamptz) returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+declare
+    rest bigint[] := array(
+        select r.id from marketing_automation_internal.record r
+        where r.id = any (records) and r.blocked_at is null and r.end_reason is null
+          and ids[1 + width_bucket(marketing_automation_internal.share_point(activity.id, coalesce(r.party, r.key)), bounds)] is null
+          and not exists (
+            select from marketing_automation_internal.branch_decision d
+            where d.record_id = r.id and d.parent_id = activity.id and d.activity_id is not null));
+begin
+    insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at)
+    select u.id, activity.id, null, now from unnest(rest) as u (id) order by u.id
+    on conflict do nothing;
+    update marketing_automation_internal.waiting_activity w set at = 'infinity' where w.record_id = any (rest) and w.activity_id + 0 = activity.id;
+    return array(select u.id from unnest(records) as u (id) where u.id <> all (rest) order by u.id);
+end $$;
+comment on function marketing_automation_internal.wait_for_winner(marketing_automation.activity, integer[], numeric[], bigint[], timestamptz) is
+    'API: private. Lets due records, which the caller has locked, that are in no share of an experiment wait for the variant that wins; '
+    'returns the others. ids, bounds: those of variant_choice()';
+
+create or replace function marketing_automation_internal.give_winning_variant(experiment marketing_automation.activity, winner integer,
+    batch_size integer, now timestamptz) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+declare
+    given integer;
+begin
+    with rest as materialized (
+        select w.record_id from marketing_automation_internal.waiting_activity w
+        where w.activity_id = experiment.id and w.at = 'infinity' limit batch_size for update skip locked
+    ), decided as (
+        update marketing_automation_internal.branch_decision d set activity_id = winner, decided_at = give_winning_variant.now, by_winner = true
+        from rest r where d.record_id = r.record_id and d.parent_id = experiment.id and d.activity_id is null
+    ), due as (
+        update marketing_automation_internal.waiting_activity w set at = give_winning_variant.now
+        from rest r where w.record_id = r.record_id and w.activity_id = experiment.id
+        returning w.record_id
+    )
+    select count(*) into given from due;
+    return given;
+end $$;
+comment on function marketing_automation_internal.give_winning_variant(marketing_automation.activity, integer, integer, timestamptz) is
+    'API: private. Lets records that wait for the variant of a mail that wins, batch_size of them at most, get the one that has; how many';
+
+create or replace function marketing_automation_internal.template_of(of_record bigint, of_activity integer) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Of a test there is no record.
+    select coalesce((
+        select d.activity_id from marketing_automation_internal.branch_decision d
+        where d.record_id = of_record and d.parent_id = of_activity), of_activity)
+$$;
+comment on function marketing_automation_internal.template_of(bigint, integer) is
+    'API: private. Whose texts the mail of an activity that has variants has for a record: the variant''s that was decided on, or its own';
 
 -- functions/activities.sql
 -- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
@@ -4560,7 +4829,7 @@ begin
         end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed', 'variant'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
     perform marketing_automation_internal.check_value(new.action, array['send_email', 'call'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
@@ -4582,6 +4851,7 @@ begin
     if new.on_event is not null and new.parent_id is null then
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
             using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
+                when 'variant' then 'Give it the activity whose mail it varies as its parent.'
                 when 'call_failed' then 'Give it a parent that calls.' else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
@@ -4619,7 +4889,7 @@ begin
             raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event <> 'condition_not_met' and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
+        if new.on_event not in ('condition_not_met', 'variant') and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
                 using errcode = 'check_violation', hint = format('Only a parent whose action is %s emits that event.',
                     marketing_automation_internal.emitting_action(new.on_event));
@@ -4641,12 +4911,13 @@ begin
         raise exception 'activity "%" must %: children wait for its events', new.name,
             case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
+    perform marketing_automation_internal.check_variant(new, parent);
     perform marketing_automation_internal.check_call_rules(new);
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
     perform marketing_automation_internal.check_experiment(new, parent);
     perform marketing_automation_internal.check_wait(new);
-    if tg_op = 'UPDATE' or parent.branch_by is not null then
+    if tg_op = 'UPDATE' or parent.branch_by is not null or new.on_event = 'variant' then
         perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
     model := marketing_automation_internal.usable_model(scenario);
@@ -4804,12 +5075,13 @@ select a.id as activity_id, a.name, s.name as scenario, s.state, s.owner, min(x.
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 cross join lateral (
-    select a.sender union all select t.sender from marketing_automation.activity_translation t where t.activity_id = a.id) x
+    select t.sender from (select a.id union all select v.id from marketing_automation_internal.variants(a.id) v) u
+    cross join lateral marketing_automation_internal.template_texts(u.id) t) x
 where (select exists (select from marketing_automation.sender_permission)) and a.action = 'send_email' and x.sender is not null
   and not marketing_automation_internal.may_send_as(s.owner_id, x.sender)
 group by a.id, s.id;
 comment on view marketing_automation_internal.barred_activity is
-    'API: private. Activities whose sender, in some language, their scenario''s owner may not send as: their mails wait';
+    'API: private. Activities whose sender, in some language or variant, their scenario''s owner may not send as: their mails wait';
 
 create or replace function marketing_automation_internal.sender_permission_role() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -5129,41 +5401,13 @@ comment on function marketing_automation.anniversary(date, text, time, interval)
 -- functions/define.sql
 -- Verbs to define campaigns with. The tables may be written directly too: the same rules hold.
 
-create or replace function marketing_automation.register_model(
-    name text, relation regclass, key text, party text default null, email text default null,
-    recipient_name text default null, language text default null, time_zone text default null,
-    track_opens text default null, track_clicks text default null
-) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    its_owner name := (select m.owner from marketing_automation.model m
-        where m.name = register_model.name and not pg_has_role(m.owner_id, 'MEMBER'));
-begin
-    -- Row security would say the same, and not whose it is.
-    if its_owner is not null then
-        raise exception 'must be a member of role % to write model "%"', its_owner, name
-            using errcode = 'insufficient_privilege',
-                  hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
-    end if;
-    insert into marketing_automation.model as m
-        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
-    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
-    on conflict on constraint model_pkey do update
-    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
-        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
-        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
-end $$;
-comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
-    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
-    'the alias self; track_opens and track_clicks boolean ones, null: yes';
-
 create or replace function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language varchar default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
-    reenter_after interval default null, occasion text default null, replace boolean default false
+    reenter_after interval default null, occasion text default null, priority integer default 0, replace boolean default false
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -5186,17 +5430,17 @@ begin
                 'language', language, 'goal', goal, 'goal_ends_journey', goal_ends_journey, 'track_opens', track_opens,
                 'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
                 'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
-                'reenter_after', reenter_after, 'occasion', occasion)));
+                'reenter_after', reenter_after, 'occasion', occasion, 'priority', priority)));
         return its_id;
     end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion, priority)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
-        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion)
+        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion, create_scenario.priority)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -5207,17 +5451,17 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text, boolean) is
+    interval, text, text, text, numeric, text, text, interval, text, integer, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
     'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; '
     'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
-    'row enters again; occasion: SQL expression over self for what it enters, once for each; replace: one of that name becomes what these '
+    'row enters again; occasion: SQL expression over self for what it enters, once for each; priority: from -1000, last, to 1000: which of the '
+    'scenarios goes first; replace: one of that name becomes what these '
     'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
 
--- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
--- those that leave something away, mean the one above. That has varchar where this one has text, or a call of nine by place would fit both.
+-- As that of register_model().
 create or replace function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
@@ -5440,6 +5684,10 @@ begin
                 using errcode = 'undefined_object', hint = 'Add the parent first.';
         end if;
     end if;
+    if on_event = 'variant' then
+        -- The default is meant for what runs.
+        action := null;
+    end if;
     if replace and exists (select from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name) then
         perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'scenario', (
                 select jsonb_build_object('name', s.name, 'model', s.model) from marketing_automation.scenario s where s.id = its_scenario),
@@ -5475,12 +5723,12 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
     'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or '
-    'conversions, decide_after the first record has come to it; '
+    'conversions, decide_after the first record has come to it; on_event => ''variant'': another text for the mail of its parent, for its share; '
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an '
     'error; call: SQL expression over self that it runs with the right to write, with action => call';
 
--- As that of create_scenario().
+-- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.add_activity($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null)
@@ -5662,13 +5910,15 @@ comment on function marketing_automation.delete_send_window(text) is
 
 create or replace function marketing_automation_internal.mail_texts(activity marketing_automation.activity) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array[activity.sender, activity.subject, activity.body] || array(
-        select p.text from marketing_automation.activity_translation t
+    -- Of all variants: which one a mail is may change until it is queued.
+    select array(
+        select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
+        cross join lateral marketing_automation_internal.template_texts(u.id) t
         cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
-        where t.activity_id = activity.id and p.text is not null)
+        where p.text is not null)
 $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
-    'API: private. The templates of an activity and of its translations';
+    'API: private. The templates of an activity, of its variants, and of their translations';
 
 create or replace function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -5680,10 +5930,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
     join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
         and (used.names is null or c.attname = any (used.names))
-    where a.id = mail_columns.activity_id and a.action = 'send_email'
+    where a.action = 'send_email' and a.id = (
+        select case when v.on_event = 'variant' then v.parent_id else v.id end
+        from marketing_automation.activity v where v.id = mail_columns.activity_id)
 $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
-    'API: private. Columns of the model''s relation that templates of an activity, its translations and their snippets use; null: none';
+    'API: private. Columns of the model''s relation that templates of an activity, or of the one of which it is a variant, its variants, their '
+    'translations and snippets use; null: none';
 
 create or replace function marketing_automation_internal.as_record(relation regclass, columns text[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -5818,6 +6071,7 @@ begin
     if marketing_automation_internal.is_restoring() then
         return null;
     end if;
+    changed := coalesce((select v.parent_id from marketing_automation.activity v where v.id = changed and v.on_event = 'variant'), changed);
     select s.* into scenario from marketing_automation.scenario s
     join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
     if found then
@@ -7324,6 +7578,7 @@ declare
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     shares record;
+    variants record;
     reads_results boolean := marketing_automation_internal.mentions_results(query);
     takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
     to_call bigint[];
@@ -7345,6 +7600,10 @@ begin
         select w.remaining, w.undated, w.expired into records, undated, expired
         from marketing_automation_internal.wait_for_date(activity, scenario, relation, records, now) w;
     end if;
+    select v.* into variants from marketing_automation_internal.variant_choice(activity) v;
+    if variants.ids is not null and activity.metric is not null and variants.winner is null then
+        records := marketing_automation_internal.wait_for_winner(activity, variants.ids, variants.bounds, records, now);
+    end if;
     with place as materialized (
         -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
         -- that waits for the activity, as does the index of its due rows: + 0 is in no index.
@@ -7365,6 +7624,9 @@ begin
                    or honors_unsubscribe and scenario.topic is not null and exists (
                        select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
                            and u.address_hash is null and u.state = 'unsubscribed') as blocked,
+               honors_unsubscribe and scenario.topic is not null and activity.action = 'send_email' and exists (
+                   select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
+                       and u.address_hash is null and u.state = 'pending') as is_pending,
                r.end_reason, r.entered_at,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
@@ -7380,7 +7642,11 @@ begin
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
-               case when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
+               case when variants.ids is not null then coalesce((
+                       select c.activity_id from marketing_automation_internal.branch_decision c
+                       where c.record_id = l.record_id and c.parent_id = activity.id), variants.winner, variants.ids[1 + width_bucket(
+                           marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), variants.bounds)])
+                   when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
                    marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)])
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
@@ -7395,6 +7661,11 @@ begin
                     when activity.action is distinct from 'send_email' then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
+                    -- Who has left and asks again gets it when that is confirmed, as what was cancelled before; one of whose address that is
+                    -- known already gets it now.
+                    when l.is_pending and not exists (
+                        select from marketing_automation.subscription u where u.topic = scenario.topic and u.state = 'subscribed'
+                            and u.address_hash = marketing_automation.address_hash(trim(f.email))) then 'blocked'
                     else 'mailed' end as outcome
         from live l left join found f on f.key = l.key
         -- It costs this mail, and neither those of others nor the memory of whoever sends.
@@ -7410,8 +7681,13 @@ begin
         from decided d
     ), branched as (
         insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
-        select d.record_id, activity.id, d.choice, now, activity.branch_by = 'share' and shares.winner is not null
+        select d.record_id, activity.id, d.choice, now, coalesce(shares.winner, variants.winner) is not null
         from decided d where activity.branch_by is not null and d.outcome in ('executed', 'mailed', 'no_address')
+            or variants.ids is not null and d.outcome = 'mailed'
+        -- Of who has waited for the winner, or comes back, it is there.
+        on conflict on constraint branch_decision_pkey do update
+            set activity_id = excluded.activity_id, decided_at = excluded.decided_at, by_winner = excluded.by_winner
+            where branch_decision.activity_id is null and variants.ids is not null
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -8061,6 +8337,51 @@ comment on function marketing_automation_internal.wait_for_date(marketing_automa
     'API: private. Lets due records, which the caller has locked, wait for the date that their rows have now, if that is to come. Returns the '
     'others, and of them those without a date (undated), and those whose date was longer ago than expires_after (expired)';
 
+create or replace function marketing_automation_internal.with_date_as_goal(scenario marketing_automation.scenario, date text)
+    returns marketing_automation.scenario
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    scenario.goal := format(E'(%s\n) is not null', date);
+    scenario.goal_at := date;
+    scenario.goal_value := null;
+    return scenario;
+end $$;
+comment on function marketing_automation_internal.with_date_as_goal(marketing_automation.scenario, text) is
+    'API: private. A scenario whose goal is that a row has a date, so that records_for_whom() asks for whom there is one, and when that is';
+
+create or replace function marketing_automation_internal.wait_again(mails bigint[], dates timestamptz[], now timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+begin
+    with mail as materialized (
+        select o.id, o.record_id, o.activity_id, u.at, f.finished_at
+        from unnest(mails, dates) as u (id, at)
+        join marketing_automation_internal.outbox o on o.id = u.id and o.state = 'queued' and o.attempts = 0
+        cross join lateral (
+            select f.finished_at from marketing_automation_internal.finished_activity f
+            where f.record_id = o.record_id and f.activity_id = o.activity_id and f.outcome = 'mailed' for no key update skip locked) f
+    ), taken as (
+        delete from marketing_automation_internal.outbox o using mail m where o.id = m.id
+    ), undone as (
+        delete from marketing_automation_internal.finished_activity f using mail m
+        where f.record_id = m.record_id and f.activity_id = m.activity_id
+    ), undecided as (
+        delete from marketing_automation_internal.branch_decision d using mail m
+        where d.record_id = m.record_id and d.parent_id = m.activity_id
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select m.record_id, m.activity_id, m.at from mail m order by m.record_id
+        on conflict do nothing
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, done, mailed)
+    select m.activity_id, marketing_automation_internal.counter_period(m.finished_at), -count(*), -count(*) from mail m group by 1, 2;
+    -- What another session holds is asked again.
+    update marketing_automation_internal.outbox o set due_at = wait_again.now + interval '5 seconds'
+    where o.id = any (mails) and o.state = 'queued' and o.attempts = 0;
+end $$;
+comment on function marketing_automation_internal.wait_again(bigint[], timestamptz[], timestamptz) is
+    'API: private. Takes queued mails back, which the caller has locked, whose activity has come to be due at a later date: it waits for that as '
+    'if it had not run. What was attempted before stays in the queue until then';
+
 create or replace function marketing_automation_internal.date_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
@@ -8078,10 +8399,8 @@ begin
     end if;
     select a.* into strict activity from marketing_automation.activity a where a.id = slice.of_activity;
     send_window := marketing_automation_internal.its_window(activity);
-    -- It is asked like a goal: for whom there is one, and when that is. Rows that raise fail when their activity runs.
-    scenario.goal := format(E'(%s\n) is not null', activity.at);
-    scenario.goal_at := activity.at;
-    scenario.goal_value := null;
+    -- Rows that raise fail when their activity runs.
+    scenario := marketing_automation_internal.with_date_as_goal(scenario, activity.at);
     select a.* into answer
     from marketing_automation_internal.ask_slice(scenario, 'date', format('at of activity "%s"', activity.name), scenario.goal, slice.records,
         activity.id) a;
@@ -8105,7 +8424,7 @@ begin
     where w.record_id = d.id and w.activity_id = activity.id and w.at > d.at
       and w.ctid = any (array(
         select o.ctid from marketing_automation_internal.waiting_activity o
-        where o.activity_id = activity.id and o.record_id = any (slice.records) and o.at > now for update skip locked));
+        where o.activity_id = activity.id and o.record_id = any (slice.records) and o.at > now and isfinite(o.at) for update skip locked));
 end $$;
 comment on function marketing_automation_internal.date_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
     timestamptz, out integer, out text) is
@@ -8222,7 +8541,7 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
     'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
 create or replace function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
-returns table (id bigint, objection text, waits_until timestamptz)
+returns table (id bigint, objection text, waits_until timestamptz, moved_to timestamptz)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     now timestamptz := coalesce(assumed, clock_timestamp());
@@ -8248,25 +8567,31 @@ begin
     end if;
     perform marketing_automation_internal.begin_turn();
     for its in
-        select r.scenario_id, c.reason, c.name, c.condition, min(t.batch_size) as batch_size, array_agg(o.id) as mails,
+        select r.scenario_id, c.activity_id, c.reason, c.name, c.condition, min(t.batch_size) as batch_size, array_agg(o.id) as mails,
             array_agg(distinct r.id) as records
         from marketing_automation_internal.outbox o
         join marketing_automation_internal.record r on r.id = o.record_id
         join marketing_automation.scenario s on s.id = r.scenario_id
+        join marketing_automation.activity a on a.id = o.activity_id
         left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
-        cross join lateral (values ('exited', 'exit condition', s.exit_condition),
-            ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end)) as c (reason, name, condition)
+        cross join lateral (values ('exited', 'exit condition', s.exit_condition, null),
+            ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end, null),
+            ('moved', format('at of activity "%s"', a.name), a.at, a.id)) as c (reason, name, condition, activity_id)
         where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null and c.condition is not null
-        group by r.scenario_id, c.reason, c.name, c.condition
+        group by r.scenario_id, c.activity_id, c.reason, c.name, c.condition
         -- Another scenario is first each time, as the last may find no time left. Its goal before its exit, as when an activity is due.
-        order by md5(concat(r.scenario_id, now)), r.scenario_id, c.reason desc
+        order by md5(concat(r.scenario_id, now)), r.scenario_id, c.activity_id nulls first, c.reason desc
     loop
         time_left := marketing_automation_internal.turn_left();
         if its.scenario_id = failed or time_left = 0 then
-            return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+            return query select u.id, null::text, now + interval '1 second', null::timestamptz from unnest(its.mails) as u (id);
             continue;
         end if;
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
+        if its.reason = 'moved' then
+            chosen := marketing_automation_internal.with_date_as_goal(chosen, its.condition);
+            its.condition := chosen.goal;
+        end if;
         asked := case when its.batch_size is null then its.records else its.records[:its.batch_size] end;
         began := clock_timestamp();
         perform marketing_automation_internal.turn_asks(chosen.id, 'leave');
@@ -8274,7 +8599,7 @@ begin
             select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
             message := answer.error;
-            if its_code is null then
+            if its_code is null and its.reason <> 'moved' then
                 -- A goal whose time is to come is not reached yet.
                 holds := array(
                     select u.id from unnest(answer.holds, answer.times) as u (id, at)
@@ -8301,17 +8626,40 @@ begin
             -- Nobody knows: they wait, with the error of the scenario, and leave room for others. Who had to do with what others left of
             -- the time is not to blame.
             if time_left > 0.5 or not marketing_automation_internal.is_slow(its_code) then
-                perform marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen,
-                    its_code, format('%s: %s', its.name, message)), its_code);
+                perform marketing_automation_internal.note_error(chosen.id, its.activity_id, marketing_automation_internal.named_error(s,
+                    its_code, format('%s: %s', its.name, message), its.activity_id), its_code)
+                from marketing_automation.scenario s where s.id = chosen.id;
                 perform marketing_automation_internal.turn_failed(chosen.id, 'leave', 0, its_code,
                     marketing_automation_internal.next_batch(its_code, cardinality(asked), 0));
-                return query select u.id, null::text, now + interval '1 minute' from unnest(its.mails) as u (id);
+                return query select u.id, null::text, now + interval '1 minute', null::timestamptz from unnest(its.mails) as u (id);
             else
-                return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+                return query select u.id, null::text, now + interval '1 second', null::timestamptz from unnest(its.mails) as u (id);
             end if;
             continue;
         end if;
         perform marketing_automation_internal.turn_succeeded(chosen.id, 'leave', 0, clock_timestamp() - began);
+        if its.reason = 'moved' then
+            return query
+                select f.id, f.objection, case when f.is_asked then f.moved_to else now + interval '1 second' end, f.moved_to
+                from (
+                    select o.id, k.is_asked, case
+                            when o.record_id = any (answer.raises) then its.name || ' raises an error'
+                            when k.is_asked and d.at is null then 'its date is gone'
+                            when a.expires_after is not null
+                                and marketing_automation_internal.after_delay(d.at, a.expires_after, r.time_zone) <= d.moment then 'expired'
+                            end as objection, case when d.at > d.moment then d.at end as moved_to
+                    from marketing_automation_internal.outbox o
+                    join marketing_automation_internal.record r on r.id = o.record_id
+                    join marketing_automation.activity a on a.id = its.activity_id
+                    cross join lateral (select o.record_id = any (asked) as is_asked) k
+                    left join unnest(answer.holds, answer.times) as u (id, day) on u.id = o.record_id
+                    -- What was made at an assumed time to come was due then.
+                    cross join lateral (select marketing_automation_internal.due_date(u.day, a.delay, r.time_zone) as at,
+                        greatest(now, o.created_at) as moment offset 0) d
+                    where o.id = any (its.mails)) f
+                where f.objection is not null or f.moved_to is not null or not f.is_asked;
+            continue;
+        end if;
         return query
             select o.id,
                 case when o.record_id = any (locked) then marketing_automation_internal.end_objection(its.reason)
@@ -8319,7 +8667,7 @@ begin
                     when its.reason = 'exited' and o.record_id = any (answer.raises) then its.name || ' raises an error' end,
                 -- Who is held by another session may be something else when that has ended.
                 case when o.record_id = any (holds) then now + interval '5 seconds'
-                    when o.record_id <> all (asked) then now + interval '1 second' end
+                    when o.record_id <> all (asked) then now + interval '1 second' end, null::timestamptz
             from marketing_automation_internal.outbox o
             where o.id = any (its.mails) and (o.record_id = any (holds) or o.record_id <> all (asked)
                 or its.reason = 'exited' and o.record_id = any (answer.raises));
@@ -8328,8 +8676,9 @@ begin
     perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
 end $$;
 comment on function marketing_automation_internal.leaving_mails(bigint[], timestamptz) is
-    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
-    'goal that ends journeys, and why; objection null: not before waits_until, as it could not be asked, or another session holds the '
+    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, by a goal '
+    'that ends journeys, or by the date of their activity, and why; moved_to: the date is that by now; '
+    'objection null: not before waits_until, as it could not be asked, or another session holds the '
     'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of. assumed: the time to assume';
 
 -- functions/goals.sql
@@ -8588,11 +8937,16 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.check_value(activity.metric, array['opens', 'clicks', 'conversions'], 'metric',
         format('activity "%s"', activity.name), 'null: it is no experiment');
-    if activity.metric is not null and activity.branch_by is distinct from 'share' then
+    if activity.metric is not null and activity.branch_by is distinct from 'share'
+        and (activity.branch_by is not null or activity.action is distinct from 'send_email') then
         raise exception 'experiment "%" does not branch by share', activity.name using errcode = 'check_violation',
             hint = 'Give it branch_by => ''share'', and its variants shares.';
     end if;
-    if activity.metric is not null and activity.action is not null then
+    if activity.metric is not null and activity.branch_by is null and activity.wait_until is not null then
+        raise exception 'experiment "%" waits until a condition is true', activity.name using errcode = 'check_violation',
+            hint = 'Let an activity with action => null before it wait.';
+    end if;
+    if activity.metric is not null and activity.action is not null and activity.branch_by is not null then
         raise exception 'experiment "%" sends a mail', activity.name using errcode = 'check_violation',
             hint = 'Add an activity with action => null after it, and let that be the experiment.';
     end if;
@@ -8605,7 +8959,7 @@ begin
                 case when activity.decide_after > interval '0' then 'longer than 10 years' else 'not positive' end
             using errcode = 'check_violation', hint = 'It counts from when the first record came to it; null: until decide() is called.';
     end if;
-    if parent.metric is null or activity.on_event = 'condition_not_met' then
+    if parent.metric is null or activity.on_event = 'condition_not_met' or parent.branch_by is null then
         return;
     end if;
     if activity.share is null then
@@ -8627,14 +8981,16 @@ language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = 
     select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
         count(d.record_id) filter (where exists (
             select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
-    from marketing_automation_internal.alternatives(experiment) a
+    from marketing_automation_internal.contenders(experiment) a
     -- Those who got it as it had won are not of the experiment.
-    left join marketing_automation_internal.branch_decision d on d.parent_id = experiment and d.activity_id = a.id and not d.by_winner
-    left join marketing_automation_internal.finished_activity f on f.record_id = d.record_id and f.activity_id = d.activity_id
+    left join marketing_automation_internal.branch_decision d on d.parent_id = experiment and not d.by_winner
+        and (d.activity_id = a.id or d.activity_id is null and a.id = experiment)
+    left join marketing_automation_internal.finished_activity f on f.record_id = d.record_id
+        and f.activity_id = case when a.is_mail then experiment else a.id end
     group by a.id order by a.id
 $$;
 comment on function marketing_automation_internal.variant_count(integer) is
-    'API: private. What came of each variant of an activity that branches by share, of those who took it by their share';
+    'API: private. What came of each variant of an activity that branches by share, or of its mail, of those who took it by their share';
 
 create or replace function marketing_automation_internal.variant_rate(experiment integer, metric text)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint, part bigint,
@@ -8652,7 +9008,7 @@ create or replace function marketing_automation_internal.leading_variant(experim
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     -- Told from counters, as this is asked with each batch: nothing can lead while one of them has not been tried.
-    if experiment.metric <> 'conversions' and exists (
+    if experiment.metric <> 'conversions' and experiment.branch_by is not null and exists (
             select from marketing_automation_internal.alternatives(experiment.id) a where not exists (
                 select from marketing_automation_internal.activity_counter t where t.activity_id = a.id and t.mailed > 0)) then
         return null;
@@ -8732,7 +9088,9 @@ begin
             where e.activity_id = experiment.id and winner is not null returning e.* into its;
         end if;
         if its.winner_id is not null then
-            given := marketing_automation_internal.give_winner(experiment, its.winner_id, batch_size, now);
+            given := case when experiment.branch_by is null
+                then marketing_automation_internal.give_winning_variant(experiment, its.winner_id, batch_size, now)
+                else marketing_automation_internal.give_winner(experiment, its.winner_id, batch_size, now) end;
             if given > 0 then
                 return given;
             end if;
@@ -8762,12 +9120,12 @@ begin
                 select string_agg(a.name, ', ' order by a.id) from marketing_automation.activity a
                 where a.scenario_id = chosen.id and a.metric is not null) || '.', 'An activity with a metric is one.');
     end if;
-    select a.id into its_winner from marketing_automation_internal.alternatives(its.id) v join marketing_automation.activity a on a.id = v.id
+    select a.id into its_winner from marketing_automation_internal.contenders(its.id) v join marketing_automation.activity a on a.id = v.id
     where a.name = winner;
     if its_winner is null then
         raise exception 'activity "%" is no variant of experiment "%"', winner, experiment using errcode = 'undefined_object',
             hint = coalesce('Its variants are: ' || (
-                select string_agg(a.name, ', ' order by a.id) from marketing_automation_internal.alternatives(its.id) v
+                select string_agg(a.name, ', ' order by a.id) from marketing_automation_internal.contenders(its.id) v
                 join marketing_automation.activity a on a.id = v.id) || '.', 'Add them: activities with a share that follow it.');
     end if;
     -- Processing decides under this lock.
@@ -8807,20 +9165,22 @@ begin
             coalesce(variant_report.metric, p.metric, case when s.goal is not null then 'conversions' else 'clicks' end) as metric
         from marketing_automation_internal.scenario_for(caller, variant_report.scenario, 'count') s
         cross join lateral marketing_automation_internal.activity_tree(s.id) t
-        join marketing_automation.activity p on p.id = t.activity_id and p.branch_by = 'share'
+        join marketing_automation.activity p on p.id = t.activity_id and (p.branch_by = 'share'
+            or exists (select from marketing_automation_internal.variants(p.id)))
         left join marketing_automation_internal.experiment e on e.activity_id = p.id
     ), variant as materialized (
         select p.id as experiment_id, r.* from split p cross join lateral marketing_automation_internal.variant_rate(p.id, p.metric) r
     )
-    select p.name, a.name, a.share, v.records, v.mailed, v.opened, v.clicked, v.conversions, p.metric, v.rate, d.difference, d.low, d.high,
+    select p.name, a.name, c.share, v.records, v.mailed, v.opened, v.clicked, v.conversions, p.metric, v.rate, d.difference, d.low, d.high,
         v.activity_id = p.winner_id
     from split p join variant v on v.experiment_id = p.id join marketing_automation.activity a on a.id = v.activity_id
+    join marketing_automation_internal.contenders(p.id) c on c.id = v.activity_id
     left join lateral (
         select o.part, o.whole from variant o where o.experiment_id = p.id and o.activity_id <> v.activity_id and o.whole > 0
         order by o.part::double precision / o.whole desc, o.activity_id limit 1) best on true
     left join lateral marketing_automation_internal.rate_difference(v.part, v.whole, best.part, best.whole) d on true
     union all
-    select p.name, null, 100 - (select sum(a.share) from marketing_automation_internal.alternatives(p.id) a), (
+    select p.name, null, 100 - (select sum(a.share) from marketing_automation_internal.contenders(p.id) a), (
             select count(*) from marketing_automation_internal.branch_decision d
             where d.parent_id = p.id and (d.activity_id is null or d.by_winner)),
         null, null, null, null, p.metric, null, null, null, null, null
@@ -8834,7 +9194,8 @@ create or replace function marketing_automation.variant_report(scenario text, me
         conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.variant_report(text, text) is
-    'API: public. What came of each variant after activities that branch by share: records that took it by their share, mailed, who has '
+    'API: public. What came of each variant after activities that branch by share, and of mails that have variants: records that took it '
+    'by their share, mailed, who has '
     'opened and clicked its mail, who has converted since; the rate of the metric between 0 and 1, and by how much that is above the best of the '
     'others, with its 95 % interval: one that holds 0 may be chance. winner: whether the experiment is decided for it. Without a variant: '
     'the rest, who wait or have taken the winner. metric: opens, clicks or conversions; null: that of each experiment, else conversions where '
@@ -10399,7 +10760,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
     )
     insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select t.record_id, t.activity_id, t.at from taken_back t
+    -- What waited for the winner of an experiment asks at once whether there is one by now.
+    select t.record_id, t.activity_id, case when isfinite(t.at) then t.at else statement_timestamp() end from taken_back t
 $$;
 comment on function marketing_automation_internal.restart_cancelled(bigint[], integer) is
     'API: private. What was cancelled because a record was blocked, or its party had left, waits again, for the time that it had; of '
@@ -10420,7 +10782,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         where (u.party, u.topic) in (
             select r.party, s.topic from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
             where r.id = any (records))
-          and u.address_hash is null and u.state = 'unsubscribed'
+          and u.address_hash is null and u.state <> 'subscribed'
         for share skip locked
     ), returned as (
         select r.id from marketing_automation_internal.record r
@@ -11251,18 +11613,17 @@ create or replace function marketing_automation_internal.mail_templates(activiti
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body, k.name, k.bulk_headers
-    from marketing_automation.activity a
+    select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
+        k.name, k.bulk_headers
+    from marketing_automation.activity u
+    join marketing_automation.activity a on a.id = case when u.on_event = 'variant' then u.parent_id else u.id end
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
-    cross join lateral (
-        select '' as language, a.sender, a.subject, a.body
-        union all
-        select o.language, o.sender, o.subject, o.body from marketing_automation.activity_translation o where o.activity_id = a.id) t
-    where a.id = any (activities)
+    cross join lateral marketing_automation_internal.template_texts(u.id) t
+    where u.id = any (activities)
 $$;
 comment on function marketing_automation_internal.mail_templates(integer[]) is
-    'API: private. Templates of activities, language empty for the activity''s own, then translations';
+    'API: private. Templates of activities and variants, language empty for the own ones, then translations';
 
 create or replace function marketing_automation_internal.link_ids(urls text[]) returns table (url text, id bigint)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -11310,7 +11671,7 @@ create or replace function marketing_automation_internal.claim_messages(batch_si
     assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -11327,8 +11688,12 @@ declare
     -- Null: no scenario asks before its mails leave.
     may_leave boolean := (
         select true from marketing_automation.scenario s
-        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
+        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey
+            or marketing_automation_internal.has_dates(s.id)) limit 1);
     unasked integer[] := '{}';
+    varied integer[] := array(
+        select v.parent_id from marketing_automation.activity v where v.on_event = 'variant'
+        union select v.id from marketing_automation.activity v where v.on_event = 'variant');
     -- Whether some mails go before others.
     ranked boolean := (
         select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a
@@ -11341,6 +11706,8 @@ declare
     versions integer[];
     uuids uuid[];
     closings timestamptz[];
+    moved bigint[];
+    moved_to timestamptz[];
     looked_at integer;
 begin
     if only_of is null then
@@ -11441,7 +11808,7 @@ begin
                   where only_of is null and o.record_id is null and o.due_at <= moment and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
-            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
+            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until, max(l.moved_to) as moved_to
             from marketing_automation_internal.leaving_mails(
                 case when may_leave then array(select d.id from due d) end, assumed) l group by l.id
         ), send_window as materialized (
@@ -11458,7 +11825,7 @@ begin
         ), examined as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at,
+                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at, e.moved_to,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -11508,7 +11875,7 @@ begin
                 moment) m
         ), checked as materialized (
             select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
-                coalesce(x.objection, m.objection) as objection, x.other_lane
+                coalesce(x.objection, m.objection) as objection, x.other_lane, x.moved_to
             from examined x left join over_cap m on m.id = x.id
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
@@ -11545,9 +11912,12 @@ begin
             where l.tokens is not null and b.domain = l.name
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
-            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
-        into ids, versions, uuids, closings, looked_at
-        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
+            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free),
+            array_agg(c.id) filter (where f.has_moved), array_agg(c.moved_to) filter (where f.has_moved), count(*)
+        into ids, versions, uuids, closings, moved, moved_to, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free,
+            c.objection is null and c.moved_to is not null as has_moved) f;
+        perform marketing_automation_internal.wait_again(moved, moved_to, moment) where moved is not null;
         if capped then
             perform marketing_automation_internal.count_capped(ids, moment);
         end if;
@@ -11556,10 +11926,15 @@ begin
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
             from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
             where o.id = c.id
-            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
+            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id,
+                case when o.activity_id = any (varied) then marketing_automation_internal.template_version(
+                    marketing_automation_internal.template_of(o.record_id, o.activity_id)) else c.version end, o.email, o.recipient_name, o.language,
+                o.time_zone,
                 o.context,
                       o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision;
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision,
+                      case when o.activity_id = any (varied) then marketing_automation_internal.template_of(o.record_id, o.activity_id)
+                          else o.activity_id end;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
             or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
@@ -11571,12 +11946,12 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
     'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, '
     'topics that are not wanted, suppressed addresses, of ended journeys, and what has expired, end as suppressed; what finds its window '
-    'shut waits for its opening, what is over a frequency cap until there is room, and that of which it is not known whether it may leave, '
-    'for a moment or a minute. None during a pause. '
+    'shut waits for its opening, that whose date has moved for that, what is over a frequency cap until there is room, and that of which it is '
+    'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
-    'then, and nobody''s rows are locked but theirs';
+    'null: it has none. template_id: the activity, or the variant, whose texts it has. assumed, only_of: for rehearse(), the time to '
+    'assume and the only scenarios; pauses and limits of domains do not count, then, and nobody''s rows are locked but theirs';
 
 -- functions/complete.sql
 -- What became of mails that were claimed: results of a mailer, recorded in batches, see src/delivery/store.rs.
@@ -12004,7 +12379,8 @@ comment on function marketing_automation.mailer_settings() is
 create or replace function marketing_automation.mailer_claim(batch_size integer, full_scan boolean)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
-    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision)
+    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision,
+    template_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -12014,7 +12390,8 @@ begin
     return query
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
-            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in
+            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in,
+            c.template_id
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -12037,9 +12414,9 @@ begin
             left join marketing_automation_internal.record r on r.id = o.record_id
             where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
               and r.blocked_at is null and r.end_reason is null
-              and (o.record_id is null or coalesce(a.send_window, s.send_window) is null or not exists (
-                  select from marketing_automation_internal.its_window(a) v
-                  where v.name is not null and not marketing_automation_internal.is_open(v,
+              and (o.record_id is null or coalesce(a.send_window, s.send_window, k.send_window) is null or not exists (
+                  select from marketing_automation_internal.its_windows(a) v
+                  where not marketing_automation_internal.is_open(v,
                       marketing_automation_internal.window_zone(v, o.time_zone), clock_timestamp())))
               and not exists (select from marketing_automation.unsubscription u
                   where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
@@ -13269,7 +13646,7 @@ declare
 begin
     select a.* into strict result from marketing_automation.activity a
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
-    if result.action is distinct from 'send_email' then
+    if result.action is distinct from 'send_email' and result.on_event is distinct from 'variant' then
         raise exception 'activity "%" sends no e-mail', activity
             using errcode = 'object_not_in_prerequisite_state',
                 hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
@@ -13363,7 +13740,7 @@ begin
     end;
     for activity in
         select a.* from marketing_automation.activity a
-        where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
+        where a.scenario_id = scenario.id and (a.action = 'send_email' or a.on_event = 'variant') and its_key is not null order by a.id
     loop
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
@@ -13398,27 +13775,39 @@ end $$;
 comment on function marketing_automation_internal.try_mails(marketing_automation.scenario) is
     'API: private. Renders the mails of a scenario for one row that has an address, and warns of what fails';
 
-create or replace function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
+create or replace function marketing_automation_internal.mail_bodies(scenario_id integer)
+    returns table (id integer, language text, mail text, body text)
 language sql set search_path = pg_catalog, pg_temp as $$
     with recursive part as (
         select a.id, '' as language, a.name as mail, a.body
         from marketing_automation.activity a
-        cross join lateral marketing_automation_internal.its_class(a) k
-        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email' and k.honors_unsubscribe
+        where a.scenario_id = mail_bodies.scenario_id and (a.action = 'send_email' or a.on_event = 'variant' and a.body is not null)
         union
         select a.id, t.language, format('%s (%s)', a.name, t.language), t.body
         from marketing_automation.activity_translation t
-        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mails_without_way_out.scenario_id
-            and a.action = 'send_email'
-        cross join lateral marketing_automation_internal.its_class(a) k
-        where t.body is not null and k.honors_unsubscribe
+        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mail_bodies.scenario_id
+            and (a.action = 'send_email' or a.on_event = 'variant')
+        where t.body is not null
         union
         select p.id, p.language, p.mail, s.body
         from part p cross join unnest(marketing_automation_internal.used_snippets(null, null, p.body)) as u (name)
         join marketing_automation.snippet s on s.name = u.name
     )
+    select p.id, p.language, p.mail, p.body from part p
+$$;
+comment on function marketing_automation_internal.mail_bodies(integer) is
+    'API: private. The bodies of the mails of a scenario, by activity and language (empty: its own), and, as rows of the same mail, those of '
+    'the snippets that they use';
+
+create or replace function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.mail order by m.id, m.language) from (
-        select p.id, p.language, p.mail from part p group by p.id, p.language, p.mail
+        select p.id, p.language, p.mail from marketing_automation_internal.mail_bodies(mails_without_way_out.scenario_id) p
+        join marketing_automation.activity v on v.id = p.id
+        join marketing_automation.activity a on a.id = case when v.on_event = 'variant' then v.parent_id else v.id end
+        cross join lateral marketing_automation_internal.its_class(a) k
+        where k.honors_unsubscribe
+        group by p.id, p.language, p.mail
         having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
 $$;
 comment on function marketing_automation_internal.mails_without_way_out(integer) is
@@ -13470,7 +13859,7 @@ create or replace function marketing_automation.send_test(scenario text, activit
     returns bigint
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.send_test(text, text, text, text, text) is
-    'API: public. Sends the mail that an activity would send for the row with this key to to_address instead, its subject marked '
+    'API: public. Sends the mail that an activity, or a variant, would send for the row with this key to to_address instead, its subject marked '
     '[Test]; returns the id of the message. The scenario need not run, the row need not have entered. It counts nowhere: its links '
     'work, and what is done with them is not recorded. language: instead of the row''s. For members of the scenario''s owner';
 
@@ -13495,7 +13884,8 @@ returns table (sender text, subject text, html text, text text, headers text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
-    'text and the header lines of the message. Nothing is stored: links are shown as they were written. language: instead of the '
+    'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
+    'shown as they were written. language: instead of the '
     'row''s. For members of the scenario''s owner';
 
 -- functions/check_scenario.sql
@@ -13658,6 +14048,46 @@ end $$;
 comment on function marketing_automation_internal.check_entering_again(marketing_automation.scenario, text[]) is
     'API: private. What may be wrong with the way in which rows enter a scenario again, asked of some rows by their keys';
 
+create or replace function marketing_automation_internal.window_faults(of_scenario integer)
+    returns table (severity text, activity_id integer, activity text, message text, hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Recipients of whom no zone is known have those of the windows.
+    select case when w.time_zone is distinct from v.time_zone then 'warning' else 'error' end, a.id, a.name,
+        format('send window "%s" and that of its class "%s", "%s", are never open together: its mails do not leave', w.name, k.name, v.name),
+        format('update marketing_automation.%s set send_window = ''…'' where id = %s;',
+            case when a.send_window is null then 'scenario' else 'activity' end,
+            case when a.send_window is null then s.id else a.id end)
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+    join marketing_automation.send_window w on w.name = coalesce(a.send_window, s.send_window)
+    join marketing_automation.send_window v on v.name = k.send_window and v.name <> w.name
+    where a.scenario_id = of_scenario and a.action = 'send_email' and marketing_automation_internal.never_open_together(w, v)
+$$;
+comment on function marketing_automation_internal.window_faults(integer) is
+    'API: private. Mails of a scenario whose window and that of their class are never open at one time, as check_scenario() tells it';
+
+create or replace function marketing_automation_internal.confirmation_faults(scenario marketing_automation.scenario)
+    returns table (severity text, message text, hint text)
+language sql set search_path = pg_catalog, pg_temp as $$
+    select 'hint', format('topic "%s" has to be confirmed, and no running scenario asks for that', t.name),
+        'Run one over marketing_automation.subscription_request whose mail has {{ confirm_url }}, or subscribe with confirmed => true.'
+    from marketing_automation.topic t
+    where t.name = scenario.topic and t.opt_in = 'double' and not exists (
+        select from marketing_automation.scenario s
+        join marketing_automation.model m on m.name = s.model and m.relation = 'marketing_automation.subscription_request'::regclass
+        cross join lateral marketing_automation_internal.mail_bodies(s.id) b
+        where s.state = 'running' and b.body ~ '\mconfirm_url\M')
+    union all
+    select 'warning', 'it is about requests of subscriptions, and none of its mails lets anybody confirm',
+        'Write <a href="{{ confirm_url }}">…</a> into the body.'
+    from marketing_automation.model m
+    where m.name = scenario.model and m.relation = 'marketing_automation.subscription_request'::regclass and not exists (
+        select from marketing_automation_internal.mail_bodies(scenario.id) b where b.body ~ '\mconfirm_url\M')
+$$;
+comment on function marketing_automation_internal.confirmation_faults(marketing_automation.scenario) is
+    'API: private. What keeps subscriptions that a scenario needs, or asks for, from being confirmed, as check_scenario() tells it';
+
 create or replace function marketing_automation_internal.check_scenario(caller regrole, scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -13691,7 +14121,8 @@ begin
     end;
     return query
     with mail as materialized (
-        select a as activity from marketing_automation.activity a where a.scenario_id = chosen.id and a.action = 'send_email'
+        select a as activity from marketing_automation.activity a
+        where a.scenario_id = chosen.id and (a.action = 'send_email' or a.on_event = 'variant')
     ), languages as (
         -- Each mail in the language of each row, and in all languages that any mail of the scenario is translated into.
         select null::text as language
@@ -13705,7 +14136,7 @@ begin
         select 'warning', (m.activity).id, (m.activity).name, l.language, 'it is not translated',
             'insert into marketing_automation.activity_translation (activity_id, language, subject, body) values (…);'
         from mail m join languages l on l.language is not null and l.language <> chosen.language
-        where not exists (select from marketing_automation.activity_translation t
+        where coalesce((m.activity).subject, (m.activity).body) is not null and not exists (select from marketing_automation.activity_translation t
             where t.activity_id = (m.activity).id and t.language = l.language)
         union all
         select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
@@ -13731,6 +14162,11 @@ begin
         union all
         select b.severity, b.activity_id, b.activity, null, b.message, b.hint
         from marketing_automation_internal.branch_faults(chosen.id) b
+        union all
+        select w.severity, w.activity_id, w.activity, null, w.message, w.hint
+        from marketing_automation_internal.window_faults(chosen.id) w
+        union all
+        select t.severity, null, null, null, t.message, t.hint from marketing_automation_internal.confirmation_faults(chosen) t
         union all
         select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
         where keys = '{}' and exists (select from mail)
@@ -13819,6 +14255,14 @@ declare
     identity jsonb;
     attributes jsonb;
     present jsonb;
+    -- What each kind of them is, and by what it is found, which the index of that relation has: see identity.
+    relations constant regclass[] := '{marketing_automation.scenario,marketing_automation.activity,marketing_automation.activity_translation}';
+    fixed constant text[] := '{"id state owner owner_id created_at", "id scenario_id parent_id version", activity_id}';
+    found_by constant text[] := array[$i$t.name = $1 ->> 'name'$i$,
+        $i$t.scenario_id = ($1 ->> 'scenario_id')::integer and t.name = $1 ->> 'name'$i$,
+        $i$t.activity_id = ($1 ->> 'activity_id')::integer and t.language = $1 ->> 'language'$i$];
+    relation regclass;
+    is_it text;
     own text[];
     changed text[];
     id_of_activity integer;
@@ -13853,30 +14297,44 @@ begin
                 'See: select name from marketing_automation.model;');
     end if;
     begin
+        -- Who does not see its row would be told that its name is taken.
+        if not exists (select from marketing_automation.scenario s where s.name = its_name) then
+            perform marketing_automation.scenario_id(its_name);
+            raise exception 'must be a member of the owner of scenario "%"', its_name using errcode = 'insufficient_privilege';
+        end if;
+    exception when undefined_object then
+        null;
+    end;
+    begin
         for item in
-            select 0 as n, 0::bigint as of, 'marketing_automation.scenario'::regclass as relation, format('scenario "%s"', its_name) as object,
-                array['id', 'state', 'owner', 'owner_id', 'created_at'] as fixed, null::text as activity, null::text as parent, false as names_parent,
-                wanted || jsonb_build_object('name', its_name) as attributes
+            select 0 as n, 0::bigint as of, format('scenario "%s"', its_name) as object, null::text as activity, null::text as parent,
+                false as names_parent, wanted || jsonb_build_object('name', its_name) as attributes
             union all
-            select 1, a.n, 'marketing_automation.activity'::regclass, format('activity "%s"', a.part ->> 'name'),
-                array['id', 'scenario_id', 'parent_id', 'version'], a.part ->> 'name', a.part ->> 'parent', a.part ? 'parent',
+            select 1, a.n, format('activity "%s"', a.part ->> 'name'), a.part ->> 'name', a.part ->> 'parent', a.part ? 'parent',
                 a.part - array['parent', 'translations']
             from jsonb_array_elements(definition -> 'activities') with ordinality a (part, n)
             union all
-            select 2, a.n, 'marketing_automation.activity_translation'::regclass,
-                format('activity "%s" in language "%s"', a.part ->> 'name', t ->> 'language'), array['activity_id'], a.part ->> 'name', null, false, t
+            select 2, a.n, format('activity "%s" in language "%s"', a.part ->> 'name', t ->> 'language'), a.part ->> 'name', null, false, t
             from jsonb_array_elements(definition -> 'activities') with ordinality a (part, n)
             cross join lateral jsonb_array_elements(coalesce(a.part -> 'translations', '[]')) t
             order by 1, 2
         loop
-            own := array(select c.attname from pg_attribute c where c.attrelid = item.relation and c.attnum > 0 and not c.attisdropped
-                and c.attname <> all (item.fixed) order by c.attnum);
+            relation := relations[item.n + 1];
+            is_it := found_by[item.n + 1];
+            own := array(select c.attname from pg_attribute c where c.attrelid = relation and c.attnum > 0 and not c.attisdropped
+                and c.attname <> all (string_to_array(fixed[item.n + 1], ' ')) order by c.attnum);
             if exists (select from jsonb_object_keys(item.attributes) k where k <> all (own)) then
                 raise exception '% has no attribute "%" here', item.object,
                     (select k from jsonb_object_keys(item.attributes) k where k <> all (own) order by 1 limit 1)
                     using errcode = 'undefined_column', hint = format('It has: %s.', array_to_string(own, ', '));
             end if;
             attributes := item.attributes;
+            begin
+                execute format('select from jsonb_populate_record(null::%s, $1)', relation) using attributes;
+            exception when data_exception then
+                raise exception '% cannot be imported: %', item.object, sqlerrm using errcode = sqlstate,
+                    hint = 'export_scenario() shows how a value is written.';
+            end;
             -- By what it is found, which is also what a new row is given besides.
             identity := case item.n when 0 then jsonb_build_object('name', its_name)
                 when 1 then jsonb_build_object('scenario_id', its_id, 'name', item.activity) else null end;
@@ -13894,21 +14352,21 @@ begin
                 select a.id into strict id_of_activity from marketing_automation.activity a where a.scenario_id = its_id and a.name = item.activity;
                 identity := jsonb_build_object('activity_id', id_of_activity, 'language', attributes -> 'language');
             end if;
-            execute format('select to_jsonb(t) from %s t where to_jsonb(t) @> $1', item.relation) into present using identity;
+            execute format('select to_jsonb(t) from %s t where %s', relation, is_it) into present using identity;
             if present is null then
                 attributes := attributes || identity;
-                execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', item.relation,
+                execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', relation,
                     (select string_agg(quote_ident(k), ', ' order by k) from jsonb_object_keys(attributes) k)) using attributes;
                 changes := changes || jsonb_build_object('change', 'create', 'object', item.object);
             else
                 -- As the row would have them: '1 day' and '24 hours' are told from each other, '1 day' and '1 days' are not.
-                execute format('select to_jsonb(jsonb_populate_record(t, $2)) from %s t where to_jsonb(t) @> $1', item.relation)
+                execute format('select to_jsonb(jsonb_populate_record(t, $2)) from %s t where %s', relation, is_it)
                     into attributes using identity, attributes;
                 changed := array(select o.name from unnest(own) with ordinality o (name, n)
                     where attributes -> o.name is distinct from present -> o.name order by o.n);
                 if changed <> '{}' then
-                    execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $2) r where to_jsonb(t) @> $1', item.relation,
-                        (select string_agg(format('%1$I = r.%1$I', c), ', ') from unnest(changed) c)) using identity, attributes;
+                    execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $2) r where %3$s', relation,
+                        (select string_agg(format('%1$I = r.%1$I', c), ', ') from unnest(changed) c), is_it) using identity, attributes;
                     changes := changes || (select jsonb_agg(jsonb_build_object('change', 'change', 'object', item.object,
                         'attribute', case c when 'parent_id' then 'parent' else c end,
                         'before', case c when 'parent_id' then (select a.name from marketing_automation.activity a
@@ -14143,7 +14601,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    'calls ' || marketing_automation_internal.shortened(n.call, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
-               || ': ' || concat_ws(', ',
+               || ': ' || case when n.on_event = 'variant' then (
+                   select format('%s mail%s', count(*), case when count(*) = 1 then '' else 's' end)
+                   from marketing_automation_internal.branch_decision d where d.parent_id = n.parent_id and d.activity_id = n.id)
+               else concat_ws(', ',
                    format('%s done', c.done),
                    case when c.skipped > 0 then format('%s skipped', c.skipped) end,
                    case when c.waiting > 0 then format('%s waiting', c.waiting) end,
@@ -14163,7 +14624,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                        select format('%s at it', count(*)) from marketing_automation_internal.branch_decision d
                        where d.parent_id = n.id and d.activity_id is null having count(*) > 0) end,
                    (select format('winner "%s"', w.name) from marketing_automation_internal.experiment e
-                    join marketing_automation.activity w on w.id = e.winner_id where e.activity_id = n.id))
+                    join marketing_automation.activity w on w.id = e.winner_id where e.activity_id = n.id)) end
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id
@@ -14852,8 +15313,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
         when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
             format('role "%s" may not send as its sender, see sender_permission', s.owner)
-        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
-            marketing_automation_internal.moment(t.opens_at))
+        when v.opens_at is not null and message.record_id is not null then format('send window "%s"%s is shut until %s', v.name,
+            case when v.is_of_class then ' of its class' else '' end, marketing_automation_internal.moment(v.opens_at))
         when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
@@ -14865,9 +15326,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
     left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
-    left join marketing_automation_internal.its_window(a) v on v.name is not null
-    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
-        clock_timestamp()) t on v.name is not null
+    left join lateral (
+        -- It leaves when the last of them has opened.
+        select w.name, t.opens_at, w.name is distinct from coalesce(a.send_window, s.send_window) as is_of_class
+        from marketing_automation_internal.its_windows(a) w
+        cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, message.time_zone),
+            clock_timestamp()) t
+        where t.opens_at is not null order by t.opens_at desc limit 1) v on true
     left join lateral marketing_automation_internal.capped_mails(array[message.id], clock_timestamp()) c on true
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
@@ -15255,7 +15720,8 @@ begin
     for node in
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
                d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
-               case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
+               d.activity_id = a.id as is_taken, variant.name as variant,
+               case when isfinite(w.at) then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
                c.result,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
@@ -15273,7 +15739,11 @@ begin
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
-        left join marketing_automation_internal.branch_decision d on a.on_event is null and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation_internal.branch_decision d on (a.on_event is null or a.on_event = 'variant')
+            and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation_internal.branch_decision x on x.record_id = of_record and x.parent_id = a.id
+            and exists (select from marketing_automation_internal.variants(a.id))
+        left join marketing_automation.activity variant on variant.id = x.activity_id
         left join marketing_automation.activity taken on taken.id = d.activity_id
         order by t.ordinal
     loop
@@ -15284,6 +15754,11 @@ begin
                                         when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
                                         when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
         fact := case
+            when (node.a).on_event = 'variant' then case when node.is_taken then format('is the variant of "%s" that it gets', (node.parent).name)
+                when node.is_passed_over and (node.taken is not null or (node.parent).metric is null) then
+                    format('is not its variant of "%s"', (node.parent).name)
+                else format('may be its variant of "%s"', (node.parent).name) end
+            when node.waits_until = 'infinity' then 'waits for the winner of its experiment'
             when node.waits_until is not null and arrived then
                 format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
             when node.waits_until is not null and its_end is not null then
@@ -15303,7 +15778,8 @@ begin
             when (node.f).state = 'done' then
                 format('done %s', marketing_automation_internal.moment((node.f).finished_at))
                 || case (node.f).outcome
-                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
+                    when 'mailed' then coalesce(', variant "' || node.variant || '"', '') || ', '
+                        || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
                         'its mail is no longer in the log')
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
@@ -15733,7 +16209,9 @@ begin
                 array[of_record]) r where r.holds <> '{}');
         end loop;
         select w.activity_id, case when w.activity_id = any (ready) then least(step, w.at) else w.at end as at into due
-        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by 2, w.activity_id limit 1;
+        from marketing_automation_internal.waiting_activity w
+        -- Not what waits for the winner of an experiment, which others make.
+        where w.record_id = of_record and isfinite(w.at) order by 2, w.activity_id limit 1;
         select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
         from marketing_automation_internal.simulated_events(scenario, events) e
         join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
@@ -15816,7 +16294,8 @@ begin
                    when 'executed' then case when a.call is null then 'runs'
                        else format('would call %s', marketing_automation_internal.shortened(a.call, 60)) end
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
-                       format('sends "%s"', a.subject) || case when m.sent_at > step then format(', which waits until %s: %s',
+                       format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
+                       || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
@@ -15838,6 +16317,8 @@ begin
         join marketing_automation.activity a on a.id = f.activity_id
         left join marketing_automation.activity p on p.id = a.parent_id
         left join marketing_automation.activity d on d.id = due.activity_id
+        left join marketing_automation_internal.branch_decision b on b.record_id = f.record_id and b.parent_id = f.activity_id
+        left join marketing_automation.activity v on v.id = b.activity_id and v.on_event = 'variant'
         left join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
         where f.record_id = of_record and f.activity_id <> all (ended);
     end loop;
@@ -15846,6 +16327,7 @@ begin
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_started', 'detail', e.fact) order by t.ordinal)
         from marketing_automation_internal.explain_activities(scenario, of_record, sees) e
         join marketing_automation_internal.activity_tree(scenario.id) t on t.activity_id = e.activity_id
+        join marketing_automation.activity a on a.id = e.activity_id and a.on_event is distinct from 'variant'
         where e.activity_id <> all (ended)), '[]') || coalesce((
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_' || e.kind, 'detail',
             format('%s does not happen: its mail is %s', e.kind, case when m.sent_at is null then 'not sent'

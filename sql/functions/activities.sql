@@ -40,7 +40,7 @@ begin
         end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed', 'variant'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
     perform marketing_automation_internal.check_value(new.action, array['send_email', 'call'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
@@ -62,6 +62,7 @@ begin
     if new.on_event is not null and new.parent_id is null then
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
             using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
+                when 'variant' then 'Give it the activity whose mail it varies as its parent.'
                 when 'call_failed' then 'Give it a parent that calls.' else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
@@ -99,7 +100,7 @@ begin
             raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event <> 'condition_not_met' and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
+        if new.on_event not in ('condition_not_met', 'variant') and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
                 using errcode = 'check_violation', hint = format('Only a parent whose action is %s emits that event.',
                     marketing_automation_internal.emitting_action(new.on_event));
@@ -116,17 +117,18 @@ begin
         end if;
     end if;
     if tg_op = 'UPDATE' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met'
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event not in ('condition_not_met', 'variant')
             and new.action is distinct from marketing_automation_internal.emitting_action(c.on_event)) then
         raise exception 'activity "%" must %: children wait for its events', new.name,
             case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
+    perform marketing_automation_internal.check_variant(new, parent);
     perform marketing_automation_internal.check_call_rules(new);
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
     perform marketing_automation_internal.check_experiment(new, parent);
     perform marketing_automation_internal.check_wait(new);
-    if tg_op = 'UPDATE' or parent.branch_by is not null then
+    if tg_op = 'UPDATE' or parent.branch_by is not null or new.on_event = 'variant' then
         perform marketing_automation_internal.check_branching(case when tg_op = 'UPDATE' then old end, new);
     end if;
     model := marketing_automation_internal.usable_model(scenario);

@@ -144,7 +144,8 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         select t.activity_id, marketing_automation_internal.counter_period(t.finished_at), -1 from taken_back t
     )
     insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
-    select t.record_id, t.activity_id, t.at from taken_back t
+    -- What waited for the winner of an experiment asks at once whether there is one by now.
+    select t.record_id, t.activity_id, case when isfinite(t.at) then t.at else statement_timestamp() end from taken_back t
 $$;
 comment on function marketing_automation_internal.restart_cancelled(bigint[], integer) is
     'API: private. What was cancelled because a record was blocked, or its party had left, waits again, for the time that it had; of '
@@ -165,7 +166,7 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         where (u.party, u.topic) in (
             select r.party, s.topic from marketing_automation_internal.record r join marketing_automation.scenario s on s.id = r.scenario_id
             where r.id = any (records))
-          and u.address_hash is null and u.state = 'unsubscribed'
+          and u.address_hash is null and u.state <> 'subscribed'
         for share skip locked
     ), returned as (
         select r.id from marketing_automation_internal.record r

@@ -61,7 +61,8 @@ create function marketing_automation_internal.check_branch(activity marketing_au
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     -- What waits for its parent to do nothing is none of the alternatives.
-    is_alternative boolean := parent.branch_by is not null and activity.on_event is distinct from 'condition_not_met';
+    is_alternative boolean := parent.branch_by is not null and activity.on_event is distinct from 'condition_not_met'
+        and activity.on_event is distinct from 'variant';
     other text;
 begin
     perform marketing_automation_internal.check_value(activity.branch_by, array['condition', 'share'], 'branch_by',
@@ -70,7 +71,7 @@ begin
         raise exception 'share of activity "%" is %', activity.name, case when activity.share > 100 then 'over 100' else 'not positive' end
             using errcode = 'check_violation', hint = 'It is per cent of the records for which its parent has run.';
     end if;
-    if activity.share is not null and (not is_alternative or parent.branch_by <> 'share') then
+    if activity.share is not null and activity.on_event is distinct from 'variant' and (not is_alternative or parent.branch_by <> 'share') then
         raise exception 'activity "%" has a share, but no parent that branches by share', activity.name
             using errcode = 'check_violation', hint = case when parent.id is null then
                 'Add one before it: select marketing_automation.add_activity(scenario, ''split'', action => null, branch_by => ''share'');'
@@ -109,6 +110,7 @@ create function marketing_automation_internal.check_branching(was marketing_auto
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     parent marketing_automation.activity;
+    has_share boolean;
 begin
     if was.id is not null and becomes.id is not null then
         if (was.branch_by, was.metric) is distinct from (becomes.branch_by, becomes.metric) and exists (
@@ -123,15 +125,18 @@ begin
         end if;
     end if;
     select p.* into parent from marketing_automation.activity p where p.id = coalesce(becomes.parent_id, was.parent_id);
-    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null then
+    has_share := parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null
+        or coalesce(becomes.on_event, was.on_event) = 'variant';
+    if has_share then
         -- Nobody passes meanwhile: whoever runs it holds it.
         perform from marketing_automation.activity p where p.id = parent.id for update;
     end if;
-    if parent.branch_by = 'share' and coalesce(becomes.on_event, was.on_event) is null and exists (
+    if has_share and exists (
             select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id) then
         raise exception 'the shares of activity "%" cannot change: records have passed it', parent.name using errcode = 'object_in_use',
             detail = 'What comes after would be compared with what was chosen by other shares.',
-            hint = 'Copy the scenario, or add another activity that branches, and set the condition of this one to false.';
+            hint = case when parent.branch_by is null then 'Copy the scenario, or add another activity with that mail.'
+                else 'Copy the scenario, or add another activity that branches, and set the condition of this one to false.' end;
     end if;
     if becomes.id is null and exists (
             select from marketing_automation_internal.branch_decision d where d.parent_id = parent.id and d.activity_id = was.id) then
@@ -176,6 +181,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select count(*) as number, coalesce(sum(a.share), 0) as shares, count(a.condition) as conditions,
             count(*) filter (where a.is_otherwise) as rest
         from marketing_automation_internal.alternatives(p.id) a) c
+    cross join lateral (select count(*) as number, coalesce(sum(v.share), 0) as shares from marketing_automation_internal.variants(p.id) v) v
     cross join lateral (
         select 'warning' as severity, 'it branches, and nothing follows it' as message,
             format('select marketing_automation.add_activity(scenario, name, parent => %L, %s);', p.name,
@@ -190,7 +196,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         where p.branch_by = 'share' and p.metric is null and c.shares > 0 and c.shares < 100 and c.rest = 0
         union all
         select 'warning', 'it is an experiment with one variant', 'Add another, with a share, to compare it with.'
-        where p.metric is not null and c.number = 1
+        where p.metric is not null and case when p.branch_by is null then v.number else c.number end = 1
+        union all
+        select 'warning', 'it is an experiment, and its mail has no variants', format(
+            'select marketing_automation.add_activity(scenario, name, parent => %L, on_event => ''variant'', action => null, share => 10, subject => ''…'');',
+            p.name)
+        where p.metric is not null and p.branch_by is null and v.number = 0
+        union all
+        select 'hint', 'its mail has one variant of 100 per cent', 'Nobody gets it as it is: give the variant less, or write its text into the mail.'
+        where v.number = 1 and v.shares = 100
         union all
         select 'hint', 'it is an experiment that only decide() decides', 'Set decide_after to let it be decided by its metric.'
         where p.metric is not null and p.decide_after is null

@@ -157,6 +157,46 @@ end $$;
 comment on function marketing_automation_internal.check_entering_again(marketing_automation.scenario, text[]) is
     'API: private. What may be wrong with the way in which rows enter a scenario again, asked of some rows by their keys';
 
+create function marketing_automation_internal.window_faults(of_scenario integer)
+    returns table (severity text, activity_id integer, activity text, message text, hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Recipients of whom no zone is known have those of the windows.
+    select case when w.time_zone is distinct from v.time_zone then 'warning' else 'error' end, a.id, a.name,
+        format('send window "%s" and that of its class "%s", "%s", are never open together: its mails do not leave', w.name, k.name, v.name),
+        format('update marketing_automation.%s set send_window = ''…'' where id = %s;',
+            case when a.send_window is null then 'scenario' else 'activity' end,
+            case when a.send_window is null then s.id else a.id end)
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+    join marketing_automation.send_window w on w.name = coalesce(a.send_window, s.send_window)
+    join marketing_automation.send_window v on v.name = k.send_window and v.name <> w.name
+    where a.scenario_id = of_scenario and a.action = 'send_email' and marketing_automation_internal.never_open_together(w, v)
+$$;
+comment on function marketing_automation_internal.window_faults(integer) is
+    'API: private. Mails of a scenario whose window and that of their class are never open at one time, as check_scenario() tells it';
+
+create function marketing_automation_internal.confirmation_faults(scenario marketing_automation.scenario)
+    returns table (severity text, message text, hint text)
+language sql set search_path = pg_catalog, pg_temp as $$
+    select 'hint', format('topic "%s" has to be confirmed, and no running scenario asks for that', t.name),
+        'Run one over marketing_automation.subscription_request whose mail has {{ confirm_url }}, or subscribe with confirmed => true.'
+    from marketing_automation.topic t
+    where t.name = scenario.topic and t.opt_in = 'double' and not exists (
+        select from marketing_automation.scenario s
+        join marketing_automation.model m on m.name = s.model and m.relation = 'marketing_automation.subscription_request'::regclass
+        cross join lateral marketing_automation_internal.mail_bodies(s.id) b
+        where s.state = 'running' and b.body ~ '\mconfirm_url\M')
+    union all
+    select 'warning', 'it is about requests of subscriptions, and none of its mails lets anybody confirm',
+        'Write <a href="{{ confirm_url }}">…</a> into the body.'
+    from marketing_automation.model m
+    where m.name = scenario.model and m.relation = 'marketing_automation.subscription_request'::regclass and not exists (
+        select from marketing_automation_internal.mail_bodies(scenario.id) b where b.body ~ '\mconfirm_url\M')
+$$;
+comment on function marketing_automation_internal.confirmation_faults(marketing_automation.scenario) is
+    'API: private. What keeps subscriptions that a scenario needs, or asks for, from being confirmed, as check_scenario() tells it';
+
 create function marketing_automation_internal.check_scenario(caller regrole, scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -190,7 +230,8 @@ begin
     end;
     return query
     with mail as materialized (
-        select a as activity from marketing_automation.activity a where a.scenario_id = chosen.id and a.action = 'send_email'
+        select a as activity from marketing_automation.activity a
+        where a.scenario_id = chosen.id and (a.action = 'send_email' or a.on_event = 'variant')
     ), languages as (
         -- Each mail in the language of each row, and in all languages that any mail of the scenario is translated into.
         select null::text as language
@@ -204,7 +245,7 @@ begin
         select 'warning', (m.activity).id, (m.activity).name, l.language, 'it is not translated',
             'insert into marketing_automation.activity_translation (activity_id, language, subject, body) values (…);'
         from mail m join languages l on l.language is not null and l.language <> chosen.language
-        where not exists (select from marketing_automation.activity_translation t
+        where coalesce((m.activity).subject, (m.activity).body) is not null and not exists (select from marketing_automation.activity_translation t
             where t.activity_id = (m.activity).id and t.language = l.language)
         union all
         select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
@@ -230,6 +271,11 @@ begin
         union all
         select b.severity, b.activity_id, b.activity, null, b.message, b.hint
         from marketing_automation_internal.branch_faults(chosen.id) b
+        union all
+        select w.severity, w.activity_id, w.activity, null, w.message, w.hint
+        from marketing_automation_internal.window_faults(chosen.id) w
+        union all
+        select t.severity, null, null, null, t.message, t.hint from marketing_automation_internal.confirmation_faults(chosen) t
         union all
         select 'hint', null, null, null, 'no row has an address: no mail was tried', 'Its mails are tried for rows of the model.'
         where keys = '{}' and exists (select from mail)

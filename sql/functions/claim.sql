@@ -4,7 +4,7 @@ create function marketing_automation_internal.claim_messages(batch_size integer,
     assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -21,8 +21,12 @@ declare
     -- Null: no scenario asks before its mails leave.
     may_leave boolean := (
         select true from marketing_automation.scenario s
-        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey) limit 1);
+        where s.state = 'running' and (s.exit_condition is not null or s.goal_ends_journey
+            or marketing_automation_internal.has_dates(s.id)) limit 1);
     unasked integer[] := '{}';
+    varied integer[] := array(
+        select v.parent_id from marketing_automation.activity v where v.on_event = 'variant'
+        union select v.id from marketing_automation.activity v where v.on_event = 'variant');
     -- Whether some mails go before others.
     ranked boolean := (
         select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a
@@ -35,6 +39,8 @@ declare
     versions integer[];
     uuids uuid[];
     closings timestamptz[];
+    moved bigint[];
+    moved_to timestamptz[];
     looked_at integer;
 begin
     if only_of is null then
@@ -135,7 +141,7 @@ begin
                   where only_of is null and o.record_id is null and o.due_at <= moment and o.state = 'queued' and o.activity_id <> all (barred)
                   order by o.due_at limit batch_size for update of o skip locked) o
         ), leaving as materialized (
-            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until
+            select l.id, min(l.objection) as objection, max(l.waits_until) as waits_until, max(l.moved_to) as moved_to
             from marketing_automation_internal.leaving_mails(
                 case when may_leave then array(select d.id from due d) end, assumed) l group by l.id
         ), send_window as materialized (
@@ -152,7 +158,7 @@ begin
         ), examined as materialized (
             select d.id, d.version, coalesce(r.uuid, md5(format('test %s %s', o.id, extract(epoch from o.created_at)))::uuid) as uuid,
                 d.domain_queue,
-                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at,
+                   greatest(w.opens_at, v.opens_at, e.waits_until) as not_before, least(w.closes_at, v.closes_at) as closes_at, e.moved_to,
                    -- First, as what was made while forget() ran is erased here, whatever else forbids it.
                    case when x.reason = 'forgotten' then 'address suppressed: forgotten'
                         when r.blocked_at is not null or exists (
@@ -202,7 +208,7 @@ begin
                 moment) m
         ), checked as materialized (
             select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
-                coalesce(x.objection, m.objection) as objection, x.other_lane
+                coalesce(x.objection, m.objection) as objection, x.other_lane, x.moved_to
             from examined x left join over_cap m on m.id = x.id
         ), suppressed as (
             delete from marketing_automation_internal.outbox o using checked c where c.objection is not null and o.id = c.id
@@ -239,9 +245,12 @@ begin
             where l.tokens is not null and b.domain = l.name
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
-            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free), count(*)
-        into ids, versions, uuids, closings, looked_at
-        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free) f;
+            array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free),
+            array_agg(c.id) filter (where f.has_moved), array_agg(c.moved_to) filter (where f.has_moved), count(*)
+        into ids, versions, uuids, closings, moved, moved_to, looked_at
+        from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free,
+            c.objection is null and c.moved_to is not null as has_moved) f;
+        perform marketing_automation_internal.wait_again(moved, moved_to, moment) where moved is not null;
         if capped then
             perform marketing_automation_internal.count_capped(ids, moment);
         end if;
@@ -250,10 +259,15 @@ begin
             set state = 'sending', mailer = claimer, attempts = o.attempts + 1, first_attempt_at = coalesce(o.first_attempt_at, moment)
             from unnest(ids, versions, uuids, closings) as c (id, version, uuid, closes_at)
             where o.id = c.id
-            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id, c.version, o.email, o.recipient_name, o.language, o.time_zone,
+            returning o.id, o.attempts, o.record_id, c.uuid, o.activity_id,
+                case when o.activity_id = any (varied) then marketing_automation_internal.template_version(
+                    marketing_automation_internal.template_of(o.record_id, o.activity_id)) else c.version end, o.email, o.recipient_name, o.language,
+                o.time_zone,
                 o.context,
                       o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
-                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision;
+                          o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision,
+                      case when o.activity_id = any (varied) then marketing_automation_internal.template_of(o.record_id, o.activity_id)
+                          else o.activity_id end;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
             or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
@@ -265,9 +279,9 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
     'shared fairly between activities, no more to a domain than its limit; those of blocked records, unsubscribed parties and addresses, '
     'topics that are not wanted, suppressed addresses, of ended journeys, and what has expired, end as suppressed; what finds its window '
-    'shut waits for its opening, what is over a frequency cap until there is room, and that of which it is not known whether it may leave, '
-    'for a moment or a minute. None during a pause. '
+    'shut waits for its opening, that whose date has moved for that, what is over a frequency cap until there is room, and that of which it is '
+    'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none. assumed, only_of: for rehearse(), the time to assume and the only scenarios; pauses and limits of domains do not count, '
-    'then, and nobody''s rows are locked but theirs';
+    'null: it has none. template_id: the activity, or the variant, whose texts it has. assumed, only_of: for rehearse(), the time to '
+    'assume and the only scenarios; pauses and limits of domains do not count, then, and nobody''s rows are locked but theirs';

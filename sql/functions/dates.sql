@@ -79,6 +79,51 @@ comment on function marketing_automation_internal.wait_for_date(marketing_automa
     'API: private. Lets due records, which the caller has locked, wait for the date that their rows have now, if that is to come. Returns the '
     'others, and of them those without a date (undated), and those whose date was longer ago than expires_after (expired)';
 
+create function marketing_automation_internal.with_date_as_goal(scenario marketing_automation.scenario, date text)
+    returns marketing_automation.scenario
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    scenario.goal := format(E'(%s\n) is not null', date);
+    scenario.goal_at := date;
+    scenario.goal_value := null;
+    return scenario;
+end $$;
+comment on function marketing_automation_internal.with_date_as_goal(marketing_automation.scenario, text) is
+    'API: private. A scenario whose goal is that a row has a date, so that records_for_whom() asks for whom there is one, and when that is';
+
+create function marketing_automation_internal.wait_again(mails bigint[], dates timestamptz[], now timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+begin
+    with mail as materialized (
+        select o.id, o.record_id, o.activity_id, u.at, f.finished_at
+        from unnest(mails, dates) as u (id, at)
+        join marketing_automation_internal.outbox o on o.id = u.id and o.state = 'queued' and o.attempts = 0
+        cross join lateral (
+            select f.finished_at from marketing_automation_internal.finished_activity f
+            where f.record_id = o.record_id and f.activity_id = o.activity_id and f.outcome = 'mailed' for no key update skip locked) f
+    ), taken as (
+        delete from marketing_automation_internal.outbox o using mail m where o.id = m.id
+    ), undone as (
+        delete from marketing_automation_internal.finished_activity f using mail m
+        where f.record_id = m.record_id and f.activity_id = m.activity_id
+    ), undecided as (
+        delete from marketing_automation_internal.branch_decision d using mail m
+        where d.record_id = m.record_id and d.parent_id = m.activity_id
+    ), waiting as (
+        insert into marketing_automation_internal.waiting_activity (record_id, activity_id, at)
+        select m.record_id, m.activity_id, m.at from mail m order by m.record_id
+        on conflict do nothing
+    )
+    insert into marketing_automation_internal.activity_counter (activity_id, period, done, mailed)
+    select m.activity_id, marketing_automation_internal.counter_period(m.finished_at), -count(*), -count(*) from mail m group by 1, 2;
+    -- What another session holds is asked again.
+    update marketing_automation_internal.outbox o set due_at = wait_again.now + interval '5 seconds'
+    where o.id = any (mails) and o.state = 'queued' and o.attempts = 0;
+end $$;
+comment on function marketing_automation_internal.wait_again(bigint[], timestamptz[], timestamptz) is
+    'API: private. Takes queued mails back, which the caller has locked, whose activity has come to be due at a later date: it waits for that as '
+    'if it had not run. What was attempted before stays in the queue until then';
+
 create function marketing_automation_internal.date_slice(scenario marketing_automation.scenario, its marketing_automation_internal.sweep,
     batch_size integer, now timestamptz, out asked integer, out code text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
@@ -96,10 +141,8 @@ begin
     end if;
     select a.* into strict activity from marketing_automation.activity a where a.id = slice.of_activity;
     send_window := marketing_automation_internal.its_window(activity);
-    -- It is asked like a goal: for whom there is one, and when that is. Rows that raise fail when their activity runs.
-    scenario.goal := format(E'(%s\n) is not null', activity.at);
-    scenario.goal_at := activity.at;
-    scenario.goal_value := null;
+    -- Rows that raise fail when their activity runs.
+    scenario := marketing_automation_internal.with_date_as_goal(scenario, activity.at);
     select a.* into answer
     from marketing_automation_internal.ask_slice(scenario, 'date', format('at of activity "%s"', activity.name), scenario.goal, slice.records,
         activity.id) a;
@@ -123,7 +166,7 @@ begin
     where w.record_id = d.id and w.activity_id = activity.id and w.at > d.at
       and w.ctid = any (array(
         select o.ctid from marketing_automation_internal.waiting_activity o
-        where o.activity_id = activity.id and o.record_id = any (slice.records) and o.at > now for update skip locked));
+        where o.activity_id = activity.id and o.record_id = any (slice.records) and o.at > now and isfinite(o.at) for update skip locked));
 end $$;
 comment on function marketing_automation_internal.date_slice(marketing_automation.scenario, marketing_automation_internal.sweep, integer,
     timestamptz, out integer, out text) is

@@ -1,40 +1,12 @@
 -- Verbs to define campaigns with. The tables may be written directly too: the same rules hold.
 
-create function marketing_automation.register_model(
-    name text, relation regclass, key text, party text default null, email text default null,
-    recipient_name text default null, language text default null, time_zone text default null,
-    track_opens text default null, track_clicks text default null
-) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    its_owner name := (select m.owner from marketing_automation.model m
-        where m.name = register_model.name and not pg_has_role(m.owner_id, 'MEMBER'));
-begin
-    -- Row security would say the same, and not whose it is.
-    if its_owner is not null then
-        raise exception 'must be a member of role % to write model "%"', its_owner, name
-            using errcode = 'insufficient_privilege',
-                  hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
-    end if;
-    insert into marketing_automation.model as m
-        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
-    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
-    on conflict on constraint model_pkey do update
-    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
-        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
-        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
-end $$;
-comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
-    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
-    'the alias self; track_opens and track_clicks boolean ones, null: yes';
-
 create function marketing_automation.create_scenario(
     name text, model text, domain text default 'true', unsubscribable boolean default false, language varchar default 'en',
     goal text default null, goal_ends_journey boolean default false,
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
-    reenter_after interval default null, occasion text default null, replace boolean default false
+    reenter_after interval default null, occasion text default null, priority integer default 0, replace boolean default false
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -57,17 +29,17 @@ begin
                 'language', language, 'goal', goal, 'goal_ends_journey', goal_ends_journey, 'track_opens', track_opens,
                 'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
                 'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
-                'reenter_after', reenter_after, 'occasion', occasion)));
+                'reenter_after', reenter_after, 'occasion', occasion, 'priority', priority)));
         return its_id;
     end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion, priority)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
-        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion)
+        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion, create_scenario.priority)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -78,17 +50,17 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text, boolean) is
+    interval, text, text, text, numeric, text, text, interval, text, integer, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
     'where they unsubscribe; send_window: when its mails may leave; holdout: per cent of the people who enter and get no mail, to compare with; '
     'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
-    'row enters again; occasion: SQL expression over self for what it enters, once for each; replace: one of that name becomes what these '
+    'row enters again; occasion: SQL expression over self for what it enters, once for each; priority: from -1000, last, to 1000: which of the '
+    'scenarios goes first; replace: one of that name becomes what these '
     'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
 
--- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
--- those that leave something away, mean the one above. That has varchar where this one has text, or a call of nine by place would fit both.
+-- As that of register_model().
 create function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.create_scenario($1, $2, $3, $4, $5, $6, $7, $8, $9, null)
@@ -311,6 +283,10 @@ begin
                 using errcode = 'undefined_object', hint = 'Add the parent first.';
         end if;
     end if;
+    if on_event = 'variant' then
+        -- The default is meant for what runs.
+        action := null;
+    end if;
     if replace and exists (select from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name) then
         perform from marketing_automation.import_scenario(jsonb_build_object('format', 1, 'scenario', (
                 select jsonb_build_object('name', s.name, 'model', s.model) from marketing_automation.scenario s where s.id = its_scenario),
@@ -346,12 +322,12 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
     'at: SQL expression over self, timestamptz, the date from which delay counts; metric: it is an experiment, decided by opens, clicks or '
-    'conversions, decide_after the first record has come to it; '
+    'conversions, decide_after the first record has come to it; on_event => ''variant'': another text for the mail of its parent, for its share; '
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an '
     'error; call: SQL expression over self that it runs with the right to write, with action => call';
 
--- As that of create_scenario().
+-- As that of register_model().
 create function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.add_activity($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, null)

@@ -92,7 +92,7 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
     'were asked, 0: none is left for now. process_all_due() does this. now: as that of enroll()';
 
 create function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
-returns table (id bigint, objection text, waits_until timestamptz)
+returns table (id bigint, objection text, waits_until timestamptz, moved_to timestamptz)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     now timestamptz := coalesce(assumed, clock_timestamp());
@@ -118,25 +118,31 @@ begin
     end if;
     perform marketing_automation_internal.begin_turn();
     for its in
-        select r.scenario_id, c.reason, c.name, c.condition, min(t.batch_size) as batch_size, array_agg(o.id) as mails,
+        select r.scenario_id, c.activity_id, c.reason, c.name, c.condition, min(t.batch_size) as batch_size, array_agg(o.id) as mails,
             array_agg(distinct r.id) as records
         from marketing_automation_internal.outbox o
         join marketing_automation_internal.record r on r.id = o.record_id
         join marketing_automation.scenario s on s.id = r.scenario_id
+        join marketing_automation.activity a on a.id = o.activity_id
         left join marketing_automation_internal.failed_turn t on t.scenario_id = s.id and t.work = 'leave'
-        cross join lateral (values ('exited', 'exit condition', s.exit_condition),
-            ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end)) as c (reason, name, condition)
+        cross join lateral (values ('exited', 'exit condition', s.exit_condition, null),
+            ('goal_reached', 'goal', case when s.goal_ends_journey then s.goal end, null),
+            ('moved', format('at of activity "%s"', a.name), a.at, a.id)) as c (reason, name, condition, activity_id)
         where o.id = any (leaving_mails.mails) and r.blocked_at is null and r.end_reason is null and c.condition is not null
-        group by r.scenario_id, c.reason, c.name, c.condition
+        group by r.scenario_id, c.activity_id, c.reason, c.name, c.condition
         -- Another scenario is first each time, as the last may find no time left. Its goal before its exit, as when an activity is due.
-        order by md5(concat(r.scenario_id, now)), r.scenario_id, c.reason desc
+        order by md5(concat(r.scenario_id, now)), r.scenario_id, c.activity_id nulls first, c.reason desc
     loop
         time_left := marketing_automation_internal.turn_left();
         if its.scenario_id = failed or time_left = 0 then
-            return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+            return query select u.id, null::text, now + interval '1 second', null::timestamptz from unnest(its.mails) as u (id);
             continue;
         end if;
         select s.* into strict chosen from marketing_automation.scenario s where s.id = its.scenario_id;
+        if its.reason = 'moved' then
+            chosen := marketing_automation_internal.with_date_as_goal(chosen, its.condition);
+            its.condition := chosen.goal;
+        end if;
         asked := case when its.batch_size is null then its.records else its.records[:its.batch_size] end;
         began := clock_timestamp();
         perform marketing_automation_internal.turn_asks(chosen.id, 'leave');
@@ -144,7 +150,7 @@ begin
             select a.* into answer from marketing_automation_internal.records_for_whom(chosen, its.condition, asked) a;
             its_code := answer.code;
             message := answer.error;
-            if its_code is null then
+            if its_code is null and its.reason <> 'moved' then
                 -- A goal whose time is to come is not reached yet.
                 holds := array(
                     select u.id from unnest(answer.holds, answer.times) as u (id, at)
@@ -171,17 +177,40 @@ begin
             -- Nobody knows: they wait, with the error of the scenario, and leave room for others. Who had to do with what others left of
             -- the time is not to blame.
             if time_left > 0.5 or not marketing_automation_internal.is_slow(its_code) then
-                perform marketing_automation_internal.note_error(chosen.id, null, marketing_automation_internal.named_error(chosen,
-                    its_code, format('%s: %s', its.name, message)), its_code);
+                perform marketing_automation_internal.note_error(chosen.id, its.activity_id, marketing_automation_internal.named_error(s,
+                    its_code, format('%s: %s', its.name, message), its.activity_id), its_code)
+                from marketing_automation.scenario s where s.id = chosen.id;
                 perform marketing_automation_internal.turn_failed(chosen.id, 'leave', 0, its_code,
                     marketing_automation_internal.next_batch(its_code, cardinality(asked), 0));
-                return query select u.id, null::text, now + interval '1 minute' from unnest(its.mails) as u (id);
+                return query select u.id, null::text, now + interval '1 minute', null::timestamptz from unnest(its.mails) as u (id);
             else
-                return query select u.id, null::text, now + interval '1 second' from unnest(its.mails) as u (id);
+                return query select u.id, null::text, now + interval '1 second', null::timestamptz from unnest(its.mails) as u (id);
             end if;
             continue;
         end if;
         perform marketing_automation_internal.turn_succeeded(chosen.id, 'leave', 0, clock_timestamp() - began);
+        if its.reason = 'moved' then
+            return query
+                select f.id, f.objection, case when f.is_asked then f.moved_to else now + interval '1 second' end, f.moved_to
+                from (
+                    select o.id, k.is_asked, case
+                            when o.record_id = any (answer.raises) then its.name || ' raises an error'
+                            when k.is_asked and d.at is null then 'its date is gone'
+                            when a.expires_after is not null
+                                and marketing_automation_internal.after_delay(d.at, a.expires_after, r.time_zone) <= d.moment then 'expired'
+                            end as objection, case when d.at > d.moment then d.at end as moved_to
+                    from marketing_automation_internal.outbox o
+                    join marketing_automation_internal.record r on r.id = o.record_id
+                    join marketing_automation.activity a on a.id = its.activity_id
+                    cross join lateral (select o.record_id = any (asked) as is_asked) k
+                    left join unnest(answer.holds, answer.times) as u (id, day) on u.id = o.record_id
+                    -- What was made at an assumed time to come was due then.
+                    cross join lateral (select marketing_automation_internal.due_date(u.day, a.delay, r.time_zone) as at,
+                        greatest(now, o.created_at) as moment offset 0) d
+                    where o.id = any (its.mails)) f
+                where f.objection is not null or f.moved_to is not null or not f.is_asked;
+            continue;
+        end if;
         return query
             select o.id,
                 case when o.record_id = any (locked) then marketing_automation_internal.end_objection(its.reason)
@@ -189,7 +218,7 @@ begin
                     when its.reason = 'exited' and o.record_id = any (answer.raises) then its.name || ' raises an error' end,
                 -- Who is held by another session may be something else when that has ended.
                 case when o.record_id = any (holds) then now + interval '5 seconds'
-                    when o.record_id <> all (asked) then now + interval '1 second' end
+                    when o.record_id <> all (asked) then now + interval '1 second' end, null::timestamptz
             from marketing_automation_internal.outbox o
             where o.id = any (its.mails) and (o.record_id = any (holds) or o.record_id <> all (asked)
                 or its.reason = 'exited' and o.record_id = any (answer.raises));
@@ -198,6 +227,7 @@ begin
     perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
 end $$;
 comment on function marketing_automation_internal.leaving_mails(bigint[], timestamptz) is
-    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, or by a '
-    'goal that ends journeys, and why; objection null: not before waits_until, as it could not be asked, or another session holds the '
+    'API: private. Of these mails, which the caller has locked, those that must not leave by the exit condition of their scenario, by a goal '
+    'that ends journeys, or by the date of their activity, and why; moved_to: the date is that by now; '
+    'objection null: not before waits_until, as it could not be asked, or another session holds the '
     'record. All of it takes a second at most; who is too slow is not asked for a minute. Null: none is asked of. assumed: the time to assume';

@@ -6,11 +6,16 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.check_value(activity.metric, array['opens', 'clicks', 'conversions'], 'metric',
         format('activity "%s"', activity.name), 'null: it is no experiment');
-    if activity.metric is not null and activity.branch_by is distinct from 'share' then
+    if activity.metric is not null and activity.branch_by is distinct from 'share'
+        and (activity.branch_by is not null or activity.action is distinct from 'send_email') then
         raise exception 'experiment "%" does not branch by share', activity.name using errcode = 'check_violation',
             hint = 'Give it branch_by => ''share'', and its variants shares.';
     end if;
-    if activity.metric is not null and activity.action is not null then
+    if activity.metric is not null and activity.branch_by is null and activity.wait_until is not null then
+        raise exception 'experiment "%" waits until a condition is true', activity.name using errcode = 'check_violation',
+            hint = 'Let an activity with action => null before it wait.';
+    end if;
+    if activity.metric is not null and activity.action is not null and activity.branch_by is not null then
         raise exception 'experiment "%" sends a mail', activity.name using errcode = 'check_violation',
             hint = 'Add an activity with action => null after it, and let that be the experiment.';
     end if;
@@ -23,7 +28,7 @@ begin
                 case when activity.decide_after > interval '0' then 'longer than 10 years' else 'not positive' end
             using errcode = 'check_violation', hint = 'It counts from when the first record came to it; null: until decide() is called.';
     end if;
-    if parent.metric is null or activity.on_event = 'condition_not_met' then
+    if parent.metric is null or activity.on_event = 'condition_not_met' or parent.branch_by is null then
         return;
     end if;
     if activity.share is null then
@@ -45,14 +50,16 @@ language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = 
     select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
         count(d.record_id) filter (where exists (
             select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
-    from marketing_automation_internal.alternatives(experiment) a
+    from marketing_automation_internal.contenders(experiment) a
     -- Those who got it as it had won are not of the experiment.
-    left join marketing_automation_internal.branch_decision d on d.parent_id = experiment and d.activity_id = a.id and not d.by_winner
-    left join marketing_automation_internal.finished_activity f on f.record_id = d.record_id and f.activity_id = d.activity_id
+    left join marketing_automation_internal.branch_decision d on d.parent_id = experiment and not d.by_winner
+        and (d.activity_id = a.id or d.activity_id is null and a.id = experiment)
+    left join marketing_automation_internal.finished_activity f on f.record_id = d.record_id
+        and f.activity_id = case when a.is_mail then experiment else a.id end
     group by a.id order by a.id
 $$;
 comment on function marketing_automation_internal.variant_count(integer) is
-    'API: private. What came of each variant of an activity that branches by share, of those who took it by their share';
+    'API: private. What came of each variant of an activity that branches by share, or of its mail, of those who took it by their share';
 
 create function marketing_automation_internal.variant_rate(experiment integer, metric text)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint, part bigint,
@@ -70,7 +77,7 @@ create function marketing_automation_internal.leading_variant(experiment marketi
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
     -- Told from counters, as this is asked with each batch: nothing can lead while one of them has not been tried.
-    if experiment.metric <> 'conversions' and exists (
+    if experiment.metric <> 'conversions' and experiment.branch_by is not null and exists (
             select from marketing_automation_internal.alternatives(experiment.id) a where not exists (
                 select from marketing_automation_internal.activity_counter t where t.activity_id = a.id and t.mailed > 0)) then
         return null;
@@ -150,7 +157,9 @@ begin
             where e.activity_id = experiment.id and winner is not null returning e.* into its;
         end if;
         if its.winner_id is not null then
-            given := marketing_automation_internal.give_winner(experiment, its.winner_id, batch_size, now);
+            given := case when experiment.branch_by is null
+                then marketing_automation_internal.give_winning_variant(experiment, its.winner_id, batch_size, now)
+                else marketing_automation_internal.give_winner(experiment, its.winner_id, batch_size, now) end;
             if given > 0 then
                 return given;
             end if;
@@ -180,12 +189,12 @@ begin
                 select string_agg(a.name, ', ' order by a.id) from marketing_automation.activity a
                 where a.scenario_id = chosen.id and a.metric is not null) || '.', 'An activity with a metric is one.');
     end if;
-    select a.id into its_winner from marketing_automation_internal.alternatives(its.id) v join marketing_automation.activity a on a.id = v.id
+    select a.id into its_winner from marketing_automation_internal.contenders(its.id) v join marketing_automation.activity a on a.id = v.id
     where a.name = winner;
     if its_winner is null then
         raise exception 'activity "%" is no variant of experiment "%"', winner, experiment using errcode = 'undefined_object',
             hint = coalesce('Its variants are: ' || (
-                select string_agg(a.name, ', ' order by a.id) from marketing_automation_internal.alternatives(its.id) v
+                select string_agg(a.name, ', ' order by a.id) from marketing_automation_internal.contenders(its.id) v
                 join marketing_automation.activity a on a.id = v.id) || '.', 'Add them: activities with a share that follow it.');
     end if;
     -- Processing decides under this lock.
@@ -225,20 +234,22 @@ begin
             coalesce(variant_report.metric, p.metric, case when s.goal is not null then 'conversions' else 'clicks' end) as metric
         from marketing_automation_internal.scenario_for(caller, variant_report.scenario, 'count') s
         cross join lateral marketing_automation_internal.activity_tree(s.id) t
-        join marketing_automation.activity p on p.id = t.activity_id and p.branch_by = 'share'
+        join marketing_automation.activity p on p.id = t.activity_id and (p.branch_by = 'share'
+            or exists (select from marketing_automation_internal.variants(p.id)))
         left join marketing_automation_internal.experiment e on e.activity_id = p.id
     ), variant as materialized (
         select p.id as experiment_id, r.* from split p cross join lateral marketing_automation_internal.variant_rate(p.id, p.metric) r
     )
-    select p.name, a.name, a.share, v.records, v.mailed, v.opened, v.clicked, v.conversions, p.metric, v.rate, d.difference, d.low, d.high,
+    select p.name, a.name, c.share, v.records, v.mailed, v.opened, v.clicked, v.conversions, p.metric, v.rate, d.difference, d.low, d.high,
         v.activity_id = p.winner_id
     from split p join variant v on v.experiment_id = p.id join marketing_automation.activity a on a.id = v.activity_id
+    join marketing_automation_internal.contenders(p.id) c on c.id = v.activity_id
     left join lateral (
         select o.part, o.whole from variant o where o.experiment_id = p.id and o.activity_id <> v.activity_id and o.whole > 0
         order by o.part::double precision / o.whole desc, o.activity_id limit 1) best on true
     left join lateral marketing_automation_internal.rate_difference(v.part, v.whole, best.part, best.whole) d on true
     union all
-    select p.name, null, 100 - (select sum(a.share) from marketing_automation_internal.alternatives(p.id) a), (
+    select p.name, null, 100 - (select sum(a.share) from marketing_automation_internal.contenders(p.id) a), (
             select count(*) from marketing_automation_internal.branch_decision d
             where d.parent_id = p.id and (d.activity_id is null or d.by_winner)),
         null, null, null, null, p.metric, null, null, null, null, null
@@ -252,7 +263,8 @@ create function marketing_automation.variant_report(scenario text, metric text d
         conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.variant_report(text, text) is
-    'API: public. What came of each variant after activities that branch by share: records that took it by their share, mailed, who has '
+    'API: public. What came of each variant after activities that branch by share, and of mails that have variants: records that took it '
+    'by their share, mailed, who has '
     'opened and clicked its mail, who has converted since; the rate of the metric between 0 and 1, and by how much that is above the best of the '
     'others, with its 95 % interval: one that holds 0 may be chance. winner: whether the experiment is decided for it. Without a variant: '
     'the rest, who wait or have taken the winner. metric: opens, clicks or conversions; null: that of each experiment, else conversions where '

@@ -29,7 +29,8 @@ begin
     for node in
         select t.prefix, a, f, w.at as waits_until, m, p as parent, pf, pm, its.name as send_window,
                d.record_id is not null and d.activity_id is distinct from a.id as is_passed_over, taken.name as taken,
-               case when w.at is not null then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
+               d.activity_id = a.id as is_taken, variant.name as variant,
+               case when isfinite(w.at) then marketing_automation_internal.time_to_run(a, its, its_zone, w.at) end as runs_at,
                c.result,
                -- The other side of its event that ran, or whose activity it is.
                (select o.name from marketing_automation.activity o
@@ -47,7 +48,11 @@ begin
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
-        left join marketing_automation_internal.branch_decision d on a.on_event is null and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation_internal.branch_decision d on (a.on_event is null or a.on_event = 'variant')
+            and d.record_id = of_record and d.parent_id = a.parent_id
+        left join marketing_automation_internal.branch_decision x on x.record_id = of_record and x.parent_id = a.id
+            and exists (select from marketing_automation_internal.variants(a.id))
+        left join marketing_automation.activity variant on variant.id = x.activity_id
         left join marketing_automation.activity taken on taken.id = d.activity_id
         order by t.ordinal
     loop
@@ -58,6 +63,11 @@ begin
                                         when 'email_clicked' then 'clicked' when 'email_not_clicked' then 'clicked'
                                         when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
         fact := case
+            when (node.a).on_event = 'variant' then case when node.is_taken then format('is the variant of "%s" that it gets', (node.parent).name)
+                when node.is_passed_over and (node.taken is not null or (node.parent).metric is null) then
+                    format('is not its variant of "%s"', (node.parent).name)
+                else format('may be its variant of "%s"', (node.parent).name) end
+            when node.waits_until = 'infinity' then 'waits for the winner of its experiment'
             when node.waits_until is not null and arrived then
                 format('is cancelled when it is due, %s: the goal was reached', marketing_automation_internal.moment(node.waits_until))
             when node.waits_until is not null and its_end is not null then
@@ -77,7 +87,8 @@ begin
             when (node.f).state = 'done' then
                 format('done %s', marketing_automation_internal.moment((node.f).finished_at))
                 || case (node.f).outcome
-                    when 'mailed' then ', ' || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
+                    when 'mailed' then coalesce(', variant "' || node.variant || '"', '') || ', '
+                        || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
                         'its mail is no longer in the log')
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')

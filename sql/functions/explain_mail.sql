@@ -7,8 +7,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when s.state <> 'running' and message.record_id is not null then format('the scenario is %s', s.state)
         when exists (select from marketing_automation_internal.barred_activity x where x.activity_id = message.activity_id) then
             format('role "%s" may not send as its sender, see sender_permission', s.owner)
-        when t.opens_at is not null and message.record_id is not null then format('send window "%s" is shut until %s', v.name,
-            marketing_automation_internal.moment(t.opens_at))
+        when v.opens_at is not null and message.record_id is not null then format('send window "%s"%s is shut until %s', v.name,
+            case when v.is_of_class then ' of its class' else '' end, marketing_automation_internal.moment(v.opens_at))
         when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
@@ -20,9 +20,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     left join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
     left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
-    left join marketing_automation_internal.its_window(a) v on v.name is not null
-    left join lateral marketing_automation_internal.window_state(v, marketing_automation_internal.window_zone(v, message.time_zone),
-        clock_timestamp()) t on v.name is not null
+    left join lateral (
+        -- It leaves when the last of them has opened.
+        select w.name, t.opens_at, w.name is distinct from coalesce(a.send_window, s.send_window) as is_of_class
+        from marketing_automation_internal.its_windows(a) w
+        cross join lateral marketing_automation_internal.window_state(w, marketing_automation_internal.window_zone(w, message.time_zone),
+            clock_timestamp()) t
+        where t.opens_at is not null order by t.opens_at desc limit 1) v on true
     left join lateral marketing_automation_internal.capped_mails(array[message.id], clock_timestamp()) c on true
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is

@@ -47,6 +47,14 @@ declare
     identity jsonb;
     attributes jsonb;
     present jsonb;
+    -- What each kind of them is, and by what it is found, which the index of that relation has: see identity.
+    relations constant regclass[] := '{marketing_automation.scenario,marketing_automation.activity,marketing_automation.activity_translation}';
+    fixed constant text[] := '{"id state owner owner_id created_at", "id scenario_id parent_id version", activity_id}';
+    found_by constant text[] := array[$i$t.name = $1 ->> 'name'$i$,
+        $i$t.scenario_id = ($1 ->> 'scenario_id')::integer and t.name = $1 ->> 'name'$i$,
+        $i$t.activity_id = ($1 ->> 'activity_id')::integer and t.language = $1 ->> 'language'$i$];
+    relation regclass;
+    is_it text;
     own text[];
     changed text[];
     id_of_activity integer;
@@ -81,30 +89,44 @@ begin
                 'See: select name from marketing_automation.model;');
     end if;
     begin
+        -- Who does not see its row would be told that its name is taken.
+        if not exists (select from marketing_automation.scenario s where s.name = its_name) then
+            perform marketing_automation.scenario_id(its_name);
+            raise exception 'must be a member of the owner of scenario "%"', its_name using errcode = 'insufficient_privilege';
+        end if;
+    exception when undefined_object then
+        null;
+    end;
+    begin
         for item in
-            select 0 as n, 0::bigint as of, 'marketing_automation.scenario'::regclass as relation, format('scenario "%s"', its_name) as object,
-                array['id', 'state', 'owner', 'owner_id', 'created_at'] as fixed, null::text as activity, null::text as parent, false as names_parent,
-                wanted || jsonb_build_object('name', its_name) as attributes
+            select 0 as n, 0::bigint as of, format('scenario "%s"', its_name) as object, null::text as activity, null::text as parent,
+                false as names_parent, wanted || jsonb_build_object('name', its_name) as attributes
             union all
-            select 1, a.n, 'marketing_automation.activity'::regclass, format('activity "%s"', a.part ->> 'name'),
-                array['id', 'scenario_id', 'parent_id', 'version'], a.part ->> 'name', a.part ->> 'parent', a.part ? 'parent',
+            select 1, a.n, format('activity "%s"', a.part ->> 'name'), a.part ->> 'name', a.part ->> 'parent', a.part ? 'parent',
                 a.part - array['parent', 'translations']
             from jsonb_array_elements(definition -> 'activities') with ordinality a (part, n)
             union all
-            select 2, a.n, 'marketing_automation.activity_translation'::regclass,
-                format('activity "%s" in language "%s"', a.part ->> 'name', t ->> 'language'), array['activity_id'], a.part ->> 'name', null, false, t
+            select 2, a.n, format('activity "%s" in language "%s"', a.part ->> 'name', t ->> 'language'), a.part ->> 'name', null, false, t
             from jsonb_array_elements(definition -> 'activities') with ordinality a (part, n)
             cross join lateral jsonb_array_elements(coalesce(a.part -> 'translations', '[]')) t
             order by 1, 2
         loop
-            own := array(select c.attname from pg_attribute c where c.attrelid = item.relation and c.attnum > 0 and not c.attisdropped
-                and c.attname <> all (item.fixed) order by c.attnum);
+            relation := relations[item.n + 1];
+            is_it := found_by[item.n + 1];
+            own := array(select c.attname from pg_attribute c where c.attrelid = relation and c.attnum > 0 and not c.attisdropped
+                and c.attname <> all (string_to_array(fixed[item.n + 1], ' ')) order by c.attnum);
             if exists (select from jsonb_object_keys(item.attributes) k where k <> all (own)) then
                 raise exception '% has no attribute "%" here', item.object,
                     (select k from jsonb_object_keys(item.attributes) k where k <> all (own) order by 1 limit 1)
                     using errcode = 'undefined_column', hint = format('It has: %s.', array_to_string(own, ', '));
             end if;
             attributes := item.attributes;
+            begin
+                execute format('select from jsonb_populate_record(null::%s, $1)', relation) using attributes;
+            exception when data_exception then
+                raise exception '% cannot be imported: %', item.object, sqlerrm using errcode = sqlstate,
+                    hint = 'export_scenario() shows how a value is written.';
+            end;
             -- By what it is found, which is also what a new row is given besides.
             identity := case item.n when 0 then jsonb_build_object('name', its_name)
                 when 1 then jsonb_build_object('scenario_id', its_id, 'name', item.activity) else null end;
@@ -122,21 +144,21 @@ begin
                 select a.id into strict id_of_activity from marketing_automation.activity a where a.scenario_id = its_id and a.name = item.activity;
                 identity := jsonb_build_object('activity_id', id_of_activity, 'language', attributes -> 'language');
             end if;
-            execute format('select to_jsonb(t) from %s t where to_jsonb(t) @> $1', item.relation) into present using identity;
+            execute format('select to_jsonb(t) from %s t where %s', relation, is_it) into present using identity;
             if present is null then
                 attributes := attributes || identity;
-                execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', item.relation,
+                execute format('insert into %1$s (%2$s) select %2$s from jsonb_populate_record(null::%1$s, $1)', relation,
                     (select string_agg(quote_ident(k), ', ' order by k) from jsonb_object_keys(attributes) k)) using attributes;
                 changes := changes || jsonb_build_object('change', 'create', 'object', item.object);
             else
                 -- As the row would have them: '1 day' and '24 hours' are told from each other, '1 day' and '1 days' are not.
-                execute format('select to_jsonb(jsonb_populate_record(t, $2)) from %s t where to_jsonb(t) @> $1', item.relation)
+                execute format('select to_jsonb(jsonb_populate_record(t, $2)) from %s t where %s', relation, is_it)
                     into attributes using identity, attributes;
                 changed := array(select o.name from unnest(own) with ordinality o (name, n)
                     where attributes -> o.name is distinct from present -> o.name order by o.n);
                 if changed <> '{}' then
-                    execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $2) r where to_jsonb(t) @> $1', item.relation,
-                        (select string_agg(format('%1$I = r.%1$I', c), ', ') from unnest(changed) c)) using identity, attributes;
+                    execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $2) r where %3$s', relation,
+                        (select string_agg(format('%1$I = r.%1$I', c), ', ') from unnest(changed) c), is_it) using identity, attributes;
                     changes := changes || (select jsonb_agg(jsonb_build_object('change', 'change', 'object', item.object,
                         'attribute', case c when 'parent_id' then 'parent' else c end,
                         'before', case c when 'parent_id' then (select a.name from marketing_automation.activity a

@@ -3,13 +3,15 @@
 
 create function marketing_automation_internal.mail_texts(activity marketing_automation.activity) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array[activity.sender, activity.subject, activity.body] || array(
-        select p.text from marketing_automation.activity_translation t
+    -- Of all variants: which one a mail is may change until it is queued.
+    select array(
+        select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
+        cross join lateral marketing_automation_internal.template_texts(u.id) t
         cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
-        where t.activity_id = activity.id and p.text is not null)
+        where p.text is not null)
 $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
-    'API: private. The templates of an activity and of its translations';
+    'API: private. The templates of an activity, of its variants, and of their translations';
 
 create function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -21,10 +23,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
     join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
         and (used.names is null or c.attname = any (used.names))
-    where a.id = mail_columns.activity_id and a.action = 'send_email'
+    where a.action = 'send_email' and a.id = (
+        select case when v.on_event = 'variant' then v.parent_id else v.id end
+        from marketing_automation.activity v where v.id = mail_columns.activity_id)
 $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
-    'API: private. Columns of the model''s relation that templates of an activity, its translations and their snippets use; null: none';
+    'API: private. Columns of the model''s relation that templates of an activity, or of the one of which it is a variant, its variants, their '
+    'translations and snippets use; null: none';
 
 create function marketing_automation_internal.as_record(relation regclass, columns text[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -159,6 +164,7 @@ begin
     if marketing_automation_internal.is_restoring() then
         return null;
     end if;
+    changed := coalesce((select v.parent_id from marketing_automation.activity v where v.id = changed and v.on_event = 'variant'), changed);
     select s.* into scenario from marketing_automation.scenario s
     join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
     if found then

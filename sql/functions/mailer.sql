@@ -39,18 +39,17 @@ create function marketing_automation_internal.mail_templates(activities integer[
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, a.version, a.name, s.name, s.language, t.language, t.sender, t.subject, t.body, k.name, k.bulk_headers
-    from marketing_automation.activity a
+    select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
+        k.name, k.bulk_headers
+    from marketing_automation.activity u
+    join marketing_automation.activity a on a.id = case when u.on_event = 'variant' then u.parent_id else u.id end
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
-    cross join lateral (
-        select '' as language, a.sender, a.subject, a.body
-        union all
-        select o.language, o.sender, o.subject, o.body from marketing_automation.activity_translation o where o.activity_id = a.id) t
-    where a.id = any (activities)
+    cross join lateral marketing_automation_internal.template_texts(u.id) t
+    where u.id = any (activities)
 $$;
 comment on function marketing_automation_internal.mail_templates(integer[]) is
-    'API: private. Templates of activities, language empty for the activity''s own, then translations';
+    'API: private. Templates of activities and variants, language empty for the own ones, then translations';
 
 create function marketing_automation_internal.link_ids(urls text[]) returns table (url text, id bigint)
 language plpgsql set search_path = pg_catalog, pg_temp as $$

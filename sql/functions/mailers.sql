@@ -43,7 +43,8 @@ comment on function marketing_automation.mailer_settings() is
 create function marketing_automation.mailer_claim(batch_size integer, full_scan boolean)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
-    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision)
+    track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision,
+    template_id integer)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -53,7 +54,8 @@ begin
     return query
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
-            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in
+            c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in,
+            c.template_id
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -76,9 +78,9 @@ begin
             left join marketing_automation_internal.record r on r.id = o.record_id
             where o.id = c.id and o.state = 'sending' and o.attempts = c.attempt and o.mailer = me
               and r.blocked_at is null and r.end_reason is null
-              and (o.record_id is null or coalesce(a.send_window, s.send_window) is null or not exists (
-                  select from marketing_automation_internal.its_window(a) v
-                  where v.name is not null and not marketing_automation_internal.is_open(v,
+              and (o.record_id is null or coalesce(a.send_window, s.send_window, k.send_window) is null or not exists (
+                  select from marketing_automation_internal.its_windows(a) v
+                  where not marketing_automation_internal.is_open(v,
                       marketing_automation_internal.window_zone(v, o.time_zone), clock_timestamp())))
               and not exists (select from marketing_automation.unsubscription u
                   where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)

@@ -132,6 +132,50 @@ create trigger validate before insert or update or delete on marketing_automatio
 create trigger cascade after update on marketing_automation.model
     for each row execute function marketing_automation_internal.model_cascade();
 
+create function marketing_automation.register_model(
+    name text, relation regclass, key text, party text default null, email text default null,
+    recipient_name text default null, language varchar default null, time_zone text default null,
+    track_opens text default null, track_clicks text default null, replace boolean default true
+) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its_owner name := (select m.owner from marketing_automation.model m
+        where m.name = register_model.name and not pg_has_role(m.owner_id, 'MEMBER'));
+begin
+    -- Row security would say the same, and not whose it is.
+    if its_owner is not null then
+        raise exception 'must be a member of role % to write model "%"', its_owner, name
+            using errcode = 'insufficient_privilege',
+                  hint = 'Expressions run with the rights of the owner, so only members of that role may change them.';
+    end if;
+    if replace is not true and exists (select from marketing_automation.model m where m.name = register_model.name) then
+        raise exception 'model "%" exists', name
+            using errcode = 'unique_violation',
+                  hint = format('Redefine it: select marketing_automation.register_model(%L, %L, key => %L, replace => true);', name, relation,
+                      key);
+    end if;
+    insert into marketing_automation.model as m
+        (name, relation, key, key_type, party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    values (name, relation, key, 'text', party, email, recipient_name, language, time_zone, track_opens, track_clicks)
+    on conflict on constraint model_pkey do update
+    set relation = excluded.relation, key = excluded.key, party = excluded.party, email = excluded.email,
+        recipient_name = excluded.recipient_name, language = excluded.language, time_zone = excluded.time_zone,
+        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks;
+end $$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, varchar, text, text, text, boolean) is
+    'API: public. Makes the rows of a relation a record type, or redefines it. All but name and relation are SQL expressions over '
+    'the alias self; track_opens and track_clicks boolean ones, null: yes. replace: a model of that name becomes what these arguments say, '
+    'defaults included, and keeps its owner; false: it is an error';
+
+-- Dumps of 0.1.0 name this signature where they grant it. Its parameters have neither names nor defaults, so that calls by name, and
+-- those that leave something away, mean the one above. That has varchar where this one has text, or a call of ten by place would fit both.
+create function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation.register_model($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true)
+$$;
+comment on function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text) is
+    'API: public. The signature of 0.1.0, for the grants in its dumps; call the one with replace';
+
 -- Parties and sales
 create function marketing_automation_internal.sale_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -21,7 +21,7 @@ declare
 begin
     select a.* into strict result from marketing_automation.activity a
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
-    if result.action is distinct from 'send_email' then
+    if result.action is distinct from 'send_email' and result.on_event is distinct from 'variant' then
         raise exception 'activity "%" sends no e-mail', activity
             using errcode = 'object_not_in_prerequisite_state',
                 hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
@@ -115,7 +115,7 @@ begin
     end;
     for activity in
         select a.* from marketing_automation.activity a
-        where a.scenario_id = scenario.id and a.action = 'send_email' and its_key is not null order by a.id
+        where a.scenario_id = scenario.id and (a.action = 'send_email' or a.on_event = 'variant') and its_key is not null order by a.id
     loop
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
@@ -150,27 +150,39 @@ end $$;
 comment on function marketing_automation_internal.try_mails(marketing_automation.scenario) is
     'API: private. Renders the mails of a scenario for one row that has an address, and warns of what fails';
 
-create function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
+create function marketing_automation_internal.mail_bodies(scenario_id integer)
+    returns table (id integer, language text, mail text, body text)
 language sql set search_path = pg_catalog, pg_temp as $$
     with recursive part as (
         select a.id, '' as language, a.name as mail, a.body
         from marketing_automation.activity a
-        cross join lateral marketing_automation_internal.its_class(a) k
-        where a.scenario_id = mails_without_way_out.scenario_id and a.action = 'send_email' and k.honors_unsubscribe
+        where a.scenario_id = mail_bodies.scenario_id and (a.action = 'send_email' or a.on_event = 'variant' and a.body is not null)
         union
         select a.id, t.language, format('%s (%s)', a.name, t.language), t.body
         from marketing_automation.activity_translation t
-        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mails_without_way_out.scenario_id
-            and a.action = 'send_email'
-        cross join lateral marketing_automation_internal.its_class(a) k
-        where t.body is not null and k.honors_unsubscribe
+        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mail_bodies.scenario_id
+            and (a.action = 'send_email' or a.on_event = 'variant')
+        where t.body is not null
         union
         select p.id, p.language, p.mail, s.body
         from part p cross join unnest(marketing_automation_internal.used_snippets(null, null, p.body)) as u (name)
         join marketing_automation.snippet s on s.name = u.name
     )
+    select p.id, p.language, p.mail, p.body from part p
+$$;
+comment on function marketing_automation_internal.mail_bodies(integer) is
+    'API: private. The bodies of the mails of a scenario, by activity and language (empty: its own), and, as rows of the same mail, those of '
+    'the snippets that they use';
+
+create function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
+language sql set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.mail order by m.id, m.language) from (
-        select p.id, p.language, p.mail from part p group by p.id, p.language, p.mail
+        select p.id, p.language, p.mail from marketing_automation_internal.mail_bodies(mails_without_way_out.scenario_id) p
+        join marketing_automation.activity v on v.id = p.id
+        join marketing_automation.activity a on a.id = case when v.on_event = 'variant' then v.parent_id else v.id end
+        cross join lateral marketing_automation_internal.its_class(a) k
+        where k.honors_unsubscribe
+        group by p.id, p.language, p.mail
         having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
 $$;
 comment on function marketing_automation_internal.mails_without_way_out(integer) is
@@ -222,7 +234,7 @@ create function marketing_automation.send_test(scenario text, activity text, key
     returns bigint
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.send_test(text, text, text, text, text) is
-    'API: public. Sends the mail that an activity would send for the row with this key to to_address instead, its subject marked '
+    'API: public. Sends the mail that an activity, or a variant, would send for the row with this key to to_address instead, its subject marked '
     '[Test]; returns the id of the message. The scenario need not run, the row need not have entered. It counts nowhere: its links '
     'work, and what is done with them is not recorded. language: instead of the row''s. For members of the scenario''s owner';
 
@@ -247,5 +259,6 @@ returns table (sender text, subject text, html text, text text, headers text)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
-    'text and the header lines of the message. Nothing is stored: links are shown as they were written. language: instead of the '
+    'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
+    'shown as they were written. language: instead of the '
     'row''s. For members of the scenario''s owner';

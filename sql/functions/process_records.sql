@@ -50,6 +50,7 @@ declare
     children integer[] := marketing_automation_internal.lock_children(array[activity.id]);
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     shares record;
+    variants record;
     reads_results boolean := marketing_automation_internal.mentions_results(query);
     takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
     to_call bigint[];
@@ -71,6 +72,10 @@ begin
         select w.remaining, w.undated, w.expired into records, undated, expired
         from marketing_automation_internal.wait_for_date(activity, scenario, relation, records, now) w;
     end if;
+    select v.* into variants from marketing_automation_internal.variant_choice(activity) v;
+    if variants.ids is not null and activity.metric is not null and variants.winner is null then
+        records := marketing_automation_internal.wait_for_winner(activity, variants.ids, variants.bounds, records, now);
+    end if;
     with place as materialized (
         -- Row by row through the primary key. Until the table is analyzed after much has entered, a plan for all at once reads all
         -- that waits for the activity, as does the index of its due rows: + 0 is in no index.
@@ -91,6 +96,9 @@ begin
                    or honors_unsubscribe and scenario.topic is not null and exists (
                        select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
                            and u.address_hash is null and u.state = 'unsubscribed') as blocked,
+               honors_unsubscribe and scenario.topic is not null and activity.action = 'send_email' and exists (
+                   select from marketing_automation.subscription u where u.topic = scenario.topic and u.party = r.party
+                       and u.address_hash is null and u.state = 'pending') as is_pending,
                r.end_reason, r.entered_at,
                scenario.goal_ends_journey and exists (
                    select from marketing_automation.conversion c where c.record_id = t.record_id and c.source = 'goal') as arrived
@@ -106,7 +114,11 @@ begin
     ), decided as materialized (
         select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
                f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
-               case when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
+               case when variants.ids is not null then coalesce((
+                       select c.activity_id from marketing_automation_internal.branch_decision c
+                       where c.record_id = l.record_id and c.parent_id = activity.id), variants.winner, variants.ids[1 + width_bucket(
+                           marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), variants.bounds)])
+                   when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
                    marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)])
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
@@ -121,6 +133,11 @@ begin
                     when activity.action is distinct from 'send_email' then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
+                    -- Who has left and asks again gets it when that is confirmed, as what was cancelled before; one of whose address that is
+                    -- known already gets it now.
+                    when l.is_pending and not exists (
+                        select from marketing_automation.subscription u where u.topic = scenario.topic and u.state = 'subscribed'
+                            and u.address_hash = marketing_automation.address_hash(trim(f.email))) then 'blocked'
                     else 'mailed' end as outcome
         from live l left join found f on f.key = l.key
         -- It costs this mail, and neither those of others nor the memory of whoever sends.
@@ -136,8 +153,13 @@ begin
         from decided d
     ), branched as (
         insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
-        select d.record_id, activity.id, d.choice, now, activity.branch_by = 'share' and shares.winner is not null
+        select d.record_id, activity.id, d.choice, now, coalesce(shares.winner, variants.winner) is not null
         from decided d where activity.branch_by is not null and d.outcome in ('executed', 'mailed', 'no_address')
+            or variants.ids is not null and d.outcome = 'mailed'
+        -- Of who has waited for the winner, or comes back, it is there.
+        on conflict on constraint branch_decision_pkey do update
+            set activity_id = excluded.activity_id, decided_at = excluded.decided_at, by_winner = excluded.by_winner
+            where branch_decision.activity_id is null and variants.ids is not null
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,

@@ -175,7 +175,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    'calls ' || marketing_automation_internal.shortened(n.call, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
-               || ': ' || concat_ws(', ',
+               || ': ' || case when n.on_event = 'variant' then (
+                   select format('%s mail%s', count(*), case when count(*) = 1 then '' else 's' end)
+                   from marketing_automation_internal.branch_decision d where d.parent_id = n.parent_id and d.activity_id = n.id)
+               else concat_ws(', ',
                    format('%s done', c.done),
                    case when c.skipped > 0 then format('%s skipped', c.skipped) end,
                    case when c.waiting > 0 then format('%s waiting', c.waiting) end,
@@ -195,7 +198,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                        select format('%s at it', count(*)) from marketing_automation_internal.branch_decision d
                        where d.parent_id = n.id and d.activity_id is null having count(*) > 0) end,
                    (select format('winner "%s"', w.name) from marketing_automation_internal.experiment e
-                    join marketing_automation.activity w on w.id = e.winner_id where e.activity_id = n.id))
+                    join marketing_automation.activity w on w.id = e.winner_id where e.activity_id = n.id)) end
         from chosen s
         cross join lateral marketing_automation_internal.activity_tree(s.id) l
         join marketing_automation.activity n on n.id = l.activity_id

@@ -43,6 +43,21 @@ begin
         raise exception 'model of scenario "%" cannot change: records have entered it', old.name
             using errcode = 'object_in_use', hint = 'Create another scenario on the other model.';
     end if;
+    if new.holdout not between 0 and 100 then
+        raise exception 'holdout of scenario "%" is %', new.name, new.holdout
+            using errcode = 'check_violation', hint = 'It is per cent of the people who enter, from 0 to 100, who get no mail.';
+    end if;
+    if new.goal is null and (new.holdout > 0 or new.goal_ends_journey or new.goal_at is not null or new.goal_value is not null) then
+        raise exception 'scenario "%" has no goal, but %', new.name, case when new.holdout > 0 then 'holds people out'
+                when new.goal_ends_journey then 'lets it end journeys' when new.goal_at is not null then 'goal_at' else 'goal_value' end
+            using errcode = 'check_violation',
+                  hint = 'goal is a condition over self, such as exists (select from shop.orders o where o.customer_id = self.id).';
+    end if;
+    if new.goal_window <= interval '0' or new.goal_window > interval '10 years' then
+        raise exception 'goal_window of scenario "%" is %', new.name,
+                case when new.goal_window > interval '0' then 'longer than 10 years' else 'not positive' end
+            using errcode = 'check_violation', hint = 'It counts from entering: how long after it the goal is a conversion; leave it away for 30 days.';
+    end if;
     if tg_op = 'UPDATE' and new.holdout <> old.holdout then
         perform marketing_automation_internal.lock_scenario_for_change(old.id);
         if exists (select from marketing_automation_internal.record r where r.scenario_id = old.id) then

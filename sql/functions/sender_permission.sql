@@ -50,12 +50,13 @@ select a.id as activity_id, a.name, s.name as scenario, s.state, s.owner, min(x.
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 cross join lateral (
-    select a.sender union all select t.sender from marketing_automation.activity_translation t where t.activity_id = a.id) x
+    select t.sender from (select a.id union all select v.id from marketing_automation_internal.variants(a.id) v) u
+    cross join lateral marketing_automation_internal.template_texts(u.id) t) x
 where (select exists (select from marketing_automation.sender_permission)) and a.action = 'send_email' and x.sender is not null
   and not marketing_automation_internal.may_send_as(s.owner_id, x.sender)
 group by a.id, s.id;
 comment on view marketing_automation_internal.barred_activity is
-    'API: private. Activities whose sender, in some language, their scenario''s owner may not send as: their mails wait';
+    'API: private. Activities whose sender, in some language or variant, their scenario''s owner may not send as: their mails wait';
 
 create function marketing_automation_internal.sender_permission_role() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

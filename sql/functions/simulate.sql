@@ -92,7 +92,9 @@ begin
                 array[of_record]) r where r.holds <> '{}');
         end loop;
         select w.activity_id, case when w.activity_id = any (ready) then least(step, w.at) else w.at end as at into due
-        from marketing_automation_internal.waiting_activity w where w.record_id = of_record order by 2, w.activity_id limit 1;
+        from marketing_automation_internal.waiting_activity w
+        -- Not what waits for the winner of an experiment, which others make.
+        where w.record_id = of_record and isfinite(w.at) order by 2, w.activity_id limit 1;
         select e.*, coalesce(e.at, m.sent_at + e."after") as occurs_at, m.email into hit
         from marketing_automation_internal.simulated_events(scenario, events) e
         join marketing_automation_internal.message_log m on m.record_id = of_record and m.activity_id = e.activity_id
@@ -175,7 +177,8 @@ begin
                    when 'executed' then case when a.call is null then 'runs'
                        else format('would call %s', marketing_automation_internal.shortened(a.call, 60)) end
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
-                       format('sends "%s"', a.subject) || case when m.sent_at > step then format(', which waits until %s: %s',
+                       format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
+                       || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
@@ -197,6 +200,8 @@ begin
         join marketing_automation.activity a on a.id = f.activity_id
         left join marketing_automation.activity p on p.id = a.parent_id
         left join marketing_automation.activity d on d.id = due.activity_id
+        left join marketing_automation_internal.branch_decision b on b.record_id = f.record_id and b.parent_id = f.activity_id
+        left join marketing_automation.activity v on v.id = b.activity_id and v.on_event = 'variant'
         left join marketing_automation_internal.message_log m on m.record_id = f.record_id and m.activity_id = f.activity_id
         where f.record_id = of_record and f.activity_id <> all (ended);
     end loop;
@@ -205,6 +210,7 @@ begin
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_started', 'detail', e.fact) order by t.ordinal)
         from marketing_automation_internal.explain_activities(scenario, of_record, sees) e
         join marketing_automation_internal.activity_tree(scenario.id) t on t.activity_id = e.activity_id
+        join marketing_automation.activity a on a.id = e.activity_id and a.on_event is distinct from 'variant'
         where e.activity_id <> all (ended)), '[]') || coalesce((
         select jsonb_agg(jsonb_build_object('activity_id', e.activity_id, 'outcome', 'not_' || e.kind, 'detail',
             format('%s does not happen: its mail is %s', e.kind, case when m.sent_at is null then 'not sent'

@@ -129,11 +129,11 @@ from marketing_automation_internal.branch_decision d
 where (select v.reads_every from marketing_automation_internal.reader v)
    or d.parent_id in (select a.id from marketing_automation_internal.readable_activity a);
 comment on view marketing_automation.branch_decision is
-    'API: public. Which of the children of an activity that branches each record takes: decided once, when that activity ran. Of your '
-    'scenarios, or of all';
-comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches';
-comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes; null: none, or it waits for the '
-    'winner of an experiment';
+    'API: public. Which of the children of an activity that branches each record takes, or which variant of its mail it gets: decided once, when '
+    'that activity ran. Of your scenarios, or of all';
+comment on column marketing_automation.branch_decision.parent_id is 'The activity that branches, or whose mail has variants';
+comment on column marketing_automation.branch_decision.activity_id is 'The child that the record takes, or the variant; null: none, which is the mail '
+    'as it is, or it waits for the winner of an experiment';
 comment on column marketing_automation.branch_decision.by_winner is 'Whether it takes the winner of an experiment as such, not by its share';
 
 create view marketing_automation.message with (security_barrier) as

@@ -100,6 +100,35 @@ comment on function marketing_automation_internal.its_window(marketing_automatio
     'API: private. The window in which the mails of an activity may leave: its own, else that of its scenario, else that of its class, which '
     'the claim asks in any case; null: at any time';
 
+create function marketing_automation_internal.its_windows(activity marketing_automation.activity)
+    returns setof marketing_automation.send_window
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select w.* from marketing_automation_internal.its_window(activity) w where w.name is not null
+    union all
+    select w.* from marketing_automation.scenario s
+    join marketing_automation.message_class k on k.name = coalesce(activity.message_class, s.message_class)
+    join marketing_automation.send_window w on w.name = k.send_window
+    where s.id = activity.scenario_id and activity.action = 'send_email' and k.send_window <> coalesce(activity.send_window, s.send_window)
+$$;
+comment on function marketing_automation_internal.its_windows(marketing_automation.activity) is
+    'API: private. The windows that are all to be open when a mail of an activity leaves: its own, or its scenario''s, and that of its class';
+
+create function marketing_automation_internal.never_open_together(one marketing_automation.send_window, other marketing_automation.send_window)
+    returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- Each as it is in a week of its own and in those beside it, as one that opens on Sunday may close on Monday.
+    select not coalesce((
+        select range_agg(tsrange(d.day + (w.its).opens, d.day + (w.its).closes
+            + case when (w.its).closes < (w.its).opens then interval '1 day' else '0' end)) filter (where w.n = 1)
+            && range_agg(tsrange(d.day + (w.its).opens, d.day + (w.its).closes
+            + case when (w.its).closes < (w.its).opens then interval '1 day' else '0' end)) filter (where w.n = 2)
+        from (values (1, one), (2, other)) as w (n, its)
+        cross join lateral (select date '2024-01-01' + n as day from generate_series(-7, 13) n) d
+        where extract(isodow from d.day) = any ((w.its).days)), false)
+$$;
+comment on function marketing_automation_internal.never_open_together(marketing_automation.send_window, marketing_automation.send_window) is
+    'API: private. Whether no time of the week is in both of two windows, by one clock and whatever their holidays are';
+
 create function marketing_automation_internal.time_to_run(activity marketing_automation.activity,
     send_window marketing_automation.send_window, zone text, start timestamptz) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -174,9 +203,10 @@ create function marketing_automation_internal.shut_out(mail marketing_automation
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('outside send window "%s"', w.name)
     from marketing_automation.activity a
-    cross join marketing_automation_internal.its_window(a) w
+    cross join lateral marketing_automation_internal.its_windows(a) w
     where a.id = mail.activity_id and w.outside = 'skip'
       and not marketing_automation_internal.is_open(w, marketing_automation_internal.window_zone(w, mail.time_zone), moment)
+    limit 1
 $$;
 comment on function marketing_automation_internal.shut_out(marketing_automation_internal.outbox, timestamptz) is
     'API: private. Why a mail that leaves then is skipped by its window; null: it is not';

@@ -12,10 +12,10 @@ create table marketing_automation_internal.branch_decision (
 -- For reports, and to ask whether records have passed.
 create index branch_decision_taken on marketing_automation_internal.branch_decision (parent_id, activity_id);
 comment on table marketing_automation_internal.branch_decision is
-    'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
-    'view branch_decision';
+    'API: private. Which child a record takes of an activity whose children are alternatives, or which variant of its mail: its primary key is '
+    'why it is one; see the view branch_decision';
 comment on column marketing_automation_internal.branch_decision.activity_id is
-    'Null: it takes none, or waits for the winner of an experiment';
+    'Null: it takes none, or gets the mail as it is, or waits for the winner of an experiment';
 comment on column marketing_automation_internal.branch_decision.by_winner is
     'Whether it takes the winner of an experiment as such, and not by its share';
 

@@ -188,7 +188,7 @@ create table marketing_automation.activity (
     name text not null check (name <> ''),
     parent_id integer,
     on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
-        'email_not_bounced', 'condition_not_met', 'call_failed')),
+        'email_not_bounced', 'condition_not_met', 'call_failed', 'variant')),
     condition text,
     delay interval,
     action text default 'send_email' check (action in ('send_email', 'call')),
@@ -217,7 +217,9 @@ create table marketing_automation.activity (
     constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
     constraint activity_call_does_not_branch check (call is null or branch_by is null),
     constraint activity_wait_ends check (wait_until is null or delay is not null),
-    constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
+    constraint activity_experiment_has_variants check (metric is null or (branch_by is not distinct from 'share' and action is null)
+        or (branch_by is null and action is not distinct from 'send_email')),
+    constraint activity_variant_has_share check (on_event is distinct from 'variant' or (share is not null and action is null)),
     constraint activity_decides_by_metric check (decide_after is null or metric is not null),
     constraint activity_is_not_its_own_parent check (parent_id <> id)
 );
@@ -226,7 +228,8 @@ comment on column marketing_automation.activity.parent_id is 'Activity that this
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; null: simply follows';
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; variant: '
+    'it does not run, its texts take the place of those of its parent''s mail for its share; null: simply follows';
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
@@ -261,16 +264,18 @@ comment on column marketing_automation.activity.branch_by is
     'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
     'asked by itself';
 comment on column marketing_automation.activity.share is
-    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
-    'passed';
+    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key: of an alternative, or of a '
+    'variant. Fixed once records have passed';
 comment on column marketing_automation.activity.metric is
-    'opens, clicks or conversions: it is an experiment. Who is in none of the shares after it waits until the variant with the highest rate '
-    'has won, and takes that; null: it is none';
+    'opens, clicks or conversions: it is an experiment, of what it branches to by share, or of the variants of its mail. Who is in none of '
+    'their shares waits until the variant with the highest rate has won, and takes that; null: it is none';
 comment on column marketing_automation.activity.decide_after is
     'How long after the first record has come to an experiment it is decided; null: when decide() is called';
 create index activity_parent_id on marketing_automation.activity (parent_id);
 -- For each batch: is there one to decide?
 create index activity_experiment on marketing_automation.activity (id) where metric is not null;
+-- For each claim: which mails have variants?
+create index activity_variant on marketing_automation.activity (parent_id) where on_event = 'variant';
 
 create table marketing_automation.activity_translation (
     activity_id integer not null,

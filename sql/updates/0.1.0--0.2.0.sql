@@ -298,6 +298,9 @@ comment on column marketing_automation.sender_permission.sender is
 comment on column marketing_automation.sender_permission.role_id is
     'The role that was named when it was written: another one of that name may not. 0: there was none';
 
+-- A model is registered with replace.
+drop function marketing_automation.register_model(text, regclass, text, text, text, text, text, text, text, text);
+
 -- A scenario is created with its title; the page of one without a title has sentences that name none.
 drop function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean);
 alter table marketing_automation.page_text drop constraint page_text_name_check,
@@ -553,7 +556,7 @@ alter table marketing_automation.activity
     drop constraint activity_on_event_check,
     drop constraint activity_negative_event_needs_delay,
     add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
-        'email_bounced', 'email_not_bounced', 'condition_not_met')),
+        'email_bounced', 'email_not_bounced', 'condition_not_met', 'variant')),
     add constraint activity_negative_event_needs_delay check (on_event not like 'email\_not\_%' or delay is not null),
     add column wait_until text,
     add constraint activity_wait_ends check (wait_until is null or delay is not null),
@@ -561,12 +564,15 @@ alter table marketing_automation.activity
     add column share numeric check (share > 0 and share <= 100),
     add column metric text check (metric in ('opens', 'clicks', 'conversions')),
     add column decide_after interval check (decide_after > interval '0' and decide_after <= interval '10 years'),
-    add constraint activity_experiment_branches_by_share check (metric is null or (branch_by = 'share' and action is null)),
+    add constraint activity_experiment_has_variants check (metric is null or (branch_by is not distinct from 'share' and action is null)
+        or (branch_by is null and action is not distinct from 'send_email')),
+    add constraint activity_variant_has_share check (on_event is distinct from 'variant' or (share is not null and action is null)),
     add constraint activity_decides_by_metric check (decide_after is null or metric is not null);
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; null: simply follows';
+    'parent, when the condition of that was not true; variant: it does not run, its texts take the place of those of its parent''s mail for '
+    'its share; null: simply follows';
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
     'activity that branches by condition it is asked when that runs, and not again';
@@ -578,14 +584,15 @@ comment on column marketing_automation.activity.branch_by is
     'whose condition is true, in the order in which they were added, or one by its share; one without takes the rest. null: each child is '
     'asked by itself';
 comment on column marketing_automation.activity.share is
-    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key. Fixed once records have '
-    'passed';
+    'Per cent of the people for whom its parent has run that take this one, by a hash of parent and party or key: of an alternative, or of a '
+    'variant. Fixed once records have passed';
 comment on column marketing_automation.activity.metric is
-    'opens, clicks or conversions: it is an experiment. Who is in none of the shares after it waits until the variant with the highest rate '
-    'has won, and takes that; null: it is none';
+    'opens, clicks or conversions: it is an experiment, of what it branches to by share, or of the variants of its mail. Who is in none of '
+    'their shares waits until the variant with the highest rate has won, and takes that; null: it is none';
 comment on column marketing_automation.activity.decide_after is
     'How long after the first record has come to an experiment it is decided; null: when decide() is called';
 create index activity_experiment on marketing_automation.activity (id) where metric is not null;
+create index activity_variant on marketing_automation.activity (parent_id) where on_event = 'variant';
 create table marketing_automation_internal.branch_decision (
     record_id bigint not null,
     parent_id integer not null,
@@ -597,10 +604,10 @@ create table marketing_automation_internal.branch_decision (
 -- For reports, and to ask whether records have passed.
 create index branch_decision_taken on marketing_automation_internal.branch_decision (parent_id, activity_id);
 comment on table marketing_automation_internal.branch_decision is
-    'API: private. Which child a record takes of an activity whose children are alternatives: its primary key is why it is one; see the '
-    'view branch_decision';
+    'API: private. Which child a record takes of an activity whose children are alternatives, or which variant of its mail: its primary key is '
+    'why it is one; see the view branch_decision';
 comment on column marketing_automation_internal.branch_decision.activity_id is
-    'Null: it takes none, or waits for the winner of an experiment';
+    'Null: it takes none, or gets the mail as it is, or waits for the winner of an experiment';
 comment on column marketing_automation_internal.branch_decision.by_winner is
     'Whether it takes the winner of an experiment as such, and not by its share';
 
@@ -952,14 +959,15 @@ alter table marketing_automation.activity
     drop constraint activity_action_check,
     add column call text,
     add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked',
-        'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed')),
+        'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed', 'variant')),
     add constraint activity_action_check check (action in ('send_email', 'call')),
     add constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
     add constraint activity_call_does_not_branch check (call is null or branch_by is null);
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; null: simply follows';
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; variant: '
+    'it does not run, its texts take the place of those of its parent''s mail for its share; null: simply follows';
 comment on column marketing_automation.activity.action is 'send_email; call, see the column call; or null for a node that only branches';
 comment on column marketing_automation.activity.call is
     'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '

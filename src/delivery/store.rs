@@ -25,6 +25,9 @@ pub struct Claimed {
     pub record: Option<i64>,
     pub record_uuid: String,
     pub activity: i32,
+    /// Whose texts it has: the activity's own, or those of a variant.
+    pub template: i32,
+    /// Of the texts.
     pub version: i32,
     pub email: String,
     pub recipient_name: Option<String>,
@@ -70,7 +73,7 @@ impl Share {
     }
 }
 
-/// Templates of one activity in one language; empty: its own.
+/// Templates of one activity, or variant, in one language; empty: its own.
 #[derive(Debug, Clone)]
 pub struct TemplateRow {
     pub activity: i32,

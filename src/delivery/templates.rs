@@ -111,10 +111,10 @@ impl Templates {
             .iter()
             .filter(|mail| {
                 self.activities
-                    .get(&mail.activity)
+                    .get(&mail.template)
                     .is_none_or(|known| known.version != mail.version)
             })
-            .map(|mail| mail.activity)
+            .map(|mail| mail.template)
             .collect();
         unknown.sort_unstable();
         unknown.dedup();
@@ -133,7 +133,7 @@ impl Templates {
     /// The templates for a claimed mail; None: its activity was deleted meanwhile.
     pub(super) fn compiled(&mut self, mail: &Claimed) -> Option<Arc<Compiled>> {
         self.activities
-            .get_mut(&mail.activity)
+            .get_mut(&mail.template)
             .map(|activity| activity.compiled(&mail.language))
     }
 }

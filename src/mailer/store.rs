@@ -51,6 +51,7 @@ fn claimed(row: &Row) -> std::result::Result<Claimed, Error> {
         record: row.try_get(2)?,
         record_uuid: row.try_get(3)?,
         activity: row.try_get(4)?,
+        template: row.try_get(20)?,
         version: row.try_get(5)?,
         email: row.try_get(6)?,
         recipient_name: row.try_get(7)?,

@@ -1,7 +1,7 @@
 """The demo: a campaign from `create extension` to the follow-ups, on real parts.
 
 `python3 tests/demo` plays it, with KEEP=1 in the environment it is left running at the end, and
-`python3 tests/demo stop` ends one that was left.
+`python3 tests/demo stop` ends one that was left. `python3 tests/demo year` plays a year of a shop.
 """
 
 import os
@@ -11,7 +11,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from demo import kept, story  # noqa: E402
+from demo import kept, story, year  # noqa: E402
 from harness.paths import TARGET  # noqa: E402
 
 
@@ -19,10 +19,17 @@ def main(arguments):
     if arguments == ["stop"]:
         print("The demo has been stopped." if kept.stop() else "No demo is running.")
         return 0
+    if arguments == ["year"]:
+        return _played(lambda: year.play(year.days_to_play()))
     if kept.stop():
         print("The demo that was left running has been stopped; this one replaces it.")
+    return _played(lambda: story.play(keep=os.environ.get("KEEP", "") not in ("", "0")))
+
+
+def _played(play):
+    """Plays it; what to exit with."""
     try:
-        story.play(keep=os.environ.get("KEEP", "") not in ("", "0"))
+        play()
     except KeyboardInterrupt:
         print("\nStopped, nothing is left running.")
         return 130

@@ -31,6 +31,7 @@ COMMANDS = {
     "fuzz": ("SECONDS=1",),
     "compare-mjml": (),
     "demo": ("KEEP=1",),
+    "demo-shop": ("DAYS=10",),
     "demo-stop": (),
     "release-freeze": (f"NEXT={FOLLOWING}",),
     "clean": (),

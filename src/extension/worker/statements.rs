@@ -23,7 +23,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
             .update(
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
                         coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
-                        track_opens, track_clicks, channel, closes_in
+                        track_opens, track_clicks, channel, closes_in, template_id
                  from marketing_automation_internal.claim_messages($1, $2)",
                 None,
                 &[batch_size.into(), full_scan.into()],
@@ -36,6 +36,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
                     record: row.get(3)?,
                     record_uuid: column(&row, 4)?,
                     activity: column(&row, 5)?,
+                    template: column(&row, 18)?,
                     version: column(&row, 6)?,
                     email: column(&row, 7)?,
                     recipient_name: row.get(8)?,

@@ -74,6 +74,7 @@ grant select on file to regress_staged_other;
 set role regress_staged_other;
 select marketing_automation.export_scenario('staged');
 select * from marketing_automation.import_scenario((select definition from file));
+select * from marketing_automation.import_scenario((select definition from file), name => 'staged elsewhere');
 reset role;
 select marketing_automation.stop('staged'), marketing_automation.draft('staged');
 delete from marketing_automation.scenario where name like 'staged%';

@@ -10,3 +10,8 @@ select marketing_automation.create_scenario('by ten', 'party', 'false', false, '
 select s.language, a.name, a.action, a.delay, a.at_time from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
 where s.name = 'by place' order by a.id;
 select marketing_automation.delete_scenario('by place'), marketing_automation.delete_scenario('by ten');
+select marketing_automation.register_model('by place', 'marketing_automation.party', 'self.id', null, null, null, null, null, null, null);
+select marketing_automation.register_model('by place', 'marketing_automation.party', 'self.id', 'self.id', null, null, '''fr''');
+select marketing_automation.register_model('by place', 'marketing_automation.party', 'self.id', null, null, null, null, null, null, null, false);
+select m.party, m.language from marketing_automation.model m where m.name = 'by place';
+select marketing_automation.unregister_model('by place');

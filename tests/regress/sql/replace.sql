@@ -66,7 +66,27 @@ reset role;
 select marketing_automation.revoke_access('regress_again', 'marketer');
 drop role regress_again;
 select marketing_automation.stop('again');
--- Nothing that one of them is told is forgotten.
+-- A model likewise: what it was is told, and what its records forbid is an error.
+select marketing_automation.register_model('again guest', 'again.guest', key => 'self.id', email => 'self.email', language => '''fr''', replace => true);
+select marketing_automation.register_model('again guest', 'again.guest', key => 'self.id', email => 'self.email', language => '''fr''', replace => true);
+select marketing_automation.register_model('again guest', 'again.guest', key => 'self.id', email => 'self.email', replace => true);
+select change, before, after from marketing_automation.definition_history where kind = 'model' and name = 'again guest' order by id;
+select marketing_automation.register_model('again guest', 'again.guest', key => 'self.id', replace => false);
+select marketing_automation.register_model('again guest', 'again.guest', key => 'self.email', replace => true);
+select marketing_automation.register_model('again guest', 'again.guest', key => 'self.nonsense', replace => true);
+select marketing_automation.register_model('again third', 'again.guest', key => 'self.id', replace => false);
+select key, email, language from marketing_automation.model where name like 'again%' order by name;
+-- Nothing that one of them is told is forgotten, and what a scenario, an activity or a model consists of can be told.
+select marketing_automation.create_scenario('again first', 'again guest', priority => 7) > 0 as created;
+select marketing_automation.create_scenario('again first', 'again guest', priority => 8, replace => true) > 0 as created;
+select marketing_automation.create_scenario('again first', 'again guest', priority => 1001, replace => true);
+select priority from marketing_automation.scenario where name = 'again first';
+select marketing_automation.delete_scenario('again first');
+select c.relname, a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid
+join (values ('scenario', 'create_scenario'), ('activity', 'add_activity'), ('model', 'register_model')) f (relation, function) on f.relation = c.relname
+where c.relnamespace = 'marketing_automation'::regnamespace and a.attnum > 0 and not a.attisdropped
+  and a.attname not in ('id', 'state', 'owner', 'owner_id', 'created_at', 'scenario_id', 'parent_id', 'version', 'key_type')
+  and not exists (select from pg_proc p where p.proname = f.function and a.attname = any (p.proargnames)) order by 1, 2;
 select p.proname, a.name from pg_proc p cross join unnest(p.proargnames) a (name)
 where p.pronamespace = 'marketing_automation'::regnamespace and p.proname in ('create_scenario', 'add_activity') and 'replace' = any (p.proargnames)
   and a.name not in ('scenario', 'replace') and position(format('%L, %s', a.name, a.name) in regexp_replace(p.prosrc, '\s+', ' ', 'g')) = 0;

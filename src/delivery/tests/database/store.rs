@@ -54,6 +54,7 @@ impl Store for Database {
                 record: Some(id as i64 + 1),
                 record_uuid: format!("uuid-{id}"),
                 activity: row.activity,
+                template: row.activity,
                 version: 1,
                 email: row.email.clone(),
                 recipient_name: None,

@@ -1,0 +1,130 @@
+\set SHOW_CONTEXT never
+set timezone = 'UTC';
+-- What a campaign file may have wrong is a named error with a hint, or a state of the row that is counted: nothing is lost or sent twice.
+create schema bad;
+create table bad.guest (id integer primary key, email text, ends_on date, ends_at timestamp, visit text);
+insert into bad.guest select i, 'guest' || i || '@bad.example', '2030-01-01', '2030-01-01', case when i > 1 then 'visit ' || i end from generate_series(1, 3) i;
+select count(marketing_automation.register_model('bad guest', 'bad.guest', key => 'self.id', party => 'self.id', email => 'self.email')) as registered;
+create function bad.told(statement text) returns text language plpgsql as $$
+declare
+    message text;
+    hint text;
+begin
+    execute statement;
+    set constraints all immediate;
+    return 'no error';
+exception when others then
+    get stacked diagnostics message = message_text, hint = pg_exception_hint;
+    return sqlstate || ' ' || message || ' | ' || coalesce(nullif(hint, ''), 'NO HINT');
+end $$;
+select marketing_automation.create_scenario('bad', 'bad guest', domain => 'self.id < 0') > 0 as created;
+insert into marketing_automation.topic (name, title, opt_in) values ('bad topic', 'Bad', 'none');
+insert into marketing_automation.message_class (name) values ('bad class');
+select marketing_automation.create_scenario('bad uses', 'bad guest', topic => 'bad topic', message_class => 'bad class') > 0 as created;
+select marketing_automation.add_activity('bad', 'split', action => null, branch_by => 'share') > 0 as added;
+select marketing_automation.add_activity('bad', 'try', action => null, branch_by => 'share', metric => 'conversions') > 0 as added;
+select bad.told(s) from unnest(array[
+    -- Shares.
+    $$select marketing_automation.add_activity('bad', 'a', parent => 'split', action => null, share => 101)$$,
+    $$select marketing_automation.add_activity('bad', 'a', parent => 'split', action => null, share => 60),
+        marketing_automation.add_activity('bad', 'b', parent => 'split', action => null, share => 41)$$,
+    $$select marketing_automation.add_activity('bad', 'a', parent => 'split', action => null, share => 'NaN')$$,
+    -- An experiment without a rest.
+    $$select marketing_automation.add_activity('bad', 'a', parent => 'try', action => null, share => 50),
+        marketing_automation.add_activity('bad', 'b', parent => 'try', action => null, share => 50)$$,
+    $$select marketing_automation.add_activity('bad', 'a', parent => 'try', action => null)$$,
+    -- A date that is none.
+    $$select marketing_automation.add_activity('bad', 'a', action => null, at => 'self.ends_on')$$,
+    $$select marketing_automation.add_activity('bad', 'a', action => null, at => 'self.ends_at')$$,
+    $$select marketing_automation.add_activity('bad', 'a', action => null, at => 'self.email')$$,
+    $$select marketing_automation.add_activity('bad', 'a', action => null, at => '')$$,
+    -- Windows.
+    $$insert into marketing_automation.send_window (name, days) values ('bad', '{}')$$,
+    $$insert into marketing_automation.send_window (name, days) values ('bad', '{8}')$$,
+    $$insert into marketing_automation.send_window (name, opens, closes) values ('bad', '09:00', '09:00')$$,
+    $$insert into marketing_automation.send_window (name, calendar) values ('bad', 'nowhere')$$,
+    $$insert into marketing_automation.send_window (name, time_zone) values ('bad', 'Europe/Nowhere')$$,
+    $$insert into marketing_automation.send_window (name, outside) values ('bad', 'drop')$$,
+    $$insert into marketing_automation.holiday select 'bad', current_date + n from generate_series(-1, 500) n;
+      insert into marketing_automation.send_window (name, calendar) values ('bad', 'bad')$$,
+    $$update marketing_automation.scenario set send_window = 'bad' where name = 'bad'$$,
+    $$select marketing_automation.add_activity('bad', 'a', action => null, send_window => 'bad')$$,
+    -- What is in use.
+    $$delete from marketing_automation.topic where name = 'bad topic'$$,
+    $$update marketing_automation.topic set name = 'other' where name = 'bad topic'$$,
+    $$delete from marketing_automation.message_class where name = 'bad class'$$,
+    $$delete from marketing_automation.message_class where name = 'marketing'$$,
+    $$update marketing_automation.scenario set topic = 'nothing' where name = 'bad'$$,
+    $$update marketing_automation.scenario set message_class = 'nothing' where name = 'bad'$$,
+    $$insert into marketing_automation.frequency_cap (message_class, mails, per) values ('nothing', 1, '1 day')$$,
+    $$insert into marketing_automation.frequency_cap (message_class, mails, per) values ('marketing', 0, '1 day')$$,
+    $$insert into marketing_automation.frequency_cap (message_class, mails, per) values ('marketing', 1, '-1 day')$$,
+    -- Entering again.
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', reenter_after => '-1 second')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', occasion => 'now()')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', holdout => 101, goal => 'true')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', holdout => 5)$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', goal => 'true', goal_window => '0')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', goal => 'true', goal_at => 'self.email')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', goal => 'true', goal_value => 'self.email')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', goal_at => 'now()')$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', goal_ends_journey => true)$$,
+    $$select marketing_automation.create_scenario('bad two', 'bad guest', priority => 1001)$$,
+    -- A definition from elsewhere.
+    $$select marketing_automation.import_scenario('[]')$$,
+    $$select marketing_automation.import_scenario('{"format": 2, "scenario": {"name": "x"}, "activities": []}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad nobody"}, "activities": [], "model": {"relation": "bad.gone", "key": "self.id"}}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest", "domain": "self.gone"}, "activities": []}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest", "shape": "round"}, "activities": []}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "subject": "{{ record.gone }}", "body": "b"}]}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "parent": "b", "action": null}]}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "action": null, "delay": "soon"}]}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest", "send_window": "bad"}, "activities": []}')$$
+]) s;
+-- None of it has left anything behind.
+select name from marketing_automation.scenario where name like 'bad%' order by 1;
+select a.name from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id where s.name like 'bad%' order by 1;
+select name from marketing_automation.send_window where name = 'bad';
+-- As somebody else: what belongs to others.
+create role regress_bad;
+select marketing_automation.grant_access('regress_bad', 'marketer');
+grant usage on schema bad to regress_bad;
+grant select on bad.guest to regress_bad;
+set role regress_bad;
+select bad.told(s) from unnest(array[
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad", "model": "bad guest"}, "activities": []}')$$,
+    $$select marketing_automation.register_model('bad guest', 'bad.guest', key => 'self.id', replace => true)$$]) s;
+reset role;
+select marketing_automation.revoke_access('regress_bad', 'marketer');
+revoke all on bad.guest from regress_bad;
+revoke all on schema bad from regress_bad;
+drop role regress_bad;
+
+-- Rows, and not definitions: an occasion that is null is counted, and the row enters when it has one, once.
+select marketing_automation.create_scenario('bad visits', 'bad guest', occasion => 'self.visit') > 0 as created;
+select marketing_automation.add_activity('bad visits', 'thanks', action => null) > 0 as added;
+select marketing_automation.run('bad visits') is not null as runs;
+select enrolled from marketing_automation.enroll('bad visits');
+select t.without_occasion from marketing_automation.scenario_status t where t.scenario_id = marketing_automation.scenario_id('bad visits');
+select fact from marketing_automation.explain_record('bad visits', '1');
+update bad.guest set visit = 'visit 1' where id = 1;
+select enrolled from marketing_automation.enroll('bad visits');
+select enrolled from marketing_automation.enroll('bad visits');
+select t.without_occasion from marketing_automation.scenario_status t where t.scenario_id = marketing_automation.scenario_id('bad visits');
+select key, occasion from marketing_automation.record where scenario_id = marketing_automation.scenario_id('bad visits') order by key;
+-- A share that changes after somebody has passed, and an alternative more.
+select marketing_automation.create_scenario('bad shares', 'bad guest') > 0 as created;
+select marketing_automation.add_activity('bad shares', 'split', action => null, branch_by => 'share') > 0 as added;
+select marketing_automation.add_activity('bad shares', 'half', parent => 'split', action => null, share => 50) > 0 as added;
+select marketing_automation.run('bad shares') is not null as runs;
+select enrolled from marketing_automation.enroll('bad shares');
+do $$ begin while marketing_automation.process_due() > 0 loop end loop; end $$;
+select bad.told(s) from unnest(array[
+    $$update marketing_automation.activity set share = 60 where name = 'half' and scenario_id = marketing_automation.scenario_id('bad shares')$$,
+    $$select marketing_automation.add_activity('bad shares', 'rest', parent => 'split', action => null)$$,
+    $$update marketing_automation.scenario set holdout = 5, goal = 'true' where name = 'bad shares'$$,
+    $$update marketing_automation.scenario set occasion = 'self.visit' where name = 'bad shares'$$]) s;
+select marketing_automation.stop('bad visits'), marketing_automation.stop('bad shares');
+select marketing_automation.delete_scenario('bad'), marketing_automation.delete_scenario('bad uses');
+delete from marketing_automation.topic where name = 'bad topic';
+delete from marketing_automation.message_class where name = 'bad class';
