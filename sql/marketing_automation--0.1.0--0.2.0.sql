@@ -4675,6 +4675,10 @@ begin
                 select p.name from marketing_automation.activity p where p.id = parent.parent_id));
     end if;
     if activity.on_event is distinct from 'variant' then
+        if activity.action is distinct from 'send_email' and exists (select from marketing_automation_internal.variants(activity.id)) then
+            raise exception 'activity "%" must send an e-mail: its mail has variants', activity.name using errcode = 'check_violation',
+                hint = 'Delete them before.';
+        end if;
         if activity.branch_by is not null and exists (select from marketing_automation_internal.variants(activity.id)) then
             raise exception 'activity "%" cannot branch: its mail has variants', activity.name using errcode = 'check_violation',
                 hint = 'Let an activity with action => null follow it, and branch there.';
@@ -4906,7 +4910,7 @@ begin
         end if;
     end if;
     if tg_op = 'UPDATE' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event <> 'condition_not_met'
+        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event not in ('condition_not_met', 'variant')
             and new.action is distinct from marketing_automation_internal.emitting_action(c.on_event)) then
         raise exception 'activity "%" must %: children wait for its events', new.name,
             case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
