@@ -4,11 +4,13 @@ mod angle_bracket;
 mod conditional;
 mod corrections;
 mod css;
+mod defaults;
 mod elements;
 mod finish;
 mod head;
 mod mistakes;
 mod prepare;
+mod room;
 
 use htmlparser::{ElementEnd, Token, Tokenizer};
 use mrml::prelude::parser::{Error, ParserOptions};

@@ -66,7 +66,16 @@ fn described(element: &Element) -> String {
         .map(|attribute| {
             let value = html_escape::decode_html_entities(&attribute.value()).into_owned();
             let value = match attribute.name().as_str() {
-                "style" => sorted(&value, ';', str::to_owned),
+                // A zero needs no unit.
+                "style" => sorted(&value, ';', |style| {
+                    let sides = style.split(' ');
+                    let sides = sides.map(|side| {
+                        side.strip_suffix("0px")
+                            .filter(|before| before.is_empty() || before.ends_with(':'))
+                            .map_or(side.to_owned(), |before| format!("{before}0"))
+                    });
+                    sides.collect::<Vec<_>>().join(" ")
+                }),
                 "class" => sorted(&value, ' ', known),
                 "id" | "for" | "name" => known(&value),
                 // HTML's attribute is a number, and browsers read it from either.

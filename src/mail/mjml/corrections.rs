@@ -7,17 +7,55 @@ const YAHOO_ONLY: &str = "@media screen yahoo {";
 const BEFORE_RATIO: &str = "mso-padding-bottom-alt:0;padding-bottom:";
 const BEHIND_RATIO: &str = ";width:0.01%";
 
+/// How mrml begins an `mj-table`.
+const TABLE: &str = "<table border=\"0\" cellpadding=";
+
 pub(super) fn correct(html: String) -> String {
     let html = if html.contains(ALL_SCREENS) {
         html.replace(ALL_SCREENS, YAHOO_ONLY)
     } else {
         html
     };
-    if html.contains(BEFORE_RATIO) {
+    let html = if html.contains(BEFORE_RATIO) {
         with_unit(&html)
     } else {
         html
+    };
+    if html.contains(TABLE) {
+        with_cells_apart(&html)
+    } else {
+        html
     }
+}
+
+/// Without it the reset of styles that MJML begins with lets no room between cells.
+fn with_cells_apart(html: &str) -> String {
+    let mut parts = html.split(TABLE);
+    let mut corrected = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        corrected.push_str(TABLE);
+        let tag = part.split('>').next().unwrap_or_default();
+        let inside = |before: &str| {
+            let at = tag.find(before)? + before.len();
+            Some((at, tag[at..].split('"').next()?))
+        };
+        let is_apart = inside(" cellspacing=\"")
+            .and_then(|(_, room)| room.parse::<u32>().ok())
+            .is_some_and(|room| room > 0);
+        let style = inside(" style=\"").filter(|(_, style)| {
+            is_apart && style.contains("table-layout:") && !style.contains("border-collapse")
+        });
+        match style {
+            Some((at, style)) => {
+                let end = at + style.len();
+                corrected.push_str(&part[..end]);
+                corrected.push_str("border-collapse:separate;");
+                corrected.push_str(&part[end..]);
+            }
+            None => corrected.push_str(part),
+        }
+    }
+    corrected
 }
 
 /// Rounded, as the npm package does.

@@ -2,6 +2,7 @@
 
 use htmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
+use super::{defaults, room};
 use crate::mail::edits::{Edit, Edited};
 
 /// Elements that mrml does not descend into, although they have no end tag.
@@ -38,6 +39,9 @@ pub(super) fn prepare(document: &str, taken: Vec<Edit>) -> Edited {
                 if local.as_str() == "alt" {
                     image = image.map(|_| true);
                 }
+                if local.as_str().contains("padding") {
+                    edits.extend(value.and_then(|value| with_unit(&value)));
+                }
                 if local.as_str() == "mode" {
                     edits.extend(value.and_then(|value| fluid(&value)));
                 }
@@ -57,6 +61,8 @@ pub(super) fn prepare(document: &str, taken: Vec<Edit>) -> Edited {
             _ => {}
         }
     }
+    edits.extend(defaults::written_out(document));
+    edits.extend(room::edits(document));
     edits.retain(|edit| {
         let is_inside = |taken: &Edit| {
             taken.range.start <= edit.range.start && edit.range.end <= taken.range.end
@@ -89,13 +95,30 @@ fn fluid(mode: &StrSpan<'_>) -> Option<Edit> {
         .then(|| Edit::replace(mode.start()..mode.end(), "fluid".to_owned()))
 }
 
-/// What Debug would write otherwise, as references; line ends and tabs as spaces, as XML has it.
+/// A padding whose zeros have a unit: mrml takes `30px 0` for none when it calculates widths and heights.
+fn with_unit(value: &StrSpan<'_>) -> Option<Edit> {
+    let sides: Vec<&str> = value.as_str().split_ascii_whitespace().collect();
+    let sides_with_unit: Vec<&str> = sides
+        .iter()
+        .map(|side| if *side == "0" { "0px" } else { side })
+        .collect();
+    (sides != sides_with_unit)
+        .then(|| Edit::replace(value.start()..value.end(), sides_with_unit.join(" ")))
+}
+
+/// What Debug would write otherwise, as references.
 fn escaped(value: &StrSpan<'_>) -> Option<Edit> {
     let text = value.as_str();
-    let is_kept = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ';
-    if text.chars().all(is_kept) {
-        return None;
-    }
+    (!text.chars().all(is_kept))
+        .then(|| Edit::replace(value.start()..value.end(), referenced(text)))
+}
+
+fn is_kept(c: char) -> bool {
+    c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' '
+}
+
+/// The value of an attribute with references for what Debug would write otherwise; line ends and tabs as spaces, as XML has it.
+pub(super) fn referenced(text: &str) -> String {
     let mut written = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
@@ -109,5 +132,5 @@ fn escaped(value: &StrSpan<'_>) -> Option<Edit> {
             c => written.push(c),
         }
     }
-    Some(Edit::replace(value.start()..value.end(), written))
+    written
 }

@@ -280,3 +280,111 @@ fn nesting_is_bounded_by_what_the_stack_bears() {
         .join()
         .unwrap();
 }
+
+#[test]
+fn defaults_win_against_what_is_inherited() {
+    let html = html(
+        "<mjml><mj-head><mj-attributes><mj-all font-size=\"19px\" /><mj-social-element color=\"#f00\" padding=\"1px\" />\
+         <mj-class name=\"pale\" color=\"#eee\" /></mj-attributes></mj-head><mj-body><mj-section><mj-column>\
+         <mj-social color=\"#00f\" font-size=\"9px\"><mj-social-element name=\"facebook\">A</mj-social-element>\
+         <mj-social-element name=\"facebook\" mj-class=\"pale\">B</mj-social-element>\
+         <mj-social-element name=\"facebook\" color=\"#0f0\" font-size=\"8px\">C</mj-social-element>\
+         </mj-social></mj-column></mj-section></mj-body></mjml>",
+    );
+    for (text, color, size) in [
+        ("A", "#f00", "19px"),
+        ("B", "#eee", "19px"),
+        ("C", "#0f0", "8px"),
+    ] {
+        let before = &html[..html
+            .find(&format!(">{text}<"))
+            .or(html.find(&format!(" {text} ")))
+            .unwrap()];
+        let style = &before[before.rfind("style=").unwrap()..];
+        assert!(style.contains(&format!("color:{color}")), "{text}: {style}");
+        assert!(
+            style.contains(&format!("font-size:{size}")),
+            "{text}: {style}"
+        );
+    }
+}
+
+#[test]
+fn a_hero_is_as_high_as_it_says_with_its_padding() {
+    let hero = |attributes: &str| {
+        html(&format!(
+            "<mjml><mj-body><mj-hero {attributes}><mj-text>x</mj-text></mj-hero></mj-body></mjml>"
+        ))
+    };
+    for (attributes, height) in [
+        ("height=\"220px\" padding=\"30px 0\"", 160),
+        (
+            "mode=\"fixed-height\" height=\"220px\" padding=\"10px 1px 20px\"",
+            190,
+        ),
+        (
+            "height=\"220px\" padding=\"10px\" padding-bottom=\"0\"",
+            210,
+        ),
+        ("height=\"220px\"", 220),
+    ] {
+        let html = hero(attributes);
+        assert!(
+            html.contains(&format!("height=\"{height}\"")),
+            "{attributes}: {html}"
+        );
+    }
+}
+
+#[test]
+fn widths_are_what_a_padding_leaves() {
+    for (padding, width) in [
+        ("0 20px", 560),
+        ("0px 20px", 560),
+        ("10px 0", 600),
+        ("0", 600),
+    ] {
+        let html = mail(&format!(
+            "<mj-image src=\"https://a.example/i.png\" padding=\"{padding}\" />"
+        ));
+        assert!(
+            html.contains(&format!("width=\"{width}\"")),
+            "{padding}: {html}"
+        );
+    }
+}
+
+#[test]
+fn sections_of_a_wrapper_have_its_gap_between_them() {
+    let section = "<mj-section><mj-column><mj-text>a<br>b</mj-text></mj-column></mj-section>";
+    let wrapper = |attributes: &str| {
+        html(&format!(
+            "<mjml><mj-body><mj-wrapper{attributes}>{section}{section}{section}</mj-wrapper>{section}{section}</mj-body></mjml>"
+        ))
+    };
+    assert_eq!(
+        wrapper(" gap=\"12px\"").matches("padding:12px 0 0").count(),
+        2
+    );
+    assert_eq!(wrapper("").matches("padding:12px 0 0").count(), 0);
+}
+
+#[test]
+fn cells_of_a_table_stand_apart_where_it_says_so() {
+    for (attributes, apart) in [
+        (" cellspacing=\"2\"", true),
+        (" cellspacing=\"0\"", false),
+        ("", false),
+    ] {
+        let html = mail(&format!(
+            "<mj-table{attributes}><tr><td>x</td></tr></mj-table>"
+        ));
+        assert_eq!(
+            html.contains("border-collapse:separate"),
+            apart,
+            "{attributes}"
+        );
+    }
+    let own = "<mj-text><table border=\"0\" cellpadding=\"1\" cellspacing=\"2\" style=\"border-collapse:collapse\"><tr><td>x</td></tr></table></mj-text>";
+    assert!(!mail(own).contains("separate"));
+}
