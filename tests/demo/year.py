@@ -91,6 +91,8 @@ def _live(cluster, sink, clock, days):
         for number in range(days * int(datetime.timedelta(days=1) / STEP)):
             moment = BEGIN + (number + 1) * STEP
             clock.set((moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
+            # What they do at the moment of sending is taken for a robot's: recipients read six hours later.
+            cursor.execute("call shop.read()")
             cursor.execute("call shop.live()")
             cursor.execute("select error from marketing_automation.enroll() where error is not null")
             errors = cursor.fetchall()
@@ -98,7 +100,6 @@ def _live(cluster, sink, clock, days):
                 raise RuntimeError(f"enrolling failed at {moment}: {errors[0][0]}")
             cursor.execute("call marketing_automation.process_all_due()")
             wait_until(lambda: _has_left(cursor), 30, 0.01, f"what is due at {moment} to be sent")
-            cursor.execute("call shop.read()")
             if (moment + STEP).month != moment.month:
                 months.append(f"{moment:%B}: {len(sink.mails)}")
         show("mails by the end of " + (", ".join(months) or f"these days: {len(sink.mails)}"))

@@ -31,7 +31,7 @@ begin
     from shop.customer c where shop.chance('wants offers' || today, c.id) < 0.003;
 end $$;
 
--- What recipients do with the mails that have come since the last time: a third opens them, a tenth clicks, two thirds confirm.
+-- What recipients do with the mails that have come since the last time: a third opens them, four in ten confirm.
 create table shop.seen (message_id bigint primary key);
 create procedure shop.read() language plpgsql as $$
 begin
@@ -45,11 +45,12 @@ begin
     insert into shop.seen select f.id from fresh f;
     perform marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(k.kind),
         array_agg(marketing_automation_internal.sign_token(k.kind, f.record_id, f.activity_id)), array_agg(now()), array_agg('GET'::text),
-        array_agg(null::inet), array_agg('Mozilla/5.0'::text))
+        array_agg(null::inet), array_agg('Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0'::text))
     from fresh f
     cross join lateral (values ('email_opened', case when f.is_question then 0.6 else 0.35 end), ('email_clicked', 0.12)) k (kind, rate)
     where shop.chance(k.kind, f.id) < k.rate having count(*) > 0;
-    perform marketing_automation.confirm_by_token(marketing_automation_internal.sign_token('confirmed', f.record_id, f.activity_id), 'Mozilla/5.0')
+    perform marketing_automation.confirm_by_token(marketing_automation_internal.sign_token('confirmed', f.record_id, f.activity_id),
+        'Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0')
     from fresh f where f.activity in ('ask', 'remind') and shop.chance('confirms', f.id) < 0.4;
 end $$;
 
