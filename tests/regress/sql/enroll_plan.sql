@@ -88,12 +88,12 @@ insert into shop.parcel select i, case when i % 2 = 0 then 'north' else 'south' 
 analyze shop.parcel;
 select marketing_automation.register_model('parcel', 'shop.parcel', key => 'self.id', email => 'self.email');
 select marketing_automation.create_scenario('northern', 'parcel', 'self.region = ''north''') > 0 as created;
-select marketing_automation.create_scenario('seen', 'parcel', 'exists (select from shop.shopper p where p.id = self.id)') > 0 as created;
+select marketing_automation.create_scenario('shoppers only', 'parcel', 'exists (select from shop.shopper p where p.id = self.id)') > 0 as created;
 select shop.explain(marketing_automation_internal.entering_query(s, m)) as plan
 from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.name = 'northern';
 select bool_or(line ~ 'Join|Nested Loop') as joins, bool_or(line ~ 'SubPlan') as asks_each
 from (select shop.explain(marketing_automation_internal.entering_query(s, m)) as line
-    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.name = 'seen') p;
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.name = 'shoppers only') p;
 -- A tenth of the records decides whether they are hashed, whatever a session has set.
 create function shop.nestloop(name text) returns text language plpgsql set enable_nestloop = off as $$
 begin
@@ -103,10 +103,10 @@ begin
 end $$;
 begin;
 update pg_class set reltuples = 6000 where oid = 'marketing_automation_internal.record'::regclass;
-select shop.nestloop('northern'), shop.nestloop('seen'), shop.nestloop('window');
+select shop.nestloop('northern'), shop.nestloop('shoppers only'), shop.nestloop('window');
 rollback;
 begin;
 update pg_class set reltuples = 4000 where oid = 'marketing_automation_internal.record'::regclass;
-select shop.nestloop('northern'), shop.nestloop('seen');
+select shop.nestloop('northern'), shop.nestloop('shoppers only');
 rollback;
 select current_setting('enable_nestloop') as left_alone;
