@@ -13,7 +13,7 @@ insert into calls.customer select i, 'Customer ' || i, 'c' || i || '@calls.examp
 create function calls.make_voucher(of_customer integer, percent integer) returns calls.voucher language sql as $$
     insert into calls.voucher (code, customer_id) values ('V' || percent || '-' || of_customer, of_customer) returning *
 $$;
-select marketing_automation.register_model('buyer', 'calls.customer', key => 'self.id', party => 'self.id', email => 'self.email', recipient_name => 'self.name');
+select marketing_automation.register_model('buyer of calls', 'calls.customer', key => 'self.id', party => 'self.id', email => 'self.email', recipient_name => 'self.name');
 reset role;
 create function calls.send_all() returns void language sql as $$
     select marketing_automation_internal.complete_messages(array_agg(c.id), array_agg(c.attempt), array_agg('sent'::text), array_agg('250 ok'::text),
@@ -34,7 +34,7 @@ $$;
 
 -- A voucher is made, mailed in the next step, and read by conditions after it.
 set role regress_cal;
-select marketing_automation.create_scenario('voucher', 'buyer', domain => 'self.id <= 3') > 0 as created;
+select marketing_automation.create_scenario('voucher', 'buyer of calls', domain => 'self.id <= 3') > 0 as created;
 select marketing_automation.add_activity('voucher', 'make', action => 'call', call => 'calls.make_voucher(self.id, 10)') > 0 as added;
 select marketing_automation.add_activity('voucher', 'tell', 'make', subject => 'Your {{ results.make.code }}',
     body => '<p>{{ record.name }}: {{ results.make.code }}</p>') > 0 as added;
@@ -98,7 +98,7 @@ select marketing_automation.stop('voucher');
 
 -- Values of all kinds; null; nothing; and a call on the results of calls.
 create function calls.nothing() returns void language sql as '';
-select marketing_automation.create_scenario('values', 'buyer', domain => 'self.id = 1') > 0 as created;
+select marketing_automation.create_scenario('values', 'buyer of calls', domain => 'self.id = 1') > 0 as created;
 select count(marketing_automation.add_activity('values', name, parent, action => 'call', call => call)) as added
 from (values ('number', null, '12.50'), ('text', 'number', '''x'''), ('null', 'text', 'null'), ('void', 'null', 'calls.nothing()'),
     ('row', 'void', 'row(self.id, self.name)'), ('array', 'row', 'array[self.id, 2]'), ('json', 'array', '''{"a": [1]}''::jsonb'),
@@ -119,7 +119,7 @@ begin
     return 100.0 / divisor;
 end $$;
 update calls.customer set divisor = 0 where id in (7, 500, 1000);
-select marketing_automation.create_scenario('divide', 'buyer') > 0 as created;
+select marketing_automation.create_scenario('divide', 'buyer of calls') > 0 as created;
 select marketing_automation.add_activity('divide', 'call', action => 'call', call => 'calls.divide(self.id)') > 0 as added;
 select marketing_automation.add_activity('divide', 'then', 'call', action => null) > 0 as added;
 select marketing_automation.add_activity('divide', 'failed', 'call', 'call_failed', delay => '1 hour', action => null) > 0 as added;
@@ -186,7 +186,7 @@ reset role;
 create schema calls_other;
 create table calls_other.secret (value text);
 set role regress_cal;
-select marketing_automation.create_scenario('hostile', 'buyer', domain => 'self.id <= 13') > 0 as created;
+select marketing_automation.create_scenario('hostile', 'buyer of calls', domain => 'self.id <= 13') > 0 as created;
 select marketing_automation.add_activity('hostile', 'try', action => 'call', call => 'calls.try(self.id)') > 0 as added;
 select marketing_automation.run('hostile');
 reset role;
@@ -204,7 +204,7 @@ revoke execute on function calls_other.secret_voucher() from public;
 grant usage on schema calls_other to regress_cal;
 set role regress_cal;
 \set VERBOSITY terse
-select marketing_automation.create_scenario('wrong', 'buyer', domain => 'self.id <= 2') > 0 as created;
+select marketing_automation.create_scenario('wrong', 'buyer of calls', domain => 'self.id <= 2') > 0 as created;
 select marketing_automation.add_activity('wrong', 'a', action => 'call');
 select marketing_automation.add_activity('wrong', 'a', action => null, call => 'calls.nothing()');
 select marketing_automation.add_activity('wrong', 'a', action => 'calls', call => 'calls.nothing()');
@@ -271,7 +271,7 @@ begin
     return 'slept';
 end $$;
 update calls.customer set divisor = 9 where id = 20;
-select marketing_automation.create_scenario('nap', 'buyer', domain => 'self.id between 20 and 24') > 0 as created;
+select marketing_automation.create_scenario('nap', 'buyer of calls', domain => 'self.id between 20 and 24') > 0 as created;
 select marketing_automation.add_activity('nap', 'nap', action => 'call', call => 'calls.nap(self.id)') > 0 as added;
 select marketing_automation.run('nap');
 reset role;
@@ -302,18 +302,18 @@ select marketing_automation.stop('nap');
 set role regress_cal;
 create function calls.lie(of_customer integer) returns text language plpgsql as $$
 begin raise 'could not serialize access' using errcode = '40001'; end $$;
-select marketing_automation.create_scenario('lie', 'buyer', domain => 'self.id = 50') > 0 as created;
+select marketing_automation.create_scenario('lie', 'buyer of calls', domain => 'self.id = 50') > 0 as created;
 select marketing_automation.add_activity('lie', 'lie', action => 'call', call => 'calls.lie(self.id)') > 0 as added;
-select marketing_automation.create_scenario('innocent', 'buyer', domain => 'self.id = 50') > 0 as created;
-select marketing_automation.add_activity('innocent', 'call', action => 'call', call => '''done''') > 0 as added;
-select marketing_automation.run('lie'), marketing_automation.run('innocent');
+select marketing_automation.create_scenario('harmless', 'buyer of calls', domain => 'self.id = 50') > 0 as created;
+select marketing_automation.add_activity('harmless', 'call', action => 'call', call => '''done''') > 0 as added;
+select marketing_automation.run('lie'), marketing_automation.run('harmless');
 reset role;
 select enrolled from marketing_automation.enroll('lie');
-select enrolled from marketing_automation.enroll('innocent');
+select enrolled from marketing_automation.enroll('harmless');
 select calls.play();
-select 'lie' as scenario, * from calls.outcomes('lie') union all select 'innocent', * from calls.outcomes('innocent');
+select 'lie' as scenario, * from calls.outcomes('lie') union all select 'harmless', * from calls.outcomes('harmless');
 select s.last_error, s.last_error_code from marketing_automation.scenario_status s where s.scenario_id = marketing_automation.scenario_id('lie');
-select marketing_automation.stop('lie'), marketing_automation.stop('innocent');
+select marketing_automation.stop('lie'), marketing_automation.stop('harmless');
 
 -- It finds its activity done, and may do with its record what its owner may.
 set role regress_cal;
@@ -322,7 +322,7 @@ create function calls.leave(of_scenario integer, of_key text) returns text langu
     from marketing_automation.record r join marketing_automation.record_activity ra on ra.record_id = r.id
     join marketing_automation.activity a on a.id = ra.activity_id where r.scenario_id = of_scenario and r.key = of_key group by r.id, r.uuid
 $$;
-select marketing_automation.create_scenario('leave', 'buyer', domain => 'self.id = 30') > 0 as created;
+select marketing_automation.create_scenario('leave', 'buyer of calls', domain => 'self.id = 30') > 0 as created;
 select marketing_automation.add_activity('leave', 'call', action => 'call', call => format('calls.leave(%s, self.id::text)', marketing_automation.scenario_id('leave'))) > 0 as added;
 select marketing_automation.add_activity('leave', 'next', 'call', action => null, delay => '1 day') > 0 as added;
 select marketing_automation.run('leave');
@@ -336,7 +336,7 @@ select marketing_automation.stop('leave');
 
 -- Waiting, and branching, on results.
 set role regress_cal;
-select marketing_automation.create_scenario('score', 'buyer', domain => 'self.id between 41 and 46') > 0 as created;
+select marketing_automation.create_scenario('score', 'buyer of calls', domain => 'self.id between 41 and 46') > 0 as created;
 select marketing_automation.add_activity('score', 'score', action => 'call', call => 'self.id % 3') > 0 as added;
 select marketing_automation.add_activity('score', 'split', 'score', action => null, branch_by => 'condition') > 0 as added;
 select count(marketing_automation.add_activity('score', name, parent, condition => condition, action => null, wait_until => wait, delay => delay)) as added

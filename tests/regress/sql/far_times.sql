@@ -8,10 +8,10 @@ create table far.guest (id integer primary key, email text, day timestamptz, bou
 grant select on far.guest to regress_far;
 insert into far.guest values (1, 'far1@shop.example', '294276-12-31 23:00+00', '4713-01-01 00:00+00 BC'), (2, 'far2@shop.example', '2100-01-01 00:00+00', null);
 set role regress_far;
-select marketing_automation.register_model('far', 'far.guest', key => 'self.id', party => 'self.id', email => 'self.email');
+select marketing_automation.register_model('far guest', 'far.guest', key => 'self.id', party => 'self.id', email => 'self.email');
 
 -- The time of a run: what is written at it is added to by whatever works for all.
-select marketing_automation.create_scenario('far mail', 'far') > 0 as created;
+select marketing_automation.create_scenario('far mail', 'far guest') > 0 as created;
 select marketing_automation.add_activity('far mail', 'far letter', subject => 's', body => '<p>x</p>', expires_after => '10 years') > 0 as added;
 select marketing_automation.run('far mail');
 select * from marketing_automation.enroll('far mail', now => '294270-01-01 00:00+00');
@@ -27,7 +27,7 @@ select count(*) from marketing_automation_internal.claim_messages(100) c join ma
 
 -- A date of a row to which no delay can be added is none, and those of others are asked.
 set role regress_far;
-select marketing_automation.create_scenario('far date', 'far') > 0 as created;
+select marketing_automation.create_scenario('far date', 'far guest') > 0 as created;
 select marketing_automation.add_activity('far date', 'far day', at => 'self.day', delay => '1 day', action => null) > 0 as added;
 select marketing_automation.run('far date');
 select enrolled from marketing_automation.enroll('far date');
@@ -46,7 +46,7 @@ reset role;
 alter database regression set timezone = 'America/New_York';
 insert into far.guest values (3, 'far3@shop.example', null, null);
 set role regress_far;
-select marketing_automation.create_scenario('far goal', 'far', goal => 'self.bought is not null', goal_at => 'self.bought', goal_ends_journey => true) > 0 as created;
+select marketing_automation.create_scenario('far goal', 'far guest', goal => 'self.bought is not null', goal_at => 'self.bought', goal_ends_journey => true) > 0 as created;
 select marketing_automation.add_activity('far goal', 'far offer', subject => 's', body => '<p>x</p>') > 0 as added;
 select marketing_automation.run('far goal');
 update marketing_automation.scenario set domain = 'self.id > 1' where name = 'far goal';

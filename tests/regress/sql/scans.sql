@@ -137,14 +137,14 @@ select regexp_replace(fact, '\w+ \w+ \d+ [:\d]+ \d{4} \w+', 'T', 'g') as fact fr
 select marketing_automation.stop('lazy') \gset
 
 -- Rows that stand apart are tried again each time.
-select scan.create('apart', '100 / (self.id - 1) is not null') \gset
-select scan.look('apart');
-select scan.look('apart');
+select scan.create('scan apart', '100 / (self.id - 1) is not null') \gset
+select scan.look('scan apart');
+select scan.look('scan apart');
 update scan.person set id = 12 where id = 1;
 :counted \gset
-select scan.look('apart');
-select scan.look('apart');
-select marketing_automation.stop('apart') \gset
+select scan.look('scan apart');
+select scan.look('scan apart');
+select marketing_automation.stop('scan apart') \gset
 
 -- Tables of subqueries, partitions, views, and materialized views.
 create table scan.part (id integer, mail text) partition by range (id);
@@ -210,25 +210,25 @@ select scan.create('present', 'self.day < timestamptz ''now''') \gset
 select scan.look('present') \gset
 select scan.look('present');
 select marketing_automation.stop('present') \gset
-select scan.create('again', 'true') \gset
-update marketing_automation.scenario set reenter_after = '1 day' where name = 'again';
-select scan.look('again') \gset
-select scan.look('again');
-update marketing_automation.scenario set reenter_after = null where name = 'again';
-select scan.look('again');
-select scan.look('again');
+select scan.create('scan again', 'true') \gset
+update marketing_automation.scenario set reenter_after = '1 day' where name = 'scan again';
+select scan.look('scan again') \gset
+select scan.look('scan again');
+update marketing_automation.scenario set reenter_after = null where name = 'scan again';
+select scan.look('scan again');
+select scan.look('scan again');
 -- Where somebody is not counted.
 create role regress_uncounted;
 alter role regress_uncounted set track_counts = off;
-select scan.look('again');
-select scan.look('again');
+select scan.look('scan again');
+select scan.look('scan again');
 drop role regress_uncounted;
 set track_counts = off;
-select scan.look('again');
+select scan.look('scan again');
 reset track_counts;
-select scan.look('again');
-select scan.look('again');
-select marketing_automation.stop('again') \gset
+select scan.look('scan again');
+select scan.look('scan again');
+select marketing_automation.stop('scan again') \gset
 
 -- Who reads large tables at each run is told so.
 select scan.create('large', 'self.mail like ''%5%'' and exists (select from scan.order_of o where o.person = self.id)') \gset
