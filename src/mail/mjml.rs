@@ -74,7 +74,9 @@ pub fn to_html(body: &str) -> Result<String, String> {
     }
     check_limits(&document).map_err(|(offset, message)| at(offset, &message))?;
     let head = head::read(&document).map_err(|(offset, message)| at(offset, &message))?;
-    let prepared = prepare::prepare(&document, head.edits);
+    let mut added = defaults::written_out(&document);
+    added.extend(room::edits(&document));
+    let prepared = prepare::prepare(&document, added, head.edits);
     let parsed =
         mrml::parse_with_options(&prepared.text, &ParserOptions::default()).map_err(|error| {
             match end_of_parsing(&error, &prepared.text) {

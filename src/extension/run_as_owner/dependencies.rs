@@ -189,8 +189,8 @@ impl Dependencies {
         if entry.rtekind != pg_sys::RTEKind::RTE_RELATION {
             return;
         }
-        // SAFETY: as the caller's.
         let relations = match entry.inh {
+            // SAFETY: as the caller's.
             true => unsafe { walk::inheritors(entry.relid) },
             false => vec![entry.relid],
         };

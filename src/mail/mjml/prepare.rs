@@ -2,7 +2,6 @@
 
 use htmlparser::{ElementEnd, StrSpan, Token, Tokenizer};
 
-use super::{defaults, room};
 use crate::mail::edits::{Edit, Edited};
 
 /// Elements that mrml does not descend into, although they have no end tag.
@@ -18,8 +17,8 @@ const IMAGES: [&str; 3] = ["mj-image", "mj-carousel-image", "mj-social-element"]
 ///
 /// mrml writes attributes by Rust's Debug: a no-break space becomes `\u{a0}`, quotes and backslashes get a backslash.
 /// References of HTML go through as they are, and mean the same wherever it puts them. What `taken` takes out of the
-/// document needs nothing else.
-pub(super) fn prepare(document: &str, taken: Vec<Edit>) -> Edited {
+/// document needs nothing else, `added` is what other files correct.
+pub(super) fn prepare(document: &str, added: Vec<Edit>, taken: Vec<Edit>) -> Edited {
     let mut edits = Vec::new();
     // The image that is open, and whether it has an alternative text.
     let mut image: Option<bool> = None;
@@ -61,8 +60,7 @@ pub(super) fn prepare(document: &str, taken: Vec<Edit>) -> Edited {
             _ => {}
         }
     }
-    edits.extend(defaults::written_out(document));
-    edits.extend(room::edits(document));
+    edits.extend(added);
     edits.retain(|edit| {
         let is_inside = |taken: &Edit| {
             taken.range.start <= edit.range.start && edit.range.end <= taken.range.end
