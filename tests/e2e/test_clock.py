@@ -128,8 +128,15 @@ def test_a_clock_that_is_set_by_an_hour_under_load_loses_and_doubles_nothing(tim
                 "select count(*) from (select due_at from marketing_automation_internal.outbox"
                 " union all select at from marketing_automation_internal.waiting_activity) t where due_at > now() + interval '50 minutes'"
             )
+        else:
+            # What is due within the hour that is taken back waits until it is there again: let it run before.
+            all_once(shop, sink, CROWD + 30, ("hello", "later"))
         clock.set(0)
-        all_once(shop, sink, CROWD + 30, ("hello", "later"))
+        # Who enters by a call that has begun before does so at its time.
+        ahead = "select count(*) from pg_stat_activity where datname = current_database() and xact_start > now() + interval '30 minutes'"
+        wait_until(lambda: not shop.value(ahead), what="what began an hour ahead to end")
+        insert(shop, "back", 30)
+        all_once(shop, sink, CROWD + 60, ("hello", "later"))
     # Nobody was taken for dead.
     assert shop.value(sessions) == before
     assert not shop.value("select count(*) from marketing_automation.delivery_attempt where state = 'in_doubt'")

@@ -15,10 +15,11 @@ OLDEST, NEWEST = re.sub(r"\d", "0", VERSION), re.sub(r"\d", "9", VERSION)
 
 def of_version(compiled, version, directory):
     """Writes a copy of what was compiled into a directory, as of that version, which is as long as ours; the path of the copy."""
-    # Not in the names of directories, where dependencies of the same version are built: these have a hyphen before it.
-    ours = re.compile(rb"(?<![-.0-9])" + re.escape(VERSION.encode()) + rb"(?![.0-9])")
-    changed, places = ours.subn(version.encode(), compiled.read_bytes())
-    assert len(version) == len(VERSION) and places, f"{compiled} does not say its version"
+    before = compiled.read_bytes()
+    # All of them, whatever stands beside: constants have no end, so that another one, or the name of a dependency, may follow or precede.
+    # What is no version of ours names files of dependencies, in messages.
+    assert len(version) == len(VERSION) and VERSION.encode() in before, f"{compiled} does not say its version"
+    changed = before.replace(VERSION.encode(), version.encode())
     copy = directory / compiled.name
     copy.write_bytes(changed)
     copy.chmod(0o755)
