@@ -1,14 +1,13 @@
 """Pairs of what works at the same time on the same rows: each goes on, and no two wait for each other."""
 
-import threading
-import time
-
 import psycopg2
 import pytest
+from e2e.at_once import run_at_once
 
 NULL = {"action": None, "subject": None, "body": None}
-SECONDS = 3
 RECORDS = 200
+# What is said to people: a scenario that has another name just now.
+TOLD = (psycopg2.errors.ObjectInUse, psycopg2.errors.UniqueViolation, psycopg2.errors.UndefinedObject)
 
 OPEN = """
     select count(*) from marketing_automation.record_events(
@@ -82,37 +81,11 @@ def test_no_two_wait_for_each_other(shop, sink, pair):
     shop.query("alter table shop.customer drop old")
     shop.query("call marketing_automation.process_all_due(20)")
     mail = shop.value("select id from marketing_automation.activity where name = 'hello'")
-    deadlocks = shop.value("select deadlocks from pg_stat_database where datname = current_database()")
-    end = time.monotonic() + SECONDS
-    errors, turns = [], {}
 
-    def loop(number, name):
-        connection = shop.connect(options="-c statement_timeout=20s")
-        cursor = connection.cursor()
-        turn = 0
-        # Once at least, whenever a machine that is busy lets it begin.
-        while turn == 0 or time.monotonic() < end:
-            for statement in STEPS[name]:
-                try:
-                    cursor.execute(SOME)
-                    [(records,)] = cursor.fetchall()
-                    cursor.execute(statement, {"records": records, "mail": mail} if statement == OPEN else None)
-                    turn += 1
-                except (psycopg2.errors.ObjectInUse, psycopg2.errors.UniqueViolation, psycopg2.errors.UndefinedObject):
-                    # What is said to people: a scenario that has another name just now.
-                    pass
-                except psycopg2.Error as error:
-                    errors.append((name, statement, error))
-        connection.close()
-        turns[number] = turn
+    def execute(cursor, statement):
+        cursor.execute(SOME)
+        [(records,)] = cursor.fetchall()
+        cursor.execute(statement, {"records": records, "mail": mail} if statement == OPEN else None)
 
     # What makes work for them.
-    names = [*pair, *pair, "due", "open"]
-    threads = [threading.Thread(target=loop, args=item) for item in enumerate(names)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert min(turns.values()) > 0
-    assert shop.value("select deadlocks from pg_stat_database where datname = current_database()") == deadlocks
+    run_at_once(shop, [*pair, *pair, "due", "open"], STEPS, execute, lambda error: isinstance(error, TOLD))

@@ -1,15 +1,14 @@
 """What asks all records (exits, goals, dates, waits), experiments, topics and rows that enter again, beside each other and beside transactions
 that stay open: each goes on with what is free, and no two wait for each other."""
 
-import threading
 import time
 
 import psycopg2
 import pytest
+from e2e.at_once import run_at_once
 
 NULL = {"action": None, "subject": None, "body": None}
 SOON = "-c statement_timeout=20s"
-SECONDS = 3
 
 
 def _campaign(shop, name, domain):
@@ -157,36 +156,12 @@ PAIRS = [
 @pytest.mark.parametrize("pair", PAIRS, ids=" with ".join)
 def test_no_two_of_what_works_beside_sweeps_wait_for_each_other(campaigns, pair):
     shop = campaigns
-    deadlocks = shop.value("select deadlocks from pg_stat_database where datname = current_database()")
-    end = time.monotonic() + SECONDS
-    errors, turns = [], {}
 
-    def loop(number, name):
-        connection = shop.connect(options=SOON)
-        cursor = connection.cursor()
-        turn = 0
-        while turn == 0 or time.monotonic() < end:
-            for statement in STEPS[name]:
-                try:
-                    cursor.execute(statement)
-                    turn += 1
-                except psycopg2.errors.LockNotAvailable as error:
-                    # Who asks for one scenario is told after a second that somebody is at it.
-                    if "for more than a second" not in str(error):
-                        errors.append((name, statement, error))
-                except psycopg2.Error as error:
-                    errors.append((name, statement, error))
-        connection.close()
-        turns[number] = turn
+    def is_told(error):
+        # Who asks for one scenario is told after a second that somebody is at it.
+        return isinstance(error, psycopg2.errors.LockNotAvailable) and "for more than a second" in str(error)
 
-    threads = [threading.Thread(target=loop, args=item) for item in enumerate([*pair, *pair, "live"])]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert min(turns.values()) > 0
-    assert shop.value("select deadlocks from pg_stat_database where datname = current_database()") == deadlocks
+    run_at_once(shop, [*pair, *pair, "live"], STEPS, lambda cursor, statement: cursor.execute(statement), is_told)
     # Whatever was lost between them shows: each record takes one alternative, and one conversion by the goal.
     assert not shop.query("select record_id from marketing_automation.conversion where source = 'goal' group by 1 having count(*) > 1")
     assert not shop.query("""
