@@ -101,7 +101,7 @@ const WITH_RESULTS: [&str; 2] = [
 /// Checks a boolean expression; the error is what PostgreSQL says of it in a WHERE clause.
 #[pg_extern(sql = false)]
 fn check_condition(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str, what: &str) {
-    condition(owner, relation, expression, what, ["", ""]);
+    plan_in_where(owner, relation, expression, what, ["", ""]);
 }
 
 /// As `check_condition`, for an expression that may read the results of calls.
@@ -112,10 +112,37 @@ fn check_condition_with_results(
     expression: &str,
     what: &str,
 ) {
-    condition(owner, relation, expression, what, WITH_RESULTS);
+    plan_in_where(owner, relation, expression, what, WITH_RESULTS);
 }
 
-fn condition(
+/// Checks an expression of any scalar type that has a text form, and returns the type.
+#[pg_extern(sql = false)]
+fn check_expression(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+) -> pg_sys::Oid {
+    let value = format!("(\n{expression}\n)");
+    scalar(owner, relation, expression, what, ["", ""], &value)
+}
+
+/// As `check_expression`, for an expression that may read the results of calls.
+#[pg_extern(sql = false)]
+fn check_expression_with_results(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    expression: &str,
+    what: &str,
+) -> pg_sys::Oid {
+    let value = format!(
+        "(select (\n{expression}\n) from (select null::pg_catalog.jsonb as results) as record)"
+    );
+    scalar(owner, relation, expression, what, WITH_RESULTS, &value)
+}
+
+/// Plans one expression in a WHERE clause, where neither aggregates and window functions nor sets may stand, between two texts.
+fn plan_in_where(
     owner: pg_sys::Oid,
     relation: pg_sys::Oid,
     expression: &str,
@@ -137,67 +164,22 @@ fn condition(
     });
 }
 
-/// Checks an expression of any scalar type that has a text form, and returns the type.
-#[pg_extern(sql = false)]
-fn check_expression(
-    owner: pg_sys::Oid,
-    relation: pg_sys::Oid,
-    expression: &str,
-    what: &str,
-) -> pg_sys::Oid {
-    let from = format!("from {} as self", relation_name(relation));
-    scalar(owner, relation, expression, what, ["", ""]);
-    type_of(
-        owner,
-        relation,
-        &format!("(select (\n{expression}\n) {from} limit 0)"),
-    )
-}
-
-/// As `check_expression`, for an expression that may read the results of calls.
-#[pg_extern(sql = false)]
-fn check_expression_with_results(
-    owner: pg_sys::Oid,
-    relation: pg_sys::Oid,
-    expression: &str,
-    what: &str,
-) -> pg_sys::Oid {
-    let from = format!("from {} as self", relation_name(relation));
-    let results = "from (select null::pg_catalog.jsonb as results) as record";
-    scalar(owner, relation, expression, what, WITH_RESULTS);
-    type_of(
-        owner,
-        relation,
-        &format!("(select (select (\n{expression}\n) {results}) {from} limit 0)"),
-    )
-}
-
+/// Checks that an expression is a scalar, and returns its type; `value` is the expression as what a row is asked for.
 fn scalar(
     owner: pg_sys::Oid,
     relation: pg_sys::Oid,
     expression: &str,
     what: &str,
     [before, after]: [&str; 2],
-) {
-    require_one_expression(expression, what);
-    // In a WHERE clause, where neither aggregates and window functions nor sets may stand.
-    let prefix = format!(
-        "select from {} as self where {before}((\n",
+    value: &str,
+) -> pg_sys::Oid {
+    let before = format!("{before}(");
+    let after = format!("::pg_catalog.text is not null){after}");
+    plan_in_where(owner, relation, expression, what, [&before, &after]);
+    let query = format!(
+        "select pg_catalog.pg_typeof((select {value} from {} as self limit 0))::oid",
         relation_name(relation)
     );
-    pointing_into(expression, &prefix, what, || {
-        run_as_owner::plan(
-            owner,
-            relation,
-            &format!("{prefix}{expression}\n)::pg_catalog.text is not null){after}"),
-            false,
-        );
-    });
-}
-
-/// The type of a checked expression that stands in a query of its own.
-fn type_of(owner: pg_sys::Oid, relation: pg_sys::Oid, expression: &str) -> pg_sys::Oid {
-    let query = format!("select pg_catalog.pg_typeof({expression})::oid");
     let Ok(text) = CString::new(query.as_str()) else {
         pgrx::error!("query contains a null byte");
     };
