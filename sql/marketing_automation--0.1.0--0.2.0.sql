@@ -4639,6 +4639,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.variants(integer) is 'API: private. The variants of the mail of an activity';
 
+create or replace function marketing_automation_internal.sending_activity(activity marketing_automation.activity) returns integer
+language sql immutable
+return case when activity.on_event = 'variant' then activity.parent_id else activity.id end;
+comment on function marketing_automation_internal.sending_activity(marketing_automation.activity) is
+    'API: private. The activity whose mail has the texts of this one: of a variant its parent, else itself';
+
 create or replace function marketing_automation_internal.contenders(of_activity integer) returns table (id integer, share numeric, is_mail boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select a.id, a.share, false from marketing_automation.activity p cross join lateral marketing_automation_internal.alternatives(p.id) a
@@ -4893,7 +4899,7 @@ begin
             raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event not in ('condition_not_met', 'variant') and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
+        if marketing_automation_internal.emitting_action(new.on_event) <> coalesce(parent.action, '') then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
                 using errcode = 'check_violation', hint = format('Only a parent whose action is %s emits that event.',
                     marketing_automation_internal.emitting_action(new.on_event));
@@ -4910,8 +4916,8 @@ begin
         end if;
     end if;
     if tg_op = 'UPDATE' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event not in ('condition_not_met', 'variant')
-            and new.action is distinct from marketing_automation_internal.emitting_action(c.on_event)) then
+        select from marketing_automation.activity c where c.parent_id = new.id
+            and marketing_automation_internal.emitting_action(c.on_event) <> coalesce(new.action, '')) then
         raise exception 'activity "%" must %: children wait for its events', new.name,
             case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
@@ -5935,8 +5941,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
         and (used.names is null or c.attname = any (used.names))
     where a.action = 'send_email' and a.id = (
-        select case when v.on_event = 'variant' then v.parent_id else v.id end
-        from marketing_automation.activity v where v.id = mail_columns.activity_id)
+        select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id)
 $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
     'API: private. Columns of the model''s relation that templates of an activity, or of the one of which it is a variant, its variants, their '
@@ -6075,7 +6080,7 @@ begin
     if marketing_automation_internal.is_restoring() then
         return null;
     end if;
-    changed := coalesce((select v.parent_id from marketing_automation.activity v where v.id = changed and v.on_event = 'variant'), changed);
+    changed := coalesce((select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = changed), changed);
     select s.* into scenario from marketing_automation.scenario s
     join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
     if found then
@@ -11626,7 +11631,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
         k.name, k.bulk_headers
     from marketing_automation.activity u
-    join marketing_automation.activity a on a.id = case when u.on_event = 'variant' then u.parent_id else u.id end
+    join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
     cross join lateral marketing_automation_internal.template_texts(u.id) t
@@ -11702,8 +11707,7 @@ declare
             or marketing_automation_internal.has_dates(s.id)) limit 1);
     unasked integer[] := '{}';
     varied integer[] := array(
-        select v.parent_id from marketing_automation.activity v where v.on_event = 'variant'
-        union select v.id from marketing_automation.activity v where v.on_event = 'variant');
+        select unnest(array[v.parent_id, v.id]) from marketing_automation.activity v where v.on_event = 'variant');
     -- Whether some mails go before others.
     ranked boolean := (
         select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a
@@ -13814,7 +13818,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.mail order by m.id, m.language) from (
         select p.id, p.language, p.mail from marketing_automation_internal.mail_bodies(mails_without_way_out.scenario_id) p
         join marketing_automation.activity v on v.id = p.id
-        join marketing_automation.activity a on a.id = case when v.on_event = 'variant' then v.parent_id else v.id end
+        join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(v)
         cross join lateral marketing_automation_internal.its_class(a) k
         where k.honors_unsubscribe
         group by p.id, p.language, p.mail

@@ -100,7 +100,7 @@ begin
             raise exception 'the parent of activity "%" belongs to another scenario', new.name
                 using errcode = 'check_violation';
         end if;
-        if new.on_event not in ('condition_not_met', 'variant') and parent.action is distinct from marketing_automation_internal.emitting_action(new.on_event) then
+        if marketing_automation_internal.emitting_action(new.on_event) <> coalesce(parent.action, '') then
             raise exception 'activity "%" waits for %, which its parent "%" cannot emit', new.name, new.on_event, parent.name
                 using errcode = 'check_violation', hint = format('Only a parent whose action is %s emits that event.',
                     marketing_automation_internal.emitting_action(new.on_event));
@@ -117,8 +117,8 @@ begin
         end if;
     end if;
     if tg_op = 'UPDATE' and exists (
-        select from marketing_automation.activity c where c.parent_id = new.id and c.on_event not in ('condition_not_met', 'variant')
-            and new.action is distinct from marketing_automation_internal.emitting_action(c.on_event)) then
+        select from marketing_automation.activity c where c.parent_id = new.id
+            and marketing_automation_internal.emitting_action(c.on_event) <> coalesce(new.action, '')) then
         raise exception 'activity "%" must %: children wait for its events', new.name,
             case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
     end if;

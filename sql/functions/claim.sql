@@ -25,8 +25,7 @@ declare
             or marketing_automation_internal.has_dates(s.id)) limit 1);
     unasked integer[] := '{}';
     varied integer[] := array(
-        select v.parent_id from marketing_automation.activity v where v.on_event = 'variant'
-        union select v.id from marketing_automation.activity v where v.on_event = 'variant');
+        select unnest(array[v.parent_id, v.id]) from marketing_automation.activity v where v.on_event = 'variant');
     -- Whether some mails go before others.
     ranked boolean := (
         select min(marketing_automation_internal.precedence(k, s)) <> max(marketing_automation_internal.precedence(k, s)) from marketing_automation.activity a

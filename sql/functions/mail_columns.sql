@@ -24,8 +24,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
         and (used.names is null or c.attname = any (used.names))
     where a.action = 'send_email' and a.id = (
-        select case when v.on_event = 'variant' then v.parent_id else v.id end
-        from marketing_automation.activity v where v.id = mail_columns.activity_id)
+        select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id)
 $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
     'API: private. Columns of the model''s relation that templates of an activity, or of the one of which it is a variant, its variants, their '
@@ -164,7 +163,7 @@ begin
     if marketing_automation_internal.is_restoring() then
         return null;
     end if;
-    changed := coalesce((select v.parent_id from marketing_automation.activity v where v.id = changed and v.on_event = 'variant'), changed);
+    changed := coalesce((select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = changed), changed);
     select s.* into scenario from marketing_automation.scenario s
     join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
     if found then

@@ -42,7 +42,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
         k.name, k.bulk_headers
     from marketing_automation.activity u
-    join marketing_automation.activity a on a.id = case when u.on_event = 'variant' then u.parent_id else u.id end
+    join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
     cross join lateral marketing_automation_internal.template_texts(u.id) t

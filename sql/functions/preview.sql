@@ -179,7 +179,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.mail order by m.id, m.language) from (
         select p.id, p.language, p.mail from marketing_automation_internal.mail_bodies(mails_without_way_out.scenario_id) p
         join marketing_automation.activity v on v.id = p.id
-        join marketing_automation.activity a on a.id = case when v.on_event = 'variant' then v.parent_id else v.id end
+        join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(v)
         cross join lateral marketing_automation_internal.its_class(a) k
         where k.honors_unsubscribe
         group by p.id, p.language, p.mail

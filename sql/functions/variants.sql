@@ -8,6 +8,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.variants(integer) is 'API: private. The variants of the mail of an activity';
 
+create function marketing_automation_internal.sending_activity(activity marketing_automation.activity) returns integer
+language sql immutable
+return case when activity.on_event = 'variant' then activity.parent_id else activity.id end;
+comment on function marketing_automation_internal.sending_activity(marketing_automation.activity) is
+    'API: private. The activity whose mail has the texts of this one: of a variant its parent, else itself';
+
 create function marketing_automation_internal.contenders(of_activity integer) returns table (id integer, share numeric, is_mail boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select a.id, a.share, false from marketing_automation.activity p cross join lateral marketing_automation_internal.alternatives(p.id) a
