@@ -4,7 +4,7 @@ create function marketing_automation.export_person(address text) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hash bytea := marketing_automation.address_hash(address);
-    -- As in forget(): keys and parties may be addresses.
+    -- As in forget(): keys, parties and occasions may hold the address.
     needle text := lower(trim(address));
     mails bigint[];
     whose bigint[];
@@ -17,7 +17,8 @@ begin
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
-    from marketing_automation_internal.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    from marketing_automation_internal.record r
+    where r.id = any (whose) or marketing_automation_internal.names_address(concat_ws(' ', r.key, r.party, r.occasion), needle);
     -- All records of these rows: the last has perhaps not mailed yet.
     whose := marketing_automation_internal.records_of_same_rows(whose);
     parties := parties || needle;

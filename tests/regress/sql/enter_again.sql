@@ -91,6 +91,22 @@ select records from marketing_automation.forget('guest5@return.example');
 select run, blocked from return.record where key = '5' order by run;
 rollback;
 
+-- Whose journey is not over costs no look into the queue, which has no index on the record; once it is, the queue is read.
+create view return.queue_scan as
+    select t.seq_scan + coalesce(t.idx_scan, 0) as scans from pg_stat_xact_all_tables t
+    where t.relid = 'marketing_automation_internal.outbox'::regclass;
+begin;
+update marketing_automation.scenario set reenter_after = '1 day' where name = 'return';
+call return.work('return', '2016-03-01 12:00+00');
+select scans as before from return.queue_scan \gset
+select enrolled, error from marketing_automation.enroll('return', '2016-03-03 13:00+00');
+select scans = :before as is_left_alone from return.queue_scan;
+call return.work('return', '2016-03-04 12:00+00');
+select scans as before from return.queue_scan \gset
+select enrolled, error from marketing_automation.enroll('return', '2016-03-06 12:00+00');
+select scans > :before as is_read from return.queue_scan;
+rollback;
+
 -- By exit: the journey has ended, and the wait counts from then.
 begin;
 update marketing_automation.scenario set exit_condition = 'not self.wanted', domain = 'true' where name = 'return';
