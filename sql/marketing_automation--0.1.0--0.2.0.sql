@@ -12934,6 +12934,20 @@ comment on function marketing_automation.purge_messages(interval) is
     'stay 30 days more; with them their attempts. Counts and links stay. Returns how many; the mailer does this every hour where '
     'marketing_automation.message_retention is set';
 
+create or replace function marketing_automation_internal.holds_address(value text, needles text[]) returns boolean
+language sql immutable parallel safe
+return exists (select from unnest(needles) as n (needle) where position(n.needle in lower(value)) > 0);
+comment on function marketing_automation_internal.holds_address(text, text[]) is
+    'API: private. Whether the address of a person stands anywhere in a text; needles: how it is written';
+
+create or replace function marketing_automation_internal.names_address(value text, address text) returns boolean
+language sql immutable parallel safe
+-- ann@shop.example is no part of joann@shop.example.
+return position(address in lower(value)) > 0 and lower(value) ~ (
+    '(^|[^[:alnum:]._%+-])' || regexp_replace(address, '([^[:alnum:]])', '\\\1', 'g') || '($|[^[:alnum:].-])');
+comment on function marketing_automation_internal.names_address(text, text) is
+    'API: private. Whether an address, in lower case, stands by itself in a text: as whole of it, or between characters of no address';
+
 create or replace function marketing_automation_internal.erase_mails(mails bigint[], needles text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
@@ -12949,8 +12963,8 @@ begin
     select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.track_opens, e.track_clicks, e.created_at, 'suppressed', e.attempts,
         statement_timestamp() from ended e;
     update marketing_automation_internal.message_log l
-    set key = case when lower(l.key) = any (needles) then '' else l.key end, party = case when lower(l.party) = any (needles) then null
-        else l.party end,
+    set key = case when marketing_automation_internal.holds_address(l.key, needles) then '' else l.key end,
+        party = case when marketing_automation_internal.holds_address(l.party, needles) then null else l.party end,
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
@@ -12970,6 +12984,8 @@ declare
     mails bigint[] := '{}';
     more bigint[];
     their_records bigint[];
+    -- For whom frequency caps have counted; the log of these mails may be gone.
+    persons bytea[] := array[hash];
 begin
     -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
     perform marketing_automation.suppress(address, 'forgotten');
@@ -12980,7 +12996,7 @@ begin
         others := array(
             select r.id from marketing_automation_internal.record r
             where r.id <> all (whose) and (
-                r.id = any (their_records) or lower(r.key) = any (needles) or lower(r.party) = any (needles))
+                r.id = any (their_records) or marketing_automation_internal.names_address(concat_ws(' ', r.key, r.party, r.occasion), needles[1]))
             order by r.id);
         -- Whose row it is: it enters no more, and the last record has perhaps not mailed yet.
         others := array(
@@ -12990,10 +13006,14 @@ begin
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, blocked)
         select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at), count(*)
         from marketing_automation_internal.record r where r.id = any (others) and r.blocked_at is null group by 1, 2;
+        persons := persons || array(
+            select marketing_automation_internal.person_hash(r.party, null) from marketing_automation_internal.record r
+            where r.id = any (others) and marketing_automation_internal.holds_address(r.party, needles));
         update marketing_automation_internal.record r
         set blocked_at = coalesce(r.blocked_at, statement_timestamp()),
-            key = case when lower(r.key) = any (needles) then 'forgotten ' || r.id else r.key end,
-            party = case when lower(r.party) = any (needles) then null else r.party end
+            key = case when marketing_automation_internal.holds_address(r.key, needles) then 'forgotten ' || r.id else r.key end,
+            party = case when marketing_automation_internal.holds_address(r.party, needles) then null else r.party end,
+            occasion = case when marketing_automation_internal.holds_address(r.occasion, needles) then 'forgotten ' || r.id else r.occasion end
         where r.id = any (others);
         perform marketing_automation_internal.cancel_waiting(r) from unnest(others) as o (r);
         whose := whose || others;
@@ -13005,13 +13025,12 @@ begin
     end loop;
     mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
     update marketing_automation.bounce b set diagnostic = null, raw = null
-    where b.address_hash = hash or exists (
-        select from unnest(needles) as n (needle)
-        where position(n.needle in lower(b.diagnostic)) > 0 or position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
+    where b.address_hash = hash or marketing_automation_internal.holds_address(b.diagnostic, needles) or exists (
+        select from unnest(needles) as n (needle) where position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
     update marketing_automation_internal.finished_activity f set error = 'forgotten' where f.record_id = any (whose)
         and f.error is not null;
     update marketing_automation_internal.call_result c set result = 'null' where c.record_id = any (whose);
-    delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = hash;
+    delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = any (persons);
     delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
@@ -13028,19 +13047,28 @@ begin
     where l.address_hash = hash or l.record_id = any (whose) or lower(l.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
     delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
-    update marketing_automation_internal.event e set party = null where e.record_id = any (whose) and lower(e.party) = any (needles);
+    update marketing_automation_internal.event e set party = null
+    where e.record_id = any (whose) and marketing_automation_internal.holds_address(e.party, needles);
     update marketing_automation_internal.event e set user_agent = null, address = null
     where e.record_id = any (whose) and (e.user_agent is not null or e.address is not null);
     update marketing_automation_internal.event_inbox e set user_agent = null, address = null where e.record_id = any (whose);
     -- The link still leads to its page; only by its digest it is not found again.
     update marketing_automation.link l set url = regexp_replace(l.url, '[?#].*$', ''),
         digest = sha256(convert_to('forgotten ' || l.id, 'UTF8'))
-    where exists (select from unnest(needles) as n (needle) where position(n.needle in lower(l.url)) > 0);
+    where marketing_automation_internal.holds_address(l.url, needles);
+    -- A row that raises stands apart again when it is read again, if it is still there.
+    delete from marketing_automation_internal.poisonous_row p
+    where marketing_automation_internal.holds_address(p.key, needles) or marketing_automation_internal.holds_address(p.error, needles);
+    -- Who holds its status is about to write it.
+    update marketing_automation.scenario_status s set last_error = 'forgotten'
+    where s.scenario_id in (
+        select t.scenario_id from marketing_automation.scenario_status t
+        where marketing_automation_internal.holds_address(t.last_error, needles) for update skip locked);
     return query select cardinality(mails)::bigint, cardinality(whose)::bigint;
 end $$;
 comment on function marketing_automation.forget(text) is
     'API: public. Erases what is kept of a person: address, name, row and codes in mails, networks and user agents of events, keys, '
-    'parties and links that hold the address; nothing more is sent to it. Counts stay, and the digest in suppression. The rows of '
+    'parties, occasions, errors and links that hold the address; nothing more is sent to it. Counts stay, and the digest in suppression. The rows of '
     'your own tables are yours to delete. Returns how many mails and records it was about';
 
 -- functions/suppression.sql
@@ -17348,7 +17376,7 @@ create or replace function marketing_automation.export_person(address text) retu
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hash bytea := marketing_automation.address_hash(address);
-    -- As in forget(): keys and parties may be addresses.
+    -- As in forget(): keys, parties and occasions may hold the address.
     needle text := lower(trim(address));
     mails bigint[];
     whose bigint[];
@@ -17361,7 +17389,8 @@ begin
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
-    from marketing_automation_internal.record r where r.id = any (whose) or lower(r.key) = needle or lower(r.party) = needle;
+    from marketing_automation_internal.record r
+    where r.id = any (whose) or marketing_automation_internal.names_address(concat_ws(' ', r.key, r.party, r.occasion), needle);
     -- All records of these rows: the last has perhaps not mailed yet.
     whose := marketing_automation_internal.records_of_same_rows(whose);
     parties := parties || needle;
