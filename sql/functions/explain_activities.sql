@@ -48,8 +48,10 @@ begin
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
-        left join marketing_automation_internal.branch_decision d on (a.on_event is null or a.on_event = 'variant')
-            and d.record_id = of_record and d.parent_id = a.parent_id
+        -- Which variant a mail was decides nothing for what follows it.
+        left join marketing_automation_internal.branch_decision d on d.record_id = of_record and d.parent_id = a.parent_id
+            and (a.on_event = 'variant'
+                 or a.on_event is null and not exists (select from marketing_automation_internal.variants(a.parent_id)))
         left join marketing_automation_internal.branch_decision x on x.record_id = of_record and x.parent_id = a.id
             and exists (select from marketing_automation_internal.variants(a.id))
         left join marketing_automation.activity variant on variant.id = x.activity_id

@@ -147,6 +147,8 @@ select case when tree ~ 'mails' then regexp_replace(tree, '[0-9]+ mails', 'some 
 select about, fact from marketing_automation.explain_record('vary best', (
     select min(r.key) from marketing_automation.record r where r.scenario_id = marketing_automation.scenario_id('vary best') and r.key not in (select c.key from claimed c)))
 where about ~ 'news|one|two|after';
+-- What follows the mail follows each variant of it.
+select distinct regexp_replace(fact, '[0-9]{4}-.*', 'then') as fact from marketing_automation.explain_record('vary best', (select min(c.key) from claimed c)) where about ~ 'after';
 -- Meanwhile somebody leaves, and comes back; texts change; the sweep finds nothing to do.
 select marketing_automation.block(r.uuid) from marketing_automation.record r
 where r.scenario_id = marketing_automation.scenario_id('vary best') and r.key = (select min(o.key) from marketing_automation.record o
