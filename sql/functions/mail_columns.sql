@@ -129,6 +129,25 @@ comment on function marketing_automation_internal.complete_contexts(integer[]) i
     'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are, and '
     'results of calls; what they have they keep';
 
+create function marketing_automation_internal.holds_money(type oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive part as (
+        select holds_money.type as oid
+        union
+        -- What it is a domain over, its elements, its bounds, its fields.
+        select u.oid
+        from part p join pg_type t on t.oid = p.oid
+        cross join lateral (
+            select t.typbasetype union all select t.typelem
+            union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+            union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) u (oid)
+        where u.oid <> 0
+    )
+    select exists (select from part p where p.oid = 'money'::regtype)
+$$;
+comment on function marketing_automation_internal.holds_money(oid) is
+    'API: private. Whether values of a type have one of the type money in them, as domains, arrays, ranges and rows may';
+
 create function marketing_automation_internal.warn_of_money(activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -139,7 +158,7 @@ declare
         join marketing_automation.model m on m.name = s.model
         join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
             and c.attname = any (marketing_automation_internal.mail_columns(a.id))
-        join pg_type t on t.oid = c.atttypid and coalesce(nullif(t.typbasetype, 0), t.oid) = 'money'::regtype
+            and marketing_automation_internal.holds_money(c.atttypid)
         where a.id = warn_of_money.activity_id);
 begin
     if amounts is not null then

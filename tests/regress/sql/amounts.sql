@@ -25,6 +25,17 @@ alter table invoice add paid money;
 select marketing_automation.add_activity('invoices', 'paid', parent => 'pay', subject => '{{ record.paid }}',
     body => '<p>{unsubscribe_url} {{ 100 - 20 - record.price }}</p>') is not null as added;
 select text from marketing_automation.preview('invoices', 'paid', key => '1');
+-- Also where it is within something else: a domain over a domain, an array, a row, a range.
+create domain fee as money;
+create domain late_fee as fee;
+create type fees as (base numeric, extra late_fee);
+create type fee_range as range (subtype = money);
+alter table invoice add late late_fee, add parts money[], add fees fees, add lists fees[], add bounds fee_range, add many fee_multirange,
+    add amounts numeric[], add span numrange;
+select marketing_automation.add_activity('invoices', 'within', parent => 'pay', subject => '{{ record.late }} {{ record.amounts }} {{ record.span }}',
+    body => '<p>{{ unsubscribe_url }} {{ record.parts }} {{ record.fees }} {{ record.lists }} {{ record.bounds }} {{ record.many }}</p>') is not null as added;
 delete from marketing_automation.scenario where name = 'invoices';
 delete from marketing_automation.model where name = 'invoice';
 drop table invoice;
+drop type fee_range, fees;
+drop domain late_fee, fee;
