@@ -45,7 +45,10 @@ begin
     if its_id is null then
         raise exception 'scenario "%" exists', name
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
+                  detail = coalesce((select format('It is %s, of model "%s", and belongs to %s.', s.state, s.model, s.owner)
+                      from marketing_automation.scenario s where s.name = create_scenario.name), 'It is of another team.'),
+                  hint = format('With replace => true it becomes what this says. To change it: '
+                      'update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
     end if;
     return its_id;
 end $$;
@@ -310,7 +313,8 @@ begin
     if its_id is null then
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.activity set subject = %L where name = %L '
+                  hint = format('With replace => true it becomes what this says. To change it: '
+                      'update marketing_automation.activity set subject = %L where name = %L '
                       'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
     end if;
     return its_id;
