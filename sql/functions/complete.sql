@@ -3,7 +3,7 @@
 create function marketing_automation_internal.complete_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
     results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
-    now timestamptz default null
+    now timestamptz default null, server_names text[] default null
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
@@ -70,26 +70,25 @@ begin
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
-    if exists (select from marketing_automation.smtp_server) then
-        -- Servers with limits were counted when they were asked for permits.
-        insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
-        select s.server, current_date, count(*)
-        from unnest(servers, states) as s (server, state)
-        join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
-        where s.state = 'sent'
-        group by s.server order by s.server
-        on conflict on constraint smtp_usage_pkey do update
-        set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
-    end if;
+    -- What a server has taken, for smtp_server_status: by its name, as several may be at one address. Its limits count tokens.
+    insert into marketing_automation_internal.smtp_usage as u (server, sent_until, sent)
+    select s.name, date_trunc('day', statement_timestamp(), d.zone) + interval '1 day', count(*)
+    from unnest(server_names, states) as s (name, state)
+    cross join (select marketing_automation_internal.database_time_zone() as zone) d
+    where s.state = 'sent' and (s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name))
+    group by s.name, d.zone order by s.name
+    on conflict on constraint smtp_usage_pkey do update
+    set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
+        sent_until = case when u.sent_until > statement_timestamp() then u.sent_until else excluded.sent_until end;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
     return finished;
 end $$;
 comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],
-    integer[], text[], text[], timestamptz) is
+    integer[], text[], text[], timestamptz, text[]) is
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state '
+    'codes and enhanced status codes (RFC 3463); servers, server_names: where they are, and what smtp_server calls them. A mail that a server left in doubt for the third time is held, whatever its state '
     'says. The children of sent mails start. now: assumed time of the result, for simulations';

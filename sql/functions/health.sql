@@ -221,7 +221,7 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            coalesce(string_agg(s.name, ', ' order by s.name) filter (where s.state = 'out of reach') || ': out of reach',
                'no SMTP server is out of reach'),
            case when bool_or(s.state = 'out of reach') then 'select * from marketing_automation.smtp_server_status;' end, null
-    from marketing_automation.smtp_server_status s
+    from marketing_automation.smtp_server_status s where exists (select from marketing_automation.smtp_server n where n.name = s.name)
     union all
     select 'senders', case when bool_or(b.activity_id is not null) then 'warning' else 'ok' end,
            coalesce('mails wait, as their owner may not send as their sender: ' || string_agg(format('"%s" of "%s"', b.name, b.scenario), ', '

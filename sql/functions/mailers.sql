@@ -172,7 +172,8 @@ comment on function marketing_automation_internal.resume_rescued(integer, bigint
     'API: private. Gives back to a mailer what rescue_messages() took from it while it was cut off: it knows what became of these attempts';
 
 create function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
-    retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
+    retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[],
+    server_names text[] default null) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer();
@@ -183,7 +184,8 @@ declare
 begin
     perform marketing_automation_internal.demand_input(
         array_length(ids, 1) = all (array[array_length(attempts, 1), array_length(states, 1), array_length(replies, 1),
-            array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1)])
+            array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1),
+            coalesce(array_length(server_names, 1), array_length(servers, 1))])
         and array_position(ids, null) is null and array_position(attempts, null) is null
         and states <@ array['sent', 'failed', 'queued', 'released', 'in_doubt']
         and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
@@ -195,11 +197,12 @@ begin
         perform marketing_automation_internal.resume_rescued(me, ids, attempts);
     end if;
     select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
-            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server)),
+            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server),
+            server_names => array_agg(u.server_name)),
         array_agg(u.id) filter (where u.state = 'failed')
     into completed, failures
-    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
-        as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names)
+        as u (id, attempt, state, reply, retry_after, result, code, status, server, server_name)
     where u.id = any (mine);
     if failures is not null then
         update marketing_automation_internal.mailer m set failed_mails = (failures || m.failed_mails)[:10000] where m.id = me;
@@ -207,7 +210,7 @@ begin
     return coalesce(completed, 0);
 end $$;
 comment on function marketing_automation.mailer_complete(bigint[], integer[], text[], text[], double precision[], text[], integer[],
-    text[], text[]) is
+    text[], text[], text[]) is
     'API: mailer. Records results of mails that this mailer has claimed, each for the attempt that it belongs to; the children of sent '
     'mails start';
 

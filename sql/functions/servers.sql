@@ -42,7 +42,7 @@ left join marketing_automation_internal.smtp_usage u on u.server = s.name
 cross join lateral (select current_date - s.warmup_started + 1 as day) d;
 comment on view marketing_automation_internal.smtp_allowance is
     'API: private. What each server may take: a token bucket of one second''s mails, null if it was never used, and the mails of the '
-    'day, null without a limit';
+    'day, null without a limit; taken_today: tokens handed out, for mails that are taken, refused or still to come';
 
 create function marketing_automation_internal.grant_send_tokens(servers text[], in_hand integer[], wanted integer)
 returns table (server text, permits integer, is_spent boolean, wait_seconds double precision)
@@ -97,11 +97,17 @@ comment on function marketing_automation_internal.report_server(text, double pre
 
 create view marketing_automation.smtp_server_status as
 select s.name, case when not s.enabled then 'disabled' when u.paused_until is not null then 'out of reach' else 'ready' end as state,
-       u.paused_until, u.last_error, u.last_error_at, a.taken_today, a.daily as allowed_today
+       u.paused_until, u.last_error, u.last_error_at,
+       case when u.sent_until > statement_timestamp() then u.sent else 0 end as taken_today, a.daily as allowed_today
 from marketing_automation.smtp_server s
 join marketing_automation_internal.smtp_allowance a on a.server = s.name
-left join marketing_automation_internal.smtp_usage u on u.server = s.name;
+left join marketing_automation_internal.smtp_usage u on u.server = s.name
+union all
+select u.server, case when u.paused_until is not null then 'out of reach' else 'ready' end, u.paused_until, u.last_error, u.last_error_at,
+       case when u.sent_until > statement_timestamp() then u.sent else 0 end, null
+from marketing_automation_internal.smtp_usage u
+where u.server = 'smtp_url' and not exists (select from marketing_automation.smtp_server s where s.enabled or s.name = u.server);
 comment on view marketing_automation.smtp_server_status is
-    'API: public. How each server is doing: ready, out of reach (probed again at paused_until, its mails go elsewhere meanwhile) or '
-    'disabled; its last error; mails it has taken today, and how many the warm-up allows, null: any '
-    'number';
+    'API: public. How each server is doing, that of the settings as smtp_url once it is used and where no other is enabled: ready, out of '
+    'reach (probed again at paused_until, its mails go elsewhere meanwhile) or disabled; its last error; mails it has taken today, by the '
+    'database''s time zone, and how many the warm-up allows, null: any number';

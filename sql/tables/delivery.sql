@@ -148,10 +148,13 @@ create table marketing_automation_internal.smtp_usage (
     taken integer not null default 0,
     paused_until timestamptz,
     last_error text,
-    last_error_at timestamptz
+    last_error_at timestamptz,
+    sent_until timestamptz,
+    sent integer not null default 0
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.smtp_usage is
     'API: private. What servers have taken, against their limits, and how they answer; see smtp_server_status';
+comment on column marketing_automation_internal.smtp_usage.sent_until is 'The end of the day, by the database''s time zone, whose mails sent counts';
 
 create table marketing_automation_internal.mailer (
     id integer primary key generated always as identity,

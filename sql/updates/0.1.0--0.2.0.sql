@@ -994,3 +994,8 @@ comment on column marketing_automation.scenario_status.scanned_state is
     'A digest of all that decided who enters, before that: while it is the same, nothing is read. Null: the next run reads';
 comment on column marketing_automation.scenario_status.last_scan_took is
     'How long the last run took that read the rows and found none to enter, as the run before it had read them, too; null: it did not';
+-- What a server has taken is counted apart from the tokens that its limits hand out.
+alter table marketing_automation_internal.smtp_usage add column sent_until timestamptz, add column sent integer not null default 0;
+comment on column marketing_automation_internal.smtp_usage.sent_until is 'The end of the day, by the database''s time zone, whose mails sent counts';
+drop function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[], text[],
+    text[], timestamptz);

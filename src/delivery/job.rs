@@ -27,6 +27,8 @@ pub struct Job {
     pub(super) settings: Arc<MailSettings>,
     /// The server that it goes to; empty: none has been chosen.
     pub(super) server: Arc<str>,
+    /// Its name: several may be at one address.
+    pub(super) server_name: Arc<str>,
     /// Address in From; None: not known yet.
     pub(super) sender: Option<Arc<str>>,
     /// Whether the server may have got it.
@@ -83,6 +85,7 @@ impl Job {
             compiled,
             settings: Arc::clone(settings),
             server: "".into(),
+            server_name: "".into(),
             sender: None,
             sending: false,
             lease,
@@ -108,6 +111,7 @@ impl Job {
             attempt: self.mail.attempt,
             age: self.mail.age,
             server: Arc::clone(&self.server),
+            server_name: Arc::clone(&self.server_name),
             sender: self.sender.clone(),
             outcome,
         }

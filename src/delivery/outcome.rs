@@ -37,6 +37,7 @@ pub struct Delivered {
     pub age: f64,
     /// Where it was to go.
     pub server: Arc<str>,
+    pub server_name: Arc<str>,
     /// From whom, when it was on its way.
     pub sender: Option<Arc<str>>,
     pub outcome: Outcome,

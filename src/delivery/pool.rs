@@ -272,6 +272,7 @@ impl<C: Channel> Shared<C> {
             }
         };
         ready.job.server = Arc::clone(&server.label);
+        ready.job.server_name = Arc::clone(&server.name);
         for slot in server.queue.put(vec![ready], self.connections(&server)) {
             let sender = Sender {
                 slot,

@@ -68,6 +68,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
         code: reason.and_then(|reason| reason.code).map(i32::from),
         status: reason.and_then(Diagnostic::status).map(str::to_owned),
         server: Arc::clone(&delivery.server),
+        server_name: Arc::clone(&delivery.server_name),
         retry_seconds: match (&delivery.outcome, state) {
             (Outcome::Later(wait), _) => wait.as_secs_f64(),
             (_, "queued") => pause(delivery.attempt, jitter(delivery.id, delivery.attempt)),
@@ -128,6 +129,7 @@ mod tests {
             attempt,
             age,
             server: "mail.example:25".into(),
+            server_name: "west".into(),
             sender: None,
             outcome,
         }
@@ -177,5 +179,6 @@ mod tests {
         assert_eq!(decided.code, Some(450));
         assert_eq!(decided.status.as_deref(), Some("4.2.1"));
         assert_eq!(&*decided.server, "mail.example:25");
+        assert_eq!(&*decided.server_name, "west");
     }
 }

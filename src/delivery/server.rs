@@ -20,6 +20,8 @@ pub struct Server {
     pub transport: TransportConfig,
     /// What it is called in the log of attempts.
     pub(super) label: Arc<str>,
+    /// What it is called in smtp_server.
+    pub(super) name: Arc<str>,
     pub(super) queue: Arc<SendQueue>,
     pub(super) breaker: CircuitBreaker,
     /// Senders and recipients' domains that it does not want for a while.
@@ -52,6 +54,7 @@ impl Server {
         }
         Ok(Server {
             label: transport.to_string().into(),
+            name: definition.name.as_str().into(),
             transport,
             queue: Arc::new(SendQueue::new(Arc::clone(clock))),
             breaker: CircuitBreaker::default(),

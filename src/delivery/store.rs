@@ -102,6 +102,8 @@ pub struct Completed {
     pub code: Option<i32>,
     pub status: Option<String>,
     pub server: Arc<str>,
+    /// The name of the server; empty: none has been chosen.
+    pub server_name: Arc<str>,
     pub retry_seconds: f64,
 }
 

@@ -32,7 +32,7 @@ const CLAIM: &str = "select id, attempt, record_id, record_uuid, activity_id, ac
      time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version, senders, place, closes_in, template_id \
      from marketing_automation.mailer_claim($1, $2)";
 const COMPLETE: &str =
-    "select marketing_automation.mailer_complete($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    "select marketing_automation.mailer_complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 /// Who a mailer is.
 #[derive(Debug, Clone)]

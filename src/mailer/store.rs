@@ -233,6 +233,7 @@ impl Store for PostgresStore {
                         &column(completed, |mail| mail.code),
                         &column(completed, |mail| mail.status.as_deref()),
                         &column(completed, |mail| &*mail.server),
+                        &column(completed, |mail| &*mail.server_name),
                     ],
                 )
                 .await

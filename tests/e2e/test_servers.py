@@ -208,3 +208,59 @@ def test_a_url_that_cannot_be_used_is_named_and_the_others_work(shop, sink):
     shop.tick()
     sink.wait_for(5)
     wait_until(lambda: "server \"odd\"" in (shop.value("select last_error from marketing_automation.worker_status()") or ""), what="the fault to show")
+
+
+def taken(shop):
+    return dict(shop.query("select name, taken_today from marketing_automation.smtp_server_status"))
+
+
+def counts(shop, sink, send):
+    """Campaigns of 30 mails, by servers without limits: each mail counts for the server that took it, and for no other."""
+    shop.crowd(30)
+    # The one of the settings.
+    send("one")
+    assert taken(shop) == {"smtp_url": 30}
+    # Two at one address, which differ in name only.
+    server(shop, "main", sink.url)
+    server(shop, "other", sink.url, priority=2)
+    send("two")
+    assert taken(shop) == {"main": 30, "other": 0}
+    shop.query("update marketing_automation.smtp_server set enabled = name = 'other'")
+    shop.query("select pg_reload_conf()")
+    send("three")
+    assert taken(shop) == {"main": 30, "other": 30}
+    # A limit hands out tokens by the second and more than are used: no mails.
+    shop.query("update marketing_automation.smtp_server set per_second = 1000")
+    shop.query("select pg_reload_conf()")
+    send("four")
+    assert taken(shop) == {"main": 30, "other": 60}
+
+
+def test_the_worker_counts_what_servers_without_limits_take(shop, sink):
+    def send(name):
+        shop.scenario(name)
+        shop.tick()
+        all_sent_of(shop, name, 30)
+
+    counts(shop, sink, send)
+
+
+def test_a_mailer_counts_what_servers_without_limits_take(bare_shop, sink, start_mailer):
+    mailers = []
+
+    def send(name):
+        # Each starts with the servers as they are.
+        for mailer in mailers:
+            mailer.stop()
+        mailers[:] = [start_mailer(bare_shop, name)]
+        bare_shop.scenario(name)
+        bare_shop.tick()
+        all_sent_of(bare_shop, name, 30)
+
+    counts(bare_shop, sink, send)
+
+
+def all_sent_of(shop, name, size):
+    """Waits until all mails of a scenario are sent."""
+    sent = "select count(*) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where m.state = 'sent' and a.scenario_id = marketing_automation.scenario_id(%s)"
+    wait_until(lambda: shop.value(sent, name) == size, 60, what=f"{size} mails of {name} to be sent")

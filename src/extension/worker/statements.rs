@@ -113,7 +113,8 @@ pub(super) fn complete_messages(completed: &[Completed]) -> spi::Result<()> {
         completed.iter().map(value).collect()
     }
     Spi::run_with_args(
-        "select marketing_automation_internal.complete_messages($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "select marketing_automation_internal.complete_messages($1, $2, $3, $4, $5, $6, $7, $8, $9,
+            server_names => $10)",
         &[
             column(completed, |mail| mail.id).into(),
             column(completed, |mail| mail.attempt).into(),
@@ -124,6 +125,7 @@ pub(super) fn complete_messages(completed: &[Completed]) -> spi::Result<()> {
             column(completed, |mail| mail.code).into(),
             column(completed, |mail| mail.status.as_deref()).into(),
             column(completed, |mail| &*mail.server).into(),
+            column(completed, |mail| &*mail.server_name).into(),
         ],
     )
 }

@@ -42,7 +42,7 @@ insert into marketing_automation.smtp_server (name, url, warmup_started, enabled
 select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 4);
 select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 4);
 select server, permits, is_spent, wait_seconds between 0 and 90000 as until_tomorrow from marketing_automation_internal.grant_send_tokens('{new}', '{1}', 4);
-select taken_today, allowed_today from marketing_automation.smtp_server_status where name = 'new';
+select taken_today, daily from marketing_automation_internal.smtp_allowance where server = 'new';
 update marketing_automation.smtp_server set warmup_started = current_date - 1 where name = 'new';
 select daily from marketing_automation_internal.smtp_allowance where server = 'new';
 update marketing_automation.smtp_server set warmup_started = current_date - 3 where name = 'new';
