@@ -52,20 +52,25 @@ impl Keys {
         }
     }
 
-    /// Verifies a token. If it names a key that is not here, the keys are fetched again before it is refused.
-    pub async fn verify(&self, purpose: Purpose, token: &str) -> Result<Token, Refused> {
+    /// Finds a token in what mail programs have made of it, and gives what it says and its one spelling. If it names a key that is not
+    /// here, the keys are fetched again before it is refused.
+    pub async fn find(&self, purpose: Purpose, text: &str) -> Result<(Token, String), Refused> {
+        let find = |keyring: &Keyring| {
+            let (token, spelling) = keyring.find(purpose, text)?;
+            Some((token, spelling.to_owned()))
+        };
         if let Some(keyring) = self.current() {
-            if let Some(token) = keyring.verify(purpose, token) {
-                return Ok(token);
+            if let Some(found) = find(&keyring) {
+                return Ok(found);
             }
-            if keyring.knows_key_of(token) {
+            if keyring.knows_key_of(text) {
                 return Err(Refused::Bad);
             }
         }
         let fetched = self.fetch(UNPLANNED_REFRESH).await;
         let keyring = self.current().ok_or(Refused::NoKeys)?;
-        if fetched || keyring.knows_key_of(token) {
-            keyring.verify(purpose, token).ok_or(Refused::Bad)
+        if fetched || keyring.knows_key_of(text) {
+            find(&keyring).ok_or(Refused::Bad)
         } else {
             Err(Refused::NoKeys)
         }

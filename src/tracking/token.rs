@@ -23,6 +23,8 @@ const SHORTEST_BYTES: usize = 1 + 1 + 1 + MAC_BYTES;
 const LONGEST_BYTES: usize = 1 + 10 + 5 + 10 + MAC_BYTES;
 /// A longer text is no token and is not decoded.
 const LONGEST_CHARS: usize = (LONGEST_BYTES * 4).div_ceil(3);
+/// Characters that a mail program may have put before a token. More are no decoration.
+const LONGEST_DECORATION: usize = 4;
 
 /// What a token may be used for; part of what is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +129,12 @@ impl Keyring {
         self.verify_bytes(purpose, &decode(text)?)
     }
 
+    /// Finds a token that has `_` or `-` before it, or after it with whatever follows, as in `_TOKEN_` where a mail program marks links in a
+    /// text so. Returns what it says and its one spelling; `None` as [`Self::verify`] does.
+    pub fn find<'t>(&self, purpose: Purpose, text: &'t str) -> Option<(Token, &'t str)> {
+        candidates(text).find_map(|part| Some((self.verify(purpose, part)?, part)))
+    }
+
     /// Verifies as [`Self::verify`] does; `None` for any number of bytes that no token has.
     pub(super) fn verify_bytes(&self, purpose: Purpose, bytes: &[u8]) -> Option<Token> {
         if !(SHORTEST_BYTES..=LONGEST_BYTES).contains(&bytes.len()) {
@@ -144,10 +152,14 @@ impl Keyring {
         }
     }
 
-    /// Whether the key that a token names is in this keyring; also true of what is no token at all. False means that
-    /// the keyring may be out of date.
+    /// Whether the key that a token names is in this keyring, or one of those that may be in a text; also true of what is no token at
+    /// all. False means that the keyring may be out of date.
     pub fn knows_key_of(&self, text: &str) -> bool {
-        decode(text).is_none_or(|bytes| self.keys.iter().any(|(id, _)| *id == bytes[0]))
+        let mut ids = candidates(text)
+            .filter_map(decode)
+            .map(|bytes| bytes[0])
+            .peekable();
+        ids.peek().is_none() || ids.any(|id| self.keys.iter().any(|(known, _)| *known == id))
     }
 }
 
@@ -168,6 +180,36 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     (SHORTEST_BYTES..=LONGEST_BYTES)
         .contains(&bytes.len())
         .then_some(bytes)
+}
+
+/// The parts of a text that may be a token: the whole, and what is left without something before and after it. Where a token ends, its
+/// beginning says, but for the link, which it has or not: two places for each beginning, so that a text costs few MACs however long it is.
+fn candidates(text: &str) -> impl Iterator<Item = &str> {
+    let decoration = text.bytes().take_while(|c| matches!(c, b'_' | b'-'));
+    (0..=decoration.take(LONGEST_DECORATION).count()).flat_map(move |start| {
+        let rest = &text[start..];
+        let ends = ends(rest).into_iter().flatten();
+        std::iter::once(rest).chain(ends.filter_map(move |end| {
+            let is_decorated = matches!(rest.as_bytes().get(end), Some(b'_' | b'-'));
+            rest.get(..end).filter(|_| is_decorated)
+        }))
+    })
+}
+
+/// After how many characters a token that begins here would end, without and with a link.
+fn ends(text: &str) -> [Option<usize>; 2] {
+    let length = text.len().min(LONGEST_CHARS) / 4 * 4;
+    let whole = text.get(..length);
+    let Some(bytes) = whole.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()) else {
+        return [None, None];
+    };
+    let mut rest = bytes.get(1..).unwrap_or_default();
+    let mut end = || {
+        take_varint(&mut rest)?;
+        Some(((bytes.len() - rest.len() + MAC_BYTES) * 4).div_ceil(3))
+    };
+    let [_, activity, link] = [end(), end(), end()];
+    [activity, link]
 }
 
 /// Reads the varints of a signed token; all bytes must be used up.

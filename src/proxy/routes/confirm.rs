@@ -27,11 +27,11 @@ pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 async fn visit(state: &State, request: Request, confirms: bool) -> Response {
     let visit = ReaderVisit::begin(state, Route::Confirm, &request);
     // Not the request: its body cannot be shared with another thread, and nobody reads it.
-    let token = token_in(request.uri());
+    let text = token_in(request.uri());
     let agent = user_agent(request.headers());
     drop(request);
     visit
-        .end(state, answer(state, token, confirms.then_some(agent)))
+        .end(state, answer(state, text, confirms.then_some(agent)))
         .await
 }
 
@@ -40,10 +40,10 @@ async fn visit(state: &State, request: Request, confirms: bool) -> Response {
 /// confirming: the user agent of who confirms; `None`: nobody does.
 async fn answer(
     state: &State,
-    token: String,
+    text: String,
     confirming: Option<Option<String>>,
 ) -> Result<Response, Refusal> {
-    state.keys.verify(Purpose::Confirm, &token).await?;
+    let (_, token) = state.keys.find(Purpose::Confirm, &text).await?;
     if let Some(user_agent) = confirming {
         let wished = token.clone();
         ask(state, &state.pools.unsubscriptions, move |session| {

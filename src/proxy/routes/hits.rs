@@ -41,8 +41,8 @@ pub async fn open(Shared(state): Shared<Arc<State>>, request: Request) -> Respon
 }
 
 async fn record_click(state: &State, request: Request) -> Result<Response, Refusal> {
-    let token = token_in(request.uri());
-    let verified = state.keys.verify(Purpose::Click, &token).await?;
+    let text = token_in(request.uri());
+    let (verified, token) = state.keys.find(Purpose::Click, &text).await?;
     let link = verified.link.ok_or(Refusal::NotFound)?;
     let hit = hit(state, HitKind::Click, token, &request);
     if let Some(location) = state.links.get(link, !state.recorder.is_available()) {
@@ -69,8 +69,10 @@ async fn record_click(state: &State, request: Request) -> Result<Response, Refus
 
 /// The image is the same whether or not the database knows what was opened: a mail is better read without a broken image.
 async fn record_open(state: &State, request: Request) -> Result<Response, Refusal> {
-    let token = token_in(request.uri());
-    state.keys.verify(Purpose::Open, &token).await?;
+    let (_, token) = state
+        .keys
+        .find(Purpose::Open, &token_in(request.uri()))
+        .await?;
     let hit = hit(state, HitKind::Open, token, &request);
     state.recorder.record(hit, true).await?;
     let headers = [

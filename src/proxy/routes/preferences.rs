@@ -35,15 +35,19 @@ pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
 async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
-    let token = token_in(uri);
-    state.keys.verify(Purpose::Unsubscribe, &token).await?;
+    let (_, token) = state
+        .keys
+        .find(Purpose::Unsubscribe, &token_in(uri))
+        .await?;
     page(state, &token, None).await
 }
 
 async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let token = token_in(&parts.uri);
-    state.keys.verify(Purpose::Unsubscribe, &token).await?;
+    let (_, token) = state
+        .keys
+        .find(Purpose::Unsubscribe, &token_in(&parts.uri))
+        .await?;
     let preference =
         form::read_preference(content_type(&parts.headers), &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);

@@ -38,8 +38,10 @@ pub async fn submit(Shared(state): Shared<Arc<State>>, request: Request) -> Resp
 
 /// Shows the page; whatever follows links in mails may come here, so it changes nothing.
 async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
-    let token = token_in(uri);
-    state.keys.verify(Purpose::Unsubscribe, &token).await?;
+    let (_, token) = state
+        .keys
+        .find(Purpose::Unsubscribe, &token_in(uri))
+        .await?;
     let subscription = subscription(state, &token).await?;
     let pages = state.pages.fresh().await;
     let page = page::unsubscribe(&pages, &subscription, &token);
@@ -48,8 +50,10 @@ async fn first_page(state: &State, uri: &Uri) -> Result<Response, Refusal> {
 
 async fn fulfil(state: &State, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let token = token_in(&parts.uri);
-    state.keys.verify(Purpose::Unsubscribe, &token).await?;
+    let (_, token) = state
+        .keys
+        .find(Purpose::Unsubscribe, &token_in(&parts.uri))
+        .await?;
     let request = form::read_request(content_type(&parts.headers), &read(body, BODY_LIMIT).await?);
     let user_agent = user_agent(&parts.headers);
     let wished = token.clone();

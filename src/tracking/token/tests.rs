@@ -11,6 +11,10 @@ fn keyring() -> Keyring {
     Keyring::new(vec![(7, [7; 32]), (3, [3; 32])]).unwrap()
 }
 
+fn other_keyring() -> Keyring {
+    Keyring::new(vec![(9, [9; 32])]).unwrap()
+}
+
 fn token(record: i64, activity: i32, link: Option<i64>) -> Token {
     Token {
         record,
@@ -146,6 +150,53 @@ fn truncated_and_extended_tokens_are_refused() {
         );
     }
     assert_eq!(keyring().verify(Purpose::Open, &"A".repeat(1 << 20)), None);
+}
+
+#[test]
+fn a_token_is_found_in_what_stands_around_it() {
+    for link in [None, Some(0), Some(9), Some(1 << 40)] {
+        for record in [1, 123_456, i64::MAX] {
+            let text = keyring().sign(Purpose::Open, &token(record, 78, link));
+            for (before, after) in [
+                ("", ""),
+                ("", "_"),
+                ("", "-"),
+                ("", "__"),
+                ("_", "_"),
+                ("**_", ""),
+                ("--", "--"),
+                ("____", "-Kind-regards"),
+                ("_", "_utm_source_mail_and_so_on_and_so_on_and_so_on"),
+            ] {
+                let around = format!("{before}{text}{after}");
+                let around = around.trim_start_matches('*');
+                assert_eq!(
+                    keyring().find(Purpose::Open, around),
+                    Some((token(record, 78, link), &*text)),
+                    "{around}"
+                );
+                assert_eq!(keyring().find(Purpose::Click, around), None);
+                assert_eq!(other_keyring().find(Purpose::Open, around), None);
+                assert!(keyring().knows_key_of(around));
+                assert!(!other_keyring().knows_key_of(around), "{around}");
+            }
+            for broken in [&text[1..], &text[..text.len() - 1]] {
+                assert_eq!(keyring().find(Purpose::Open, broken), None);
+                assert_eq!(keyring().find(Purpose::Open, &format!("_{broken}_")), None);
+            }
+        }
+    }
+    for nonsense in [
+        "",
+        "_",
+        "____",
+        "é",
+        "_é",
+        &"_".repeat(1 << 20),
+        &"A".repeat(1 << 20),
+    ] {
+        assert_eq!(keyring().find(Purpose::Open, nonsense), None);
+    }
 }
 
 #[test]

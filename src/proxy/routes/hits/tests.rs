@@ -42,19 +42,27 @@ async fn a_click_counts_with_what_mail_programs_make_of_its_link() {
         format!("/c/{token}%3E"),
         format!("/c/{token}/"),
         format!("/c/{token})."),
+        format!("/c/{token}_"),
+        format!("/c/{token}-"),
+        format!("/c/_{token}__"),
         format!("/c/{encoded}"),
     ] {
         let response = send(&app, "GET", &path).await;
         assert_eq!(header(&response, LOCATION), SHOP, "{path}");
     }
     // What was not glued on but is part of it does not verify, nor does it elsewhere.
-    for path in [format!("/c/{token}A"), format!("/o/{token}%3E")] {
+    for path in [
+        format!("/c/{token}A"),
+        format!("/c/_{token}A_"),
+        format!("/o/{token}%3E"),
+        format!("/o/{token}_"),
+    ] {
         let response = send(&app, "GET", &path).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
     }
     drop(app);
     let hits = recorded.await.unwrap();
-    assert!(hits.len() == 4 && hits.iter().all(|hit| hit.token == token));
+    assert!(hits.len() == 7 && hits.iter().all(|hit| hit.token == token));
 }
 
 #[tokio::test]
