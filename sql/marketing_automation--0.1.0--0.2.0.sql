@@ -1030,6 +1030,11 @@ comment on column marketing_automation.scenario_status.scanned_state is
     'A digest of all that decided who enters, before that: while it is the same, nothing is read. Null: the next run reads';
 comment on column marketing_automation.scenario_status.last_scan_took is
     'How long the last run took that read the rows and found none to enter, as the run before it had read them, too; null: it did not';
+-- What a server has taken is counted apart from the tokens that its limits hand out.
+alter table marketing_automation_internal.smtp_usage add column sent_until timestamptz, add column sent integer not null default 0;
+comment on column marketing_automation_internal.smtp_usage.sent_until is 'The end of the day, by the database''s time zone, whose mails sent counts';
+drop function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[], text[],
+    text[], timestamptz);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -5456,7 +5461,10 @@ begin
     if its_id is null then
         raise exception 'scenario "%" exists', name
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
+                  detail = coalesce((select format('It is %s, of model "%s", and belongs to %s.', s.state, s.model, s.owner)
+                      from marketing_automation.scenario s where s.name = create_scenario.name), 'It is of another team.'),
+                  hint = format('With replace => true it becomes what this says. To change it: '
+                      'update marketing_automation.scenario set domain = %L where name = %L;', domain, name);
     end if;
     return its_id;
 end $$;
@@ -5721,7 +5729,8 @@ begin
     if its_id is null then
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
-                  hint = format('Change it: update marketing_automation.activity set subject = %L where name = %L '
+                  hint = format('With replace => true it becomes what this says. To change it: '
+                      'update marketing_automation.activity set subject = %L where name = %L '
                       'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
     end if;
     return its_id;
@@ -6046,6 +6055,25 @@ comment on function marketing_automation_internal.complete_contexts(integer[]) i
     'API: private. Gives queued mails of these activities the columns that their templates use by now, read from the rows as they are, and '
     'results of calls; what they have they keep';
 
+create or replace function marketing_automation_internal.holds_money(type oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive part as (
+        select holds_money.type as oid
+        union
+        -- What it is a domain over, its elements, its bounds, its fields.
+        select u.oid
+        from part p join pg_type t on t.oid = p.oid
+        cross join lateral (
+            select t.typbasetype union all select t.typelem
+            union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+            union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) u (oid)
+        where u.oid <> 0
+    )
+    select exists (select from part p where p.oid = 'money'::regtype)
+$$;
+comment on function marketing_automation_internal.holds_money(oid) is
+    'API: private. Whether values of a type have one of the type money in them, as domains, arrays, ranges and rows may';
+
 create or replace function marketing_automation_internal.warn_of_money(activity_id integer) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -6056,7 +6084,7 @@ declare
         join marketing_automation.model m on m.name = s.model
         join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
             and c.attname = any (marketing_automation_internal.mail_columns(a.id))
-        join pg_type t on t.oid = c.atttypid and coalesce(nullif(t.typbasetype, 0), t.oid) = 'money'::regtype
+            and marketing_automation_internal.holds_money(c.atttypid)
         where a.id = warn_of_money.activity_id);
 begin
     if amounts is not null then
@@ -11973,7 +12001,7 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
 create or replace function marketing_automation_internal.complete_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
     results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
-    now timestamptz default null
+    now timestamptz default null, server_names text[] default null
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
@@ -12040,28 +12068,27 @@ begin
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
-    if exists (select from marketing_automation.smtp_server) then
-        -- Servers with limits were counted when they were asked for permits.
-        insert into marketing_automation_internal.smtp_usage as u (server, day, taken)
-        select s.server, current_date, count(*)
-        from unnest(servers, states) as s (server, state)
-        join marketing_automation_internal.smtp_allowance a on a.server = s.server and a.per_second is null and a.daily is null
-        where s.state = 'sent'
-        group by s.server order by s.server
-        on conflict on constraint smtp_usage_pkey do update
-        set taken = case when u.day = excluded.day then u.taken else 0 end + excluded.taken, day = excluded.day;
-    end if;
+    -- What a server has taken, for smtp_server_status: by its name, as several may be at one address. Its limits count tokens.
+    insert into marketing_automation_internal.smtp_usage as u (server, sent_until, sent)
+    select s.name, date_trunc('day', statement_timestamp(), d.zone) + interval '1 day', count(*)
+    from unnest(server_names, states) as s (name, state)
+    cross join (select marketing_automation_internal.database_time_zone() as zone) d
+    where s.state = 'sent' and (s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name))
+    group by s.name, d.zone order by s.name
+    on conflict on constraint smtp_usage_pkey do update
+    set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
+        sent_until = case when u.sent_until > statement_timestamp() then u.sent_until else excluded.sent_until end;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
     perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
         where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
     return finished;
 end $$;
 comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],
-    integer[], text[], text[], timestamptz) is
+    integer[], text[], text[], timestamptz, text[]) is
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463). A mail that a server left in doubt for the third time is held, whatever its state '
+    'codes and enhanced status codes (RFC 3463); servers, server_names: where they are, and what smtp_server calls them. A mail that a server left in doubt for the third time is held, whatever its state '
     'says. The children of sent mails start. now: assumed time of the result, for simulations';
 
 -- functions/retry.sql
@@ -12522,7 +12549,8 @@ comment on function marketing_automation_internal.resume_rescued(integer, bigint
     'API: private. Gives back to a mailer what rescue_messages() took from it while it was cut off: it knows what became of these attempts';
 
 create or replace function marketing_automation.mailer_complete(ids bigint[], attempts integer[], states text[], replies text[],
-    retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[]) returns bigint
+    retry_seconds double precision[], results text[], codes integer[], statuses text[], servers text[],
+    server_names text[] default null) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer();
@@ -12533,7 +12561,8 @@ declare
 begin
     perform marketing_automation_internal.demand_input(
         array_length(ids, 1) = all (array[array_length(attempts, 1), array_length(states, 1), array_length(replies, 1),
-            array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1)])
+            array_length(retry_seconds, 1), array_length(results, 1), array_length(codes, 1), array_length(statuses, 1), array_length(servers, 1),
+            coalesce(array_length(server_names, 1), array_length(servers, 1))])
         and array_position(ids, null) is null and array_position(attempts, null) is null
         and states <@ array['sent', 'failed', 'queued', 'released', 'in_doubt']
         and array_remove(results, null) <@ array['sent', 'failed', 'deferred', 'in_doubt']
@@ -12545,11 +12574,12 @@ begin
         perform marketing_automation_internal.resume_rescued(me, ids, attempts);
     end if;
     select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
-            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server)),
+            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server),
+            server_names => array_agg(u.server_name)),
         array_agg(u.id) filter (where u.state = 'failed')
     into completed, failures
-    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers)
-        as u (id, attempt, state, reply, retry_after, result, code, status, server)
+    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names)
+        as u (id, attempt, state, reply, retry_after, result, code, status, server, server_name)
     where u.id = any (mine);
     if failures is not null then
         update marketing_automation_internal.mailer m set failed_mails = (failures || m.failed_mails)[:10000] where m.id = me;
@@ -12557,7 +12587,7 @@ begin
     return coalesce(completed, 0);
 end $$;
 comment on function marketing_automation.mailer_complete(bigint[], integer[], text[], text[], double precision[], text[], integer[],
-    text[], text[]) is
+    text[], text[], text[]) is
     'API: mailer. Records results of mails that this mailer has claimed, each for the attempt that it belongs to; the children of sent '
     'mails start';
 
@@ -13453,7 +13483,7 @@ left join marketing_automation_internal.smtp_usage u on u.server = s.name
 cross join lateral (select current_date - s.warmup_started + 1 as day) d;
 comment on view marketing_automation_internal.smtp_allowance is
     'API: private. What each server may take: a token bucket of one second''s mails, null if it was never used, and the mails of the '
-    'day, null without a limit';
+    'day, null without a limit; taken_today: tokens handed out, for mails that are taken, refused or still to come';
 
 create or replace function marketing_automation_internal.grant_send_tokens(servers text[], in_hand integer[], wanted integer)
 returns table (server text, permits integer, is_spent boolean, wait_seconds double precision)
@@ -13508,14 +13538,20 @@ comment on function marketing_automation_internal.report_server(text, double pre
 
 create or replace view marketing_automation.smtp_server_status as
 select s.name, case when not s.enabled then 'disabled' when u.paused_until is not null then 'out of reach' else 'ready' end as state,
-       u.paused_until, u.last_error, u.last_error_at, a.taken_today, a.daily as allowed_today
+       u.paused_until, u.last_error, u.last_error_at,
+       case when u.sent_until > statement_timestamp() then u.sent else 0 end as taken_today, a.daily as allowed_today
 from marketing_automation.smtp_server s
 join marketing_automation_internal.smtp_allowance a on a.server = s.name
-left join marketing_automation_internal.smtp_usage u on u.server = s.name;
+left join marketing_automation_internal.smtp_usage u on u.server = s.name
+union all
+select u.server, case when u.paused_until is not null then 'out of reach' else 'ready' end, u.paused_until, u.last_error, u.last_error_at,
+       case when u.sent_until > statement_timestamp() then u.sent else 0 end, null
+from marketing_automation_internal.smtp_usage u
+where u.server = 'smtp_url' and not exists (select from marketing_automation.smtp_server s where s.enabled or s.name = u.server);
 comment on view marketing_automation.smtp_server_status is
-    'API: public. How each server is doing: ready, out of reach (probed again at paused_until, its mails go elsewhere meanwhile) or '
-    'disabled; its last error; mails it has taken today, and how many the warm-up allows, null: any '
-    'number';
+    'API: public. How each server is doing, that of the settings as smtp_url once it is used and where no other is enabled: ready, out of '
+    'reach (probed again at paused_until, its mails go elsewhere meanwhile) or disabled; its last error; mails it has taken today, by the '
+    'database''s time zone, and how many the warm-up allows, null: any number';
 
 -- functions/tracking_keys.sql
 -- The keys that sign what mails carry.
@@ -15781,8 +15817,10 @@ begin
         left join marketing_automation_internal.finished_activity pf on pf.record_id = of_record and pf.activity_id = a.parent_id
         left join marketing_automation.message m on m.id = any (mails) and m.activity_id = a.id
         left join marketing_automation.message pm on pm.id = any (mails) and pm.activity_id = a.parent_id
-        left join marketing_automation_internal.branch_decision d on (a.on_event is null or a.on_event = 'variant')
-            and d.record_id = of_record and d.parent_id = a.parent_id
+        -- Which variant a mail was decides nothing for what follows it.
+        left join marketing_automation_internal.branch_decision d on d.record_id = of_record and d.parent_id = a.parent_id
+            and (a.on_event = 'variant'
+                 or a.on_event is null and not exists (select from marketing_automation_internal.variants(a.parent_id)))
         left join marketing_automation_internal.branch_decision x on x.record_id = of_record and x.parent_id = a.id
             and exists (select from marketing_automation_internal.variants(a.id))
         left join marketing_automation.activity variant on variant.id = x.activity_id
@@ -17904,7 +17942,7 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            coalesce(string_agg(s.name, ', ' order by s.name) filter (where s.state = 'out of reach') || ': out of reach',
                'no SMTP server is out of reach'),
            case when bool_or(s.state = 'out of reach') then 'select * from marketing_automation.smtp_server_status;' end, null
-    from marketing_automation.smtp_server_status s
+    from marketing_automation.smtp_server_status s where exists (select from marketing_automation.smtp_server n where n.name = s.name)
     union all
     select 'senders', case when bool_or(b.activity_id is not null) then 'warning' else 'ok' end,
            coalesce('mails wait, as their owner may not send as their sender: ' || string_agg(format('"%s" of "%s"', b.name, b.scenario), ', '
