@@ -119,7 +119,8 @@ begin
             fact := obstacle;
             return next;
         end if;
-        fact := marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees);
+        -- Of a row that cannot be read its occasion cannot either.
+        fact := case when message is null then marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees) end;
         if fact is not null then
             return next;
         end if;

@@ -11,6 +11,9 @@ select marketing_automation.register_model('client', 'shop.client', key => 'self
 select marketing_automation.create_scenario('pia', 'client') > 0 as created;
 select marketing_automation.add_activity('pia', 'root', action => null) > 0 as added;
 select marketing_automation.run('pia');
+select marketing_automation.create_scenario('pias orders', 'client', occasion => 'self.email') > 0 as created;
+select marketing_automation.add_activity('pias orders', 'later', action => null, delay => '1 day') > 0 as added;
+select marketing_automation.run('pias orders');
 insert into marketing_automation.snippet (name, body) values ('pias', 'x');
 reset role;
 -- Names that do not exist are refused, and the id follows the name, whoever writes it.
@@ -41,12 +44,16 @@ insert into marketing_automation.snippet (name, language, body) values ('pias', 
 select marketing_automation.preview('pia', 'root', '1');
 reset role;
 insert into shop.client values (2, 'two@shop.example');
+select scenario, enrolled, error from marketing_automation.enroll('pias orders');
 drop owned by regress_paula;
 drop role regress_paula;
 set role regress_pia;
 select marketing_automation.stop('pia');
 reset role;
 select scenario, enrolled, error from marketing_automation.enroll('pia');
+-- What cannot be asked is told once, and why.
+select about, fact from marketing_automation.explain_record('pias orders', '1') where about = 'record' and fact !~ '^entered';
+select marketing_automation.stop('pias orders');
 select marketing_automation.stop('pia');
 select marketing_automation.draft('pia'), marketing_automation.run('pia');
 
