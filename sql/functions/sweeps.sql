@@ -206,6 +206,7 @@ begin
         set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
             batch_size = coalesce(marketing_automation_internal.next_batch(slice.code, slice.asked, 0), s.batch_size)
         where s.scenario_id = scenario.id and s.what = of_what;
+        perform marketing_automation_internal.turn_failed(scenario.id, of_what, 0, slice.code);
         -- Too many at once are tried again, and fewer of them.
         if slice.code <> '53400' or size = 1 then
             perform marketing_automation_internal.pass_activity(scenario.id, of_what);
@@ -218,6 +219,11 @@ begin
         set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0,
             rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - s.began_at), interval '1 hour'))
         where s.scenario_id = scenario.id and s.what = of_what;
+        -- Of several activities, the one that failed may have been passed.
+        perform marketing_automation_internal.turn_succeeded(scenario.id, of_what, 0, null)
+        where of_what in ('exit', 'goal') or not exists (
+            select from marketing_automation_internal.failed_turn t
+            where t.scenario_id = scenario.id and t.work = of_what and t.failed_at > clock_timestamp() - interval '10 minutes');
     elsif its.batch_size is not null and marketing_automation_internal.is_quick(clock_timestamp() - began) then
         next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
         update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
@@ -294,6 +300,7 @@ begin
                     case what when 'wait' then 'wait_until' else what end,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
+            perform marketing_automation_internal.turn_failed(chosen.id, what, 0, code);
             perform marketing_automation_internal.lock_sweep(chosen.id, what, false);
             update marketing_automation_internal.sweep s set rests_until = clock_timestamp() + interval '1 minute'
             where s.ctid = any (array(

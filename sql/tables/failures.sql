@@ -21,7 +21,7 @@ comment on column marketing_automation_internal.poisonous_row.raises_key is
 
 create table marketing_automation_internal.failed_turn (
     scenario_id integer not null,
-    work text not null check (work in ('enroll', 'process', 'consent', 'leave')),
+    work text not null check (work in ('enroll', 'process', 'consent', 'leave', 'exit', 'goal', 'date', 'wait')),
     activity_id integer not null default 0,
     failed_at timestamptz,
     slow boolean not null,
@@ -33,7 +33,8 @@ create table marketing_automation_internal.failed_turn (
 );
 comment on table marketing_automation_internal.failed_turn is
     'API: private. What failed at its last turn, and goes to the end of the line: enrolling, processing an activity, asking for '
-    'consent, or whether mails may leave. Gone when it succeeds';
+    'consent, or whether mails may leave. Gone when it succeeds. Of sweeps (exit, goal, date, wait), whose line is in sweep: that they have said '
+    'why';
 comment on column marketing_automation_internal.failed_turn.failed_at is 'When it failed; null: the last turn succeeded';
 comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
 comment on column marketing_automation_internal.failed_turn.batch_size is

@@ -38,6 +38,50 @@ from marketing_automation.record_activity ra join marketing_automation.activity 
 where a.scenario_id = marketing_automation.scenario_id('swept') and a.name like '% wait' group by 1 order by 1;
 select marketing_automation.stop('swept');
 
+-- What a sweep has to say is not forgotten by an enrolling that has nothing to say about it.
+create table swept.switch (fails boolean);
+insert into swept.switch values (false);
+create function swept.fails() returns boolean language plpgsql as $$
+begin
+    if (select s.fails from swept.switch s) then
+        raise exception 'somebody holds it' using errcode = 'lock_not_available';
+    end if;
+    return false;
+end $$;
+select marketing_automation.create_scenario('swept ' || s, 'swept') > 0 as created from unnest(array['exit', 'goal', 'wait', 'date']) s;
+select marketing_automation.add_activity('swept ' || s, 'later', delay => '9 years', action => null,
+    wait_until => case s when 'wait' then 'swept.fails()' end, at => case s when 'date' then 'case when not swept.fails() then timestamptz ''2100-01-01 00:00+00'' end' end) > 0 as added
+from unnest(array['exit', 'goal', 'wait', 'date']) s;
+update marketing_automation.scenario set exit_condition = 'swept.fails()' where name = 'swept exit';
+update marketing_automation.scenario set goal = 'swept.fails()' where name = 'swept goal';
+select marketing_automation.run('swept ' || s) is not null as runs from unnest(array['exit', 'goal', 'wait', 'date']) s;
+select enrolled, error from unnest(array['exit', 'goal', 'wait', 'date']) s cross join lateral marketing_automation.enroll('swept ' || s) e order by e.scenario;
+call marketing_automation.process_all_due();
+create procedure swept.sweep_and_enroll() language plpgsql as $$
+begin
+    update marketing_automation_internal.sweep w set rests_until = '-infinity';
+    -- To the end of a round.
+    while marketing_automation.apply_exits() + marketing_automation.apply_goals() + marketing_automation.apply_waits() + marketing_automation.apply_dates() > 0 loop
+    end loop;
+    perform from marketing_automation.enroll();
+end $$;
+create view swept.error as
+    select s.name, t.last_error from marketing_automation.scenario s join marketing_automation.scenario_status t on t.scenario_id = s.id
+    where s.name ~ '^swept (exit|goal|wait|date)$';
+update swept.switch set fails = true;
+call swept.sweep_and_enroll();
+select name, last_error from swept.error order by name;
+-- An exit or a goal that is asked again has nothing to say any more; of several activities each may have, so it is kept ten minutes.
+update swept.switch set fails = false;
+call swept.sweep_and_enroll();
+select name, last_error from swept.error order by name;
+update marketing_automation_internal.failed_turn t set failed_at = t.failed_at - interval '10 minutes' where t.work in ('wait', 'date');
+call swept.sweep_and_enroll();
+select name, last_error from swept.error order by name;
+select count(*) from marketing_automation_internal.failed_turn t join marketing_automation.scenario s on s.id = t.scenario_id
+where s.name ~ '^swept ';
+select marketing_automation.stop('swept ' || s) from unnest(array['exit', 'goal', 'wait', 'date']) s;
+
 -- What cannot be serialized is for the client, which tries again: whoever catches all errors raises that one.
 select p.oid::regprocedure as swallows from pg_proc p
 cross join lateral (
