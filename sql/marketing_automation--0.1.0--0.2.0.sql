@@ -103,7 +103,7 @@ comment on column marketing_automation_internal.poisonous_row.raises_key is
 
 create table marketing_automation_internal.failed_turn (
     scenario_id integer not null,
-    work text not null check (work in ('enroll', 'process', 'consent', 'leave')),
+    work text not null check (work in ('enroll', 'process', 'consent', 'leave', 'exit', 'goal', 'date', 'wait')),
     activity_id integer not null default 0,
     failed_at timestamptz,
     slow boolean not null,
@@ -115,7 +115,8 @@ create table marketing_automation_internal.failed_turn (
 );
 comment on table marketing_automation_internal.failed_turn is
     'API: private. What failed at its last turn, and goes to the end of the line: enrolling, processing an activity, asking for '
-    'consent, or whether mails may leave. Gone when it succeeds';
+    'consent, or whether mails may leave. Gone when it succeeds. Of sweeps (exit, goal, date, wait), whose line is in sweep: that they have said '
+    'why';
 comment on column marketing_automation_internal.failed_turn.failed_at is 'When it failed; null: the last turn succeeded';
 comment on column marketing_automation_internal.failed_turn.slow is 'Whether it ran out of time, or waited too long for a lock';
 comment on column marketing_automation_internal.failed_turn.batch_size is
@@ -2697,7 +2698,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
     'API: private. Sends enrolling (work enroll), an activity (process), asking for consent (consent) or whether mails may leave '
-    '(leave) to the end of the line. batch_size: so many records at most next time, null: as many as before; searched_to: where the '
+    '(leave) to the end of the line; of a sweep (exit, goal, date, wait) it keeps that enrolling does not forget its error. batch_size: so many records at most next time, null: as many as before; searched_to: where the '
     'search for rows that raise goes on';
 
 create or replace function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer
@@ -2718,6 +2719,7 @@ begin
         return;
     end if;
     if work in ('exit', 'goal', 'date', 'wait') then
+        perform marketing_automation_internal.turn_failed(turn_ended.scenario_id, turn_ended.work, 0, code);
         -- Its first slice may have been undone.
         perform marketing_automation_internal.lock_sweep(turn_ended.scenario_id, turn_ended.work, false);
         update marketing_automation_internal.sweep s
@@ -6904,6 +6906,9 @@ language sql set search_path = pg_catalog, pg_temp as $$
       -- What enrolling has nothing to say about.
       and not ($2 is null and s.last_error like 'events wait,%' and exists (
             select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
+      and not ($2 is null and exists (
+            select from marketing_automation_internal.failed_turn t
+            where t.scenario_id = $1 and t.work in ('leave', 'exit', 'goal', 'date', 'wait') and t.failed_at > clock_timestamp() - interval '10 minutes'))
       and (s.last_error_activity_id is not distinct from $2
            -- What could not run is not there any more.
            or $2 is null and not exists (
@@ -8185,6 +8190,7 @@ begin
         set began_at = null, rests_until = clock_timestamp() + interval '1 minute',
             batch_size = coalesce(marketing_automation_internal.next_batch(slice.code, slice.asked, 0), s.batch_size)
         where s.scenario_id = scenario.id and s.what = of_what;
+        perform marketing_automation_internal.turn_failed(scenario.id, of_what, 0, slice.code);
         -- Too many at once are tried again, and fewer of them.
         if slice.code <> '53400' or size = 1 then
             perform marketing_automation_internal.pass_activity(scenario.id, of_what);
@@ -8197,6 +8203,11 @@ begin
         set began_at = null, activity_id = 0, reached_at = '-infinity', reached_record = 0,
             rests_until = clock_timestamp() + greatest(interval '1 minute', least(10 * (clock_timestamp() - s.began_at), interval '1 hour'))
         where s.scenario_id = scenario.id and s.what = of_what;
+        -- Of several activities, the one that failed may have been passed.
+        perform marketing_automation_internal.turn_succeeded(scenario.id, of_what, 0, null)
+        where of_what in ('exit', 'goal') or not exists (
+            select from marketing_automation_internal.failed_turn t
+            where t.scenario_id = scenario.id and t.work = of_what and t.failed_at > clock_timestamp() - interval '10 minutes');
     elsif its.batch_size is not null and marketing_automation_internal.is_quick(clock_timestamp() - began) then
         next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
         update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
@@ -8273,6 +8284,7 @@ begin
                     case what when 'wait' then 'wait_until' else what end,
                     marketing_automation_internal.public_error(message, code) using errcode = code;
             end if;
+            perform marketing_automation_internal.turn_failed(chosen.id, what, 0, code);
             perform marketing_automation_internal.lock_sweep(chosen.id, what, false);
             update marketing_automation_internal.sweep s set rests_until = clock_timestamp() + interval '1 minute'
             where s.ctid = any (array(
@@ -16068,7 +16080,8 @@ begin
             fact := obstacle;
             return next;
         end if;
-        fact := marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees);
+        -- Of a row that cannot be read its occasion cannot either.
+        fact := case when message is null then marketing_automation_internal.next_entry_in_words(scenario, model, entered, sees) end;
         if fact is not null then
             return next;
         end if;
