@@ -39,6 +39,6 @@ def run_at_once(shop, names, steps, execute, is_told, seconds=3):
         thread.start()
     for thread in threads:
         thread.join()
-    assert errors == []
+    assert errors == [], errors
     assert min(turns.values()) > 0
     assert shop.value(DEADLOCKS) == deadlocks
