@@ -194,6 +194,8 @@ create trigger reclass after update of message_class on marketing_automation.act
 
 create function marketing_automation_internal.activity_translation_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_name text;
 begin
     if marketing_automation_internal.is_restoring() then
         return case when tg_op = 'DELETE' then old else new end;
@@ -203,11 +205,11 @@ begin
             raise exception 'a translation has no language' using errcode = 'not_null_violation',
                 hint = 'language is a tag such as de or pt-BR.';
         end if;
-        perform marketing_automation_internal.check_language(new.language, format('translation of activity %s', new.activity_id));
-        perform from marketing_automation.activity a where a.id = new.activity_id for key share;
+        select a.name into its_name from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
             raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
         end if;
+        perform marketing_automation_internal.check_language(new.language, format('translation of activity "%s"', its_name));
         perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
             new.sender, new.subject, new.body,
                                                      new.language, marketing_automation_internal.template_columns(m.relation, s.id))

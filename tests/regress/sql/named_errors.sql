@@ -1,7 +1,11 @@
 \set SHOW_CONTEXT never
 -- Bad values are named, with those that are good; the hint is the next statement.
-select marketing_automation.create_scenario('named errors', 'customer', 'self.id = 5') > 0 as created;
-select marketing_automation.create_scenario('named errors', 'customer');
+create schema named;
+create table named.guest (id integer primary key, name text not null, email text not null);
+insert into named.guest values (5, 'Ada', 'ada@named.example');
+select count(marketing_automation.register_model('named guest', 'named.guest', key => 'self.id', email => 'self.email', recipient_name => 'self.name')) as registered;
+select marketing_automation.create_scenario('named errors', 'named guest') > 0 as created;
+select marketing_automation.create_scenario('named errors', 'named guest');
 select marketing_automation.create_scenario('tongue', 'customer', language => 'english language');
 select marketing_automation.add_activity('named errors', 'mail', subject => 's', body => 'b') > 0 as added;
 select marketing_automation.add_activity('named errors', 'mail', subject => 's', body => 'b');
