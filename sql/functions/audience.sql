@@ -45,17 +45,19 @@ comment on view marketing_automation_internal.open_activity is
     'them, which is made once a query: asked row by row it made reading a log cost seconds';
 
 create function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
-        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
-            and not exists (
-                select from marketing_automation_internal.row_filter f join pg_roles r on r.oid = caller
-                where f.relation = m.relation
-                  and (not f.by_reader
-                    or not (r.rolsuper or r.rolbypassrls) and (f.forced or not pg_has_role(caller, f.owner_id, 'USAGE'))))
-    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
-    where s.id = sees_rows.scenario_id
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
+            or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
+                and not exists (
+                    select from marketing_automation_internal.row_filter f join pg_roles r on r.oid = caller
+                    where f.relation = m.relation
+                      and (not f.by_reader
+                        or not (r.rolsuper or r.rolbypassrls) and (f.forced or not pg_has_role(caller, f.owner_id, 'USAGE'))))
+        from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
+        where s.id = sees_rows.scenario_id);
+end $$;
 comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
 
 create function marketing_automation.sees_rows(scenario_id integer) returns boolean

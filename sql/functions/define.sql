@@ -98,7 +98,7 @@ language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_id(text) is 'API: public. The id of the scenario of that name, or an error';
 
 create function marketing_automation_internal.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
     result marketing_automation.model;
 begin

@@ -2,30 +2,34 @@
 -- are enough, nor kept in the log.
 
 create function marketing_automation_internal.mail_texts(activity marketing_automation.activity) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     -- Of all variants: which one a mail is may change until it is queued.
-    select array(
-        select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
-        cross join lateral marketing_automation_internal.template_texts(u.id) t
-        cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
-        where p.text is not null)
-$$;
+    return (
+        select array(
+            select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
+            cross join lateral marketing_automation_internal.template_texts(u.id) t
+            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+            where p.text is not null));
+end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
     'API: private. The templates of an activity, of its variants, and of their translations';
 
 create function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(c.attname::text order by c.attnum)
-    from marketing_automation.activity a
-    join marketing_automation.scenario s on s.id = a.scenario_id
-    join marketing_automation.model m on m.name = s.model
-    cross join lateral (
-        select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
-    join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
-        and (used.names is null or c.attname = any (used.names))
-    where a.action = 'send_email' and a.id = (
-        select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id)
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select array_agg(c.attname::text order by c.attnum)
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        join marketing_automation.model m on m.name = s.model
+        cross join lateral (
+            select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
+        join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
+            and (used.names is null or c.attname = any (used.names))
+        where a.action = 'send_email' and a.id = (
+            select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id));
+end $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
     'API: private. Columns of the model''s relation that templates of an activity, or of the one of which it is a variant, its variants, their '
     'translations and snippets use; null: none';

@@ -14,26 +14,28 @@ comment on function marketing_automation_internal.as_goal_parts(marketing_automa
     'API: private. Expressions over self, ready to stand in a query, for when a row has reached the goal of a scenario, and what that is worth';
 
 create function marketing_automation_internal.record_query(activity_id integer, has_waited boolean default false) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(m.key, m.key_type),
-        -- An alternative was asked when its parent ran, and is not asked again.
-        marketing_automation_internal.as_later_condition(case when p.branch_by is null or a.on_event is not null then a.condition end,
-            m.key, m.key_type) || case when a.wait_until is null or has_waited then ''
-                else ' and ' || marketing_automation_internal.as_later_condition(a.wait_until, m.key, m.key_type) end,
-        marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
-        marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
-        marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
-        case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
-        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
-        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
-        marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
-    from marketing_automation.activity a
-    left join marketing_automation.activity p on p.id = a.parent_id
-    join marketing_automation.scenario s on s.id = a.scenario_id
-    join marketing_automation.model m on m.name = s.model
-    where a.id = activity_id
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
+            marketing_automation_internal.as_key(m.key, m.key_type),
+            -- An alternative was asked when its parent ran, and is not asked again.
+            marketing_automation_internal.as_later_condition(case when p.branch_by is null or a.on_event is not null then a.condition end,
+                m.key, m.key_type) || case when a.wait_until is null or has_waited then ''
+                    else ' and ' || marketing_automation_internal.as_later_condition(a.wait_until, m.key, m.key_type) end,
+            marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
+            marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
+            marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
+            case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
+            marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
+            case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
+            marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
+        from marketing_automation.activity a
+        left join marketing_automation.activity p on p.id = a.parent_id
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        join marketing_automation.model m on m.name = s.model
+        where a.id = activity_id);
+end $$;
 comment on function marketing_automation_internal.record_query(integer, boolean) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
     '(text[]). has_waited: what it waits for was true, and is not asked';

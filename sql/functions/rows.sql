@@ -2,7 +2,7 @@
 
 create function marketing_automation_internal.key_operator(key_type regtype) returns text
 -- plpgsql keeps the plan: making it took 2 ms of each batch.
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return (
     with recursive type as (
@@ -33,18 +33,20 @@ return $$pg_catalog.hashtextextended((self.*)::text, 0)::text$$;
 comment on function marketing_automation_internal.digest() is 'API: private. Expression over self: a hash of the row, whatever it holds';
 
 create function marketing_automation_internal.not_poisonous(relation regclass, key text, scenario_id integer default null) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when count(*) = 0 then null
-        when bool_or(p.place = '') then format('%s <> all (%L::text[])', marketing_automation_internal.digest(), array_agg(p.digest))
-        else format('case when self.ctid = any (%L::tid[]) then %s <> all (%L::text[]) else true end', array_agg(p.place),
-            marketing_automation_internal.digest(), array_agg(p.digest)) end
-    from marketing_automation_internal.poisonous_row p
-    where p.scenario_id = not_poisonous.scenario_id
-       or p.raises_key and exists (
-            select from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
-            where s.id = p.scenario_id and m.relation = not_poisonous.relation and m.key = not_poisonous.key)
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select case
+            when count(*) = 0 then null
+            when bool_or(p.place = '') then format('%s <> all (%L::text[])', marketing_automation_internal.digest(), array_agg(p.digest))
+            else format('case when self.ctid = any (%L::tid[]) then %s <> all (%L::text[]) else true end', array_agg(p.place),
+                marketing_automation_internal.digest(), array_agg(p.digest)) end
+        from marketing_automation_internal.poisonous_row p
+        where p.scenario_id = not_poisonous.scenario_id
+           or p.raises_key and exists (
+                select from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+                where s.id = p.scenario_id and m.relation = not_poisonous.relation and m.key = not_poisonous.key));
+end $$;
 comment on function marketing_automation_internal.not_poisonous(regclass, text, integer) is
     'API: private. Condition over self that leaves out the poisonous rows of a scenario and those whose key raises, null: there are '
     'none. It must be true before anything else is looked at';
@@ -57,21 +59,25 @@ comment on function marketing_automation_internal.guarded(text, text) is
     'API: private. A condition that is looked at only where guard holds; a null guard holds always';
 
 create function marketing_automation_internal.key_condition(relation regclass, key text, key_type regtype) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     -- The type by its catalog name: as SQL spells it, character would be character(1).
-    select marketing_automation_internal.guarded(
-        format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
-        marketing_automation_internal.not_poisonous(relation, key))
-    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
-$$;
+    return (
+        select marketing_automation_internal.guarded(
+            format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
+            marketing_automation_internal.not_poisonous(relation, key))
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type);
+end $$;
 comment on function marketing_automation_internal.key_condition(regclass, text, regtype) is
     'API: private. Condition over self for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
 
 create function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select format('select %s from %s as self where %s', columns, relation,
-        marketing_automation_internal.key_condition(relation, key, key_type))
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select format('select %s from %s as self where %s', columns, relation,
+            marketing_automation_internal.key_condition(relation, key, key_type)));
+end $$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
     'API: private. Query for the rows whose keys are in $1 (text[])';
 

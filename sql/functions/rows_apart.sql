@@ -39,16 +39,18 @@ comment on function marketing_automation_internal.error_in(marketing_automation.
     'is null or too long counts as one. only_key: that the key raises, whatever the domain says. part: condition over self, in which $1 is digests';
 
 create function marketing_automation_internal.block_count(relation regclass) returns bigint
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with recursive part as (
-        select c.oid, c.relkind from pg_class c where c.oid = relation
-        union
-        select c.oid, c.relkind from part p join pg_inherits i on i.inhparent = p.oid join pg_class c on c.oid = i.inhrelid
-    )
-    select case when bool_and(p.relkind in ('r', 'p', 'm')) then
-        greatest(max(pg_relation_size(p.oid)) / current_setting('block_size')::bigint, 1) end
-    from part p
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        with recursive part as (
+            select c.oid, c.relkind from pg_class c where c.oid = relation
+            union
+            select c.oid, c.relkind from part p join pg_inherits i on i.inhparent = p.oid join pg_class c on c.oid = i.inhrelid
+        )
+        select case when bool_and(p.relkind in ('r', 'p', 'm')) then
+            greatest(max(pg_relation_size(p.oid)) / current_setting('block_size')::bigint, 1) end
+        from part p);
+end $$;
 comment on function marketing_automation_internal.block_count(regclass) is
     'API: private. Blocks of a table, of its largest partition if it has some; null: it is no table, or not all of it is';
 
@@ -328,7 +330,8 @@ comment on function marketing_automation_internal.release_rows(marketing_automat
     'allows';
 
 create function marketing_automation_internal.poisonous_summary(scenario_id integer, with_keys boolean, out message text, out code text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     select case when with_keys then format('%s not enter, %s: %s',
             case count(*) when 1 then '1 row does' else count(*) || ' rows do' end,
             string_agg(case
@@ -339,9 +342,10 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             min(p.error) filter (where p.nth = 1))
         else format('%s not enter', case count(*) when 1 then '1 row does' else count(*) || ' rows do' end) end,
         min(p.error_code) filter (where p.nth = 1)
+    into message, code
     from (select p.*, row_number() over (order by p.key, p.place, p.digest) as nth
           from marketing_automation_internal.poisonous_row p where p.scenario_id = poisonous_summary.scenario_id) p
-    having count(*) > 0
-$$;
+    having count(*) > 0;
+end $$;
 comment on function marketing_automation_internal.poisonous_summary(integer, boolean, out text, out text) is
     'API: private. How many rows of a scenario stand apart, and why the first one does, null: none. with_keys: which; not for the log';

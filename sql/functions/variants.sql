@@ -83,21 +83,23 @@ comment on function marketing_automation_internal.check_variant(marketing_automa
 
 create function marketing_automation_internal.template_texts(of_activity integer)
     returns table (language text, sender text, subject text, body text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body)
-    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
-    where a.id = of_activity
-    union all
-    -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
-    select l.language, coalesce(t.sender, case when a.sender is null then u.sender end), coalesce(t.subject, case when a.subject is null then u.subject end),
-        coalesce(t.body, case when a.body is null then u.body end)
-    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
-    cross join lateral (
-        select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
-    left join marketing_automation.activity_translation t on t.activity_id = a.id and t.language = l.language
-    left join marketing_automation.activity_translation u on u.activity_id = p.id and u.language = l.language
-    where a.id = of_activity
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
+        select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body)
+        from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+        where a.id = of_activity
+        union all
+        -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
+        select l.language, coalesce(t.sender, case when a.sender is null then u.sender end),
+            coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end)
+        from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+        cross join lateral (
+            select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
+        left join marketing_automation.activity_translation t on t.activity_id = a.id and t.language = l.language
+        left join marketing_automation.activity_translation u on u.activity_id = p.id and u.language = l.language
+        where a.id = of_activity;
+end $$;
 comment on function marketing_automation_internal.template_texts(integer) is
     'API: private. The texts of the mail of an activity, or of a variant, language empty for its own, then translations';
 
