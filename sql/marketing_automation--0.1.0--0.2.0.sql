@@ -1663,17 +1663,19 @@ comment on view marketing_automation_internal.open_activity is
     'them, which is made once a query: asked row by row it made reading a log cost seconds';
 
 create or replace function marketing_automation_internal.sees_rows(caller regrole, scenario_id integer) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
-        or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
-            and not exists (
-                select from marketing_automation_internal.row_filter f join pg_roles r on r.oid = caller
-                where f.relation = m.relation
-                  and (not f.by_reader
-                    or not (r.rolsuper or r.rolbypassrls) and (f.forced or not pg_has_role(caller, f.owner_id, 'USAGE'))))
-    from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
-    where s.id = sees_rows.scenario_id
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select coalesce(pg_has_role(caller, s.owner_id, 'MEMBER'), false)
+            or coalesce(has_table_privilege(caller, m.relation, 'SELECT'), false)
+                and not exists (
+                    select from marketing_automation_internal.row_filter f join pg_roles r on r.oid = caller
+                    where f.relation = m.relation
+                      and (not f.by_reader
+                        or not (r.rolsuper or r.rolbypassrls) and (f.forced or not pg_has_role(caller, f.owner_id, 'USAGE'))))
+        from marketing_automation.scenario s left join marketing_automation.model m on m.name = s.model
+        where s.id = sees_rows.scenario_id);
+end $$;
 comment on function marketing_automation_internal.sees_rows(regrole, integer) is 'API: private. Behind sees_rows()';
 
 create or replace function marketing_automation.sees_rows(scenario_id integer) returns boolean
@@ -2002,7 +2004,7 @@ comment on function marketing_automation_internal.next_part(marketing_automation
 
 create or replace function marketing_automation_internal.key_operator(key_type regtype) returns text
 -- plpgsql keeps the plan: making it took 2 ms of each batch.
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return (
     with recursive type as (
@@ -2033,18 +2035,20 @@ return $$pg_catalog.hashtextextended((self.*)::text, 0)::text$$;
 comment on function marketing_automation_internal.digest() is 'API: private. Expression over self: a hash of the row, whatever it holds';
 
 create or replace function marketing_automation_internal.not_poisonous(relation regclass, key text, scenario_id integer default null) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when count(*) = 0 then null
-        when bool_or(p.place = '') then format('%s <> all (%L::text[])', marketing_automation_internal.digest(), array_agg(p.digest))
-        else format('case when self.ctid = any (%L::tid[]) then %s <> all (%L::text[]) else true end', array_agg(p.place),
-            marketing_automation_internal.digest(), array_agg(p.digest)) end
-    from marketing_automation_internal.poisonous_row p
-    where p.scenario_id = not_poisonous.scenario_id
-       or p.raises_key and exists (
-            select from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
-            where s.id = p.scenario_id and m.relation = not_poisonous.relation and m.key = not_poisonous.key)
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select case
+            when count(*) = 0 then null
+            when bool_or(p.place = '') then format('%s <> all (%L::text[])', marketing_automation_internal.digest(), array_agg(p.digest))
+            else format('case when self.ctid = any (%L::tid[]) then %s <> all (%L::text[]) else true end', array_agg(p.place),
+                marketing_automation_internal.digest(), array_agg(p.digest)) end
+        from marketing_automation_internal.poisonous_row p
+        where p.scenario_id = not_poisonous.scenario_id
+           or p.raises_key and exists (
+                select from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model
+                where s.id = p.scenario_id and m.relation = not_poisonous.relation and m.key = not_poisonous.key));
+end $$;
 comment on function marketing_automation_internal.not_poisonous(regclass, text, integer) is
     'API: private. Condition over self that leaves out the poisonous rows of a scenario and those whose key raises, null: there are '
     'none. It must be true before anything else is looked at';
@@ -2057,21 +2061,25 @@ comment on function marketing_automation_internal.guarded(text, text) is
     'API: private. A condition that is looked at only where guard holds; a null guard holds always';
 
 create or replace function marketing_automation_internal.key_condition(relation regclass, key text, key_type regtype) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     -- The type by its catalog name: as SQL spells it, character would be character(1).
-    select marketing_automation_internal.guarded(
-        format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
-        marketing_automation_internal.not_poisonous(relation, key))
-    from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type
-$$;
+    return (
+        select marketing_automation_internal.guarded(
+            format(E'(%s\n) %s any (($1)::%I.%I[])', key, marketing_automation_internal.key_operator(key_type), n.nspname, t.typname),
+            marketing_automation_internal.not_poisonous(relation, key))
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = key_type);
+end $$;
 comment on function marketing_automation_internal.key_condition(regclass, text, regtype) is
     'API: private. Condition over self for the rows whose keys are in $1 (text[]), in a form that uses the index on the key';
 
 create or replace function marketing_automation_internal.key_query(relation regclass, key text, key_type regtype, columns text) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select format('select %s from %s as self where %s', columns, relation,
-        marketing_automation_internal.key_condition(relation, key, key_type))
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select format('select %s from %s as self where %s', columns, relation,
+            marketing_automation_internal.key_condition(relation, key, key_type)));
+end $$;
 comment on function marketing_automation_internal.key_query(regclass, text, regtype, text) is
     'API: private. Query for the rows whose keys are in $1 (text[])';
 
@@ -2357,16 +2365,18 @@ comment on function marketing_automation_internal.error_in(marketing_automation.
     'is null or too long counts as one. only_key: that the key raises, whatever the domain says. part: condition over self, in which $1 is digests';
 
 create or replace function marketing_automation_internal.block_count(relation regclass) returns bigint
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    with recursive part as (
-        select c.oid, c.relkind from pg_class c where c.oid = relation
-        union
-        select c.oid, c.relkind from part p join pg_inherits i on i.inhparent = p.oid join pg_class c on c.oid = i.inhrelid
-    )
-    select case when bool_and(p.relkind in ('r', 'p', 'm')) then
-        greatest(max(pg_relation_size(p.oid)) / current_setting('block_size')::bigint, 1) end
-    from part p
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        with recursive part as (
+            select c.oid, c.relkind from pg_class c where c.oid = relation
+            union
+            select c.oid, c.relkind from part p join pg_inherits i on i.inhparent = p.oid join pg_class c on c.oid = i.inhrelid
+        )
+        select case when bool_and(p.relkind in ('r', 'p', 'm')) then
+            greatest(max(pg_relation_size(p.oid)) / current_setting('block_size')::bigint, 1) end
+        from part p);
+end $$;
 comment on function marketing_automation_internal.block_count(regclass) is
     'API: private. Blocks of a table, of its largest partition if it has some; null: it is no table, or not all of it is';
 
@@ -2646,7 +2656,8 @@ comment on function marketing_automation_internal.release_rows(marketing_automat
     'allows';
 
 create or replace function marketing_automation_internal.poisonous_summary(scenario_id integer, with_keys boolean, out message text, out code text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     select case when with_keys then format('%s not enter, %s: %s',
             case count(*) when 1 then '1 row does' else count(*) || ' rows do' end,
             string_agg(case
@@ -2657,10 +2668,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             min(p.error) filter (where p.nth = 1))
         else format('%s not enter', case count(*) when 1 then '1 row does' else count(*) || ' rows do' end) end,
         min(p.error_code) filter (where p.nth = 1)
+    into message, code
     from (select p.*, row_number() over (order by p.key, p.place, p.digest) as nth
           from marketing_automation_internal.poisonous_row p where p.scenario_id = poisonous_summary.scenario_id) p
-    having count(*) > 0
-$$;
+    having count(*) > 0;
+end $$;
 comment on function marketing_automation_internal.poisonous_summary(integer, boolean, out text, out text) is
     'API: private. How many rows of a scenario stand apart, and why the first one does, null: none. with_keys: which; not for the log';
 
@@ -4721,21 +4733,23 @@ comment on function marketing_automation_internal.check_variant(marketing_automa
 
 create or replace function marketing_automation_internal.template_texts(of_activity integer)
     returns table (language text, sender text, subject text, body text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body)
-    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
-    where a.id = of_activity
-    union all
-    -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
-    select l.language, coalesce(t.sender, case when a.sender is null then u.sender end), coalesce(t.subject, case when a.subject is null then u.subject end),
-        coalesce(t.body, case when a.body is null then u.body end)
-    from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
-    cross join lateral (
-        select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
-    left join marketing_automation.activity_translation t on t.activity_id = a.id and t.language = l.language
-    left join marketing_automation.activity_translation u on u.activity_id = p.id and u.language = l.language
-    where a.id = of_activity
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
+        select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body)
+        from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+        where a.id = of_activity
+        union all
+        -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
+        select l.language, coalesce(t.sender, case when a.sender is null then u.sender end),
+            coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end)
+        from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
+        cross join lateral (
+            select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
+        left join marketing_automation.activity_translation t on t.activity_id = a.id and t.language = l.language
+        left join marketing_automation.activity_translation u on u.activity_id = p.id and u.language = l.language
+        where a.id = of_activity;
+end $$;
 comment on function marketing_automation_internal.template_texts(integer) is
     'API: private. The texts of the mail of an activity, or of a variant, language empty for its own, then translations';
 
@@ -5000,6 +5014,8 @@ create or replace trigger reclass after update of message_class on marketing_aut
 
 create or replace function marketing_automation_internal.activity_translation_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_name text;
 begin
     if marketing_automation_internal.is_restoring() then
         return case when tg_op = 'DELETE' then old else new end;
@@ -5009,11 +5025,11 @@ begin
             raise exception 'a translation has no language' using errcode = 'not_null_violation',
                 hint = 'language is a tag such as de or pt-BR.';
         end if;
-        perform marketing_automation_internal.check_language(new.language, format('translation of activity %s', new.activity_id));
-        perform from marketing_automation.activity a where a.id = new.activity_id for key share;
+        select a.name into its_name from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
             raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
         end if;
+        perform marketing_automation_internal.check_language(new.language, format('translation of activity "%s"', its_name));
         perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
             new.sender, new.subject, new.body,
                                                      new.language, marketing_automation_internal.template_columns(m.relation, s.id))
@@ -5516,7 +5532,7 @@ language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_id(text) is 'API: public. The id of the scenario of that name, or an error';
 
 create or replace function marketing_automation_internal.usable_model(scenario marketing_automation.scenario) returns marketing_automation.model
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
     result marketing_automation.model;
 begin
@@ -5930,30 +5946,34 @@ comment on function marketing_automation.delete_send_window(text) is
 -- are enough, nor kept in the log.
 
 create or replace function marketing_automation_internal.mail_texts(activity marketing_automation.activity) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     -- Of all variants: which one a mail is may change until it is queued.
-    select array(
-        select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
-        cross join lateral marketing_automation_internal.template_texts(u.id) t
-        cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
-        where p.text is not null)
-$$;
+    return (
+        select array(
+            select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
+            cross join lateral marketing_automation_internal.template_texts(u.id) t
+            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+            where p.text is not null));
+end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
     'API: private. The templates of an activity, of its variants, and of their translations';
 
 create or replace function marketing_automation_internal.mail_columns(activity_id integer) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(c.attname::text order by c.attnum)
-    from marketing_automation.activity a
-    join marketing_automation.scenario s on s.id = a.scenario_id
-    join marketing_automation.model m on m.name = s.model
-    cross join lateral (
-        select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
-    join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
-        and (used.names is null or c.attname = any (used.names))
-    where a.action = 'send_email' and a.id = (
-        select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id)
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select array_agg(c.attname::text order by c.attnum)
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        join marketing_automation.model m on m.name = s.model
+        cross join lateral (
+            select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
+        join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
+            and (used.names is null or c.attname = any (used.names))
+        where a.action = 'send_email' and a.id = (
+            select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id));
+end $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
     'API: private. Columns of the model''s relation that templates of an activity, or of the one of which it is a variant, its variants, their '
     'translations and snippets use; null: none';
@@ -7590,26 +7610,28 @@ comment on function marketing_automation_internal.as_goal_parts(marketing_automa
     'API: private. Expressions over self, ready to stand in a query, for when a row has reached the goal of a scenario, and what that is worth';
 
 create or replace function marketing_automation_internal.record_query(activity_id integer, has_waited boolean default false) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
-        marketing_automation_internal.as_key(m.key, m.key_type),
-        -- An alternative was asked when its parent ran, and is not asked again.
-        marketing_automation_internal.as_later_condition(case when p.branch_by is null or a.on_event is not null then a.condition end,
-            m.key, m.key_type) || case when a.wait_until is null or has_waited then ''
-                else ' and ' || marketing_automation_internal.as_later_condition(a.wait_until, m.key, m.key_type) end,
-        marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
-        marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
-        marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
-        case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
-        marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
-        case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
-        marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
-    from marketing_automation.activity a
-    left join marketing_automation.activity p on p.id = a.parent_id
-    join marketing_automation.scenario s on s.id = a.scenario_id
-    join marketing_automation.model m on m.name = s.model
-    where a.id = activity_id
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select marketing_automation_internal.key_query(m.relation, m.key, m.key_type, concat_ws(', ',
+            marketing_automation_internal.as_key(m.key, m.key_type),
+            -- An alternative was asked when its parent ran, and is not asked again.
+            marketing_automation_internal.as_later_condition(case when p.branch_by is null or a.on_event is not null then a.condition end,
+                m.key, m.key_type) || case when a.wait_until is null or has_waited then ''
+                    else ' and ' || marketing_automation_internal.as_later_condition(a.wait_until, m.key, m.key_type) end,
+            marketing_automation_internal.as_record(m.relation, marketing_automation_internal.mail_columns(a.id)),
+            marketing_automation_internal.as_short_text(m.email), marketing_automation_internal.as_short_text(m.recipient_name),
+            marketing_automation_internal.as_short_text(m.language), marketing_automation_internal.as_short_text(m.time_zone),
+            case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
+            marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
+            case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
+            marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
+        from marketing_automation.activity a
+        left join marketing_automation.activity p on p.id = a.parent_id
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        join marketing_automation.model m on m.name = s.model
+        where a.id = activity_id);
+end $$;
 comment on function marketing_automation_internal.record_query(integer, boolean) is
     'API: private. Query, to run as the scenario''s owner, that gives what an activity needs of the rows whose keys are in $1 '
     '(text[]). has_waited: what it waits for was true, and is not asked';
