@@ -76,9 +76,10 @@ comment on function marketing_automation_internal.is_broken_definition(text) is
 create function marketing_automation_internal.may_quote(message text, code text) returns boolean
 language sql immutable
 -- Errors that pass, limits and missing rights name objects, and what is wrong with a definition names columns and types. But class 42 is also what a
--- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong.
+-- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong. And of class 55, what functions of a shop
+-- say is no state for that, as in "order 7 of ann@shop.example is shipped".
 return case
-    when left(code, 2) in ('40', '53', '55', '57', '58') or code = '42501' then false
+    when left(code, 2) in ('40', '53', '57', '58') or code in ('42501', '55P03') then false
     when left(code, 2) = '42' then message !~ '^((\w+ )+of (model|scenario|activity)|model|role) "'
     else true
 end;

@@ -97,7 +97,7 @@ create view marketing_automation.record_activity with (security_barrier) as
 select u.record_id, u.activity_id, u.state, u.at, u.outcome, u.finished_at, u.opened_at, u.clicked_at, u.bounced_at,
        case when u.error is null or u.activity_id = any (x.activities) then u.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(u.error_code, 2) in ('40', '53', '55', '57', '58') or u.error_code = '42501' then u.error
+            else case when left(u.error_code, 2) in ('40', '53', '57', '58') or u.error_code in ('42501', '55P03') then u.error
                 else 'its text may quote the row, and is for who may read that' end end as error, u.error_code,
        case when u.activity_id = any (x.activities) then u.result end as result
 from (
