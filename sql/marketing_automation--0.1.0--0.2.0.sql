@@ -1116,9 +1116,10 @@ comment on function marketing_automation_internal.is_broken_definition(text) is
 create or replace function marketing_automation_internal.may_quote(message text, code text) returns boolean
 language sql immutable
 -- Errors that pass, limits and missing rights name objects, and what is wrong with a definition names columns and types. But class 42 is also what a
--- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong.
+-- value raises that names a relation, or a role, that does not exist: those do not begin with what is wrong. And of class 55, what functions of a shop
+-- say is no state for that, as in "order 7 of ann@shop.example is shipped".
 return case
-    when left(code, 2) in ('40', '53', '55', '57', '58') or code = '42501' then false
+    when left(code, 2) in ('40', '53', '57', '58') or code in ('42501', '55P03') then false
     when left(code, 2) = '42' then message !~ '^((\w+ )+of (model|scenario|activity)|model|role) "'
     else true
 end;
@@ -1784,7 +1785,7 @@ create or replace view marketing_automation.record_activity with (security_barri
 select u.record_id, u.activity_id, u.state, u.at, u.outcome, u.finished_at, u.opened_at, u.clicked_at, u.bounced_at,
        case when u.error is null or u.activity_id = any (x.activities) then u.error
             -- Written out, as what a view calls its reader must be allowed to call: public_error().
-            else case when left(u.error_code, 2) in ('40', '53', '55', '57', '58') or u.error_code = '42501' then u.error
+            else case when left(u.error_code, 2) in ('40', '53', '57', '58') or u.error_code in ('42501', '55P03') then u.error
                 else 'its text may quote the row, and is for who may read that' end end as error, u.error_code,
        case when u.activity_id = any (x.activities) then u.result end as result
 from (
