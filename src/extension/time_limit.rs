@@ -15,7 +15,9 @@ pub(super) mod turn;
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -45,7 +47,28 @@ thread_local! {
 }
 /// Whether the timer has fired.
 static FIRED: AtomicBool = AtomicBool::new(false);
+/// When the limit is over, in microseconds of [`steady_us`]. PostgreSQL's timers go by the clock of the day, and fire at once when
+/// that is set forward.
+static DUE_US: AtomicU64 = AtomicU64::new(0);
+
+/// Microseconds of a clock that nobody sets.
+fn steady_us() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    let passed = BEGAN.get_or_init(Instant::now).elapsed().as_micros();
+    u64::try_from(passed).unwrap_or(u64::MAX)
+}
+
+/// Sets when the limit is over. Clocks that are being adjusted differ by less than a hundredth.
+fn set_due(milliseconds: i32) {
+    let limit = Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)).as_micros() as u64;
+    DUE_US.store(steady_us() + limit / 100 * 99, Ordering::Relaxed);
+}
+
 extern "C-unwind" fn fire() {
+    // It fires again after AGAIN_MS.
+    if steady_us() < DUE_US.load(Ordering::Relaxed) {
+        return;
+    }
     // SAFETY: what PostgreSQL's own handlers do; plain variables and a latch, in a signal handler.
     unsafe {
         // A cancel that is under way is somebody else's.
@@ -66,6 +89,7 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
     if RUNNING.get() {
         return body();
     }
+    let began = Instant::now();
     let turn = turn::current();
     // What the error tells is the whole limit, and not what was left of it.
     let (milliseconds, whole, of_caller) = match (limit_at(now, deadline), turn) {
@@ -87,18 +111,19 @@ pub(super) fn limited<R>(body: impl FnOnce() -> R) -> R {
     });
     FIRED.store(false, Ordering::Relaxed);
     refusal::begin();
+    set_due(milliseconds);
     RUNNING.set(true);
     // SAFETY: a registered timer; every path disables it.
     unsafe { enable_timeout_every(timer, now + i64::from(milliseconds) * 1000, AGAIN_MS) };
     PgTryBuilder::new(AssertUnwindSafe(|| {
         let result = body();
         stop(timer);
-        turn::spend(turn, now);
+        turn::spend(turn, began);
         result
     }))
     .catch_others(|error| {
         stop(timer);
-        turn::spend(turn, now);
+        turn::spend(turn, began);
         // SAFETY: a read of the clock.
         let of_statement =
             deadline.is_some_and(|at| at <= unsafe { pg_sys::GetCurrentTimestamp() });

@@ -1,5 +1,6 @@
 """Clocks that are set while mails are on their way: forward and back by an hour, and over both changes of summer time."""
 
+import concurrent.futures
 import contextlib
 import datetime
 import threading
@@ -140,6 +141,30 @@ def test_a_clock_that_is_set_by_an_hour_under_load_loses_and_doubles_nothing(tim
     # Nobody was taken for dead.
     assert shop.value(sessions) == before
     assert not shop.value("select count(*) from marketing_automation.delivery_attempt where state = 'in_doubt'")
+
+
+def test_an_hour_that_is_gone_at_once_makes_no_expression_slow(timed_shop, clock):
+    shop = timed_shop
+    insert(shop, "c", 3)
+    # The second wait sets a timer of PostgreSQL, which then looks at all others.
+    shop.query(
+        """create function shop.wait(id int) returns boolean language plpgsql volatile as $$
+        begin perform pg_sleep(0.3); perform pg_advisory_xact_lock_shared(id); return true; end $$"""
+    )
+    shop.scenario(domain="shop.wait(self.id)")
+    shop.query("select marketing_automation.enroll()")
+    shop.query("delete from marketing_automation.record")
+    other = psycopg2.connect(host=str(shop.cluster.directory), port=shop.cluster.port, user="postgres", dbname=shop.database)
+    other.cursor().execute("select pg_advisory_lock(3)")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        enrolling = pool.submit(shop.query, "select enrolled, error from marketing_automation.enroll('welcome')")
+        waits = "select count(*) from pg_stat_activity where wait_event_type = {!r} and datname = current_database()"
+        wait_until(lambda: shop.value(waits.format("Timeout")), what="the domain to be asked")
+        clock.set(HOUR)
+        wait_until(lambda: shop.value(waits.format("Lock")), what="it to wait for the lock")
+        time.sleep(1.5)
+        other.close()
+        assert enrolling.result() == [(3, None)]
 
 
 @pytest.mark.parametrize("change, hours", [("2027-03-28 01:00", 23), ("2027-10-31 01:00", 25)])

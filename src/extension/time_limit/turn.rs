@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
+use std::time::Instant;
 
 use pgrx::prelude::*;
 
@@ -127,14 +128,13 @@ fn set(number: Option<i32>) {
     settings::set_local(TURN, number.map(|number| number.to_string()));
 }
 
-/// Counts what a query has taken into its turn.
-pub(super) fn spend(turn: Option<Turn>, began: pg_sys::TimestampTz) {
+/// Counts what a query has taken into its turn, by a clock that nobody sets.
+pub(super) fn spend(turn: Option<Turn>, began: Instant) {
     if let Some(turn) = turn {
-        // SAFETY: a read of the clock.
-        let took = unsafe { pg_sys::GetCurrentTimestamp() } - began;
+        let took = i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX);
         TURNS.with_borrow_mut(|turns| {
             if let Some(turn) = turns.iter_mut().find(|other| other.number == turn.number) {
-                turn.spent_us += took.max(0);
+                turn.spent_us = turn.spent_us.saturating_add(took);
                 if let Some(statement) = turn.statement {
                     STATEMENT.set((statement, turn.spent_us));
                 }
