@@ -75,12 +75,17 @@ def test_a_server_out_of_reach_is_a_warning_and_so_are_the_mails_that_wait_for_i
     message, hint = told(shop, "worker", "warning")
     assert message.startswith("paused: ") and hint == "show marketing_automation.smtp_url;"
     assert shop.value(hint) == sink.url
-    shop.query("update marketing_automation_internal.outbox set due_at = now() - interval '20 minutes'")
+    wait = "update marketing_automation_internal.outbox set first_attempt_at = now() - %s::interval where first_attempt_at is not null"
+    wait_until(lambda: shop.query(wait + " returning id", "20 minutes"), what="an attempt")
     message, hint = told(shop, "queued_mails_unreachable", "warning")
     assert "as no SMTP server answers" in message and shop.query(hint)[0][0] == "paused"
     assert told(shop, "queued_mails_ready", "ok")[0] == "none"
     assert number(shop, "backlog_seconds", "queued_mails_unreachable") > 1100
-    shop.query("update marketing_automation_internal.outbox set due_at = now() - interval '2 hours'")
+    shop.query(wait, "2 hours")
+    told(shop, "queued_mails_unreachable", "error")
+    # Also when the server has been tried again.
+    due = shop.value("select clock_timestamp()")
+    wait_until(lambda: shop.value("select due_at > %s from marketing_automation_internal.outbox where state = 'queued'", due), what="another attempt")
     told(shop, "queued_mails_unreachable", "error")
     # With servers of their own the hint is another.
     shop.query("insert into marketing_automation.smtp_server (name, url) values ('main', %s)", sink.url)
