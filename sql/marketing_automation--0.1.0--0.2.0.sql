@@ -17874,7 +17874,7 @@ comment on function marketing_automation_internal.worker_health() is
 create or replace view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at, first.created_at, first.attempts, coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
+    first.due_at, first.created_at, first.attempts, first.first_attempt_at, coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
@@ -17882,7 +17882,7 @@ left join marketing_automation_internal.barred_activity x on x.activity_id = a.i
 cross join (select '' as domain union all select d.domain from marketing_automation_internal.domain_queue d) q
 left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = q.domain
 cross join lateral (
-    select o.due_at, o.created_at, o.attempts from marketing_automation_internal.outbox o
+    select o.due_at, o.created_at, o.attempts, o.first_attempt_at from marketing_automation_internal.outbox o
     where o.activity_id = a.id and o.domain_queue = q.domain and o.state = 'queued' and o.due_at < 'infinity'
     order by o.due_at limit 1) first;
 comment on view marketing_automation_internal.queue_state is
@@ -17904,7 +17904,11 @@ select 'queued_mails_' || case
         when q.due_at > statement_timestamp() then 'window'
         when q.ready_at > statement_timestamp() then 'limited'
         when (select w.state = 'paused' from marketing_automation.worker_status() w) then 'unreachable'
-        else 'ready' end, case when q.due_at > statement_timestamp() then q.created_at else q.due_at end, null
+        else 'ready' end,
+    case when q.due_at > statement_timestamp() then q.created_at
+         -- With each probe of a server out of reach, a mail is claimed and given back, and due anew.
+         when q.attempts = 0 then least(q.due_at, q.first_attempt_at)
+         else q.due_at end, null
 from marketing_automation_internal.queue_state q
 where q.due_at <= statement_timestamp() or q.has_window and q.attempts = 0;
 comment on view marketing_automation_internal.backlog is
