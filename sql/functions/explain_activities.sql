@@ -66,6 +66,9 @@ begin
                                         when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
         fact := case
             when (node.a).on_event = 'variant' then case when node.is_taken then format('is the variant of "%s" that it gets', (node.parent).name)
+                when (node.pf).state <> 'done' or (node.pf).outcome <> 'mailed'
+                    or node.pf is null and (blocked or arrived or its_end is not null or is_held_out) then
+                    format('is not its variant of "%s", which sends nothing', (node.parent).name)
                 when node.is_passed_over and (node.taken is not null or (node.parent).metric is null) then
                     format('is not its variant of "%s"', (node.parent).name)
                 else format('may be its variant of "%s"', (node.parent).name) end

@@ -24,5 +24,18 @@ select marketing_automation.resume();
 select marketing_automation.stop('hold');
 select * from hold.facts();
 delete from marketing_automation.domain_limit where domain = 'hold.example';
+-- Nor of one that is not to be sent at all.
+begin;
+select marketing_automation.suppress('ada@hold.example');
+select * from hold.facts() where about like '%mail';
+select marketing_automation.unsuppress('ada@hold.example');
+savepoint free;
+select marketing_automation.unsubscribe_address('ada@hold.example');
+select * from hold.facts() where about like '%mail';
+rollback to free;
+update marketing_automation_internal.outbox o set attempts = 1, smtp_reply = '451 later', due_at = now() + interval '1 hour' where o.email = 'ada@hold.example';
+select marketing_automation.block(r.uuid) from marketing_automation.record r where r.scenario_id = marketing_automation.scenario_id('hold');
+select regexp_replace(fact, 'until .*?, ', 'until then, ') as fact from hold.facts() where about like '%mail';
+rollback;
 select marketing_automation.cancel(m.id) from marketing_automation.message m where m.email = 'ada@hold.example';
 drop function hold.facts;

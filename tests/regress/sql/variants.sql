@@ -153,6 +153,8 @@ select distinct regexp_replace(fact, '[0-9]{4}-.*', 'then') as fact from marketi
 select marketing_automation.block(r.uuid) from marketing_automation.record r
 where r.scenario_id = marketing_automation.scenario_id('vary best') and r.key = (select min(o.key) from marketing_automation.record o
     where o.scenario_id = r.scenario_id and o.key not in (select c.key from claimed c));
+select fact from marketing_automation.explain_record('vary best', (select min(r.key) from marketing_automation.record r
+    where r.scenario_id = marketing_automation.scenario_id('vary best') and r.blocked_at is not null)) where about ~ 'one';
 call vary.read('vary best', 'two', 50);
 call vary.send(now() + interval '3 hours');
 select count(distinct template) from claimed;
