@@ -314,8 +314,10 @@ begin
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
                   hint = format('With replace => true it becomes what this says. To change it: '
-                      'update marketing_automation.activity set subject = %L where name = %L '
-                      'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
+                      'update marketing_automation.activity set %s where name = %L '
+                      'and scenario_id = marketing_automation.scenario_id(%L);',
+                      case when subject is null then format('condition = %L', condition) else format('subject = %L', subject) end,
+                      name, scenario);
     end if;
     return its_id;
 end $$;
