@@ -5749,8 +5749,10 @@ begin
         raise exception 'activity "%" exists in scenario "%"', name, scenario
             using errcode = 'unique_violation',
                   hint = format('With replace => true it becomes what this says. To change it: '
-                      'update marketing_automation.activity set subject = %L where name = %L '
-                      'and scenario_id = marketing_automation.scenario_id(%L);', subject, name, scenario);
+                      'update marketing_automation.activity set %s where name = %L '
+                      'and scenario_id = marketing_automation.scenario_id(%L);',
+                      case when subject is null then format('condition = %L', condition) else format('subject = %L', subject) end,
+                      name, scenario);
     end if;
     return its_id;
 end $$;
@@ -15451,19 +15453,44 @@ $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
 
+create or replace function marketing_automation_internal.mail_objection(message marketing_automation.message) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- As the claim asks, in its order.
+    select case
+        when r.blocked_at is not null then 'the record is blocked'
+        when k.honors_unsubscribe and exists (select from marketing_automation.unsubscription u
+            where u.scenario_id in (0, s.id) and u.party = r.party) then 'its party has unsubscribed'
+        when r.end_reason is not null then marketing_automation_internal.end_in_words(r.end_reason)
+        when k.honors_unsubscribe and marketing_automation_internal.has_left(h.address_hash, s.id, r.party)
+            then 'its address has unsubscribed'
+        when x.reason is not null then 'its address is suppressed'
+        when k.honors_unsubscribe then marketing_automation_internal.withheld(s.topic, r.party, h.address_hash)
+    end
+    from marketing_automation_internal.record r
+    join marketing_automation.activity a on a.id = message.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id
+    join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+    cross join lateral (select marketing_automation.address_hash(message.email)) as h (address_hash)
+    left join marketing_automation.suppression x on x.address_hash = h.address_hash
+    where r.id = message.record_id
+$$;
+comment on function marketing_automation_internal.mail_objection(marketing_automation.message) is
+    'API: private. Why a queued mail of a record will never be sent, as it stands now; null: nothing that is known';
+
 create or replace function marketing_automation_internal.explain_mail(message marketing_automation.message, sees boolean) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case message.state
-        when 'queued' then format('its mail is queued%s',
+        when 'queued' then case when o.objection is not null then 'its mail is queued and will not be sent: ' || o.objection
+            else format('its mail is queued%s',
             ': ' || marketing_automation_internal.mail_obstacle(message)) ||
             case when marketing_automation_internal.mail_obstacle(message) is not null then ''
                  when message.next_attempt_at > clock_timestamp()
                  then ', to be sent from ' || marketing_automation_internal.moment(message.next_attempt_at)
-                 else ', to be sent now' end
+                 else ', to be sent now' end end
         when 'sending' then 'its mail is being sent'
         when 'deferred' then format('its mail is deferred until %s, attempt %s: %s',
             marketing_automation_internal.moment(message.next_attempt_at), message.attempts, coalesce(r.reply, 'no reply'))
-            || coalesce('; ' || marketing_automation_internal.mail_obstacle(message), '')
+            || coalesce('; it will not be tried again: ' || o.objection, '; ' || marketing_automation_internal.mail_obstacle(message), '')
         when 'in_doubt' then format('nobody knows whether its mail was taken (%s): retry(%s) or cancel(%s)', r.reply,
             message.id, message.id)
         when 'sent' then 'its mail was sent ' || marketing_automation_internal.moment(message.sent_at)
@@ -15473,6 +15500,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     end
     from (select case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' then message.smtp_reply
         else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
+    left join lateral (select marketing_automation_internal.mail_objection(message) as objection
+        where message.state in ('queued', 'deferred')) o on true
 $$;
 comment on function marketing_automation_internal.explain_mail(marketing_automation.message, boolean) is
     'API: private. How a mail fares, in words. sees: whether they may quote the row';
@@ -15870,6 +15899,9 @@ begin
                                         when 'email_bounced' then 'returned' when 'email_not_bounced' then 'returned' end;
         fact := case
             when (node.a).on_event = 'variant' then case when node.is_taken then format('is the variant of "%s" that it gets', (node.parent).name)
+                when (node.pf).state <> 'done' or (node.pf).outcome <> 'mailed'
+                    or node.pf is null and (blocked or arrived or its_end is not null or is_held_out) then
+                    format('is not its variant of "%s", which sends nothing', (node.parent).name)
                 when node.is_passed_over and (node.taken is not null or (node.parent).metric is null) then
                     format('is not its variant of "%s"', (node.parent).name)
                 else format('may be its variant of "%s"', (node.parent).name) end
