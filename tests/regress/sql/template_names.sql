@@ -24,6 +24,15 @@ select shop.try('{{ party.nmae }} {{ scenario.id }}');
 select shop.try('{% if record.vip %}x{% endif %}');
 select shop.try('{{ record["emial"] }}');
 select shop.try('{% for tag in record.tag %}{{ tag }}{% endfor %}');
+-- Texts, numbers and times have nothing in them, also where they are within a row, or of a domain.
+create domain shop.nick as text;
+create type shop.mood as enum ('good', 'bad');
+alter table shop.buyer add nick shop.nick, add mood shop.mood, add born date, add due timestamptz, add amount numeric;
+select shop.try('{{ record.born.year }} {{ record.due["hour"] }}');
+select shop.try('{{ record.email.upper }}');
+select shop.try('{{ record.nick.short }}');
+select shop.try('{{ record.mood.level }} {{ record.amount.currency }} {{ record.address.city.name }}');
+select shop.try('{{ record.email.upper() }} {{ record.email[0] }} {{ record.born[:4] }} {{ record.due | format_date }} {{ record.tags.0 }}');
 
 -- What is there, or cannot be known.
 select shop.try('{{ record.first_name }} {{ record.address.city }} {{ record.preferences.colour.favourite }} {{ party.email }} {{ unsubscribe_url }}');
@@ -49,4 +58,5 @@ delete from marketing_automation.scenario where name = 'names';
 select marketing_automation.unregister_model('buyer');
 drop function shop.try;
 drop table shop.buyer;
-drop type shop.address;
+drop type shop.address, shop.mood;
+drop domain shop.nick;
