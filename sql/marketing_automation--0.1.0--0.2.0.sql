@@ -5189,20 +5189,36 @@ create or replace trigger changed after insert or update or delete on marketing_
 -- functions/snippets.sql
 -- Snippets: what is written is checked together with what uses it.
 
+create or replace function marketing_automation_internal.names_within(type oid) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    it pg_type := (select t from pg_type t where t.oid = names_within.type);
+begin
+    return case
+        when it.typtype = 'c' then (
+            select jsonb_object_agg(a.attname, marketing_automation_internal.names_within(a.atttypid)) from pg_attribute a
+            where a.attrelid = it.typrelid and a.attnum > 0 and not a.attisdropped)
+        when it.typtype = 'd' then marketing_automation_internal.names_within(it.typbasetype)
+        -- Types of extensions may have a cast to JSON, and are what that makes of them.
+        when it.typcategory = 'E' or it.typcategory in ('S', 'N', 'B', 'D', 'T', 'I', 'V') and it.oid < 16384 then '{}'::jsonb
+    end;
+end $$;
+comment on function marketing_automation_internal.names_within(oid) is
+    'API: private. The names that templates find in values of a type: of a composite one its attributes, and what is in those; of a text, a '
+    'number or a time none; null: unknown, as of JSON';
+
 create or replace function marketing_automation_internal.template_columns(relation regclass, of_scenario integer) returns jsonb
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select jsonb_object_agg(a.attname, case when t.typtype = 'c' then (
-               select jsonb_object_agg(b.attname, null) from pg_attribute b
-               where b.attrelid = t.typrelid and b.attnum > 0 and not b.attisdropped) end)
+    select jsonb_object_agg(a.attname, marketing_automation_internal.names_within(a.atttypid))
         || coalesce((
             select jsonb_build_object('', jsonb_object_agg(c.name, null))
             from marketing_automation.activity c where c.scenario_id = of_scenario and c.action = 'call' having count(*) > 0), '{}')
-    from pg_attribute a join pg_type t on t.oid = a.atttypid
+    from pg_attribute a
     where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
 $$;
 comment on function marketing_automation_internal.template_columns(regclass, integer) is
-    'API: private. The names that templates of a scenario find in a row of the relation: its columns, and the attributes of those that are '
-    'composite; under an empty name the activities that call, if any does; null when the relation does not exist';
+    'API: private. The names that templates of a scenario find in a row of the relation: its columns, and what is within those; '
+    'under an empty name the activities that call, if any does; null when the relation does not exist';
 
 create or replace function marketing_automation_internal.template_user() returns table (
     activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer)
