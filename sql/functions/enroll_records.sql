@@ -105,6 +105,10 @@ declare
     its record;
 begin
     perform marketing_automation_internal.demand_running(chosen);
+    if array_ndims(keys) > 1 then
+        raise exception 'keys of scenario "%" are an array of % dimensions', chosen.name, array_ndims(keys)
+            using errcode = 'array_subscript_error', hint = 'Give one key an element: array[''1'', ''2''].';
+    end if;
     if keys is null or array_position(keys, null) is not null then
         raise exception 'a key of scenario "%" is null', chosen.name
             using errcode = 'null_value_not_allowed', hint = 'Give the value of the model''s key of the row that is to enter.';

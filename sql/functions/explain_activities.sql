@@ -132,10 +132,10 @@ begin
             when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
             when node.pf is null and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
-            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
-                (node.parent).name)
             when node.pf is null and (node.a).on_event = 'condition_not_met' then
                 format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
+                (node.parent).name)
             when node.pf is null and (node.a).on_event = 'call_failed' then format('starts when "%s" fails', (node.parent).name)
             when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
                 else 'starts if "%s" decides on it' end, (node.parent).name)

@@ -77,7 +77,8 @@ begin
             group by a ->> 'name', t ->> 'language' having count(*) > 1 or coalesce(t ->> 'language', '') = '')
     then
         raise exception 'a definition says once what an activity is, and once what it is in a language' using errcode = 'invalid_parameter_value',
-            detail = 'Two activities have one name, two translations of one have one language, or a translation has none.';
+            detail = 'Two activities have one name, two translations of one have one language, or a translation has none.',
+            hint = 'Leave one of them out, or give it another name.';
     end if;
     if not exists (select from marketing_automation.model m where m.name = its_model) then
         raise exception 'model "%" does not exist here', its_model using errcode = 'undefined_object',
@@ -202,7 +203,8 @@ declare
     definition constant jsonb := marketing_automation.export_scenario(scenario);
 begin
     if coalesce(new_name, '') = '' then
-        raise exception 'a copy needs a name' using errcode = 'invalid_parameter_value';
+        raise exception 'a copy needs a name' using errcode = 'invalid_parameter_value',
+            hint = format('select marketing_automation.copy_scenario(%L, %L);', scenario, scenario || ', copy');
     end if;
     if exists (select from marketing_automation.scenario s where s.name = new_name) then
         raise exception 'scenario "%" exists already', new_name using errcode = 'duplicate_object', hint = format(

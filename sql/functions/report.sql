@@ -145,7 +145,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
-               || coalesce(', window ' || s.send_window, '')
+               || coalesce(', topic ' || s.topic, '') || coalesce(', window ' || s.send_window, '')
                || coalesce(', class ' || nullif(s.message_class, 'marketing'), '') || coalesce(', priority ' || nullif(s.priority, 0), '')
                || coalesce(', again after ' || s.reenter_after, '')
                || coalesce(', once for each ' || s.occasion, '')

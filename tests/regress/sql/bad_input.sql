@@ -79,7 +79,9 @@ select bad.told(s) from unnest(array[
     $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "subject": "{{ record.gone }}", "body": "b"}]}')$$,
     $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "parent": "b", "action": null}]}')$$,
     $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "action": null, "delay": "soon"}]}')$$,
-    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest", "send_window": "bad"}, "activities": []}')$$
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest", "send_window": "bad"}, "activities": []}')$$,
+    $$select marketing_automation.import_scenario('{"format": 1, "scenario": {"name": "bad two", "model": "bad guest"}, "activities": [{"name": "a", "action": null}, {"name": "a", "action": null}]}')$$,
+    $$select marketing_automation.copy_scenario('bad', '')$$
 ]) s;
 -- None of it has left anything behind.
 select name from marketing_automation.scenario where name like 'bad%' order by 1;
@@ -112,6 +114,12 @@ select enrolled from marketing_automation.enroll('bad visits');
 select enrolled from marketing_automation.enroll('bad visits');
 select t.without_occasion from marketing_automation.scenario_status t where t.scenario_id = marketing_automation.scenario_id('bad visits');
 select key, occasion from marketing_automation.record where scenario_id = marketing_automation.scenario_id('bad visits') order by key;
+-- Keys that are no list, and keys of no row.
+select bad.told(s) from unnest(array[
+    $$select marketing_automation.enroll_records('bad visits', array[['1', '2'], ['3', '4']])$$,
+    $$select marketing_automation.enroll_records('bad visits', array['1', null])$$,
+    $$select marketing_automation.enroll_records('bad visits', null)$$]) s;
+select marketing_automation.enroll_records('bad visits', array['1', '1', '77', '{}']) as entered, marketing_automation.enroll_records('bad visits', '{}') as of_none;
 -- A share that changes after somebody has passed, and an alternative more.
 select marketing_automation.create_scenario('bad shares', 'bad guest') > 0 as created;
 select marketing_automation.add_activity('bad shares', 'split', action => null, branch_by => 'share') > 0 as added;

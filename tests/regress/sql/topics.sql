@@ -166,6 +166,7 @@ select marketing_automation_internal.withheld('kind older', 'k1', null);
 
 -- Exported and imported by name.
 select marketing_automation.export_scenario('kind sale') -> 'scenario' ->> 'topic';
+select substring(t from ', topic [^,]*') as shown from marketing_automation.tree('kind sale') t where t like 'kind sale (%';
 select * from marketing_automation.import_scenario(jsonb_set(marketing_automation.export_scenario('kind sale'), '{scenario,topic}', '"kind odd"'), dry_run => true);
 select change, object, attribute, before, after
 from marketing_automation.import_scenario(jsonb_set(marketing_automation.export_scenario('kind sale'), '{scenario,topic}', '"kind news"'), dry_run => true);

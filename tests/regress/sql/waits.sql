@@ -91,7 +91,15 @@ alter table waits.cart rename is_paid to was_paid;
 select marketing_automation.apply_waits();
 select count(*) as waiting from waits.state where state = 'waiting';
 select last_error from marketing_automation.scenario_status where scenario_id = marketing_automation.scenario_id('waits');
-select count(marketing_automation.stop(s)) as stopped from unnest(array['waits', 'waits open']) s;
+-- What follows the unmet condition of a mail waits for that condition, and not for the mail.
+select marketing_automation.create_scenario('waits mail', 'waits cart', domain => 'self.id = 11') > 0 as created;
+select marketing_automation.add_activity('waits mail', 'offer', delay => '1 day', condition => 'self.amount > 100', subject => 's', body => 'b') > 0 as offer,
+    marketing_automation.add_activity('waits mail', 'instead', 'offer', on_event => 'condition_not_met', action => null) > 0 as instead,
+    marketing_automation.add_activity('waits mail', 'after', 'offer', action => null) > 0 as after;
+select marketing_automation.run('waits mail') is not null as runs;
+select enrolled from marketing_automation.enroll('waits mail');
+select fact from marketing_automation.explain_record('waits mail', '11') where about ~ 'instead|after';
+select count(marketing_automation.stop(s)) as stopped from unnest(array['waits', 'waits open', 'waits mail']) s;
 select marketing_automation.delete_scenario('waits open');
 select marketing_automation.delete_send_window('waits');
 \set VERBOSITY terse
