@@ -7341,6 +7341,10 @@ declare
     its record;
 begin
     perform marketing_automation_internal.demand_running(chosen);
+    if array_ndims(keys) > 1 then
+        raise exception 'keys of scenario "%" are an array of % dimensions', chosen.name, array_ndims(keys)
+            using errcode = 'array_subscript_error', hint = 'Give one key an element: array[''1'', ''2''].';
+    end if;
     if keys is null or array_position(keys, null) is not null then
         raise exception 'a key of scenario "%" is null', chosen.name
             using errcode = 'null_value_not_allowed', hint = 'Give the value of the model''s key of the row that is to enter.';
@@ -14416,7 +14420,8 @@ begin
             group by a ->> 'name', t ->> 'language' having count(*) > 1 or coalesce(t ->> 'language', '') = '')
     then
         raise exception 'a definition says once what an activity is, and once what it is in a language' using errcode = 'invalid_parameter_value',
-            detail = 'Two activities have one name, two translations of one have one language, or a translation has none.';
+            detail = 'Two activities have one name, two translations of one have one language, or a translation has none.',
+            hint = 'Leave one of them out, or give it another name.';
     end if;
     if not exists (select from marketing_automation.model m where m.name = its_model) then
         raise exception 'model "%" does not exist here', its_model using errcode = 'undefined_object',
@@ -14541,7 +14546,8 @@ declare
     definition constant jsonb := marketing_automation.export_scenario(scenario);
 begin
     if coalesce(new_name, '') = '' then
-        raise exception 'a copy needs a name' using errcode = 'invalid_parameter_value';
+        raise exception 'a copy needs a name' using errcode = 'invalid_parameter_value',
+            hint = format('select marketing_automation.copy_scenario(%L, %L);', scenario, scenario || ', copy');
     end if;
     if exists (select from marketing_automation.scenario s where s.name = new_name) then
         raise exception 'scenario "%" exists already', new_name using errcode = 'duplicate_object', hint = format(
@@ -14702,7 +14708,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         select 0 as ordinal,
                format('%s (%s): %s record%s, %s blocked', s.name, s.state, c.records, case when c.records = 1 then '' else 's' end,
                    c.blocked)
-               || coalesce(', window ' || s.send_window, '')
+               || coalesce(', topic ' || s.topic, '') || coalesce(', window ' || s.send_window, '')
                || coalesce(', class ' || nullif(s.message_class, 'marketing'), '') || coalesce(', priority ' || nullif(s.priority, 0), '')
                || coalesce(', again after ' || s.reenter_after, '')
                || coalesce(', once for each ' || s.occasion, '')
@@ -15981,10 +15987,10 @@ begin
             when (node.a).parent_id = any (dead) then format('never starts: "%s" does not', (node.parent).name)
             when node.pf is null and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
-            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
-                (node.parent).name)
             when node.pf is null and (node.a).on_event = 'condition_not_met' then
                 format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
+                (node.parent).name)
             when node.pf is null and (node.a).on_event = 'call_failed' then format('starts when "%s" fails', (node.parent).name)
             when node.pf is null then format(case when (node.parent).branch_by is null then 'starts when "%s" has run'
                 else 'starts if "%s" decides on it' end, (node.parent).name)
