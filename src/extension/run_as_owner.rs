@@ -60,6 +60,8 @@ pub(in crate::extension) struct Query<'a> {
 /// read-only unless it is to write, and within the limits of time ([`time_limit`]) and of waiting for locks. The first of these roles
 /// runs it to whose rights nobody else's code would come (see [`foreign_code`]).
 ///
+/// Its notices and warnings are for members of the owner; whoever else runs it, an operator or a reader, does not hear of them.
+///
 /// What writes can do no more than its owner, and leaves nothing that runs later with the rights of somebody else: a
 /// security-restricted operation refuses to defer triggers to the end of the transaction, which is of whoever processes.
 ///
@@ -91,6 +93,10 @@ pub(in crate::extension) fn as_owner<R>(
         }
         set_local(c"timezone", &time_zone);
         set_lock_timeout();
+        // What it tells may quote rows. Those whose rights it has would see these anyway.
+        if !code::has_rights(pg_sys::GetOuterUserId(), owner) {
+            set_local(c"client_min_messages", c"error");
+        }
         // The extension's own statements may have set it for themselves.
         let planner = c"enable_nestloop";
         let value = pg_sys::GetConfigOptionResetString(planner.as_ptr());

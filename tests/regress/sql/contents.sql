@@ -172,6 +172,24 @@ select marketing_automation.tree('vault counted');
 select marketing_automation.delete_scenario('vault counted');
 select marketing_automation.stop(s) from unnest(array['vaulted', 'failing']) s;
 reset role;
+-- Nor do those hear what its functions say, who may not see its rows.
+create function vault.talks(text) returns boolean language plpgsql as $$ begin
+    raise notice 'looks at %', $1;
+    raise warning 'has seen %', $1;
+    return true;
+end $$;
+set role regress_una;
+select marketing_automation.create_scenario('talking', 'vault', domain => 'self.id = 1 and vault.talks(self.secret)') > 0 as created;
+select marketing_automation.add_activity('talking', 'starts', action => null) > 0 as added;
+select marketing_automation.run('talking');
+set role regress_liv;
+select outcome from marketing_automation.simulate('talking', '1');
+set role regress_kai;
+select enrolled from marketing_automation.enroll('talking');
+set role regress_una;
+select outcome from marketing_automation.simulate('talking', '1') limit 1;
+select marketing_automation.stop('talking');
+reset role;
 -- Who may see contents is looked up once a query, not once for each branch and partition of a log.
 create function vault.look_ups(query text) returns bigint language plpgsql as $$
 declare line text; result bigint := 0;
