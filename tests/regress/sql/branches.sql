@@ -92,7 +92,7 @@ select abs(count(*) filter (where marketing_automation_internal.share_point(1, '
 from generate_series(1, 10000) i;
 select about, regexp_replace(fact, '\d{4}-[-0-9 :+]+', '… ', 'g') as fact from marketing_automation.explain_record('shares', (
     select r.key from marketing_automation.branch_decision d join marketing_automation.record r on r.id = d.record_id
-    where d.activity_id is null and r.scenario_id = marketing_automation.scenario_id('shares') order by r.id limit 1));
+    where d.activity_id is null and r.scenario_id = marketing_automation.scenario_id('shares') and r.key::integer <= 2000 order by r.key::integer limit 1));
 
 -- When the condition of an activity was not true: another runs instead.
 select marketing_automation.create_scenario('instead', 'branch customer', domain => 'self.id <= 3') > 0 as created;
