@@ -45,6 +45,18 @@ pub(super) fn for_method(name: &str) -> Option<String> {
     }
 }
 
+/// What to write instead of a part of a text, a number or a time.
+pub(super) fn for_part(value: &str, name: &str) -> String {
+    const OF_TIMES: [&str; 6] = ["year", "month", "day", "hour", "minute", "second"];
+    match name {
+        _ if OF_TIMES.contains(&name) => format!(
+            "Here a time is {{{{ {value} | format_datetime }}}}, its year {{{{ {value}[:4] }}}}."
+        ),
+        _ if OWN_FILTERS.contains(&name) => format!("Did you mean {value} | {name}?"),
+        _ => format!("{value} is a text, a number or a time: it has nothing in it."),
+    }
+}
+
 pub(super) fn for_variable(name: &str) -> Option<String> {
     known(VARIABLES, name).map(str::to_owned)
 }

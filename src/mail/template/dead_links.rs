@@ -27,26 +27,27 @@ pub(super) fn dead_links(source: &str) -> Vec<DeadLink> {
     let mut found = Vec::new();
     for (offset, token) in Tokens::new(&html) {
         let Token::Start(tag) = token else { continue };
-        let name = tag.name.to_ascii_lowercase();
-        let attribute = match name.as_str() {
-            "a" | "area" | "mj-button" | "mj-image" | "mj-carousel-image" => "href",
-            "img" => "src",
-            _ => continue,
-        };
-        let values = [Some(attribute), (name == "mj-image").then_some("src")];
-        for attribute in values.into_iter().flatten() {
+        for &attribute in addresses(&tag.name.to_ascii_lowercase()) {
             let Some(value) = tag.attribute(attribute) else {
                 continue;
             };
-            if let Some(hint) = advice(value.trim(), attribute == "src") {
+            // A network's own name makes a link to share of the address.
+            if attribute == "href"
+                && tag.name.eq_ignore_ascii_case("mj-social-element")
+                && tag
+                    .attribute("name")
+                    .is_some_and(|name| !name.ends_with("-noshare"))
+            {
+                continue;
+            }
+            if let Some(hint) = advice(value.trim(), attribute != "href") {
                 let mut shown: Vec<char> = value.trim().chars().collect();
                 shown.dedup_by(|next, before| *next == TAG && *before == TAG);
                 let shown: String = shown.into_iter().take(80).collect();
                 let shown = shown.replace(TAG, "…");
-                let what = if attribute == "src" {
-                    "loads nothing"
-                } else {
-                    "leads nowhere"
+                let what = match attribute {
+                    "href" => "leads nowhere",
+                    _ => "loads nothing",
                 };
                 found.push(DeadLink {
                     offset,
@@ -57,6 +58,18 @@ pub(super) fn dead_links(source: &str) -> Vec<DeadLink> {
         }
     }
     found
+}
+
+/// The attributes of an element of HTML or MJML that hold an address: `href` leads somewhere, the others load an image.
+fn addresses(element: &str) -> &'static [&'static str] {
+    match element {
+        "a" | "area" | "mj-button" | "mj-navbar-link" => &["href"],
+        "img" => &["src"],
+        "mj-image" | "mj-carousel-image" | "mj-social-element" => &["href", "src"],
+        "body" | "table" | "td" | "th" => &["background"],
+        "mj-section" | "mj-wrapper" | "mj-hero" => &["background-url"],
+        _ => &[],
+    }
 }
 
 /// The source with its tags blotted out, byte by byte.
@@ -125,6 +138,9 @@ fn advice(address: &str, is_image: bool) -> Option<String> {
         }
         Some("javascript" | "vbscript" | "file" | "about" | "ftp") => {
             Some("No mail program follows it: write https://…".to_owned())
+        }
+        Some("mailto" | "tel" | "sms") if !has_tag && written.trim_end().ends_with(':') => {
+            Some(format!("Write whom it is to: {written}…"))
         }
         Some(scheme) if !scheme.contains('.') => {
             let near = SCHEMES
@@ -205,6 +221,8 @@ mod tests {
             ("https:shop.example", "https://host"),
             ("http://", "https://host"),
             ("mailot:a@b.example", "mailto:"),
+            ("mailto:", "whom it is to"),
+            ("tel: ", "whom it is to"),
             ("ann@shop.example", "mailto:ann"),
             ("unsubcribe", "href=\"unsubscribe\""),
             ("unsubscribe?x=1", "href=\"unsubscribe\""),
@@ -235,6 +253,8 @@ mod tests {
             "#top",
             "",
             "mailto:a@b",
+            "mailto:{{ record.email }}",
+            "mailto:?subject=x",
             "tel:+32",
             "sms:1",
             "cid:1",
@@ -260,6 +280,25 @@ mod tests {
                 .len(),
             3
         );
+        for dead in [
+            "<mj-navbar-link href='/x'>",
+            "<mj-social-element name='facebook-noshare' href='www.x.example'>",
+            "<mj-social-element src='/x.png'>",
+            "<mj-carousel-image src='x.png'>",
+            "<mj-section background-url='/x.png'>",
+            "<mj-hero background-url='x.png'>",
+            "<td background=/x.png>",
+        ] {
+            assert_eq!(dead_links(dead).len(), 1, "{dead}");
+        }
+        for good in [
+            "<mj-social-element name='facebook' href='/x'>",
+            "<mj-navbar-link href='https://x.example'>",
+            "<td background='{{ record.image }}'>",
+            "<mj-text background-url='/x.png'>",
+        ] {
+            assert!(dead_links(good).is_empty(), "{good}");
+        }
         assert_eq!(
             dead_links("<!-- <a href='/x'> --><a name=x><a href='/y{% raw %}z{% endraw %}'>").len(),
             1

@@ -37,7 +37,8 @@ pub struct Undefined {
 }
 
 impl Names {
-    /// Takes the columns of the record: an object whose values are the same for composite types, and else null. Under the name
+    /// Takes the columns of the record: an object whose values are the same for composite types, empty for those that have nothing in
+    /// them, such as texts, and else null. Under the name
     /// [`RESULTS`] it has the calls whose results there may be.
     pub fn new(columns: &serde_json::Value) -> Self {
         let strings = |names: &[&str]| {
@@ -137,7 +138,10 @@ impl Names {
                                 }
                             }),
                         };
-                    let hint = meant.map(|meant| format!("Did you mean {meant}?"));
+                    let hint = match names.is_empty() {
+                        true => Some(advice::for_part(&above, name)),
+                        false => meant.map(|meant| format!("Did you mean {meant}?")),
+                    };
                     return Some((
                         message,
                         hint.or_else(|| match depth {
