@@ -276,6 +276,34 @@ fn a_notice_in_html_is_read_and_its_subject_decoded() {
 }
 
 #[test]
+fn who_is_away_says_so_in_any_language() {
+    for subject in [
+        "Poissa: Mail delivery failed",
+        "Im Urlaub",
+        "Ausente de la oficina",
+        "Ausência: Offer",
+        "Assente: Offer",
+        "Op vakantie t/m 3 mei",
+        "Frånvaromeddelande: Offer",
+        "Ikke til stede: Offer",
+        "Nieobecność: Offer",
+        "Mimo kancelář: Offer",
+        "Automatikus válasz: Offer",
+        "Αυτόματη απάντηση: Offer",
+        "Нет на месте: Offer",
+        "رد تلقائي: Offer",
+        "不在通知: Offer",
+        "부재중 자동 회신",
+    ] {
+        let mail = format!(
+            "From: postmaster@mx.example\nReturn-Path: <>\nSubject: {subject}\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=utf-8\n\nDelivery failed? 550 user unknown\n"
+        );
+        assert_eq!(read(mail.as_bytes()).kind, Kind::AutoReply, "{subject}");
+    }
+}
+
+#[test]
 fn a_receipt_is_an_automatic_reply() {
     let mail = "From: Ada <ada@example.org>\nReturn-Path: <>\nSubject: Not read: Delivery failed\nMIME-Version: 1.0\n\
         Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n\
