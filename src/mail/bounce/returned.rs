@@ -2,6 +2,7 @@
 
 use mail_parser::decoders::html::html_to_text;
 use mail_parser::{Message, MimeHeaders, PartType};
+use percent_encoding::percent_decode_str;
 
 use super::fields::{self, Field, fields};
 use super::words::beginning;
@@ -168,7 +169,9 @@ impl Traces {
                     self.add_return_paths(&field.value);
                 }
                 // Relays write their own Message-ID and envelope, and leave this as it is.
-                "list-unsubscribe" => self.add_unsubscribe_tokens(&field.value),
+                name if name.ends_with("list-unsubscribe") => {
+                    self.add_unsubscribe_tokens(&field.value);
+                }
                 _ => {}
             }
         }
@@ -182,17 +185,28 @@ impl Traces {
         add(&mut self.message_ids, words(value, "<>,"));
     }
 
-    /// Takes what stands behind `/u/` in the URLs of RFC 2369, in front of any query.
+    /// Takes what stands behind `/u/` in the URLs of RFC 2369, in front of any query. White space within angle brackets is where
+    /// somebody has folded the line, and means nothing there; a relay that counts clicks has the URL, percent-encoded, in its own.
     fn add_unsubscribe_tokens(&mut self, value: &str) {
-        let urls = value.split(|c: char| c.is_whitespace() || "<>,".contains(c));
-        let tokens = urls.filter_map(|url| {
-            let (_, behind) = url.split_once("://")?;
-            let (_, path) = behind.split_once("/u/")?;
-            let is_inside = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            let end = path.find(|c| !is_inside(&c)).unwrap_or(path.len());
-            Some(&path[..end]).filter(|token| !token.is_empty())
-        });
-        add(&mut self.unsubscribe_tokens, tokens);
+        for part in value.split('<') {
+            let (url, rest) = part.split_once('>').unwrap_or(("", part));
+            let url: String = url.split_whitespace().collect();
+            let urls = rest
+                .split(|c: char| c.is_whitespace() || c == ',')
+                .chain([url.as_str()]);
+            for url in urls.filter(|url| url.contains("://")) {
+                let decoded = percent_decode_str(url).decode_utf8_lossy();
+                let tokens = decoded.match_indices("/u/").map(|(at, found)| {
+                    let path = &decoded[at + found.len()..];
+                    let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+                    &path[..path.find(|c| !is_inside(c)).unwrap_or(path.len())]
+                });
+                add(
+                    &mut self.unsubscribe_tokens,
+                    tokens.filter(|token| !token.is_empty()),
+                );
+            }
+        }
     }
 }
 

@@ -199,6 +199,19 @@ fn a_mail_that_a_relay_renamed_is_known_by_its_unsubscribe_url() {
                 "<mailto:leave@shop.example?subject=x>,\n <https://track.shop.example/u/{signed}?page=1>"
             ),
             format!("<HTTPS://track.shop.example:8443/u/{signed}/>"),
+            format!("https://track.shop.example/u/{signed}"),
+            format!("<https://track.shop.example/u/\n {signed}>"),
+            format!(
+                "<https://track.shop.example/u/{}\n\t{}>,\n <mailto:leave@shop.example>",
+                &signed[..9],
+                &signed[9..]
+            ),
+            format!(
+                "<https://relay.example/u/7?to=https%3A%2F%2Ftrack.shop.example%2Fu%2F{signed}>"
+            ),
+            format!(
+                "<https://relay.example/>\nX-Original-List-Unsubscribe: <https://track.shop.example/u/{signed}>"
+            ),
         ] {
             let report = read(&relayed(kind, report, &list));
             assert_eq!(report.kind, is, "{list}");
