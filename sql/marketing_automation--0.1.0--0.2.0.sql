@@ -921,7 +921,7 @@ comment on table marketing_automation.definition_history is
 comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
 comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
 comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';
-comment on column marketing_automation.definition_history.scenario is 'Of an activity or a translation: the name that its scenario had';
+comment on column marketing_automation.definition_history.scenario is 'Of a scenario, an activity or a translation: the name that the scenario had; null for others';
 comment on column marketing_automation.definition_history.before is
     'What it was; of a change, the attributes that have changed; null: it was not there';
 comment on column marketing_automation.definition_history.after is 'What it became, likewise; null: it is gone';
@@ -17726,7 +17726,7 @@ begin
     values (clock_timestamp(),
         -- Not current_user, which is the owner of this function, nor session_user, which stays the login role under "set role".
         case current_setting('role') when 'none' then session_user else current_setting('role') end,
-        tg_table_name, its_name, its_scenario.name,
+        tg_table_name, its_name, case tg_table_name when 'scenario' then its_name else its_scenario.name end,
         case tg_op when 'INSERT' then 'create' when 'UPDATE' then 'change' else 'delete' end, was, becomes,
         coalesce(its_scenario.owner, written ->> 'owner'));
     return null;

@@ -73,7 +73,7 @@ begin
     values (clock_timestamp(),
         -- Not current_user, which is the owner of this function, nor session_user, which stays the login role under "set role".
         case current_setting('role') when 'none' then session_user else current_setting('role') end,
-        tg_table_name, its_name, its_scenario.name,
+        tg_table_name, its_name, case tg_table_name when 'scenario' then its_name else its_scenario.name end,
         case tg_op when 'INSERT' then 'create' when 'UPDATE' then 'change' else 'delete' end, was, becomes,
         coalesce(its_scenario.owner, written ->> 'owner'));
     return null;
