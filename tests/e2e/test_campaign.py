@@ -105,7 +105,7 @@ def test_two_poisonous_records_of_ten_thousand_fail_alone_and_can_be_mended(shop
     )
     shop.scenario(run=False, mail=False)
     shop.activity("start", action=None, subject=None, body=None)
-    body = "<p>{% if record.orders == 7 %}{{ record.name.at.all }}{% endif %}</p>"
+    body = "<p>{% if record.orders == 7 %}{{ 1 // (record.orders - 7) }}{% endif %}</p>"
     shop.activity("risky", parent="start", condition="1 / self.orders >= 0", body=body)
     shop.query("select marketing_automation.run('welcome')")
     shop.query("select * from marketing_automation.enroll()")
