@@ -921,7 +921,8 @@ comment on table marketing_automation.definition_history is
 comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
 comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
 comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';
-comment on column marketing_automation.definition_history.scenario is 'Of a scenario, an activity or a translation: the name that the scenario had; null for others';
+comment on column marketing_automation.definition_history.scenario is
+    'Of a scenario, an activity or a translation: the name that the scenario had; null for others';
 comment on column marketing_automation.definition_history.before is
     'What it was; of a change, the attributes that have changed; null: it was not there';
 comment on column marketing_automation.definition_history.after is 'What it became, likewise; null: it is gone';
@@ -2711,7 +2712,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
     'API: private. Sends enrolling (work enroll), an activity (process), asking for consent (consent) or whether mails may leave '
-    '(leave) to the end of the line; of a sweep (exit, goal, date, wait) it keeps that enrolling does not forget its error. batch_size: so many records at most next time, null: as many as before; searched_to: where the '
+    '(leave) to the end of the line; of a sweep (exit, goal, date, wait) it keeps that enrolling does not forget its error. '
+    'batch_size: so many records at most next time, null: as many as before; searched_to: where the '
     'search for rows that raise goes on';
 
 create or replace function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer
@@ -12145,8 +12147,9 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463); servers, server_names: where they are, and what smtp_server calls them. A mail that a server left in doubt for the third time is held, whatever its state '
-    'says. The children of sent mails start. now: assumed time of the result, for simulations';
+    'codes and enhanced status codes (RFC 3463); servers, server_names: where they are, and what '
+    'smtp_server calls them. A mail that a server left in doubt for the third time is held, whatever its state says. '
+    'The children of sent mails start. now: assumed time of the result, for simulations';
 
 -- functions/retry.sql
 -- What people do about a single mail: send it once more, or not at all.

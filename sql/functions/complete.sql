@@ -90,5 +90,6 @@ comment on function marketing_automation_internal.complete_messages(bigint[], in
     'API: private. Records a batch of delivery results, each only for the attempt that it belongs to. states, what becomes of the '
     'mail: sent or failed end it, queued tries again after retry_seconds, released gives an untried claim back, in_doubt holds it. '
     'results, how the attempt ended where the state does not say it: sent, deferred, failed or in_doubt; codes, statuses: SMTP reply '
-    'codes and enhanced status codes (RFC 3463); servers, server_names: where they are, and what smtp_server calls them. A mail that a server left in doubt for the third time is held, whatever its state '
-    'says. The children of sent mails start. now: assumed time of the result, for simulations';
+    'codes and enhanced status codes (RFC 3463); servers, server_names: where they are, and what '
+    'smtp_server calls them. A mail that a server left in doubt for the third time is held, whatever its state says. '
+    'The children of sent mails start. now: assumed time of the result, for simulations';

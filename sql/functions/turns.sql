@@ -31,7 +31,8 @@ begin
 end $$;
 comment on function marketing_automation_internal.turn_failed(integer, text, integer, text, integer, text) is
     'API: private. Sends enrolling (work enroll), an activity (process), asking for consent (consent) or whether mails may leave '
-    '(leave) to the end of the line; of a sweep (exit, goal, date, wait) it keeps that enrolling does not forget its error. batch_size: so many records at most next time, null: as many as before; searched_to: where the '
+    '(leave) to the end of the line; of a sweep (exit, goal, date, wait) it keeps that enrolling does not forget its error. '
+    'batch_size: so many records at most next time, null: as many as before; searched_to: where the '
     'search for rows that raise goes on';
 
 create function marketing_automation_internal.next_batch(code text, tried integer, done integer) returns integer

@@ -885,7 +885,8 @@ comment on table marketing_automation.definition_history is
 comment on column marketing_automation.definition_history.role is 'Who made it: the role as which the session worked, whatever functions it called';
 comment on column marketing_automation.definition_history.kind is 'The table that has the definition';
 comment on column marketing_automation.definition_history.name is 'Its name; of a translation with the language, of a holiday with the day';
-comment on column marketing_automation.definition_history.scenario is 'Of a scenario, an activity or a translation: the name that the scenario had; null for others';
+comment on column marketing_automation.definition_history.scenario is
+    'Of a scenario, an activity or a translation: the name that the scenario had; null for others';
 comment on column marketing_automation.definition_history.before is
     'What it was; of a change, the attributes that have changed; null: it was not there';
 comment on column marketing_automation.definition_history.after is 'What it became, likewise; null: it is gone';
