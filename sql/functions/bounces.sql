@@ -145,17 +145,17 @@ begin
         -- The person has been forgotten, and is suppressed as such.
         null;
     elsif kind = 'hard' then
-        perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
+        perform marketing_automation_internal.suppress_address(mail.email, 'hard_bounce', report.diagnostic);
     elsif kind = 'soft' and soft_limit > 0 then
         select count(distinct b.message_id) into softs from marketing_automation.bounce b
         where b.kind = 'soft' and b.address_hash = marketing_automation.address_hash(mail.email)
             and b.received_at > statement_timestamp() - soft_window;
         if softs >= soft_limit then
-            perform marketing_automation.suppress(mail.email, 'hard_bounce', format('%s soft bounces, the last: %s', softs,
+            perform marketing_automation_internal.suppress_address(mail.email, 'hard_bounce', format('%s soft bounces, the last: %s', softs,
                 report.diagnostic));
         end if;
     elsif kind = 'complaint' then
-        perform marketing_automation.suppress(mail.email, 'complaint', report.diagnostic);
+        perform marketing_automation_internal.suppress_address(mail.email, 'complaint', report.diagnostic);
         perform marketing_automation_internal.complain(message);
     end if;
     if kind in ('hard', 'soft') then
@@ -171,7 +171,7 @@ comment on function marketing_automation.ingest_bounce(bytea) is
 create function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
-    perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
+    perform marketing_automation_internal.suppress_address(m.email, 'hard_bounce', m.smtp_reply)
     from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
     perform marketing_automation_internal.mark_bounced(message_ids);
 end $$;

@@ -217,9 +217,7 @@ declare
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     its_key text;
 begin
-    if key is null then
-        raise exception 'key must not be null' using errcode = 'null_value_not_allowed', hint = 'It is the value of the model''s key of a row, as text.';
-    end if;
+    perform marketing_automation_internal.demand_some_key(key);
     -- It asks several times of one row.
     perform marketing_automation_internal.begin_turn();
     its_key := marketing_automation_internal.canonical_key(chosen, key);

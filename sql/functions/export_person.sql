@@ -10,9 +10,7 @@ declare
     whose bigint[];
     parties text[];
 begin
-    if coalesce(needle, '') = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
-    end if;
+    perform marketing_automation_internal.demand_some_address(address);
     select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')

@@ -103,7 +103,7 @@ declare
     persons bytea[] := array[hash];
 begin
     -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
-    perform marketing_automation.suppress(address, 'forgotten');
+    perform marketing_automation_internal.suppress_address(address, 'forgotten');
     -- Again after the locks, as those who held them may have mailed, ended or retried.
     loop
         select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records

@@ -117,7 +117,7 @@ begin
                         array[step], no_opens);
                 end if;
                 if hit.kind = 'email_bounced' then
-                    perform marketing_automation.suppress(hit.email, 'hard_bounce');
+                    perform marketing_automation_internal.suppress_address(hit.email, 'hard_bounce');
                 end if;
             end if;
             select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) - changed into changed

@@ -104,9 +104,9 @@ declare
     new_state text;
     returned bigint[];
 begin
-    if party is null then
-        raise exception 'party must not be null'
-            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
+    perform marketing_automation_internal.demand_party(party);
+    if address is not null then
+        perform marketing_automation_internal.demand_address(address);
     end if;
     new_state := marketing_automation_internal.asked_state(its, confirmed, party, null);
     if new_state = 'subscribed' then
@@ -135,15 +135,12 @@ comment on function marketing_automation.subscribe(text, text, text, boolean, te
     'API: public. Subscribes a party to a topic; so do the addresses by which it had left it. Returns the state: subscribed, or pending where '
     'the topic has to be confirmed (opt_in double). party: value of the model''s party expression, as text; source: where that comes from, '
     'for the log; confirmed: you have the confirmation, as of people whom you import; address, language: where and how a mail asks for it, null: '
-    'none does';
+    'none does; an address to which no mail can go is an error';
 
 create function marketing_automation_internal.unsubscribe_from(caller regrole, party text, topic text, source text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if party is null then
-        raise exception 'party must not be null'
-            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
-    end if;
+    perform marketing_automation_internal.demand_party(party);
     return marketing_automation_internal.set_subscription((marketing_automation_internal.subscription_to(topic, source)).name, party, null,
         'unsubscribed', coalesce(source, 'unsubscribe_from()'), caller);
 end $$;

@@ -1,14 +1,12 @@
 -- Addresses that get no mail: see marketing_automation.suppression, which claim_messages() asks.
 
-create function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.suppress_address(address text, reason text, detail text default null) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     -- A later reason replaces an earlier one that weighs less: who clears out hard bounces must not set a complainer free.
     weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
 begin
-    if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
-    end if;
+    perform marketing_automation_internal.demand_some_address(address);
     if reason is null or reason <> all (weights) then
         raise exception 'reason "%" does not exist', reason
             using errcode = 'invalid_parameter_value', hint = format('It is %s.', array_to_string(weights, ', '));
@@ -22,11 +20,20 @@ begin
     where array_position(weights, excluded.reason) > array_position(weights, s.reason);
     return found;
 end $$;
+comment on function marketing_automation_internal.suppress_address(text, text, text) is
+    'API: private. As suppress(), for what a mail or a record may have as its address, whatever that is';
+
+create function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.demand_address(address);
+    return marketing_automation_internal.suppress_address(address, reason, detail);
+end $$;
 comment on function marketing_automation.suppress(text, text, text) is
     'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, '
     'manual, complaint or forgotten; detail '
     'is kept without mail addresses. Whether this is news: false when the address is suppressed for that reason or one that weighs '
-    'more';
+    'more. An address to which no mail can go is an error';
 
 create function marketing_automation.unsuppress(address text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

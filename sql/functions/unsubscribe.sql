@@ -23,10 +23,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_scenario integer := marketing_automation_internal.scenario_left(caller, scenario);
 begin
-    if party is null then
-        raise exception 'party must not be null'
-            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
-    end if;
+    perform marketing_automation_internal.demand_party(party);
     insert into marketing_automation.unsubscription (party, scenario_id, created_at)
     values (unsubscribe.party, its_scenario, statement_timestamp())
     on conflict do nothing;

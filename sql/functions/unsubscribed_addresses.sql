@@ -64,12 +64,10 @@ comment on function marketing_automation_internal.has_left(bytea, integer, text)
 create function marketing_automation_internal.left_address(address text) returns bytea
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
-    end if;
+    perform marketing_automation_internal.demand_address(address);
     return marketing_automation.address_hash(address);
 end $$;
-comment on function marketing_automation_internal.left_address(text) is 'API: private. The digest of an address, or an error if there is none';
+comment on function marketing_automation_internal.left_address(text) is 'API: private. The digest of an address to which a mail can go; raises for others';
 
 create function marketing_automation_internal.unsubscribe_address(caller regrole, address text, scenario text) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -87,9 +85,10 @@ comment on function marketing_automation.unsubscribe_address(text, text) is
 create function marketing_automation_internal.resubscribe_address(caller regrole, address text, scenario text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    hash bytea := marketing_automation_internal.left_address(address);
+    hash bytea := marketing_automation.address_hash(address);
     its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
 begin
+    perform marketing_automation_internal.demand_some_address(address);
     if its_scenario is not null and marketing_automation_internal.has_left(hash, 0, null) then
         raise exception 'the address is unsubscribed from everything'
             using errcode = 'object_not_in_prerequisite_state',

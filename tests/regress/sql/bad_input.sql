@@ -120,6 +120,50 @@ select bad.told(s) from unnest(array[
     $$select marketing_automation.enroll_records('bad visits', array['1', null])$$,
     $$select marketing_automation.enroll_records('bad visits', null)$$]) s;
 select marketing_automation.enroll_records('bad visits', array['1', '1', '77', '{}']) as entered, marketing_automation.enroll_records('bad visits', '{}') as of_none;
+-- Addresses to which no mail can go, and parties of nobody: what is asked for would concern no one, silently. Undoing, forgetting and
+-- showing take what may once have been stored.
+create table bad.mailbox (n integer, address text);
+insert into bad.mailbox values (1, null), (2, ''), (3, '  '), (4, 'ann.shop'), (5, 'ann@@bad.example'), (6, 'ann@'), (7, E'ann\x01@bad.example'),
+    (8, E'ann@bad.example\r\nBcc: bob@bad.example'), (9, 'Ann <ann@bad.example>'), (10, 'ann@bad.example, bob@bad.example'), (11, repeat('a', 65) || '@bad.example'),
+    (12, 'ann@' || repeat('bad.', 300) || 'example');
+insert into marketing_automation.topic (name, title, opt_in) values ('bad letter', 'Bad', 'double');
+select marketing_automation.create_scenario('bad mail', 'bad guest') > 0 as created;
+select marketing_automation.add_activity('bad mail', 'mail', subject => 's', body => 'b') > 0 as added;
+select left(bad.told($$select marketing_automation.suppress((select address from bad.mailbox where n = $$ || n || $$))$$), 120) from bad.mailbox order by n;
+select f.call, count(*) filter (where bad.told(format('select marketing_automation.%s', format(f.call, m.address))) like '22023 address %|%Write an e-mail address%')
+    as refused
+from bad.mailbox m cross join (values (1, 'suppress(%L)'), (2, 'unsubscribe_address(%L)'), (3, 'unsubscribe_address(%L, ''bad mail'')'), (4, 'subscribe_address(%L, ''bad letter'')'),
+    (5, 'unsubscribe_address_from(%L, ''bad letter'')'), (6, 'send_test(''bad mail'', ''mail'', ''1'', %L)'), (7, 'subscribe(''1'', ''bad letter'', address => %L)')) f (n, call)
+group by f.n, f.call order by f.n;
+select count(*) as stored from marketing_automation.subscription_request where topic = 'bad letter';
+-- What is none may have been stored by an earlier version, or in rows: it can be taken back, forgotten and shown.
+select f.call, count(*) filter (where bad.told(format('select count(x.*) from marketing_automation.%s x', format(f.call, m.address))) = 'no error') as taken
+from bad.mailbox m cross join (values (1, 'unsuppress(%L)'), (2, 'is_suppressed(%L)'), (3, 'resubscribe_address(%L)'), (4, 'forget(%L)'), (5, 'export_person(%L)')) f (n, call)
+where trim(m.address) <> '' group by f.n, f.call order by f.n;
+select count(*) filter (where marketing_automation.is_suppressed(m.address)) as forgotten, count(*) filter (where marketing_automation.unsuppress(m.address)) as again from bad.mailbox m;
+-- The dot of the DNS root, blanks around it and other alphabets are no fault.
+select marketing_automation.suppress(' Zoë@bücher.example. ') as news, marketing_automation.suppress('zoë@xn--bcher-kva.example') as once_more,
+    marketing_automation.unsuppress('zoë@bücher.example') as gone;
+-- A party that is blank or too long is one where a row has it.
+select f.call, count(*) filter (where bad.told(format('select marketing_automation.%s', format(f.call, p.party))) like '22023 party must not % | It is what%') as refused
+from (values (''), ('  '), (repeat('p', 1001))) p (party)
+cross join (values (1, 'unsubscribe(%L)'), (2, 'unsubscribe_from(%L, ''bad letter'')'), (3, 'subscribe(%L, ''bad letter'')'), (4, 'resubscribe(%L)')) f (n, call)
+group by f.n, f.call order by f.n;
+create table bad.ghost (id integer primary key, party text);
+insert into bad.ghost values (1, '');
+select count(marketing_automation.register_model('bad ghost', 'bad.ghost', key => 'self.id', party => 'self.party')) as registered;
+select marketing_automation.create_scenario('bad ghosts', 'bad ghost') > 0 as created;
+select marketing_automation.add_activity('bad ghosts', 'nothing', action => null) > 0 as added;
+select marketing_automation.run('bad ghosts') is not null as runs;
+select enrolled from marketing_automation.enroll('bad ghosts');
+select bad.told($$select marketing_automation.unsubscribe('')$$), bad.told($$select marketing_automation.resubscribe('')$$);
+select bad.told(s) from unnest(array[
+    $$select marketing_automation.simulate('bad mail', null)$$,
+    $$select marketing_automation.preview('bad mail', 'mail', null)$$,
+    $$select marketing_automation.send_test('bad mail', 'mail', null, 'ann@bad.example')$$,
+    $$select marketing_automation.explain_record('bad mail', null)$$]) s;
+select marketing_automation.stop('bad ghosts');
+delete from marketing_automation.topic where name = 'bad letter';
 -- A share that changes after somebody has passed, and an alternative more.
 select marketing_automation.create_scenario('bad shares', 'bad guest') > 0 as created;
 select marketing_automation.add_activity('bad shares', 'split', action => null, branch_by => 'share') > 0 as added;
