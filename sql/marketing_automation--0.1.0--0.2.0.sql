@@ -1504,6 +1504,67 @@ language c volatile strict parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.give_access_again(text, text) is
     'API: private. give_access() for the script of an update: what it grants are no initial privileges, so that pg_dump keeps them';
 
+-- functions/arguments.sql
+-- Addresses, parties and keys that callers give: what can be nobody's is refused, as what was asked for would silently concern nobody. Look-ups
+-- and undoing take whatever may once have been stored.
+
+create or replace function marketing_automation_internal.demand_some_address(address text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if address is null or trim(address) = '' then
+        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value',
+            hint = 'Write an e-mail address: ''ann@shop.example''.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_some_address(text) is 'API: private. Raises for an address that is null or blank';
+
+create or replace function marketing_automation_internal.demand_address(address text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+begin
+    perform marketing_automation_internal.demand_some_address(address);
+    -- Addresses are compared without the dot of the DNS root.
+    perform marketing_automation_internal.check_address(rtrim(trim(address), '.'));
+exception when invalid_parameter_value then
+    get stacked diagnostics message = message_text;
+    if message not like 'recipient %' then
+        raise;
+    end if;
+    raise exception using errcode = 'invalid_parameter_value', message = left(substr(message, length('recipient ') + 1), 1000),
+        detail = 'No mail can go to it.', hint = 'Write an e-mail address alone, without a name: ''ann@shop.example''.';
+end $$;
+comment on function marketing_automation_internal.demand_address(text) is
+    'API: private. Raises, with what to write instead, unless a mail can go to an address; null, blanks: neither';
+
+create or replace function marketing_automation_internal.demand_party(party text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if party is null then
+        raise exception 'party must not be null'
+            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
+    end if;
+    -- What a model has given for some row is a party, whatever it is.
+    if (trim(party) = '' or octet_length(party) > 1000) and not exists (
+            select from marketing_automation_internal.record r where r.party = demand_party.party) then
+        raise exception 'party must not %', case when trim(party) = '' then 'be blank' else 'have more than 1,000 bytes' end
+            using errcode = 'invalid_parameter_value', detail = 'No record has this party.',
+                hint = 'It is what the party expression of the model gives for the person, as text.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_party(text) is
+    'API: private. Raises for a party that is null, or that is blank or too long and of no record';
+
+create or replace function marketing_automation_internal.demand_some_key(key text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+    if key is null then
+        raise exception 'key must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'It is the value of the model''s key of a row, as text.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_some_key(text) is 'API: private. Raises for a key that is null';
+
 -- functions/teams.sql
 -- Several teams in one database. A role has to do with the scenarios whose owner it is a member of; with all others only where an
 -- access says so. The markers are functions: whoever may execute one has that right, so it is granted, revoked, inherited and dumped
@@ -10674,12 +10735,10 @@ comment on function marketing_automation_internal.has_left(bytea, integer, text)
 create or replace function marketing_automation_internal.left_address(address text) returns bytea
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-    if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
-    end if;
+    perform marketing_automation_internal.demand_address(address);
     return marketing_automation.address_hash(address);
 end $$;
-comment on function marketing_automation_internal.left_address(text) is 'API: private. The digest of an address, or an error if there is none';
+comment on function marketing_automation_internal.left_address(text) is 'API: private. The digest of an address to which a mail can go; raises for others';
 
 create or replace function marketing_automation_internal.unsubscribe_address(caller regrole, address text, scenario text) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
@@ -10697,9 +10756,10 @@ comment on function marketing_automation.unsubscribe_address(text, text) is
 create or replace function marketing_automation_internal.resubscribe_address(caller regrole, address text, scenario text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    hash bytea := marketing_automation_internal.left_address(address);
+    hash bytea := marketing_automation.address_hash(address);
     its_scenario integer := nullif(marketing_automation_internal.scenario_left(caller, scenario), 0);
 begin
+    perform marketing_automation_internal.demand_some_address(address);
     if its_scenario is not null and marketing_automation_internal.has_left(hash, 0, null) then
         raise exception 'the address is unsubscribed from everything'
             using errcode = 'object_not_in_prerequisite_state',
@@ -11059,9 +11119,9 @@ declare
     new_state text;
     returned bigint[];
 begin
-    if party is null then
-        raise exception 'party must not be null'
-            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
+    perform marketing_automation_internal.demand_party(party);
+    if address is not null then
+        perform marketing_automation_internal.demand_address(address);
     end if;
     new_state := marketing_automation_internal.asked_state(its, confirmed, party, null);
     if new_state = 'subscribed' then
@@ -11090,15 +11150,12 @@ comment on function marketing_automation.subscribe(text, text, text, boolean, te
     'API: public. Subscribes a party to a topic; so do the addresses by which it had left it. Returns the state: subscribed, or pending where '
     'the topic has to be confirmed (opt_in double). party: value of the model''s party expression, as text; source: where that comes from, '
     'for the log; confirmed: you have the confirmation, as of people whom you import; address, language: where and how a mail asks for it, null: '
-    'none does';
+    'none does; an address to which no mail can go is an error';
 
 create or replace function marketing_automation_internal.unsubscribe_from(caller regrole, party text, topic text, source text) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    if party is null then
-        raise exception 'party must not be null'
-            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
-    end if;
+    perform marketing_automation_internal.demand_party(party);
     return marketing_automation_internal.set_subscription((marketing_automation_internal.subscription_to(topic, source)).name, party, null,
         'unsubscribed', coalesce(source, 'unsubscribe_from()'), caller);
 end $$;
@@ -11216,10 +11273,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     its_scenario integer := marketing_automation_internal.scenario_left(caller, scenario);
 begin
-    if party is null then
-        raise exception 'party must not be null'
-            using errcode = 'null_value_not_allowed', hint = 'It is what the party expression of the model gives for the person, as text.';
-    end if;
+    perform marketing_automation_internal.demand_party(party);
     insert into marketing_automation.unsubscription (party, scenario_id, created_at)
     values (unsubscribe.party, its_scenario, statement_timestamp())
     on conflict do nothing;
@@ -13078,7 +13132,7 @@ declare
     persons bytea[] := array[hash];
 begin
     -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
-    perform marketing_automation.suppress(address, 'forgotten');
+    perform marketing_automation_internal.suppress_address(address, 'forgotten');
     -- Again after the locks, as those who held them may have mailed, ended or retried.
     loop
         select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
@@ -13164,15 +13218,13 @@ comment on function marketing_automation.forget(text) is
 -- functions/suppression.sql
 -- Addresses that get no mail: see marketing_automation.suppression, which claim_messages() asks.
 
-create or replace function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.suppress_address(address text, reason text, detail text default null) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     -- A later reason replaces an earlier one that weighs less: who clears out hard bounces must not set a complainer free.
     weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
 begin
-    if address is null or trim(address) = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
-    end if;
+    perform marketing_automation_internal.demand_some_address(address);
     if reason is null or reason <> all (weights) then
         raise exception 'reason "%" does not exist', reason
             using errcode = 'invalid_parameter_value', hint = format('It is %s.', array_to_string(weights, ', '));
@@ -13186,11 +13238,20 @@ begin
     where array_position(weights, excluded.reason) > array_position(weights, s.reason);
     return found;
 end $$;
+comment on function marketing_automation_internal.suppress_address(text, text, text) is
+    'API: private. As suppress(), for what a mail or a record may have as its address, whatever that is';
+
+create or replace function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.demand_address(address);
+    return marketing_automation_internal.suppress_address(address, reason, detail);
+end $$;
 comment on function marketing_automation.suppress(text, text, text) is
     'API: public. From its commit on nothing leaves to this address that is not with the SMTP server already. reason: hard_bounce, '
     'manual, complaint or forgotten; detail '
     'is kept without mail addresses. Whether this is news: false when the address is suppressed for that reason or one that weighs '
-    'more';
+    'more. An address to which no mail can go is an error';
 
 create or replace function marketing_automation.unsuppress(address text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -13465,17 +13526,17 @@ begin
         -- The person has been forgotten, and is suppressed as such.
         null;
     elsif kind = 'hard' then
-        perform marketing_automation.suppress(mail.email, 'hard_bounce', report.diagnostic);
+        perform marketing_automation_internal.suppress_address(mail.email, 'hard_bounce', report.diagnostic);
     elsif kind = 'soft' and soft_limit > 0 then
         select count(distinct b.message_id) into softs from marketing_automation.bounce b
         where b.kind = 'soft' and b.address_hash = marketing_automation.address_hash(mail.email)
             and b.received_at > statement_timestamp() - soft_window;
         if softs >= soft_limit then
-            perform marketing_automation.suppress(mail.email, 'hard_bounce', format('%s soft bounces, the last: %s', softs,
+            perform marketing_automation_internal.suppress_address(mail.email, 'hard_bounce', format('%s soft bounces, the last: %s', softs,
                 report.diagnostic));
         end if;
     elsif kind = 'complaint' then
-        perform marketing_automation.suppress(mail.email, 'complaint', report.diagnostic);
+        perform marketing_automation_internal.suppress_address(mail.email, 'complaint', report.diagnostic);
         perform marketing_automation_internal.complain(message);
     end if;
     if kind in ('hard', 'soft') then
@@ -13491,7 +13552,7 @@ comment on function marketing_automation.ingest_bounce(bytea) is
 create or replace function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 begin
-    perform marketing_automation.suppress(m.email, 'hard_bounce', m.smtp_reply)
+    perform marketing_automation_internal.suppress_address(m.email, 'hard_bounce', m.smtp_reply)
     from marketing_automation_internal.message_log m where m.id = any (message_ids) and m.state = 'failed' and m.email <> '' order by m.id;
     perform marketing_automation_internal.mark_bounced(message_ids);
 end $$;
@@ -13800,16 +13861,19 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
 begin
-    -- As its owner, since a type may have code of somebody.
-    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
-        select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
-        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
-exception when data_exception or check_violation then
-    raise exception 'key "%" is no %', key, format_type(model.key_type, null)
-        using errcode = sqlstate, hint = format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
+    perform marketing_automation_internal.demand_some_key(key);
+    begin
+        -- As its owner, since a type may have code of somebody.
+        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
+            select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
+            from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
+    exception when data_exception or check_violation then
+        raise exception 'key "%" is no %', key, format_type(model.key_type, null)
+            using errcode = sqlstate, hint = format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
+    end;
 end $$;
 comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
-    'API: private. Raises unless a text is a value of the type of a model''s key';
+    'API: private. Raises unless a text is a value of the type of a model''s key; null: it is none';
 
 create or replace function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
@@ -13977,7 +14041,7 @@ declare
     its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
     its_id bigint;
 begin
-    perform marketing_automation_internal.check_address(to_address);
+    perform marketing_automation_internal.demand_address(to_address);
     perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     insert into marketing_automation_internal.outbox
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -16258,9 +16322,7 @@ declare
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
     its_key text;
 begin
-    if key is null then
-        raise exception 'key must not be null' using errcode = 'null_value_not_allowed', hint = 'It is the value of the model''s key of a row, as text.';
-    end if;
+    perform marketing_automation_internal.demand_some_key(key);
     -- It asks several times of one row.
     perform marketing_automation_internal.begin_turn();
     its_key := marketing_automation_internal.canonical_key(chosen, key);
@@ -16407,7 +16469,7 @@ begin
                         array[step], no_opens);
                 end if;
                 if hit.kind = 'email_bounced' then
-                    perform marketing_automation.suppress(hit.email, 'hard_bounce');
+                    perform marketing_automation_internal.suppress_address(hit.email, 'hard_bounce');
                 end if;
             end if;
             select count(f.opened_at) + count(f.clicked_at) + count(f.bounced_at) - changed into changed
@@ -17513,9 +17575,7 @@ declare
     whose bigint[];
     parties text[];
 begin
-    if coalesce(needle, '') = '' then
-        raise exception 'address must not be empty' using errcode = 'invalid_parameter_value', hint = 'Write an e-mail address: ''ann@shop.example''.';
-    end if;
+    perform marketing_automation_internal.demand_some_address(address);
     select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
     from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
