@@ -14,6 +14,14 @@ return marketing_automation_internal.hash_point('share/' || parent_id || '/' || 
 comment on function marketing_automation_internal.share_point(integer, text) is
     'API: private. Where a person, by its party or else its key, falls among the shares of an activity''s children';
 
+create function marketing_automation_internal.original_activity(of_activity integer) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select c.original_id from marketing_automation_internal.rehearsed_activity c where c.activity_id = of_activity), of_activity)
+$$;
+comment on function marketing_automation_internal.original_activity(integer) is
+    'API: private. The id by which an activity shares people out: of a rehearsal''s copy that of the activity itself, so that both share out '
+    'the same';
+
 create function marketing_automation_internal.alternatives(of_parent integer)
 returns table (id integer, condition text, share numeric, is_otherwise boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -84,12 +84,13 @@ declare
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     reaches_unsubscribed boolean := marketing_automation_internal.reaches_unsubscribed(scenario.id);
     again boolean := marketing_automation_internal.may_enter_again(scenario);
+    original marketing_automation.scenario := case when scenario.holdout > 0 then marketing_automation_internal.original_scenario(scenario) end;
     entered bigint;
     lost bigint;
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone, q.occasion, q.run, q.last_record,
-            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario,
+            scenario.holdout > 0 and marketing_automation_internal.is_held_out(original,
                 marketing_automation_internal.held_out_person(q.party, q.email, q.key)) as held_out
         from (
             select o.key, o.party, o.time_zone, o.email, o.occasion, 1 as run, null::bigint as last_record

@@ -53,6 +53,7 @@ declare
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     shares record;
     variants record;
+    shared_by integer := marketing_automation_internal.original_activity(activity.id);
     reads_results boolean := marketing_automation_internal.mentions_results(query);
     takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
     to_call bigint[];
@@ -119,9 +120,9 @@ begin
                case when variants.ids is not null then coalesce((
                        select c.activity_id from marketing_automation_internal.branch_decision c
                        where c.record_id = l.record_id and c.parent_id = activity.id), variants.winner, variants.ids[1 + width_bucket(
-                           marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), variants.bounds)])
+                           marketing_automation_internal.share_point(shared_by, coalesce(l.party, l.key)), variants.bounds)])
                    when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
-                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)])
+                   marketing_automation_internal.share_point(shared_by, coalesce(l.party, l.key)), shares.bounds)])
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason

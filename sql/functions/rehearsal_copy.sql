@@ -36,6 +36,7 @@ declare
     copy_id integer := nextval(pg_get_serial_sequence('marketing_automation.scenario', 'id'));
     its record;
 begin
+    insert into marketing_automation_internal.rehearsed_scenario (scenario_id, original_id) values (copy_id, original.id);
     insert into marketing_automation.scenario overriding system value
     select c.* from jsonb_populate_record(null::marketing_automation.scenario, to_jsonb(original) || jsonb_build_object('id', copy_id,
         'name', copy_name, 'state', 'draft',
@@ -51,6 +52,9 @@ begin
             'id', nextval(pg_get_serial_sequence('marketing_automation.activity', 'id')), 'scenario_id', copy_id, 'parent_id', (
                 select a.id from marketing_automation.activity a where a.scenario_id = copy_id and a.name = its.parent))) c;
     end loop;
+    insert into marketing_automation_internal.rehearsed_activity (activity_id, original_id)
+    select b.id, a.id from marketing_automation.activity a
+    join marketing_automation.activity b on b.scenario_id = copy_id and b.name = a.name where a.scenario_id = original.id;
     -- Whoever left this scenario stays away from it.
     insert into marketing_automation.unsubscription (party, scenario_id, created_at)
     select u.party, copy_id, u.created_at from marketing_automation.unsubscription u where u.scenario_id = original.id;

@@ -7,6 +7,17 @@ return marketing_automation_internal.hash_point((scenario).id || '/' || person) 
 comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
     'API: private. Whether a person, see held_out_person(), gets no mail of a scenario, to compare with';
 
+create function marketing_automation_internal.original_scenario(scenario marketing_automation.scenario) returns marketing_automation.scenario
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    scenario.id := coalesce((select c.original_id from marketing_automation_internal.rehearsed_scenario c where c.scenario_id = scenario.id),
+        scenario.id);
+    return scenario;
+end $$;
+comment on function marketing_automation_internal.original_scenario(marketing_automation.scenario) is
+    'API: private. A scenario with the id by which it holds people out: of a rehearsal''s copy that of the scenario itself, so that both hold '
+    'out the same';
+
 create function marketing_automation_internal.held_out_person(party text, email text, key text) returns text
 language sql immutable
 return coalesce(party, encode(marketing_automation.address_hash(nullif(trim(email), '')), 'hex'), key);

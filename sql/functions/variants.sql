@@ -116,10 +116,11 @@ create function marketing_automation_internal.wait_for_winner(activity marketing
     records bigint[], now timestamptz) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
+    shared_by integer := marketing_automation_internal.original_activity(activity.id);
     rest bigint[] := array(
         select r.id from marketing_automation_internal.record r
         where r.id = any (records) and r.blocked_at is null and r.end_reason is null
-          and ids[1 + width_bucket(marketing_automation_internal.share_point(activity.id, coalesce(r.party, r.key)), bounds)] is null
+          and ids[1 + width_bucket(marketing_automation_internal.share_point(shared_by, coalesce(r.party, r.key)), bounds)] is null
           and not exists (
             select from marketing_automation_internal.branch_decision d
             where d.record_id = r.id and d.parent_id = activity.id and d.activity_id is not null));

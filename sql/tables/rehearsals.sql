@@ -17,3 +17,17 @@ create table marketing_automation_internal.rehearsed_wait (
 );
 comment on table marketing_automation_internal.rehearsed_wait is
     'API: private. How often a rehearsal has put an activity, or its mail, off to a later moment';
+
+create table marketing_automation_internal.rehearsed_scenario (
+    scenario_id integer primary key,
+    original_id integer not null
+);
+comment on table marketing_automation_internal.rehearsed_scenario is
+    'API: private. Of which scenario a rehearsal plays a copy: who is held out is found by its id';
+
+create table marketing_automation_internal.rehearsed_activity (
+    activity_id integer primary key,
+    original_id integer not null
+);
+comment on table marketing_automation_internal.rehearsed_activity is
+    'API: private. Of which activity one of a rehearsal is a copy: who takes which share is found by its id';
