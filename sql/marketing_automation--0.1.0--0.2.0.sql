@@ -980,6 +980,20 @@ create table marketing_automation_internal.rehearsed_wait (
 );
 comment on table marketing_automation_internal.rehearsed_wait is
     'API: private. How often a rehearsal has put an activity, or its mail, off to a later moment';
+
+create table marketing_automation_internal.rehearsed_scenario (
+    scenario_id integer primary key,
+    original_id integer not null
+);
+comment on table marketing_automation_internal.rehearsed_scenario is
+    'API: private. Of which scenario a rehearsal plays a copy: who is held out is found by its id';
+
+create table marketing_automation_internal.rehearsed_activity (
+    activity_id integer primary key,
+    original_id integer not null
+);
+comment on table marketing_automation_internal.rehearsed_activity is
+    'API: private. Of which activity one of a rehearsal is a copy: who takes which share is found by its id';
 -- Who sees other teams' definitions, as a reader does, may neither change nor lock them.
 create policy changed on marketing_automation.scenario as restrictive for update using (pg_has_role(owner_id, 'MEMBER')) with check (true);
 comment on policy changed on marketing_automation.scenario is 'Changed, and locked, are scenarios whose owner the role is a member of';
@@ -4504,6 +4518,14 @@ return marketing_automation_internal.hash_point('share/' || parent_id || '/' || 
 comment on function marketing_automation_internal.share_point(integer, text) is
     'API: private. Where a person, by its party or else its key, falls among the shares of an activity''s children';
 
+create or replace function marketing_automation_internal.original_activity(of_activity integer) returns integer
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce((select c.original_id from marketing_automation_internal.rehearsed_activity c where c.activity_id = of_activity), of_activity)
+$$;
+comment on function marketing_automation_internal.original_activity(integer) is
+    'API: private. The id by which an activity shares people out: of a rehearsal''s copy that of the activity itself, so that both share out '
+    'the same';
+
 create or replace function marketing_automation_internal.alternatives(of_parent integer)
 returns table (id integer, condition text, share numeric, is_otherwise boolean)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -4830,10 +4852,11 @@ create or replace function marketing_automation_internal.wait_for_winner(activit
     records bigint[], now timestamptz) returns bigint[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
+    shared_by integer := marketing_automation_internal.original_activity(activity.id);
     rest bigint[] := array(
         select r.id from marketing_automation_internal.record r
         where r.id = any (records) and r.blocked_at is null and r.end_reason is null
-          and ids[1 + width_bucket(marketing_automation_internal.share_point(activity.id, coalesce(r.party, r.key)), bounds)] is null
+          and ids[1 + width_bucket(marketing_automation_internal.share_point(shared_by, coalesce(r.party, r.key)), bounds)] is null
           and not exists (
             select from marketing_automation_internal.branch_decision d
             where d.record_id = r.id and d.parent_id = activity.id and d.activity_id is not null));
@@ -6594,12 +6617,13 @@ declare
     id_before bigint := (select s.last_value from marketing_automation.record_id_seq s);
     reaches_unsubscribed boolean := marketing_automation_internal.reaches_unsubscribed(scenario.id);
     again boolean := marketing_automation_internal.may_enter_again(scenario);
+    original marketing_automation.scenario := case when scenario.holdout > 0 then marketing_automation_internal.original_scenario(scenario) end;
     entered bigint;
     lost bigint;
 begin
     with entering as materialized (
         select nextval('marketing_automation.record_id_seq') as id, q.key, q.party, q.time_zone, q.occasion, q.run, q.last_record,
-            scenario.holdout > 0 and marketing_automation_internal.is_held_out(scenario,
+            scenario.holdout > 0 and marketing_automation_internal.is_held_out(original,
                 marketing_automation_internal.held_out_person(q.party, q.email, q.key)) as held_out
         from (
             select o.key, o.party, o.time_zone, o.email, o.occasion, 1 as run, null::bigint as last_record
@@ -7735,6 +7759,7 @@ declare
     honors_unsubscribe boolean := marketing_automation_internal.honors_unsubscribe(activity);
     shares record;
     variants record;
+    shared_by integer := marketing_automation_internal.original_activity(activity.id);
     reads_results boolean := marketing_automation_internal.mentions_results(query);
     takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
     to_call bigint[];
@@ -7801,9 +7826,9 @@ begin
                case when variants.ids is not null then coalesce((
                        select c.activity_id from marketing_automation_internal.branch_decision c
                        where c.record_id = l.record_id and c.parent_id = activity.id), variants.winner, variants.ids[1 + width_bucket(
-                           marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), variants.bounds)])
+                           marketing_automation_internal.share_point(shared_by, coalesce(l.party, l.key)), variants.bounds)])
                    when activity.branch_by = 'share' then coalesce(shares.winner, shares.ids[1 + width_bucket(
-                   marketing_automation_internal.share_point(activity.id, coalesce(l.party, l.key)), shares.bounds)])
+                   marketing_automation_internal.share_point(shared_by, coalesce(l.party, l.key)), shares.bounds)])
                    else f.choice end as choice,
                case when l.blocked then 'blocked'
                     when l.end_reason is not null then l.end_reason
@@ -15444,6 +15469,17 @@ return marketing_automation_internal.hash_point((scenario).id || '/' || person) 
 comment on function marketing_automation_internal.is_held_out(marketing_automation.scenario, text) is
     'API: private. Whether a person, see held_out_person(), gets no mail of a scenario, to compare with';
 
+create or replace function marketing_automation_internal.original_scenario(scenario marketing_automation.scenario) returns marketing_automation.scenario
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    scenario.id := coalesce((select c.original_id from marketing_automation_internal.rehearsed_scenario c where c.scenario_id = scenario.id),
+        scenario.id);
+    return scenario;
+end $$;
+comment on function marketing_automation_internal.original_scenario(marketing_automation.scenario) is
+    'API: private. A scenario with the id by which it holds people out: of a rehearsal''s copy that of the scenario itself, so that both hold '
+    'out the same';
+
 create or replace function marketing_automation_internal.held_out_person(party text, email text, key text) returns text
 language sql immutable
 return coalesce(party, encode(marketing_automation.address_hash(nullif(trim(email), '')), 'hex'), key);
@@ -16767,6 +16803,7 @@ declare
     copy_id integer := nextval(pg_get_serial_sequence('marketing_automation.scenario', 'id'));
     its record;
 begin
+    insert into marketing_automation_internal.rehearsed_scenario (scenario_id, original_id) values (copy_id, original.id);
     insert into marketing_automation.scenario overriding system value
     select c.* from jsonb_populate_record(null::marketing_automation.scenario, to_jsonb(original) || jsonb_build_object('id', copy_id,
         'name', copy_name, 'state', 'draft',
@@ -16782,6 +16819,9 @@ begin
             'id', nextval(pg_get_serial_sequence('marketing_automation.activity', 'id')), 'scenario_id', copy_id, 'parent_id', (
                 select a.id from marketing_automation.activity a where a.scenario_id = copy_id and a.name = its.parent))) c;
     end loop;
+    insert into marketing_automation_internal.rehearsed_activity (activity_id, original_id)
+    select b.id, a.id from marketing_automation.activity a
+    join marketing_automation.activity b on b.scenario_id = copy_id and b.name = a.name where a.scenario_id = original.id;
     -- Whoever left this scenario stays away from it.
     insert into marketing_automation.unsubscription (party, scenario_id, created_at)
     select u.party, copy_id, u.created_at from marketing_automation.unsubscription u where u.scenario_id = original.id;
