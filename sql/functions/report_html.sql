@@ -80,6 +80,38 @@ comment on function marketing_automation_internal.report_domains(regrole, text, 
     'API: private. The recipient domains with most mails, the last row being the sum of all others, over days, weeks or months, for '
     'report_data()';
 
+create function marketing_automation_internal.report_comparisons(caller regrole, scenario text) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Of the whole time: people are drawn by lot once, and an experiment is judged as a whole.
+    with variant as materialized (
+        select v.*, case v.metric_used when 'conversions' then v.records else v.mailed end as people,
+            case v.metric_used when 'conversions' then v.conversions when 'opens' then v.opened else v.clicked end as reached,
+            count(v.variant) over (partition by v.experiment) as variants,
+            row_number() over (partition by v.experiment order by v.rate desc nulls last, v.variant nulls last) as place
+        from marketing_automation_internal.variant_report(caller, report_comparisons.scenario, null) v
+    ), comparison as (
+        select 1 as place, null as about, jsonb_build_object('about', null, 'metric', 'conversions', 'groups', jsonb_build_array(
+                jsonb_build_object('kind', 'mailed', 'people', u.mailed, 'reached', u.mailed_conversions),
+                jsonb_build_object('kind', 'held_out', 'people', u.held_out, 'reached', u.held_out_conversions)),
+            'effects', case when u.uplift is null then '[]' else jsonb_build_array(
+                jsonb_build_object('difference', u.uplift, 'low', u.uplift_low, 'high', u.uplift_high)) end) as shown
+        from marketing_automation_internal.uplift_report(caller, report_comparisons.scenario) u where u.held_out > 0
+        union all
+        select 2, v.experiment, jsonb_build_object('about', v.experiment, 'metric', min(v.metric_used),
+            'groups', jsonb_agg(jsonb_build_object('name', v.variant, 'kind', case when v.variant is null then 'rest' end,
+                'people', coalesce(v.people, v.records), 'reached', v.reached, 'winner', coalesce(v.winner, false))
+                order by v.variant nulls last),
+            -- Of two the difference is told once, of the one that is ahead.
+            'effects', coalesce(jsonb_agg(jsonb_build_object('name', v.variant, 'difference', v.difference, 'low', v.difference_low,
+                'high', v.difference_high) order by v.place)
+                filter (where v.difference is not null and (v.variants > 2 or v.place = 1)), '[]'))
+        from variant v group by v.experiment having sum(v.records) > 0
+    )
+    select coalesce(jsonb_agg(c.shown order by c.place, c.about), '[]') from comparison c
+$$;
+comment on function marketing_automation_internal.report_comparisons(regrole, text) is
+    'API: private. Groups that were drawn by lot: mailed and held out, and the variants of each activity that has some, for report_data()';
+
 create function marketing_automation_internal.report_data(caller regrole, scenario text, from_date date, to_date date,
     for_everybody boolean default false) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
@@ -135,14 +167,7 @@ begin
             'in_30', c.converted_in_30_days, 'value', c.value_in_30_days::text) order by c.week) filter (where c.n <= most_weeks), '[]'))
         from (select r.*, row_number() over (order by r.week desc) as n
               from marketing_automation_internal.cohort_report(caller, chosen.name, report_data.from_date, report_data.to_date) r) c);
-    -- Of the whole time: an experiment is drawn by lot once, and judged as a whole.
-    return result || (
-        select jsonb_build_object('comparisons', coalesce(jsonb_agg(jsonb_build_object('about', null, 'groups', jsonb_build_array(
-                jsonb_build_object('kind', 'mailed', 'people', u.mailed, 'converted', u.mailed_conversions),
-                jsonb_build_object('kind', 'held_out', 'people', u.held_out, 'converted', u.held_out_conversions)),
-            'effects', case when u.uplift is null then '[]' else jsonb_build_array(
-                jsonb_build_object('difference', u.uplift, 'low', u.uplift_low, 'high', u.uplift_high)) end)), '[]'))
-        from marketing_automation_internal.uplift_report(caller, chosen.name) u where u.held_out > 0);
+    return result || jsonb_build_object('comparisons', marketing_automation_internal.report_comparisons(caller, chosen.name));
 end $$;
 comment on function marketing_automation_internal.report_data(regrole, text, date, date, boolean) is
     'API: private. What report_html() shows, as numbers; see src/report/data.rs. for_everybody: as for somebody who may see numbers only';
@@ -161,7 +186,7 @@ create function marketing_automation.report_html(scenario text, from_date date d
 language c stable as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.report_html(text, date, date, text) is
     'API: public. The report of a scenario as one HTML page, with pictures and without scripts: its mails, links, recipient domains, hours '
-    'until reading, weeks of entry, and the effect where records are held out. from_date, to_date: as for the reports that it is made of '
+    'until reading, weeks of entry, the effect where records are held out, and variants. from_date, to_date: as for the reports that it is made of '
     '(null: no limit); language: BCP 47 or POSIX, one of the pages'' languages, else English. Times are in the time zone of the session';
 
 create function marketing_automation_internal.report_link(caller regrole, scenario text, valid_for interval) returns text

@@ -118,6 +118,8 @@ pub(super) struct Cohort {
 pub(super) struct Comparison {
     /// The activity that it is about; null: the whole scenario.
     pub(super) about: Option<String>,
+    /// What is counted: `opens`, `clicks` or `conversions`.
+    pub(super) metric: String,
     pub(super) groups: Vec<Group>,
     pub(super) effects: Vec<Effect>,
 }
@@ -126,10 +128,14 @@ pub(super) struct Comparison {
 pub(super) struct Group {
     /// Null: `kind` says it.
     pub(super) name: Option<String>,
-    /// `mailed` or `held_out`.
+    /// `mailed`, `held_out` or `rest`.
     pub(super) kind: Option<String>,
     pub(super) people: i64,
-    pub(super) converted: i64,
+    /// Of how many the metric is true; null: they are not compared.
+    pub(super) reached: Option<i64>,
+    /// Whether the experiment is decided for it.
+    #[serde(default)]
+    pub(super) winner: bool,
 }
 
 /// A difference of shares with its 95 % interval, each between -1 and 1.

@@ -23,9 +23,13 @@ fn report() -> Value {
         "hours": [[0, 300, 20], [1, 50, 10], [72, 50, 0]],
         "cohorts": [{"week": "2026-03-02", "entered": 100, "mailed": 90, "in_1": 1, "in_7": 2, "in_30": 4, "value": "80"}],
         "cohorts_left": 0,
-        "comparisons": [{"about": null, "groups": [
-            {"kind": "mailed", "people": 270_000, "converted": 5400}, {"kind": "held_out", "people": 30_000, "converted": 450}],
-            "effects": [{"difference": 0.005, "low": 0.003, "high": 0.007}]}],
+        "comparisons": [{"about": null, "metric": "conversions", "groups": [
+            {"kind": "mailed", "people": 270_000, "reached": 5400}, {"kind": "held_out", "people": 30_000, "reached": 450}],
+            "effects": [{"difference": 0.005, "low": 0.003, "high": 0.007}]},
+            {"about": "hello & more", "metric": "opens", "groups": [
+            {"name": "plain", "people": 100, "reached": 20, "winner": false}, {"name": "witty", "people": 100, "reached": 40, "winner": true},
+            {"kind": "rest", "people": 800, "reached": null, "winner": false}],
+            "effects": [{"name": "witty", "difference": 0.2, "low": 0.07, "high": 0.32}]}],
     })
 }
 
@@ -117,6 +121,32 @@ fn numbers_stand_beside_the_pictures() {
     ] {
         assert!(html.contains(text), "{text}: {html}");
     }
+}
+
+#[test]
+fn an_experiment_has_its_own_measure_its_winner_and_its_rest() {
+    let html = shown(report(), "en");
+    for text in [
+        "Comparison: hello &amp; more",
+        "<th scope=\"col\">Opened</th></tr>",
+        "witty (winner)",
+        "<td>40 (40.0%)</td>",
+        "<th scope=\"row\">The rest</th><td>800</td><td></td>",
+        "+7.0 … +32.0",
+    ] {
+        assert!(html.contains(text), "{text}: {html}");
+    }
+}
+
+#[test]
+fn a_variant_is_told_as_one_of_its_parents_mail() {
+    let mut report = report();
+    report["mails"][1]["on_event"] = json!("variant");
+    let html = shown(report, "en");
+    assert!(
+        html.contains("<p class=\"note\">variant of “hello”</p>"),
+        "{html}"
+    );
 }
 
 #[test]

@@ -37,6 +37,10 @@ pub(in crate::report) struct Texts {
     pub(in crate::report) if_not_clicked: &'static str,
     pub(in crate::report) if_returned: &'static str,
     pub(in crate::report) if_not_returned: &'static str,
+    pub(in crate::report) if_not_met: &'static str,
+    pub(in crate::report) if_call_failed: &'static str,
+    /// Of an activity that is another text of the mail of its parent.
+    pub(in crate::report) variant_of: &'static str,
     pub(in crate::report) sent: &'static str,
     pub(in crate::report) opened: &'static str,
     pub(in crate::report) clicked: &'static str,
@@ -82,7 +86,13 @@ pub(in crate::report) struct Texts {
     pub(in crate::report) in_30_days: &'static str,
     /// What was brought about, by comparing with those who were held out.
     pub(in crate::report) effect: &'static str,
+    /// Of the variants at an activity.
+    pub(in crate::report) comparison: &'static str,
     pub(in crate::report) group: &'static str,
+    /// Those in no variant, who wait for the winner or have taken it.
+    pub(in crate::report) rest: &'static str,
+    /// The name of a variant that has won.
+    pub(in crate::report) winner: &'static str,
     pub(in crate::report) difference: &'static str,
     /// In which the difference lies, with a probability of 95 %.
     pub(in crate::report) interval: &'static str,

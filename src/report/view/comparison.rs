@@ -26,12 +26,20 @@ struct EffectView {
 pub(super) fn view(words: &Words, comparison: &Comparison) -> ComparisonView {
     let text = words.text;
     ComparisonView {
-        heading: comparison
-            .about
-            .clone()
-            .unwrap_or_else(|| text.effect.to_owned()),
+        heading: match &comparison.about {
+            Some(activity) => words.fill(text.comparison, &[activity]),
+            None => text.effect.to_owned(),
+        },
         groups: Table {
-            head: vec![text.group, text.people, text.converted],
+            head: vec![
+                text.group,
+                text.people,
+                match comparison.metric.as_str() {
+                    "opens" => text.opened,
+                    "clicks" => text.clicked,
+                    _ => text.converted,
+                },
+            ],
             rows: comparison
                 .groups
                 .iter()
@@ -39,7 +47,9 @@ pub(super) fn view(words: &Words, comparison: &Comparison) -> ComparisonView {
                     vec![
                         Cell::plain(name(words, group)),
                         Cell::plain(words.number(group.people)),
-                        Cell::plain(words.with_share(group.converted, group.people)),
+                        Cell::plain(group.reached.map_or(String::new(), |reached| {
+                            words.with_share(reached, group.people)
+                        })),
                     ]
                 })
                 .collect(),
@@ -55,8 +65,10 @@ pub(super) fn view(words: &Words, comparison: &Comparison) -> ComparisonView {
 
 fn name(words: &Words, group: &Group) -> String {
     match (&group.name, group.kind.as_deref()) {
+        (Some(name), _) if group.winner => words.fill(words.text.winner, &[name]),
         (Some(name), _) => name.clone(),
         (None, Some("held_out")) => words.text.held_out.to_owned(),
+        (None, Some("rest")) => words.text.rest.to_owned(),
         (None, _) => words.text.mailed.to_owned(),
     }
 }

@@ -89,6 +89,9 @@ fn one(words: &Words, mail: &Mail, most: i64) -> MailView {
 /// After which activity it comes, on what event, and when.
 fn when(words: &Words, mail: &Mail) -> String {
     let text = words.text;
+    if let (Some("variant"), Some(parent)) = (mail.on_event.as_deref(), mail.parent.as_deref()) {
+        return words.fill(text.variant_of, &[parent]);
+    }
     let event = mail.on_event.as_deref().map(|event| match event {
         "email_opened" => text.if_opened.to_owned(),
         "email_not_opened" => text.if_not_opened.to_owned(),
@@ -96,6 +99,8 @@ fn when(words: &Words, mail: &Mail) -> String {
         "email_not_clicked" => text.if_not_clicked.to_owned(),
         "email_bounced" => text.if_returned.to_owned(),
         "email_not_bounced" => text.if_not_returned.to_owned(),
+        "condition_not_met" => text.if_not_met.to_owned(),
+        "call_failed" => text.if_call_failed.to_owned(),
         other => other.to_owned(),
     });
     let parts = [

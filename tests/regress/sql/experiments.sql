@@ -79,6 +79,15 @@ select experiment, variant, share, records > 0 as some, metric_used, rate > 0.4 
 from marketing_automation.variant_report('contest');
 select variant, metric_used, rate from marketing_automation.variant_report('contest', 'conversions');
 select marketing_automation.variant_report('contest', 'money');
+-- The page has the same.
+select c ->> 'about' as about, c ->> 'metric' as metric, g ->> 'name' as name, g ->> 'kind' as kind, g ->> 'winner' as winner,
+    v.variant is not null or (g ->> 'kind' = 'rest' and (g ->> 'people')::bigint > 0) as as_reported,
+    jsonb_array_length(c -> 'effects') as effects, (c #>> '{effects,0,low}')::numeric > 0 as surely
+from jsonb_array_elements(marketing_automation_internal.report_comparisons(current_user::regrole, 'contest')) with ordinality c (c, n)
+cross join lateral jsonb_array_elements(c.c -> 'groups') with ordinality g (g, n)
+left join marketing_automation.variant_report('contest') v
+    on (v.experiment, v.variant, v.mailed, v.opened) = (c.c ->> 'about', g.g ->> 'name', (g.g ->> 'people')::bigint, (g.g ->> 'reached')::bigint)
+order by c.n, g.n;
 
 -- By hand, and by conversions: of records, whether they got a mail or not.
 select marketing_automation.create_scenario('by hand', 'contest client', goal => 'self.has_bought') > 0 as created;
