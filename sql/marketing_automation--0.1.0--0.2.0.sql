@@ -11848,8 +11848,37 @@ comment on function marketing_automation_internal.next_due() is
 -- functions/claim.sql
 -- The claim: the last look before a mail leaves, see src/delivery/store.rs.
 
-create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null,
-    assumed timestamptz default null, only_of integer[] default null)
+create or replace function marketing_automation_internal.mails_are_due(moment timestamptz, full_scan boolean, only_of integer[])
+    returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set jit = off
+-- A row at a time through indexes, so that the plan is right whatever the sizes are, and kept.
+set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_material = off
+as $$
+begin
+    return exists (
+        select from marketing_automation.scenario s
+        join marketing_automation.activity a on a.scenario_id = s.id
+            and a.id not in (select x.activity_id from marketing_automation_internal.barred_activity x)
+        cross join (select '' as name union all select q.domain from marketing_automation_internal.domain_queue q) l
+        cross join lateral (select case when full_scan then '-infinity'
+            else marketing_automation_internal.queue_cursor('outbox', a.id, l.name) end as at) begin
+        cross join lateral (
+            select from marketing_automation_internal.outbox o
+            where o.activity_id = a.id and o.domain_queue = l.name and o.due_at between begin.at and moment
+              and o.state = 'queued' and o.record_id is not null
+            order by o.due_at limit 1) first
+        where s.state = 'running' and (only_of is null or s.id = any (only_of)))
+      or only_of is null and exists (
+        select from marketing_automation_internal.outbox o
+        where o.record_id is null and o.due_at <= moment and o.state = 'queued'
+          and o.activity_id not in (select x.activity_id from marketing_automation_internal.barred_activity x));
+end $$;
+comment on function marketing_automation_internal.mails_are_due(timestamptz, boolean, integer[]) is
+    'API: private. Whether claim_messages() would look at any mail: of all that it looks at, whatever it decides then. full_scan, only_of: as '
+    'of claim_messages()';
+
+create or replace function marketing_automation_internal.claim_due_messages(batch_size integer, full_scan boolean, claimer integer, assumed timestamptz,
+    only_of integer[])
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
                track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
@@ -11890,16 +11919,6 @@ declare
     moved_to timestamptz[];
     looked_at integer;
 begin
-    if only_of is null then
-        perform marketing_automation_internal.rescue_orphans();
-    end if;
-    -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
-    if only_of is null and (exists (select from marketing_automation.sending_pause) or exists (
-        select from marketing_automation.origin o
-        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database)))
-    then
-        return;
-    end if;
     if capped and only_of is null then
         -- Whoever claims next counts what is claimed now. A rehearsal, which lasts, lets others claim.
         perform from marketing_automation_internal.capped_claim c for update;
@@ -12121,6 +12140,32 @@ begin
         -- Somebody else may hold what goes before: then it leaves already.
         ranked := ranked and looked_at > 0;
     end loop;
+end $$;
+comment on function marketing_automation_internal.claim_due_messages(integer, boolean, integer, timestamptz, integer[]) is
+    'API: private. The part of claim_messages() that looks at the mails that are due';
+
+create or replace function marketing_automation_internal.claim_messages(batch_size integer, full_scan boolean default true, claimer integer default null,
+    assumed timestamptz default null, only_of integer[] default null)
+returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
+               email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
+-- Its own statements are small, and asked every time: their plans are kept.
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    if only_of is null then
+        perform marketing_automation_internal.rescue_orphans();
+    end if;
+    -- Rows of a dump, or of a publication, may have come since the mailer last asked whether it is armed.
+    if only_of is null and (exists (select from marketing_automation.sending_pause) or exists (
+        select from marketing_automation.origin o
+        join marketing_automation_internal.armed a on (o.system_identifier, o.database) <> (a.system_identifier, a.database)))
+    then
+        return;
+    end if;
+    -- Mostly nothing is due, and planning the claim takes longer than finding that.
+    if marketing_automation_internal.mails_are_due(coalesce(assumed, statement_timestamp()), full_scan, only_of) then
+        return query select c.* from marketing_automation_internal.claim_due_messages(batch_size, full_scan, claimer, assumed, only_of) c;
+    end if;
 end $$;
 comment on function marketing_automation_internal.claim_messages(integer, boolean, integer, timestamptz, integer[]) is
     'API: private. Claims at most batch_size due mails of running scenarios, by the priority of their classes and scenarios, oldest first within an activity, '
