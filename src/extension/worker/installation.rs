@@ -31,9 +31,12 @@ fn mismatch(installed: &str) -> Option<String> {
 
 pub(super) fn look_for_extension() -> Result<Extension, String> {
     transaction::run(|| {
+        // By the snapshot alone: a commit wakes us before it tells others to forget what they keep of the catalog, where
+        // to_regnamespace() looks, so that an extension made again just after a drop was not found, and nobody looked for five minutes.
         let found = Spi::get_two::<pg_sys::Oid, String>(
             "select c.oid, e.extversion from pg_catalog.pg_extension e
-             join pg_catalog.pg_class c on c.relname = 'outbox' and c.relnamespace = pg_catalog.to_regnamespace('marketing_automation_internal')
+             join pg_catalog.pg_namespace n on n.nspname = 'marketing_automation_internal'
+             join pg_catalog.pg_class c on c.relname = 'outbox' and c.relnamespace = n.oid
              where e.extname = 'marketing_automation'",
         );
         match found {
