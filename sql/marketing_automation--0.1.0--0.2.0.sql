@@ -15327,6 +15327,13 @@ comment on function marketing_automation.domain_report(text, date, date) is
     'in the time zone of the session; from_date, to_date: null: all that is kept. deferrals: refusals after which they were tried '
     'again; bounces and complaints: mails for which something came back. domain null: the address was erased';
 
+create or replace function marketing_automation_internal.hours_until(read_at timestamptz, sent_at timestamptz) returns integer
+language sql immutable
+-- Clocks of other hosts may be behind; what comes after three days is one row. Who has not read has no hour: greatest() leaves out nulls.
+return case when read_at is not null then least(greatest(floor(date_part('epoch', read_at - sent_at) / 3600), 0), 72)::integer end;
+comment on function marketing_automation_internal.hours_until(timestamptz, timestamptz) is
+    'API: private. Whole hours from sending a mail to reading it, for timing_report(), 72 for later; null: it was not read';
+
 create or replace function marketing_automation_internal.timing_report(caller regrole, scenario text, activity text, from_date date, to_date date)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
@@ -15341,9 +15348,8 @@ begin
     from marketing_automation_internal.demand_dates(timing_report.from_date, timing_report.to_date) d;
     return query
     with mail as materialized (
-        -- Clocks of other hosts may be behind; what comes after three days is one row.
-        select least(greatest(floor(date_part('epoch', f.opened_at - l.sent_at) / 3600), 0), 72)::integer as opened,
-               least(greatest(floor(date_part('epoch', f.clicked_at - l.sent_at) / 3600), 0), 72)::integer as clicked, count(*) as n
+        select marketing_automation_internal.hours_until(f.opened_at, l.sent_at) as opened,
+               marketing_automation_internal.hours_until(f.clicked_at, l.sent_at) as clicked, count(*) as n
         from marketing_automation_internal.finished_activity f
         join marketing_automation_internal.message_log l on l.record_id = f.record_id and l.activity_id = f.activity_id
         where f.activity_id = any (chosen) and l.activity_id = any (chosen) and l.sent_at is not null

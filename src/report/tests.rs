@@ -142,9 +142,10 @@ fn an_experiment_has_its_own_measure_its_winner_and_its_rest() {
 fn a_variant_is_told_as_one_of_its_parents_mail() {
     let mut report = report();
     report["mails"][1]["on_event"] = json!("variant");
+    report["mails"][1]["sends"] = json!(false);
     let html = shown(report, "en");
     assert!(
-        html.contains("<p class=\"note\">variant of “hello”</p>"),
+        html.contains("<p class=\"note\">variant of “hello”</p>") && !html.contains("Done"),
         "{html}"
     );
 }

@@ -38,6 +38,8 @@ fn one(words: &Words, mail: &Mail, most: i64) -> MailView {
             words.share("clicked", text.clicked, mail.clicked, mail.sent),
             words.share("converted", text.converted, mail.conversions, mail.sent),
         ],
+        // A variant is no activity that runs: what came of it stands in the comparison.
+        false if mail.on_event.as_deref() == Some("variant") => Vec::new(),
         false => vec![words.figure("", text.done, mail.done)],
     };
     figures.extend(mail.value.as_deref().map(|value| Figure {

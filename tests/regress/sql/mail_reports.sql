@@ -55,6 +55,9 @@ do $$ begin for n in 1..6 loop call weekly.click(n, 'https://weekly.example/bask
 call weekly.click(1, 'https://weekly.example/basket/1?who=1', '5 days');
 call weekly.click(7, 'https://weekly.example/shoes?utm_source=mail', '100 days');
 call weekly.click(8, 'https://weekly.example/shoes?utm_source=mail', '1 second', 'burst');
+-- Who opens without a click has clicked in no hour.
+update marketing_automation_internal.finished_activity f set opened_at = w.entered_at + interval '4 hours 20 minutes'
+from weekly.of(9) w where (w.record_id, w.activity_id) = (f.record_id, f.activity_id);
 insert into marketing_automation_internal.event (id, occurred_at, kind, record_id, activity_id)
 select gen_random_uuid(), '2026-01-06', k, w.record_id, w.activity_id from weekly.of(9) w, unnest(array['unsubscribed', 'complained']) k;
 -- Three sales: within a day, within a week, and after a year; and one before anything was sent.
