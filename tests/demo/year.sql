@@ -9,6 +9,8 @@ select n, 'Customer ' || n, 'customer' || n || '@example.org', date '1960-01-01'
     (now() at time zone 'UTC')::date + (n % 120)::integer, n % 3 = 0, (array['Europe/Paris', 'America/New_York', 'Asia/Tokyo', null])[1 + n % 4]
 from generate_series(1, :customers::bigint) n;
 
+insert into shop.staff values (1, 'marketing@example.org');
+
 -- Six hours of it.
 create procedure shop.live() language plpgsql as $$
 declare
