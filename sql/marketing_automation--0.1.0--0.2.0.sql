@@ -3893,23 +3893,23 @@ begin
             join marketing_automation.scenario s on s.id = a.scenario_id
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
             where exists (select from marketing_automation.frequency_cap f where f.message_class = k.name)) o
-    ), history as materialized (
-        select p.person, p.message_class, array_agg(t.at order by t.at desc) as times
-        from (select distinct c.person, c.message_class from candidate c) p
-        cross join lateral (
-            select case when o.id is null then least(m.at, moment) else moment end as at
-            from marketing_automation_internal.capped_mail m
-            -- What is under way leaves now, or may.
-            left join marketing_automation_internal.outbox o on o.id = m.message_id and o.state = 'sending' and o.attempts = m.attempt
-            where m.person = p.person and m.message_class = p.message_class offset 0) t
-        group by p.person, p.message_class
+    ), counted as materialized (
+        -- Each by itself, as a join with all of them would be quadratic wherever it is taken for one of few rows.
+        select c.*, (
+            select array_agg(t.at order by t.at desc)
+            from (
+                select case when o.id is null then least(m.at, moment) else moment end as at
+                from marketing_automation_internal.capped_mail m
+                -- What is under way leaves now, or may.
+                left join marketing_automation_internal.outbox o on o.id = m.message_id and o.state = 'sending' and o.attempts = m.attempt
+                where m.person = c.person and m.message_class = c.message_class offset 0) t) as times
+        from candidate c
     ), wait as materialized (
         -- The mail that has to be that old before one more may leave, of those that are there and those that leave before it in this claim.
         select c.id, c.created_at, c.time_zone, c.expires_after, f as cap,
-            case when f.mails < c.place then moment else h.times[(f.mails - c.place + 1)::integer] end + f.per as until
-        from candidate c
+            case when f.mails < c.place then moment else c.times[(f.mails - c.place + 1)::integer] end + f.per as until
+        from counted c
         join marketing_automation.frequency_cap f on f.message_class = c.message_class
-        left join history h on h.person = c.person and h.message_class = c.message_class
     ), longest as (
         select distinct on (w.id) w.id, w.until, w.cap,
             (w.cap).outside = 'skip' or w.until > w.created_at + (w.cap).max_wait
