@@ -48,7 +48,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('admin operator', 'shared', 'execute', 'subscribe unsubscribe_from subscribe_address unsubscribe_address_from'),
         ('reader marketer admin operator', 'shared', 'execute', 'is_suppressed is_armed'),
         ('reader marketer admin operator monitor', 'shared', 'execute', 'worker_status mailer_status'),
-        ('reader marketer admin', 'shared', 'execute', 'address_hash'),
+        ('reader marketer admin', 'shared', 'execute', 'address_hash database_time_zone'),
         ('reader marketer reports', 'shared', 'execute', 'sparkline assumed_now anniversary'),
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',

@@ -29,9 +29,9 @@ create trigger validate before insert or update on marketing_automation.smtp_ser
     for each row execute function marketing_automation_internal.smtp_server_validate();
 
 create view marketing_automation_internal.smtp_allowance as
-select s.name as server, s.per_second, ceil(s.per_second) as burst, s.warmup_started, current_date as today,
-       case when u.day = current_date then u.taken else 0 end as taken_today,
-       case when s.warmup_started > current_date then 0
+select s.name as server, s.per_second, ceil(s.per_second) as burst, s.warmup_started, d.today,
+       case when u.day = d.today then u.taken else 0 end as taken_today,
+       case when s.warmup_started > d.today then 0
             when exists (select from marketing_automation.smtp_warmup w where w.server = s.name and w.day >= d.day)
             then coalesce((select w.mails from marketing_automation.smtp_warmup w where w.server = s.name
                 and w.day <= d.day order by w.day desc limit 1), 0)
@@ -39,10 +39,12 @@ select s.name as server, s.per_second, ceil(s.per_second) as burst, s.warmup_sta
        u.tokens + s.per_second * marketing_automation_internal.seconds_of_refill(u.refilled_at) as tokens
 from marketing_automation.smtp_server s
 left join marketing_automation_internal.smtp_usage u on u.server = s.name
-cross join lateral (select current_date - s.warmup_started + 1 as day) d;
+cross join lateral (select z.today, z.today - s.warmup_started + 1 as day
+    from (select timezone(marketing_automation.database_time_zone(), statement_timestamp())::date as today) z) d;
 comment on view marketing_automation_internal.smtp_allowance is
     'API: private. What each server may take: a token bucket of one second''s mails, null if it was never used, and the mails of the '
-    'day, null without a limit; taken_today: tokens handed out, for mails that are taken, refused or still to come';
+    'day, null without a limit; taken_today: tokens handed out, for mails that are taken, refused or still to come; today: in the time '
+    'zone of the database, whoever asks';
 
 create function marketing_automation_internal.grant_send_tokens(servers text[], in_hand integer[], wanted integer)
 returns table (server text, permits integer, is_spent boolean, wait_seconds double precision)
@@ -73,7 +75,8 @@ begin
         )
         select g.server, g.permits, coalesce(g.left_today <= g.in_hand + g.permits, false),
                case when g.left_today <= g.in_hand + g.permits
-                   then extract(epoch from g.today + 1 - statement_timestamp())::double precision
+                   then extract(epoch from timezone(marketing_automation.database_time_zone(), (g.today + 1)::timestamp)
+                       - statement_timestamp())::double precision
                     -- Those of a tenth of a second are worth a claim.
                     when g.per_second is not null then greatest(1, g.per_second / 10) / g.per_second
                     else 0 end
@@ -109,5 +112,5 @@ from marketing_automation_internal.smtp_usage u
 where u.server = 'smtp_url' and not exists (select from marketing_automation.smtp_server s where s.enabled or s.name = u.server);
 comment on view marketing_automation.smtp_server_status is
     'API: public. How each server is doing, that of the settings as smtp_url once it is used and where no other is enabled: ready, out of '
-    'reach (probed again at paused_until, its mails go elsewhere meanwhile) or disabled; its last error; mails it has taken today, by the '
-    'database''s time zone, and how many the warm-up allows, null: any number';
+    'reach (probed again at paused_until, its mails go elsewhere meanwhile) or disabled; its last error; mails it has taken today, and '
+    'how many the warm-up allows, null: any number: both on the day of database_time_zone()';

@@ -1,5 +1,13 @@
 -- Time: delays, and the time that a run assumes.
 
+create function marketing_automation.database_time_zone() returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp
+-- As the owner, who may read what the server's files say.
+return marketing_automation_internal.database_time_zone();
+comment on function marketing_automation.database_time_zone() is
+    'API: public. The time zone that days count in where a recipient has none, the warm-up''s too: the database''s (alter database … set '
+    'timezone), otherwise the server''s, whatever the session has set';
+
 create function marketing_automation_internal.usable_time_zone(zone text) returns text
 language sql stable
 return case when marketing_automation_internal.is_time_zone(zone) then zone else marketing_automation_internal.database_time_zone() end;

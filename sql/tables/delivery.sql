@@ -128,7 +128,7 @@ comment on column marketing_automation.smtp_server.weight is 'Its share of the m
 comment on column marketing_automation.smtp_server.connections is 'Connections at most, each reused for many mails';
 comment on column marketing_automation.smtp_server.per_second is 'Mails a second at most; null: as fast as it goes';
 comment on column marketing_automation.smtp_server.warmup_started is
-    'First day of the ramp in smtp_warmup, in the time zone of the server''s configuration; null: no ramp';
+    'First day of the ramp in smtp_warmup, in the time zone of the database; null: no ramp';
 
 create table marketing_automation.smtp_warmup (
     server text not null,

@@ -1015,3 +1015,6 @@ alter table marketing_automation_internal.smtp_usage add column sent_until times
 comment on column marketing_automation_internal.smtp_usage.sent_until is 'The end of the day, by the database''s time zone, whose mails sent counts';
 drop function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[], text[],
     text[], timestamptz);
+
+comment on column marketing_automation.smtp_server.warmup_started is
+    'First day of the ramp in smtp_warmup, in the time zone of the database; null: no ramp';

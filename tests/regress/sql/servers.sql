@@ -36,23 +36,46 @@ select * from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 
 update marketing_automation_internal.smtp_usage set tokens = 0, refilled_at = statement_timestamp() + interval '1 hour' where server = 'paced';
 select server, permits > 0 as some from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 2);
 
+-- Days are those of the database.
+select timezone(marketing_automation.database_time_zone(), now())::date as today \gset
 -- A ramp: by day, a missing one as the last before it, none after the last.
 insert into marketing_automation.smtp_warmup values ('new', 1, 5), ('new', 3, 8);
-insert into marketing_automation.smtp_server (name, url, warmup_started, enabled) values ('new', 'smtp://mail.example', current_date, false);
+insert into marketing_automation.smtp_server (name, url, warmup_started, enabled) values ('new', 'smtp://mail.example', date :'today', false);
 select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 4);
 select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 4);
 select server, permits, is_spent, wait_seconds between 0 and 90000 as until_tomorrow from marketing_automation_internal.grant_send_tokens('{new}', '{1}', 4);
 select taken_today, daily from marketing_automation_internal.smtp_allowance where server = 'new';
-update marketing_automation.smtp_server set warmup_started = current_date - 1 where name = 'new';
+update marketing_automation.smtp_server set warmup_started = date :'today' - 1 where name = 'new';
 select daily from marketing_automation_internal.smtp_allowance where server = 'new';
-update marketing_automation.smtp_server set warmup_started = current_date - 3 where name = 'new';
+update marketing_automation.smtp_server set warmup_started = date :'today' - 3 where name = 'new';
 select daily from marketing_automation_internal.smtp_allowance where server = 'new';
-update marketing_automation.smtp_server set warmup_started = current_date + 1 where name = 'new';
+update marketing_automation.smtp_server set warmup_started = date :'today' + 1 where name = 'new';
 select daily from marketing_automation_internal.smtp_allowance where server = 'new';
 -- Yesterday's mails do not count today.
-update marketing_automation.smtp_server set warmup_started = current_date where name = 'new';
-update marketing_automation_internal.smtp_usage set day = current_date - 1 where server = 'new';
+update marketing_automation.smtp_server set warmup_started = date :'today' where name = 'new';
+update marketing_automation_internal.smtp_usage set day = date :'today' - 1 where server = 'new';
 select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{new}', '{0}', 100);
+
+-- The day is the same for whoever asks, and for who has no more than the right to read: these two zones never have the same one.
+insert into marketing_automation.smtp_warmup values ('zone', 1, 1), ('zone', 2, 2), ('zone', 3, 3), ('zone', 4, 4);
+insert into marketing_automation.smtp_server (name, url, warmup_started) values ('zone', 'smtp://mail.example', date :'today' - 1);
+create role regress_servers;
+select marketing_automation.grant_access('regress_servers', 'marketer');
+set role regress_servers;
+set timezone = 'Pacific/Kiritimati';
+select allowed_today from marketing_automation.smtp_server_status where name = 'zone';
+set timezone = 'Etc/GMT+12';
+select allowed_today from marketing_automation.smtp_server_status where name = 'zone';
+reset role;
+select server, permits, is_spent from marketing_automation_internal.grant_send_tokens('{zone}', '{0}', 1);
+set timezone = 'Pacific/Kiritimati';
+select server, permits, is_spent, wait_seconds between 0 and 90000 as until_tomorrow
+from marketing_automation_internal.grant_send_tokens('{zone}', '{0}', 4);
+select taken_today, daily, today = :'today' as is_today from marketing_automation_internal.smtp_allowance where server = 'zone';
+reset timezone;
+delete from marketing_automation.smtp_server where name = 'zone';
+drop owned by regress_servers;
+drop role regress_servers;
 
 -- How a server is doing.
 update marketing_automation.smtp_server set enabled = true where name = 'new';
