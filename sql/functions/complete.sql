@@ -1,17 +1,19 @@
 -- What became of mails that were claimed: results of a mailer, recorded in batches, see src/delivery/store.rs.
 
-create function marketing_automation_internal.complete_messages(
+create function marketing_automation_internal.end_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
-    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
-    now timestamptz default null, server_names text[] default null
-) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+    results text[], codes integer[], statuses text[], servers text[], result_at timestamptz,
+    out finished bigint, out records bigint[], out activities integer[]
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+-- A row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as sixty mails. What is
+-- kept must not rest on a table being empty now, so nothing reads all of one.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_material = off set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 declare
-    finished bigint;
-    records bigint[];
-    activities integer[];
-    result_at timestamptz := coalesce(now, statement_timestamp());
+    -- Once, as the default of the column would be computed for each mail.
+    bucket_now constant smallint := marketing_automation_internal.log_bucket(statement_timestamp());
 begin
     with result as materialized (
         select u.id, u.attempt, case when u.state = 'queued' and u.result = 'in_doubt' and (
@@ -40,11 +42,11 @@ begin
         insert into marketing_automation_internal.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
-             state, attempts, finished_at, sent_at, smtp_reply, server)
+             state, attempts, finished_at, sent_at, smtp_reply, server, bucket)
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
             e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
-               case e.ending when 'sent' then e.server end
+               case e.ending when 'sent' then e.server end, bucket_now
         from ended e
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
@@ -64,6 +66,28 @@ begin
     into finished, records, activities
     from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
               select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
+end $$;
+comment on function marketing_automation_internal.end_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[],
+    text[], text[], timestamptz) is
+    'API: private. Of complete_messages(): writes what became of these mails and counts it. finished: how many have ended; records, '
+    'activities: those of which children may start';
+
+create function marketing_automation_internal.complete_messages(
+    ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
+    now timestamptz default null, server_names text[] default null
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+#variable_conflict use_column
+declare
+    finished bigint;
+    records bigint[];
+    activities integer[];
+    result_at timestamptz := coalesce(now, statement_timestamp());
+begin
+    select m.* into finished, records, activities
+    from marketing_automation_internal.end_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers,
+        result_at) m;
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
     end if;
@@ -72,11 +96,11 @@ begin
     end if;
     -- What a server has taken, for smtp_server_status: by its name, as several may be at one address. Its limits count tokens.
     insert into marketing_automation_internal.smtp_usage as u (server, sent_until, sent)
-    select s.name, date_trunc('day', statement_timestamp(), d.zone) + interval '1 day', count(*)
-    from unnest(server_names, states) as s (name, state)
+    select s.name, date_trunc('day', statement_timestamp(), d.zone) + interval '1 day', s.mails
+    from (select r.name, count(*) as mails from unnest(server_names, states) as r (name, state) where r.state = 'sent' group by r.name) s
     cross join (select marketing_automation_internal.database_time_zone() as zone) d
-    where s.state = 'sent' and (s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name))
-    group by s.name, d.zone order by s.name
+    where s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name)
+    order by s.name
     on conflict on constraint smtp_usage_pkey do update
     set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
         sent_until = case when u.sent_until > statement_timestamp() then u.sent_until else excluded.sent_until end;

@@ -2,7 +2,7 @@
 -- ever installed: it never goes away, see docs/contributing.md.
 
 create function marketing_automation.address_hash(address text) returns bytea
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_hash_wrapper';
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'address_hash_wrapper';
 comment on function marketing_automation.address_hash(text) is
     'API: public. SHA-256 of a mail address in lower case, its domain as punycode: the key of the table suppression';
 
@@ -13,7 +13,7 @@ comment on function marketing_automation_internal.check_address(text) is
     'literals)';
 
 create function marketing_automation_internal.address_domain(address text) returns text
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_domain_wrapper';
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'address_domain_wrapper';
 comment on function marketing_automation_internal.address_domain(text) is
     'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
 

@@ -196,14 +196,18 @@ begin
     if was_rescued then
         perform marketing_automation_internal.resume_rescued(me, ids, attempts);
     end if;
-    select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
-            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server),
-            server_names => array_agg(u.server_name)),
-        array_agg(u.id) filter (where u.state = 'failed')
-    into completed, failures
-    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names)
-        as u (id, attempt, state, reply, retry_after, result, code, status, server, server_name)
-    where u.id = any (mine);
+    -- All are, unless this mailer was taken for dead.
+    if cardinality(mine) is distinct from cardinality(ids) then
+        select array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply), array_agg(u.retry_after), array_agg(u.result),
+            array_agg(u.code), array_agg(u.status), array_agg(u.server), array_agg(u.server_name)
+        into ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names
+        from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names)
+            as u (id, attempt, state, reply, retry_after, result, code, status, server, server_name)
+        where u.id = any (mine);
+    end if;
+    completed := marketing_automation_internal.complete_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses,
+        servers, server_names => server_names);
+    select array_agg(u.id) into failures from unnest(ids, states) as u (id, state) where u.state = 'failed';
     if failures is not null then
         update marketing_automation_internal.mailer m set failed_mails = (failures || m.failed_mails)[:10000] where m.id = me;
     end if;

@@ -8,7 +8,8 @@ comment on function marketing_automation_internal.counter_period(timestamptz) is
 
 create function marketing_automation_internal.log_bucket(at timestamptz) returns smallint
 language sql immutable
-return (floor(extract(epoch from at) / (30 * 86400)) % 40)::smallint;
+-- Of a timestamp, as a planner takes only what is immutable itself into a statement.
+return (floor(extract(epoch from at at time zone 'UTC') / (30 * 86400)) % 40)::smallint;
 comment on function marketing_automation_internal.log_bucket(timestamptz) is
     'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
 
