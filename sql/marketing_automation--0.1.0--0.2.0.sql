@@ -1066,7 +1066,8 @@ comment on function marketing_automation_internal.counter_period(timestamptz) is
 
 create or replace function marketing_automation_internal.log_bucket(at timestamptz) returns smallint
 language sql immutable
-return (floor(extract(epoch from at) / (30 * 86400)) % 40)::smallint;
+-- Of a timestamp, as a planner takes only what is immutable itself into a statement.
+return (floor(extract(epoch from at at time zone 'UTC') / (30 * 86400)) % 40)::smallint;
 comment on function marketing_automation_internal.log_bucket(timestamptz) is
     'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
 
@@ -1199,7 +1200,7 @@ comment on function marketing_automation_internal.is_for_the_caller(text) is
 -- ever installed: it never goes away, see docs/contributing.md.
 
 create or replace function marketing_automation.address_hash(address text) returns bytea
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_hash_wrapper';
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'address_hash_wrapper';
 comment on function marketing_automation.address_hash(text) is
     'API: public. SHA-256 of a mail address in lower case, its domain as punycode: the key of the table suppression';
 
@@ -1210,7 +1211,7 @@ comment on function marketing_automation_internal.check_address(text) is
     'literals)';
 
 create or replace function marketing_automation_internal.address_domain(address text) returns text
-language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'address_domain_wrapper';
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'address_domain_wrapper';
 comment on function marketing_automation_internal.address_domain(text) is
     'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
 
@@ -12192,18 +12193,20 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
 -- functions/complete.sql
 -- What became of mails that were claimed: results of a mailer, recorded in batches, see src/delivery/store.rs.
 
-create or replace function marketing_automation_internal.complete_messages(
+create or replace function marketing_automation_internal.end_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
-    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
-    now timestamptz default null, server_names text[] default null
-) returns bigint
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+    results text[], codes integer[], statuses text[], servers text[], result_at timestamptz,
+    out finished bigint, out records bigint[], out activities integer[]
+)
+language plpgsql set search_path = pg_catalog, pg_temp
+-- A row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as sixty mails. What is
+-- kept must not rest on a table being empty now, so nothing reads all of one.
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_material = off set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 declare
-    finished bigint;
-    records bigint[];
-    activities integer[];
-    result_at timestamptz := coalesce(now, statement_timestamp());
+    -- Once, as the default of the column would be computed for each mail.
+    bucket_now constant smallint := marketing_automation_internal.log_bucket(statement_timestamp());
 begin
     with result as materialized (
         select u.id, u.attempt, case when u.state = 'queued' and u.result = 'in_doubt' and (
@@ -12232,11 +12235,11 @@ begin
         insert into marketing_automation_internal.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
-             state, attempts, finished_at, sent_at, smtp_reply, server)
+             state, attempts, finished_at, sent_at, smtp_reply, server, bucket)
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
             e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
-               case e.ending when 'sent' then e.server end
+               case e.ending when 'sent' then e.server end, bucket_now
         from ended e
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
@@ -12256,6 +12259,28 @@ begin
     into finished, records, activities
     from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
               select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
+end $$;
+comment on function marketing_automation_internal.end_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[],
+    text[], text[], timestamptz) is
+    'API: private. Of complete_messages(): writes what became of these mails and counts it. finished: how many have ended; records, '
+    'activities: those of which children may start';
+
+create or replace function marketing_automation_internal.complete_messages(
+    ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
+    results text[] default null, codes integer[] default null, statuses text[] default null, servers text[] default null,
+    now timestamptz default null, server_names text[] default null
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+#variable_conflict use_column
+declare
+    finished bigint;
+    records bigint[];
+    activities integer[];
+    result_at timestamptz := coalesce(now, statement_timestamp());
+begin
+    select m.* into finished, records, activities
+    from marketing_automation_internal.end_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers,
+        result_at) m;
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
     end if;
@@ -12264,11 +12289,11 @@ begin
     end if;
     -- What a server has taken, for smtp_server_status: by its name, as several may be at one address. Its limits count tokens.
     insert into marketing_automation_internal.smtp_usage as u (server, sent_until, sent)
-    select s.name, date_trunc('day', statement_timestamp(), d.zone) + interval '1 day', count(*)
-    from unnest(server_names, states) as s (name, state)
+    select s.name, date_trunc('day', statement_timestamp(), d.zone) + interval '1 day', s.mails
+    from (select r.name, count(*) as mails from unnest(server_names, states) as r (name, state) where r.state = 'sent' group by r.name) s
     cross join (select marketing_automation_internal.database_time_zone() as zone) d
-    where s.state = 'sent' and (s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name))
-    group by s.name, d.zone order by s.name
+    where s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name)
+    order by s.name
     on conflict on constraint smtp_usage_pkey do update
     set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
         sent_until = case when u.sent_until > statement_timestamp() then u.sent_until else excluded.sent_until end;
@@ -12768,14 +12793,18 @@ begin
     if was_rescued then
         perform marketing_automation_internal.resume_rescued(me, ids, attempts);
     end if;
-    select marketing_automation_internal.complete_messages(array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply),
-            array_agg(u.retry_after), array_agg(u.result), array_agg(u.code), array_agg(u.status), array_agg(u.server),
-            server_names => array_agg(u.server_name)),
-        array_agg(u.id) filter (where u.state = 'failed')
-    into completed, failures
-    from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names)
-        as u (id, attempt, state, reply, retry_after, result, code, status, server, server_name)
-    where u.id = any (mine);
+    -- All are, unless this mailer was taken for dead.
+    if cardinality(mine) is distinct from cardinality(ids) then
+        select array_agg(u.id), array_agg(u.attempt), array_agg(u.state), array_agg(u.reply), array_agg(u.retry_after), array_agg(u.result),
+            array_agg(u.code), array_agg(u.status), array_agg(u.server), array_agg(u.server_name)
+        into ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names
+        from unnest(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers, server_names)
+            as u (id, attempt, state, reply, retry_after, result, code, status, server, server_name)
+        where u.id = any (mine);
+    end if;
+    completed := marketing_automation_internal.complete_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses,
+        servers, server_names => server_names);
+    select array_agg(u.id) into failures from unnest(ids, states) as u (id, state) where u.state = 'failed';
     if failures is not null then
         update marketing_automation_internal.mailer m set failed_mails = (failures || m.failed_mails)[:10000] where m.id = me;
     end if;
