@@ -891,7 +891,7 @@ create table marketing_automation.subscription_request (
     requested_at timestamptz not null,
     confirmed_at timestamptz
 );
-create index subscription_request_email on marketing_automation.subscription_request (lower(email), topic);
+create index subscription_request_email on marketing_automation.subscription_request (lower(email collate "C"), topic);
 comment on table marketing_automation.subscription_request is
     'API: public. Who has to confirm a subscription, and by which address: rows of a model of yours, whose scenario mails confirm_url. Removed '
     'after 30 days; what was confirmed is in subscription_log';
@@ -1070,6 +1070,12 @@ language sql immutable
 return (floor(extract(epoch from at at time zone 'UTC') / (30 * 86400)) % 40)::smallint;
 comment on function marketing_automation_internal.log_bucket(timestamptz) is
     'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
+
+create or replace function marketing_automation_internal.lower_case(value text) returns text
+language sql immutable strict parallel safe
+return lower(lower(value collate "C") collate "default");
+comment on function marketing_automation_internal.lower_case(text) is
+    'API: private. A text in lower case, I as i in every locale: in Turkish it would be another letter, and one address two';
 
 create or replace function marketing_automation_internal.is_restoring() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -3627,10 +3633,10 @@ create or replace function marketing_automation_internal.topic_title(its_name te
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((
             select t.title from marketing_automation.topic_translation t
-            where t.topic = its_name and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+            where t.topic = its_name and lower(replace(t.language, '_', '-') collate "C") in (l.tag, split_part(l.tag, '-', 1))
             order by length(t.language) desc limit 1), (
             select t.title from marketing_automation.topic t where t.name = its_name), its_name)
-    from (select lower(replace(its_language, '_', '-'))) as l (tag)
+    from (select lower(replace(its_language, '_', '-') collate "C")) as l (tag)
 $$;
 comment on function marketing_automation_internal.topic_title(text, text) is
     'API: private. What recipients know a topic as, in a language or its variant; null: in none that is known';
@@ -5167,11 +5173,20 @@ $$;
 comment on function marketing_automation_internal.sender_address(text) is
     'API: private. The address that mails with this template as sender have; null: it depends on the row';
 
+create or replace function marketing_automation_internal.sender_spelling(address text) returns text
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.lower_case(regexp_replace(trim(address), '[^@]*$', ''))
+        || marketing_automation_internal.address_domain(address)
+$$;
+comment on function marketing_automation_internal.sender_spelling(text) is
+    'API: private. An address as senders are compared: in lower case, its domain as punycode (RFC 5891)';
+
 create or replace function marketing_automation_internal.may_send_as(owner_id oid, sender text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((select r.rolsuper from pg_roles r where r.oid = owner_id), false) or exists (
         select from marketing_automation.sender_permission p
-        where p.sender in (lower(marketing_automation_internal.sender_address(may_send_as.sender)),
+        where p.sender in (
+                marketing_automation_internal.sender_spelling(marketing_automation_internal.sender_address(may_send_as.sender)),
                 marketing_automation_internal.address_domain(marketing_automation_internal.sender_address(may_send_as.sender)))
           and coalesce(pg_has_role(owner_id, p.role_id, 'MEMBER'), false))
 $$;
@@ -5241,7 +5256,7 @@ begin
     end if;
     if new.sender like '%@%' then
         perform marketing_automation_internal.check_address(new.sender);
-        new.sender := lower(trim(new.sender));
+        new.sender := marketing_automation_internal.sender_spelling(new.sender);
     else
         new.sender := marketing_automation_internal.address_domain('@' || new.sender);
         if new.sender is null then
@@ -11435,14 +11450,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         marketing_automation_internal.mailbox_of_sender(coalesce((
                 select t.sender from marketing_automation.activity_translation t
                 where t.activity_id = a.id and t.sender is not null
-                  and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+                  and lower(replace(t.language, '_', '-') collate "C") in (l.tag, split_part(l.tag, '-', 1))
                 order by length(t.language) desc limit 1),
             a.sender, marketing_automation_internal.setting('email_from')))
     from marketing_automation_internal.verify_token('unsubscribed', token) t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     cross join lateral (
-        select lower(replace(max(m.language), '_', '-')) as tag from marketing_automation_internal.message_log m
+        select lower(replace(max(m.language), '_', '-') collate "C") as tag from marketing_automation_internal.message_log m
         where m.record_id = t.record_id and m.activity_id = t.activity_id) l
 $$;
 comment on function marketing_automation.unsubscribe_origin(text) is
@@ -11550,7 +11565,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select its_topic, its_party, trim(its_email), its_language, its_source, statement_timestamp()
     where trim(its_email) <> '' and not exists (
         select from marketing_automation.subscription_request q
-        where lower(q.email) = lower(trim(its_email)) and q.topic = its_topic and q.confirmed_at is null
+        where lower(q.email collate "C") = lower(trim(its_email) collate "C") and q.topic = its_topic and q.confirmed_at is null
           and q.party is not distinct from its_party and q.requested_at > statement_timestamp() - interval '1 day')
     returning true
 $$;
@@ -12104,9 +12119,10 @@ begin
                    'suppressed', s.attempts, moment, s.objection
             from suppressed s
             cross join lateral (
-                select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
-                    o.is_forgotten and coalesce(lower(s.party) = lower(s.email), false) as is_its_party
-                from (select s.objection = 'address suppressed: forgotten' as is_forgotten) o) f
+                select o.is_forgotten, o.is_forgotten and marketing_automation_internal.lower_case(s.key) = o.address as is_its_address,
+                    o.is_forgotten and coalesce(marketing_automation_internal.lower_case(s.party) = o.address, false) as is_its_party
+                from (
+                    select s.objection = 'address suppressed: forgotten' as is_forgotten, marketing_automation_internal.lower_case(s.email) as address) o) f
         ), counters as (
             insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
@@ -13023,9 +13039,9 @@ begin
                 using errcode = 'object_not_in_prerequisite_state',
                       detail = concat_ws(' ',
                           format('It is disarmed, as %s.', marketing_automation_internal.disarmed_because()),
-                          format('The oldest mail has waited since %s.', date_trunc('second', mails_since)),
-                          format('The oldest activity has been due since %s.', date_trunc('second', due_since)),
-                          format('The newest mail that is known here is of %s: what was sent after that is not.', date_trunc('second', last_at_work))),
+                          'The oldest mail has waited since ' || date_trunc('second', mails_since) || '.',
+                          'The oldest activity has been due since ' || date_trunc('second', due_since) || '.',
+                          'The newest mail that is known here is of ' || date_trunc('second', last_at_work) || ': what was sent after that is not.'),
                       hint = 'To send them, if nobody has: select marketing_automation.arm(resend => true); to count them as sent, so that '
                           'their journeys go on: select marketing_automation.arm(resend => false);';
         end if;
@@ -13190,14 +13206,15 @@ comment on function marketing_automation.purge_messages(interval) is
 
 create or replace function marketing_automation_internal.holds_address(value text, needles text[]) returns boolean
 language sql immutable parallel safe
-return exists (select from unnest(needles) as n (needle) where position(n.needle in lower(value)) > 0);
+return exists (select from unnest(needles) as n (needle) where position(n.needle in marketing_automation_internal.lower_case(value)) > 0);
 comment on function marketing_automation_internal.holds_address(text, text[]) is
     'API: private. Whether the address of a person stands anywhere in a text; needles: how it is written';
 
 create or replace function marketing_automation_internal.names_address(value text, address text) returns boolean
 language sql immutable parallel safe
 -- ann@shop.example is no part of joann@shop.example.
-return position(address in lower(value)) > 0 and lower(value) ~ (
+return position(address in marketing_automation_internal.lower_case(value)) > 0 and
+    marketing_automation_internal.lower_case(value) ~ (
     '(^|[^[:alnum:]._%+-])' || regexp_replace(address, '([^[:alnum:]])', '\\\1', 'g') || '($|[^[:alnum:].-])');
 comment on function marketing_automation_internal.names_address(text, text) is
     'API: private. Whether an address, in lower case, stands by itself in a text: as whole of it, or between characters of no address';
@@ -13232,7 +13249,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hash bytea := marketing_automation.address_hash(address);
     -- Keys, parties and links may hold the address, in links percent-encoded.
-    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
+    needles text[] := (
+        select array[its.address, replace(its.address, '@', '%40')]
+        from (select marketing_automation_internal.lower_case(trim(forget.address)) as address) its);
     whose bigint[] := '{}';
     others bigint[];
     mails bigint[] := '{}';
@@ -13285,22 +13304,25 @@ begin
         and f.error is not null;
     update marketing_automation_internal.call_result c set result = 'null' where c.record_id = any (whose);
     delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = any (persons);
-    delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    delete from marketing_automation.unsubscription u where marketing_automation_internal.lower_case(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
-    where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
+    where u.address_hash = hash or u.record_id = any (whose) or marketing_automation_internal.lower_case(u.party) = any (needles);
     delete from marketing_automation.subscription_request q
-    where marketing_automation.address_hash(q.email) = hash or lower(q.party) = any (needles);
+    where marketing_automation.address_hash(q.email) = hash or marketing_automation_internal.lower_case(q.party) = any (needles);
     -- Who has left a topic has left it by this address all the same.
     delete from marketing_automation.subscription u
-    where u.address_hash = hash and u.state <> 'unsubscribed' or u.address_hash is null and lower(u.party) = any (needles);
+    where u.address_hash = hash and u.state <> 'unsubscribed'
+        or u.address_hash is null and marketing_automation_internal.lower_case(u.party) = any (needles);
     update marketing_automation.subscription u set party = null
-    where u.party is not null and (u.address_hash = hash or lower(u.party) = any (needles));
-    delete from marketing_automation.subscription_log l where l.address_hash is null and lower(l.party) = any (needles);
+    where u.party is not null and (u.address_hash = hash or marketing_automation_internal.lower_case(u.party) = any (needles));
+    delete from marketing_automation.subscription_log l
+    where l.address_hash is null and marketing_automation_internal.lower_case(l.party) = any (needles);
     update marketing_automation.subscription_log l set party = null, record_id = null, user_agent = null
-    where l.address_hash = hash or l.record_id = any (whose) or lower(l.party) = any (needles);
+    where l.address_hash = hash or l.record_id = any (whose) or marketing_automation_internal.lower_case(l.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
-    delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
+    delete from marketing_automation_internal.event e
+    where e.record_id is null and marketing_automation_internal.lower_case(e.party) = any (needles);
     update marketing_automation_internal.event e set party = null
     where e.record_id = any (whose) and marketing_automation_internal.holds_address(e.party, needles);
     update marketing_automation_internal.event e set user_agent = null, address = null
@@ -14243,8 +14265,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         select distinct 'warning', format('a link that shows %s leads to %s', shown.host, target.host),
             'Filters and careful readers take it for phishing: show words, or the address itself.'
         from link l
-        cross join lateral (select lower(substring(l.label from '^\s*(?:[hH][tT][tT][pP][sS]?://|[wW][wW][wW]\.)([^/\s?#:]+)')) as host) shown
-        cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)')) as host) target
+        cross join lateral (select lower(substring(l.label from '^\s*(?:[hH][tT][tT][pP][sS]?://|[wW][wW][wW]\.)([^/\s?#:]+)') collate "C") as host) shown
+        cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)') collate "C") as host) target
         where regexp_replace(shown.host, '^www\.', '') <> regexp_replace(target.host, '^www\.', '')
         union all
         select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 
@@ -17729,7 +17751,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
     hash bytea := marketing_automation.address_hash(address);
     -- As in forget(): keys, parties and occasions may hold the address.
-    needle text := lower(trim(address));
+    needle text := marketing_automation_internal.lower_case(trim(address));
     mails bigint[];
     whose bigint[];
     parties text[];
@@ -17791,17 +17813,20 @@ begin
         'subscriptions', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.at, x.topic), '[]') from (
                 select u.topic, u.party, u.state, u.source, u.at
-                from marketing_automation.subscription u where u.address_hash = hash or u.party = any (parties) or lower(u.party) = needle) x),
+                from marketing_automation.subscription u where u.address_hash = hash or u.party = any (parties)
+                    or marketing_automation_internal.lower_case(u.party) = needle) x),
         'subscription_log', (
             select coalesce(jsonb_agg(to_jsonb(x) - 'id' order by x.id), '[]') from (
                 select l.id, l.at, l.topic, l.party, l.state_before, l.state, l.source, l.user_agent
                 from marketing_automation.subscription_log l
-                where l.address_hash = hash or l.party = any (parties) or lower(l.party) = needle or l.record_id = any (whose)) x),
+                where l.address_hash = hash or l.party = any (parties) or l.record_id = any (whose)
+                    or marketing_automation_internal.lower_case(l.party) = needle) x),
         'subscription_requests', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.requested_at, x.topic), '[]') from (
                 select q.topic, q.party, q.email, q.language, q.source, q.requested_at, q.confirmed_at
                 from marketing_automation.subscription_request q
-                where lower(q.email) = needle or marketing_automation.address_hash(q.email) = hash or q.party = any (parties)) x),
+                where marketing_automation_internal.lower_case(q.email) = needle
+                    or marketing_automation.address_hash(q.email) = hash or q.party = any (parties)) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic
@@ -18032,7 +18057,8 @@ create or replace trigger archive after insert or update or delete on marketing_
 
 -- functions/health.sql
 -- Is everything as it should be? One row a check, for people; numbers for monitoring: metric.sql. What costs more than some look-ups in
--- indexes does not belong here: it is asked again and again, while millions of rows wait.
+-- indexes does not belong here: it is asked again and again, while millions of rows wait. A hint can be typed as it is: what no statement does,
+-- as restarting the server, stands in a comment of it.
 
 create or replace function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
@@ -18062,7 +18088,7 @@ begin
     return query
         select 'pg_cron', case when l.is_there then 'ok' when is_needed then 'error' else 'warning' end,
                case when l.is_there then 'its launcher runs' else 'its launcher does not run: no job is started' end,
-               case when not l.is_there then 'restart the server, with pg_cron in shared_preload_libraries' end
+               case when not l.is_there then '-- restart the server, with pg_cron in shared_preload_libraries' end
         from (select exists (select from pg_stat_activity a where a.backend_type = 'pg_cron launcher') as is_there) l;
     -- Dynamic, as the table may not exist.
     return query execute $query$
@@ -18102,6 +18128,21 @@ end $$;
 comment on function marketing_automation_internal.job_health() is
     'API: private. Checks of health() about the jobs of pg_cron, where it is in this database';
 
+create or replace function marketing_automation_internal.preload_hint() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- What is preloaded already must be named, too. Who is no superuser does not see it.
+    select coalesce(
+        (select format('alter system set shared_preload_libraries = %s; -- then restart the server', string_agg(quote_literal(n.name), ', ' order by n.at))
+         from pg_settings s
+         cross join lateral (
+             select trim(both e' "' from x.name), x.at from unnest(string_to_array(s.setting, ',')) with ordinality as x (name, at)
+             where trim(x.name) <> '' union all select 'marketing_automation', 1000000) as n (name, at)
+         where s.name = 'shared_preload_libraries'),
+        '-- add marketing_automation to shared_preload_libraries, then restart the server')
+$$;
+comment on function marketing_automation_internal.preload_hint() is
+    'API: private. The statement by which the library is preloaded, beside what is preloaded now';
+
 create or replace function marketing_automation_internal.worker_health()
 returns table (name text, status text, message text, hint text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -18121,11 +18162,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    then 'select * from marketing_automation.smtp_server_status;'
                    else 'show marketing_automation.smtp_url;' end
                when 'unconfigured' then 'select name, setting from pg_settings where name like ''marketing_automation.%'';'
-               when 'not preloaded' then 'alter system set shared_preload_libraries = …, marketing_automation; then restart the server'
+               when 'not preloaded' then marketing_automation_internal.preload_hint()
                when 'not running' then case when w.last_error ~ 'max_worker_processes'
-                   then format('alter system set max_worker_processes = %s; then restart the server',
+                   then format('alter system set max_worker_processes = %s; -- then restart the server',
                        current_setting('max_worker_processes')::integer + 8)
-                   else 'the server''s log says why the worker ended' end end
+                   else '-- the server''s log says why the worker ended' end end
            end
     from marketing_automation.worker_status() w
     cross join (select count(*) filter (where s.state not in ('not running', 'lost')) as at_work from marketing_automation.mailer_status() s) m
@@ -18196,8 +18237,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select 'versions', case when v.sql = v.library and v.installed = v.library then 'ok' else 'warning' end,
            case when v.sql = v.library and v.installed = v.library then format('SQL and library are of %s', v.library)
                 else format('the SQL is of %s, the library in use of %s, the installed files are of %s', v.sql, v.library, v.installed) end,
-           case when v.installed <> v.library then 'restart the server' || case when v.sql <> v.installed
-                    then ', then: alter extension marketing_automation update;' else '' end
+           case when v.installed <> v.library then '-- restart the server' || case when v.sql <> v.installed
+                    then E', then:\nalter extension marketing_automation update;' else '' end
                 when v.sql <> v.library then 'alter extension marketing_automation update;' end
     from (
         select e.extversion as sql, marketing_automation_internal.library_version() as library, coalesce(a.default_version, 'none') as installed
@@ -18368,7 +18409,11 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     union all
     select 'retention', case when r.days is null then 'warning' else 'ok' end,
            coalesce('mails are kept for ' || r.days, 'mails are kept for ever'),
-           case when r.days is null then 'alter system set marketing_automation.message_retention = ''400d''; select pg_reload_conf();' end, null
+           case when r.days is not null then null
+                -- A library that is not preloaded has no settings that ALTER SYSTEM knows.
+                when (select w.state = 'not preloaded' from marketing_automation.worker_status() w)
+                then format('alter database %I set marketing_automation.message_retention = ''400d'';', current_database())
+                else 'alter system set marketing_automation.message_retention = ''400d''; select pg_reload_conf();' end, null
     from (select nullif(marketing_automation_internal.setting('message_retention'), '0') as days) r
 $$;
 comment on function marketing_automation.health() is

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod addresses_in_text;
 pub mod bounce;
 pub mod canonical_address;
 pub mod dkim;

@@ -112,9 +112,9 @@ begin
                 using errcode = 'object_not_in_prerequisite_state',
                       detail = concat_ws(' ',
                           format('It is disarmed, as %s.', marketing_automation_internal.disarmed_because()),
-                          format('The oldest mail has waited since %s.', date_trunc('second', mails_since)),
-                          format('The oldest activity has been due since %s.', date_trunc('second', due_since)),
-                          format('The newest mail that is known here is of %s: what was sent after that is not.', date_trunc('second', last_at_work))),
+                          'The oldest mail has waited since ' || date_trunc('second', mails_since) || '.',
+                          'The oldest activity has been due since ' || date_trunc('second', due_since) || '.',
+                          'The newest mail that is known here is of ' || date_trunc('second', last_at_work) || ': what was sent after that is not.'),
                       hint = 'To send them, if nobody has: select marketing_automation.arm(resend => true); to count them as sent, so that '
                           'their journeys go on: select marketing_automation.arm(resend => false);';
         end if;

@@ -37,8 +37,8 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         select distinct 'warning', format('a link that shows %s leads to %s', shown.host, target.host),
             'Filters and careful readers take it for phishing: show words, or the address itself.'
         from link l
-        cross join lateral (select lower(substring(l.label from '^\s*(?:[hH][tT][tT][pP][sS]?://|[wW][wW][wW]\.)([^/\s?#:]+)')) as host) shown
-        cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)')) as host) target
+        cross join lateral (select lower(substring(l.label from '^\s*(?:[hH][tT][tT][pP][sS]?://|[wW][wW][wW]\.)([^/\s?#:]+)') collate "C") as host) shown
+        cross join lateral (select lower(substring(l.url from '^[hH][tT][tT][pP][sS]?://([^/\s?#:]+)') collate "C") as host) target
         where regexp_replace(shown.host, '^www\.', '') <> regexp_replace(target.host, '^www\.', '')
         union all
         select 'warning', format('it shows %s', quote_literal(left(m.part[1], 40))), 

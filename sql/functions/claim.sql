@@ -244,9 +244,10 @@ begin
                    'suppressed', s.attempts, moment, s.objection
             from suppressed s
             cross join lateral (
-                select o.is_forgotten, o.is_forgotten and lower(s.key) = lower(s.email) as is_its_address,
-                    o.is_forgotten and coalesce(lower(s.party) = lower(s.email), false) as is_its_party
-                from (select s.objection = 'address suppressed: forgotten' as is_forgotten) o) f
+                select o.is_forgotten, o.is_forgotten and marketing_automation_internal.lower_case(s.key) = o.address as is_its_address,
+                    o.is_forgotten and coalesce(marketing_automation_internal.lower_case(s.party) = o.address, false) as is_its_party
+                from (
+                    select s.objection = 'address suppressed: forgotten' as is_forgotten, marketing_automation_internal.lower_case(s.email) as address) o) f
         ), counters as (
             insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s

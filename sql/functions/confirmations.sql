@@ -10,7 +10,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
     select its_topic, its_party, trim(its_email), its_language, its_source, statement_timestamp()
     where trim(its_email) <> '' and not exists (
         select from marketing_automation.subscription_request q
-        where lower(q.email) = lower(trim(its_email)) and q.topic = its_topic and q.confirmed_at is null
+        where lower(q.email collate "C") = lower(trim(its_email) collate "C") and q.topic = its_topic and q.confirmed_at is null
           and q.party is not distinct from its_party and q.requested_at > statement_timestamp() - interval '1 day')
     returning true
 $$;

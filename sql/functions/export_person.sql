@@ -5,7 +5,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
     hash bytea := marketing_automation.address_hash(address);
     -- As in forget(): keys, parties and occasions may hold the address.
-    needle text := lower(trim(address));
+    needle text := marketing_automation_internal.lower_case(trim(address));
     mails bigint[];
     whose bigint[];
     parties text[];
@@ -67,17 +67,20 @@ begin
         'subscriptions', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.at, x.topic), '[]') from (
                 select u.topic, u.party, u.state, u.source, u.at
-                from marketing_automation.subscription u where u.address_hash = hash or u.party = any (parties) or lower(u.party) = needle) x),
+                from marketing_automation.subscription u where u.address_hash = hash or u.party = any (parties)
+                    or marketing_automation_internal.lower_case(u.party) = needle) x),
         'subscription_log', (
             select coalesce(jsonb_agg(to_jsonb(x) - 'id' order by x.id), '[]') from (
                 select l.id, l.at, l.topic, l.party, l.state_before, l.state, l.source, l.user_agent
                 from marketing_automation.subscription_log l
-                where l.address_hash = hash or l.party = any (parties) or lower(l.party) = needle or l.record_id = any (whose)) x),
+                where l.address_hash = hash or l.party = any (parties) or l.record_id = any (whose)
+                    or marketing_automation_internal.lower_case(l.party) = needle) x),
         'subscription_requests', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.requested_at, x.topic), '[]') from (
                 select q.topic, q.party, q.email, q.language, q.source, q.requested_at, q.confirmed_at
                 from marketing_automation.subscription_request q
-                where lower(q.email) = needle or marketing_automation.address_hash(q.email) = hash or q.party = any (parties)) x),
+                where marketing_automation_internal.lower_case(q.email) = needle
+                    or marketing_automation.address_hash(q.email) = hash or q.party = any (parties)) x),
         'bounces', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.received_at), '[]') from (
                 select b.kind, b.received_at, b.status, b.diagnostic

@@ -1,5 +1,6 @@
 -- Is everything as it should be? One row a check, for people; numbers for monitoring: metric.sql. What costs more than some look-ups in
--- indexes does not belong here: it is asked again and again, while millions of rows wait.
+-- indexes does not belong here: it is asked again and again, while millions of rows wait. A hint can be typed as it is: what no statement does,
+-- as restarting the server, stands in a comment of it.
 
 create function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
@@ -29,7 +30,7 @@ begin
     return query
         select 'pg_cron', case when l.is_there then 'ok' when is_needed then 'error' else 'warning' end,
                case when l.is_there then 'its launcher runs' else 'its launcher does not run: no job is started' end,
-               case when not l.is_there then 'restart the server, with pg_cron in shared_preload_libraries' end
+               case when not l.is_there then '-- restart the server, with pg_cron in shared_preload_libraries' end
         from (select exists (select from pg_stat_activity a where a.backend_type = 'pg_cron launcher') as is_there) l;
     -- Dynamic, as the table may not exist.
     return query execute $query$
@@ -69,6 +70,21 @@ end $$;
 comment on function marketing_automation_internal.job_health() is
     'API: private. Checks of health() about the jobs of pg_cron, where it is in this database';
 
+create function marketing_automation_internal.preload_hint() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- What is preloaded already must be named, too. Who is no superuser does not see it.
+    select coalesce(
+        (select format('alter system set shared_preload_libraries = %s; -- then restart the server', string_agg(quote_literal(n.name), ', ' order by n.at))
+         from pg_settings s
+         cross join lateral (
+             select trim(both e' "' from x.name), x.at from unnest(string_to_array(s.setting, ',')) with ordinality as x (name, at)
+             where trim(x.name) <> '' union all select 'marketing_automation', 1000000) as n (name, at)
+         where s.name = 'shared_preload_libraries'),
+        '-- add marketing_automation to shared_preload_libraries, then restart the server')
+$$;
+comment on function marketing_automation_internal.preload_hint() is
+    'API: private. The statement by which the library is preloaded, beside what is preloaded now';
+
 create function marketing_automation_internal.worker_health()
 returns table (name text, status text, message text, hint text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -88,11 +104,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                    then 'select * from marketing_automation.smtp_server_status;'
                    else 'show marketing_automation.smtp_url;' end
                when 'unconfigured' then 'select name, setting from pg_settings where name like ''marketing_automation.%'';'
-               when 'not preloaded' then 'alter system set shared_preload_libraries = …, marketing_automation; then restart the server'
+               when 'not preloaded' then marketing_automation_internal.preload_hint()
                when 'not running' then case when w.last_error ~ 'max_worker_processes'
-                   then format('alter system set max_worker_processes = %s; then restart the server',
+                   then format('alter system set max_worker_processes = %s; -- then restart the server',
                        current_setting('max_worker_processes')::integer + 8)
-                   else 'the server''s log says why the worker ended' end end
+                   else '-- the server''s log says why the worker ended' end end
            end
     from marketing_automation.worker_status() w
     cross join (select count(*) filter (where s.state not in ('not running', 'lost')) as at_work from marketing_automation.mailer_status() s) m
@@ -163,8 +179,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select 'versions', case when v.sql = v.library and v.installed = v.library then 'ok' else 'warning' end,
            case when v.sql = v.library and v.installed = v.library then format('SQL and library are of %s', v.library)
                 else format('the SQL is of %s, the library in use of %s, the installed files are of %s', v.sql, v.library, v.installed) end,
-           case when v.installed <> v.library then 'restart the server' || case when v.sql <> v.installed
-                    then ', then: alter extension marketing_automation update;' else '' end
+           case when v.installed <> v.library then '-- restart the server' || case when v.sql <> v.installed
+                    then E', then:\nalter extension marketing_automation update;' else '' end
                 when v.sql <> v.library then 'alter extension marketing_automation update;' end
     from (
         select e.extversion as sql, marketing_automation_internal.library_version() as library, coalesce(a.default_version, 'none') as installed
@@ -335,7 +351,11 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     union all
     select 'retention', case when r.days is null then 'warning' else 'ok' end,
            coalesce('mails are kept for ' || r.days, 'mails are kept for ever'),
-           case when r.days is null then 'alter system set marketing_automation.message_retention = ''400d''; select pg_reload_conf();' end, null
+           case when r.days is not null then null
+                -- A library that is not preloaded has no settings that ALTER SYSTEM knows.
+                when (select w.state = 'not preloaded' from marketing_automation.worker_status() w)
+                then format('alter database %I set marketing_automation.message_retention = ''400d'';', current_database())
+                else 'alter system set marketing_automation.message_retention = ''400d''; select pg_reload_conf();' end, null
     from (select nullif(marketing_automation_internal.setting('message_retention'), '0') as days) r
 $$;
 comment on function marketing_automation.health() is

@@ -51,14 +51,15 @@ comment on function marketing_automation.purge_messages(interval) is
 
 create function marketing_automation_internal.holds_address(value text, needles text[]) returns boolean
 language sql immutable parallel safe
-return exists (select from unnest(needles) as n (needle) where position(n.needle in lower(value)) > 0);
+return exists (select from unnest(needles) as n (needle) where position(n.needle in marketing_automation_internal.lower_case(value)) > 0);
 comment on function marketing_automation_internal.holds_address(text, text[]) is
     'API: private. Whether the address of a person stands anywhere in a text; needles: how it is written';
 
 create function marketing_automation_internal.names_address(value text, address text) returns boolean
 language sql immutable parallel safe
 -- ann@shop.example is no part of joann@shop.example.
-return position(address in lower(value)) > 0 and lower(value) ~ (
+return position(address in marketing_automation_internal.lower_case(value)) > 0 and
+    marketing_automation_internal.lower_case(value) ~ (
     '(^|[^[:alnum:]._%+-])' || regexp_replace(address, '([^[:alnum:]])', '\\\1', 'g') || '($|[^[:alnum:].-])');
 comment on function marketing_automation_internal.names_address(text, text) is
     'API: private. Whether an address, in lower case, stands by itself in a text: as whole of it, or between characters of no address';
@@ -93,7 +94,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     hash bytea := marketing_automation.address_hash(address);
     -- Keys, parties and links may hold the address, in links percent-encoded.
-    needles text[] := array[lower(trim(address)), replace(lower(trim(address)), '@', '%40')];
+    needles text[] := (
+        select array[its.address, replace(its.address, '@', '%40')]
+        from (select marketing_automation_internal.lower_case(trim(forget.address)) as address) its);
     whose bigint[] := '{}';
     others bigint[];
     mails bigint[] := '{}';
@@ -146,22 +149,25 @@ begin
         and f.error is not null;
     update marketing_automation_internal.call_result c set result = 'null' where c.record_id = any (whose);
     delete from marketing_automation_internal.capped_mail m where m.message_id = any (mails) or m.person = any (persons);
-    delete from marketing_automation.unsubscription u where lower(u.party) = any (needles);
+    delete from marketing_automation.unsubscription u where marketing_automation_internal.lower_case(u.party) = any (needles);
     -- The digest stays, as in suppression; whose it was goes.
     update marketing_automation_internal.unsubscribed_address u set record_id = null, party = null, spares_party = false
-    where u.address_hash = hash or u.record_id = any (whose) or lower(u.party) = any (needles);
+    where u.address_hash = hash or u.record_id = any (whose) or marketing_automation_internal.lower_case(u.party) = any (needles);
     delete from marketing_automation.subscription_request q
-    where marketing_automation.address_hash(q.email) = hash or lower(q.party) = any (needles);
+    where marketing_automation.address_hash(q.email) = hash or marketing_automation_internal.lower_case(q.party) = any (needles);
     -- Who has left a topic has left it by this address all the same.
     delete from marketing_automation.subscription u
-    where u.address_hash = hash and u.state <> 'unsubscribed' or u.address_hash is null and lower(u.party) = any (needles);
+    where u.address_hash = hash and u.state <> 'unsubscribed'
+        or u.address_hash is null and marketing_automation_internal.lower_case(u.party) = any (needles);
     update marketing_automation.subscription u set party = null
-    where u.party is not null and (u.address_hash = hash or lower(u.party) = any (needles));
-    delete from marketing_automation.subscription_log l where l.address_hash is null and lower(l.party) = any (needles);
+    where u.party is not null and (u.address_hash = hash or marketing_automation_internal.lower_case(u.party) = any (needles));
+    delete from marketing_automation.subscription_log l
+    where l.address_hash is null and marketing_automation_internal.lower_case(l.party) = any (needles);
     update marketing_automation.subscription_log l set party = null, record_id = null, user_agent = null
-    where l.address_hash = hash or l.record_id = any (whose) or lower(l.party) = any (needles);
+    where l.address_hash = hash or l.record_id = any (whose) or marketing_automation_internal.lower_case(l.party) = any (needles);
     -- Of who never had a record, the party is all that such an event says.
-    delete from marketing_automation_internal.event e where e.record_id is null and lower(e.party) = any (needles);
+    delete from marketing_automation_internal.event e
+    where e.record_id is null and marketing_automation_internal.lower_case(e.party) = any (needles);
     update marketing_automation_internal.event e set party = null
     where e.record_id = any (whose) and marketing_automation_internal.holds_address(e.party, needles);
     update marketing_automation_internal.event e set user_agent = null, address = null

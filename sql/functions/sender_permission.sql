@@ -10,11 +10,20 @@ $$;
 comment on function marketing_automation_internal.sender_address(text) is
     'API: private. The address that mails with this template as sender have; null: it depends on the row';
 
+create function marketing_automation_internal.sender_spelling(address text) returns text
+language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.lower_case(regexp_replace(trim(address), '[^@]*$', ''))
+        || marketing_automation_internal.address_domain(address)
+$$;
+comment on function marketing_automation_internal.sender_spelling(text) is
+    'API: private. An address as senders are compared: in lower case, its domain as punycode (RFC 5891)';
+
 create function marketing_automation_internal.may_send_as(owner_id oid, sender text) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((select r.rolsuper from pg_roles r where r.oid = owner_id), false) or exists (
         select from marketing_automation.sender_permission p
-        where p.sender in (lower(marketing_automation_internal.sender_address(may_send_as.sender)),
+        where p.sender in (
+                marketing_automation_internal.sender_spelling(marketing_automation_internal.sender_address(may_send_as.sender)),
                 marketing_automation_internal.address_domain(marketing_automation_internal.sender_address(may_send_as.sender)))
           and coalesce(pg_has_role(owner_id, p.role_id, 'MEMBER'), false))
 $$;
@@ -84,7 +93,7 @@ begin
     end if;
     if new.sender like '%@%' then
         perform marketing_automation_internal.check_address(new.sender);
-        new.sender := lower(trim(new.sender));
+        new.sender := marketing_automation_internal.sender_spelling(new.sender);
     else
         new.sender := marketing_automation_internal.address_domain('@' || new.sender);
         if new.sender is null then

@@ -13,6 +13,12 @@ return (floor(extract(epoch from at at time zone 'UTC') / (30 * 86400)) % 40)::s
 comment on function marketing_automation_internal.log_bucket(timestamptz) is
     'API: private. Partition of message_log, 0 to 39: each takes what ends in 30 days, and again after 1200 days';
 
+create function marketing_automation_internal.lower_case(value text) returns text
+language sql immutable strict parallel safe
+return lower(lower(value collate "C") collate "default");
+comment on function marketing_automation_internal.lower_case(text) is
+    'API: private. A text in lower case, I as i in every locale: in Turkish it would be another letter, and one address two';
+
 create function marketing_automation_internal.is_restoring() returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- is_superuser follows SET ROLE, and no SECURITY DEFINER function. Files that pg_dump wrote are not only restored but also

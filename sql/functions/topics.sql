@@ -105,10 +105,10 @@ create function marketing_automation_internal.topic_title(its_name text, its_lan
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce((
             select t.title from marketing_automation.topic_translation t
-            where t.topic = its_name and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+            where t.topic = its_name and lower(replace(t.language, '_', '-') collate "C") in (l.tag, split_part(l.tag, '-', 1))
             order by length(t.language) desc limit 1), (
             select t.title from marketing_automation.topic t where t.name = its_name), its_name)
-    from (select lower(replace(its_language, '_', '-'))) as l (tag)
+    from (select lower(replace(its_language, '_', '-') collate "C")) as l (tag)
 $$;
 comment on function marketing_automation_internal.topic_title(text, text) is
     'API: private. What recipients know a topic as, in a language or its variant; null: in none that is known';

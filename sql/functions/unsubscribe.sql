@@ -148,14 +148,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         marketing_automation_internal.mailbox_of_sender(coalesce((
                 select t.sender from marketing_automation.activity_translation t
                 where t.activity_id = a.id and t.sender is not null
-                  and lower(replace(t.language, '_', '-')) in (l.tag, split_part(l.tag, '-', 1))
+                  and lower(replace(t.language, '_', '-') collate "C") in (l.tag, split_part(l.tag, '-', 1))
                 order by length(t.language) desc limit 1),
             a.sender, marketing_automation_internal.setting('email_from')))
     from marketing_automation_internal.verify_token('unsubscribed', token) t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     cross join lateral (
-        select lower(replace(max(m.language), '_', '-')) as tag from marketing_automation_internal.message_log m
+        select lower(replace(max(m.language), '_', '-') collate "C") as tag from marketing_automation_internal.message_log m
         where m.record_id = t.record_id and m.activity_id = t.activity_id) l
 $$;
 comment on function marketing_automation.unsubscribe_origin(text) is

@@ -855,7 +855,7 @@ create table marketing_automation.subscription_request (
     requested_at timestamptz not null,
     confirmed_at timestamptz
 );
-create index subscription_request_email on marketing_automation.subscription_request (lower(email), topic);
+create index subscription_request_email on marketing_automation.subscription_request (lower(email collate "C"), topic);
 comment on table marketing_automation.subscription_request is
     'API: public. Who has to confirm a subscription, and by which address: rows of a model of yours, whose scenario mails confirm_url. Removed '
     'after 30 days; what was confirmed is in subscription_log';

@@ -22,6 +22,7 @@ use super::scan_interval::ScanInterval;
 use super::server::Server;
 use super::store::{Found, Result, Store};
 use super::templates::Templates;
+use crate::mail::addresses_in_text;
 
 /// How long to wait after an error of the store.
 pub const AFTER_ERROR: Duration = Duration::from_secs(5);
@@ -129,8 +130,9 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         self.clock.now()
     }
 
-    /// Shows an error in worker_status(), and in the log when it is a new one.
+    /// Shows an error in worker_status(), and in the log when it is a new one; without addresses, which servers repeat.
     pub fn note_error(&mut self, error: String) {
+        let error = addresses_in_text::without(&error);
         self.host.show_error(&error);
         if self.last_error.as_ref() != Some(&error) {
             self.host.log(&error);

@@ -98,7 +98,7 @@ def test_a_launcher_of_pg_cron_that_has_ended_is_told():
 
         wait_until(lambda: told() == [("ok", None)], what="the launcher to run")
         cluster.query("select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'pg_cron launcher'")
-        wait_until(lambda: told() == [("warning", "restart the server, with pg_cron in shared_preload_libraries")], what="health() to tell")
+        wait_until(lambda: told() == [("warning", "-- restart the server, with pg_cron in shared_preload_libraries")], what="health() to tell")
         cluster.restart()
         wait_until(lambda: told() == [("ok", None)], what="the launcher to be back")
     finally:
@@ -137,6 +137,28 @@ def test_lines_of_the_mailer_begin_alike_and_name_nobody(shop, sink, cluster):
     for message in messages:
         assert re.match(r'marketing_automation( mailer| launcher)?: |scenario "', message), message
     assert not [line for line in lines if "@" in line[1]]
+
+
+def test_replies_that_repeat_an_address_name_nobody_in_log_and_state(shop, sink, cluster):
+    before = cluster.log.stat().st_size
+    sink.answer("*", "550 5.7.1 <c1@example.org>: blocked, ask postmaster@example.net")
+    shop.crowd(30)
+    shop.scenario()
+    shop.tick()
+    wait_until(
+        lambda: shop.value("select state from marketing_automation.smtp_server_status") == "out of reach", what="the refusals to be about us"
+    )
+    shown = shop.value(
+        "select concat_ws(' ', w.last_error, (select string_agg(s.last_error, ' ') from marketing_automation.smtp_server_status s),"
+        " (select string_agg(message, ' ') from marketing_automation.health())) from marketing_automation.worker_status() w"
+    )
+    assert "in a row were refused" in shown and "<…>: blocked, ask …" in shown and "@" not in shown, shown
+    with open(cluster.log, "rb") as log:
+        log.seek(before)
+        lines = re.findall(r"marketing_automation mailer: .*", log.read().decode())
+    assert [line for line in lines if "<…>: blocked, ask …" in line] and not [line for line in lines if "@" in line], lines
+    # Who may see the mails sees it all.
+    assert shop.value("select count(*) from marketing_automation.message where smtp_reply like '%%<c1@example.org>: blocked%%'") > 0
 
 
 def test_what_a_statement_is_at_is_seen_by_others(shop):

@@ -1,12 +1,13 @@
 """Restoring a dump piece by piece, by whoever may do each; and copies by replication."""
 
+import re
 import subprocess
 
 import pytest
 from e2e.shop import TABLES, Shop, sending_to
 
 from harness import Cluster, wait_until
-from harness.paths import pg_program
+from harness.paths import ROOT, pg_program
 
 COUNTS = """
     select (select count(*) from marketing_automation.scenario), (select count(*) from marketing_automation.activity),
@@ -50,11 +51,17 @@ def copy(archive, request):
     cluster.query(f'drop database "{name}" with (force)')
 
 
+def documented_grants():
+    """The statement in docs/operations.md that gives the accesses again."""
+    return re.search(r'psql shop\s+-c "(select marketing_automation\.grant_access\([^"]*access_grant[^"]*)"', (ROOT / "docs/operations.md").read_text())[1]
+
+
 class Copy(Shop):
     def __init__(self, cluster, database, path, counts):
         super().__init__(cluster, database)
         self.path = path
         self.counts = counts
+        self.source_marketer = Shop(cluster, "shop").marketer
 
     def restore(self, *options, user="postgres"):
         """Runs pg_restore, which must not complain."""
@@ -92,9 +99,15 @@ def test_an_owner_who_is_no_superuser_restores_what_is_his(copy):
     own = ("-N", "marketing_automation", "-N", "marketing_automation_internal")
     copy.restore(*own, "--no-owner", "--no-privileges", "--no-comments", user="shop_owner")
     assert copy.value("select count(*) from shop.customer", user="shop_owner") == 3
-    # The administrator again, with the rows of the extension.
+    # The administrator again, with the rows of the extension, and with the accesses, which are rights and no rows.
     copy.restore("--data-only", "-n", "marketing_automation", "-n", "marketing_automation_internal")
     copy.check()
+    seen = "select name from marketing_automation.scenario"
+    with pytest.raises(Exception, match="permission denied for schema"):
+        copy.query(seen, user=copy.source_marketer)
+    copy.query(documented_grants())
+    assert copy.query(seen, user=copy.source_marketer) == [("welcome",)]
+    assert copy.query("select has_function_privilege(%s, 'marketing_automation.tracking_keys()', 'execute')", copy.source_marketer) == [(False,)]
     copy.query('reassign owned by shop_owner to postgres')
     copy.query("drop owned by shop_owner")
     copy.query(f'alter database "{copy.database}" owner to postgres')

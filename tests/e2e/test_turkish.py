@@ -38,6 +38,17 @@ def test_a_database_in_turkish_runs_a_campaign(sink, monkeypatch):
         assert {mail.message["Subject"] for mail in sink.mails} == {"I ines", "I işik"}
         assert all("/u/" in mail.html and "List-Unsubscribe" in mail.message for mail in sink.mails)
         assert shop.query("select name from marketing_automation.health() where status = 'error'") == []
+        # One address is one, however it is spelt: who may send as it, who is asked about and forgotten, who has asked for a topic.
+        shop.query("insert into marketing_automation.sender_permission (role, sender) values (%s, 'INFO@BILGI.EXAMPLE')", shop.marketer)
+        for sender in ("info@bilgi.example", "Info@Bilgi.example"):
+            assert shop.query("select marketing_automation_internal.may_send_as(%s::regrole, %s)", f'"{shop.marketer}"', sender) == [(True,)]
+        shop.query("insert into marketing_automation.topic (name, opt_in) values ('NEWS', 'double')")
+        for address in ("ipek@example.org", "IPEK@EXAMPLE.ORG", "Ipek@example.org"):
+            shop.query("select marketing_automation.subscribe_address(%s, 'NEWS')", address)
+        assert shop.value("select count(*) from marketing_automation.subscription_request") == 1
+        shop.query("select marketing_automation.unsubscribe('party INES@EXAMPLE.ORG'), marketing_automation.unsubscribe('INES@EXAMPLE.ORG')")
+        shop.query("select marketing_automation.forget('ines@example.org')")
+        assert shop.query("select party from marketing_automation.unsubscription") == [("party INES@EXAMPLE.ORG",)]
     finally:
         if cluster:
             cluster.destroy()

@@ -12,6 +12,7 @@ use crate::delivery::outcome::{Delivered, Outcome};
 use crate::delivery::retry;
 use crate::delivery::server::Server;
 use crate::delivery::store::{Completed, Store};
+use crate::mail::addresses_in_text;
 use crate::mail::bounce::Rules;
 use crate::smtp::Scope;
 
@@ -177,6 +178,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
                     Some(sender) if reason.is_about(Scope::Sender) => format!(" from {sender}"),
                     _ => String::new(),
                 };
+                let reason = addresses_in_text::without(&reason.text);
                 let error = format!("message {}{sender}: {reason}", delivery.id);
                 self.host.show_error(&error);
             }

@@ -10,6 +10,7 @@ use crate::delivery::host::Host;
 use crate::delivery::outcome::Delivered;
 use crate::delivery::server::Server;
 use crate::delivery::store::Store;
+use crate::mail::addresses_in_text;
 
 impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     pub(super) fn servers(&self) -> &[Arc<Server>] {
@@ -78,6 +79,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     /// Notes why a server is left alone for a while, or that it is back.
     fn report_server(&mut self, server: &Server, away: Option<(String, Duration)>) {
         let name = &server.definition.name;
+        let away = away.map(|(reason, pause)| (addresses_in_text::without(&reason), pause));
         let noted = away
             .as_ref()
             .map(|(reason, pause)| (pause.as_secs_f64(), reason.as_str()));

@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 
 use super::{bgworker, registry, statements, transaction};
 use crate::delivery::engine::AFTER_ERROR;
+use crate::mail::addresses_in_text;
 
 /// Events in one transaction: enough that its statements are cheap for each, few enough that mails wait a moment only.
 const BATCH: i32 = 5000;
@@ -90,7 +91,11 @@ impl EventApplier {
             Ok((None, _)) => (TAKEN, Some(TAKEN)),
             Err(_) => (AFTER_ERROR, Some(AFTER_ERROR)),
         };
-        self.note(applied.err());
+        self.note(
+            applied
+                .err()
+                .map(|error| addresses_in_text::without(&error)),
+        );
         let ended = Instant::now();
         self.pause = Some(Pause::new(ended, pause, ended - began));
         sleep

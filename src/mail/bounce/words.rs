@@ -1,5 +1,7 @@
 //! Text as phrases are looked for in it: words only, however a server spells, wraps and numbers its lines.
 
+use crate::mail::addresses_in_text;
+
 /// More of a text is not looked at.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Most characters between two parts of a phrase with `%` in the middle: a few words.
@@ -151,21 +153,12 @@ fn is_number(word: &str) -> bool {
 
 /// Writes the part of a word up to the end of the address in it, and returns the rest.
 fn push_without_address<'a>(plain: &mut String, word: &'a str) -> &'a str {
-    let Some(sign) = word.find('@') else {
+    let Some(address) = addresses_in_text::first(word) else {
         return word;
     };
-    let inside = |c: char| c.is_alphanumeric() || "!#$%&*+/=?^_`{|}~-.\"".contains(c);
-    let start = word[..sign]
-        .char_indices()
-        .rev()
-        .take_while(|(_, c)| inside(*c))
-        .last()
-        .map_or(sign, |(at, _)| at);
-    let domain = &word[sign + 1..];
-    let end = domain.find(|c| !inside(c)).unwrap_or(domain.len());
-    push_letters(plain, &word[..start]);
+    push_letters(plain, &word[..address.start]);
     plain.push_str(ADDRESS);
-    &domain[end..]
+    &word[address.end..]
 }
 
 fn push_letters(plain: &mut String, text: &str) {

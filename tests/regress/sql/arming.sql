@@ -33,6 +33,10 @@ savepoint asked;
 set timezone = 'UTC';
 select marketing_automation.arm();
 rollback to asked;
+-- Nothing is said of activities where none is due.
+delete from marketing_automation_internal.waiting_activity;
+select marketing_automation.arm();
+rollback to asked;
 -- They are sent.
 select marketing_automation.arm(resend => true);
 select marketing_automation.is_armed(), (select count(*) from marketing_automation.message where activity_id in (
