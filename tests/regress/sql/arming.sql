@@ -34,6 +34,7 @@ set timezone = 'UTC';
 select marketing_automation.arm();
 rollback to asked;
 -- Nothing is said of activities where none is due.
+set timezone = 'UTC';
 delete from marketing_automation_internal.waiting_activity;
 select marketing_automation.arm();
 rollback to asked;
