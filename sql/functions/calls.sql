@@ -125,7 +125,7 @@ comment on function marketing_automation_internal.results_by_key(bigint[]) is
     'API: private. The results of records of one scenario, an object by their keys: $2 of a query with as_later_condition()';
 
 create function marketing_automation_internal.call_records(activity marketing_automation.activity, scenario marketing_automation.scenario,
-    records bigint[]) returns void
+    records bigint[], keys text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     most constant integer := 16384;
@@ -137,16 +137,14 @@ begin
         return;
     end if;
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    with its as materialized (
-        select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
-    ), kept as (
+    with kept as (
         insert into marketing_automation_internal.call_result (record_id, activity_id, result)
         select i.id, activity.id, coalesce(q.result, 'null')
         from marketing_automation_internal.call_as_owner(scenario.owner_id, model.relation,
-                marketing_automation_internal.call_query(activity, model), array(select i.key from its i),
+                marketing_automation_internal.call_query(activity, model), keys,
                 case when marketing_automation_internal.mentions_results(activity.call)
                     then marketing_automation_internal.results_by_key(records) end) as q (key text, result jsonb)
-        join its i on i.key = q.key
+        join unnest(records, keys) as i (id, key) on i.key = q.key
         returning octet_length(result::text) as size
     )
     select count(*), max(k.size) into called, longest from kept k;
@@ -158,9 +156,19 @@ begin
         raise exception 'its row was gone when it was called for' using errcode = 'no_data_found';
     end if;
 end $$;
-comment on function marketing_automation_internal.call_records(marketing_automation.activity, marketing_automation.scenario, bigint[]) is
-    'API: private. Calls what an activity calls, once for each of these records, and keeps the results. Raises what the call raises for any '
-    'of them: nothing of it is left then';
+comment on function marketing_automation_internal.call_records(marketing_automation.activity, marketing_automation.scenario, bigint[],
+    text[]) is
+    'API: private. Calls what an activity calls, once for each of these records, which have these keys, and keeps the results. Raises what '
+    'the call raises for any of them: nothing of it is left then';
+
+create function marketing_automation_internal.plan_call(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.plan_as_owner(s.owner_id, m.relation, marketing_automation_internal.call_query(activity, m))
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.id = activity.scenario_id;
+end $$;
+comment on function marketing_automation_internal.plan_call(marketing_automation.activity) is
+    'API: private. Raises what is wrong with what an activity calls, which it plans with the rights of its owner and does not run';
 
 create function marketing_automation_internal.start_failed(activity marketing_automation.activity, of_record bigint, now timestamptz)
     returns void

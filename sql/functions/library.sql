@@ -98,21 +98,26 @@ $$;
 comment on function marketing_automation_internal.name_hint(text, text[], text) is
     'API: private. The hint of an error about a name that does not exist: the one of the names that was probably meant, else otherwise';
 
+-- plan_cache_mode: what works on batches has force_custom_plan, with which functions that user SQL calls for each row would plan their
+-- statements for each.
 create function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp set plan_cache_mode = auto
+    as 'MODULE_PATHNAME', 'query_as_owner';
 comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
     'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; with query_with_results() and '
     'call_as_owner() the only place where user SQL runs';
 
 create function marketing_automation_internal.query_with_results(owner regrole, relation regclass, query text, keys text[], results jsonb)
     returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_with_results';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp set plan_cache_mode = auto
+    as 'MODULE_PATHNAME', 'query_with_results';
 comment on function marketing_automation_internal.query_with_results(regrole, regclass, text, text[], jsonb) is
     'API: private. As query_as_owner(), with $2 = results';
 
 create function marketing_automation_internal.call_as_owner(owner regrole, relation regclass, query text, keys text[], results jsonb)
     returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'call_as_owner';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp set plan_cache_mode = auto
+    as 'MODULE_PATHNAME', 'call_as_owner';
 comment on function marketing_automation_internal.call_as_owner(regrole, regclass, text, text[], jsonb) is
     'API: private. As query_with_results(), but not read-only: functions in the query may write, with the rights of owner';
 

@@ -35,9 +35,11 @@ comment on function marketing_automation_internal.mail_columns(integer) is
     'translations and snippets use; null: none';
 
 create function marketing_automation_internal.as_record(relation regclass, columns text[]) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     -- Sizes are looked at first: they are known without reading a value that is stored apart. Of texts that is the number of bytes, of
     -- other types what is stored, up to four times as much as their JSON. offset 0: a view's column is computed once.
+    return (
     select coalesce('(select case when false then null ' || string_agg(
             -- Nothing to look at is still a part: string_agg() of nulls alone is null.
             case when c.attlen <> -1 then '' else format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
@@ -57,8 +59,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         where coalesce(nullif(t.typbasetype, 0), t.oid) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype)
         union all
         select format('pg_column_size(c.%I)', u.name), 262144
-        limit 1) as z
-$$;
+        limit 1) as z);
+end $$;
 comment on function marketing_automation_internal.as_record(regclass, text[]) is
     'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record. A '
     'JSON string, and no object, says that they are too large for a mail, which mails of others must not pay for';

@@ -35,8 +35,6 @@ begin
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.date_query(activity, model)) where activity.at is not null;
-        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.call_query(activity, model)) where activity.call is not null;
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         due := cardinality(records);
         records := marketing_automation_internal.put_off(activity, records, now);

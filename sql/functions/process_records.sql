@@ -57,6 +57,7 @@ declare
     reads_results boolean := marketing_automation_internal.mentions_results(query);
     takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
     to_call bigint[];
+    their_keys text[];
     processed integer;
     queued integer;
     wanted integer := cardinality(records);
@@ -258,11 +259,12 @@ begin
         on conflict do nothing
     )
     select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked'),
-        case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end
-    into processed, queued, gone, to_call
+        case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end,
+        case when calls and activity.action = 'call' then array(select d.key from decided d where d.outcome = 'executed') end
+    into processed, queued, gone, to_call, their_keys
     from counted c;
     -- Apart from the statement above, so that what it calls finds the activity done, and may change what that has written.
-    perform marketing_automation_internal.call_records(activity, scenario, to_call) where to_call is not null;
+    perform marketing_automation_internal.call_records(activity, scenario, to_call, their_keys) where to_call is not null;
     if gone <> '{}' then
         processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
     end if;
@@ -274,30 +276,6 @@ end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
     'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls';
-
-create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
-declare
-    model marketing_automation.model;
-begin
-    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
-        return false;
-    end if;
-    -- Finding the type is what the trigger does.
-    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
-    -- Whoever asks tries again, and would without end.
-    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
-exception when others then
-    if marketing_automation_internal.is_for_the_caller(sqlstate) then
-        raise;
-    end if;
-    -- Whatever is wrong with the key, there is an error about it already.
-    return false;
-end $$;
-comment on function marketing_automation_internal.refresh_key_type(marketing_automation.scenario) is
-    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
-    '(integer to bigint): keys cast to the old type would not all fit';
 
 create function marketing_automation_internal.key_raises(activity marketing_automation.activity, of_record bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -349,6 +327,7 @@ declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
     failed boolean;
     asked_key boolean := false;
+    asked_call boolean := false;
     -- The first record of a part of which some row was gone when it was called for: it is tried again, and that one does nothing.
     tried_again bigint;
     broken text;
@@ -380,6 +359,11 @@ begin
             if marketing_automation_internal.is_passing_error(code) then
                 return;
             end if;
+            -- A call that no longer plans is not the fault of the records. Asked only now, as it takes as long as calling for many.
+            if calls and activity.call is not null and not asked_call then
+                asked_call := true;
+                perform marketing_automation_internal.plan_call(activity);
+            end if;
             if code = 'P0002' and activity.action = 'call' and tried_again is distinct from records[part.first] then
                 tried_again := records[part.first];
                 continue;
@@ -406,4 +390,4 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
     out integer, out text, out text) is
     'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: '
     'record_query(); calls: whether to call what the activity calls, which a simulation does not. An error that passes ends it, and is '
-    'returned; what was processed before stays';
+    'returned; what was processed before stays. Raises what is wrong with a call that no longer plans';

@@ -102,3 +102,27 @@ exception when others then
 end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
+
+create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    model marketing_automation.model;
+begin
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
+        return false;
+    end if;
+    -- Finding the type is what the trigger does.
+    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
+    -- Whoever asks tries again, and would without end.
+    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    -- Whatever is wrong with the key, there is an error about it already.
+    return false;
+end $$;
+comment on function marketing_automation_internal.refresh_key_type(marketing_automation.scenario) is
+    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
+    '(integer to bigint): keys cast to the old type would not all fit';

@@ -175,7 +175,8 @@ begin
         when 7 then perform set_config('search_path', 'calls', false), set_config('transaction_read_only', 'on', false);
         when 8 then return repeat('x', 20000);
         when 9 then alter table calls.customer add column stolen text;
-        when 10 then return current_user || ' ' || current_setting('search_path') || ' ' || current_setting('transaction_read_only');
+        when 10 then return current_user || ' ' || current_setting('search_path') || ' ' || current_setting('transaction_read_only')
+            || ' ' || current_setting('plan_cache_mode');
         when 11 then delete from calls.customer where id = 11;
         when 12 then prepare transaction 'fooled';
         else return 'idle';
