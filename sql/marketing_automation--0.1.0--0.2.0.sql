@@ -1302,21 +1302,26 @@ $$;
 comment on function marketing_automation_internal.name_hint(text, text[], text) is
     'API: private. The hint of an error about a name that does not exist: the one of the names that was probably meant, else otherwise';
 
+-- plan_cache_mode: what works on batches has force_custom_plan, with which functions that user SQL calls for each row would plan their
+-- statements for each.
 create or replace function marketing_automation_internal.query_as_owner(owner regrole, relation regclass, query text, keys text[]) returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_as_owner';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp set plan_cache_mode = auto
+    as 'MODULE_PATHNAME', 'query_as_owner';
 comment on function marketing_automation_internal.query_as_owner(regrole, regclass, text, text[]) is
     'API: private. Runs one query, $1 = keys, with the rights of owner, read-only, search_path = pg_catalog; with query_with_results() and '
     'call_as_owner() the only place where user SQL runs';
 
 create or replace function marketing_automation_internal.query_with_results(owner regrole, relation regclass, query text, keys text[], results jsonb)
     returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_with_results';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp set plan_cache_mode = auto
+    as 'MODULE_PATHNAME', 'query_with_results';
 comment on function marketing_automation_internal.query_with_results(regrole, regclass, text, text[], jsonb) is
     'API: private. As query_as_owner(), with $2 = results';
 
 create or replace function marketing_automation_internal.call_as_owner(owner regrole, relation regclass, query text, keys text[], results jsonb)
     returns setof record
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'call_as_owner';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp set plan_cache_mode = auto
+    as 'MODULE_PATHNAME', 'call_as_owner';
 comment on function marketing_automation_internal.call_as_owner(regrole, regclass, text, text[], jsonb) is
     'API: private. As query_with_results(), but not read-only: functions in the query may write, with the rights of owner';
 
@@ -2200,6 +2205,30 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
+create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
+declare
+    model marketing_automation.model;
+begin
+    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
+    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
+        return false;
+    end if;
+    -- Finding the type is what the trigger does.
+    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
+    -- Whoever asks tries again, and would without end.
+    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    -- Whatever is wrong with the key, there is an error about it already.
+    return false;
+end $$;
+comment on function marketing_automation_internal.refresh_key_type(marketing_automation.scenario) is
+    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
+    '(integer to bigint): keys cast to the old type would not all fit';
+
 -- functions/calls.sql
 -- Calls: activities that run an SQL expression over their row with the rights of the scenario's owner and the right to write, in the
 -- transaction in which they are done, and keep what it returns for later templates, conditions and calls.
@@ -2328,7 +2357,7 @@ comment on function marketing_automation_internal.results_by_key(bigint[]) is
     'API: private. The results of records of one scenario, an object by their keys: $2 of a query with as_later_condition()';
 
 create or replace function marketing_automation_internal.call_records(activity marketing_automation.activity, scenario marketing_automation.scenario,
-    records bigint[]) returns void
+    records bigint[], keys text[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     most constant integer := 16384;
@@ -2340,16 +2369,14 @@ begin
         return;
     end if;
     select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    with its as materialized (
-        select r.id, r.key from marketing_automation_internal.record r where r.id = any (records)
-    ), kept as (
+    with kept as (
         insert into marketing_automation_internal.call_result (record_id, activity_id, result)
         select i.id, activity.id, coalesce(q.result, 'null')
         from marketing_automation_internal.call_as_owner(scenario.owner_id, model.relation,
-                marketing_automation_internal.call_query(activity, model), array(select i.key from its i),
+                marketing_automation_internal.call_query(activity, model), keys,
                 case when marketing_automation_internal.mentions_results(activity.call)
                     then marketing_automation_internal.results_by_key(records) end) as q (key text, result jsonb)
-        join its i on i.key = q.key
+        join unnest(records, keys) as i (id, key) on i.key = q.key
         returning octet_length(result::text) as size
     )
     select count(*), max(k.size) into called, longest from kept k;
@@ -2361,9 +2388,19 @@ begin
         raise exception 'its row was gone when it was called for' using errcode = 'no_data_found';
     end if;
 end $$;
-comment on function marketing_automation_internal.call_records(marketing_automation.activity, marketing_automation.scenario, bigint[]) is
-    'API: private. Calls what an activity calls, once for each of these records, and keeps the results. Raises what the call raises for any '
-    'of them: nothing of it is left then';
+comment on function marketing_automation_internal.call_records(marketing_automation.activity, marketing_automation.scenario, bigint[],
+    text[]) is
+    'API: private. Calls what an activity calls, once for each of these records, which have these keys, and keeps the results. Raises what '
+    'the call raises for any of them: nothing of it is left then';
+
+create or replace function marketing_automation_internal.plan_call(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.plan_as_owner(s.owner_id, m.relation, marketing_automation_internal.call_query(activity, m))
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.id = activity.scenario_id;
+end $$;
+comment on function marketing_automation_internal.plan_call(marketing_automation.activity) is
+    'API: private. Raises what is wrong with what an activity calls, which it plans with the rights of its owner and does not run';
 
 create or replace function marketing_automation_internal.start_failed(activity marketing_automation.activity, of_record bigint, now timestamptz)
     returns void
@@ -6111,9 +6148,11 @@ comment on function marketing_automation_internal.mail_columns(integer) is
     'translations and snippets use; null: none';
 
 create or replace function marketing_automation_internal.as_record(relation regclass, columns text[]) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
     -- Sizes are looked at first: they are known without reading a value that is stored apart. Of texts that is the number of bytes, of
     -- other types what is stored, up to four times as much as their JSON. offset 0: a view's column is computed once.
+    return (
     select coalesce('(select case when false then null ' || string_agg(
             -- Nothing to look at is still a part: string_agg() of nulls alone is null.
             case when c.attlen <> -1 then '' else format($size$when %1$s > %2$s then to_jsonb(format(%3$L, %1$s)) $size$, z.size, z.most,
@@ -6133,8 +6172,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         where coalesce(nullif(t.typbasetype, 0), t.oid) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype)
         union all
         select format('pg_column_size(c.%I)', u.name), 262144
-        limit 1) as z
-$$;
+        limit 1) as z);
+end $$;
 comment on function marketing_automation_internal.as_record(regclass, text[]) is
     'API: private. Expression over self, ready to stand in a query, for these columns of the row as JSON: what templates see as record. A '
     'JSON string, and no object, says that they are too large for a mail, which mails of others must not pay for';
@@ -7790,6 +7829,7 @@ declare
     reads_results boolean := marketing_automation_internal.mentions_results(query);
     takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
     to_call bigint[];
+    their_keys text[];
     processed integer;
     queued integer;
     wanted integer := cardinality(records);
@@ -7991,11 +8031,12 @@ begin
         on conflict do nothing
     )
     select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked'),
-        case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end
-    into processed, queued, gone, to_call
+        case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end,
+        case when calls and activity.action = 'call' then array(select d.key from decided d where d.outcome = 'executed') end
+    into processed, queued, gone, to_call, their_keys
     from counted c;
     -- Apart from the statement above, so that what it calls finds the activity done, and may change what that has written.
-    perform marketing_automation_internal.call_records(activity, scenario, to_call) where to_call is not null;
+    perform marketing_automation_internal.call_records(activity, scenario, to_call, their_keys) where to_call is not null;
     if gone <> '{}' then
         processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
     end if;
@@ -8007,30 +8048,6 @@ end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
     'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls';
-
-create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
-declare
-    model marketing_automation.model;
-begin
-    select m.* into strict model from marketing_automation.model m where m.name = scenario.model;
-    if marketing_automation_internal.check_expression(scenario.owner_id, model.relation, model.key, 'key') = model.key_type then
-        return false;
-    end if;
-    -- Finding the type is what the trigger does.
-    update marketing_automation.model m set key_type = m.key_type where m.name = model.name;
-    -- Whoever asks tries again, and would without end.
-    return exists (select from marketing_automation.model m where m.name = model.name and m.key_type <> model.key_type);
-exception when others then
-    if marketing_automation_internal.is_for_the_caller(sqlstate) then
-        raise;
-    end if;
-    -- Whatever is wrong with the key, there is an error about it already.
-    return false;
-end $$;
-comment on function marketing_automation_internal.refresh_key_type(marketing_automation.scenario) is
-    'API: private. Whether the key was found to have another type than it was registered with, because its column was retyped '
-    '(integer to bigint): keys cast to the old type would not all fit';
 
 create or replace function marketing_automation_internal.key_raises(activity marketing_automation.activity, of_record bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -8082,6 +8099,7 @@ declare
     part marketing_automation_internal.search := marketing_automation_internal.start_search(cardinality(records));
     failed boolean;
     asked_key boolean := false;
+    asked_call boolean := false;
     -- The first record of a part of which some row was gone when it was called for: it is tried again, and that one does nothing.
     tried_again bigint;
     broken text;
@@ -8113,6 +8131,11 @@ begin
             if marketing_automation_internal.is_passing_error(code) then
                 return;
             end if;
+            -- A call that no longer plans is not the fault of the records. Asked only now, as it takes as long as calling for many.
+            if calls and activity.call is not null and not asked_call then
+                asked_call := true;
+                perform marketing_automation_internal.plan_call(activity);
+            end if;
             if code = 'P0002' and activity.action = 'call' and tried_again is distinct from records[part.first] then
                 tried_again := records[part.first];
                 continue;
@@ -8139,7 +8162,7 @@ comment on function marketing_automation_internal.process_or_fail(marketing_auto
     out integer, out text, out text) is
     'API: private. Like process_records, but a record whose expressions raise fails alone, with its error kept. query, has_waited: '
     'record_query(); calls: whether to call what the activity calls, which a simulation does not. An error that passes ends it, and is '
-    'returned; what was processed before stays';
+    'returned; what was processed before stays. Raises what is wrong with a call that no longer plans';
 
 -- functions/sweeps.sql
 -- Sweeps: records of a scenario are asked, slice by slice, so that a transaction is short however many they are, whether something holds
@@ -9454,8 +9477,6 @@ begin
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation, query);
         perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.date_query(activity, model)) where activity.at is not null;
-        perform marketing_automation_internal.plan_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.call_query(activity, model)) where activity.call is not null;
         records := array(select d from unnest(marketing_automation_internal.due_records(activity, batch_size, now)) d order by d);
         due := cardinality(records);
         records := marketing_automation_internal.put_off(activity, records, now);
