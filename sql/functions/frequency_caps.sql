@@ -82,7 +82,10 @@ comment on function marketing_automation_internal.capped_mails(bigint[], timesta
     'and whether it is skipped instead. null, tests, mails of other classes: none';
 
 create function marketing_automation_internal.count_capped(mails bigint[], moment timestamptz) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
+-- A cap that is new has written of everybody who was mailed: statistics from before would have all of it read for each batch.
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
 begin
     with leaving as materialized (
         select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,
@@ -116,7 +119,10 @@ comment on function marketing_automation_internal.count_capped(bigint[], timesta
 
 create function marketing_automation_internal.settle_capped(ids bigint[], attempts integer[], states text[], results text[], moment timestamptz)
     returns void
-language sql set search_path = pg_catalog, pg_temp set random_page_cost = 1 as $$
+language sql set search_path = pg_catalog, pg_temp set random_page_cost = 1
+-- As count_capped().
+set enable_hashjoin = off set enable_mergejoin = off
+as $$
     with result as materialized (
         select r.id, r.attempt, r.state = 'sent' or coalesce(r.result, r.state) = 'in_doubt' as counts
         from unnest(ids, attempts, states, results) as r (id, attempt, state, result)

@@ -85,8 +85,9 @@ begin
     into slice
     from (select g.record_id, g.until, g.is_late from marketing_automation_internal.open_goal g
           where g.scenario_id = scenario.id and g.record_id > its.reached_record order by g.record_id limit batch_size) o
+    -- One by one: as a join it may read the records of everybody.
     cross join lateral (
-        select o.record_id, o.until, o.is_late, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id) g;
+        select o.record_id, o.until, o.is_late, r.entered_at from marketing_automation_internal.record r where r.id = o.record_id offset 0) g;
     asked := slice.records;
     if asked = 0 then
         return;
