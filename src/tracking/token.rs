@@ -7,7 +7,7 @@
 //!
 //! Every token has exactly one spelling: padding, loose trailing bits and overlong varints are refused.
 //!
-//! The token of a return path is spelt otherwise, see [`super::return_path`].
+//! The token of a return path is spelt otherwise, see [`super::address_token`].
 
 use std::fmt;
 

@@ -165,7 +165,7 @@ impl Scan {
         }
     }
 
-    /// Notes what [`super::operators`] writes anew.
+    /// Notes what [`super::super::operators`] writes anew.
     fn operation(&mut self, expression: &Expr<'_>) {
         let (span, ends, is_comparison, first) = match expression {
             Expr::UnaryOp(operation)
