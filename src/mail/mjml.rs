@@ -1,6 +1,8 @@
 //! MJML to HTML.
 
 mod angle_bracket;
+mod broken;
+mod carried;
 mod conditional;
 mod corrections;
 mod css;
@@ -16,7 +18,8 @@ use htmlparser::{ElementEnd, Token, Tokenizer};
 use mrml::prelude::parser::{Error, ParserOptions};
 use mrml::prelude::render::RenderOptions;
 
-pub(crate) use mistakes::{first_mistake, first_mistake_in_piece};
+pub(crate) use broken::{first_break, first_break_in_piece};
+pub(crate) use mistakes::{Mistake, first_mistake, first_mistake_in_piece};
 
 /// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process. In a debug build
 /// 2 MB of stack are enough for 145.
@@ -76,7 +79,11 @@ pub fn to_html(body: &str) -> Result<String, String> {
     let head = head::read(&document).map_err(|(offset, message)| at(offset, &message))?;
     let mut added = defaults::written_out(&document);
     added.extend(room::edits(&document));
-    let prepared = prepare::prepare(&document, added, head.edits);
+    let (carried, mut replaced) = carried::edits(&document);
+    let is_carried = !carried.is_empty() || !replaced.is_empty();
+    added.extend(carried);
+    replaced.extend(head.edits);
+    let prepared = prepare::prepare(&document, added, replaced);
     let parsed =
         mrml::parse_with_options(&prepared.text, &ParserOptions::default()).map_err(|error| {
             match end_of_parsing(&error, &prepared.text) {
@@ -92,6 +99,10 @@ pub fn to_html(body: &str) -> Result<String, String> {
         .element
         .render(&RenderOptions::default())
         .map_err(|error| wrong(error.to_string()))?;
+    let html = match is_carried {
+        true => carried::write_out(html),
+        false => html,
+    };
     let html = corrections::correct(html);
     let html = finish::set_attributes(html, &head.attributes).map_err(wrong)?;
     let html = finish::inline_styles(html, &head.rules).map_err(wrong)?;

@@ -22,10 +22,12 @@ mod page;
 mod printf;
 mod remarks;
 mod scan;
+mod sender;
 mod snippets;
 mod source_map;
 mod static_links;
 mod translations;
+mod wrong_mjml;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -156,28 +158,6 @@ impl MailTemplate {
             html_of(body.text.to_owned(), &mut Links::default())?;
         }
         Ok(template)
-    }
-
-    /// Looks for elements and attributes that MJML does not have in the snippets of the body.
-    ///
-    /// # Errors
-    /// The first of them, with the nearest name. Mails are made all the same: it vanishes from them.
-    pub(super) fn refuse_unknown_mjml(&self) -> Result<(), TemplateError> {
-        let body = format!("{}/", name(Part::Body));
-        let mut pieces: Vec<(&str, &str)> = self
-            .sources
-            .iter()
-            .filter_map(|(name, source)| Some((name.strip_prefix(&body)?, source.written())))
-            .collect();
-        pieces.sort_unstable();
-        for (snippet, text) in pieces {
-            let document = dead_links::without_tags(text);
-            if let Some(mistake) = mjml::first_mistake_in_piece(&document, dead_links::TAG) {
-                let error = TemplateError::at(Part::Body, text, mistake.offset, mistake.message);
-                return Err(error.in_snippet(Some(snippet)).with_hint(mistake.hint));
-            }
-        }
-        Ok(())
     }
 
     /// Whether all mails have the same sender.

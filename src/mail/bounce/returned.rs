@@ -1,7 +1,7 @@
 //! The pieces of a returned mail, and the traces in it of the mail that came back.
 
 use mail_parser::decoders::html::html_to_text;
-use mail_parser::{Message, MimeHeaders, PartType};
+use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use percent_encoding::percent_decode_str;
 
 use super::fields::{self, Field, fields};
@@ -168,9 +168,12 @@ impl Traces {
                 "return-path" | "x-envelope-from" | "envelope-from" => {
                     self.add_return_paths(&field.value);
                 }
-                // Relays write their own Message-ID and envelope, and leave this as it is.
+                // Relays write their own Message-ID and envelope, and leave this as it is, or encode it.
                 name if name.ends_with("list-unsubscribe") => {
                     self.add_unsubscribe_tokens(&field.value);
+                    if field.value.contains("=?") {
+                        self.add_unsubscribe_tokens(&decoded_words(&field.value));
+                    }
                 }
                 _ => {}
             }
@@ -208,6 +211,14 @@ impl Traces {
             }
         }
     }
+}
+
+/// The text of encoded words (RFC 2047), and what stands between them.
+fn decoded_words(value: &str) -> String {
+    let message = format!("Subject: {value}\r\n\r\n");
+    let parsed = MessageParser::new().parse(&message);
+    let text = parsed.as_ref().and_then(|message| message.subject());
+    text.unwrap_or_default().to_owned()
 }
 
 /// Whether a field says where the mail was sent to.

@@ -4,6 +4,8 @@ use super::returned::MAX_TRACES;
 use super::*;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
+mod encoded;
+
 fn read(raw: &[u8]) -> Report {
     super::read(raw, Rules::shipped(), |_| None)
 }

@@ -1,6 +1,7 @@
 //! `mj-attributes` for elements that inherit from the one around them: in MJML the defaults win, in mrml what is inherited.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use htmlparser::{ElementEnd, Token, Tokenizer};
 
@@ -24,55 +25,89 @@ const NAMES: [&str; 3] = ["name", "mj-class", "alt"];
 /// Names and values.
 type Attributes = Vec<(String, String)>;
 
+/// A start tag.
+pub(super) struct Start<'a> {
+    pub(super) name: &'a str,
+    pub(super) attributes: &'a Attributes,
+    /// Where each of its attributes stands.
+    pub(super) places: &'a [Range<usize>],
+    /// Where the tag ends, without its `>`.
+    pub(super) end: usize,
+    /// It stands in `mj-attributes`.
+    pub(super) is_default: bool,
+}
+
+/// The defaults of a document, by element and by class.
+pub(super) struct Defaults(HashMap<String, Attributes>);
+
 /// Writes the defaults into the elements that inherit, unless they say something else themselves.
 pub(super) fn written_out(document: &str) -> Vec<Edit> {
-    let defaults = read(document);
+    let defaults = Defaults::read(document);
     let mut edits = Vec::new();
-    if defaults.is_empty() {
+    if defaults.0.is_empty() {
         return edits;
     }
-    each_element(document, |element, own, end, is_default| {
-        if is_default || !INHERITING.contains(&element) {
+    each_element(document, |element| {
+        if element.is_default || !INHERITING.contains(&element.name) {
             return;
         }
         let allowed = elements()
-            .find(|(name, _)| *name == element)
+            .find(|(name, _)| *name == element.name)
             .and_then(|(_, allowed)| *allowed)
             .unwrap_or_default();
-        let classes = value(own, "mj-class").unwrap_or_default();
-        // What is nearer to the element wins.
-        let classes = classes.split_whitespace().rev().map(class);
-        let layers = classes.chain([element.to_owned(), "mj-all".to_owned()]);
-        let mut written: Attributes = own.clone();
-        for (name, value) in layers.filter_map(|layer| defaults.get(&layer)).flatten() {
+        let mut written: Attributes = element.attributes.clone();
+        for (name, value) in defaults.layers(&element).flatten() {
             let is_meant = allowed.contains(&name.as_str()) && !NAMES.contains(&name.as_str());
             if is_meant && !written.iter().any(|(known, _)| known == name) {
                 written.push((name.clone(), value.clone()));
                 let text = format!(" {name}=\"{}\"", referenced(value));
-                edits.push(Edit::replace(end..end, text));
+                edits.push(Edit::replace(element.end..element.end, text));
             }
         }
     });
     edits
 }
 
-/// The defaults by element, and by class.
-fn read(document: &str) -> HashMap<String, Attributes> {
-    let mut defaults: HashMap<String, Attributes> = HashMap::new();
-    each_element(document, |element, attributes, _, is_default| {
-        if is_default {
-            let whose = match value(attributes, "name") {
-                Some(name) if element == "mj-class" => class(name),
-                _ => element.to_owned(),
-            };
-            let known = defaults.entry(whose).or_default();
-            for (name, value) in attributes {
-                known.retain(|(other, _)| other != name);
-                known.push((name.clone(), value.clone()));
+impl Defaults {
+    pub(super) fn read(document: &str) -> Defaults {
+        let mut defaults: HashMap<String, Attributes> = HashMap::new();
+        each_element(document, |element| {
+            if element.is_default {
+                let whose = match value(element.attributes, "name") {
+                    Some(name) if element.name == "mj-class" => class(name),
+                    _ => element.name.to_owned(),
+                };
+                let known = defaults.entry(whose).or_default();
+                let is_its_own = |name: &str| name == "name" && element.name == "mj-class";
+                for (name, value) in element.attributes {
+                    if is_its_own(name) {
+                        continue;
+                    }
+                    known.retain(|(other, _)| other != name);
+                    known.push((name.clone(), value.clone()));
+                }
             }
-        }
-    });
-    defaults
+        });
+        Defaults(defaults)
+    }
+
+    /// What the element says of an attribute, or its defaults.
+    pub(super) fn value<'a>(&'a self, element: &Start<'a>, name: &str) -> Option<&'a str> {
+        let mut layers = self.layers(element);
+        value(element.attributes, name).or_else(|| layers.find_map(|layer| value(layer, name)))
+    }
+
+    /// Its defaults; what is nearer to the element, and wins, comes first.
+    fn layers(&self, element: &Start<'_>) -> impl Iterator<Item = &Attributes> {
+        let classes = value(element.attributes, "mj-class").unwrap_or_default();
+        let names: Vec<String> = classes
+            .split_whitespace()
+            .rev()
+            .map(class)
+            .chain([element.name.to_owned(), "mj-all".to_owned()])
+            .collect();
+        names.into_iter().filter_map(|layer| self.0.get(&layer))
+    }
 }
 
 fn class(name: &str) -> String {
@@ -84,22 +119,26 @@ fn value<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| value.as_str())
 }
 
-/// Calls with each element, its attributes, where its start tag ends, and whether it stands in `mj-attributes`.
-fn each_element(document: &str, mut call: impl FnMut(&str, &Attributes, usize, bool)) {
-    let (mut element, mut attributes) = (String::new(), Attributes::new());
+/// Calls with each element.
+pub(super) fn each_element(document: &str, mut call: impl FnMut(Start<'_>)) {
+    let (mut element, mut attributes, mut places) = (String::new(), Attributes::new(), Vec::new());
     let mut is_default = false;
     for token in Tokenizer::from(document).map_while(Result::ok) {
         match token {
             Token::ElementStart { local, .. } => {
                 element = local.as_str().to_ascii_lowercase();
                 attributes.clear();
+                places.clear();
             }
-            Token::Attribute { local, value, .. } => {
+            Token::Attribute {
+                local, value, span, ..
+            } => {
                 let value = value.map(|value| value.as_str().to_owned());
                 attributes.push((
                     local.as_str().to_ascii_lowercase(),
                     value.unwrap_or_default(),
                 ));
+                places.push(span.range());
             }
             Token::ElementEnd {
                 end: ElementEnd::Close(_, local),
@@ -109,7 +148,13 @@ fn each_element(document: &str, mut call: impl FnMut(&str, &Attributes, usize, b
                 if element == "mj-attributes" {
                     is_default = matches!(end, ElementEnd::Open);
                 } else {
-                    call(&element, &attributes, span.start(), is_default);
+                    call(Start {
+                        name: &element,
+                        attributes: &attributes,
+                        places: &places,
+                        end: span.start(),
+                        is_default,
+                    });
                 }
             }
             _ => {}

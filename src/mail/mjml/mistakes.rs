@@ -19,7 +19,7 @@ pub(crate) struct Mistake {
 }
 
 impl Mistake {
-    fn new(offset: usize, message: &str, hint: Option<String>) -> Mistake {
+    pub(super) fn new(offset: usize, message: &str, hint: Option<String>) -> Mistake {
         let message = format!("mjml: {message}");
         Mistake {
             offset,

@@ -1,5 +1,7 @@
 use super::*;
 
+mod broken;
+mod carried;
 mod head;
 
 fn mail(column: &str) -> String {

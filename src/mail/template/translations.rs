@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::css_comment;
 use super::names::{Names, Undefined};
 use super::snippets::Snippets;
-use super::{MailTemplate, Part, Source, TemplateError};
+use super::{MailTemplate, Part, Source, TemplateError, sender as senders};
 use crate::mail::locale::{fallbacks, for_text, normalized};
 
 /// Sender, subject and body in one language; None: this language has none of its own.
@@ -130,6 +130,9 @@ pub fn check(
     let [sender, subject, body] = [&texts.sender, &texts.subject, &texts.body]
         .map(|text| text.as_deref().map(css_comment::protect));
     let [sender, subject, body] = [&sender, &subject, &body].map(|text| text.as_deref());
+    if let Some(sender) = sender {
+        senders::refuse_no_address(sender)?;
+    }
     for variant in snippets.variants(language) {
         let source = |text| Source {
             text,
@@ -142,7 +145,7 @@ pub fn check(
             source(body.unwrap_or_default()),
             snippets,
         )?
-        .refuse_unknown_mjml()?;
+        .refuse_wrong_mjml()?;
         for (part, text) in [
             (Part::Sender, sender),
             (Part::Subject, subject),

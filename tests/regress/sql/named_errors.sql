@@ -19,11 +19,12 @@ select marketing_automation.run('named errors');
 select marketing_automation.stop('named errors');
 select marketing_automation.run('named errors');
 
--- A sender that is no mailbox: refused if every mail would have it, else found at run() with one row.
+-- A sender that is no mailbox: refused if that of no mail is one, else found at run() with one row.
 select marketing_automation.draft('named errors');
 select marketing_automation.add_activity('named errors', 'sender', sender => 'Shop hello@shop.example', subject => 's', body => 'b');
 select marketing_automation.add_activity('named errors', 'none', sender => 'Shop <>', subject => 's', body => 'b');
-select marketing_automation.add_activity('named errors', 'sender', sender => '{{ record.name }} hello@shop.example', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('named errors', 'sender', sender => '{{ record.name }} hello@shop.example', subject => 's', body => 'b');
+select marketing_automation.add_activity('named errors', 'sender', sender => '{{ record.email }}@shop.example', subject => 's', body => 'b') > 0 as added;
 set marketing_automation.email_from = 'Shop hello@shop.example';
 select marketing_automation.run('named errors');
 select marketing_automation.stop('named errors');
