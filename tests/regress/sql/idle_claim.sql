@@ -4,7 +4,7 @@ set timezone = 'UTC';
 create schema idle;
 create table idle.guest (id integer primary key, email text);
 insert into idle.guest select i, 'guest' || i || case when i = 3 then '@slow.example' else '@idle.example' end from generate_series(1, 4) i;
-select count(marketing_automation.register_model('idle guest', 'idle.guest', key => 'self.id', party => 'self.id', email => 'self.email')) as registered;
+select count(marketing_automation.register_model('idle guest', 'idle.guest', key => 'self.id', party => '''idle guest '' || self.id', email => 'self.email')) as registered;
 select marketing_automation.create_scenario('idle', 'idle guest', domain => 'self.id <= 3') > 0 as created;
 select marketing_automation.add_activity('idle', 'mail', subject => 's', body => 'b') > 0 as added;
 insert into marketing_automation.frequency_cap (message_class, mails, per) values ('marketing', 5, '1 day');
