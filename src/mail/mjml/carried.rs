@@ -68,11 +68,11 @@ pub(super) fn write_out(html: String) -> String {
     let mut written = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let names = CARRIERS.iter().flat_map(|(.., carried)| *carried);
-        let value = names.filter_map(|name| {
+        let mut value = names.filter_map(|name| {
             let value = part.strip_prefix(name)?.strip_prefix('=')?;
             Some((name, value))
         });
-        match value.last() {
+        match value.next_back() {
             Some((name, value)) => {
                 // The carrier is not there for its own sake.
                 match written.ends_with("=\"") {
