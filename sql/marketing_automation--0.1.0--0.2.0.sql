@@ -13782,6 +13782,7 @@ begin
             select a.server, i.in_hand, a.per_second, a.daily, a.today, a.taken_today,
                    -- Permits in hand have left the bucket, and still count for the burst.
                    least(a.burst, coalesce(a.tokens, a.burst) + i.in_hand) as tokens,
+                   coalesce(a.tokens, a.burst) + i.in_hand > a.burst as is_full,
                    a.daily - a.taken_today + i.in_hand as left_today
             from unnest(servers, in_hand) as i (server, in_hand)
             join marketing_automation_internal.smtp_allowance a on a.server = i.server
@@ -13793,7 +13794,8 @@ begin
             set tokens = g.tokens - g.in_hand - g.permits, refilled_at = statement_timestamp(), day = g.today,
                 taken = g.taken_today + g.permits
             from granted g
-            where u.server = g.server and g.permits > 0
+            -- What would flow over while permits are in hand is gone: else a mailer that has waited with a burst in hand would have another.
+            where u.server = g.server and (g.permits > 0 or g.is_full)
         )
         select g.server, g.permits, coalesce(g.left_today <= g.in_hand + g.permits, false),
                case when g.left_today <= g.in_hand + g.permits

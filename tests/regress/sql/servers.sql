@@ -32,6 +32,11 @@ update marketing_automation_internal.smtp_usage set refilled_at = statement_time
 select * from marketing_automation_internal.grant_send_tokens('{paced}', '{3}', 100);
 update marketing_automation_internal.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
 select * from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 2);
+-- Whoever has waited with all of it in hand has no more behind it.
+update marketing_automation_internal.smtp_usage set refilled_at = statement_timestamp() - interval '1 hour' where server = 'paced';
+select server, permits from marketing_automation_internal.grant_send_tokens('{paced}', '{4}', 100);
+select tokens, statement_timestamp() - refilled_at < interval '30 minutes' as counts_from_now from marketing_automation_internal.smtp_usage
+where server = 'paced';
 -- Or is said to have been used in an hour, as the clock was set back.
 update marketing_automation_internal.smtp_usage set tokens = 0, refilled_at = statement_timestamp() + interval '1 hour' where server = 'paced';
 select server, permits > 0 as some from marketing_automation_internal.grant_send_tokens('{paced}', '{0}', 2);
