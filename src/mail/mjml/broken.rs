@@ -11,20 +11,16 @@ const ADVICE: &str = "A < that is text is written &lt;";
 /// Finds the first place that no mail can be made of; `tag` stands for each byte of an expression.
 pub(crate) fn first_break(document: &str, tag: char) -> Option<Mistake> {
     let start = document.len() - without_prolog(document).len();
-    let mut found = unreadable(&document[start..], tag)?;
+    let mut found = first_break_in_piece(&document[start..], tag)?;
     found.offset += start;
     Some(found)
 }
 
 /// The same in a piece of a document.
 pub(crate) fn first_break_in_piece(piece: &str, tag: char) -> Option<Mistake> {
-    unreadable(piece, tag)
-}
-
-fn unreadable(document: &str, tag: char) -> Option<Mistake> {
     // Branches stand one behind the other, so that more elements may end than begin; behind the last the tokenizer reads none.
-    let before = "<x>".repeat(document.matches("</").count() + 1);
-    let document = before.clone() + document;
+    let before = "<x>".repeat(piece.matches("</").count() + 1);
+    let document = before.clone() + piece;
     // A tokenizer of XML ends at control characters.
     let blank = angle_bracket::protect(&document.replace(tag, " "));
     if conditional::broken(&blank).is_some() {
@@ -50,9 +46,9 @@ fn unreadable(document: &str, tag: char) -> Option<Mistake> {
                     return Some(Mistake::new(place, LONE, Some(ADVICE.to_owned())));
                 }
                 // What an expression gives may make a whole of it.
-                let piece = markup.split('>').next().unwrap_or_default();
+                let element = markup.split('>').next().unwrap_or_default();
                 let message = error.to_string();
-                return (!piece.contains(tag)).then(|| Mistake::new(place, &message, None));
+                return (!element.contains(tag)).then(|| Mistake::new(place, &message, None));
             }
         }
     }
