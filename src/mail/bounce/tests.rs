@@ -180,8 +180,8 @@ fn relayed(kind: &str, report: &str, unsubscribe: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-#[test]
-fn a_mail_that_a_relay_renamed_is_known_by_its_unsubscribe_url() {
+/// A key, and a token to unsubscribe that it has signed.
+fn signed() -> (Keyring, Token, String) {
     let keyring = Keyring::new(vec![(7, [7; 32])]).unwrap();
     let token = Token {
         record: 300,
@@ -189,6 +189,12 @@ fn a_mail_that_a_relay_renamed_is_known_by_its_unsubscribe_url() {
         link: None,
     };
     let signed = keyring.sign(Purpose::Unsubscribe, &token);
+    (keyring, token, signed)
+}
+
+#[test]
+fn a_mail_that_a_relay_renamed_is_known_by_its_unsubscribe_url() {
+    let (keyring, token, signed) = signed();
     let abuse = "Feedback-Type: abuse (reported)\nVersion: 1\n";
     let failed = "Final-Recipient: rfc822; a@x\nAction: failed\nStatus: 5.1.1\n";
     for (kind, report, is) in [

@@ -3,17 +3,6 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 
-fn signed() -> (Keyring, Token, String) {
-    let keyring = Keyring::new(vec![(7, [7; 32])]).unwrap();
-    let token = Token {
-        record: 300,
-        activity: 5,
-        link: None,
-    };
-    let signed = keyring.sign(Purpose::Unsubscribe, &token);
-    (keyring, token, signed)
-}
-
 /// A complaint whose last part is the mail.
 fn complaint(last: &str) -> Vec<u8> {
     format!(
