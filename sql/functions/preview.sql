@@ -32,25 +32,6 @@ end $$;
 comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
     'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
 
-create function marketing_automation_internal.demand_key(scenario marketing_automation.scenario, key text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
-begin
-    perform marketing_automation_internal.demand_some_key(key);
-    begin
-        -- As its owner, since a type may have code of somebody.
-        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
-            select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
-            from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
-    exception when data_exception or check_violation then
-        raise exception 'key "%" is no %', key, format_type(model.key_type, null)
-            using errcode = sqlstate, hint = format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
-    end;
-end $$;
-comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
-    'API: private. Raises unless a text is a value of the type of a model''s key; null: it is none';
-
 create function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
     track_opens boolean, track_clicks boolean)

@@ -103,6 +103,38 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
+create function marketing_automation_internal.key_fault(scenario marketing_automation.scenario, key text,
+    out message text, out hint text, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+begin
+    -- As its owner, since a type may have code of somebody.
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
+        select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
+exception when data_exception or check_violation then
+    message := format('key "%s" is no %s', key, format_type(model.key_type, null));
+    hint := format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
+    code := sqlstate;
+end $$;
+comment on function marketing_automation_internal.key_fault(marketing_automation.scenario, text, out text, out text, out text) is
+    'API: private. Why a text is no value of the type of a model''s key; nulls: it is one';
+
+create function marketing_automation_internal.demand_key(scenario marketing_automation.scenario, key text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    fault record;
+begin
+    perform marketing_automation_internal.demand_some_key(key);
+    fault := marketing_automation_internal.key_fault(scenario, key);
+    if fault.message is not null then
+        raise exception using message = fault.message, errcode = fault.code, hint = fault.hint;
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
+    'API: private. Raises unless a text is a value of the type of a model''s key; null: it is none';
+
 create function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare

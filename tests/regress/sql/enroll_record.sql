@@ -63,6 +63,7 @@ update marketing_automation.scenario set domain = 'self.paid and (self.id <> 12 
 set role regress_checkout;
 select marketing_automation.enroll_record('thanks', '11') as entered;
 select marketing_automation.enroll_record('thanks', '12') as entered;
+select marketing_automation.enroll_record('thanks', 'twelve') as entered;
 select marketing_automation.enroll_record('thanks', '11', now => '2026-03-01 12:00+00');
 select * from marketing_automation.enroll('thanks');
 reset role;
