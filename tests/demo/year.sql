@@ -9,9 +9,15 @@ select n, 'Customer ' || n, 'customer' || n || '@example.org', date '1960-01-01'
     (now() at time zone 'UTC')::date + (n % 120)::integer, n % 3 = 0, (array['Europe/Paris', 'America/New_York', 'Asia/Tokyo', null])[1 + n % 4]
 from generate_series(1, :customers::bigint) n;
 
+-- One in five has bought in the year before, which nobody is thanked for now: so that who does not buy again is asked back, and again half a year later.
+alter table shop.purchase disable trigger confirm;
+insert into shop.purchase (id, customer_id, total, at)
+select -c.id, c.id, 10 + c.id % 90, now() - interval '1 day' * (60 + c.id % 150) from shop.customer c where c.id % 5 = 0;
+alter table shop.purchase enable trigger confirm;
+
 insert into shop.staff values (1, 'marketing@example.org');
 
--- Six hours of it.
+-- Eight hours of it.
 create procedure shop.live() language plpgsql as $$
 declare
     today text := to_char(now() at time zone 'UTC', 'YYYY-MM-DD HH24');
@@ -43,7 +49,8 @@ begin
     join marketing_automation.activity a on a.id = m.activity_id
     left join marketing_automation.branch_decision d on d.record_id = m.record_id and d.parent_id = m.activity_id
     left join marketing_automation.activity v on v.id = d.activity_id
-    where m.state = 'sent' and not exists (select from shop.seen s where s.message_id = m.id);
+    -- Who has not read it within a day does not.
+    where m.state = 'sent' and m.sent_at > now() - interval '1 day' and not exists (select from shop.seen s where s.message_id = m.id);
     insert into shop.seen select f.id from fresh f;
     perform marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(k.kind),
         array_agg(marketing_automation_internal.sign_token(k.kind, f.record_id, f.activity_id)), array_agg(now()), array_agg('GET'::text),
@@ -61,8 +68,8 @@ create view shop.broken_promise as
 select 'two mails of one activity' as promise, m.key from marketing_automation.message m where m.record_id is not null
 group by m.record_id, m.activity_id, m.key having count(*) > 1
 union all
-select 'a second mail after the payment', m.key from marketing_automation.message m
-join marketing_automation.activity a on a.id = m.activity_id and a.name = 'still there'
+select 'a reminder after the payment', m.key from marketing_automation.message m
+join marketing_automation.activity a on a.id = m.activity_id and a.name in ('forgotten', 'still there')
 join shop.cart c on c.id::text = m.key where m.sent_at > c.paid_at
 union all
 select 'an offer without a confirmation', m.key from marketing_automation.message m
@@ -71,10 +78,32 @@ where m.state = 'sent' and not exists (
     select from marketing_automation.subscription u where u.topic = 'offers' and u.party = m.party and u.state = 'subscribed' and u.at <= m.sent_at)
 union all
 select 'a birthday mail on another day', m.key from marketing_automation.message m
-join marketing_automation.activity a on a.id = m.activity_id and a.name in ('cake')
+join marketing_automation.activity a on a.id = m.activity_id and a.name in ('wishes', 'cake')
 join shop.customer c on c.id::text = m.key
 where to_char(m.sent_at at time zone coalesce(c.time_zone, 'UTC'), 'MMDD') <> to_char(c.born, 'MMDD')
   and (to_char(c.born, 'MMDD'), to_char(m.sent_at at time zone coalesce(c.time_zone, 'UTC'), 'MMDD')) <> ('0229', '0228')
+union all
+select 'a last word on another day', m.key from marketing_automation.message m
+join marketing_automation.activity a on a.id = m.activity_id and a.name = 'last day'
+join shop.customer c on c.id::text = m.key
+where (m.sent_at at time zone coalesce(c.time_zone, 'UTC'))::date <> c.trial_ends - 1
+union all
+select 'news outside working hours', m.key from marketing_automation.message m
+join marketing_automation.activity a on a.id = m.activity_id
+join marketing_automation.scenario s on s.id = a.scenario_id and s.send_window = 'working hours'
+join shop.customer c on c.id::text = m.key
+cross join lateral (select m.sent_at at time zone coalesce(c.time_zone, 'UTC') as at) l
+where extract(isodow from l.at) > 5 or l.at::time < '09:00' or l.at::time >= '18:00'
+union all
+select 'asked back twice within half a year', m.key from (
+    select m.key, m.sent_at - lag(m.sent_at) over (partition by m.key order by m.sent_at) as since from marketing_automation.message m
+    join marketing_automation.activity a on a.id = m.activity_id and a.name = 'we miss you') m where m.since < interval '179 days'
+union all
+-- Those that the recipes themselves have put in are older than the trigger.
+select 'an order without its confirmation', p.id::text from shop.purchase p where p.id > 6 and not exists (
+    select from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id
+    join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'order confirmation'
+    where m.key = p.id::text and m.sent_at < p.at + interval '1 hour')
 union all
 select 'a mail to who is held out', m.key from marketing_automation.message m
 join marketing_automation.record r on r.id = m.record_id where r.held_out;
