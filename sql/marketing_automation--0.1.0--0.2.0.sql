@@ -2205,6 +2205,38 @@ end $$;
 comment on function marketing_automation_internal.canonical_key(marketing_automation.scenario, text) is
     'API: private. A key as records have it: 7 for 007 of a bigint; the text itself while no row has it';
 
+create or replace function marketing_automation_internal.key_fault(scenario marketing_automation.scenario, key text,
+    out message text, out hint text, out code text)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+begin
+    -- As its owner, since a type may have code of somebody.
+    perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
+        select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
+        from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
+exception when data_exception or check_violation then
+    message := format('key "%s" is no %s', key, format_type(model.key_type, null));
+    hint := format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
+    code := sqlstate;
+end $$;
+comment on function marketing_automation_internal.key_fault(marketing_automation.scenario, text, out text, out text, out text) is
+    'API: private. Why a text is no value of the type of a model''s key; nulls: it is one';
+
+create or replace function marketing_automation_internal.demand_key(scenario marketing_automation.scenario, key text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    fault record;
+begin
+    perform marketing_automation_internal.demand_some_key(key);
+    fault := marketing_automation_internal.key_fault(scenario, key);
+    if fault.message is not null then
+        raise exception using message = fault.message, errcode = fault.code, hint = fault.hint;
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
+    'API: private. Raises unless a text is a value of the type of a model''s key; null: it is none';
+
 create or replace function marketing_automation_internal.refresh_key_type(scenario marketing_automation.scenario) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
@@ -7417,7 +7449,8 @@ comment on function marketing_automation_internal.entering_keys_query(marketing_
 
 create or replace function marketing_automation_internal.enter_keys(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, keys text[], now timestamptz,
-    out entered bigint, out poisoned bigint, out refused bigint, out stopped boolean, out error text, out code text
+    out entered bigint, out poisoned bigint, out refused bigint, out unfit bigint, out stopped boolean, out error text, out code text,
+    out hint text
 )
 language plpgsql set search_path = pg_catalog, pg_temp set jit = off as $$
 declare
@@ -7428,10 +7461,12 @@ declare
     first_code text;
     detail text;
     broken text;
+    fault record;
 begin
     entered := 0;
     poisoned := 0;
     refused := 0;
+    unfit := 0;
     stopped := false;
     -- The first thousand are enough to know that it is not the fault of single rows.
     while part.first is not null and poisoned + refused < 1000 loop
@@ -7452,11 +7487,16 @@ begin
             return;
         end if;
         if failed and part.first = part.last then
+            fault := marketing_automation_internal.key_fault(scenario, keys[part.first]);
             if refused = 0 then
-                first_error := marketing_automation_internal.entering_error(scenario, error, code, broken, detail);
+                first_error := coalesce(fault.message, marketing_automation_internal.entering_error(scenario, error, code, broken, detail));
                 first_code := code;
+                hint := fault.hint;
             end if;
-            if poison is null and broken = '' then
+            if fault.message is not null then
+                unfit := unfit + 1;
+            end if;
+            if fault.message is null and poison is null and broken = '' then
                 -- If it is the condition of a root, the row enters, and fails when that runs.
                 poison := keys[part.first:part.last];
                 continue;
@@ -7470,9 +7510,10 @@ begin
     code := first_code;
 end $$;
 comment on function marketing_automation_internal.enter_keys(marketing_automation.scenario, marketing_automation.model, text, text[],
-    timestamptz, out bigint, out bigint, out bigint, out boolean, out text, out text) is
+    timestamptz, out bigint, out bigint, out bigint, out bigint, out boolean, out text, out text, out text) is
     'API: private. Enters rows by their keys: how many have entered, how many of them for which the condition of a root raises '
-    '(poisoned), how many have not, as another expression raises (refused), and the first error. stopped: an error that passes ended it';
+    '(poisoned), how many have not, as another expression raises (refused), or, of these, as the key is no value of its type (unfit), and the '
+    'first error with its hint. stopped: an error that passes ended it';
 
 create or replace function marketing_automation_internal.share_scenario_soon(scenario marketing_automation.scenario) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
@@ -7491,7 +7532,7 @@ comment on function marketing_automation_internal.share_scenario_soon(marketing_
     'raises after a second. enroll() and others who enter do not wait';
 
 create or replace function marketing_automation_internal.enter_records(caller regrole, scenario_name text, keys text[], now timestamptz,
-    out entered bigint, out refused bigint, out error text, out code text, out sees boolean)
+    out entered bigint, out refused bigint, out unfit bigint, out error text, out code text, out hint text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario_name, 'enter');
@@ -7510,7 +7551,7 @@ begin
     end if;
     entered := 0;
     refused := 0;
-    sees := marketing_automation_internal.sees_rows(caller, chosen.id);
+    unfit := 0;
     perform marketing_automation_internal.share_scenario_soon(chosen);
     perform marketing_automation_internal.begin_turn();
     model := marketing_automation_internal.enterable_model(chosen);
@@ -7535,9 +7576,15 @@ begin
     end if;
     entered := its.entered;
     refused := its.refused;
+    unfit := its.unfit;
     -- What is wrong with a row that has entered is told when its activity fails.
-    error := case when refused > 0 then its.error end;
-    code := case when refused > 0 then its.code end;
+    if refused > 0 then
+        code := its.code;
+        hint := its.hint;
+        -- A key is the caller's own.
+        error := case when hint is not null or marketing_automation_internal.sees_rows(caller, chosen.id) then its.error
+            else marketing_automation_internal.public_error(its.error, code) end;
+    end if;
     if entered > 0 then
         insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
         values (chosen.id, marketing_automation_internal.counter_period(at), entered);
@@ -7550,9 +7597,22 @@ exception when others then
     end if;
     raise exception 'scenario "%": %', chosen.name, marketing_automation_internal.definition_error(chosen) using errcode = code;
 end $$;
-comment on function marketing_automation_internal.enter_records(regrole, text, text[], timestamptz, out bigint, out bigint, out text,
-    out text, out boolean) is
-    'API: private. Enters rows of a running scenario by their keys. sees: whether the caller may be told an error that quotes a row';
+comment on function marketing_automation_internal.enter_records(regrole, text, text[], timestamptz, out bigint, out bigint, out bigint,
+    out text, out text, out text) is
+    'API: private. Enters rows of a running scenario by their keys; refused, unfit, error, code and hint: as those of enter_keys(), the error '
+    'as its caller may be told it';
+
+create or replace function marketing_automation_internal.refuse_rows(what text, scenario text, error text, code text, hint text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- An empty hint would be shown, and a null one is an error.
+    if hint is null then
+        raise exception '% cannot enter scenario "%": %', what, scenario, error using errcode = code;
+    end if;
+    raise exception '% cannot enter scenario "%": %', what, scenario, error using errcode = code, hint = hint;
+end $$;
+comment on function marketing_automation_internal.refuse_rows(text, text, text, text, text) is
+    'API: private. Raises that rows (what) have not entered a scenario, and why';
 
 create or replace function marketing_automation_internal.enroll_record(caller regrole, scenario text, key text, now timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -7562,9 +7622,7 @@ begin
     perform marketing_automation_internal.reach_definitions();
     select e.* into result from marketing_automation_internal.enter_records(caller, scenario, array[key], now) e;
     if result.refused > 0 then
-        raise exception 'row "%" cannot enter scenario "%": %', key, scenario, case when result.sees then result.error
-                else marketing_automation_internal.public_error(result.error, result.code) end
-            using errcode = result.code;
+        perform marketing_automation_internal.refuse_rows(format('row "%s"', key), scenario, result.error, result.code, result.hint);
     end if;
     return result.entered > 0;
 end $$;
@@ -7587,14 +7645,17 @@ begin
     perform marketing_automation_internal.reach_definitions();
     select e.* into result from marketing_automation_internal.enter_records(caller, scenario, keys, now) e;
     if result.refused > 0 and result.refused >= least(1000, cardinality(keys)) then
-        raise exception 'rows cannot enter scenario "%": %', scenario, case when result.sees then result.error
-                else marketing_automation_internal.public_error(result.error, result.code) end
-            using errcode = result.code;
+        perform marketing_automation_internal.refuse_rows('rows', scenario, result.error, result.code, result.hint);
     end if;
-    if result.refused > 0 then
-        -- Neither keys nor values: the log is not for them.
+    -- Neither keys nor values: the log is not for them.
+    if result.unfit > 0 then
+        raise warning 'scenario "%": % no value of the type of the model''s key', scenario,
+            case result.unfit when 1 then '1 key is' else result.unfit || ' keys are' end
+            using errcode = 'invalid_text_representation', hint = 'Give each key as the row has it; the other rows have been looked at.';
+    end if;
+    if result.refused > result.unfit then
         raise warning 'scenario "%": % not enter, as an expression raises', scenario,
-            case result.refused when 1 then '1 row does' else result.refused || ' rows do' end
+            case result.refused - result.unfit when 1 then '1 row does' else result.refused - result.unfit || ' rows do' end
             using errcode = result.code, hint = 'The next enroll() names them in scenario_status, if they match the domain.';
     end if;
     return result.entered;
@@ -14020,25 +14081,6 @@ begin
 end $$;
 comment on function marketing_automation_internal.mailed_activity(regrole, text, text) is
     'API: private. The activity of that name that sends an e-mail, for members of its scenario''s owner; else an error';
-
-create or replace function marketing_automation_internal.demand_key(scenario marketing_automation.scenario, key text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
-begin
-    perform marketing_automation_internal.demand_some_key(key);
-    begin
-        -- As its owner, since a type may have code of somebody.
-        perform from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation, (
-            select format('select (($1)::%I.%I[])[1] is null', n.nspname, t.typname)
-            from pg_type t join pg_namespace n on n.oid = t.typnamespace where t.oid = model.key_type), array[key]) as q (is_null boolean);
-    exception when data_exception or check_violation then
-        raise exception 'key "%" is no %', key, format_type(model.key_type, null)
-            using errcode = sqlstate, hint = format('The key of model "%s" is %s of %s.', model.name, model.key, model.relation);
-    end;
-end $$;
-comment on function marketing_automation_internal.demand_key(marketing_automation.scenario, text) is
-    'API: private. Raises unless a text is a value of the type of a model''s key; null: it is none';
 
 create or replace function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
