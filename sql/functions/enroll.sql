@@ -52,9 +52,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
       -- What enrolling has nothing to say about.
       and not ($2 is null and s.last_error like 'events wait,%' and exists (
             select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
-      and not ($2 is null and exists (
-            select from marketing_automation_internal.failed_turn t
-            where t.scenario_id = $1 and t.work in ('leave', 'exit', 'goal', 'date', 'wait') and t.failed_at > clock_timestamp() - interval '10 minutes'))
+      and not ($2 is null and marketing_automation_internal.has_just_failed($1, '{leave,exit,goal,date,wait}'))
       and (s.last_error_activity_id is not distinct from $2
            -- What could not run is not there any more.
            or $2 is null and not exists (

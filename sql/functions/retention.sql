@@ -105,6 +105,7 @@ declare
     -- For whom frequency caps have counted; the log of these mails may be gone.
     persons bytea[] := array[hash];
 begin
+    perform marketing_automation_internal.demand_some_address(address);
     -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
     perform marketing_automation_internal.suppress_address(address, 'forgotten');
     -- Again after the locks, as those who held them may have mailed, ended or retried.

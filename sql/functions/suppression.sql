@@ -6,7 +6,6 @@ declare
     -- A later reason replaces an earlier one that weighs less: who clears out hard bounces must not set a complainer free.
     weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
 begin
-    perform marketing_automation_internal.demand_some_address(address);
     if reason is null or reason <> all (weights) then
         raise exception 'reason "%" does not exist', reason
             using errcode = 'invalid_parameter_value', hint = format('It is %s.', array_to_string(weights, ', '));
@@ -21,7 +20,7 @@ begin
     return found;
 end $$;
 comment on function marketing_automation_internal.suppress_address(text, text, text) is
-    'API: private. As suppress(), for what a mail or a record may have as its address, whatever that is';
+    'API: private. As suppress(), for what a mail or a record may have as its address, whatever that is, but blank';
 
 create function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

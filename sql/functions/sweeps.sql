@@ -221,9 +221,7 @@ begin
         where s.scenario_id = scenario.id and s.what = of_what;
         -- Of several activities, the one that failed may have been passed.
         perform marketing_automation_internal.turn_succeeded(scenario.id, of_what, 0, null)
-        where of_what in ('exit', 'goal') or not exists (
-            select from marketing_automation_internal.failed_turn t
-            where t.scenario_id = scenario.id and t.work = of_what and t.failed_at > clock_timestamp() - interval '10 minutes');
+        where of_what in ('exit', 'goal') or not marketing_automation_internal.has_just_failed(scenario.id, array[of_what]);
     elsif its.batch_size is not null and marketing_automation_internal.is_quick(clock_timestamp() - began) then
         next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
         update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;

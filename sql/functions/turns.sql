@@ -120,6 +120,15 @@ end $$;
 comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
     'API: private. Takes it back to its place in the line; of what had been too slow, batches grow again as long as they are quick';
 
+create function marketing_automation_internal.has_just_failed(of_scenario integer, works text[]) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from marketing_automation_internal.failed_turn t
+        where t.scenario_id = of_scenario and t.work = any (works) and t.failed_at > clock_timestamp() - interval '10 minutes')
+$$;
+comment on function marketing_automation_internal.has_just_failed(integer, text[]) is
+    'API: private. Whether one of these works of a scenario has failed within ten minutes and not succeeded since: its error is not to be forgotten';
+
 create function marketing_automation_internal.reach_definitions() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
