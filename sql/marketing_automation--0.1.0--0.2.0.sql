@@ -2963,6 +2963,15 @@ end $$;
 comment on function marketing_automation_internal.turn_succeeded(integer, text, integer, interval) is
     'API: private. Takes it back to its place in the line; of what had been too slow, batches grow again as long as they are quick';
 
+create or replace function marketing_automation_internal.has_just_failed(of_scenario integer, works text[]) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from marketing_automation_internal.failed_turn t
+        where t.scenario_id = of_scenario and t.work = any (works) and t.failed_at > clock_timestamp() - interval '10 minutes')
+$$;
+comment on function marketing_automation_internal.has_just_failed(integer, text[]) is
+    'API: private. Whether one of these works of a scenario has failed within ten minutes and not succeeded since: its error is not to be forgotten';
+
 create or replace function marketing_automation_internal.reach_definitions() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 begin
@@ -7136,9 +7145,7 @@ language sql set search_path = pg_catalog, pg_temp as $$
       -- What enrolling has nothing to say about.
       and not ($2 is null and s.last_error like 'events wait,%' and exists (
             select from marketing_automation_internal.failed_turn t where t.scenario_id = $1 and t.work = 'consent'))
-      and not ($2 is null and exists (
-            select from marketing_automation_internal.failed_turn t
-            where t.scenario_id = $1 and t.work in ('leave', 'exit', 'goal', 'date', 'wait') and t.failed_at > clock_timestamp() - interval '10 minutes'))
+      and not ($2 is null and marketing_automation_internal.has_just_failed($1, '{leave,exit,goal,date,wait}'))
       and (s.last_error_activity_id is not distinct from $2
            -- What could not run is not there any more.
            or $2 is null and not exists (
@@ -8455,9 +8462,7 @@ begin
         where s.scenario_id = scenario.id and s.what = of_what;
         -- Of several activities, the one that failed may have been passed.
         perform marketing_automation_internal.turn_succeeded(scenario.id, of_what, 0, null)
-        where of_what in ('exit', 'goal') or not exists (
-            select from marketing_automation_internal.failed_turn t
-            where t.scenario_id = scenario.id and t.work = of_what and t.failed_at > clock_timestamp() - interval '10 minutes');
+        where of_what in ('exit', 'goal') or not marketing_automation_internal.has_just_failed(scenario.id, array[of_what]);
     elsif its.batch_size is not null and marketing_automation_internal.is_quick(clock_timestamp() - began) then
         next_size := case when its.batch_size < batch_size then its.batch_size * 2 end;
         update marketing_automation_internal.sweep s set batch_size = next_size where s.scenario_id = scenario.id and s.what = of_what;
@@ -13349,6 +13354,7 @@ declare
     -- For whom frequency caps have counted; the log of these mails may be gone.
     persons bytea[] := array[hash];
 begin
+    perform marketing_automation_internal.demand_some_address(address);
     -- From here on nothing is sent to it, whoever enrolls it again; what another session makes unseen is erased when it is claimed.
     perform marketing_automation_internal.suppress_address(address, 'forgotten');
     -- Again after the locks, as those who held them may have mailed, ended or retried.
@@ -13445,7 +13451,6 @@ declare
     -- A later reason replaces an earlier one that weighs less: who clears out hard bounces must not set a complainer free.
     weights constant text[] := array['hard_bounce', 'manual', 'complaint', 'forgotten'];
 begin
-    perform marketing_automation_internal.demand_some_address(address);
     if reason is null or reason <> all (weights) then
         raise exception 'reason "%" does not exist', reason
             using errcode = 'invalid_parameter_value', hint = format('It is %s.', array_to_string(weights, ', '));
@@ -13460,7 +13465,7 @@ begin
     return found;
 end $$;
 comment on function marketing_automation_internal.suppress_address(text, text, text) is
-    'API: private. As suppress(), for what a mail or a record may have as its address, whatever that is';
+    'API: private. As suppress(), for what a mail or a record may have as its address, whatever that is, but blank';
 
 create or replace function marketing_automation.suppress(address text, reason text default 'manual', detail text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
