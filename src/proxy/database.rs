@@ -37,8 +37,9 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(10);
 /// fixed because the role's own setting shall not decide what a name means, the others because it shall not refuse hits.
 const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set statement_timeout = '3s'; set lock_timeout = 0; \
      set idle_session_timeout = 0; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off";
-/// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long.
-const BRIEF_LOCKS: &str = "set lock_timeout = '2s'";
+/// Of the connections that serve one reader at a time: whoever holds a record shall not hold a connection for long, and a page that a
+/// busy server has in a few seconds is better than none.
+const BRIEF_LOCKS: &str = "set lock_timeout = '2s'; set statement_timeout = '7s'";
 
 /// The address of the database and the role that asks it; connects on demand.
 #[derive(Clone)]
