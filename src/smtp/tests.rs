@@ -73,17 +73,15 @@ async fn one_connection_takes_many_mails() {
 async fn mails_do_not_wait_for_delayed_acknowledgements() {
     let server = Server::start(&[]).await;
     let mut connection = server.connect().await;
-    let started = Instant::now();
+    let mut quickest = Duration::MAX;
     for number in 0..50 {
         let id = format!("m{number}@example.org");
+        let started = Instant::now();
         connection.send(&mail(&id)).await.unwrap();
+        quickest = quickest.min(started.elapsed());
     }
     // With Nagle's algorithm each takes 40 ms or more.
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(quickest < Duration::from_millis(40), "{quickest:?}");
     connection.quit().await;
 }
 

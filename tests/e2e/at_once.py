@@ -19,7 +19,7 @@ def run_at_once(shop, names, steps, execute, is_told, seconds=3):
     errors, turns = [], {}
 
     def loop(number, name):
-        connection = shop.connect(options="-c statement_timeout=20s")
+        connection = shop.connect(options="-c statement_timeout=60s")
         cursor = connection.cursor()
         turn = 0
         # Once at least, whenever a machine that is busy lets it begin.

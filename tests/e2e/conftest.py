@@ -136,4 +136,6 @@ def proxy(shop, cluster, proxy_port):
     """The proxy on that database, as a role that may only record."""
     proxy = Proxy(shop.tracking_url(), port=proxy_port).start()
     yield proxy
+    # Shown of a test that failed.
+    print(proxy.log.read_text(errors="replace")[-4000:])
     proxy.stop()

@@ -236,7 +236,7 @@ def test_a_goal_that_two_sessions_see_is_one_conversion(shop, end):
     )
     one.cursor().execute("select marketing_automation.process_due()")
     # It leaves the records to the first, and waits for no conversion.
-    other.cursor().execute("set statement_timeout = '10s'; select marketing_automation.process_due()")
+    other.cursor().execute("set statement_timeout = '60s'; select marketing_automation.process_due()")
     getattr(one, end)()
     other.commit()
     shop.query("call marketing_automation.process_all_due()")

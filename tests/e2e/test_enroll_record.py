@@ -10,7 +10,7 @@ from harness import wait_until
 
 NULL = {"action": None, "subject": None, "body": None}
 # What is not held must be done before this; what waits for a lock without bound is cancelled.
-SOON = "-c statement_timeout=10s"
+SOON = "-c statement_timeout=60s"
 ENTER = "select marketing_automation.enroll_record('welcome', %s)"
 
 # Each finds what must not be.

@@ -10,7 +10,7 @@ import pytest
 from harness import wait_until
 
 NULL = {"action": None, "subject": None, "body": None}
-SOON = "-c statement_timeout=10s"
+SOON = "-c statement_timeout=60s"
 ENTER = "select marketing_automation.enroll_record('welcome', %s)"
 KEYS = 12
 

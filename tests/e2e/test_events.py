@@ -101,7 +101,7 @@ def test_a_mail_that_is_clicked_without_end_holds_up_nobody(shop):
            select gen_random_uuid(), timestamptz '2026-01-01' + n * interval '0.2 ms', 'email_clicked', -1, 1, 1 + n % 2, 'GET'
            from generate_series(1, 20000) n"""
     )
-    cursor = shop.connect(options="-c statement_timeout=30s").cursor()
+    cursor = shop.connect(options="-c statement_timeout=60s").cursor()
     # A second; minutes if each click were compared with those around it.
     cursor.execute("select marketing_automation.apply_events(20000)")
     wait_until(lambda: shop.events() == [("email_clicked", 20000)], what="all clicks in the log")

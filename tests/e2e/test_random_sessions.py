@@ -46,7 +46,7 @@ def test_whatever_sessions_do_nothing_is_lost_and_nothing_done_twice(shop, sink)
 
     def act(number):
         draw = random.Random(SEED * 1000 + number)
-        connection = shop.connect(options="-c statement_timeout=20s")
+        connection = shop.connect(options="-c statement_timeout=60s")
         cursor = connection.cursor()
         while time.monotonic() < end:
             name = draw.choice(names)

@@ -7,15 +7,15 @@ from harness import wait_until
 
 NULL = {"action": None, "subject": None, "body": None}
 # What would wait for the rehearsal is cancelled.
-SOON = "-c statement_timeout=2s"
+SOON = "-c statement_timeout=60s"
 
 
 def test_all_goes_on_while_a_campaign_is_rehearsed(shop, sink):
     shop.customers("Ada", "Ben", "Cleo")
     shop.scenario(run=False)
     shop.activity("next", parent="hello", delay="1 hour")
-    # Five seconds in the midst of the rehearsal, and of nothing else.
-    shop.activity("slow", parent="next", delay="1 day", condition="pg_sleep(2) is not null", **NULL)
+    # Waits for the test in the midst of the rehearsal, and of nothing else.
+    shop.activity("slow", parent="next", delay="1 day", condition="pg_advisory_xact_lock_shared(2026) is not null", **NULL)
     shop.query("select marketing_automation.run('welcome')")
     shop.wait_for_worker()
     shop.tick()
@@ -28,14 +28,15 @@ def test_all_goes_on_while_a_campaign_is_rehearsed(shop, sink):
             "select sum(entered), sum(mailed), sum(skipped) from marketing_automation.rehearse('welcome', now() + interval '5 days', opens => 0)"
         ))  # fmt: skip
 
+    holder = shop.connect(autocommit=False)
+    holder.cursor().execute("select pg_advisory_xact_lock(2026)")
     rehearsal = threading.Thread(target=rehearse)
     rehearsal.start()
     # It is at the slow activity: a day after "next", which runs an hour after the mails.
     wait_until(
-        lambda: shop.value("select count(*) from pg_stat_activity where query like '%%rehearse welcome%%' and wait_event = 'PgSleep'") == 1,
+        lambda: shop.value("select count(*) from pg_stat_activity where query like '%%rehearse welcome%%' and wait_event = 'advisory'") == 1,
         what="the rehearsal to be in its midst",
     )
-    began = time.monotonic()
     # Who enters and what is due, the mails, definitions and people: nothing waits.
     shop.customers("Dora")
     other.execute("select * from marketing_automation.enroll()")
@@ -49,8 +50,8 @@ def test_all_goes_on_while_a_campaign_is_rehearsed(shop, sink):
     other.execute("select marketing_automation.create_scenario('welcome', 'customer')")
     other.execute("select count(*), sum(records) from marketing_automation.scenario_report")
     assert other.fetchone()[0] == 2
-    assert time.monotonic() - began < 5
     assert rehearsal.is_alive()
+    holder.rollback()
     rehearsal.join()
     # As it was when it began.
     assert told == [(0, 3, 0)]

