@@ -11,13 +11,13 @@ from harness.paths import ROOT, TARGET  # noqa: E402
 
 
 def main(names):
-    results = TARGET / "regress" / f"pg{server_version()}" / "results"
+    runs = TARGET / "regress" / f"pg{server_version()}"
     if not names:
         print('which? make test-regress-accept NAME="events install"', file=sys.stderr)
         return 2
     for name in names:
-        printed = results / f"{name}.out"
-        if not printed.exists():
+        printed = next(runs.glob(f"*/results/{name}.out"), None)
+        if printed is None:
             print(f"{name} has printed nothing yet; run it: make test-regress REGRESS={name}", file=sys.stderr)
             return 1
         golden = ROOT / "tests" / "regress" / "expected" / printed.name
