@@ -65,7 +65,7 @@ class Readers:
         return sum(len(hits) for hits in self.answered)
 
     def _read(self, number, port, hits):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         for kind, record, token in hits:
             if self._stop.wait(self._pause):
                 return

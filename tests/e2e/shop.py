@@ -157,7 +157,7 @@ class Shop:
         """{address: state} of all mails."""
         return dict(self.query("select email, state from marketing_automation.message order by id"))
 
-    def wait_for_message(self, email, state, timeout=30):
+    def wait_for_message(self, email, state, timeout=60):
         """Waits until the mail to `email` is in that state; its attempts and what the server said."""
         row = wait_until(
             lambda: self.query(

@@ -113,7 +113,7 @@ def test_a_real_postfix_runs_the_pipe_that_the_manual_shows(shop, returned, clus
         sender = re.search(rb"bounces\+\S+?@shop\.example", returned)[0].decode()
         # As it is before this server notes where it delivers it: seen there already, it would be a loop.
         report = re.sub(rb"^Delivered-To: .*\r?\n", b"", returned, flags=re.M)
-        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", postfix.port, timeout=60) as client:
             client.sendmail("", [sender], report)
         wait_until(lambda: "status=deferred" in postfix.log_text(), what="Postfix to keep the report while there is no database")
         _script(0, postfix.directory, database=shop.tracking_url())
@@ -133,7 +133,7 @@ def test_the_proxy_takes_what_comes_back(shop, returned, start):
         assert refused.status_code == 401 and refused.headers["WWW-Authenticate"].startswith("Bearer")
     assert requests.get(url, headers=authorization).headers["Allow"] == "POST"
     assert requests.post(url, b"", headers=authorization).status_code == 400
-    announced = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+    announced = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
     announced.putrequest("POST", "/bounce")
     for name, value in {**authorization, "Content-Length": str(2**20 + 1)}.items():
         announced.putheader(name, value)

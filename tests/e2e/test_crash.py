@@ -50,7 +50,7 @@ def disturb(dice, shop, sink):
             case "mailer":
                 if pid := mailer(shop):
                     os.kill(pid, signal.SIGKILL)
-                    wait_until(lambda pid=pid: mailer(shop) not in (None, pid), 30, 0.02, "another mailer")
+                    wait_until(lambda pid=pid: mailer(shop) not in (None, pid), 60, 0.02, "another mailer")
             case "server":
                 shop.cluster.restart("immediate")
             case "smtp":

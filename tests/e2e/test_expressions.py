@@ -215,7 +215,7 @@ end $$;
 def _end_deaf_session(shop):
     """Terminates the session that asks deaf(), once it is past its time."""
     holder = "select pid from pg_locks where locktype = 'advisory' and objid = 4711 and granted"
-    wait_until(lambda: shop.query(holder), what="the expression", timeout=15)
+    wait_until(lambda: shop.query(holder), what="the expression")
     time.sleep(0.2)
     assert shop.value(f"select count(pg_terminate_backend(pid)) from ({holder}) h") == 1
 

@@ -120,7 +120,7 @@ def test_a_batch_that_had_seen_the_party_away_cancels_nothing_when_it_is_back_be
     with shop.connect(autocommit=False) as holder, holder.cursor() as cursor:
         cursor.execute("select pg_advisory_lock(4712)")
         thread = _batch(shop, errors)
-        wait_until(lambda: shop.query("select 1 from pg_locks where locktype = 'advisory' and not granted"), what="the batch", timeout=20)
+        wait_until(lambda: shop.query("select 1 from pg_locks where locktype = 'advisory' and not granted"), what="the batch")
         shop.query("select marketing_automation.resubscribe('1')")
         cursor.execute("select pg_advisory_unlock(4712)")
         thread.join(60)
@@ -157,7 +157,7 @@ def test_who_comes_back_waits_for_a_batch_that_is_open_and_finds_what_it_has_can
         cursor.execute("select marketing_automation.process_due()")
         thread = threading.Thread(target=lambda: shop.query("select marketing_automation.resubscribe('1')"))
         thread.start()
-        wait_until(lambda: shop.query("select 1 from pg_locks where not granted"), what="who comes back to wait", timeout=20)
+        wait_until(lambda: shop.query("select 1 from pg_locks where not granted"), what="who comes back to wait")
         holder.commit()
         thread.join(60)
     assert set(_state_of_ada(shop)) == {("waiting",)}

@@ -74,7 +74,7 @@ def test_a_worker_that_lacks_a_setting_takes_no_connections_from_mailers(shop, s
     wait_until(lambda: shop.value("select state from marketing_automation.worker_status() where database = current_database()") == "unconfigured", what="the worker to have no server")
     start_mailer(shop)
     share = "select k.senders, k.place from marketing_automation_internal.mailer m cross join lateral marketing_automation_internal.mailer_share(m.id) k"
-    wait_until(lambda: shop.query(share) == [(1, 0)], 20, what="all connections to be the mailer's")
+    wait_until(lambda: shop.query(share) == [(1, 0)], what="all connections to be the mailer's")
     shop.query(f'alter database "{shop.database}" reset marketing_automation.smtp_url')
     shop.query("select pg_reload_conf()")
-    wait_until(lambda: shop.query(share) == [(2, 1)], 30, what="the worker to have its share")
+    wait_until(lambda: shop.query(share) == [(2, 1)], what="the worker to have its share")

@@ -21,7 +21,7 @@ NAME = re.compile(r"\bmarketing_[a-z_]+")
 
 def _samples(url):
     """The samples of an exposition: a value by name and labels."""
-    text = requests.get(url, timeout=10).text
+    text = requests.get(url, timeout=60).text
     return {
         (sample.name, tuple(sorted((label, value) for label, value in sample.labels.items() if label != "server"))): sample.value
         for family in text_string_to_metric_families(text)

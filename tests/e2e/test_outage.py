@@ -41,7 +41,7 @@ def test_an_outage_of_the_database_loses_no_answered_hit(shop, cluster, spooling
             readers.wait_for(100)
         assert proxy.ready()
         cluster.start()
-        wait_until(lambda: requests.get(proxy.base + "/readyz", timeout=5).text == "ready\n", 30, what="the proxy to reach the database")
+        wait_until(lambda: requests.get(proxy.base + "/readyz", timeout=5).text == "ready\n", what="the proxy to reach the database")
         readers.wait_for(200)
         wait_until(lambda: "marketing_tracking_spool_bytes 0" in requests.get(proxy.base + "/metrics").text, 30, what="the spool to be replayed")
     assert not any(readers.refused)
@@ -88,7 +88,7 @@ def test_an_unknown_link_has_to_wait_for_the_database(shop, cluster, spooling):
     opened = shop.value("select marketing_automation_internal.sign_token('email_opened', 1, 1)")
     cluster.stop("immediate")
     # Those under way when the connection broke wait for the second try.
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
     connection.request("GET", f"/c/{click}")
     answer = connection.getresponse()
     assert answer.status == 503 and answer.headers["Retry-After"]
@@ -150,7 +150,7 @@ def _stop(proxy):
 def test_a_spool_in_use_is_not_shared(spooling):
     spooling("one")
     second = spooling("one", wait=False)
-    wait_until(lambda: second.process.poll() is not None, 10, what="the second proxy to end")
+    wait_until(lambda: second.process.poll() is not None, what="the second proxy to end")
     assert "another process uses it" in second.log.read_text()
 
 

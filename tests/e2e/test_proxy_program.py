@@ -159,14 +159,14 @@ def test_not_ready_before_tokens_can_be_verified(shop, start_proxy, image):
     assert requests.get(proxy.base + image).status_code == 503
     assert requests.get(proxy.base + "/readyz").status_code == 503
     shop.query(f'grant execute on function marketing_automation.tracking_keys() to "{shop.tracking}"')
-    wait_until(proxy.ready, 15, what="the proxy to be ready")
+    wait_until(proxy.ready, what="the proxy to be ready")
     assert requests.get(proxy.base + image).status_code == 200
 
 
 @pytest.mark.parametrize("limit", ["soft", "hard"])
 def test_many_connections_leave_files_for_the_rest(start_proxy, cluster, image, tmp_path, limit):
     proxy = start_proxy("--spool", tmp_path, shell=f"ulimit {dict(soft='-S', hard='-H -S')[limit]} -n 80")
-    reader = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    reader = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
     _ask(reader, image)
     others = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(100)]
     cluster.stop("immediate")

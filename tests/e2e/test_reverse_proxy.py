@@ -95,7 +95,7 @@ class Web(WebProgram):
     def ask(self, method, url, body=None, headers=None):
         """A request for the path of an URL, as from a browser far away; the answer and its text."""
         context = ssl.create_default_context(cadata=self._certificate)
-        connection = http.client.HTTPSConnection(HOST, timeout=20)
+        connection = http.client.HTTPSConnection(HOST, timeout=60)
         plain = socket.create_connection(("127.0.0.1", self.port), 20, (READER, 0))
         connection.sock = context.wrap_socket(plain, server_hostname=HOST)
         connection.request(method, urllib.parse.urlsplit(url).path, body, BROWSER | (headers or {}))

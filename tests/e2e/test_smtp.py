@@ -138,7 +138,7 @@ def test_a_connection_that_hangs_holds_up_no_other_mail(shop, sink):
     wait_until(lambda: shop.messages() == {"ada@example.org": "sending"}, what="the first mail to hang")
     shop.customers("Bob")
     shop.tick()
-    sink.wait_for(1, timeout=5, recipient="bob@example.org")
+    sink.wait_for(1, timeout=15, recipient="bob@example.org")
 
 
 def test_only_what_the_server_may_have_is_in_doubt(shop, sink, cluster):

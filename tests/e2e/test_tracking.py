@@ -146,7 +146,7 @@ def test_not_ready_while_the_inbox_of_events_is_locked(shop, proxy):
     connection.cursor().execute("lock marketing_automation_internal.event_inbox")
     assert requests.get(proxy.base + "/readyz", timeout=30).status_code == 503
     connection.rollback()
-    wait_until(proxy.ready, 15, what="the proxy to be ready again")
+    wait_until(proxy.ready, what="the proxy to be ready again")
 
 
 def test_a_locked_record_stops_nobody_else(shop, sink, proxy):

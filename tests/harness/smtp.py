@@ -128,7 +128,7 @@ class SmtpSink:
         """The mails for one address."""
         return [mail for mail in self.mails if recipient in mail.recipients]
 
-    def wait_for(self, count, timeout=30, recipient=None):
+    def wait_for(self, count, timeout=60, recipient=None):
         """The mails, once there are at least `count` (for `recipient`)."""
 
         def enough():
