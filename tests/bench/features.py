@@ -77,7 +77,8 @@ def sweep(results, cluster, database, rows):
     """Looks for the goal of records of which one in a hundred can still convert, beside as many in a scenario of their own."""
     connection = cluster.connect(database)
     seconds = {}
-    for name, size, one_in in (("few records", rows // 100, 1), ("many records", rows, 100)):
+    # The first one compiles the functions of a session, which takes longer than it has records.
+    for name, size, one_in in (("first records", 100, 1), ("few records", rows // 100, 1), ("many records", rows, 100)):
         cluster.psql(SWEPT.format(name=name, rows=size, one_in=one_in), dbname=database)
         cluster.query("vacuum analyze", dbname=database)
         with connection.cursor() as cursor:
@@ -85,13 +86,13 @@ def sweep(results, cluster, database, rows):
             cursor.execute("select marketing_automation.apply_goals(%s)", (name,))
             seconds[name] = _processor_time(connection) - before
             looked_at = cursor.fetchone()[0]
-            assert looked_at == rows // 100, f"{looked_at} looked at, not {rows // 100}"
+            assert looked_at == size // one_in, f"{looked_at} looked at, not {size // one_in}"
             converted = cluster.value(
                 "select count(*) from marketing_automation.conversion where scenario_id = marketing_automation.scenario_id(%s)",
                 (name,),
                 dbname=database,
             )
-            assert converted == rows // 1000, f"{converted} have converted"
+            assert converted == size // one_in // 10, f"{converted} have converted"
         cluster.psql(f"select marketing_automation.stop('{name}')", dbname=database)
     connection.close()
     open_records = rows // 100
