@@ -2,6 +2,7 @@
 real worker to a real SMTP server."""
 
 import datetime
+import math
 import os
 import pathlib
 import re
@@ -91,7 +92,8 @@ def _live(cluster, sink, clock, days):
         months = []
         for number in range(days * int(datetime.timedelta(days=1) / STEP)):
             moment = BEGIN + (number + 1) * STEP
-            clock.set((moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds())
+            # Not a part of a second before: at midnight that would be another day.
+            clock.set(math.ceil((moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds()))
             # What they do at the moment of sending is taken for a robot's: recipients read eight hours later.
             cursor.execute("call shop.read()")
             cursor.execute("call shop.live()")

@@ -53,7 +53,9 @@ begin
     where m.state = 'sent' and m.sent_at > now() - interval '1 day' and not exists (select from shop.seen s where s.message_id = m.id);
     insert into shop.seen select f.id from fresh f;
     perform marketing_automation.record_events(array_agg(gen_random_uuid()), array_agg(k.kind),
-        array_agg(marketing_automation_internal.sign_token(k.kind, f.record_id, f.activity_id)), array_agg(now()), array_agg('GET'::text),
+        -- Which link is clicked makes no difference to a campaign.
+        array_agg(marketing_automation_internal.sign_token(k.kind, f.record_id, f.activity_id, case k.kind when 'email_clicked' then
+            (select min(l.id) from marketing_automation.link l) end)), array_agg(now()), array_agg('GET'::text),
         array_agg(null::inet), array_agg('Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0'::text))
     from fresh f
     cross join lateral (values ('email_opened', case when f.is_question then 0.6 else 0.35 end), ('email_clicked', 0.12)) k (kind, rate)
@@ -104,6 +106,8 @@ select 'an order without its confirmation', p.id::text from shop.purchase p wher
     select from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'order confirmation'
     where m.key = p.id::text and m.sent_at < p.at + interval '1 hour')
+union all
+select 'nobody clicks', null where not exists (select from marketing_automation.event e where e.kind = 'email_clicked' and e.robot is null)
 union all
 select 'a mail to who is held out', m.key from marketing_automation.message m
 join marketing_automation.record r on r.id = m.record_id where r.held_out;
