@@ -150,21 +150,24 @@ begin
     ), click as materialized (
         select h.* from near h where h.kind = 'email_clicked' and h.clicks >= burst.links
     ), reached as (
-        -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
+        -- From when to when a link is followed within the time of the rule, from then on. What overlaps is one stretch, so that
         -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
         -- a single mail could be clicked often enough to hold up all others.
-        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) + burst.within as until
+        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) as until
         from (select c.*, count(*) filter (where c.starts) over (partition by c.record_id, c.activity_id,
             c.link_id order by c.occurred_at) as stretch
               from (select c.*, coalesce(c.occurred_at - lag(c.occurred_at) over (
-                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
+                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > burst.within, true) as starts
                     from click c) c) c
         group by c.record_id, c.activity_id, c.link_id, c.stretch
     ), weighed as (
-        -- Each with whether it is of a burst. Carried along and not joined: how many there are is not known when this is planned.
+        -- Each with whether it is of a burst: of one that begins with it, or with a click before it. Carried along and not joined: how
+        -- many there are is not known when this is planned.
         select m.place, m.record_id, m.activity_id, m.kind, m.link_id, m.occurred_at, m.robot, m.is_judged, m.since_trap, m.until_trap,
-            m.links >= burst.links as bursts
-        from (select m.*, sum(m.step) over (partition by m.record_id, m.activity_id order by m.occurred_at, m.turn) as links
+            coalesce(m.occurred_at - max(m.occurred_at) filter (where m.links >= burst.links) over (
+                partition by m.record_id, m.activity_id order by m.occurred_at) <= burst.within, false) as bursts
+        from (select w.*
+              from (select m.*, sum(m.step) over (partition by m.record_id, m.activity_id order by m.occurred_at, m.turn) as links
               from (select null::tid as place, r.record_id, r.activity_id, null as kind, null::bigint as link_id, r.since as occurred_at,
                         null as robot, false as is_judged, null::interval as since_trap, null::interval as until_trap, 1 as turn, 1 as step
                     from reached r
@@ -173,8 +176,8 @@ begin
                         c.until_trap, 2, 0
                     from click c
                     union all
-                    select null, r.record_id, r.activity_id, null, null, r.until, null, false, null, null, 3, -1 from reached r) m) m
-        where m.turn = 2
+                    select null, r.record_id, r.activity_id, null, null, r.until, null, false, null, null, 3, -1 from reached r) m) w
+            where w.turn = 2) m
         union all
         select h.place, h.record_id, h.activity_id, h.kind, h.link_id, h.occurred_at, h.robot, h.is_judged, h.since_trap, h.until_trap, false
         from near h where (h.kind = 'email_clicked' and h.clicks >= burst.links) is not true

@@ -102,6 +102,20 @@ select * from marketing_automation.reclassify_events('2026-01-01');
 select occurred_at, kind, link_id = 0 as hidden, robot from marketing_automation.event where id not in (select id from shop.seen) order by occurred_at;
 rollback;
 
+-- A click in the middle of nine seconds has two others within five, before and after: no five seconds hold all three.
+begin;
+create table shop.seen as select id from marketing_automation.event;
+call shop.hit('2', 'email_clicked', '2026-01-01 12:00:00', 'Firefox', 'GET', 'https://a.example/1');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:00:04.5', 'Firefox', 'GET', 'https://a.example/2');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:00:09', 'Firefox', 'GET', 'https://a.example/3');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:01:00', 'Firefox', 'GET', 'https://a.example/1');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:01:00', 'Firefox', 'GET', 'https://a.example/2');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:01:05', 'Firefox', 'GET', 'https://a.example/3');
+call shop.hit('2', 'email_clicked', '2026-01-01 12:01:07', 'Firefox', 'GET', 'https://a.example/3');
+select occurred_at, coalesce(robot, 'person') as judged from marketing_automation.event where id not in (select id from shop.seen)
+order by occurred_at, 2;
+rollback;
+
 -- A rule of one's own, and one less; the past is judged again, and what was a person's has its effect.
 call shop.hit('2', 'email_opened', now(), 'Office scanner 7', address => '192.0.2.77');
 insert into marketing_automation.robot_rule (name, kind, pattern) values ('our office', 'network', '192.0.2.0/24');
