@@ -131,6 +131,8 @@ begin
                     if now is not null and processed < due.batch_size then
                         perform marketing_automation_internal.warn_of_present('condition', (due.activity).name, (due.activity).condition);
                         perform marketing_automation_internal.warn_of_present('at', (due.activity).name, (due.activity).at);
+                        perform marketing_automation_internal.warn_of_present('wait_until', (due.activity).name,
+                            (due.activity).wait_until);
                     end if;
                     return processed;
                 end if;

@@ -215,9 +215,7 @@ begin
         perform marketing_automation_internal.warn_of_present('exit condition', original.name, original.exit_condition);
         perform marketing_automation_internal.warn_of_present('occasion', original.name, original.occasion);
         perform marketing_automation_internal.warn_of_present('goal', original.name, original.goal);
-        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition),
-            marketing_automation_internal.warn_of_present('at', a.name, a.at)
-        from marketing_automation.activity a where a.scenario_id = original.id order by a.id;
+        perform marketing_automation_internal.warn_of_present_in_activities(original.id);
     end loop;
     begin
         -- What the machine tells while it works would name the copies.

@@ -269,8 +269,7 @@ begin
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
         perform marketing_automation_internal.warn_of_present('exit condition', chosen.name, chosen.exit_condition);
         perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
-        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
-        from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
+        perform marketing_automation_internal.warn_of_present_in_activities(chosen.id);
     end if;
     perform marketing_automation_internal.demand_key(chosen, simulate_row.key);
     begin

@@ -28,11 +28,11 @@ comment on function marketing_automation_internal.after_delay(timestamptz, inter
 
 create function marketing_automation_internal.asks_present(expression text) returns boolean
 language sql immutable
--- Not within quotes, but for the words that a cast makes times of.
-return expression ~* $$'(now|today|tomorrow|yesterday)'$$
+-- Not within quotes, but for the words that a cast makes times of. age() of one time is that of today: brackets in it may hold commas.
+return expression ~* $$'\s*(now|today|tomorrow|yesterday)(\s+[0-9:.]+)?\s*'$$
     or regexp_replace(expression, $$'[^']*'$$, '', 'g') ~*
         ('\m((now|statement_timestamp|clock_timestamp|transaction_timestamp|timeofday)\s*\(|(current_date|current_time|current_timestamp'
-            || '|localtime|localtimestamp)\M)');
+            || '|localtime|localtimestamp)\M|age\s*\(([^(),]|\(([^()]|\(([^()]|\([^()]*\))*\))*\))*\))');
 comment on function marketing_automation_internal.asks_present(text) is
     'API: private. Whether an expression seems to ask for the present, which no assumed time changes';
 
@@ -41,12 +41,23 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if marketing_automation_internal.asks_present(expression) then
         raise warning '% of % "%" asks for the present, not for the time that is assumed', what,
-            case when what in ('condition', 'at') then 'activity' else 'scenario' end, name
+            case when what in ('condition', 'at', 'wait_until') then 'activity' else 'scenario' end, name
             using hint = 'Write marketing_automation.assumed_now() instead of now(), current_date and the like.';
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion, condition or at';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, '
+    'occasion, condition, at or wait_until';
+
+create function marketing_automation_internal.warn_of_present_in_activities(of_scenario integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.warn_of_present(e.what, a.name, e.expression)
+    from marketing_automation.activity a
+    cross join lateral (values (1, 'condition', a.condition), (2, 'at', a.at), (3, 'wait_until', a.wait_until)) e (n, what, expression)
+    where a.scenario_id = of_scenario order by a.id, e.n
+$$;
+comment on function marketing_automation_internal.warn_of_present_in_activities(integer) is
+    'API: private. The same for all expressions of a scenario''s activities';
 
 create function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable

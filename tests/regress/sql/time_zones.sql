@@ -71,6 +71,11 @@ update marketing_automation.scenario set domain = 'to_char(self.born, ''MM-DD'')
 update marketing_automation.activity set condition = 'current_date > ''2000-01-01''' where name = 'cake';
 select enrolled, error from marketing_automation.enroll('celebration', '2030-05-07 10:00+00');
 select outcome from marketing_automation.simulate('celebration', '2', start => '2031-12-25 12:00+00');
+update marketing_automation.activity set at = 'now()' where name = 'cake';
+select count(*) > 0 as told from marketing_automation.simulate('celebration', '2', start => '2031-12-25 12:00+00');
+update marketing_automation.activity set at = null where name = 'cake';
 select e, marketing_automation_internal.asks_present(e) from unnest(array['now() > self.at', 'self.a = ''now() or never''', 'self.at < ''today''::date',
-    'LOCALTIMESTAMP > self.at', 'self.nowhere', 'self.current_date_of', 'clock_timestamp () > self.at']) e;
+    'LOCALTIMESTAMP > self.at', 'self.nowhere', 'self.current_date_of', 'clock_timestamp () > self.at', 'extract(year from age(self.born)) >= 18',
+    'age(coalesce(self.born, date(self.a, (1)))) > self.b', 'age(self.born, self.at) > self.b', 'age(date_trunc(''day'', self.a), self.b) > self.c',
+    'self.age > 3', 'page(self.a)', 'self.at < '' tomorrow 10:00''::timestamp', 'self.a = ''today or never''']) e;
 select marketing_automation.stop('celebration');
