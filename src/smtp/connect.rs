@@ -31,11 +31,14 @@ pub(super) async fn connect(
         _ => return Ok((dialogue, offered)),
     }
     if let Err(refusal) = ask(&mut dialogue, "STARTTLS", "STARTTLS", limit).await {
-        // It may offer what it cannot do now, with 454; the session stays as it was (RFC 3207, section 4).
-        let goes_on = refusal.code.is_some_and(|code| code != SERVICE_CLOSING);
-        return match smtp.tls == Tls::Opportunistic && goes_on {
+        if smtp.tls != Tls::Opportunistic {
+            return Err(refusal);
+        }
+        // It may offer what it cannot do now, with 454; the session stays as it was (RFC 3207, section 4). One that ended has to begin
+        // again, without TLS.
+        return match refusal.code.is_some_and(|code| code != SERVICE_CLOSING) {
             true => Ok((dialogue, offered)),
-            false => Err(refusal),
+            false => connect_in_clear(smtp, limit).await,
         };
     }
     if !dialogue.is_at_rest() {

@@ -147,6 +147,8 @@ enum Fault {
     Refuse(&'static str),
     Close,
     Babble,
+    /// Ends the session with a reply, or without one.
+    Leave(&'static str),
     Hang,
 }
 
@@ -162,6 +164,10 @@ async fn serve_without_tls(fault: Fault) -> (u16, tokio::task::JoinHandle<String
                 say_starttls(&mut socket, reply).await;
                 converse(socket, &[("GREETING", Do::Say(""))], &mut log).await;
                 return log;
+            }
+            Fault::Leave(reply) => {
+                say_starttls(&mut socket, reply).await;
+                drop(socket);
             }
             Fault::Close => {
                 say_starttls(&mut socket, "220 go\r\n").await;
@@ -196,6 +202,9 @@ async fn opportunistic_tls_that_fails_gives_way_to_clear_text_and_required_one_d
     for fault in [
         Fault::Refuse("454 4.7.0 TLS not available\r\n"),
         Fault::Refuse("502 what?\r\n"),
+        // What ends the session at STARTTLS need not end one without it.
+        Fault::Leave("421 4.3.2 closing\r\n"),
+        Fault::Leave(""),
         Fault::Close,
         Fault::Babble,
         Fault::Hang,
