@@ -9,10 +9,12 @@ const LEFT_OUT: &str = "…";
 pub(crate) fn first(text: &str) -> Option<Range<usize>> {
     let sign = text.find('@')?;
     let inside = |c: char| c.is_alphanumeric() || "!#$%&*+/=?^_`{|}~-.\"".contains(c);
+    // Within a name it is no quote.
+    let joins = |at: usize, c| c == '\'' && text[..at].ends_with(char::is_alphanumeric);
     let start = text[..sign]
         .char_indices()
         .rev()
-        .take_while(|(_, c)| inside(*c))
+        .take_while(|(at, c)| inside(*c) || joins(*at, *c))
         .last()
         .map_or(sign, |(at, _)| at);
     let domain = &text[sign + 1..];
@@ -52,6 +54,7 @@ mod tests {
             ("a@b@c.example", "……"),
             ("@", "…"),
             ("'ada@example.org'", "'…'"),
+            ("<o'brien+x@example.org> 'o'hara@example.org'", "<…> '…'"),
             ("", ""),
         ] {
             assert_eq!(without(text), expected, "{text:?}");

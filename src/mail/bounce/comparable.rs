@@ -24,8 +24,13 @@ pub fn comparable(reply: &str, recipient: &str) -> String {
         if rest.contains('@') || rest.contains("://") {
             continue;
         }
+        // One with a tag, as in `ada+news`, would come apart below.
+        let rest = match is_word(local) {
+            true => rest.to_owned(),
+            false => rest.replace(local, " "),
+        };
         let pieces = rest
-            .split(|c: char| !(c.is_alphanumeric() || "'’.-_".contains(c)))
+            .split(|c: char| !is_inside(c))
             .map(|piece| piece.trim_matches(|c: char| !c.is_alphanumeric()));
         for piece in pieces.filter(|piece| !piece.is_empty() && !is_of_one_mail(piece, local)) {
             kept.push(piece.to_owned());
@@ -49,6 +54,16 @@ fn split_code(word: &str) -> (Option<&str>, &str) {
         Some((code, rest)) if is_code(code) && rest.starts_with('-') => (Some(code), &rest[1..]),
         _ => (None, word),
     }
+}
+
+/// Whether a local part stays in one piece; the shortest ones stand within other words.
+fn is_word(local: &str) -> bool {
+    local.len() < 3 || local.chars().all(is_inside)
+}
+
+/// What a word is made of.
+fn is_inside(c: char) -> bool {
+    c.is_alphanumeric() || "'’.-_".contains(c)
 }
 
 /// Whether a word is a number, an id, the name of a host, or the recipient's.
@@ -92,6 +107,28 @@ mod tests {
         ] {
             assert_eq!(comparable(one, "r17@example.com"), same);
             assert_eq!(comparable(other, "<Ada@example.org>"), same);
+        }
+    }
+
+    #[test]
+    fn local_parts_with_a_tag_are_left_out_too() {
+        for (reply, recipient) in [
+            (
+                "550 5.1.1 user o'brien+news not known here",
+                "o'brien+news@example.org",
+            ),
+            (
+                "550 5.1.1 User ada=x/y not known here",
+                "Ada=x/Y@example.org",
+            ),
+            ("550 5.1.1 user (ada) not known here", "ada@example.org"),
+            ("550 5.1.1 user <a+b> not known here", "a+b@example.org"),
+        ] {
+            assert_eq!(
+                comparable(reply, recipient),
+                "550 5.1.1 user not known here",
+                "{reply}"
+            );
         }
     }
 
