@@ -1,17 +1,18 @@
 //! Addresses in the template of a sender that are none, whatever a row says.
 
-use minijinja::machinery::{Token, tokenize};
+use minijinja::machinery::ast::Stmt;
+use minijinja::machinery::{Token, parse, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::dead_links::{TAG, without_tags};
 use super::error::{Part, TemplateError};
-use crate::mail::message::check_sender;
+use crate::mail::message::{MessageError, check_sender};
 
 /// What an expression may give anywhere in an address.
 const SOMETHING: &str = "a";
 
-/// Finds the first address that no value of an expression makes one. What stands in branches is judged where it is a constant
-/// between brackets: only there is clear where an address begins and ends.
+/// Finds the first address that no value of an expression makes one. Branches that hold whole senders are judged one by one; what
+/// stands in others, where it is a constant between brackets: only there is clear where an address begins and ends.
 ///
 /// # Errors
 /// The address, where it stands, and why it is none.
@@ -20,6 +21,11 @@ pub(super) fn refuse_no_address(source: &str) -> Result<(), TemplateError> {
     // That of all mails alike is the caller's.
     if !text.contains(TAG) {
         return Ok(());
+    }
+    if let Ok(Stmt::Template(template)) = parse(source, "", SyntaxConfig::default())
+        && let Some(choice) = only_choice(&template.children)
+    {
+        return refuse_branch(source, choice);
     }
     let has_branches = tokenize(source, false, SyntaxConfig::default())
         .map_while(Result::ok)
@@ -39,19 +45,92 @@ pub(super) fn refuse_no_address(source: &str) -> Result<(), TemplateError> {
         if has_branches && address.contains(TAG) {
             continue;
         }
-        let is_mailbox = check_sender(&filled(address));
-        // Without an @ of its own an expression may give the whole of it.
-        if let Err(error) = is_mailbox
-            && (address.contains('@') || !address.contains(TAG))
-        {
-            return Err(
-                TemplateError::at(Part::Sender, source, at, error.to_string()).with_hint(Some(
-                    "A sender is written Name <local@domain>, or local@domain.".to_owned(),
-                )),
-            );
-        }
+        let written = &source[at..at + address.len()];
+        refuse(address, written, source, at)?;
     }
     Ok(())
+}
+
+/// Refuses what no expression makes an address, as its author has written it.
+fn refuse(address: &str, written: &str, source: &str, at: usize) -> Result<(), TemplateError> {
+    // Without an @ of its own an expression may give the whole of it.
+    if address.contains(TAG) && !address.contains('@') {
+        return Ok(());
+    }
+    let Err(error) = check_sender(&filled(address)) else {
+        return Ok(());
+    };
+    let message = match error {
+        MessageError::Address { reason, .. } => {
+            format!("sender {:?} is no address: {reason}", written.trim())
+        }
+        error => error.to_string(),
+    };
+    let hint = "A sender is written Name <local@domain>, or local@domain.";
+    Err(TemplateError::at(Part::Sender, source, at, message).with_hint(Some(hint.to_owned())))
+}
+
+/// The only statement of a template or a branch, if it is an `if`.
+fn only_choice<'a, 'b>(statements: &'a [Stmt<'b>]) -> Option<&'a Stmt<'b>> {
+    let mut printing = statements.iter().filter(
+        |statement| !matches!(statement, Stmt::EmitRaw(text) if text.raw.trim().is_empty()),
+    );
+    let only = printing.next()?;
+    (matches!(only, Stmt::IfCond(_)) && printing.next().is_none()).then_some(only)
+}
+
+/// The same for a choice between whole senders.
+fn refuse_branch(source: &str, choice: &Stmt<'_>) -> Result<(), TemplateError> {
+    let Stmt::IfCond(choice) = choice else {
+        return Ok(());
+    };
+    for branch in [&choice.true_body, &choice.false_body] {
+        if let Some(choice) = only_choice(branch) {
+            refuse_branch(source, choice)?;
+            continue;
+        }
+        let (mut text, mut written, mut start) = (String::new(), String::new(), None);
+        let mut is_whole = true;
+        for statement in branch {
+            match statement {
+                Stmt::EmitRaw(piece) => {
+                    let at = piece.raw.as_ptr().addr();
+                    let at = at.saturating_sub(source.as_ptr().addr());
+                    let blank = piece.raw.len() - piece.raw.trim_start().len();
+                    start = start.or((blank < piece.raw.len()).then_some(at + blank));
+                    text.push_str(piece.raw);
+                    written.push_str(piece.raw);
+                }
+                Stmt::EmitExpr(printed) => {
+                    let span = printed.span();
+                    let place = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+                    let range = place(span.start_offset)..place(span.end_offset);
+                    start = start.or(Some(range.start));
+                    text.push(TAG);
+                    let expression = source.get(range).unwrap_or_default().trim();
+                    written.push_str(&format!("{{{{ {expression} }}}}"));
+                }
+                Stmt::Set(_) => {}
+                _ => is_whole = false,
+            }
+        }
+        let Some(start) = start.filter(|_| is_whole) else {
+            continue;
+        };
+        // A bracket may come from an expression.
+        let (address, shown) = match (text.trim().strip_suffix('>'), text.contains('<')) {
+            (Some(inner), true) => (behind(inner), behind(written.trim().trim_end_matches('>'))),
+            (None, false) => (text.trim(), written.trim()),
+            _ => continue,
+        };
+        refuse(address, shown, source, start)?;
+    }
+    Ok(())
+}
+
+/// What follows the last bracket.
+fn behind(text: &str) -> &str {
+    text.rsplit('<').next().unwrap_or_default()
 }
 
 /// The address with something in the place of each expression, however long.
@@ -85,7 +164,19 @@ mod tests {
             ("{{ record.local }} @shop.example", 1),
             (
                 "{% if record.x %}A <a@shop.example>{% else %}B <b@>{% endif %}",
-                49,
+                46,
+            ),
+            (
+                "{% if record.x %}a@shop.example{% elif record.y %} b@@shop.example{% endif %}",
+                52,
+            ),
+            (
+                "{% if record.x %}{{ record.y }}@shop..example{% else %}{{ record.z }}{% endif %}",
+                21,
+            ),
+            (
+                "{% if record.x %}hello{% else %}a@shop.example{% endif %}",
+                18,
             ),
         ] {
             let error = refuse_no_address(sender).expect_err(sender);
@@ -94,6 +185,25 @@ mod tests {
                 (Some(1), Some(column)),
                 "{sender}: {error}"
             );
+        }
+    }
+
+    #[test]
+    fn the_address_is_shown_as_it_is_written() {
+        for (sender, shown) in [
+            (
+                "{{ record.shop }} <{{ record.local }}@@shop.example>",
+                "{{ record.local }}@@shop.example",
+            ),
+            (
+                "{% if record.x %}{{ record.y|lower }}@@shop.example{% endif %}",
+                "{{ record.y|lower }}@@shop.example",
+            ),
+            ("{{ record.shop }} <>", ""),
+        ] {
+            let message = refuse_no_address(sender).expect_err(sender).message;
+            let expected = format!("sender {shown:?} is no address");
+            assert!(message.starts_with(&expected), "{sender}: {message}");
         }
     }
 
@@ -110,6 +220,9 @@ mod tests {
             "{{ record.local }}shop.example",
             "{{ 'A <' ~ record.local }}@shop.example>",
             "{% if record.x > 3 %}a@shop.example{% else %}b@shop.example{% endif %}",
+            "{% if record.x %}{{ record.sender }}{% else %}Shop <{{ record.address }}>{% endif %}",
+            "{% if record.x %}{{ record.bracket }}a@shop.example>{% endif %}",
+            "{% if record.x %}a{% if record.y %}b{% endif %}@shop.example{% endif %}",
             "Shop <{% if record.x %}a@{% else %}b@{% endif %}shop.example>",
             "{{ 'I <3' }} <hello@shop.example>",
             "I <3 {{ record.x }} <hello@shop.example>",
