@@ -7,9 +7,13 @@ mod conditional;
 mod corrections;
 mod css;
 mod defaults;
+mod depth;
 mod elements;
+mod file_start;
 mod finish;
 mod head;
+mod icon_position;
+mod idle;
 mod mistakes;
 mod prepare;
 mod room;
@@ -19,6 +23,8 @@ use mrml::prelude::parser::{Error, ParserOptions};
 use mrml::prelude::render::RenderOptions;
 
 pub(crate) use broken::{first_break, first_break_in_piece};
+pub(crate) use depth::{Change, changes};
+pub(crate) use idle::idle_attributes;
 pub(crate) use mistakes::{Mistake, first_mistake, first_mistake_in_piece};
 
 /// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process. In a debug build
@@ -83,6 +89,8 @@ pub fn to_html(body: &str) -> Result<String, String> {
     let is_carried = !carried.is_empty() || !replaced.is_empty();
     added.extend(carried);
     replaced.extend(head.edits);
+    let (taken, before) = file_start::take(&document);
+    replaced.extend(taken);
     let prepared = prepare::prepare(&document, added, replaced);
     let parsed =
         mrml::parse_with_options(&prepared.text, &ParserOptions::default()).map_err(|error| {
@@ -106,7 +114,7 @@ pub fn to_html(body: &str) -> Result<String, String> {
     let html = corrections::correct(html);
     let html = finish::set_attributes(html, &head.attributes).map_err(wrong)?;
     let html = finish::inline_styles(html, &head.rules).map_err(wrong)?;
-    Ok(angle_bracket::restore(html))
+    Ok(before + &angle_bracket::restore(html))
 }
 
 /// Where the parser stopped.

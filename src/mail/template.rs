@@ -2,6 +2,7 @@
 
 mod advice;
 mod arithmetic;
+mod balance;
 mod body_links;
 mod columns;
 mod css_comment;
@@ -26,6 +27,7 @@ mod sender;
 mod snippets;
 mod source_map;
 mod static_links;
+mod torn_html;
 mod translations;
 mod wrong_mjml;
 

@@ -10,7 +10,7 @@ const ADVICE: &str = "A < that is text is written &lt;";
 
 /// Finds the first place that no mail can be made of; `tag` stands for each byte of an expression.
 pub(crate) fn first_break(document: &str, tag: char) -> Option<Mistake> {
-    let start = document.len() - without_prolog(document).len();
+    let start = document.len() - without_prolog(&document.replace(tag, " ")).len();
     let mut found = first_break_in_piece(&document[start..], tag)?;
     found.offset += start;
     Some(found)

@@ -1,7 +1,8 @@
-//! Attributes of links, pictures and tables that mrml takes and writes nowhere. They travel through it behind a mark, in another
-//! attribute that it writes to the element they are for.
+//! Attributes that mrml takes and writes nowhere. They travel through it behind a mark, in another attribute that it writes to the
+//! element they are for; those that are styles, in the value of another style.
 
 use super::defaults::{Defaults, each_element};
+use super::icon_position::{ICON_POSITION, move_icons};
 use super::prepare::referenced;
 use crate::mail::edits::Edit;
 
@@ -9,20 +10,48 @@ use crate::mail::edits::Edit;
 const MARK: char = '\u{7f}';
 const WRITTEN_MARK: &str = "\\u{7f}";
 
-/// An element, the attribute that carries, its value if nobody has given one, and what it carries.
+/// An element, the attribute that carries, its value if nobody has given one, what it carries, and whether these are styles.
 type Carrier = (
     &'static str,
     &'static str,
     Option<&'static str>,
     &'static [&'static str],
+    bool,
 );
-const CARRIERS: [Carrier; 5] = [
-    ("mj-button", "name", None, &["title"]),
+const CARRIERS: [Carrier; 8] = [
+    ("mj-button", "name", None, &["title"], false),
     // mrml gives the title to the picture only.
-    ("mj-image", "name", None, &["title"]),
-    ("mj-image", "usemap", None, &["sizes"]),
-    ("mj-social-element", "title", None, &["srcset", "sizes"]),
-    ("mj-table", "cellpadding", Some("0"), &["role"]),
+    ("mj-image", "name", None, &["title"], false),
+    ("mj-image", "usemap", None, &["sizes"], false),
+    (
+        "mj-social-element",
+        "title",
+        None,
+        &["srcset", "sizes"],
+        false,
+    ),
+    (
+        "mj-social-element",
+        "css-class",
+        None,
+        &[ICON_POSITION],
+        false,
+    ),
+    ("mj-table", "cellpadding", Some("0"), &["role"], false),
+    (
+        "mj-hero",
+        "vertical-align",
+        Some("top"),
+        &["border-radius"],
+        true,
+    ),
+    (
+        "mj-accordion-title",
+        "font-size",
+        Some("13px"),
+        &["font-weight"],
+        true,
+    ),
 ];
 
 /// The edits that put them behind the mark: what is added, and what stands in the place of an attribute.
@@ -34,12 +63,20 @@ pub(super) fn edits(document: &str) -> (Vec<Edit>, Vec<Edit>) {
     }
     let defaults = Defaults::read(document);
     each_element(document, |element| {
-        for (_, carrier, own, carried) in CARRIERS.iter().filter(|(name, ..)| *name == element.name)
-        {
+        let its = CARRIERS.iter().filter(|(name, ..)| *name == element.name);
+        for (_, carrier, own, carried, are_styles) in its {
             let value = |name| defaults.value(&element, name);
             let lost: String = carried
                 .iter()
-                .filter_map(|name| Some(format!("{MARK}{name}={}", referenced(value(name)?))))
+                .filter_map(|name| {
+                    let value = value(name)?;
+                    // On the left it is anyway.
+                    (*name != ICON_POSITION || value == "right").then_some(())?;
+                    Some(match are_styles {
+                        true => format!(";{name}:{}", referenced(value)),
+                        false => format!("{MARK}{name}={}", referenced(value)),
+                    })
+                })
                 .collect();
             if element.is_default || lost.is_empty() {
                 continue;
@@ -67,10 +104,10 @@ pub(super) fn write_out(html: String) -> String {
     let mut parts = html.split(WRITTEN_MARK);
     let mut written = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let names = CARRIERS.iter().flat_map(|(.., carried)| *carried);
+        let names = CARRIERS.iter().flat_map(|(_, _, _, carried, _)| *carried);
         let mut value = names.filter_map(|name| {
             let value = part.strip_prefix(name)?.strip_prefix('=')?;
-            Some((name, value))
+            Some((*name, value))
         });
         match value.next_back() {
             Some((name, value)) => {
@@ -87,5 +124,5 @@ pub(super) fn write_out(html: String) -> String {
             }
         }
     }
-    written
+    move_icons(written, MARK)
 }

@@ -4,7 +4,8 @@
 use htmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::elements::{COMMON, elements};
-use super::{angle_bracket, conditional, head};
+use super::prepare::VOID;
+use super::{angle_bracket, conditional, head, without_prolog};
 
 /// What `mj-include` says wherever it stands.
 pub(super) const NO_INCLUDE: &str = "mj-include loads nothing: use {% include \"snippet\" %}";
@@ -103,6 +104,38 @@ fn unknown_name(document: &str, mut defaults: usize) -> Option<Mistake> {
         }
     }
     None
+}
+
+/// Calls with the element, its depth, the name and the place of each attribute.
+pub(super) fn each_attribute(
+    document: &str,
+    tag: char,
+    mut call: impl FnMut(&str, usize, &str, usize),
+) {
+    let blank = document.replace(tag, " ");
+    let start = blank.len() - without_prolog(&blank).len();
+    let document = angle_bracket::protect(&blank);
+    if conditional::broken(&document).is_some() {
+        return;
+    }
+    let (mut element, mut depth) = (String::new(), 0usize);
+    for token in Tokenizer::from(document.get(start..).unwrap_or_default()).map_while(Result::ok) {
+        match token {
+            Token::ElementStart { local, .. } => {
+                element = local.as_str().to_ascii_lowercase();
+            }
+            Token::Attribute { local, .. } => {
+                let name = local.as_str().to_ascii_lowercase();
+                call(&element, depth, &name, start + local.start());
+            }
+            Token::ElementEnd { end, .. } => match end {
+                ElementEnd::Open => depth += usize::from(!VOID.contains(&element.as_str())),
+                ElementEnd::Close(..) => depth = depth.saturating_sub(1),
+                ElementEnd::Empty => {}
+            },
+            _ => {}
+        }
+    }
 }
 
 /// Whether any element has such an attribute.

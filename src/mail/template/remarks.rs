@@ -4,8 +4,10 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
 use super::css_comment::{self, Comment};
-use super::dead_links::dead_links;
+use super::dead_links::{TAG, dead_links, without_tags};
+use super::torn_html::torn_html;
 use super::{Part, TemplateError, advice};
+use crate::mail::mjml;
 
 /// Most remarks about one template.
 const MAX_REMARKS: usize = 10;
@@ -41,6 +43,17 @@ pub fn remarks(part: Part, snippet: Option<&str>, source: &str) -> Vec<Remark> {
             dead.into_iter()
                 .map(|link| (link.offset, link.message, link.hint)),
         );
+    }
+    if part == Part::Body && snippet.is_none() {
+        found.extend(torn_html(source));
+        let document = without_tags(&css_comment::protect(source));
+        if mjml::is_mjml(&document.replace(TAG, " ")) {
+            let idle = mjml::idle_attributes(&document, TAG);
+            found.extend(idle.into_iter().map(|attribute| {
+                let hint = attribute.hint.unwrap_or_default();
+                (attribute.offset, attribute.message, hint)
+            }));
+        }
     }
     found.sort_by_key(|(offset, ..)| *offset);
     found

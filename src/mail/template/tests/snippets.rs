@@ -247,7 +247,11 @@ fn elements_that_mjml_does_not_have_are_refused_in_snippets_too() {
         let texts = Texts {
             sender: None,
             subject: None,
-            body: Some("<mjml><mj-body>{% include 'outer' %}</mj-body></mjml>".to_owned()),
+            body: Some(
+                "{% set a = 1 %}\n<mjml><mj-body><mj-section><mj-column>{% include 'outer' %}</mj-column></mj-section>\
+                 </mj-body></mjml>"
+                    .to_owned(),
+            ),
         };
         let error = check(&texts, "fr", &all, None).err()?;
         assert_eq!(error.snippet.as_deref(), Some("footer"));
@@ -271,11 +275,67 @@ fn elements_that_mjml_does_not_have_are_refused_in_snippets_too() {
     assert!(fault("<mj-include path=\"a.mjml\"/>").is_some());
     for text in [
         "<p class=\"mj-colum\">mj-colum</p>",
-        "<mj-section><mj-column>{% if record.total %}<mj-text color=\"{{ record.total }}\">x</mj-text>{% endif %}",
+        "{% if record.total %}<mj-text color=\"{{ record.total }}\">x</mj-text>{% endif %}",
         "<mj-text href=\"x\"/>",
-        "</mj-column></mj-section>",
+        "</mj-column></mj-section><mj-section><mj-column>",
         "x > y",
     ] {
         assert_eq!(fault(text), None, "{text}");
+    }
+    let (message, _) = fault("{% if record.total %}</mj-column>{% endif %}").unwrap();
+    assert!(
+        message
+            .starts_with("snippet \"footer\", line 1, column 22: mjml: </mj-column> in one branch"),
+        "{message}"
+    );
+}
+
+/// What prints nothing, or a layout, may stand before the document.
+#[test]
+fn documents_are_judged_wherever_they_begin() {
+    let fault = |body: &str| {
+        let mut all = Snippets::default();
+        all.add(
+            "layout",
+            "",
+            "<mjml><mj-body>{% block x %}{% endblock %}</mj-body></mjml>".to_owned(),
+        );
+        let texts = Texts {
+            sender: None,
+            subject: None,
+            body: Some(body.to_owned()),
+        };
+        check(&texts, "fr", &all, None)
+            .err()
+            .map(|error| error.to_string())
+    };
+    for (body, expected) in [
+        (
+            "{% set x = 1 %}\n<mjml><mj-body><mj-colum/>{{ x }}</mj-body></mjml>",
+            "body, line 2, column 17: mjml: element <mj-colum> does not exist",
+        ),
+        (
+            "{% set x = 1 %}<mjml><mj-body>5 < 6{{ x }}</mj-body></mjml>",
+            "body, line 1, column 33: mjml: \"<\" begins no element",
+        ),
+        (
+            "{% macro m() %}<mj-text>x</mj-text>{% endmacro %}<!doctype html><mjml><mj-body><p>{{ m() }}</mj-body></mjml>",
+            "body, line 1, column 80: mjml: <p> is never closed",
+        ),
+        (
+            "{% extends 'layout' %}{% block x %}5 < 6{% endblock %}",
+            "body, line 1, column 38: mjml: \"<\" begins no element",
+        ),
+    ] {
+        let found = fault(body).unwrap_or_else(|| panic!("{body} has no fault"));
+        assert!(found.starts_with(expected), "{body}: {found}");
+    }
+    for body in [
+        "{% set x = 1 %}<p>5 < 6{{ x }}</p>",
+        "{% if record.total %}<mjml></mjml>{% else %}<p>5 < 6</p>{% endif %}",
+        "{% macro m() %}<mj-text>x</mj-text>{% endmacro %}<!doctype html><mjml><mj-body>{{ m() }}</mj-body></mjml>",
+        "{% extends 'layout' %}<b>{% block x %}<mj-section></mj-section>{% endblock %}",
+    ] {
+        assert_eq!(fault(body), None, "{body}");
     }
 }
