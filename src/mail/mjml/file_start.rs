@@ -37,13 +37,14 @@ pub(super) fn take(document: &str) -> (Vec<Edit>, String) {
                     edits.push(Edit::replace(start..span.end(), String::new()));
                 }
             }
-            Token::ElementEnd { end, span } => {
-                if matches!(end, ElementEnd::Open) && !VOID.contains(&name.as_str()) {
-                    if depth == 1 && name == "mj-raw" && position == "file-start" {
-                        taken = Some((start, span.end()));
-                    }
-                    depth += 1;
+            Token::ElementEnd {
+                end: ElementEnd::Open,
+                span,
+            } if !VOID.contains(&name.as_str()) => {
+                if depth == 1 && name == "mj-raw" && position == "file-start" {
+                    taken = Some((start, span.end()));
                 }
+                depth += 1;
             }
             _ => {}
         }
