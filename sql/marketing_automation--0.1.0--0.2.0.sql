@@ -2021,11 +2021,11 @@ comment on function marketing_automation_internal.after_delay(timestamptz, inter
 
 create or replace function marketing_automation_internal.asks_present(expression text) returns boolean
 language sql immutable
--- Not within quotes, but for the words that a cast makes times of.
-return expression ~* $$'(now|today|tomorrow|yesterday)'$$
+-- Not within quotes, but for the words that a cast makes times of. age() of one time is that of today: brackets in it may hold commas.
+return expression ~* $$'\s*(now|today|tomorrow|yesterday)(\s+[0-9:.]+)?\s*'$$
     or regexp_replace(expression, $$'[^']*'$$, '', 'g') ~*
         ('\m((now|statement_timestamp|clock_timestamp|transaction_timestamp|timeofday)\s*\(|(current_date|current_time|current_timestamp'
-            || '|localtime|localtimestamp)\M)');
+            || '|localtime|localtimestamp)\M|age\s*\(([^(),]|\(([^()]|\(([^()]|\([^()]*\))*\))*\))*\))');
 comment on function marketing_automation_internal.asks_present(text) is
     'API: private. Whether an expression seems to ask for the present, which no assumed time changes';
 
@@ -2034,12 +2034,23 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     if marketing_automation_internal.asks_present(expression) then
         raise warning '% of % "%" asks for the present, not for the time that is assumed', what,
-            case when what in ('condition', 'at') then 'activity' else 'scenario' end, name
+            case when what in ('condition', 'at', 'wait_until') then 'activity' else 'scenario' end, name
             using hint = 'Write marketing_automation.assumed_now() instead of now(), current_date and the like.';
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_present(text, text, text) is
-    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, occasion, condition or at';
+    'API: private. Warns under an assumed time of an expression that asks for the present; what: domain, goal, exit condition, '
+    'occasion, condition, at or wait_until';
+
+create or replace function marketing_automation_internal.warn_of_present_in_activities(of_scenario integer) returns void
+language sql set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.warn_of_present(e.what, a.name, e.expression)
+    from marketing_automation.activity a
+    cross join lateral (values (1, 'condition', a.condition), (2, 'at', a.at), (3, 'wait_until', a.wait_until)) e (n, what, expression)
+    where a.scenario_id = of_scenario order by a.id, e.n
+$$;
+comment on function marketing_automation_internal.warn_of_present_in_activities(integer) is
+    'API: private. The same for all expressions of a scenario''s activities';
 
 create or replace function marketing_automation_internal.as_key(key text, key_type regtype) returns text
 language sql immutable
@@ -9646,6 +9657,8 @@ begin
                     if now is not null and processed < due.batch_size then
                         perform marketing_automation_internal.warn_of_present('condition', (due.activity).name, (due.activity).condition);
                         perform marketing_automation_internal.warn_of_present('at', (due.activity).name, (due.activity).at);
+                        perform marketing_automation_internal.warn_of_present('wait_until', (due.activity).name,
+                            (due.activity).wait_until);
                     end if;
                     return processed;
                 end if;
@@ -10679,21 +10692,24 @@ begin
     ), click as materialized (
         select h.* from near h where h.kind = 'email_clicked' and h.clicks >= burst.links
     ), reached as (
-        -- From when to when there is a click on a link within the time of the rule. What overlaps is one stretch, so that
+        -- From when to when a link is followed within the time of the rule, from then on. What overlaps is one stretch, so that
         -- stretches that hold a moment are as many as links. No join and no list of what is near: both are quadratic, and
         -- a single mail could be clicked often enough to hold up all others.
-        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) + burst.within as until
+        select c.record_id, c.activity_id, min(c.occurred_at) - burst.within as since, max(c.occurred_at) as until
         from (select c.*, count(*) filter (where c.starts) over (partition by c.record_id, c.activity_id,
             c.link_id order by c.occurred_at) as stretch
               from (select c.*, coalesce(c.occurred_at - lag(c.occurred_at) over (
-                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > 2 * burst.within, true) as starts
+                        partition by c.record_id, c.activity_id, c.link_id order by c.occurred_at) > burst.within, true) as starts
                     from click c) c) c
         group by c.record_id, c.activity_id, c.link_id, c.stretch
     ), weighed as (
-        -- Each with whether it is of a burst. Carried along and not joined: how many there are is not known when this is planned.
+        -- Each with whether it is of a burst: of one that begins with it, or with a click before it. Carried along and not joined: how
+        -- many there are is not known when this is planned.
         select m.place, m.record_id, m.activity_id, m.kind, m.link_id, m.occurred_at, m.robot, m.is_judged, m.since_trap, m.until_trap,
-            m.links >= burst.links as bursts
-        from (select m.*, sum(m.step) over (partition by m.record_id, m.activity_id order by m.occurred_at, m.turn) as links
+            coalesce(m.occurred_at - max(m.occurred_at) filter (where m.links >= burst.links) over (
+                partition by m.record_id, m.activity_id order by m.occurred_at) <= burst.within, false) as bursts
+        from (select w.*
+              from (select m.*, sum(m.step) over (partition by m.record_id, m.activity_id order by m.occurred_at, m.turn) as links
               from (select null::tid as place, r.record_id, r.activity_id, null as kind, null::bigint as link_id, r.since as occurred_at,
                         null as robot, false as is_judged, null::interval as since_trap, null::interval as until_trap, 1 as turn, 1 as step
                     from reached r
@@ -10702,8 +10718,8 @@ begin
                         c.until_trap, 2, 0
                     from click c
                     union all
-                    select null, r.record_id, r.activity_id, null, null, r.until, null, false, null, null, 3, -1 from reached r) m) m
-        where m.turn = 2
+                    select null, r.record_id, r.activity_id, null, null, r.until, null, false, null, null, 3, -1 from reached r) m) w
+            where w.turn = 2) m
         union all
         select h.place, h.record_id, h.activity_id, h.kind, h.link_id, h.occurred_at, h.robot, h.is_judged, h.since_trap, h.until_trap, false
         from near h where (h.kind = 'email_clicked' and h.clicks >= burst.links) is not true
@@ -16875,8 +16891,7 @@ begin
         perform marketing_automation_internal.warn_of_present('domain', chosen.name, chosen.domain);
         perform marketing_automation_internal.warn_of_present('exit condition', chosen.name, chosen.exit_condition);
         perform marketing_automation_internal.warn_of_present('occasion', chosen.name, chosen.occasion);
-        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition)
-        from marketing_automation.activity a where a.scenario_id = chosen.id order by a.id;
+        perform marketing_automation_internal.warn_of_present_in_activities(chosen.id);
     end if;
     perform marketing_automation_internal.demand_key(chosen, simulate_row.key);
     begin
@@ -17729,9 +17744,7 @@ begin
         perform marketing_automation_internal.warn_of_present('exit condition', original.name, original.exit_condition);
         perform marketing_automation_internal.warn_of_present('occasion', original.name, original.occasion);
         perform marketing_automation_internal.warn_of_present('goal', original.name, original.goal);
-        perform marketing_automation_internal.warn_of_present('condition', a.name, a.condition),
-            marketing_automation_internal.warn_of_present('at', a.name, a.at)
-        from marketing_automation.activity a where a.scenario_id = original.id order by a.id;
+        perform marketing_automation_internal.warn_of_present_in_activities(original.id);
     end loop;
     begin
         -- What the machine tells while it works would name the copies.
