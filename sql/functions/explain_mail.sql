@@ -77,7 +77,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when 'failed' then 'its mail failed: ' || coalesce(r.reply, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
-    from (select case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' then message.smtp_reply
+    from (select case when sees or message.smtp_reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' then message.smtp_reply
         else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
     left join lateral (select marketing_automation_internal.mail_objection(message) as objection
         where message.state in ('queued', 'deferred')) o on true

@@ -259,6 +259,16 @@ comment on function marketing_automation_internal.check_templates(text, text, te
     'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; '
     'warns of names that they ask about in vain. what: whose they are; columns: template_columns(), null: unknown';
 
+create function marketing_automation_internal.check_reply_to(what text, reply_to text, language text, columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_reply_to_wrapper';
+comment on function marketing_automation_internal.check_reply_to(text, text, text, jsonb) is
+    'API: private. Raises as check_templates() unless the template of mailboxes that replies go to compiles and may give some';
+
+create function marketing_automation_internal.reply_to_fault(reply_to text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'reply_to_fault_wrapper';
+comment on function marketing_automation_internal.reply_to_fault(text, text, jsonb) is
+    'API: private. As snippet_fault(), of the template of mailboxes that replies go to';
+
 create function marketing_automation_internal.check_snippet(name text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_snippet_wrapper';
 comment on function marketing_automation_internal.check_snippet(text, text) is

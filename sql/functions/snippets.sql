@@ -32,21 +32,31 @@ comment on function marketing_automation_internal.template_columns(regclass, int
     'under an empty name the activities that call, if any does; null when the relation does not exist';
 
 create function marketing_automation_internal.template_user() returns table (
-    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer)
+    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer,
+    reply_to text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id
+    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id,
+        a.reply_to
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
     select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
-        t.body, m.relation, s.id
+        t.body, m.relation, s.id, t.reply_to
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
 $$;
 comment on function marketing_automation_internal.template_user() is 'API: private. All that may use snippets';
+
+create function marketing_automation_internal.snippets_of_templates(sender text, subject text, body text, reply_to text) returns text[]
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.used_snippets(sender, subject, body)
+        || case when reply_to is not null then marketing_automation_internal.used_snippets(reply_to, null, null) else '{}' end
+$$;
+comment on function marketing_automation_internal.snippets_of_templates(text, text, text, text) is
+    'API: private. used_snippets() of all templates of a mail';
 
 create function marketing_automation_internal.snippet_number() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -73,10 +83,11 @@ begin
     -- After the change, so that what is seen is what will be used.
     select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
     from (
-        select t.what, marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language,
-            marketing_automation_internal.template_columns(t.relation, t.scenario_id)) as fault
+        select t.what, coalesce(marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language, c.columns),
+            case when t.reply_to is not null then marketing_automation_internal.reply_to_fault(t.reply_to, t.language, c.columns) end) as fault
         from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names
+        cross join lateral (select marketing_automation_internal.template_columns(t.relation, t.scenario_id) as columns offset 0) c
+        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names
         union all
         select distinct format('snippet "%s"', s.name), marketing_automation_internal.snippet_fault(null, null, s.body, s.language, null)
         from marketing_automation.snippet s
@@ -90,7 +101,7 @@ begin
     end if;
     perform marketing_automation_internal.complete_contexts(array(
         select distinct t.activity_id from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names));
+        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names));
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is

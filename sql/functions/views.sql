@@ -140,7 +140,7 @@ create view marketing_automation.message with (security_barrier) as
 select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_name, u.language, u.time_zone,
        case when u.activity_id = any (x.activities) then u.context end as context, u.state, u.attempts, u.created_at, u.next_attempt_at,
        u.sent_at,
-       case when u.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or u.activity_id = any (x.activities)
+       case when u.smtp_reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' or u.activity_id = any (x.activities)
             then u.smtp_reply
             else substring(u.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
@@ -181,7 +181,7 @@ select u.message_id, u.attempt, u.ended_at, u.state, u.code, u.status,
        u.server
 from (
     select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status, t.reply, t.server, m.activity_id,
-           t.reply !~ '^(template|sender|recipient|subject|message)\M' as is_of_network
+           t.reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' as is_of_network
     from marketing_automation_internal.attempt_log t
     left join lateral (
         select o.activity_id from marketing_automation_internal.outbox o where o.id = t.message_id

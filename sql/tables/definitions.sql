@@ -208,6 +208,7 @@ create table marketing_automation.activity (
     unique (scenario_id, name),
     at text,
     call text,
+    reply_to text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -244,6 +245,8 @@ comment on column marketing_automation.activity.call is
     'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '
     'which the activity is done; what it returns is kept as jsonb: results.NAME in templates, record.results in later expressions';
 comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
+comment on column marketing_automation.activity.reply_to is
+    'Template of the mailboxes that replies go to, commas between several; null, or where it gives none: to the sender';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
 comment on column marketing_automation.activity.expires_after is
@@ -283,8 +286,9 @@ create table marketing_automation.activity_translation (
     sender text,
     subject text,
     body text,
+    reply_to text,
     primary key (activity_id, language),
-    constraint activity_translation_translates check (coalesce(sender, subject, body) is not null)
+    constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to) is not null)
 );
 comment on table marketing_automation.activity_translation is
     'API: public. Templates of an activity in another language; what is null falls back, part by part: fr_CA, fr, the activity';

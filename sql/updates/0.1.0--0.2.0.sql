@@ -1018,3 +1018,11 @@ drop function marketing_automation_internal.complete_messages(bigint[], integer[
 
 comment on column marketing_automation.smtp_server.warmup_started is
     'First day of the ramp in smtp_warmup, in the time zone of the database; null: no ramp';
+-- Where replies go.
+alter table marketing_automation.activity add column reply_to text;
+comment on column marketing_automation.activity.reply_to is
+    'Template of the mailboxes that replies go to, commas between several; null, or where it gives none: to the sender';
+alter table marketing_automation.activity_translation
+    add column reply_to text,
+    drop constraint activity_translation_translates,
+    add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to) is not null);

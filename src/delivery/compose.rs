@@ -15,7 +15,7 @@ use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 /// No row of the table link: a click on it leads nowhere.
 const HIDDEN_LINK: i64 = 0;
 
-/// Renders sender, subject and body; a mistake in a template or its data is final.
+/// Renders the parts of the mail; a mistake in a template or its data is final.
 pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
     let mail = &job.mail;
     let compiled = job
@@ -122,6 +122,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     };
     let mut message = message::build(&Draft {
         from,
+        reply_to: assembled.reply_to.as_deref(),
         to_address: &mail.email,
         to_name: mail.recipient_name.as_deref(),
         return_path: return_path.as_deref(),

@@ -87,6 +87,7 @@ pub struct TemplateRow {
     pub sender: Option<String>,
     pub subject: Option<String>,
     pub body: Option<String>,
+    pub reply_to: Option<String>,
 }
 
 /// The result of a delivery as the database keeps it.

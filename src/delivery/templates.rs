@@ -47,6 +47,7 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
         });
         let texts = Texts {
             sender: row.sender,
+            reply_to: row.reply_to,
             subject: row.subject,
             body: row.body,
         };

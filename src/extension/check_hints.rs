@@ -41,7 +41,7 @@ pub(super) const HINTS: [(&str, &str); 40] = [
     ("activity_translation_language_check", LANGUAGE),
     (
         "activity_translation_translates",
-        "A translation has a sender, a subject or a body.",
+        "A translation has a sender, a reply_to, a subject or a body.",
     ),
     ("snippet_language_check", LANGUAGE),
     (

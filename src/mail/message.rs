@@ -4,6 +4,7 @@ mod address;
 mod encoded_word;
 mod error;
 mod quoted_printable;
+mod reply_to;
 mod token_mailbox;
 
 use std::time::SystemTime;
@@ -17,6 +18,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub use address::{check_address, check_sender, name_and_address, sender_domain};
 pub(crate) use error::MAX_LINE_BYTES;
 pub use error::MessageError;
+pub use reply_to::check_reply_to;
 pub use token_mailbox::TokenMailbox;
 
 /// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
@@ -36,6 +38,8 @@ const MAILTO: &AsciiSet = &NON_ALPHANUMERIC
 pub struct Draft<'a> {
     /// Mailbox, e.g. `Shop <shop@example.org>`.
     pub from: &'a str,
+    /// Mailboxes that replies go to, with commas between them; None: that of `from`.
+    pub reply_to: Option<&'a str>,
     pub to_address: &'a str,
     pub to_name: Option<&'a str>,
     /// Envelope sender, to which bounces go; None: the address of `from`.
@@ -99,6 +103,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
     // lettre panics on a line end in a display name.
     let fields = [
         ("sender", draft.from),
+        ("reply-to", draft.reply_to.unwrap_or_default()),
         ("recipient address", to_address),
         ("recipient name", &to_name),
         ("return path", draft.return_path.unwrap_or_default()),
@@ -118,6 +123,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         }
     }
     let from = address::parse_mailbox("sender", draft.from)?;
+    let reply_to = draft.reply_to.map(reply_to::parse).transpose()?;
     let to = address::parse_recipient("recipient address", to_address)?;
     let smtputf8 = !to.user().is_ascii();
     let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
@@ -137,6 +143,9 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         true => message.raw_header(internationalised("To", &to)),
         false => message.to(to.clone()),
     };
+    if let Some(mailboxes) = &reply_to {
+        message = message.header(reply_to::header(mailboxes));
+    }
     message = message
         .subject(draft.subject)
         .date(draft.date)
@@ -181,6 +190,9 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
             let encoded = format!("{}\r\n <{}>", encoded_word::encode(shown), mailbox.email);
             headers.insert_raw(pre_encoded(name, mailbox.to_string(), encoded));
         }
+    }
+    if let Some((shown, encoded)) = reply_to.as_deref().and_then(reply_to::encoded) {
+        headers.insert_raw(pre_encoded("Reply-To", shown, encoded));
     }
     if encoded_word::is_needed(draft.subject) {
         let encoded = encoded_word::encode(draft.subject);

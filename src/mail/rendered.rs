@@ -10,6 +10,7 @@ use crate::mail::{placeholder, tracking_pixel};
 #[derive(Debug, Clone)]
 pub struct Rendered {
     pub(crate) sender: Option<String>,
+    pub(crate) reply_to: Option<String>,
     pub(crate) subject: String,
     pub(crate) html: String,
     pub(crate) text: String,
@@ -28,6 +29,8 @@ pub struct Consent {
 pub struct Assembled {
     /// The From mailbox, when the activity or its translation has one.
     pub sender: Option<String>,
+    /// The mailboxes that replies go to, when its template has given any.
+    pub reply_to: Option<String>,
     pub subject: String,
     pub html: String,
     /// The plain-text alternative, derived from the HTML.
@@ -75,6 +78,7 @@ impl Rendered {
         let plain = |text: &str| placeholder::fill(text, known);
         Assembled {
             sender: self.sender.as_deref().map(plain),
+            reply_to: self.reply_to.as_deref().map(plain),
             subject: plain(&self.subject),
             html: placeholder::fill(&html, |target| {
                 html_escape::encode_quoted_attribute(&known(target)).into_owned()

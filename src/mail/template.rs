@@ -14,6 +14,7 @@ mod expression;
 mod jinja2;
 mod json;
 mod limits;
+mod mailboxes;
 mod methods;
 mod names;
 mod null;
@@ -23,7 +24,6 @@ mod page;
 mod printf;
 mod remarks;
 mod scan;
-mod sender;
 mod snippets;
 mod source_map;
 mod static_links;
@@ -107,12 +107,12 @@ pub struct Source<'a> {
     pub snippets: &'a str,
 }
 
-/// Sender, subject and body templates of one activity in one language, with the snippets that they use.
+/// The templates of one activity in one language, one for each part of its mail, with the snippets that they use.
 #[derive(Debug)]
 pub struct MailTemplate {
     environment: Environment<'static>,
-    /// The parts sender, subject and body; None: no such part.
-    languages: [Option<String>; 3],
+    /// By part; None: no such part.
+    languages: [Option<String>; Part::ALL.len()],
     /// Links that were found in the body and its snippets; None: they are looked for in every mail.
     links: Option<Vec<Replaced>>,
     /// What was compiled, by the names of templates.
@@ -120,34 +120,29 @@ pub struct MailTemplate {
 }
 
 impl MailTemplate {
-    /// Compiles the three templates.
+    /// Compiles the templates, which stand in the order of [`Part::ALL`].
     ///
     /// # Errors
     /// The first part or snippet that does not compile, is longer than [`MAX_SOURCE_BYTES`] or uses a snippet that does
     /// not exist or uses itself, with line and column; a body without expressions whose MJML or links are wrong.
     pub fn compile(
-        sender: Option<Source<'_>>,
-        subject: Source<'_>,
-        body: Source<'_>,
+        sources: [Option<Source<'_>>; Part::ALL.len()],
         snippets: &Snippets,
     ) -> Result<MailTemplate, TemplateError> {
         let mut template = MailTemplate {
             environment: environment::environment(),
-            languages: [sender, Some(subject), Some(body)]
-                .map(|source| Some(source?.language.to_owned())),
+            languages: sources.map(|source| Some(source?.language.to_owned())),
             links: None,
             sources: HashMap::new(),
         };
-        let parts = [
-            (Part::Sender, sender),
-            (Part::Subject, Some(subject)),
-            (Part::Body, Some(body)),
-        ];
-        for (part, source) in parts {
+        for (part, source) in Part::ALL.into_iter().zip(sources) {
             if let Some(source) = source {
                 template.add(part, source, snippets)?;
             }
         }
+        let Some(body) = sources[Part::Body as usize] else {
+            return Ok(template);
+        };
         let document = dead_links::without_tags(&css_comment::protect(body.text));
         if mjml::is_mjml(&document)
             && let Some(mistake) = mjml::first_mistake(&document, dead_links::TAG)
@@ -164,7 +159,7 @@ impl MailTemplate {
 
     /// Whether all mails have the same sender.
     pub fn has_constant_sender(&self) -> bool {
-        self.sources.get(name(Part::Sender)).is_some_and(|source| {
+        self.sources.get(Part::Sender.name()).is_some_and(|source| {
             !["{{", "{%", "{#"]
                 .iter()
                 .any(|tag| source.written().contains(tag))
@@ -180,13 +175,13 @@ impl MailTemplate {
     ) -> Result<(), TemplateError> {
         let text = &*css_comment::protect(source.text);
         let prepared = snippets::prepare(&self.environment, part, text)?;
-        let mut names = vec![name(part).to_owned()];
+        let mut names = vec![part.name().to_owned()];
         self.add_source(part, &names[0], SourceMap::new(text, prepared))?;
         let mut methods = Methods::default();
         methods.add(None, text);
         for used in snippets.used_by(&self.environment, part, text, source.snippets)? {
             methods.add(Some(used.name), used.text);
-            let name = format!("{}/{}", name(part), used.name);
+            let name = format!("{part}/{}", used.name);
             self.add_source(part, &name, SourceMap::new(used.text, used.prepared))?;
             names.push(name);
         }
@@ -235,8 +230,8 @@ impl MailTemplate {
     /// Line and column, as the author sees them, of an offset in a source as it was compiled.
     fn position(&self, part: Part, snippet: Option<&str>, offset: usize) -> Option<(u32, u32)> {
         let name = match snippet {
-            None => name(part).to_owned(),
-            Some(snippet) => format!("{}/{snippet}", name(part)),
+            None => part.name().to_owned(),
+            Some(snippet) => format!("{part}/{snippet}"),
         };
         Some(self.sources.get(&name)?.position(offset))
     }
@@ -247,8 +242,7 @@ impl MailTemplate {
     /// whatever the template does.
     ///
     /// # Errors
-    /// An undefined variable, a bad value for a filter, a limit reached, a control character in subject or sender,
-    /// MJML that does not parse; with part, line and column where they are known.
+    /// An undefined variable, a bad value for a filter, a limit reached, MJML that does not parse; with part, line and column where they are known.
     pub fn render(
         &self,
         context: &serde_json::Value,
@@ -257,8 +251,7 @@ impl MailTemplate {
         check_context(context)?;
         let context = null::from_json(context);
         let links = Arc::new(Mutex::new(Links::default()));
-        let [sender, subject, body] = &self.languages;
-        let render = |part, language: &Option<String>| match language {
+        let render = |part: Part| match &self.languages[part as usize] {
             None => Ok(None),
             Some(language) => {
                 let language = locale::for_text(&recipient.language, language);
@@ -273,14 +266,13 @@ impl MailTemplate {
                 .map(Some)
             }
         };
-        let sender = render(Part::Sender, sender)?
-            .map(|sender| header(Part::Sender, sender))
-            .transpose()?;
-        let subject = header(
-            Part::Subject,
-            render(Part::Subject, subject)?.unwrap_or_default(),
-        )?;
-        let body = render(Part::Body, body)?.unwrap_or_default();
+        let header = |part| render(part)?.map(|text| one_line(part, text)).transpose();
+        let sender = header(Part::Sender)?;
+        // Replies about a row that has no address for them go to the sender.
+        let reply_to = header(Part::ReplyTo)?
+            .filter(|list| !list.chars().all(|c| c == ',' || c.is_whitespace()));
+        let subject = header(Part::Subject)?.unwrap_or_default();
+        let body = render(Part::Body)?.unwrap_or_default();
         let mut links = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = match &self.links {
             Some(known) => rewrite::track_marked(&body, known, &mut links)
@@ -291,6 +283,7 @@ impl MailTemplate {
         let html = tracking_pixel::insert_open_image(html);
         Ok(Rendered {
             sender,
+            reply_to,
             subject,
             html,
             text,
@@ -328,14 +321,6 @@ fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
     rewrite::track_links(&html, links).map_err(wrong)
 }
 
-fn name(part: Part) -> &'static str {
-    match part {
-        Part::Sender => "sender",
-        Part::Subject => "subject",
-        Part::Body => "body",
-    }
-}
-
 /// Renders one template; `place` gives line and column of an offset in it, or in a snippet of it.
 fn render_part(
     environment: &Environment<'static>,
@@ -344,7 +329,7 @@ fn render_part(
     place: impl Fn(Option<&str>, usize) -> Option<(u32, u32)>,
 ) -> Result<String, TemplateError> {
     let wrong = |error| TemplateError::from_minijinja(part, &error, &place);
-    let template = environment.get_template(name(part)).map_err(wrong)?;
+    let template = environment.get_template(part.name()).map_err(wrong)?;
     let mut output = Limited::new(Vec::new(), MAX_OUTPUT_BYTES);
     let rendered = template
         .render_captured_to(context.clone(), &mut output)
@@ -360,7 +345,7 @@ fn render_part(
 
 /// Makes one line of the result of a template that becomes a header, as authors break long templates into lines, and rows
 /// hold what a header may not (RFC 5322, section 2.2): such characters become a space.
-fn header(part: Part, text: String) -> Result<String, TemplateError> {
+fn one_line(part: Part, text: String) -> Result<String, TemplateError> {
     let text = text.trim_matches(|c: char| c == ' ' || is_forbidden_in_header(c));
     let text = text
         .split(is_forbidden_in_header)

@@ -147,7 +147,7 @@ impl Store for PostgresStore {
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.session.borrow_mut().ask(async |live| {
             let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, \
-                 message_class, bulk_headers \
+                 message_class, bulk_headers, reply_to \
                  from marketing_automation.mailer_templates($1)";
             let rows = live.client.query(question, &[&activities]).await?;
             let rows = rows.iter().map(|row| {
@@ -165,6 +165,7 @@ impl Store for PostgresStore {
                     sender: row.try_get(6)?,
                     subject: row.try_get(7)?,
                     body: row.try_get(8)?,
+                    reply_to: row.try_get(11)?,
                 })
             });
             rows.collect()

@@ -18,6 +18,7 @@ const STEP: Duration = Duration::from_millis(300);
 fn letter(id: &str) -> Draft<'_> {
     Draft {
         from: "Shop <shop@example.org>",
+        reply_to: None,
         to_address: "zoe@example.com",
         to_name: None,
         return_path: None,

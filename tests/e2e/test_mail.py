@@ -12,13 +12,15 @@ BODY = """<html><body><p>Bonjour {{ record.name }}</p>
 
 def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     shop.customers("Zoë", email="zoe@example.org")
-    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne")
+    reply_to = "{{ record.name }} <{{ party.email }}>, help@example.org"
+    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to)
     shop.tick()
     mail = sink.wait_for(1)[0]
     message = mail.message
     assert message["Subject"] == "Für Zoë & Söhne"
     assert message["To"] == "Zoë <zoe@example.org>"
     assert message["From"] == "Shop <shop@example.org>"
+    assert message["Reply-To"] == "Zoë <zoe@example.org>, help@example.org"
     assert mail.sender == "shop@example.org"
     assert message["Date"] and message["Auto-Submitted"] == "auto-generated" and message["Feedback-ID"]
     assert re.fullmatch(r"<[^<>@\s]+@[^<>@\s]+>", message["Message-ID"])

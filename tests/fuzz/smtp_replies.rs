@@ -153,6 +153,7 @@ fn content(read: &[u8], id: &str) -> bool {
 fn mail(id: &str) -> Mail {
     build(&Draft {
         from: "Shop <shop@example.org>",
+        reply_to: None,
         to_address: "zoe@example.com",
         to_name: None,
         return_path: None,

@@ -143,6 +143,7 @@ fn render_preview(
     let nobody = format!("nobody@{NOT_SET}");
     let message = message::build(&Draft {
         from: sender.as_deref().unwrap_or(&nobody),
+        reply_to: mail.reply_to.as_deref(),
         to_address: email.as_deref().unwrap_or(&nobody),
         to_name: recipient_name.as_deref(),
         return_path: None,

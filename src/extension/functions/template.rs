@@ -114,7 +114,20 @@ fn texts(sender: Option<&str>, subject: Option<&str>, body: Option<&str>) -> Tex
         sender: sender.map(str::to_owned),
         subject: subject.map(str::to_owned),
         body: body.map(str::to_owned),
+        ..Texts::default()
     }
+}
+
+fn reply_to_alone(reply_to: &str) -> Texts {
+    Texts {
+        reply_to: Some(reply_to.to_owned()),
+        ..Texts::default()
+    }
+}
+
+/// Whether a template gives the same for every row.
+fn is_constant(template: &str) -> bool {
+    !["{{", "{%", "{#"].iter().any(|tag| template.contains(tag))
 }
 
 fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
@@ -171,7 +184,7 @@ fn check_templates(
 ) -> Result<(), spi::Error> {
     // Of one without expressions every mail would fail alike.
     if let Some(sender) = sender
-        && !["{{", "{%", "{#"].iter().any(|tag| sender.contains(tag))
+        && is_constant(sender)
         && let Err(error) = message::check_sender(sender)
     {
         report(
@@ -199,6 +212,39 @@ fn check_templates(
     if let Some(domain) = sender.and_then(message::sender_domain) {
         warn_of_foreign_signature(&what, &domain);
     }
+    Ok(())
+}
+
+/// Raises as [`check_templates`] unless the template of mailboxes for replies compiles and may give some.
+#[pg_extern(sql = false)]
+fn check_reply_to(
+    what: &str,
+    reply_to: &str,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<(), spi::Error> {
+    if is_constant(reply_to)
+        && let Err(error) = message::check_reply_to(reply_to)
+    {
+        report(
+            PgLogLevel::ERROR,
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("reply_to of {what} is no list of mailboxes"),
+            error.to_string(),
+            Some(
+                "Write Help <help@shop.example>, with commas between several; null: replies go to the sender.",
+            ),
+        );
+    }
+    let checked = template::check(
+        &reply_to_alone(reply_to),
+        language,
+        &snippets()?,
+        names(columns).as_ref(),
+    );
+    let what = format!("template of {what}");
+    judge(&what, checked);
+    warn(&what, template::remarks(Part::ReplyTo, None, reply_to));
     Ok(())
 }
 
@@ -245,8 +291,25 @@ fn snippet_fault(
     language: &str,
     columns: Option<pgrx::JsonB>,
 ) -> Result<Option<String>, spi::Error> {
-    let texts = texts(sender, subject, body);
-    let checked = template::check(&texts, language, &snippets()?, names(columns).as_ref());
+    fault_of(&texts(sender, subject, body), language, columns)
+}
+
+/// What is wrong with a template of mailboxes for replies because of the snippets that it uses.
+#[pg_extern(sql = false)]
+fn reply_to_fault(
+    reply_to: &str,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<Option<String>, spi::Error> {
+    fault_of(&reply_to_alone(reply_to), language, columns)
+}
+
+fn fault_of(
+    texts: &Texts,
+    language: &str,
+    columns: Option<pgrx::JsonB>,
+) -> Result<Option<String>, spi::Error> {
+    let checked = template::check(texts, language, &snippets()?, names(columns).as_ref());
     Ok(match checked {
         Err(error) => Some(error),
         Ok(undefined) => undefined

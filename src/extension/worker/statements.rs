@@ -60,7 +60,8 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
     Spi::connect(|client| {
         client
             .select(
-                "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers
+                "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
+                        reply_to
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -80,6 +81,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     sender: row.get(7)?,
                     subject: row.get(8)?,
                     body: row.get(9)?,
+                    reply_to: row.get(12)?,
                 })
             })
             .collect()

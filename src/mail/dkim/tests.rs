@@ -9,6 +9,7 @@ use crate::mail::message::{Draft, build};
 fn mail() -> Mail {
     build(&Draft {
         from: "Shop <shop@example.org>",
+        reply_to: None,
         to_address: "zoe@example.com",
         to_name: None,
         return_path: None,

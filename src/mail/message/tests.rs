@@ -8,6 +8,7 @@ mod lines;
 fn draft() -> Draft<'static> {
     Draft {
         from: "Shop <shop@example.org>",
+        reply_to: None,
         to_address: "zoe@example.com",
         to_name: Some("Zoë \"Z\" Müller, Dr."),
         return_path: None,

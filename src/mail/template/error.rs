@@ -9,17 +9,29 @@ use super::css_comment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Sender,
+    ReplyTo,
     Subject,
     Body,
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Part {
+    /// All parts, each at the index `part as usize`.
+    pub const ALL: [Part; 4] = [Part::Sender, Part::ReplyTo, Part::Subject, Part::Body];
+
+    /// The name of its column, and of its template.
+    pub fn name(self) -> &'static str {
+        match self {
             Part::Sender => "sender",
+            Part::ReplyTo => "reply_to",
             Part::Subject => "subject",
             Part::Body => "body",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

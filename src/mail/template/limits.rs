@@ -10,7 +10,7 @@ pub const MAX_SOURCE_BYTES: usize = 256 * 1024;
 pub const MAX_CONTEXT_BYTES: usize = 64 * 1024;
 /// Longest result of one template, in bytes.
 pub const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
-/// Longest subject or sender, in bytes: a header longer than this is no header that anybody wrote.
+/// Longest subject, sender or Reply-To, in bytes: a header longer than this is no header that anybody wrote.
 pub(super) const MAX_HEADER_BYTES: usize = 2_000;
 
 /// Refuses a context that is no object or is larger than [`MAX_CONTEXT_BYTES`], without building its text.

@@ -4,8 +4,8 @@ use minijinja::value::Value;
 use minijinja::{Environment, context};
 
 use super::{
-    Part, Snippets, SourceMap, TemplateError, add_source, css_comment, environment, name,
-    render_part, snippets,
+    Part, Snippets, SourceMap, TemplateError, add_source, css_comment, environment, render_part,
+    snippets,
 };
 
 /// What a page's template shows.
@@ -47,7 +47,7 @@ impl PageTemplate {
         let source = &*css_comment::protect(source);
         let prepared = snippets::prepare(&environment, Part::Body, source)?;
         let compiled = SourceMap::new(source, prepared);
-        add_source(&mut environment, Part::Body, name(Part::Body), &compiled)?;
+        add_source(&mut environment, Part::Body, Part::Body.name(), &compiled)?;
         // A page has no snippets: every use of one is an error.
         Snippets::default().used_by(&environment, Part::Body, source, "")?;
         Ok(Self {
@@ -59,7 +59,7 @@ impl PageTemplate {
     /// Whether the template uses the variable `form`, without which nobody can do anything on the page.
     pub fn shows_form(&self) -> bool {
         self.environment
-            .get_template(name(Part::Body))
+            .get_template(Part::Body.name())
             .is_ok_and(|template| template.undeclared_variables(false).contains("form"))
     }
 

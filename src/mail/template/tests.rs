@@ -53,12 +53,13 @@ fn compile(sender: Option<&str>, subject: &str, body: &str) -> Result<MailTempla
         language: "fr",
         snippets: "",
     };
-    MailTemplate::compile(
+    let sources = [
         sender.map(source),
-        source(subject),
-        source(body),
-        &Snippets::default(),
-    )
+        None,
+        Some(source(subject)),
+        Some(source(body)),
+    ];
+    MailTemplate::compile(sources, &Snippets::default())
 }
 
 fn render(subject: &str, body: &str) -> Result<Rendered, TemplateError> {

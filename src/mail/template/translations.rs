@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::css_comment;
 use super::names::{Names, Undefined};
 use super::snippets::Snippets;
-use super::{MailTemplate, Part, Source, TemplateError, sender as senders};
+use super::{MailTemplate, Part, Source, TemplateError, mailboxes};
 use crate::mail::locale::{fallbacks, for_text, normalized};
 
-/// Sender, subject and body in one language; None: this language has none of its own.
+/// The parts of a mail in one language; None: this language has none of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Texts {
     pub sender: Option<String>,
+    pub reply_to: Option<String>,
     pub subject: Option<String>,
     pub body: Option<String>,
 }
@@ -21,6 +22,7 @@ impl Texts {
     fn part(&self, part: Part) -> Option<&str> {
         match part {
             Part::Sender => self.sender.as_deref(),
+            Part::ReplyTo => self.reply_to.as_deref(),
             Part::Subject => self.subject.as_deref(),
             Part::Body => self.body.as_deref(),
         }
@@ -34,6 +36,8 @@ pub struct Translations {
     language: String,
     /// By normalised language tag; "" is the activity's own.
     texts: HashMap<String, Texts>,
+    /// Whether any of them has one.
+    has_reply_to: bool,
     snippets: Arc<Snippets>,
 }
 
@@ -41,8 +45,8 @@ pub struct Translations {
 /// combinations of translations, whatever languages recipients have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Choice {
-    /// Tags of the texts of sender, subject and body, and of the snippets in them.
-    parts: [(String, String); 3],
+    /// By part, the tags of its text and of the snippets in it.
+    parts: [(String, String); Part::ALL.len()],
 }
 
 impl Translations {
@@ -51,12 +55,14 @@ impl Translations {
         Translations {
             language: language.to_owned(),
             texts: HashMap::new(),
+            has_reply_to: false,
             snippets,
         }
     }
 
     /// Adds texts; an empty language makes them the activity's own.
     pub fn add(&mut self, language: &str, texts: Texts) {
+        self.has_reply_to |= texts.reply_to.is_some();
         self.texts.insert(normalized(language), texts);
     }
 
@@ -64,7 +70,10 @@ impl Translations {
     /// are in the language of the part that uses them, in the recipient's variant of it.
     pub fn choose(&self, recipient: &str) -> Choice {
         let recipient = normalized(recipient);
-        let parts = [Part::Sender, Part::Subject, Part::Body].map(|part| {
+        let parts = Part::ALL.map(|part| {
+            if part == Part::ReplyTo && !self.has_reply_to {
+                return Default::default();
+            }
             let tag = fallbacks(&recipient)
                 .find(|tag| self.text(part, tag).is_some())
                 .unwrap_or_default();
@@ -79,29 +88,15 @@ impl Translations {
     /// # Errors
     /// As [`MailTemplate::compile`].
     pub fn compile(&self, choice: &Choice) -> Result<MailTemplate, TemplateError> {
-        let [sender, subject, body] = [
-            (Part::Sender, &choice.parts[0]),
-            (Part::Subject, &choice.parts[1]),
-            (Part::Body, &choice.parts[2]),
-        ]
-        .map(|(part, (tag, snippets))| {
+        let sources = Part::ALL.map(|part| {
+            let (tag, snippets) = &choice.parts[part as usize];
             Some(Source {
                 text: self.text(part, tag)?,
                 language: self.language_of(tag),
                 snippets,
             })
         });
-        let empty = Source {
-            text: "",
-            language: &self.language,
-            snippets: "",
-        };
-        MailTemplate::compile(
-            sender,
-            subject.unwrap_or(empty),
-            body.unwrap_or(empty),
-            &self.snippets,
-        )
+        MailTemplate::compile(sources, &self.snippets)
     }
 
     fn text(&self, part: Part, tag: &str) -> Option<&str> {
@@ -127,11 +122,12 @@ pub fn check(
     names: Option<&Names>,
 ) -> Result<Vec<Undefined>, TemplateError> {
     let mut undefined = Vec::new();
-    let [sender, subject, body] = [&texts.sender, &texts.subject, &texts.body]
-        .map(|text| text.as_deref().map(css_comment::protect));
-    let [sender, subject, body] = [&sender, &subject, &body].map(|text| text.as_deref());
-    if let Some(sender) = sender {
-        senders::refuse_no_address(sender)?;
+    let protected = Part::ALL.map(|part| texts.part(part).map(css_comment::protect));
+    let parts = Part::ALL.map(|part| protected[part as usize].as_deref());
+    for part in [Part::Sender, Part::ReplyTo] {
+        if let Some(source) = parts[part as usize] {
+            mailboxes::refuse_no_address(part, source)?;
+        }
     }
     for variant in snippets.variants(language) {
         let source = |text| Source {
@@ -139,18 +135,8 @@ pub fn check(
             language,
             snippets: &variant,
         };
-        MailTemplate::compile(
-            sender.map(source),
-            source(subject.unwrap_or_default()),
-            source(body.unwrap_or_default()),
-            snippets,
-        )?
-        .refuse_wrong_mjml()?;
-        for (part, text) in [
-            (Part::Sender, sender),
-            (Part::Subject, subject),
-            (Part::Body, body),
-        ] {
+        MailTemplate::compile(parts.map(|text| text.map(source)), snippets)?.refuse_wrong_mjml()?;
+        for (part, text) in Part::ALL.into_iter().zip(parts) {
             if let (Some(names), Some(text)) = (names, text) {
                 for found in names.undefined(part, source(text), snippets)? {
                     if !undefined.contains(&found) {

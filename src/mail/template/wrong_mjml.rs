@@ -9,7 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use super::balance::{Markup, first_unbalanced};
 use super::dead_links::{TAG, without_tags};
 use super::source_map::SourceMap;
-use super::{MailTemplate, Part, TemplateError, name};
+use super::{MailTemplate, Part, TemplateError};
 use crate::mail::mjml::{self, Mistake};
 
 impl MailTemplate {
@@ -19,9 +19,9 @@ impl MailTemplate {
     /// # Errors
     /// The first of them, with the nearest name. Of those that are unknown mails are made all the same, without them.
     pub(super) fn refuse_wrong_mjml(&self) -> Result<(), TemplateError> {
-        let whole = self.sources.get(name(Part::Body));
+        let whole = self.sources.get(Part::Body.name());
         let whole = whole.map(SourceMap::written).unwrap_or_default();
-        let body = format!("{}/", name(Part::Body));
+        let body = format!("{}/", Part::Body);
         let mut pieces: Vec<(&str, &str)> = self
             .sources
             .iter()
@@ -68,10 +68,10 @@ impl MailTemplate {
 
     /// Refuses elements that are left open, or ended once too often, whatever a row says.
     fn refuse_open_elements(&self) -> Result<(), TemplateError> {
-        let prefix = format!("{}/", name(Part::Body));
+        let prefix = format!("{}/", Part::Body.name());
         let mut sources = HashMap::new();
         for (source, text) in &self.sources {
-            if source != name(Part::Body) && !source.starts_with(&prefix) {
+            if source != Part::Body.name() && !source.starts_with(&prefix) {
                 continue;
             }
             let text = text.written();
@@ -81,7 +81,7 @@ impl MailTemplate {
             };
             sources.insert(source.as_str(), Markup { text, changes });
         }
-        let Some(found) = first_unbalanced(name(Part::Body), &sources, &prefix, true) else {
+        let Some(found) = first_unbalanced(Part::Body.name(), &sources, &prefix, true) else {
             return Ok(());
         };
         let text = sources

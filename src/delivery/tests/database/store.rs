@@ -110,6 +110,7 @@ impl Store for Database {
             sender: Some(format!("Shop <news{activity}@shop.example>")),
             subject: Some("News".to_owned()),
             body: Some("<p><a href=\"https://shop.example/\">Shop</a></p>".to_owned()),
+            reply_to: None,
         };
         Ok(activities.into_iter().map(row).collect())
     }

@@ -165,3 +165,83 @@ fn senders_may_be_quoted_or_bare() {
         Some("=?utf-8?b?TMOkZGVu?= <shop@example.org>")
     );
 }
+
+#[test]
+fn replies_go_to_mailboxes_of_their_own() {
+    let built = |reply_to| {
+        text(
+            &build(&Draft {
+                reply_to: Some(reply_to),
+                ..draft()
+            })
+            .unwrap(),
+        )
+    };
+    for (reply_to, shown) in [
+        ("help@example.org", "help@example.org"),
+        (
+            "Läden <shop@bücher.example>",
+            "=?utf-8?b?TMOkZGVu?= <shop@xn--bcher-kva.example>",
+        ),
+        (
+            "Help <help@example.org>, , anna@example.org",
+            "Help <help@example.org>, anna@example.org",
+        ),
+        (
+            "\"Shop, Inc.\" <a@example.org>,b@example.org",
+            "=?utf-8?b?U2hvcCwgSW5jLg==?= <a@example.org>, b@example.org",
+        ),
+    ] {
+        assert_eq!(
+            header(&built(reply_to), "Reply-To"),
+            Some(shown),
+            "{reply_to}"
+        );
+    }
+    // A name that readers would take for an encoded word of their own.
+    let mail = built("=?x?= <a@example.org>, b@example.org");
+    assert_eq!(header(&mail, "Reply-To"), Some("=?utf-8?b?PT94Pz0=?="));
+    assert!(
+        mail.contains("PT94Pz0=?=\r\n <a@example.org>,\r\n b@example.org\r\n"),
+        "{mail}"
+    );
+    // Nothing else changes.
+    let plain = text(&build(&draft()).unwrap());
+    let without: String = built("help@example.org")
+        .split_inclusive("\r\n")
+        .filter(|line| !line.starts_with("Reply-To: "))
+        .collect();
+    let boundary = |mail: &str| {
+        mail.split("boundary=\"")
+            .nth(1)
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .unwrap()
+    };
+    assert_eq!(
+        without.replace(&boundary(&without), &boundary(&plain)),
+        plain
+    );
+}
+
+#[test]
+fn nobody_writes_headers_by_the_address_for_replies() {
+    for reply_to in [
+        "a@example.org\r\nBcc: x@example.org",
+        "a@example.org\nx",
+        "A\u{85} <a@example.org>",
+        "a@example.org Bcc: x@example.org",
+        "a@example.org>, x",
+        "A <a@example.org> x@example.org",
+        "shop@",
+        "zoë@example.org",
+        ",",
+    ] {
+        let error = build(&Draft {
+            reply_to: Some(reply_to),
+            ..draft()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(error.starts_with("reply-to "), "{error}");
+    }
+}

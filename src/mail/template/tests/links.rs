@@ -32,7 +32,11 @@ fn compile_with_footer(body: &str) -> MailTemplate {
         language: "fr",
         snippets: "",
     };
-    MailTemplate::compile(None, source("s"), source(body), &snippets).unwrap()
+    MailTemplate::compile(
+        [None, None, Some(source("s")), Some(source(body))],
+        &snippets,
+    )
+    .unwrap()
 }
 
 /// The mail, and whether its links were found in the template.

@@ -12,7 +12,7 @@ fn compile_with(body: &str, snippets: &[(&str, &str)]) -> Result<MailTemplate, T
         language: "fr",
         snippets: "",
     };
-    MailTemplate::compile(None, source("s"), source(body), &all)
+    MailTemplate::compile([None, None, Some(source("s")), Some(source(body))], &all)
 }
 
 fn html(body: &str, snippets: &[(&str, &str)]) -> String {
@@ -75,15 +75,11 @@ fn a_snippet_of_the_subject_is_not_escaped() {
         language: "fr",
         snippets: "",
     };
-    let template = MailTemplate::compile(
-        None,
-        source("{% include 'name' %}"),
-        source("{% include 'name' %}"),
-        &all,
-    )
-    .unwrap();
+    let included = Some(source("{% include 'name' %}"));
+    let template = MailTemplate::compile([None, included, included, included], &all).unwrap();
     let mail = assembled(&template.render(&context(), &recipient()).unwrap());
     assert_eq!(mail.subject, "Zoë <b>");
+    assert_eq!(mail.reply_to.as_deref(), Some("Zoë <b>"));
     assert!(mail.html.starts_with("Zoë &lt;b&gt;"), "{}", mail.html);
 }
 
@@ -245,13 +241,12 @@ fn elements_that_mjml_does_not_have_are_refused_in_snippets_too() {
         all.add("footer", "", text.to_owned());
         all.add("outer", "", "{% include 'footer' %}".to_owned());
         let texts = Texts {
-            sender: None,
-            subject: None,
             body: Some(
                 "{% set a = 1 %}\n<mjml><mj-body><mj-section><mj-column>{% include 'outer' %}</mj-column></mj-section>\
                  </mj-body></mjml>"
                     .to_owned(),
             ),
+            ..Texts::default()
         };
         let error = check(&texts, "fr", &all, None).err()?;
         assert_eq!(error.snippet.as_deref(), Some("footer"));

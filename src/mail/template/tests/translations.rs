@@ -2,9 +2,9 @@ use super::*;
 
 fn texts(subject: Option<&str>, body: Option<&str>) -> Texts {
     Texts {
-        sender: None,
         subject: subject.map(str::to_owned),
         body: body.map(str::to_owned),
+        ..Texts::default()
     }
 }
 
@@ -56,6 +56,39 @@ fn each_part_falls_back_by_itself_and_is_formatted_in_its_own_language() {
             "{language}"
         );
     }
+}
+
+#[test]
+fn replies_go_where_the_recipients_language_says() {
+    let mut translations = Translations::new("en", Arc::default());
+    let reply_to = |text: &str| Texts {
+        reply_to: Some(text.to_owned()),
+        ..texts(Some("s"), Some("b"))
+    };
+    let of = |translations: &Translations, language| {
+        let template = translations
+            .compile(&translations.choose(language))
+            .unwrap();
+        let mail = template.render(&context(), &recipient()).unwrap();
+        assembled(&mail).reply_to
+    };
+    translations.add("fr", reply_to("{{ record.nothing }} ,\n"));
+    // Without one of its own for all others, they reply to the sender, as who gets none of a template does.
+    assert_eq!(of(&translations, "de"), None);
+    assert_eq!(of(&translations, "fr"), None);
+    translations.add(
+        "fr-CA",
+        reply_to("Aide\n<aide@shop.example>, {{ scenario.name }}@shop.example"),
+    );
+    assert_eq!(
+        of(&translations, "fr_CA").as_deref(),
+        Some("Aide <aide@shop.example>, welcome@shop.example")
+    );
+    translations.add("", reply_to("help@shop.example"));
+    assert_eq!(
+        of(&translations, "de").as_deref(),
+        Some("help@shop.example")
+    );
 }
 
 #[test]

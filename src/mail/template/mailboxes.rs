@@ -1,4 +1,4 @@
-//! Addresses in the template of a sender that are none, whatever a row says.
+//! Addresses in the templates of sender and Reply-To that are none, whatever a row says.
 
 use minijinja::machinery::ast::Stmt;
 use minijinja::machinery::{Token, parse, tokenize};
@@ -6,7 +6,7 @@ use minijinja::syntax::SyntaxConfig;
 
 use super::dead_links::{TAG, without_tags};
 use super::error::{Part, TemplateError};
-use crate::mail::message::{MessageError, check_sender};
+use crate::mail::message::{MessageError, check_reply_to, check_sender};
 
 /// What an expression may give anywhere in an address.
 const SOMETHING: &str = "a";
@@ -16,7 +16,7 @@ const SOMETHING: &str = "a";
 ///
 /// # Errors
 /// The address, where it stands, and why it is none.
-pub(super) fn refuse_no_address(source: &str) -> Result<(), TemplateError> {
+pub(super) fn refuse_no_address(part: Part, source: &str) -> Result<(), TemplateError> {
     let text = without_tags(source);
     // That of all mails alike is the caller's.
     if !text.contains(TAG) {
@@ -25,7 +25,7 @@ pub(super) fn refuse_no_address(source: &str) -> Result<(), TemplateError> {
     if let Ok(Stmt::Template(template)) = parse(source, "", SyntaxConfig::default())
         && let Some(choice) = only_choice(&template.children)
     {
-        return refuse_branch(source, choice);
+        return refuse_branch(part, source, choice);
     }
     let has_branches = tokenize(source, false, SyntaxConfig::default())
         .map_while(Result::ok)
@@ -39,35 +39,62 @@ pub(super) fn refuse_no_address(source: &str) -> Result<(), TemplateError> {
         .collect();
     // A bracket may come from an expression.
     if !has_branches && text.contains('@') && !text.contains(['<', '>']) {
-        addresses.push((0, &text));
+        match part {
+            Part::ReplyTo => {
+                let mut start = 0;
+                for part in text.split(',') {
+                    let address = part.trim();
+                    if !address.is_empty() {
+                        addresses.push((start + part.find(address).unwrap_or(0), address));
+                    }
+                    start += part.len() + 1;
+                }
+            }
+            _ => addresses.push((0, &text)),
+        }
     }
     for (at, address) in addresses {
         if has_branches && address.contains(TAG) {
             continue;
         }
         let written = &source[at..at + address.len()];
-        refuse(address, written, source, at)?;
+        refuse(part, address, written, source, at)?;
     }
     Ok(())
 }
 
 /// Refuses what no expression makes an address, as its author has written it.
-fn refuse(address: &str, written: &str, source: &str, at: usize) -> Result<(), TemplateError> {
+fn refuse(
+    part: Part,
+    address: &str,
+    written: &str,
+    source: &str,
+    at: usize,
+) -> Result<(), TemplateError> {
     // Without an @ of its own an expression may give the whole of it.
     if address.contains(TAG) && !address.contains('@') {
         return Ok(());
     }
-    let Err(error) = check_sender(&filled(address)) else {
+    let is_mailbox = match part {
+        Part::ReplyTo => check_reply_to(&filled(address)),
+        _ => check_sender(&filled(address)),
+    };
+    let Err(error) = is_mailbox else {
         return Ok(());
     };
     let message = match error {
-        MessageError::Address { reason, .. } => {
-            format!("sender {:?} is no address: {reason}", written.trim())
+        MessageError::Address { field, reason, .. } => {
+            format!("{field} {:?} is no address: {reason}", written.trim())
         }
         error => error.to_string(),
     };
-    let hint = "A sender is written Name <local@domain>, or local@domain.";
-    Err(TemplateError::at(Part::Sender, source, at, message).with_hint(Some(hint.to_owned())))
+    let hint = match part {
+        Part::ReplyTo => {
+            "A mailbox is written Name <local@domain>, or local@domain; commas stand between several."
+        }
+        _ => "A sender is written Name <local@domain>, or local@domain.",
+    };
+    Err(TemplateError::at(part, source, at, message).with_hint(Some(hint.to_owned())))
 }
 
 /// The only statement of a template or a branch, if it is an `if`.
@@ -80,13 +107,13 @@ fn only_choice<'a, 'b>(statements: &'a [Stmt<'b>]) -> Option<&'a Stmt<'b>> {
 }
 
 /// The same for a choice between whole senders.
-fn refuse_branch(source: &str, choice: &Stmt<'_>) -> Result<(), TemplateError> {
+fn refuse_branch(part: Part, source: &str, choice: &Stmt<'_>) -> Result<(), TemplateError> {
     let Stmt::IfCond(choice) = choice else {
         return Ok(());
     };
     for branch in [&choice.true_body, &choice.false_body] {
         if let Some(choice) = only_choice(branch) {
-            refuse_branch(source, choice)?;
+            refuse_branch(part, source, choice)?;
             continue;
         }
         let (mut text, mut written, mut start) = (String::new(), String::new(), None);
@@ -120,10 +147,17 @@ fn refuse_branch(source: &str, choice: &Stmt<'_>) -> Result<(), TemplateError> {
         // A bracket may come from an expression.
         let (address, shown) = match (text.trim().strip_suffix('>'), text.contains('<')) {
             (Some(inner), true) => (behind(inner), behind(written.trim().trim_end_matches('>'))),
+            (None, false) if part == Part::ReplyTo => {
+                for address in text.split(',').filter(|address| !address.trim().is_empty()) {
+                    let shown = address.replace(TAG, "{{ … }}");
+                    refuse(part, address, &shown, source, start)?;
+                }
+                continue;
+            }
             (None, false) => (text.trim(), written.trim()),
             _ => continue,
         };
-        refuse(address, shown, source, start)?;
+        refuse(part, address, shown, source, start)?;
     }
     Ok(())
 }
@@ -179,7 +213,7 @@ mod tests {
                 18,
             ),
         ] {
-            let error = refuse_no_address(sender).expect_err(sender);
+            let error = refuse_no_address(Part::Sender, sender).expect_err(sender);
             assert_eq!(
                 (error.line, error.column),
                 (Some(1), Some(column)),
@@ -227,7 +261,42 @@ mod tests {
             "{{ 'I <3' }} <hello@shop.example>",
             "I <3 {{ record.x }} <hello@shop.example>",
         ] {
-            assert_eq!(refuse_no_address(sender), Ok(()), "{sender}");
+            assert_eq!(refuse_no_address(Part::Sender, sender), Ok(()), "{sender}");
+        }
+    }
+
+    #[test]
+    fn each_of_several_addresses_is_judged() {
+        for (reply_to, column) in [
+            ("{{ record.local }}@shop.example, help@@shop.example", 34),
+            ("{{ record.a }} <a@shop.example>, Help <help@>", 40),
+            ("{{ record.a }} <a@shop.example>, <>", 35),
+            (
+                "{% if record.x %}{{ record.a }}, help@@shop.example{% endif %}",
+                21,
+            ),
+        ] {
+            let error = refuse_no_address(Part::ReplyTo, reply_to).expect_err(reply_to);
+            assert_eq!(
+                (error.part, error.line, error.column),
+                (Part::ReplyTo, Some(1), Some(column)),
+                "{reply_to}: {error}"
+            );
+            assert!(error.message.starts_with("reply-to "), "{error}");
+        }
+        for reply_to in [
+            "{{ record.manager }}, help@shop.example",
+            "{{ record.manager }}{% if record.manager %}, {% endif %}help@shop.example",
+            "\"{{ record.name }}, {{ record.city }}\" <a@shop.example>, b@shop.example",
+            "{{ record.a }}@shop.example, ",
+            "{% if record.x %}{{ record.a }}, help@shop.example{% endif %}",
+            "{% if record.x %}A <a@shop.example>, b@shop.example{% else %}{{ record.a }}{% endif %}",
+        ] {
+            assert_eq!(
+                refuse_no_address(Part::ReplyTo, reply_to),
+                Ok(()),
+                "{reply_to}"
+            );
         }
     }
 }
